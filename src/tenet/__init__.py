@@ -1,0 +1,1 @@
+"""Tenet: the data foundation of a cloud that you own."""

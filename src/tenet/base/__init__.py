@@ -1,0 +1,1 @@
+"""What every room stands on: errors, clock, ids, limits, the key codec and settings types. No I/O."""

@@ -1,0 +1,95 @@
+"""What a store call raises. A conflict and an unknown outcome are results of a commit, not errors: see contract."""
+
+from __future__ import annotations
+
+from tenet.base.errors import TenetError
+
+
+class StoreError(TenetError):
+    """Base of everything that a store call raises."""
+
+    code = "StoreError"
+
+
+class SpaceNotFound(StoreError):
+    """The space does not exist, or was dropped while the call ran. Nothing was written."""
+
+    code = "SpaceNotFound"
+    http_status = 404
+
+
+class SpaceMismatch(StoreError):
+    """The space exists with options that cannot be changed into the ones asked for. Nothing was changed."""
+
+    code = "SpaceMismatch"
+    http_status = 409
+
+
+class LimitExceeded(StoreError):
+    """A request is beyond one of the limits of ``contract.Limits``; the message names it. Nothing was written."""
+
+    code = "LimitExceeded"
+    http_status = 400
+
+
+class InvalidRequest(StoreError):
+    """A request contradicts the contract, for instance two puts of one key in a commit. Nothing was written."""
+
+    code = "InvalidRequest"
+    http_status = 400
+
+
+class LogTrimmed(StoreError):
+    """The position asked for lies before the first one that the log still holds.
+
+    Args:
+        message: what was asked for.
+        first: the first position that can be read.
+    """
+
+    code = "LogTrimmed"
+    http_status = 410
+
+    def __init__(self, message: str, *, first: int) -> None:
+        super().__init__(message)
+        self.first = first
+
+
+class StoreUnavailable(StoreError):
+    """The store cannot serve now; nothing was written, and the same call may succeed later."""
+
+    code = "StoreUnavailable"
+    http_status = 503
+    retryable = True
+
+
+class DeadlineExceeded(StoreUnavailable):
+    """The deadline passed before the call took effect; nothing was written."""
+
+    code = "DeadlineExceeded"
+
+
+class DiskFull(StoreUnavailable):
+    """The disk has no room; nothing was written. Clears by itself when space returns."""
+
+    code = "DiskFull"
+    http_status = 507
+
+
+class ReadOnlyStore(StoreUnavailable):
+    """The data directory cannot be written to; reads go on. Clears by itself when it can."""
+
+    code = "ReadOnlyStore"
+
+
+class StoreLocked(StoreError):
+    """Another process has the data directory open; the message names it."""
+
+    code = "StoreLocked"
+    http_status = 409
+
+
+class StoreCorrupt(StoreError):
+    """Stored bytes are not what this or an older version writes; the message says where."""
+
+    code = "StoreCorrupt"

@@ -1,0 +1,1 @@
+"""The published contract suite: the specification of a store engine as tests that anyone can run."""

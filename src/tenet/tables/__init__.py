@@ -1,0 +1,1 @@
+"""The tables service: the DynamoDB API on the store."""

@@ -1,0 +1,125 @@
+"""The door between the edge and the services that it serves.
+
+The edge does what is the same for all: HTTP, TLS, signatures, admission, compression, checksums, metrics, logs, traces.
+A service gets a request whose sender is known and gives back bytes. Which service a request belongs to follows from
+its ``Mount``; what an error looks like on the wire only the service knows, so that the edge hands even its own
+refusals to ``Service.refuse``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from msgspec import Struct, field
+
+from tenet.base.clock import NEVER
+from tenet.base.errors import TenetError
+
+
+class Principal(Struct, frozen=True, gc=False):
+    """Who signed a request.
+
+    Args:
+        access_key_id: the key that signed.
+        tenant: the account of 12 digits that the key belongs to.
+        is_root: whether it is the installation's root key, which may administer it.
+    """
+
+    access_key_id: str
+    tenant: str
+    is_root: bool = False
+
+
+#: Who stands behind a request that no service asked to be signed.
+NOBODY = Principal("", "", False)
+
+
+class Request(Struct, gc=False):
+    """A request as the edge hands it over: body complete and decompressed, sender known.
+
+    Args:
+        method: upper case.
+        path: percent-encoded as it came, without the query.
+        query: what followed the question mark, as it came; empty where there was none.
+        headers: by lower-case name; a repeated header's values are joined with a comma.
+        body: 0 to ``Mount.body_bytes_max`` bytes.
+        operation: the part of X-Amz-Target behind the dot; empty where there was none.
+        request_id: what the answer carries as its request id.
+        principal: who signed.
+        deadline: when an answer is of no use any more, in seconds on the monotonic clock.
+        region: the region of the signature's scope.
+        notes: what the service wants the log line, the metrics and the trace of this request to say, for instance
+            ``table``; values without secrets.
+    """
+
+    method: str
+    path: str
+    query: str
+    headers: Mapping[str, str]
+    body: bytes
+    operation: str = ""
+    request_id: str = ""
+    principal: Principal = NOBODY
+    deadline: float = NEVER
+    region: str = ""
+    notes: dict[str, str | int | float] = field(default_factory=dict)
+
+
+class Response(Struct, gc=False):
+    """An answer.
+
+    Args:
+        status: 200 to 599.
+        body: the body, uncompressed; the edge compresses it where the client asks.
+        content_type: of the body.
+        headers: further ones, by name. The edge adds length, request id, checksum, date and CORS.
+        error_code: for an answer that is an error, its code for metrics and logs.
+    """
+
+    status: int
+    body: bytes
+    content_type: str = "application/x-amz-json-1.0"
+    headers: tuple[tuple[str, str], ...] = ()
+    error_code: str = ""
+
+
+class Mount(Struct, frozen=True):
+    """Which requests belong to a service. All that match nothing go to the service whose mount has `fallback`.
+
+    Args:
+        label: names the service in metrics and logs, for instance ``dynamodb``.
+        signing_name: the service part of a signature's scope; "" where requests need no signature.
+        targets: what stands before the dot in X-Amz-Target, for instance ``DynamoDB_20120810``.
+        form_versions: the ``Version`` of Query-protocol forms, for instance ``2012-11-05``.
+        path_prefixes: paths, for instance ``/placement``.
+        body_bytes_max: larger bodies are refused unread.
+        crc32: whether answers carry ``x-amz-crc32``.
+        fallback: whether requests that match no mount are this service's to refuse.
+    """
+
+    label: str
+    signing_name: str
+    targets: tuple[str, ...] = ()
+    form_versions: tuple[str, ...] = ()
+    path_prefixes: tuple[str, ...] = ()
+    body_bytes_max: int = 16 * 1024 * 1024
+    crc32: bool = False
+    fallback: bool = False
+
+
+class Service(Protocol):
+    """A protocol service on the one listener."""
+
+    @property
+    def mount(self) -> Mount:
+        """Which requests are its own."""
+        ...
+
+    async def answer(self, request: Request) -> Response:
+        """Answers a request; never raises for what a client can cause."""
+        ...
+
+    def refuse(self, request: Request, error: TenetError) -> Response:
+        """Turns an error of the edge (signature, admission, size, unknown target) into this service's bytes."""
+        ...
