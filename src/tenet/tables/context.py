@@ -1,0 +1,64 @@
+"""What every operation is handed: who calls, and what the service works with."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct, field
+
+from tenet.base.clock import NEVER
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from typing import TypeAlias
+
+    from tenet.base.clock import Clock
+    from tenet.base.ids import Ids
+    from tenet.store.combine import Combiner
+    from tenet.store.contract import Store
+    from tenet.tables.ops.catalog import Catalog
+    from tenet.tables.throttle import Throttle
+
+    #: An operation: context, caller and the parsed request (its shape already checked); returns the answer as JSON bytes.
+    Operation: TypeAlias = Callable[["Context", "Caller", dict[str, Any]], Awaitable[bytes]]
+
+
+class Caller(Struct, gc=False):
+    """Who calls, for how long, and from where.
+
+    Args:
+        account: the tenant, 12 digits.
+        region: the region of the request's signature.
+        deadline: when an answer is of no use any more, in seconds on the monotonic clock.
+        notes: what the log line of this request should say.
+    """
+
+    account: str
+    region: str = "us-east-1"
+    deadline: float = NEVER
+    notes: dict[str, str | int | float] = field(default_factory=dict)
+
+
+class Context:
+    """What the operations work with; one for the life of the service.
+
+    Args:
+        store: where all state lives.
+        clock: time.
+        ids: randomness.
+        combiner: read-modify-write of single records, with those of one key combined.
+        catalog: finds tables.
+        throttle: provisioned capacity.
+    """
+
+    __slots__ = ("catalog", "clock", "combiner", "ids", "store", "throttle")
+
+    def __init__(
+        self, *, store: Store, clock: Clock, ids: Ids, combiner: Combiner, catalog: Catalog, throttle: Throttle
+    ) -> None:
+        self.store = store
+        self.clock = clock
+        self.ids = ids
+        self.combiner = combiner
+        self.catalog = catalog
+        self.throttle = throttle

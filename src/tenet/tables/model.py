@@ -1,0 +1,140 @@
+"""What the tables service knows about a table: its description as it is stored, and what follows from it."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any, Literal, TypeAlias
+
+import msgspec
+
+#: An attribute value in the form that goes over the wire, for instance ``{"S": "x"}`` or ``{"L": [{"N": "1"}]}``.
+#: After ``rules.attributes`` has looked at it: valid, numbers in canonical text, binaries in canonical base64.
+AttributeValue: TypeAlias = dict[str, Any]
+#: An item, or the key of one: attribute values by name.
+Item: TypeAlias = dict[str, AttributeValue]
+
+KeyType: TypeAlias = Literal["S", "N", "B"]
+TableStatus: TypeAlias = Literal["CREATING", "UPDATING", "DELETING", "ACTIVE"]
+IndexStatus: TypeAlias = Literal["CREATING", "UPDATING", "DELETING", "ACTIVE"]
+BillingMode: TypeAlias = Literal["PROVISIONED", "PAY_PER_REQUEST"]
+Projection: TypeAlias = Literal["ALL", "KEYS_ONLY", "INCLUDE"]
+
+
+class KeyAttribute(msgspec.Struct, frozen=True):
+    """An attribute of a key schema with its scalar type."""
+
+    name: str
+    type: KeyType
+
+
+class KeySchema(msgspec.Struct, frozen=True):
+    """The key of a table or an index: a partition key, perhaps a sort key."""
+
+    partition: KeyAttribute
+    sort: KeyAttribute | None = None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the key attributes, partition key first."""
+        return (self.partition.name,) if self.sort is None else (self.partition.name, self.sort.name)
+
+
+class Throughput(msgspec.Struct, frozen=True):
+    """Provisioned capacity units per second; 0 and 0 for on-demand tables."""
+
+    read: int = 0
+    write: int = 0
+
+
+class Index(msgspec.Struct, frozen=True, dict=True):
+    """A secondary index.
+
+    Args:
+        name: 3 to 255 characters, unique in the table.
+        number: 1 to 255, unique in the table for its life and never used again; names the index in stored keys.
+        is_global: whether it is a global one; a local one shares the table's partition key.
+        keys: its key schema.
+        projection: which attributes it carries.
+        included: the non-key attributes of an INCLUDE projection.
+        status: of the index.
+        throughput: of a global index.
+    """
+
+    name: str
+    number: int
+    is_global: bool
+    keys: KeySchema
+    projection: Projection
+    included: tuple[str, ...] = ()
+    status: IndexStatus = "ACTIVE"
+    throughput: Throughput = Throughput()
+
+
+class Table(msgspec.Struct, frozen=True, dict=True):
+    """A table as it is stored, one record each in the catalog.
+
+    Args:
+        account: the tenant, 12 digits.
+        name: 3 to 255 characters of a-z, A-Z, 0-9, _ . -
+        id: the TableId, a UUID; names the table's spaces, so that a table made again under the name shares nothing.
+        region: as in its ARN.
+        created_ms: when, milliseconds since 1970.
+        keys: its primary key.
+        indexes: global and local ones, in the order of their creation.
+        attribute_types: every attribute of a key schema with its type, in the order of the definitions.
+        status: of the table.
+        billing: how it is billed and throttled.
+        throughput: provisioned capacity units per second.
+        deletion_protection: whether DeleteTable is refused.
+        table_class: STANDARD or STANDARD_INFREQUENT_ACCESS.
+        tags: by key.
+        settings: members of the description that are kept and answered as they were given, for instance
+            ``SSEDescription``; by member name, in the form of the answer.
+        next_index_number: the ``Index.number`` that comes next.
+        revision: counts the changes of this description.
+        status_until_ms: when a transition of `status` that takes time is over; 0 where none runs.
+        increased_ms: when the capacity last rose, milliseconds since 1970, or 0.
+        decreased_ms: when it last fell, or 0.
+        decreases_today: how often the capacity fell on the day of the last change (UTC).
+    """
+
+    account: str
+    name: str
+    id: str
+    region: str
+    created_ms: int
+    keys: KeySchema
+    attribute_types: dict[str, KeyType]
+    indexes: tuple[Index, ...] = ()
+    status: TableStatus = "CREATING"
+    billing: BillingMode = "PROVISIONED"
+    throughput: Throughput = Throughput()
+    deletion_protection: bool = False
+    table_class: str = "STANDARD"
+    tags: dict[str, str] = {}
+    settings: dict[str, Any] = {}
+    next_index_number: int = 1
+    revision: int = 1
+    status_until_ms: int = 0
+    increased_ms: int = 0
+    decreased_ms: int = 0
+    decreases_today: int = 0
+
+    @property
+    def arn(self) -> str:
+        """Its Amazon Resource Name."""
+        return f"arn:aws:dynamodb:{self.region}:{self.account}:table/{self.name}"
+
+    @cached_property
+    def local_indexes(self) -> tuple[Index, ...]:
+        """Its local secondary indexes."""
+        return tuple(index for index in self.indexes if not index.is_global)
+
+    @cached_property
+    def global_indexes(self) -> tuple[Index, ...]:
+        """Its global secondary indexes."""
+        return tuple(index for index in self.indexes if index.is_global)
+
+    def index(self, name: str) -> Index | None:
+        """Returns the index of that name, or None."""
+        return next((index for index in self.indexes if index.name == name), None)
