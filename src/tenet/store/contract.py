@@ -8,7 +8,7 @@ Promises, each one shown by a test of ``tenet.store.suite``:
 
 * A commit is atomic and strictly serializable, over any partitions and spaces, and durable once it is answered.
 * Reads are linearizable, except where ``stale=True`` is asked of an engine that declares it.
-* A check that fails writes nothing, and its ``Conflict`` carries the records as they are, so that a retry reads nothing.
+* A check that fails writes nothing; its ``Conflict`` carries the records as they are, so that a retry reads nothing.
 * After ``Unknown``, ``settle`` says for good whether the commit took effect; afterwards it can no longer land.
 * Bounded adds never conflict with each other: only a bound refuses them.
 * A commit that checks a stamp is safe from phantoms in what was queried with it.
@@ -93,9 +93,9 @@ class Record(Struct, frozen=True, gc=False):
 
 
 class Range(Struct, frozen=True, gc=False):
-    """Sort keys from `lower`, included, to `upper`, excluded; `upper` None is no upper end.
+    r"""Sort keys from `lower`, included, to `upper`, excluded; `upper` None is no upper end.
 
-    The key right after `k` is ``k + b"\\x00"``, so that every open or closed end can be said this way.
+    The key right after `k` is ``k + b"\x00"``, so that every open or closed end can be said this way.
     """
 
     lower: bytes = b""
@@ -217,7 +217,7 @@ class Delete(Struct, frozen=True, gc=False):
 
 
 class Add(Struct, frozen=True, gc=False):
-    """Adds to a cell. Where the cell is absent it counts as 0; where the record is absent, one with an empty value is made.
+    """Adds to a cell. An absent cell counts as 0; where the record is absent, one with an empty value is made.
 
     The record's version stays (a new record gets the commit's), so that adds never disturb a check of the version.
 
@@ -394,7 +394,7 @@ class Watch(Protocol):
 
 
 class Store(Protocol):
-    """What every engine offers. Deadlines are seconds on ``Clock.monotonic_s``; past it, a call raises ``DeadlineExceeded``.
+    """What every engine offers. Past its deadline, in seconds on ``Clock.monotonic_s``, a call raises ``DeadlineExceeded``.
 
     Any call may raise ``StoreUnavailable`` (nothing was written; retryable), ``LimitExceeded``, ``InvalidRequest`` and,
     where it names a space, ``SpaceNotFound``.
@@ -424,7 +424,9 @@ class Store(Protocol):
         """Returns the spaces whose names begin with `prefix`, by name."""
         ...
 
-    async def get(self, keys: Sequence[Key], *, stale: bool = False, deadline: float = NEVER) -> Sequence[Record | None]:
+    async def get(
+        self, keys: Sequence[Key], *, stale: bool = False, deadline: float = NEVER
+    ) -> Sequence[Record | None]:
         """Returns the record of each key, None where absent; each is linearizable by itself.
 
         Args:
@@ -496,7 +498,7 @@ class Store(Protocol):
 
     async def read_together(
         self, reads: Sequence[Key | StampOf], *, deadline: float = NEVER
-    ) -> Sequence[Record | None | int]:
+    ) -> Sequence[Record | int | None]:
         """Returns the record of each key (None: absent) and each stamp, all of one moment.
 
         Args:

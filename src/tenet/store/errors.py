@@ -82,6 +82,14 @@ class ReadOnlyStore(StoreUnavailable):
     code = "ReadOnlyStore"
 
 
+class OutcomeUnknown(StoreError):
+    """Whether the write took effect could not be found out before the deadline."""
+
+    code = "OutcomeUnknown"
+    http_status = 500
+    retryable = True
+
+
 class StoreLocked(StoreError):
     """Another process has the data directory open; the message names it."""
 

@@ -1,0 +1,377 @@
+"""Read-modify-write of single records, with what arrives for one key while it is being written combined into one commit.
+
+A *step* looks at a record and decides what becomes of it. Steps for one key form a line: while the commit of the
+first is under way the others wait, and are then carried out one after another in memory, on what the last commit left,
+and committed together. A hot key so costs its own throughput and nobody else's, and a step never loses a race against
+another one of this process.
+
+Whoever has to change several keys at once can hold their lines for the time of a commit of his own.
+
+What it leaves to others: blind puts need no line and may go straight to the store, if ``is_busy`` says that the key has
+none (otherwise they could starve the line, whose commits check the version).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager
+from enum import Enum
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
+
+from msgspec import Struct
+
+from tenet.base.clock import NEVER, Clock
+from tenet.store.contract import (
+    Append,
+    Commit,
+    Committed,
+    Conflict,
+    Delete,
+    IsVersion,
+    Key,
+    Put,
+    Record,
+    Unknown,
+    Version,
+    Write,
+    new_commit_id,
+)
+from tenet.store.errors import DeadlineExceeded, OutcomeUnknown, StoreError
+
+if TYPE_CHECKING:
+    from tenet.base.ids import Ids
+    from tenet.store.contract import Check, Store
+
+T = TypeVar("T")
+
+#: How many steps one commit carries at the most, and how many further writes and bytes; all far within the contract's limits.
+STEPS_MAX: Final = 128
+WRITES_MAX: Final = 3_000
+STEP_BYTES_MAX: Final = 4 * 1024 * 1024
+_NOT_YET: Final = Version(bytes(16))
+
+
+class Keep(Enum):
+    """Says that a step leaves the record's value as it is."""
+
+    KEEP = "keep"
+
+
+KEEP: Final = Keep.KEEP
+
+
+class Change(Struct, Generic[T], frozen=True, gc=False):
+    """What a step decides.
+
+    Args:
+        result: what its caller gets once the change is durable.
+        value: the record's new value, None to delete it, ``KEEP`` to leave it.
+        writes: puts and deletes of other keys that go with it; a later step's override an earlier one's.
+        appends: log entries that go with it.
+    """
+
+    result: T
+    value: bytes | None | Keep = KEEP
+    writes: Sequence[Put | Delete] = ()
+    appends: Sequence[Append] = ()
+
+
+#: Looks at the record (None: absent) and decides. May be called again with a newer record; must not have effects.
+#: An exception refuses its caller and leaves the record alone.
+Step = Callable[[Record | None], "Change[T]"]
+
+
+class _Waiting:
+    """A step in a line, or a holder that wants the line for itself (``step`` None)."""
+
+    __slots__ = ("deadline", "future", "step")
+
+    def __init__(self, step: Step[Any] | None, deadline: float, future: asyncio.Future[Any]) -> None:
+        self.step = step
+        self.deadline = deadline
+        self.future = future
+
+
+class _Seen:
+    """A record as it was seen, and whether by a read made for the steps at hand."""
+
+    __slots__ = ("is_fresh", "is_known", "record")
+
+    def __init__(self, record: Record | None, *, is_fresh: bool, is_known: bool = True) -> None:
+        self.record = record
+        self.is_fresh = is_fresh
+        self.is_known = is_known
+
+
+_UNSEEN: Final = _Seen(None, is_fresh=False, is_known=False)
+
+
+class _Batch:
+    """Steps carried out in memory on one record, and what has to be committed for them."""
+
+    __slots__ = ("_after", "_appends", "_base", "_bytes", "_changed", "_key", "_writes", "results")
+
+    def __init__(self, key: Key, base: Record | None) -> None:
+        self._key = key
+        self._base = base
+        self._after = base
+        self._changed = False
+        self._writes: dict[Key, Put | Delete] = {}
+        self._appends: list[Append] = []
+        self._bytes = 0
+        self.results: list[tuple[asyncio.Future[Any], Any, Exception | None]] = []
+
+    @property
+    def is_full(self) -> bool:
+        """Whether a further step might pass the limits of a commit."""
+        return len(self._writes) >= WRITES_MAX or self._bytes >= STEP_BYTES_MAX
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to commit."""
+        return not (self._changed or self._writes or self._appends)
+
+    def carry_out(self, waiting: _Waiting) -> None:
+        """Carries out one more step."""
+        assert waiting.step is not None
+        try:
+            change = waiting.step(self._after)
+        except Exception as error:  # noqa: BLE001 - a step's error is its caller's, and no other's
+            self.results.append((waiting.future, None, error))
+            return
+        if change.value is not KEEP:
+            self._changed = True
+            self._after = self._with_value(change.value)
+        for write in change.writes:
+            self._writes[write.key] = write
+            self._bytes += len(write.value) if isinstance(write, Put) else 0
+        for append in change.appends:
+            self._appends.append(append)
+            self._bytes += len(append.old or b"") + len(append.new or b"")
+        self.results.append((waiting.future, change.result, None))
+
+    def _with_value(self, value: bytes | None) -> Record | None:
+        if value is None:
+            return None
+        if self._after is None:
+            return Record(self._key.partition, self._key.sort, value, _NOT_YET)
+        return Record(self._key.partition, self._key.sort, value, self._after.version, self._after.cells)
+
+    def commit(self, ids: Ids) -> Commit:
+        """Returns the one commit for all of it."""
+        writes: list[Write] = list(self._writes.values())
+        if self._changed:
+            writes.append(Delete(self._key) if self._after is None else Put(self._key, self._after.value))
+        check = IsVersion(self._key, None if self._base is None else self._base.version)
+        return Commit(new_commit_id(ids), writes, (check,), self._appends)
+
+    def landed(self, version: Version) -> Record | None:
+        """Returns the record as the commit left it."""
+        after = self._after
+        if not self._changed or after is None:
+            return after
+        return Record(after.partition, after.sort, after.value, version, after.cells)
+
+
+class Combiner:
+    """Carries out steps on single records of a store.
+
+    Args:
+        store: where the records are.
+        clock: for deadlines.
+        ids: for commit ids.
+    """
+
+    def __init__(self, store: Store, *, clock: Clock, ids: Ids) -> None:
+        self._store = store
+        self._clock = clock
+        self._ids = ids
+        # A key is in here as long as somebody works on it; the deque holds who waits behind.
+        self._lines: dict[Key, deque[_Waiting]] = {}
+        self._drains: set[asyncio.Task[None]] = set()
+
+    def is_busy(self, key: Key) -> bool:
+        """Whether a line stands at the key."""
+        return key in self._lines
+
+    async def mutate(self, key: Key, step: Step[T], *, deadline: float = NEVER) -> T:
+        """Carries out a step and returns its result once the change is durable.
+
+        One read and one commit where the key is cold; a share of one commit where it is hot.
+
+        Args:
+            key: the record.
+            step: what to do with it.
+            deadline: when to give up, in seconds on the monotonic clock.
+
+        Raises:
+            TenetError: whatever the step refused with.
+            StoreUnavailable: nothing was written.
+            OutcomeUnknown: the store could not say whether the change took effect.
+        """
+        waiting = _Waiting(step, deadline, asyncio.get_running_loop().create_future())
+        line = self._lines.get(key)
+        if line is not None:
+            line.append(waiting)
+            return await waiting.future  # type: ignore[no-any-return]
+        line = self._lines[key] = deque()
+        left = _UNSEEN
+        try:
+            left = await self._carry_out(key, line, [waiting], left)
+        finally:
+            self._pass_on(key, left)
+        return waiting.future.result()  # type: ignore[no-any-return]
+
+    @asynccontextmanager
+    async def hold(self, keys: Iterable[Key], *, deadline: float = NEVER) -> AsyncIterator[None]:
+        """Keeps the lines of these keys to oneself; no step is carried out on them meanwhile.
+
+        Taken in the order of the keys, so that two holders never wait for each other.
+
+        Args:
+            keys: the keys.
+            deadline: when to give up, in seconds on the monotonic clock.
+
+        Raises:
+            DeadlineExceeded: the lines did not get free in time.
+        """
+        held: list[Key] = []
+        try:
+            for key in sorted(set(keys)):
+                await self._hold_one(key, deadline, held)
+            yield
+        finally:
+            for key in held:
+                self._pass_on(key, _UNSEEN)
+
+    async def _hold_one(self, key: Key, deadline: float, held: list[Key]) -> None:
+        line = self._lines.get(key)
+        if line is None:
+            self._lines[key] = deque()
+            held.append(key)
+            return
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        line.append(_Waiting(None, deadline, turn))
+        try:
+            await asyncio.wait((turn,), timeout=None if deadline == NEVER else deadline - self._clock.monotonic_s())
+        finally:
+            # The turn may have come in the moment in which the wait ended: then the line is ours to pass on.
+            if turn.done():
+                held.append(key)
+            else:
+                turn.cancel()
+        if turn.cancelled():
+            raise DeadlineExceeded("the request's deadline passed while other writes to the same key were carried out")
+
+    def _pass_on(self, key: Key, left: _Seen) -> None:
+        """Gives the line to whoever is next, or closes it."""
+        line = self._lines[key]
+        while line and line[0].future.done():
+            line.popleft()
+        if not line:
+            del self._lines[key]
+        elif line[0].step is None:
+            line.popleft().future.set_result(None)
+        else:
+            task = asyncio.get_running_loop().create_task(self._drain(key, line, left))
+            self._drains.add(task)
+            task.add_done_callback(self._drains.discard)
+
+    async def _drain(self, key: Key, line: deque[_Waiting], left: _Seen) -> None:
+        """Carries out who waits, up to the next holder."""
+        try:
+            while taken := _take(line):
+                left = await self._carry_out(key, line, taken, left)
+        finally:
+            self._pass_on(key, left)
+
+    async def _carry_out(self, key: Key, line: deque[_Waiting], taken: list[_Waiting], left: _Seen) -> _Seen:
+        """Commits steps and answers their callers; never raises but for cancellation.
+
+        Args:
+            key: the record's key.
+            line: where steps go back to for which this commit has no room.
+            taken: the steps.
+            left: the record as the last commit left it, where that is known.
+
+        Returns:
+            The record as it is now, or ``_UNSEEN``.
+        """
+        try:
+            seen = left
+            while True:
+                if not seen.is_known:
+                    # Read after the steps were taken: a batch that changes nothing is answered from it.
+                    (record,) = await self._store.get((key,), deadline=_latest(taken))
+                    seen = _Seen(record, is_fresh=True)
+                batch = self._apply(key, line, taken, seen.record)
+                if not batch.results or (batch.is_empty and seen.is_fresh):
+                    _answer(batch)
+                    return seen
+                outcome = await self._commit(batch, taken)
+                if isinstance(outcome, Committed):
+                    _answer(batch)
+                    return _Seen(batch.landed(outcome.version), is_fresh=False)
+                seen = _UNSEEN if outcome is None else _Seen(outcome.records[key], is_fresh=True)
+        except Exception as error:  # noqa: BLE001 - it is the callers' error, and their futures carry it to them
+            for waiting in taken:
+                if not waiting.future.done():
+                    waiting.future.set_exception(error)
+            return _UNSEEN
+
+    def _apply(self, key: Key, line: deque[_Waiting], taken: list[_Waiting], base: Record | None) -> _Batch:
+        """Carries out steps in memory; those that are cancelled, too late or too many leave `taken`."""
+        batch = _Batch(key, base)
+        now = self._clock.monotonic_s()
+        waiting_on = list(taken)
+        taken.clear()
+        for index, waiting in enumerate(waiting_on):
+            if waiting.future.done():
+                continue
+            if batch.is_full:
+                line.extendleft(reversed(waiting_on[index:]))
+                break
+            if waiting.deadline < now:
+                waiting.future.set_exception(
+                    DeadlineExceeded("the request's deadline passed before it was carried out")
+                )
+                continue
+            taken.append(waiting)
+            batch.carry_out(waiting)
+        return batch
+
+    async def _commit(self, batch: _Batch, taken: list[_Waiting]) -> Committed | Conflict | None:
+        """Commits; None says that it was settled as never committed and has to be tried again."""
+        commit = batch.commit(self._ids)
+        deadline = _latest(taken)
+        outcome = await self._store.commit(commit, deadline=deadline)
+        if not isinstance(outcome, Unknown):
+            return outcome
+        try:
+            settled = await self._store.settle(commit.id, deadline=deadline)
+        except StoreError as error:
+            raise OutcomeUnknown(f"whether the write took effect is not known: {error.message}") from error
+        return settled if isinstance(settled, Committed) else None
+
+
+def _take(line: deque[_Waiting]) -> list[_Waiting]:
+    taken: list[_Waiting] = []
+    while line and line[0].step is not None and len(taken) < STEPS_MAX:
+        taken.append(line.popleft())
+    return taken
+
+
+def _latest(taken: Sequence[_Waiting]) -> float:
+    return max(waiting.deadline for waiting in taken)
+
+
+def _answer(batch: _Batch) -> None:
+    for future, result, error in batch.results:
+        if future.done():
+            continue
+        if error is None:
+            future.set_result(result)
+        else:
+            future.set_exception(error)
