@@ -394,8 +394,9 @@ class Watch(Protocol):
 
 
 class Store(Protocol):
-    """What every engine offers. Past its deadline, in seconds on ``Clock.monotonic_s``, a call raises ``DeadlineExceeded``.
+    """What every engine offers.
 
+    Deadlines are seconds on ``Clock.monotonic_s``; past its deadline, a call raises ``DeadlineExceeded``.
     Any call may raise ``StoreUnavailable`` (nothing was written; retryable), ``LimitExceeded``, ``InvalidRequest`` and,
     where it names a space, ``SpaceNotFound``.
     """

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tenet.tables.ops.catalog import Catalog
     from tenet.tables.throttle import Throttle
 
-    #: An operation: context, caller and the parsed request (its shape already checked); returns the answer as JSON bytes.
+    #: An operation: context, caller and the parsed request (its shape is checked); returns the answer as JSON bytes.
     Operation: TypeAlias = Callable[["Context", "Caller", dict[str, Any]], Awaitable[bytes]]
 
 

@@ -32,7 +32,7 @@ class Principal(Struct, frozen=True, gc=False):
 
 
 #: Who stands behind a request that no service asked to be signed.
-NOBODY = Principal("", "", False)
+NOBODY = Principal(access_key_id="", tenant="")
 
 
 class Request(Struct, gc=False):
