@@ -26,6 +26,7 @@ from tenet.base.clock import NEVER, Clock
 from tenet.store.contract import (
     Append,
     Commit,
+    CommitId,
     Committed,
     Conflict,
     Delete,
@@ -159,13 +160,13 @@ class _Batch:
             return Record(self._key.partition, self._key.sort, value, _NOT_YET)
         return Record(self._key.partition, self._key.sort, value, self._after.version, self._after.cells)
 
-    def commit(self, ids: Ids) -> Commit:
+    def commit(self, commit_id: CommitId) -> Commit:
         """Returns the one commit for all of it."""
         writes: list[Write] = list(self._writes.values())
         if self._changed:
             writes.append(Delete(self._key) if self._after is None else Put(self._key, self._after.value))
         check = IsVersion(self._key, None if self._base is None else self._base.version)
-        return Commit(new_commit_id(ids), writes, (check,), self._appends)
+        return Commit(commit_id, writes, (check,), self._appends)
 
     def landed(self, version: Version) -> Record | None:
         """Returns the record as the commit left it."""
@@ -314,7 +315,9 @@ class Combiner:
                 if isinstance(outcome, Committed):
                     _answer(batch)
                     return _Seen(batch.landed(outcome.version), is_fresh=False)
-                seen = _UNSEEN if outcome is None else _Seen(outcome.records[key], is_fresh=True)
+                seen = _UNSEEN
+                if isinstance(outcome, Conflict) and key in outcome.records:
+                    seen = _Seen(outcome.records[key], is_fresh=True)
         except Exception as error:  # noqa: BLE001 - it is the callers' error, and their futures carry it to them
             for waiting in taken:
                 if not waiting.future.done():
@@ -344,13 +347,13 @@ class Combiner:
 
     async def _commit(self, batch: _Batch, taken: list[_Waiting]) -> Committed | Conflict | None:
         """Commits; None says that it was settled as never committed and has to be tried again."""
-        commit = batch.commit(self._ids)
+        commit = batch.commit(new_commit_id(self._clock, self._ids))
         deadline = _latest(taken)
         outcome = await self._store.commit(commit, deadline=deadline)
         if not isinstance(outcome, Unknown):
             return outcome
         try:
-            settled = await self._store.settle(commit.id, deadline=deadline)
+            settled = await self._store.settle(commit, deadline=deadline)
         except StoreError as error:
             raise OutcomeUnknown(f"whether the write took effect is not known: {error.message}") from error
         return settled if isinstance(settled, Committed) else None

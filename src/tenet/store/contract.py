@@ -7,7 +7,8 @@ integer *cells*, and a version.
 Promises, each one shown by a test of ``tenet.store.suite``:
 
 * A commit is atomic and strictly serializable, over any partitions and spaces, and durable once it is answered.
-* Reads are linearizable, except where ``stale=True`` is asked of an engine that declares it.
+* ``get``, ``query`` and ``read_together`` are linearizable, except where ``stale=True`` is asked of an engine that declares
+  it. A page of a scan holds every commit that was answered before the page was asked for.
 * A check that fails writes nothing; its ``Conflict`` carries the records as they are, so that a retry reads nothing.
 * After ``Unknown``, ``settle`` says for good whether the commit took effect; afterwards it can no longer land.
 * Bounded adds never conflict with each other: only a bound refuses them.
@@ -31,7 +32,8 @@ from tenet.base.ids import Ids
 #: 16 bytes that order as versions do: hybrid logical time (48 bits of milliseconds, 16 bits of counter; Kulkarni et
 #: al., "Logical Physical Clocks", 2014), site (2 bytes), nonce (6 bytes). Larger is newer.
 Version = NewType("Version", bytes)
-#: 16 random bytes that name one commit for ever; drawn by the caller with ``new_commit_id``.
+#: 16 bytes that name one commit for ever: when it was made (6 bytes, milliseconds since 1970), then random ones, as in a
+#: UUID of version 7 (RFC 9562). The caller makes it with ``new_commit_id``; by its time an engine knows when it may forget it.
 CommitId = NewType("CommitId", bytes)
 
 #: What a record without cells carries.
@@ -57,7 +59,7 @@ class Limits:
     page_records_max: Final = 10_000
     slices_max: Final = 1_000_000
     log_shards_max: Final = 1_024
-    settle_window_s: Final = 600  # a commit id is remembered at least this long after its commit began
+    settle_window_s: Final = 600  # a commit id is remembered, and good, for so long after it was made
 
 
 class Key(Struct, frozen=True, order=True, gc=False):
@@ -109,7 +111,8 @@ class LogOptions(Struct, frozen=True):
     """How a space keeps its log.
 
     Args:
-        shards: 1 to ``Limits.log_shards_max``; a partition's entries all lie in the shard ``log_shard`` gives.
+        shards: 1 to ``Limits.log_shards_max``; a partition's entries all lie in the shard that ``log_shard`` gives. Fixed
+            as long as the log exists.
         readers: names of those who must have read an entry before it may go (see ``Store.read_log``).
         retention_ms: entries younger than this are kept even when all readers have read them.
     """
@@ -126,7 +129,7 @@ class SpaceOptions(Struct, frozen=True):
         stamps: whether its partitions have stamps. Fixed for the life of the space.
         stamp_prefix_bytes: what one stamp covers: the records of a partition whose sort keys begin with the same so
             many bytes (its bucket); 0 is the whole partition. Fixed for the life of the space.
-        log: its log, or None. May be switched on and off and changed, except that shards never become fewer.
+        log: its log, or None. May be switched on and off; its readers and its retention may be changed.
     """
 
     stamps: bool = False
@@ -142,7 +145,7 @@ class SpaceInfo(Struct, frozen=True):
 
 
 class Page(Struct, frozen=True, gc=False):
-    """One page of a query or a scan.
+    """One page of a query or a scan. It may be shorter than was asked for with `more` true, but is never empty then.
 
     Args:
         records: in the order asked for.
@@ -156,7 +159,10 @@ class Page(Struct, frozen=True, gc=False):
 
 
 class StampOf(Struct, frozen=True, gc=False):
-    """Names a stamp: of a partition, or of one bucket of it where the space declares ``stamp_prefix_bytes``."""
+    """Names a stamp: of a partition, or of one bucket of it where the space declares ``stamp_prefix_bytes``.
+
+    A stamp is 0 before the first commit into what it covers; every commit raises it, by any amount. ``discard`` leaves it.
+    """
 
     space: str
     partition: bytes
@@ -262,16 +268,19 @@ class Commit(Struct, frozen=True, gc=False):
     each of its cells in one add.
 
     Args:
-        id: names the commit; a second commit with the same id takes effect at most once.
+        id: names the commit; a second commit with the same id takes effect at most once. One that was made longer than
+            ``Limits.settle_window_s`` ago is ``InvalidRequest``.
         writes: puts, deletes and adds.
         checks: what must hold.
         appends: entries for logs; each key's space must have one.
+        return_cells: whether ``Committed.cells`` is wanted, which costs some engines a read.
     """
 
     id: CommitId
     writes: Sequence[Write] = ()
     checks: Sequence[Check] = ()
     appends: Sequence[Append] = ()
+    return_cells: bool = False
 
 
 class Committed(Struct, frozen=True, gc=False):
@@ -279,8 +288,8 @@ class Committed(Struct, frozen=True, gc=False):
 
     Args:
         version: the version of every record that it put.
-        cells: for each key that it added to, all cells of the record as the commit left them. Where the commit was
-            settled rather than answered, they may be empty.
+        cells: for each key that it added to, all cells of the record as the commit left them, if ``return_cells`` asked
+            for them. Where the commit was settled rather than answered, they may be missing.
     """
 
     version: Version
@@ -293,9 +302,10 @@ class Conflict(Struct, frozen=True, gc=False):
     Args:
         failed: indexes into the checks that did not hold, ascending.
         out_of_bounds: indexes into the writes whose add would have broken a bound, ascending.
-        records: for every key that the commit checked, and every key of an add out of bounds, the record as it is now
-            (None: absent), all of one moment.
-        stamps: for every stamp that the commit checked, what it is now, of the same moment.
+        records: for every key of a check that failed and of an add out of bounds, the record as it is now (None: absent);
+            perhaps other keys of the commit too. Those of one partition are of one moment within the call. Beyond
+            ``Limits.commit_bytes_max`` of values, records may be left out.
+        stamps: for every stamp whose check failed, what it is now.
     """
 
     failed: Sequence[int]
@@ -305,7 +315,10 @@ class Conflict(Struct, frozen=True, gc=False):
 
 
 class Unknown(Struct, frozen=True, gc=False):
-    """Nobody knows yet whether the commit took effect. ``Store.settle`` finds out."""
+    """Nobody knows yet whether the commit took effect. ``Store.settle`` finds out.
+
+    Never the answer to a commit without writes and appends, which has no effect that could be in doubt.
+    """
 
     id: CommitId
 
@@ -369,6 +382,8 @@ class Capabilities(Struct, frozen=True):
 
     Args:
         engine: its name, as its entry point gives it.
+        partitions_max: how many partitions the checks, writes and appends of one commit may touch; one more is
+            ``LimitExceeded``. At least 200.
         cheap_commits_across_partitions: whether a commit over several partitions costs about as much as one within a
             partition. Services then write global index entries in the item's own commit.
         stale_reads: whether ``stale=True`` makes a read cheaper.
@@ -376,6 +391,7 @@ class Capabilities(Struct, frozen=True):
     """
 
     engine: str
+    partitions_max: int
     cheap_commits_across_partitions: bool
     stale_reads: bool = False
     durable: bool = True
@@ -397,6 +413,9 @@ class Store(Protocol):
     """What every engine offers.
 
     Deadlines are seconds on ``Clock.monotonic_s``; past its deadline, a call raises ``DeadlineExceeded``.
+    A commit whose deadline passes before it was begun raises it too; later, it is ``Unknown``. ``ensure_space``,
+    ``drop_space``, ``discard`` and the release in ``read_log`` may have taken effect then, and are safe to repeat.
+
     Any call may raise ``StoreUnavailable`` (nothing was written; retryable), ``LimitExceeded``, ``InvalidRequest`` and,
     where it names a space, ``SpaceNotFound``.
     """
@@ -478,7 +497,7 @@ class Store(Protocol):
         stale: bool = False,
         deadline: float = NEVER,
     ) -> Page:
-        """Returns records of a space in an order that stays the same, as long as the slice is not read to its end.
+        """Returns records of a space in an order that stays the same; which one is the engine's choice.
 
         The slices of one count are disjoint and together everything; a partition lies in one slice. What is neither
         put nor deleted during a scan is returned by it exactly once.
@@ -516,10 +535,18 @@ class Store(Protocol):
         """
         ...
 
-    async def settle(self, commit_id: CommitId, *, deadline: float = NEVER) -> Settled:
+    async def settle(self, commit: Commit, *, deadline: float = NEVER) -> Settled:
         """Says whether a commit took effect; if it has not, it never will, however late it arrives.
 
-        Linearizable: every later read agrees with the answer. Good for ``Limits.settle_window_s`` after the commit.
+        Linearizable: every later read agrees with the answer.
+
+        Args:
+            commit: as it was given to ``commit``. An engine finds what it knows of it by its id, and by what it writes.
+            deadline: when to give up.
+
+        Raises:
+            SettleWindowPassed: the id was made longer than ``Limits.settle_window_s`` ago, and may be forgotten.
+            InvalidRequest: the commit has neither writes nor appends.
         """
         ...
 
@@ -598,9 +625,14 @@ class Backups(Protocol):
         ...
 
 
-def new_commit_id(ids: Ids) -> CommitId:
-    """Returns an id for a new commit."""
-    return CommitId(ids.draw(16))
+def new_commit_id(clock: Clock, ids: Ids) -> CommitId:
+    """Returns an id for a new commit, made now."""
+    return CommitId(clock.wall_ms().to_bytes(6, "big") + ids.draw(10))
+
+
+def commit_id_ms(commit_id: CommitId) -> int:
+    """Returns when a commit id was made, milliseconds since 1970-01-01 UTC."""
+    return int.from_bytes(commit_id[:6], "big")
 
 
 def log_shard(partition: bytes, shards: int) -> int:
@@ -609,7 +641,9 @@ def log_shard(partition: bytes, shards: int) -> int:
 
 
 def token(partition: bytes) -> int:
-    """Returns the partition's place, 0 to 2**64 - 1, on the ring that slices and log shards are ranges of.
+    """Returns the partition's place, 0 to 2**64 - 1, on the ring whose ranges are the shards of a log.
+
+    An engine may use it for the slices of its scans too.
 
     CRC-32 spread over 64 bits by Fibonacci hashing (Knuth, TAOCP vol. 3, 6.4): 0.2 µs, where BLAKE2b takes 3. Whoever
     chooses keys that collide slows down nothing but the balance of the slices.

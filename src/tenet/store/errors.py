@@ -90,6 +90,12 @@ class OutcomeUnknown(StoreError):
     retryable = True
 
 
+class SettleWindowPassed(StoreError):
+    """The commit was made too long ago for the store to say what became of it."""
+
+    code = "SettleWindowPassed"
+
+
 class StoreLocked(StoreError):
     """Another process has the data directory open; the message names it."""
 
