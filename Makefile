@@ -1,0 +1,77 @@
+# `make up` starts Tenet; `make test` passes every test. Everything else is said by `make help`.
+#
+# The environment lies in .venv and is made from the lock file: by uv where it is there, else by pip from the
+# lock's export with its hashes. A stamp keeps the second call from doing anything.
+
+SHELL := /bin/sh
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+ARGS ?=
+
+UV := $(shell uv --version >/dev/null 2>&1 && echo uv)
+
+.DEFAULT_GOAL := help
+.PHONY: help up test check test-changed test-long coverage bench docs lock hooks audit clean
+
+help: ## Says what each target does
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
+
+up: $(VENV)/.runtime ## Starts Tenet here, with its data in ./tenet-data (ARGS="--listen 127.0.0.1:9000")
+	@exec $(BIN)/tenet up $(ARGS)
+
+test: $(VENV)/.development ## Passes every test: lint, types, architecture, documents, unit to end-to-end
+	@exec $(BIN)/python -m tools.stages test $(ARGS)
+
+check: $(VENV)/.development ## The quick part of the tests, under a minute
+	@exec $(BIN)/python -m tools.stages check $(ARGS)
+
+test-changed: $(VENV)/.development ## Passes the tests that the import graph says a change can touch (ARGS=main)
+	@exec $(BIN)/python -m tools.changed_tests $(ARGS)
+
+test-long: $(VENV)/.development ## Passes the full rounds and writes docs/results/test-long.md
+	@exec $(BIN)/python -m tools.stages long $(ARGS)
+
+coverage: $(VENV)/.development ## Runs the tests under coverage, started servers included, and reports
+	@exec $(BIN)/python -m tools.stages coverage $(ARGS)
+
+bench: $(VENV)/.development ## Measures Tenet with its peers beside it, in one run
+	@exec $(BIN)/python -m benchmarks $(ARGS)
+
+docs: $(VENV)/.development ## Writes the generated parts of the documents anew
+	@exec $(BIN)/python -m tools.generated_docs
+
+lock: $(VENV)/.development ## Locks the dependencies anew (needs uv) and exports them for pip
+	uv lock
+	uv export --quiet --frozen --no-dev --no-emit-project --format requirements-txt --no-header -o requirements.lock
+	uv export --quiet --frozen --no-emit-project --format requirements-txt --no-header -o requirements-dev.lock
+
+hooks: $(VENV)/.development ## Installs the git hooks, which run lint and format on what is committed
+	@exec $(BIN)/prek install
+
+audit: $(VENV)/.development ## Looks the locked dependencies up in the vulnerability database (needs the network)
+	@exec $(BIN)/python -m tools.audit
+
+clean: ## Removes what was built here, except the data
+	rm -rf $(VENV) build dist htmlcov .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis \
+	  .import_linter_cache .cache
+
+# ---- the environment -------------------------------------------------------------------------------------------------
+
+LOCKS := uv.lock pyproject.toml requirements.lock
+
+$(VENV)/.runtime: $(LOCKS)
+ifeq ($(UV),uv)
+	uv sync --quiet --frozen --no-dev --inexact
+else
+	$(PYTHON) tools/pip_environment.py $(VENV) requirements.lock
+endif
+	@touch $@
+
+$(VENV)/.development: $(LOCKS) requirements-dev.lock
+ifeq ($(UV),uv)
+	uv sync --quiet --frozen
+else
+	$(PYTHON) tools/pip_environment.py $(VENV) requirements-dev.lock
+endif
+	@touch $@ $(VENV)/.runtime

@@ -1,0 +1,52 @@
+"""What every test lives under: a time limit, one seed for all randomness, and Hypothesis without its own clock."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from types import FrameType
+
+import pytest
+from hypothesis import settings
+
+#: Whether the full rounds run (``make test-long``).
+LONG = os.environ.get("TENET_TEST_LONG") == "1"
+#: Seconds that a test without a mark of its own may take.
+TIME_LIMIT_S = 120 if LONG else 60
+
+settings.register_profile("quick", deadline=None, print_blob=True)
+settings.register_profile("long", deadline=None, print_blob=True, max_examples=1_000)
+settings.load_profile("long" if LONG else "quick")
+
+
+@pytest.fixture
+def seed() -> int:
+    """The seed of this run: printed at its start, set by TENET_TEST_SEED."""
+    return int(os.environ.get("TENET_TEST_SEED", "0"))
+
+
+def pytest_report_header() -> str:
+    """Prints the seed, so that a failed run can be repeated."""
+    return f"TENET_TEST_SEED={os.environ.get('TENET_TEST_SEED', '0')}, full rounds: {'yes' if LONG else 'no'}"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    """Fails a test that outlives its limit, with a traceback of where it stood, instead of hanging the run."""
+    mark = item.get_closest_marker("time_limit_s")
+    limit_s = int(mark.args[0]) if mark else TIME_LIMIT_S
+    if threading.current_thread() is not threading.main_thread():
+        return (yield)
+
+    def expire(_number: int, _frame: FrameType | None) -> None:
+        pytest.fail(f"took longer than {limit_s} s")
+
+    before = signal.signal(signal.SIGALRM, expire)
+    signal.alarm(limit_s)
+    try:
+        return (yield)
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)

@@ -1,0 +1,152 @@
+"""Runs the tests in stages, cheapest first, and says how long each took.
+
+    python -m tools.stages check      the quick part
+    python -m tools.stages test       everything that a change has to pass
+    python -m tools.stages long       the full rounds, with a report in docs/results/test-long.md
+    python -m tools.stages coverage   everything, measured
+
+Each stage is one run of pytest, so that each ends with pytest's own summary. Tests marked ``alone`` measure time or
+load; they run last, one after the other, while nothing else does. All randomness of a run comes from one seed, which
+is printed and can be given again as TENET_TEST_SEED.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import random
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+NO_TESTS_COLLECTED = 5
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One run of pytest.
+
+    Args:
+        name: what is printed.
+        paths: files and folders; those that do not exist are left out.
+        workers: how many processes share the tests; 0 runs them in this one.
+        marks: pytest's expression for which tests take part.
+    """
+
+    name: str
+    paths: tuple[str, ...]
+    workers: int = 2
+    marks: str = "not alone"
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a stage went."""
+
+    stage: str
+    status: int
+    elapsed_s: float
+    summary: str
+
+
+HOUSE = Stage("house", ("tests/house", "tests/test_tidy.py"))
+FOLDERS = ("unit", "contract", "sim", "docs", "e2e", "conformance")
+ALONE = Stage("alone", ("tests",), workers=0, marks="alone")
+PLANS: dict[str, tuple[Stage, ...]] = {
+    "check": (HOUSE, Stage("unit", ("tests/unit",))),
+    "test": (HOUSE, *(Stage(name, (f"tests/{name}",)) for name in FOLDERS), ALONE),
+    "long": (*(Stage(name, (f"tests/{name}",)) for name in ("contract", "sim", "e2e", "conformance", "unit")), ALONE),
+}
+PLANS["coverage"] = PLANS["test"][1:]
+
+
+def run(stage: Stage, seed: int, extra: list[str], environment: dict[str, str], prefix: list[str]) -> Result:
+    """Runs one stage, its output as it comes, and returns how it went."""
+    paths = [path for path in stage.paths if (ROOT / path).exists()]
+    command = [*prefix, "-m", "pytest", *paths, "-m", stage.marks, f"--hypothesis-seed={seed}", "-q", *extra]
+    if stage.workers:
+        command += ["-n", str(stage.workers), "--dist", "worksteal"]
+    print(f"\n==== {stage.name} ====", flush=True)
+    started = time.monotonic()
+    last = ""
+    with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            print(line, end="", flush=True)
+            last = line.strip() or last
+    elapsed_s = time.monotonic() - started
+    status = 0 if process.returncode == NO_TESTS_COLLECTED and stage.marks == "alone" else process.returncode
+    print(f"==== {stage.name}: {'passed' if status == 0 else 'FAILED'} in {elapsed_s:.1f} s ====", flush=True)
+    return Result(stage.name, status, elapsed_s, last.strip("= "))
+
+
+def text_of(*command: str) -> str:
+    """Returns what a command prints."""
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def write_report(results: list[Result], seed: int) -> None:
+    """Writes the results of the full rounds, with what is needed to run them again, into a committed file."""
+    dirty = " with uncommitted changes" if text_of("git", "status", "--porcelain", "--untracked-files=no") else ""
+    rows = [
+        f"| {result.stage} | {'passed' if result.status == 0 else 'FAILED'} | {result.summary} |" for result in results
+    ]
+    report = f"""# Results of the full rounds
+
+Written by `make test-long`. To run the same again: `TENET_TEST_SEED={seed} make test-long`.
+
+- commit: {text_of("git", "rev-parse", "HEAD")}{dirty}
+- seed: {seed}
+- when: {datetime.now(UTC):%Y-%m-%d %H:%M} UTC
+- machine: {platform.system()} {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}
+
+| stage | outcome | summary of pytest |
+|---|---|---|
+{chr(10).join(rows)}
+"""
+    target = ROOT / "docs" / "results" / "test-long.md"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_text(report, encoding="utf-8")
+
+
+def main() -> int:
+    """Runs the plan that is named; returns 1 when any stage failed."""
+    plan, extra = sys.argv[1], sys.argv[2:]
+    seed = int(os.environ.get("TENET_TEST_SEED") or random.randrange(2**32))
+    environment = os.environ | {"TENET_TEST_SEED": str(seed)}
+    prefix = [sys.executable]
+    if plan == "long":
+        environment["TENET_TEST_LONG"] = "1"
+    if plan == "coverage":
+        prefix += ["-m", "coverage", "run"]
+        environment["COVERAGE_PROCESS_START"] = str(ROOT / "pyproject.toml")
+    print(f"TENET_TEST_SEED={seed}")
+    results = [run(stage, seed, extra, environment, prefix) for stage in PLANS[plan]]
+    if plan == "long":
+        results.append(audit())
+        write_report(results, seed)
+    if plan == "coverage":
+        subprocess.run([sys.executable, "-m", "coverage", "combine", "--quiet"], cwd=ROOT, check=False)
+        subprocess.run([sys.executable, "-m", "coverage", "report"], cwd=ROOT, check=False)
+    print("\n==== stages ====")
+    for result in results:
+        print(f"{result.stage:<12} {result.elapsed_s:7.1f} s  {'passed' if result.status == 0 else 'FAILED'}")
+    print(f"{'all':<12} {sum(result.elapsed_s for result in results):7.1f} s")
+    return int(any(result.status for result in results))
+
+
+def audit() -> Result:
+    """Looks the dependencies up in the vulnerability database; without its answer the report says so."""
+    started = time.monotonic()
+    done = subprocess.run([sys.executable, "-m", "tools.audit"], cwd=ROOT, capture_output=True, text=True, check=False)
+    print(done.stdout)
+    summary = " ".join(done.stdout.split())[:300]
+    return Result("audit", done.returncode, time.monotonic() - started, summary)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
