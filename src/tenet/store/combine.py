@@ -1,4 +1,4 @@
-"""Read-modify-write of single records, with what arrives for one key while it is being written combined into one commit.
+"""Read-modify-write of single records; what arrives for one key while it is being written is combined into one commit.
 
 A *step* looks at a record and decides what becomes of it. Steps for one key form a line: while the commit of the
 first is under way the others wait, and are then carried out one after another in memory, on what the last commit left,
@@ -24,22 +24,18 @@ from msgspec import Struct
 
 from tenet.base.clock import NEVER, Clock
 from tenet.store.contract import (
+    NO_CELLS,
     Append,
-    Commit,
-    CommitId,
     Committed,
-    Conflict,
     Delete,
     IsVersion,
     Key,
     Put,
     Record,
-    Unknown,
     Version,
     Write,
-    new_commit_id,
 )
-from tenet.store.errors import DeadlineExceeded, OutcomeUnknown, StoreError
+from tenet.store.errors import DeadlineExceeded
 
 if TYPE_CHECKING:
     from tenet.base.ids import Ids
@@ -47,7 +43,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-#: How many steps one commit carries at the most, and how many further writes and bytes; all far within the contract's limits.
+#: How many steps, further writes and bytes one commit carries at the most; far within the contract's limits.
 STEPS_MAX: Final = 128
 WRITES_MAX: Final = 3_000
 STEP_BYTES_MAX: Final = 4 * 1024 * 1024
@@ -74,7 +70,7 @@ class Change(Struct, Generic[T], frozen=True, gc=False):
     """
 
     result: T
-    value: bytes | None | Keep = KEEP
+    value: bytes | Keep | None = KEEP
     writes: Sequence[Put | Delete] = ()
     appends: Sequence[Append] = ()
 
@@ -112,16 +108,19 @@ _UNSEEN: Final = _Seen(None, is_fresh=False, is_known=False)
 class _Batch:
     """Steps carried out in memory on one record, and what has to be committed for them."""
 
-    __slots__ = ("_after", "_appends", "_base", "_bytes", "_changed", "_key", "_writes", "results")
+    __slots__ = ("_after", "_base", "_bytes", "_changed", "_key", "_was_deleted", "_writes", "appends", "results")
 
     def __init__(self, key: Key, base: Record | None) -> None:
         self._key = key
         self._base = base
         self._after = base
         self._changed = False
+        self._was_deleted = False
         self._writes: dict[Key, Put | Delete] = {}
-        self._appends: list[Append] = []
+        #: Entries for logs.
+        self.appends: list[Append] = []
         self._bytes = 0
+        #: Who waits for what.
         self.results: list[tuple[asyncio.Future[Any], Any, Exception | None]] = []
 
     @property
@@ -132,7 +131,7 @@ class _Batch:
     @property
     def is_empty(self) -> bool:
         """Whether there is nothing to commit."""
-        return not (self._changed or self._writes or self._appends)
+        return not (self._changed or self._writes or self.appends)
 
     def carry_out(self, waiting: _Waiting) -> None:
         """Carries out one more step."""
@@ -144,12 +143,13 @@ class _Batch:
             return
         if change.value is not KEEP:
             self._changed = True
+            self._was_deleted = self._was_deleted or change.value is None
             self._after = self._with_value(change.value)
         for write in change.writes:
             self._writes[write.key] = write
             self._bytes += len(write.value) if isinstance(write, Put) else 0
         for append in change.appends:
-            self._appends.append(append)
+            self.appends.append(append)
             self._bytes += len(append.old or b"") + len(append.new or b"")
         self.results.append((waiting.future, change.result, None))
 
@@ -160,13 +160,19 @@ class _Batch:
             return Record(self._key.partition, self._key.sort, value, _NOT_YET)
         return Record(self._key.partition, self._key.sort, value, self._after.version, self._after.cells)
 
-    def commit(self, commit_id: CommitId) -> Commit:
-        """Returns the one commit for all of it."""
+    def writes(self) -> list[Write]:
+        """Returns all that has to be written, the record itself last."""
         writes: list[Write] = list(self._writes.values())
         if self._changed:
-            writes.append(Delete(self._key) if self._after is None else Put(self._key, self._after.value))
-        check = IsVersion(self._key, None if self._base is None else self._base.version)
-        return Commit(commit_id, writes, (check,), self._appends)
+            after = self._after
+            cells = NO_CELLS if self._was_deleted else None
+            writes.append(Delete(self._key) if after is None else Put(self._key, after.value, cells))
+        return writes
+
+    @property
+    def check(self) -> Check:
+        """What must hold: the record is still what the steps were carried out on."""
+        return IsVersion(self._key, None if self._base is None else self._base.version)
 
     def landed(self, version: Version) -> Record | None:
         """Returns the record as the commit left it."""
@@ -311,13 +317,20 @@ class Combiner:
                 if not batch.results or (batch.is_empty and seen.is_fresh):
                     _answer(batch)
                     return seen
-                outcome = await self._commit(batch, taken)
+                outcome = await land(
+                    self._store,
+                    batch.writes(),
+                    (batch.check,),
+                    batch.appends,
+                    clock=self._clock,
+                    ids=self._ids,
+                    deadline=_latest(taken),
+                )
                 if isinstance(outcome, Committed):
                     _answer(batch)
                     return _Seen(batch.landed(outcome.version), is_fresh=False)
-                seen = _UNSEEN
-                if isinstance(outcome, Conflict) and key in outcome.records:
-                    seen = _Seen(outcome.records[key], is_fresh=True)
+                known = key in outcome.records
+                seen = _Seen(outcome.records[key], is_fresh=True) if known else _UNSEEN
         except Exception as error:  # noqa: BLE001 - it is the callers' error, and their futures carry it to them
             for waiting in taken:
                 if not waiting.future.done():
@@ -344,19 +357,6 @@ class Combiner:
             taken.append(waiting)
             batch.carry_out(waiting)
         return batch
-
-    async def _commit(self, batch: _Batch, taken: list[_Waiting]) -> Committed | Conflict | None:
-        """Commits; None says that it was settled as never committed and has to be tried again."""
-        commit = batch.commit(new_commit_id(self._clock, self._ids))
-        deadline = _latest(taken)
-        outcome = await self._store.commit(commit, deadline=deadline)
-        if not isinstance(outcome, Unknown):
-            return outcome
-        try:
-            settled = await self._store.settle(commit, deadline=deadline)
-        except StoreError as error:
-            raise OutcomeUnknown(f"whether the write took effect is not known: {error.message}") from error
-        return settled if isinstance(settled, Committed) else None
 
 
 def _take(line: deque[_Waiting]) -> list[_Waiting]:

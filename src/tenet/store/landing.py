@@ -1,0 +1,53 @@
+"""Commits until the outcome is known: what every caller does that has no better idea for ``Unknown``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tenet.store.contract import Commit, Committed, Unknown, new_commit_id
+from tenet.store.errors import OutcomeUnknown, StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tenet.base.clock import Clock
+    from tenet.base.ids import Ids
+    from tenet.store.contract import Append, Check, Conflict, Store, Write
+
+
+async def land(
+    store: Store,
+    writes: Sequence[Write] = (),
+    checks: Sequence[Check] = (),
+    appends: Sequence[Append] = (),
+    *,
+    clock: Clock,
+    ids: Ids,
+    deadline: float,
+) -> Committed | Conflict:
+    """Commits; an unknown outcome is settled, and what never committed is tried again with a new id.
+
+    Args:
+        store: where to.
+        writes: as in ``Commit``.
+        checks: as in ``Commit``.
+        appends: as in ``Commit``.
+        clock: for commit ids.
+        ids: for commit ids.
+        deadline: when to give up, in seconds on the monotonic clock.
+
+    Raises:
+        StoreUnavailable: nothing was written.
+        OutcomeUnknown: the store could not say before the deadline whether it was.
+    """
+    while True:
+        commit = Commit(new_commit_id(clock, ids), writes, checks, appends)
+        outcome = await store.commit(commit, deadline=deadline)
+        if not isinstance(outcome, Unknown):
+            return outcome
+        try:
+            settled = await store.settle(commit, deadline=deadline)
+        except StoreError as error:
+            raise OutcomeUnknown(f"whether the write took effect is not known: {error.message}") from error
+        if isinstance(settled, Committed):
+            return settled
