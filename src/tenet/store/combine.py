@@ -36,6 +36,7 @@ from tenet.store.contract import (
     Write,
 )
 from tenet.store.errors import DeadlineExceeded
+from tenet.store.landing import land
 
 if TYPE_CHECKING:
     from tenet.base.ids import Ids
