@@ -17,9 +17,11 @@ if TYPE_CHECKING:
     from tenet.store.combine import Combiner
     from tenet.store.contract import Store
     from tenet.tables.ops.catalog import Catalog
+    from tenet.tables.ops.counts import Counts
+    from tenet.tables.ops.lifecycle import Lifecycle
     from tenet.tables.throttle import Throttle
 
-    #: An operation: context, caller and the parsed request (its shape is checked); returns the answer as JSON bytes.
+    #: An operation: context, caller and the parsed request (its shape already checked); returns the answer as JSON.
     Operation: TypeAlias = Callable[["Context", "Caller", dict[str, Any]], Awaitable[bytes]]
 
 
@@ -31,12 +33,14 @@ class Caller(Struct, gc=False):
         region: the region of the request's signature.
         deadline: when an answer is of no use any more, in seconds on the monotonic clock.
         notes: what the log line of this request should say.
+        host: the address that the request was sent to, as its Host header says; empty where there was none.
     """
 
     account: str
     region: str = "us-east-1"
     deadline: float = NEVER
     notes: dict[str, str | int | float] = field(default_factory=dict)
+    host: str = ""
 
 
 class Context:
@@ -49,12 +53,23 @@ class Context:
         combiner: read-modify-write of single records, with those of one key combined.
         catalog: finds tables.
         throttle: provisioned capacity.
+        lifecycle: carries tables through their transitions.
+        counts: what tables hold.
     """
 
-    __slots__ = ("catalog", "clock", "combiner", "ids", "store", "throttle")
+    __slots__ = ("catalog", "clock", "combiner", "counts", "ids", "lifecycle", "store", "throttle")
 
     def __init__(
-        self, *, store: Store, clock: Clock, ids: Ids, combiner: Combiner, catalog: Catalog, throttle: Throttle
+        self,
+        *,
+        store: Store,
+        clock: Clock,
+        ids: Ids,
+        combiner: Combiner,
+        catalog: Catalog,
+        throttle: Throttle,
+        lifecycle: Lifecycle,
+        counts: Counts,
     ) -> None:
         self.store = store
         self.clock = clock
@@ -62,3 +77,5 @@ class Context:
         self.combiner = combiner
         self.catalog = catalog
         self.throttle = throttle
+        self.lifecycle = lifecycle
+        self.counts = counts

@@ -40,6 +40,13 @@ class SerializationException(TablesError):
     namespace = "com.amazon.coral.service"
 
 
+class UnknownOperationException(TablesError):
+    """The API has no operation of that name; the answer has no text."""
+
+    code = "UnknownOperationException"
+    namespace = "com.amazon.coral.service"
+
+
 class AccessDeniedException(TablesError):
     """The caller may not do this."""
 

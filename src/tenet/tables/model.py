@@ -46,6 +46,20 @@ class Throughput(msgspec.Struct, frozen=True):
     write: int = 0
 
 
+class CapacityHistory(msgspec.Struct, frozen=True):
+    """How provisioned capacity changed; times in milliseconds since 1970, 0 for never.
+
+    Args:
+        increased_ms: when it last rose.
+        decreased_ms: when it last fell.
+        decreases_today: how often it fell on the day (UTC) of `decreased_ms`.
+    """
+
+    increased_ms: int = 0
+    decreased_ms: int = 0
+    decreases_today: int = 0
+
+
 class Index(msgspec.Struct, frozen=True, dict=True):
     """A secondary index.
 
@@ -58,6 +72,8 @@ class Index(msgspec.Struct, frozen=True, dict=True):
         included: the non-key attributes of an INCLUDE projection.
         status: of the index.
         throughput: of a global index.
+        history: of its throughput.
+        settings: members of its description that are kept and answered as they were given.
     """
 
     name: str
@@ -68,6 +84,26 @@ class Index(msgspec.Struct, frozen=True, dict=True):
     included: tuple[str, ...] = ()
     status: IndexStatus = "ACTIVE"
     throughput: Throughput = Throughput()
+    history: CapacityHistory = CapacityHistory()
+    settings: dict[str, Any] = {}
+
+
+class Pending(msgspec.Struct, frozen=True):
+    """What becomes of a table when its UPDATING is over.
+
+    Args:
+        billing: how it is billed from then on.
+        throughput: its provisioned capacity.
+        index_throughputs: provisioned capacity of global indexes, by index name; others keep theirs.
+        table_class: its class.
+        settings: as ``Table.settings``, whole.
+    """
+
+    billing: BillingMode
+    throughput: Throughput
+    index_throughputs: dict[str, Throughput]
+    table_class: str
+    settings: dict[str, Any]
 
 
 class Table(msgspec.Struct, frozen=True, dict=True):
@@ -93,9 +129,10 @@ class Table(msgspec.Struct, frozen=True, dict=True):
         next_index_number: the ``Index.number`` that comes next.
         revision: counts the changes of this description.
         status_until_ms: when a transition of `status` that takes time is over; 0 where none runs.
-        increased_ms: when the capacity last rose, milliseconds since 1970, or 0.
-        decreased_ms: when it last fell, or 0.
-        decreases_today: how often the capacity fell on the day of the last change (UTC).
+        history: of its throughput.
+        on_demand_ms: when it was switched to PAY_PER_REQUEST, the last switches, oldest first, milliseconds since 1970.
+        class_changed_ms: when `table_class` was last set by an update, or 0.
+        pending: what it becomes when its UPDATING is over, or None.
     """
 
     account: str
@@ -116,9 +153,10 @@ class Table(msgspec.Struct, frozen=True, dict=True):
     next_index_number: int = 1
     revision: int = 1
     status_until_ms: int = 0
-    increased_ms: int = 0
-    decreased_ms: int = 0
-    decreases_today: int = 0
+    history: CapacityHistory = CapacityHistory()
+    on_demand_ms: tuple[int, ...] = ()
+    class_changed_ms: int = 0
+    pending: Pending | None = None
 
     @property
     def arn(self) -> str:
@@ -134,6 +172,13 @@ class Table(msgspec.Struct, frozen=True, dict=True):
     def global_indexes(self) -> tuple[Index, ...]:
         """Its global secondary indexes."""
         return tuple(index for index in self.indexes if index.is_global)
+
+    @cached_property
+    def is_limited(self) -> bool:
+        """Whether anything limits the throughput of the table or of one of its indexes."""
+        if self.billing == "PROVISIONED":
+            return True
+        return "OnDemandThroughput" in self.settings or any("OnDemandThroughput" in i.settings for i in self.indexes)
 
     def index(self, name: str) -> Index | None:
         """Returns the index of that name, or None."""

@@ -1,0 +1,123 @@
+"""The door of the tables room: everything that other rooms may use of it.
+
+``ROUTES`` is the one place that says which operations there are; ``rules/unavailable.py`` says which operations and
+parameters of the API Tenet does not have yet.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, Self
+
+from msgspec import Struct
+
+from tenet.store.combine import Combiner
+from tenet.tables.context import Caller, Context
+from tenet.tables.errors import UnknownOperationException
+from tenet.tables.http import TablesService
+from tenet.tables.ops.catalog import TABLES_MAX, Catalog
+from tenet.tables.ops.counts import Counts
+from tenet.tables.ops.create_table import create_table
+from tenet.tables.ops.delete_table import delete_table
+from tenet.tables.ops.describe_table import describe_table
+from tenet.tables.ops.lifecycle import Lifecycle
+from tenet.tables.throttle import Throttle
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tenet.base.clock import Clock
+    from tenet.base.ids import Ids
+    from tenet.store.contract import Store
+    from tenet.tables.context import Operation
+
+__all__ = ["ROUTES", "Caller", "Tables", "TablesSettings"]
+
+#: Every operation that can be called, by the name that stands in X-Amz-Target.
+ROUTES: Final[Mapping[str, Operation]] = {
+    "CreateTable": create_table,
+    "DeleteTable": delete_table,
+    "DescribeTable": describe_table,
+}
+
+
+class TablesSettings(Struct, frozen=True):
+    """What an operator may set.
+
+    Args:
+        transition_ms: how long a table stays in CREATING, UPDATING and DELETING at the least, milliseconds, 0 or more.
+        tables_max: how many tables a tenant may have, 1 or more.
+    """
+
+    transition_ms: int = 0
+    tables_max: int = TABLES_MAX
+
+
+_DEFAULTS: Final = TablesSettings()
+
+
+class Tables:
+    """The tables service on a store. Made by ``open``.
+
+    Args:
+        context: what the operations work with.
+    """
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    @classmethod
+    async def open(cls, store: Store, *, clock: Clock, ids: Ids, settings: TablesSettings = _DEFAULTS) -> Self:
+        """Opens the service: makes its catalog where there is none, and takes up what an earlier process left.
+
+        Args:
+            store: where all state lives; stays open when the service is closed.
+            clock: time.
+            ids: randomness.
+            settings: what an operator may set.
+        """
+        catalog = Catalog(store, clock=clock, ids=ids, tables_max=settings.tables_max)
+        lifecycle = Lifecycle(catalog, store, clock=clock, transition_ms=settings.transition_ms)
+        context = Context(
+            store=store,
+            clock=clock,
+            ids=ids,
+            combiner=Combiner(store, clock=clock, ids=ids),
+            catalog=catalog,
+            throttle=Throttle(clock),
+            lifecycle=lifecycle,
+            counts=Counts(store, clock=clock),
+        )
+        await catalog.open()
+        await lifecycle.open()
+        context.counts.open()
+        return cls(context)
+
+    async def close(self) -> None:
+        """Ends the work in the background; what is unfinished is taken up at the next start."""
+        await self._context.counts.close()
+        await self._context.lifecycle.close()
+        await self._context.catalog.close()
+
+    async def call(self, operation: str, request: dict[str, Any], caller: Caller) -> bytes:
+        """Carries out an operation.
+
+        Args:
+            operation: its name, for instance ``PutItem``.
+            request: the parsed request as the API reference describes it.
+            caller: who calls.
+
+        Returns:
+            The answer as JSON.
+
+        Raises:
+            TablesError: what the API answers with; its code and text are the service's.
+            StoreError: the store could not serve.
+        """
+        route = ROUTES.get(operation)
+        if route is None:
+            raise UnknownOperationException
+        return await route(self._context, caller, request)
+
+    def service(self) -> TablesService:
+        """Returns the service for the edge."""
+        return TablesService(self.call)

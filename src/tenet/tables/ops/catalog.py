@@ -1,0 +1,301 @@
+"""The catalog: which tables there are, found by name and changed one commit at a time.
+
+It promises:
+
+* ``table`` answers from a cache. What it answers is at most ``STALE_S`` seconds older than the store, on every engine;
+  and it is never older than a change that was made through this very catalog and has been answered. A hint of the
+  store's watch empties the cache earlier, so that another catalog of the same process or another process is seen at
+  once where hints arrive.
+* Whoever writes with a table that has meanwhile been deleted finds its spaces gone (``SpaceNotFound``): their names
+  carry the TableId, which is never used again.
+* ``change`` is race-free: it reads, decides and commits under a check of the version that it read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+import msgspec
+
+from tenet.base.clock import NEVER
+from tenet.store.contract import (
+    Add,
+    Commit,
+    Committed,
+    Conflict,
+    Delete,
+    IsVersion,
+    Put,
+    SpaceOptions,
+    new_commit_id,
+)
+from tenet.store.errors import DeadlineExceeded, StoreCorrupt
+from tenet.tables import keys
+from tenet.tables.errors import AccessDeniedException, LimitExceededException, ResourceNotFoundException
+from tenet.tables.model import Table
+
+if TYPE_CHECKING:
+    from tenet.base.clock import Clock
+    from tenet.base.ids import Ids
+    from tenet.store.contract import Check, Key, Record, Store, Write
+
+#: How long a table is answered from the cache before the store is asked again, in seconds.
+STALE_S: Final = 1.0
+#: How many tables a tenant may have (the service's default quota).
+TABLES_MAX: Final = 2_500
+#: The first byte of a stored description; a later layout takes another one.
+FORMAT: Final = b"\x01"
+
+_ARN_PREFIX: Final = "arn:"
+_SCAN_LIMIT: Final = 1_000
+_CACHED_MAX: Final = 10_000
+_HINT_WAIT_S: Final = 60.0
+
+#: Looks at a table as it is stored (None: there is none) and returns what becomes of it (None: it goes). May be called
+#: again with a newer one; raises to refuse.
+Decision: TypeAlias = Callable[[Table | None], Table | None]
+
+_decoder = msgspec.json.Decoder(Table)
+
+
+def encode_table(table: Table) -> bytes:
+    """Returns the stored form of a table's description."""
+    return FORMAT + msgspec.json.encode(table)
+
+
+def decode_table(value: bytes) -> Table:
+    """Returns the description that was stored.
+
+    Raises:
+        StoreCorrupt: the bytes are none that this or an older version writes.
+    """
+    if value[:1] != FORMAT:
+        raise StoreCorrupt(f"a table's description has the unknown format {value[:1]!r}")
+    try:
+        return _decoder.decode(value[1:])
+    except msgspec.MsgspecError as error:
+        raise StoreCorrupt(f"a table's description cannot be read: {error}") from error
+
+
+def table_name(account: str, name_or_arn: str) -> str:
+    """Returns the name of a table that was given by name or by ARN.
+
+    Args:
+        account: the caller's tenant.
+        name_or_arn: as in a request, its characters already checked.
+
+    Raises:
+        AccessDeniedException: the ARN is of another tenant.
+    """
+    if not name_or_arn.startswith(_ARN_PREFIX):
+        return name_or_arn
+    owner, _, resource = name_or_arn.split(":", 4)[4].partition(":")
+    if owner != account:
+        raise AccessDeniedException(
+            f"User: arn:aws:iam::{account}:root is not authorized to access resource: {name_or_arn}"
+            " because no resource-based policy allows it"
+        )
+    return resource.removeprefix("table/")
+
+
+class _Cached(msgspec.Struct, frozen=True, gc=False):
+    table: Table
+    until_s: float
+
+
+class Catalog:
+    """Finds tables and changes their descriptions.
+
+    Args:
+        store: where they are.
+        clock: for the age of what is cached.
+        ids: for commit ids.
+        tables_max: how many tables a tenant may have.
+    """
+
+    def __init__(self, store: Store, *, clock: Clock, ids: Ids, tables_max: int = TABLES_MAX) -> None:
+        self._store = store
+        self._clock = clock
+        self._ids = ids
+        self._tables_max = tables_max
+        self._cache: dict[tuple[str, str], _Cached] = {}
+        # Counts what makes a read that is under way too old for the cache.
+        self._changes = 0
+        self._watching: asyncio.Task[None] | None = None
+
+    async def open(self) -> None:
+        """Creates the catalog's space where there is none, and begins to listen to hints."""
+        await self._store.ensure_space(keys.CATALOG_SPACE, SpaceOptions())
+        self._watching = asyncio.get_running_loop().create_task(self._watch())
+
+    async def close(self) -> None:
+        """Stops listening."""
+        if self._watching is not None:
+            self._watching.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._watching
+            self._watching = None
+
+    # ---- reading -----------------------------------------------------------------------------------------------------
+
+    async def table(self, account: str, name_or_arn: str, *, deadline: float = NEVER) -> Table:
+        """Returns a table that takes requests for items: one that is active or being updated.
+
+        No round trip where it is cached, else one.
+
+        Args:
+            account: the caller's tenant.
+            name_or_arn: as in the request.
+            deadline: when to give up, in seconds on the monotonic clock.
+
+        Raises:
+            ResourceNotFoundException: there is none, or it is being created or deleted.
+            AccessDeniedException: the ARN is of another tenant.
+        """
+        cached = self._cache.get((account, name_or_arn))
+        if cached is not None and self._clock.monotonic_s() < cached.until_s:
+            return cached.table
+        until_s = self._clock.monotonic_s() + STALE_S
+        changes = self._changes
+        name = table_name(account, name_or_arn)
+        table = await self.find(account, name, deadline=deadline)
+        if table is None or table.status not in {"ACTIVE", "UPDATING"}:
+            self._cache.pop((account, name_or_arn), None)
+            raise ResourceNotFoundException("Requested resource not found")
+        if changes == self._changes:
+            if len(self._cache) >= _CACHED_MAX:
+                self._cache.clear()
+            self._cache[account, name_or_arn] = _Cached(table, until_s)
+        return table
+
+    async def find(self, account: str, name: str, *, deadline: float = NEVER) -> Table | None:
+        """Returns a table of that name in any status as it is in the store, or None; one round trip."""
+        (record,) = await self._store.get((keys.table_key(account, name),), deadline=deadline)
+        return None if record is None else decode_table(record.value)
+
+    async def describe(self, account: str, name_or_arn: str, *, deadline: float = NEVER) -> Table:
+        """Returns a table in any status as it is in the store; one round trip.
+
+        Raises:
+            ResourceNotFoundException: there is none; the message names it.
+            AccessDeniedException: the ARN is of another tenant.
+        """
+        name = table_name(account, name_or_arn)
+        table = await self.find(account, name, deadline=deadline)
+        if table is None:
+            raise not_found(name)
+        return table
+
+    async def names(self, account: str, *, after: str, limit: int, deadline: float = NEVER) -> tuple[list[str], bool]:
+        """Returns names of a tenant's tables in order, and whether there are more; one round trip.
+
+        Args:
+            account: the tenant.
+            after: only names behind this one; "" for all.
+            limit: the most names.
+            deadline: when to give up.
+        """
+        within = keys.tables_after(after) if after else keys.CATALOG_TABLES
+        page = await self._store.query(
+            keys.CATALOG_SPACE, account.encode(), within, limit=limit + 1, limit_bytes=1 << 30, deadline=deadline
+        )
+        names = [record.sort[1:].decode() for record in page.records]
+        return names[:limit], len(names) > limit or page.more
+
+    async def everything(self, after: Table | None = None) -> Sequence[Table]:
+        """Returns the next tables of all tenants behind one, in an order that stays the same; empty at the end."""
+        position = None
+        if after is not None:
+            key = keys.table_key(after.account, after.name)
+            position = (key.partition, key.sort)
+        page = await self._store.scan(keys.CATALOG_SPACE, keys.CATALOG_TABLES, limit=_SCAN_LIMIT, after=position)
+        return [decode_table(record.value) for record in page.records]
+
+    # ---- changing ----------------------------------------------------------------------------------------------------
+
+    async def change(self, account: str, name: str, decide: Decision, *, deadline: float = NEVER) -> Table | None:
+        """Changes the description of a table, or makes or removes it; two round trips where nobody else changes it.
+
+        Args:
+            account: the tenant.
+            name: the table's name.
+            decide: what to do; what it raises is raised here, and nothing is written.
+            deadline: when to give up.
+
+        Returns:
+            What `decide` returned at last, with its revision counted up.
+
+        Raises:
+            LimitExceededException: the tenant has as many tables as it may have.
+        """
+        key = keys.table_key(account, name)
+        (record,) = await self._store.get((key,), deadline=deadline)
+        while True:
+            before = None if record is None else decode_table(record.value)
+            after = decide(before)
+            if after is before:
+                return before
+            if after is not None:
+                after = msgspec.structs.replace(after, revision=after.revision + 1 if before is not None else 1)
+            try:
+                outcome = await self._land(self._writes(account, key, before, after), _unchanged(key, record), deadline)
+            finally:
+                self._forget(account, name)
+            if isinstance(outcome, Committed):
+                return after
+            if outcome.out_of_bounds:
+                raise LimitExceededException(
+                    f"Subscriber limit exceeded: There is a limit of {self._tables_max} tables per subscriber"
+                )
+            record = outcome.records[key]
+
+    def _writes(self, account: str, key: Key, before: Table | None, after: Table | None) -> list[Write]:
+        of_account = keys.account_key(account)
+        if after is None:
+            return [Delete(key), Add(of_account, keys.TABLES_CELL, -1, at_least=0)]
+        put = Put(key, encode_table(after))
+        if before is None:
+            return [put, Add(of_account, keys.TABLES_CELL, 1, at_most=self._tables_max)]
+        return [put]
+
+    async def _land(self, writes: Sequence[Write], check: Check, deadline: float) -> Committed | Conflict:
+        """Commits until the outcome is known."""
+        while True:
+            commit = Commit(new_commit_id(self._clock, self._ids), writes, (check,))
+            outcome = await self._store.commit(commit, deadline=deadline)
+            if isinstance(outcome, Committed | Conflict):
+                return outcome
+            settled = await self._store.settle(commit, deadline=deadline)
+            if isinstance(settled, Committed):
+                return settled
+            if self._clock.monotonic_s() > deadline:
+                raise DeadlineExceeded("the deadline passed while a table's description was changed")
+
+    def _forget(self, account: str, name: str) -> None:
+        """Drops what is cached of a table, under its name and its ARNs."""
+        self._changes += 1
+        gone = [key for key in self._cache if key[0] == account and (key[1] == name or key[1].endswith("/" + name))]
+        for key in gone:
+            del self._cache[key]
+
+    async def _watch(self) -> None:
+        watch = self._store.watch(keys.CATALOG_SPACE)
+        try:
+            while True:
+                if await watch.wait(_HINT_WAIT_S):
+                    self._changes += 1
+                    self._cache.clear()
+        finally:
+            watch.close()
+
+
+def not_found(name: str) -> ResourceNotFoundException:
+    """Returns the error of the control plane for a table that does not exist."""
+    return ResourceNotFoundException(f"Requested resource not found: Table: {name} not found")
+
+
+def _unchanged(key: Key, record: Record | None) -> Check:
+    return IsVersion(key, None if record is None else record.version)

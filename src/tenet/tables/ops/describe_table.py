@@ -1,0 +1,32 @@
+"""DescribeTable (https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_DescribeTable.html)."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from tenet.store.errors import SpaceNotFound
+from tenet.tables.rules.description import describe
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tenet.tables.context import Caller, Context
+    from tenet.tables.rules.description import Count
+
+
+async def describe_table(context: Context, caller: Caller, request: dict[str, Any]) -> bytes:
+    """Describes a table as it is in the store; one round trip and what the counts cost.
+
+    Raises:
+        ResourceNotFoundException: there is none of that name.
+    """
+    table = await context.catalog.describe(caller.account, request["TableName"], deadline=caller.deadline)
+    counts: Mapping[str, Count] = {}
+    if table.status in {"ACTIVE", "UPDATING"}:
+        with contextlib.suppress(SpaceNotFound):
+            counts = await context.counts.of(table, deadline=caller.deadline)
+    caller.notes["table"] = table.name
+    return orjson.dumps({"Table": describe(table, counts, context.clock.wall_ms())})

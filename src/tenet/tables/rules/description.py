@@ -1,0 +1,140 @@
+"""How a table is described in answers (TableDescription of the API reference)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from msgspec import Struct
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tenet.tables.model import CapacityHistory, Index, KeySchema, Table, Throughput
+
+_DAY_MS: Final = 86_400_000
+#: What a table without configured warm throughput can instantly carry, in units per second.
+_ON_DEMAND_WARM: Final = {"ReadUnitsPerSecond": 12_000, "WriteUnitsPerSecond": 4_000}
+
+
+class Count(Struct, frozen=True):
+    """How much a table or an index holds.
+
+    Args:
+        items: how many.
+        size_bytes: their size by the service's rules.
+    """
+
+    items: int = 0
+    size_bytes: int = 0
+
+
+_NOTHING: Final = Count()
+
+
+def describe(table: Table, counts: Mapping[str, Count], now_ms: int) -> dict[str, Any]:
+    """Returns the TableDescription of a table.
+
+    Args:
+        table: the table.
+        counts: what it holds under "", and what its indexes hold by their name; where one is missing, nothing.
+        now_ms: the time, milliseconds since 1970.
+    """
+    count = counts.get("", _NOTHING)
+    answer: dict[str, Any] = {
+        "AttributeDefinitions": [
+            {"AttributeName": name, "AttributeType": kind} for name, kind in table.attribute_types.items()
+        ],
+        "TableName": table.name,
+        "KeySchema": _key_schema(table.keys),
+        "TableStatus": table.status,
+        "CreationDateTime": table.created_ms / 1000,
+        "ProvisionedThroughput": _throughput(table.throughput, table.history, now_ms),
+        "TableSizeBytes": count.size_bytes,
+        "ItemCount": count.items,
+        "TableArn": table.arn,
+        "TableId": table.id,
+        "DeletionProtectionEnabled": table.deletion_protection,
+    }
+    if table.on_demand_ms:
+        answer["BillingModeSummary"] = {
+            "BillingMode": table.billing,
+            "LastUpdateToPayPerRequestDateTime": table.on_demand_ms[-1] / 1000,
+        }
+    if table.class_changed_ms or table.table_class != "STANDARD":
+        answer["TableClassSummary"] = _table_class(table)
+    if table.status != "DELETING":
+        answer["WarmThroughput"] = _warm_throughput(table, table.throughput, table.settings)
+    if "OnDemandThroughput" in table.settings:
+        answer["OnDemandThroughput"] = table.settings["OnDemandThroughput"]
+    if "SSEDescription" in table.settings:
+        answer["SSEDescription"] = table.settings["SSEDescription"]
+    if table.local_indexes:
+        answer["LocalSecondaryIndexes"] = [_index(table, index, counts) for index in table.local_indexes]
+    if table.global_indexes:
+        answer["GlobalSecondaryIndexes"] = [
+            _global_index(table, index, counts, now_ms) for index in table.global_indexes
+        ]
+    return answer
+
+
+def _key_schema(keys: KeySchema) -> list[dict[str, str]]:
+    schema = [{"AttributeName": keys.partition.name, "KeyType": "HASH"}]
+    if keys.sort is not None:
+        schema.append({"AttributeName": keys.sort.name, "KeyType": "RANGE"})
+    return schema
+
+
+def _throughput(throughput: Throughput, history: CapacityHistory, now_ms: int) -> dict[str, Any]:
+    today = history.decreased_ms // _DAY_MS == now_ms // _DAY_MS
+    answer: dict[str, Any] = {
+        "NumberOfDecreasesToday": history.decreases_today if today else 0,
+        "ReadCapacityUnits": throughput.read,
+        "WriteCapacityUnits": throughput.write,
+    }
+    if history.increased_ms:
+        answer["LastIncreaseDateTime"] = history.increased_ms / 1000
+    if history.decreased_ms:
+        answer["LastDecreaseDateTime"] = history.decreased_ms / 1000
+    return answer
+
+
+def _table_class(table: Table) -> dict[str, Any]:
+    answer: dict[str, Any] = {"TableClass": table.table_class}
+    if table.class_changed_ms:
+        answer["LastUpdateDateTime"] = table.class_changed_ms / 1000
+    return answer
+
+
+def _warm_throughput(table: Table, throughput: Throughput, settings: Mapping[str, Any]) -> dict[str, Any]:
+    if table.billing == "PAY_PER_REQUEST":
+        units = dict(_ON_DEMAND_WARM)
+    else:
+        units = {"ReadUnitsPerSecond": throughput.read, "WriteUnitsPerSecond": throughput.write}
+    units.update(settings.get("WarmThroughput", {}))
+    return {**units, "Status": "UPDATING" if table.status == "UPDATING" else "ACTIVE"}
+
+
+def _index(table: Table, index: Index, counts: Mapping[str, Count]) -> dict[str, Any]:
+    count = counts.get(index.name, _NOTHING)
+    projection: dict[str, Any] = {"ProjectionType": index.projection}
+    if index.included:
+        projection["NonKeyAttributes"] = list(index.included)
+    return {
+        "IndexName": index.name,
+        "KeySchema": _key_schema(index.keys),
+        "Projection": projection,
+        "IndexSizeBytes": count.size_bytes,
+        "ItemCount": count.items,
+        "IndexArn": f"{table.arn}/index/{index.name}",
+    }
+
+
+def _global_index(table: Table, index: Index, counts: Mapping[str, Count], now_ms: int) -> dict[str, Any]:
+    answer = _index(table, index, counts)
+    answer["IndexStatus"] = index.status
+    answer["ProvisionedThroughput"] = _throughput(index.throughput, index.history, now_ms)
+    if table.status != "DELETING":
+        answer["WarmThroughput"] = _warm_throughput(table, index.throughput, index.settings)
+    if "OnDemandThroughput" in index.settings:
+        answer["OnDemandThroughput"] = index.settings["OnDemandThroughput"]
+    return answer

@@ -1,0 +1,236 @@
+"""What a table may look like: the checks of CreateTable beyond the shapes, in the service's order and words."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from tenet.tables.errors import ValidationException
+from tenet.tables.model import Index, KeyAttribute, KeySchema, Table, Throughput
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from tenet.tables.model import BillingMode, KeyType
+
+GLOBAL_INDEXES_MAX: Final = 20
+LOCAL_INDEXES_MAX: Final = 5
+#: Attributes that all INCLUDE projections of a table may name together.
+INCLUDED_MAX: Final = 100
+CAPACITY_UNITS_MAX: Final = 1_000_000_000_000
+
+_INVALID: Final = "One or more parameter values were invalid: "
+
+
+def check_create(request: Mapping[str, Any]) -> None:
+    """Checks a CreateTable request whose shape is right.
+
+    Raises:
+        ValidationException: with the service's text for the first rule that it breaks.
+    """
+    _check_billing(request)
+    definitions = _definitions(request)
+    schema: list[dict[str, str]] = request["KeySchema"]
+    _check_schema(schema, definitions)
+    local = request.get("LocalSecondaryIndexes")
+    if not local and not request.get("GlobalSecondaryIndexes") and len(schema) != len(definitions):
+        raise ValidationException(
+            _INVALID + "Number of attributes in KeySchema does not exactly match number of attributes defined in "
+            "AttributeDefinitions"
+        )
+    names: set[str] = set()
+    if local is not None:
+        _check_local_indexes(local, schema, definitions, names)
+    if request.get("GlobalSecondaryIndexes") is not None:
+        _check_global_indexes(request, definitions, names)
+
+
+def table_from(request: Mapping[str, Any], *, account: str, region: str, table_id: str, now_ms: int) -> Table:
+    """Returns the table that a checked CreateTable request describes, in status CREATING.
+
+    Args:
+        request: passed by `check_create`.
+        account: the tenant.
+        region: for its ARN.
+        table_id: a new UUID.
+        now_ms: the time, milliseconds since 1970.
+    """
+    types = _definitions(request)
+    billing: BillingMode = request.get("BillingMode") or "PROVISIONED"
+    indexes: list[Index] = []
+    for is_global, member in ((False, "LocalSecondaryIndexes"), (True, "GlobalSecondaryIndexes")):
+        for given in request.get(member) or ():
+            indexes.append(_index(given, types, number=len(indexes) + 1, is_global=is_global))
+    return Table(
+        account=account,
+        name=request["TableName"],
+        id=table_id,
+        region=region,
+        created_ms=now_ms,
+        keys=_keys(request["KeySchema"], types),
+        indexes=tuple(indexes),
+        attribute_types=types,
+        billing=billing,
+        throughput=_throughput(request.get("ProvisionedThroughput")),
+        next_index_number=len(indexes) + 1,
+        deletion_protection=bool(request.get("DeletionProtectionEnabled")),
+        table_class=request.get("TableClass") or "STANDARD",
+        on_demand_ms=(now_ms,) if billing == "PAY_PER_REQUEST" else (),
+    )
+
+
+def _definitions(request: Mapping[str, Any]) -> dict[str, KeyType]:
+    return {given["AttributeName"]: given["AttributeType"] for given in request["AttributeDefinitions"]}
+
+
+def _keys(schema: Sequence[Mapping[str, str]], types: Mapping[str, KeyType]) -> KeySchema:
+    keys = [KeyAttribute(element["AttributeName"], types[element["AttributeName"]]) for element in schema]
+    return KeySchema(keys[0], keys[1] if len(keys) > 1 else None)
+
+
+def _throughput(given: Mapping[str, int] | None) -> Throughput:
+    return Throughput() if given is None else Throughput(given["ReadCapacityUnits"], given["WriteCapacityUnits"])
+
+
+def _index(given: Mapping[str, Any], types: Mapping[str, KeyType], *, number: int, is_global: bool) -> Index:
+    projection = given["Projection"]
+    return Index(
+        name=given["IndexName"],
+        number=number,
+        is_global=is_global,
+        keys=_keys(given["KeySchema"], types),
+        projection=projection["ProjectionType"],
+        included=tuple(projection.get("NonKeyAttributes") or ()),
+        throughput=_throughput(given.get("ProvisionedThroughput")),
+    )
+
+
+# ---- the checks ------------------------------------------------------------------------------------------------------
+
+
+def _check_billing(request: Mapping[str, Any]) -> None:
+    throughput = request.get("ProvisionedThroughput")
+    if request.get("BillingMode") == "PAY_PER_REQUEST":
+        if throughput is not None:
+            raise ValidationException(
+                _INVALID + "Neither ReadCapacityUnits nor WriteCapacityUnits can be specified when BillingMode is "
+                "PAY_PER_REQUEST"
+            )
+        return
+    if throughput is None:
+        raise ValidationException(
+            _INVALID + "ReadCapacityUnits and WriteCapacityUnits must both be specified when BillingMode is PROVISIONED"
+        )
+    check_capacity(throughput)
+
+
+def check_capacity(throughput: Mapping[str, int]) -> None:
+    """Checks the size of provisioned capacity.
+
+    Raises:
+        ValidationException: a figure is larger than the service takes.
+    """
+    for member in ("ReadCapacityUnits", "WriteCapacityUnits"):
+        if throughput[member] > CAPACITY_UNITS_MAX:
+            raise ValidationException(f"Given value {throughput[member]} for {member} is out of bounds")
+
+
+def _check_schema(schema: Sequence[Mapping[str, str]], definitions: Mapping[str, KeyType]) -> None:
+    names = [element["AttributeName"] for element in schema]
+    if len(names) > len(definitions):
+        raise ValidationException("Invalid KeySchema: Some index key attribute have no definition")
+    _check_key_schema(schema, definitions)
+
+
+def _check_key_schema(schema: Sequence[Mapping[str, str]], definitions: Mapping[str, KeyType]) -> None:
+    names = [element["AttributeName"] for element in schema]
+    if any(name not in definitions for name in names):
+        raise ValidationException(
+            _INVALID + "Some index key attributes are not defined in AttributeDefinitions. "
+            f"Keys: [{', '.join(names)}], AttributeDefinitions: [{', '.join(definitions)}]"
+        )
+    if len(names) > 1 and names[0] == names[1]:
+        raise ValidationException("Both the Hash Key and the Range Key element in the KeySchema have the same name")
+    if schema[0]["KeyType"] != "HASH":
+        raise ValidationException("Invalid KeySchema: The first KeySchemaElement is not a HASH key type")
+    if len(schema) > 1 and schema[1]["KeyType"] != "RANGE":
+        raise ValidationException("Invalid KeySchema: The second KeySchemaElement is not a RANGE key type")
+
+
+def _check_local_indexes(
+    local: Sequence[Mapping[str, Any]],
+    schema: Sequence[Mapping[str, str]],
+    definitions: Mapping[str, KeyType],
+    names: set[str],
+) -> None:
+    if not local:
+        raise ValidationException(_INVALID + "List of LocalSecondaryIndexes is empty")
+    if len(schema) == 1:
+        raise ValidationException(
+            _INVALID + "Table KeySchema does not have a range key, which is required when specifying a "
+            "LocalSecondaryIndex"
+        )
+    for index in local:
+        _check_key_schema(index["KeySchema"], definitions)
+        _check_local_keys(index, schema[0]["AttributeName"])
+        _check_projection(index)
+        _check_name(index["IndexName"], names)
+    if len(local) > LOCAL_INDEXES_MAX:
+        raise ValidationException(
+            _INVALID + f"Number of LocalSecondaryIndexes exceeds per-table limit of {LOCAL_INDEXES_MAX}"
+        )
+
+
+def _check_local_keys(index: Mapping[str, Any], table_hash: str) -> None:
+    if len(index["KeySchema"]) == 1:
+        raise ValidationException(
+            _INVALID + f"Index KeySchema does not have a range key for index: {index['IndexName']}"
+        )
+    index_hash = index["KeySchema"][0]["AttributeName"]
+    if index_hash != table_hash:
+        raise ValidationException(
+            _INVALID + "Index KeySchema does not have the same leading hash key as table KeySchema for index: "
+            f"{index['IndexName']}. index hash key: {index_hash}, table hash key: {table_hash}"
+        )
+
+
+def _check_global_indexes(request: Mapping[str, Any], definitions: Mapping[str, KeyType], names: set[str]) -> None:
+    indexes: Sequence[Mapping[str, Any]] = request["GlobalSecondaryIndexes"]
+    if not indexes:
+        raise ValidationException(_INVALID + "List of GlobalSecondaryIndexes is empty")
+    on_demand = request.get("BillingMode") == "PAY_PER_REQUEST"
+    for index in indexes:
+        _check_key_schema(index["KeySchema"], definitions)
+        _check_projection(index)
+        _check_index_billing(index, on_demand=on_demand)
+        _check_name(index["IndexName"], names)
+    if len(indexes) > GLOBAL_INDEXES_MAX:
+        raise ValidationException(
+            _INVALID + f"GlobalSecondaryIndex count exceeds the per-table limit of {GLOBAL_INDEXES_MAX}"
+        )
+
+
+def _check_index_billing(index: Mapping[str, Any], *, on_demand: bool) -> None:
+    throughput = index.get("ProvisionedThroughput")
+    name = index["IndexName"]
+    if on_demand and throughput is not None:
+        raise ValidationException(
+            _INVALID + f"ProvisionedThroughput should not be specified for index: {name} when BillingMode is "
+            "PAY_PER_REQUEST"
+        )
+    if not on_demand and throughput is None:
+        raise ValidationException(_INVALID + f"ProvisionedThroughput must be specified for index: {name}")
+
+
+def _check_projection(index: Mapping[str, Any]) -> None:
+    projection = index["Projection"]
+    kind = projection.get("ProjectionType")
+    if kind is None:
+        raise ValidationException(_INVALID + "Unknown ProjectionType: null")
+    if projection.get("NonKeyAttributes") is not None and kind != "INCLUDE":
+        raise ValidationException(_INVALID + f"ProjectionType is {kind}, but NonKeyAttributes is specified")
+
+
+def _check_name(name: str, names: set[str]) -> None:
+    if name in names:
+        raise ValidationException(_INVALID + f"Duplicate index name: {name}")
+    names.add(name)
