@@ -1,0 +1,120 @@
+"""The settings as a list that can be searched, checked against and printed; made from their declaration."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import cache
+from typing import Any, Final, TypeAlias, get_type_hints
+
+import msgspec
+from msgspec import Struct, inspect
+
+from tenet.app.settings import Settings
+
+ENVIRONMENT_PREFIX: Final = "TENET_"
+
+Value: TypeAlias = str | int | float | bool | tuple[str, ...] | dict[str, float]
+
+
+class Setting(Struct, frozen=True):
+    """One setting.
+
+    Args:
+        name: its dotted name; the part before the dot is its table in the file.
+        annotation: the type that a value is checked against, with its bounds.
+        kind: that type, as an operator calls it.
+        default: what holds where nobody says anything.
+        bounds: what a value has to keep, in words; empty where anything of its type goes.
+        unit: of its value; empty where it has none.
+        running: whether a running server takes a change over.
+        description: what it does.
+    """
+
+    name: str
+    annotation: Any
+    kind: str
+    default: Value
+    bounds: str
+    unit: str
+    running: bool
+    description: str
+
+    @property
+    def environment(self) -> str:
+        """The environment variable that sets it."""
+        return ENVIRONMENT_PREFIX + self.name.upper().replace(".", "_")
+
+    @property
+    def expectation(self) -> str:
+        """What a value has to be, in words."""
+        return f"{self.kind}, {self.bounds}" if self.bounds else self.kind
+
+
+@cache
+def settings() -> Mapping[str, Setting]:
+    """Returns every setting by its dotted name, in the order of the declaration."""
+    return {setting.name: setting for setting in _walk(Settings, "")}
+
+
+def sections() -> Mapping[str, str]:
+    """Returns what each table of the file is about, by its name."""
+    found = {}
+    for field in msgspec.structs.fields(Settings):
+        if isinstance(field.type, type) and issubclass(field.type, Struct):
+            found[field.name] = (field.type.__doc__ or "").strip()
+    return found
+
+
+def _walk(struct: type[Struct], prefix: str) -> Iterator[Setting]:
+    info = inspect.type_info(struct)
+    assert isinstance(info, inspect.StructType)
+    annotations = get_type_hints(struct, include_extras=True)
+    for field in info.fields:
+        if isinstance(field.type, inspect.StructType):
+            yield from _walk(field.type.cls, f"{prefix}{field.name}.")
+        else:
+            yield _setting(prefix + field.name, annotations[field.name], field)
+
+
+def _setting(name: str, annotation: object, field: inspect.Field) -> Setting:
+    assert isinstance(field.type, inspect.Metadata), f"{name} is declared without a description"
+    schema = field.type.extra_json_schema or {}
+    extra = field.type.extra or {}
+    return Setting(
+        name=name,
+        annotation=annotation,
+        kind=_kind(field.type.type),
+        default=field.default if field.default_factory is msgspec.NODEFAULT else field.default_factory(),
+        bounds=extra.get("bounds") or _bounds(field.type.type),
+        unit=extra.get("unit", ""),
+        running=extra.get("running", False),
+        description=schema["description"],
+    )
+
+
+def _kind(info: inspect.Type) -> str:
+    match info:
+        case inspect.BoolType():
+            return "true or false"
+        case inspect.IntType():
+            return "whole number"
+        case inspect.FloatType():
+            return "number"
+        case inspect.VarTupleType():
+            return "list of texts"
+        case inspect.DictType():
+            return "numbers by account"
+        case _:
+            return "text"
+
+
+def _bounds(info: inspect.Type) -> str:
+    match info:
+        case inspect.IntType(ge=least, le=most) | inspect.FloatType(ge=least, le=most) if least is not None:
+            return f"{least:,} to {most:,}"
+        case inspect.LiteralType(values=values):
+            return "one of " + ", ".join(f"`{value}`" for value in values)
+        case inspect.VarTupleType(max_length=most) | inspect.DictType(max_length=most):
+            return f"at most {most} entries"
+        case _:
+            return ""

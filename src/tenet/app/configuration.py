@@ -1,0 +1,221 @@
+"""Reads the settings: the file, the environment over it, flags over both; and says where each value came from.
+
+Every mistake is found in one pass and named with its place, what was expected, and the nearest setting that exists.
+"""
+
+from __future__ import annotations
+
+import difflib
+import ipaddress
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+import msgspec
+from msgspec import Struct
+
+from tenet.app.catalogue import ENVIRONMENT_PREFIX, Value, sections, settings
+from tenet.app.settings import Settings
+from tenet.base.errors import TenetError
+
+#: Variables with the prefix that are no settings.
+NO_SETTINGS: Final = ("TENET_CONFIG", "TENET_TEST_")
+PORT_MAX: Final = 65_535
+
+
+class ConfigurationError(TenetError):
+    """The settings contradict what they are declared to be; nothing was started or changed.
+
+    Args:
+        problems: what is wrong, a sentence each.
+    """
+
+    code = "ConfigurationError"
+    http_status = 400
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = tuple(problems)
+
+
+class Given(Struct, frozen=True):
+    """A value that somebody gave.
+
+    Args:
+        name: of the setting, with dots.
+        value: as it was given.
+        origin: where, for instance ``environment TENET_DATA``.
+        is_text: whether it came as text that has to be read as the setting's type.
+    """
+
+    name: str
+    value: object
+    origin: str
+    is_text: bool = False
+
+
+class Configuration(Struct, frozen=True):
+    """The settings that hold.
+
+    Args:
+        settings: all of them.
+        origins: where each value came from, by dotted name.
+        file: the file that was read, or None.
+    """
+
+    settings: Settings
+    origins: Mapping[str, str]
+    file: Path | None = None
+
+    def values(self) -> Mapping[str, Value]:
+        """Returns every value by the dotted name of its setting."""
+        return {name: _value_of(self.settings, name) for name in settings()}
+
+
+def load(
+    file: Path | None = None, environment: Mapping[str, str] | None = None, flags: Mapping[str, Value] | None = None
+) -> Configuration:
+    """Reads the settings from a file, over it the environment, over both the flags.
+
+    Args:
+        file: a TOML file, or None.
+        environment: variables; those that begin with ``TENET_`` are read.
+        flags: values by dotted name, of the flags that were given.
+
+    Raises:
+        ConfigurationError: names every mistake.
+    """
+    problems: list[str] = []
+    layers = [
+        *(_from_file(file, problems) if file else ()),
+        *_from_environment(environment or {}, problems),
+        *(Given(name, value, "command line") for name, value in (flags or {}).items()),
+    ]
+    tree: dict[str, object] = {}
+    origins = dict.fromkeys(settings(), "default")
+    for given in layers:
+        value = _checked(given, problems)
+        section, _, leaf = given.name.rpartition(".")
+        target = tree.setdefault(section, {}) if section else tree
+        assert isinstance(target, dict)
+        target[leaf] = value
+        origins[given.name] = given.origin
+    if not problems:
+        found = msgspec.convert(tree, Settings)
+        problems.extend(_contradictions(found))
+        if not problems:
+            return Configuration(found, origins, file)
+    raise ConfigurationError(problems)
+
+
+def unchangeable(before: Settings, after: Settings) -> Sequence[str]:
+    """Returns names of settings that differ and that a running server does not take over."""
+    return [
+        name
+        for name, setting in settings().items()
+        if not setting.running and _value_of(before, name) != _value_of(after, name)
+    ]
+
+
+def is_loopback(host: str) -> bool:
+    """Says whether a host, a name or an address, can be reached from this machine alone."""
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def host_and_port(listen: str) -> tuple[str, int]:
+    """Splits the value of ``server.listen``; brackets of an IPv6 host are left away."""
+    host, _, port = listen.rpartition(":")
+    return host.strip("[]"), int(port)
+
+
+def _from_file(file: Path, problems: list[str]) -> Iterator[Given]:
+    try:
+        document = tomllib.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        problems.append(f"{file}: cannot be read: {error.strerror}.")
+        return
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        problems.append(f"{file}: is not TOML: {error}.")
+        return
+    if "version" not in document:
+        problems.append(f"{file}: has to say which version of the format it has; write `version = 1` at its top.")
+    tables = sections()
+    for key, value in document.items():
+        if key in tables and isinstance(value, dict):
+            for name in value:
+                yield from _known(f"{key}.{name}", value[name], f"file {file}", problems)
+        else:
+            yield from _known(key, value, f"file {file}", problems)
+
+
+def _known(name: str, value: object, origin: str, problems: list[str]) -> Iterator[Given]:
+    if name in settings():
+        yield Given(name, value, origin)
+    else:
+        kind = "a table of settings" if name in sections() else "no setting"
+        problems.append(f"{origin}: `{name}` is {kind}{_nearest(name, [*settings(), *sections()])}.")
+
+
+def _from_environment(environment: Mapping[str, str], problems: list[str]) -> Iterator[Given]:
+    known = {setting.environment: name for name, setting in settings().items() if name != "version"}
+    for variable, text in environment.items():
+        if not variable.startswith(ENVIRONMENT_PREFIX) or variable.startswith(NO_SETTINGS):
+            continue
+        if variable in known:
+            yield Given(known[variable], text, f"environment {variable}", is_text=True)
+        else:
+            problems.append(f"environment: `{variable}` sets nothing{_nearest(variable, known)}.")
+
+
+def _nearest(name: str, known: Mapping[str, str] | Sequence[str]) -> str:
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    return f" (did you mean `{near[0]}`?)" if near and near[0] != name else ""
+
+
+def _checked(given: Given, problems: list[str]) -> object:
+    setting = settings()[given.name]
+    value: object = given.value
+    if given.is_text and isinstance(value, str):
+        value = _from_text(value, setting.kind)
+    try:
+        return msgspec.convert(value, setting.annotation, strict=not given.is_text)
+    except msgspec.ValidationError:
+        shown = repr(given.value) if isinstance(given.value, str) else str(given.value)
+        problems.append(f"{given.origin}: `{given.name}` is {shown}; it has to be: {setting.expectation}.")
+        return None
+
+
+def _from_text(text: str, kind: str) -> object:
+    parts = [part.strip() for part in text.split(",") if part.strip()]
+    match kind:
+        case "list of texts":
+            return parts
+        case "numbers by account":
+            return {account: rate for account, _, rate in (part.partition("=") for part in parts)}
+        case _:
+            return text
+
+
+def _contradictions(found: Settings) -> Iterator[str]:
+    host, port = host_and_port(found.server.listen)
+    if port > PORT_MAX:
+        yield f"`server.listen` is '{found.server.listen}'; a port is at most 65,535."
+    if found.tls.plaintext and not is_loopback(host):
+        yield (
+            f"`tls.plaintext` is set and `server.listen` is '{found.server.listen}': http is spoken on a loopback "
+            "address only. Leave --plaintext away, or listen on 127.0.0.1."
+        )
+    if bool(found.tls.certificate_file) != bool(found.tls.private_key_file):
+        yield "`tls.certificate_file` and `tls.private_key_file` go together; one of them is missing."
+
+
+def _value_of(found: Settings, name: str) -> Value:
+    value: object = found
+    for part in name.split("."):
+        value = getattr(value, part)
+    assert isinstance(value, str | int | float | bool | tuple | dict)
+    return value

@@ -1,0 +1,87 @@
+"""The lines that point a client at this server: for a shell, and for runtimes that find a CA in ways of their own."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Final
+
+from msgspec import Struct
+
+#: Java reads a trust store with a password or not at all; this one protects nothing, for the store holds no secret.
+TRUST_STORE_PASSWORD: Final = "changeit"
+
+
+class Access(Struct, frozen=True):
+    """What a client needs to know.
+
+    Args:
+        endpoint: URL of the listener.
+        access_key_id: of the key that it signs with.
+        secret_access_key: of that key.
+        region: that it signs for.
+        ca_file: PEM file of the certificate authority to trust; None where http is spoken.
+        trust_store: the same as a PKCS #12 trust store for Java; None where http is spoken.
+    """
+
+    endpoint: str
+    access_key_id: str
+    secret_access_key: str
+    region: str
+    ca_file: Path | None = None
+    trust_store: Path | None = None
+
+
+def variables(access: Access, runtime: str = "python") -> Mapping[str, str]:
+    """Returns the environment variables for a runtime.
+
+    ``AWS_ENDPOINT_URL`` and the credentials are read by every current AWS SDK (AWS SDKs and Tools Reference Guide).
+    ``AWS_CA_BUNDLE`` is read by those for Python and Go and by the AWS CLI; Node.js reads ``NODE_EXTRA_CA_CERTS``, and
+    Java a trust store.
+
+    Args:
+        access: what the client needs to know.
+        runtime: ``python``, ``go``, ``node`` or ``java``.
+    """
+    found = {
+        "AWS_ENDPOINT_URL": access.endpoint,
+        "AWS_ACCESS_KEY_ID": access.access_key_id,
+        "AWS_SECRET_ACCESS_KEY": access.secret_access_key,
+        "AWS_DEFAULT_REGION": access.region,
+        "AWS_REGION": access.region,
+    }
+    if access.ca_file is not None:
+        found["AWS_CA_BUNDLE"] = str(access.ca_file)
+    if access.ca_file is not None and runtime == "node":
+        found["NODE_EXTRA_CA_CERTS"] = str(access.ca_file)
+    if access.trust_store is not None and runtime == "java":
+        found["JAVA_TOOL_OPTIONS"] = (
+            f"-Djavax.net.ssl.trustStore={access.trust_store} -Djavax.net.ssl.trustStoreType=PKCS12 "
+            f"-Djavax.net.ssl.trustStorePassword={TRUST_STORE_PASSWORD}"
+        )
+    return found
+
+
+def lines(found: Mapping[str, str], shell: str = "sh") -> str:
+    """Returns the lines that set the variables in a shell: ``sh``, ``fish`` or ``powershell``."""
+    render = SHELLS[shell]
+    return "\n".join(render(name, value) for name, value in found.items())
+
+
+def _sh(name: str, value: str) -> str:
+    return f"export {name}={shlex.quote(value)}"
+
+
+def _fish(name: str, value: str) -> str:
+    escaped = value.replace("\\", "\\\\").replace("'", "\\'")
+    return f"set -gx {name} '{escaped}'"
+
+
+def _powershell(name: str, value: str) -> str:
+    escaped = value.replace("'", "''")
+    return f"$Env:{name} = '{escaped}'"
+
+
+SHELLS: Final[Mapping[str, Callable[[str, str], str]]] = {"sh": _sh, "fish": _fish, "powershell": _powershell}
+RUNTIMES: Final = ("python", "go", "node", "java")

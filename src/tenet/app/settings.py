@@ -1,0 +1,346 @@
+"""Every setting of Tenet, declared once: name, type, bounds, default, unit, and whether it may change while running.
+
+What the file, the environment and the flags say is read by ``configuration``; the reference page is made from here.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct, field
+
+from tenet.wire.limits import EdgeLimits
+
+#: Marks a setting that a running server takes over on SIGHUP.
+RUNNING = {"running": True}
+
+
+class Server(Struct, frozen=True, kw_only=True):
+    """Where Tenet listens, and how it starts and stops."""
+
+    listen: Annotated[
+        str,
+        Meta(
+            description=(
+                "Address and port of the one listener, as `HOST:PORT`; IPv6 hosts in brackets. Port 0 takes a free one."
+            ),
+            pattern=r"^(\[[0-9a-fA-F:.]+\]|[^:\s\[\]]+):\d{1,5}$",
+            extra={"bounds": "as in `127.0.0.1:8000` or `[::1]:8000`"},
+        ),
+    ] = "127.0.0.1:8000"
+    region: Annotated[
+        str,
+        Meta(
+            description="The region that `tenet env` prints; signatures of every region are accepted.",
+            pattern=r"^[a-z0-9-]{1,32}$",
+            extra={"bounds": "1 to 32 of a-z, 0-9 and -"},
+        ),
+    ] = "us-east-1"
+    drain_ms: Annotated[
+        int,
+        Meta(
+            description="How long requests that have begun may take to end once a stop was asked for.",
+            ge=0,
+            le=600_000,
+            extra={"unit": "ms"} | RUNNING,
+        ),
+    ] = 10_000
+
+
+class StoreSettings(Struct, frozen=True, kw_only=True):
+    """Where the state lives."""
+
+    url: Annotated[
+        str,
+        Meta(
+            description=(
+                "Engine and place of the store, as `ENGINE:LOCATION`. `sqlite:DIRECTORY` is the embedded engine; with "
+                "nothing behind the colon it lies in the data directory."
+            ),
+            pattern=r"^[a-z][a-z0-9_]*:",
+            extra={"bounds": "as in `sqlite:/var/lib/tenet/store`"},
+        ),
+    ] = "sqlite:"
+
+
+class Tls(Struct, frozen=True, kw_only=True):
+    """Encryption of what is said between clients and the server."""
+
+    plaintext: Annotated[
+        bool,
+        Meta(description="Speak http instead of https. Refused unless the listener is on a loopback address."),
+    ] = False
+    names: Annotated[
+        tuple[str, ...],
+        Meta(
+            description=(
+                "Further host names and addresses that the server certificate is made out to, beside localhost, the "
+                "listener's host and the machine's name. In the environment: separated by commas."
+            ),
+            max_length=100,
+        ),
+    ] = ()
+    certificate_file: Annotated[
+        str,
+        Meta(
+            description=(
+                "PEM file with a certificate chain to use instead of one from the local certificate authority; "
+                "`private_key_file` goes with it. Read again on SIGHUP."
+            ),
+            extra=RUNNING,
+        ),
+    ] = ""
+    private_key_file: Annotated[
+        str,
+        Meta(description="PEM file with the private key of `certificate_file`. Read again on SIGHUP.", extra=RUNNING),
+    ] = ""
+
+
+class Keys(Struct, frozen=True, kw_only=True):
+    """Access keys of clients."""
+
+    master_key_file: Annotated[
+        str,
+        Meta(
+            description=(
+                "File with the key that the secrets of access keys are encrypted under. Empty: beside the data "
+                "directory, under its name with `.master-key` behind it, so that a copy of the data alone discloses "
+                "no secret."
+            ),
+        ),
+    ] = ""
+
+
+_EDGE = EdgeLimits()
+
+
+class Limits(Struct, frozen=True, kw_only=True):
+    """What the edge takes on at most. Beyond it a request gets the API's own throttling error, before any work."""
+
+    connections_max: Annotated[
+        int,
+        Meta(
+            description="Connections served at once; one more is answered 503 and closed.",
+            ge=1,
+            le=1_000_000,
+            extra={"unit": "connections"} | RUNNING,
+        ),
+    ] = _EDGE.connections_max
+    header_bytes_max: Annotated[
+        int,
+        Meta(
+            description="Request line and headers of a request, together.",
+            ge=1_024,
+            le=1_048_576,
+            extra={"unit": "bytes"} | RUNNING,
+        ),
+    ] = _EDGE.header_bytes_max
+    headers_max: Annotated[
+        int,
+        Meta(description="Header lines of a request.", ge=10, le=10_000, extra={"unit": "headers"} | RUNNING),
+    ] = _EDGE.headers_max
+    pipelined_max: Annotated[
+        int,
+        Meta(
+            description="Requests of one connection that wait for their turn; reading pauses beyond.",
+            ge=1,
+            le=10_000,
+            extra={"unit": "requests"} | RUNNING,
+        ),
+    ] = _EDGE.pipelined_max
+    body_bytes_held_max: Annotated[
+        int,
+        Meta(
+            description="Request bodies held in memory over all connections; beyond, requests are throttled.",
+            ge=16_777_216,
+            le=1_099_511_627_776,
+            extra={"unit": "bytes"} | RUNNING,
+        ),
+    ] = _EDGE.body_bytes_held_max
+    decompressed_ratio_max: Annotated[
+        int,
+        Meta(
+            description="How many times its size a compressed body may grow to.",
+            ge=1,
+            le=10_000,
+            extra={"unit": "ratio"} | RUNNING,
+        ),
+    ] = _EDGE.decompressed_ratio_max
+    nesting_max: Annotated[
+        int,
+        Meta(
+            description="Brackets that are open at once in a JSON body.",
+            ge=40,
+            le=100_000,
+            extra={"unit": "levels"} | RUNNING,
+        ),
+    ] = _EDGE.nesting_max
+    in_flight_max: Annotated[
+        int,
+        Meta(
+            description="Requests that are worked on at once.", ge=1, le=100_000, extra={"unit": "requests"} | RUNNING
+        ),
+    ] = _EDGE.in_flight_max
+    waiting_max: Annotated[
+        int,
+        Meta(
+            description="Requests that wait for one of those places; beyond, they are throttled at once.",
+            ge=0,
+            le=1_000_000,
+            extra={"unit": "requests"} | RUNNING,
+        ),
+    ] = _EDGE.waiting_max
+    waiting_ms_max: Annotated[
+        int,
+        Meta(
+            description="How long one waits for its place before it is throttled.",
+            ge=0,
+            le=60_000,
+            extra={"unit": "ms"} | RUNNING,
+        ),
+    ] = _EDGE.waiting_ms_max
+    requests_per_s_max: Annotated[
+        float,
+        Meta(
+            description="Requests that are admitted in a second, all tenants together; 0 is no limit.",
+            ge=0,
+            le=10_000_000,
+            extra={"unit": "requests per second"} | RUNNING,
+        ),
+    ] = _EDGE.requests_per_s_max
+    requests_burst: Annotated[
+        float,
+        Meta(
+            description="How many of them may come at once; 0 is a tenth of a second's.",
+            ge=0,
+            le=10_000_000,
+            extra={"unit": "requests"} | RUNNING,
+        ),
+    ] = _EDGE.requests_burst
+    tenant_requests_per_s_max: Annotated[
+        float,
+        Meta(
+            description="Requests of one tenant that are admitted in a second; 0 is no limit.",
+            ge=0,
+            le=10_000_000,
+            extra={"unit": "requests per second"} | RUNNING,
+        ),
+    ] = _EDGE.tenant_requests_per_s_max
+    tenant_requests_per_s: Annotated[
+        dict[Annotated[str, Meta(pattern="^[0-9]{12}$")], Annotated[float, Meta(ge=0, le=10_000_000)]],
+        Meta(
+            description=(
+                "Exceptions to `tenant_requests_per_s_max`, by account. In the environment: `ACCOUNT=RATE`, separated "
+                "by commas."
+            ),
+            max_length=10_000,
+            extra={"unit": "requests per second"} | RUNNING,
+        ),
+    ] = field(default_factory=dict)
+    loop_delay_ms_max: Annotated[
+        int,
+        Meta(
+            description="Requests that waited longer than this to be read are throttled; 0 is never.",
+            ge=0,
+            le=60_000,
+            extra={"unit": "ms"} | RUNNING,
+        ),
+    ] = _EDGE.loop_delay_ms_max
+    deadline_s: Annotated[
+        float,
+        Meta(
+            description="How long a request may take from its last byte read to its answer.",
+            ge=0.1,
+            le=600,
+            extra={"unit": "s"} | RUNNING,
+        ),
+    ] = _EDGE.deadline_s
+    header_s_max: Annotated[
+        float,
+        Meta(
+            description="How long a client may take to send the headers of a request, from their first byte.",
+            ge=0.1,
+            le=600,
+            extra={"unit": "s"} | RUNNING,
+        ),
+    ] = _EDGE.header_s_max
+    body_s_max: Annotated[
+        float,
+        Meta(description="How long a client may take to send a body.", ge=0.1, le=3_600, extra={"unit": "s"} | RUNNING),
+    ] = _EDGE.body_s_max
+    idle_s_max: Annotated[
+        float,
+        Meta(
+            description="How long a connection stays open without a request.",
+            ge=1,
+            le=86_400,
+            extra={"unit": "s"} | RUNNING,
+        ),
+    ] = _EDGE.idle_s_max
+    write_s_max: Annotated[
+        float,
+        Meta(
+            description="How long a client may leave an answer unread.", ge=0.1, le=3_600, extra={"unit": "s"} | RUNNING
+        ),
+    ] = _EDGE.write_s_max
+    linger_s_max: Annotated[
+        float,
+        Meta(
+            description="How long the rest of a refused request is read and thrown away, so that its sender sees why.",
+            ge=0,
+            le=60,
+            extra={"unit": "s"} | RUNNING,
+        ),
+    ] = _EDGE.linger_s_max
+    handshake_s_max: Annotated[
+        float,
+        Meta(description="How long a TLS handshake may take.", ge=0.1, le=600, extra={"unit": "s"} | RUNNING),
+    ] = _EDGE.handshake_s_max
+
+
+class Logs(Struct, frozen=True, kw_only=True):
+    """What is written to standard error, one JSON object per line."""
+
+    level: Annotated[
+        Literal["debug", "info", "warning", "error"],
+        Meta(description="The least level that is written.", extra=RUNNING),
+    ] = "info"
+    slow_ms: Annotated[
+        int,
+        Meta(
+            description="Requests that take longer are logged, traced and kept for `tenet doctor`, as failed ones are.",
+            ge=1,
+            le=600_000,
+            extra={"unit": "ms"} | RUNNING,
+        ),
+    ] = 500
+    sample_ratio: Annotated[
+        float,
+        Meta(
+            description="The share of all other requests that is logged and traced.",
+            ge=0,
+            le=1,
+            extra={"unit": "ratio"} | RUNNING,
+        ),
+    ] = 0.001
+
+
+class Settings(Struct, frozen=True, kw_only=True):
+    """All settings, as one consistent set."""
+
+    version: Annotated[
+        int, Meta(description="The version of the settings file's format; a file has to say `version = 1`.", ge=1, le=1)
+    ] = 1
+    data: Annotated[
+        str,
+        Meta(
+            description="Directory of the embedded store, the local certificate authority and the root key.",
+            min_length=1,
+        ),
+    ] = "tenet-data"
+    server: Server = Server()
+    store: StoreSettings = StoreSettings()
+    tls: Tls = Tls()
+    keys: Keys = Keys()
+    limits: Limits = Limits()
+    logs: Logs = Logs()
