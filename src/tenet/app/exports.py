@@ -10,7 +10,7 @@ from typing import Final
 from msgspec import Struct
 
 #: Java reads a trust store with a password or not at all; this one protects nothing, for the store holds no secret.
-TRUST_STORE_PASSWORD: Final = "changeit"
+TRUST_STORE_PASSWORD: Final = "changeit"  # noqa: S105 (as its comment says)
 
 
 class Access(Struct, frozen=True):
