@@ -1,0 +1,154 @@
+"""What lies in the data directory beside the store, and how a second process finds the server that holds it.
+
+| path | what | mode |
+|---|---|---|
+| ``store/`` | the embedded store | 0700 |
+| ``tls/`` | the local certificate authority, the server's certificate, a trust store for Java | 0700 |
+| ``root-key.json`` | the installation's root key | 0600 |
+| ``running.json`` | where the server that holds the directory answers; gone after a clean stop | 0600 |
+
+The master key lies outside, by default beside the directory.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Final, TypeVar
+
+import msgspec
+from msgspec import Struct
+
+from tenet.app.configuration import ConfigurationError
+from tenet.app.settings import Settings
+
+PRIVATE_DIRECTORY: Final = 0o700
+PRIVATE_FILE: Final = 0o600
+
+Content = TypeVar("Content", bound=Struct)
+
+
+class RootKey(Struct, frozen=True):
+    """The installation's root key.
+
+    Args:
+        access_key_id: its id.
+        secret_access_key: its secret.
+    """
+
+    access_key_id: str
+    secret_access_key: str
+
+
+class Running(Struct, frozen=True):
+    """A server that holds the data directory, or held it when it was killed.
+
+    Args:
+        endpoint: URL of its listener.
+        pid: its process.
+        version: of Tenet.
+    """
+
+    endpoint: str
+    pid: int
+    version: str
+
+
+class DataDirectory:
+    """Paths and small files of one installation.
+
+    Args:
+        settings: say where they are.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.path = Path(settings.data).absolute()
+        self._settings = settings
+
+    @property
+    def engine_and_location(self) -> tuple[str, str]:
+        """The name of the store's engine, and what it is opened with."""
+        engine, _, location = self._settings.store.url.partition(":")
+        return engine, location or str(self.path / "store")
+
+    @property
+    def tls(self) -> Path:
+        """Directory of the local certificate authority."""
+        return self.path / "tls"
+
+    @property
+    def master_key_file(self) -> Path:
+        """The key that the secrets of access keys are encrypted under."""
+        named = self._settings.keys.master_key_file
+        return Path(named).absolute() if named else self.path.with_name(self.path.name + ".master-key")
+
+    def make(self) -> None:
+        """Creates the directory where it is missing.
+
+        Raises:
+            ConfigurationError: it cannot be made or written to.
+        """
+        try:
+            self.path.mkdir(mode=PRIVATE_DIRECTORY, parents=True, exist_ok=True)
+            self.tls.mkdir(mode=PRIVATE_DIRECTORY, exist_ok=True)
+        except OSError as error:
+            raise ConfigurationError([f"the data directory {self.path} cannot be made: {error.strerror}."]) from error
+
+    def root_key(self) -> RootKey | None:
+        """Returns the root key, or None before the first start."""
+        return _read(self._root_key_file, RootKey)
+
+    def keep_root_key(self, key: RootKey) -> None:
+        """Writes the root key."""
+        write_private(self._root_key_file, msgspec.json.encode(key))
+
+    def running(self) -> Running | None:
+        """Returns who said last that it holds the directory; it may be gone."""
+        return _read(self._running_file, Running)
+
+    def announce(self, running: Running) -> None:
+        """Says that this process holds the directory."""
+        write_private(self._running_file, msgspec.json.encode(running))
+
+    def withdraw(self) -> None:
+        """Says that nobody holds it any more."""
+        self._running_file.unlink(missing_ok=True)
+
+    @property
+    def _root_key_file(self) -> Path:
+        return self.path / "root-key.json"
+
+    @property
+    def _running_file(self) -> Path:
+        return self.path / "running.json"
+
+
+def write_private(path: Path, content: bytes) -> None:
+    """Writes a file that only its owner reads, whole or not at all, and durably."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, PRIVATE_FILE)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    directory = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
+
+
+def _read(path: Path, kind: type[Content]) -> Content | None:
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=kind)
+    except FileNotFoundError:
+        return None
+    except PermissionError as error:
+        raise ConfigurationError([f"{path} belongs to another user; run this as the one who runs Tenet."]) from error
+    except msgspec.DecodeError as error:
+        raise ConfigurationError([f"{path} is damaged: {error}."]) from error

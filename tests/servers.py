@@ -1,0 +1,146 @@
+"""Tenet as a process of its own, the way that a user starts it, for tests of every kind."""
+
+from __future__ import annotations
+
+import os
+import re
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+TENET = Path(sys.executable).parent / "tenet"
+START_S_MAX = 30
+STOP_S_MAX = 30
+_EXPORT = re.compile(r"^export ([A-Z_]+)=(.*)$")
+
+
+def clean_environment(**more: str) -> dict[str, str]:
+    """The environment without anything that Tenet or an AWS SDK reads."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("TENET_", "AWS_"))}
+    return kept | more
+
+
+class Server:
+    """A running ``tenet up``.
+
+    Args:
+        process: the process.
+        data: its data directory.
+        exports: the variables that it printed.
+        log: where its standard error goes.
+    """
+
+    def __init__(self, process: subprocess.Popen[str], data: Path, exports: dict[str, str], log: Path) -> None:
+        self.process = process
+        self.data = data
+        self.exports = exports
+        self.log = log
+
+    @property
+    def endpoint(self) -> str:
+        """URL of the listener."""
+        return self.exports["AWS_ENDPOINT_URL"]
+
+    def client(self, service: str = "dynamodb", **more: Any) -> Any:
+        """An unchanged boto3 client that knows nothing but what was printed."""
+        import boto3
+
+        session = boto3.Session(
+            aws_access_key_id=more.pop("access_key_id", self.exports["AWS_ACCESS_KEY_ID"]),
+            aws_secret_access_key=more.pop("secret_access_key", self.exports["AWS_SECRET_ACCESS_KEY"]),
+            region_name=more.pop("region", self.exports["AWS_DEFAULT_REGION"]),
+        )
+        verify = self.exports.get("AWS_CA_BUNDLE", False)
+        return session.client(service, endpoint_url=self.endpoint, verify=verify, **more)
+
+    def command(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        """Runs a command of ``tenet`` on this server's data directory."""
+        return tenet(*arguments, "--data", str(self.data), **environment)
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
+        """Asks it to stop, waits, and returns its exit code."""
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+        code = self.process.wait(timeout=STOP_S_MAX)
+        if self.process.stdout is not None:
+            self.process.stdout.close()
+        return code
+
+    def kill(self) -> None:
+        """Ends it between two instructions."""
+        self.stop(signal.SIGKILL)
+
+
+def tenet(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Runs a command of ``tenet`` to its end."""
+    return subprocess.run(
+        [str(TENET), *arguments],
+        env=clean_environment(**environment),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def start(data: Path, *arguments: str, environment: Mapping[str, str] | None = None) -> Server:
+    """Starts a server on a free port and returns it once it answers; raises with its output where it does not."""
+    log = data.with_name(data.name + ".log")
+    with log.open("a", encoding="utf-8") as errors:
+        process = subprocess.Popen(
+            [str(TENET), "up", "--data", str(data), *_listener(arguments), *arguments],
+            env=clean_environment(**(environment or {})),
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+        )
+    exports: dict[str, str] = {}
+    for line in _lines(process, START_S_MAX):
+        match = _EXPORT.match(line)
+        if match:
+            exports[match[1]] = match[2].strip("'")
+        elif exports:
+            break
+    if "AWS_ENDPOINT_URL" not in exports:
+        process.kill()
+        process.wait()
+        raise AssertionError(f"tenet up did not start:\n{log.read_text(encoding='utf-8')[-4000:]}")
+    return Server(process, data, exports, log)
+
+
+@contextmanager
+def running(data: Path, *arguments: str, environment: Mapping[str, str] | None = None) -> Iterator[Server]:
+    """A server for the length of a block; it is ended whatever happens, and drains where it is still there."""
+    server = start(data, *arguments, environment=environment)
+    try:
+        yield server
+    finally:
+        try:
+            server.stop()
+        except subprocess.TimeoutExpired:
+            server.kill()
+            raise
+
+
+def _listener(arguments: Sequence[str]) -> list[str]:
+    return [] if "--listen" in arguments else ["--listen", "127.0.0.1:0"]
+
+
+def _lines(process: subprocess.Popen[str], timeout_s: float) -> Iterator[str]:
+    """Lines of the process's output until it ends or the time is up; the last export is followed by an empty line."""
+    assert process.stdout is not None
+    until = time.monotonic() + timeout_s
+    while time.monotonic() < until:
+        ready, _, _ = select.select([process.stdout], [], [], 0.2)
+        if not ready:
+            continue
+        line = process.stdout.readline()
+        if not line:
+            return
+        yield line.rstrip("\n")

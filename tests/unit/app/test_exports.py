@@ -1,0 +1,67 @@
+"""The lines that are printed for a shell set exactly what they say, whatever characters a path has."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tenet.app.exports import RUNTIMES, SHELLS, Access, lines, variables
+
+ACCESS = Access(
+    endpoint="https://127.0.0.1:8000",
+    access_key_id="AKIA",
+    secret_access_key="s/+=",
+    region="us-east-1",
+    ca_file=Path("/data/tls/ca.pem"),
+    trust_store=Path("/data/tls/ca.p12"),
+)
+
+
+def test_every_runtime_gets_endpoint_credentials_and_region() -> None:
+    for runtime in RUNTIMES:
+        found = variables(ACCESS, runtime)
+        assert found["AWS_ENDPOINT_URL"] == "https://127.0.0.1:8000"
+        assert found["AWS_ACCESS_KEY_ID"] == "AKIA"
+        assert found["AWS_SECRET_ACCESS_KEY"] == "s/+="
+        assert found["AWS_DEFAULT_REGION"] == found["AWS_REGION"] == "us-east-1"
+        assert found["AWS_CA_BUNDLE"] == "/data/tls/ca.pem"
+
+
+def test_node_and_java_find_the_authority_in_their_own_ways() -> None:
+    assert variables(ACCESS, "node")["NODE_EXTRA_CA_CERTS"] == "/data/tls/ca.pem"
+    assert "-Djavax.net.ssl.trustStore=/data/tls/ca.p12 " in variables(ACCESS, "java")["JAVA_TOOL_OPTIONS"]
+
+
+def test_plaintext_needs_no_authority() -> None:
+    plain = Access(endpoint="http://127.0.0.1:8000", access_key_id="a", secret_access_key="b", region="r")
+    for runtime in RUNTIMES:
+        assert set(variables(plain, runtime)) == set(variables(plain))
+        assert not any("CA" in name.split("_") for name in variables(plain, runtime))
+
+
+SHELL_TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=("Cs",)), max_size=40)
+
+
+@given(SHELL_TEXT)
+def test_sh_reads_back_what_was_written(value: str) -> None:
+    script = lines({"SOME_VALUE": value}) + '\nprintf "%s" "$SOME_VALUE"'
+    done = subprocess.run(["/bin/sh", "-c", script], capture_output=True, check=True)
+    assert done.stdout.decode() == value
+
+
+@pytest.mark.parametrize(
+    ("shell", "line"),
+    [("fish", r"set -gx NAME 'it\'s \\ here'"), ("powershell", r"$Env:NAME = 'it''s \ here'")],
+)
+def test_other_shells_quote_in_their_way(shell: str, line: str) -> None:
+    assert lines({"NAME": r"it's \ here"}, shell) == line
+
+
+def test_every_shell_is_known() -> None:
+    assert set(SHELLS) == {"sh", "fish", "powershell"}
+    assert shutil.which("sh")
