@@ -133,14 +133,13 @@ def _listener(arguments: Sequence[str]) -> list[str]:
 
 
 def _lines(process: subprocess.Popen[str], timeout_s: float) -> Iterator[str]:
-    """Lines of the process's output until it ends or the time is up; the last export is followed by an empty line."""
+    """Lines of the process's output until it ends or the time is up."""
     assert process.stdout is not None
-    until = time.monotonic() + timeout_s
+    descriptor, unread, until = process.stdout.fileno(), b"", time.monotonic() + timeout_s
     while time.monotonic() < until:
-        ready, _, _ = select.select([process.stdout], [], [], 0.2)
-        if not ready:
-            continue
-        line = process.stdout.readline()
-        if not line:
+        ready, _, _ = select.select([descriptor], [], [], 0.2)
+        chunk = os.read(descriptor, 65_536) if ready else None
+        if chunk == b"":
             return
-        yield line.rstrip("\n")
+        *whole, unread = (unread + (chunk or b"")).split(b"\n")
+        yield from (line.decode() for line in whole)
