@@ -1,0 +1,139 @@
+"""Numbers as DynamoDB has them: up to 38 significant digits, magnitudes of 1E-130 to 9.99…E+125, exact.
+
+A number is handled as its canonical text: no exponent, no superfluous zeros, no plus, no negative zero. That is what
+the service answers with, whatever form came in.
+
+Source: "Naming rules and data types" and "Service, account, and table quotas" of the Developer Guide.
+"""
+
+from __future__ import annotations
+
+import re
+from decimal import Context, Decimal
+from typing import Final
+
+from tenet.tables.rules.refusals import ListedRefusal
+
+DIGITS_MAX: Final = 38
+_EXPONENT_MAX: Final = 125
+_EXPONENT_MIN: Final = -130
+
+#: Texts that are canonical already and, up to ``DIGITS_MAX`` characters long, within every limit.
+_CANONICAL: Final = re.compile(r"0|-?(?:[1-9][0-9]*(?:\.[0-9]*[1-9])?|0\.[0-9]*[1-9])", re.ASCII)
+_NUMBER: Final = re.compile(
+    r"(?P<sign>[+-]?)(?P<whole>[0-9]*)(?:\.(?P<fraction>[0-9]*))?(?:[eE](?P<exponent>[+-]?[0-9]+))?", re.ASCII
+)
+#: Digits enough for the exact sum of any two numbers: 126 before the point, 168 behind it.
+_EXACT: Final = Context(prec=320)
+#: Longer exponents are out of range whatever the digits are, given that a request has less than 10**9 of them.
+_EXPONENT_DIGITS_MAX: Final = 10
+
+OVERFLOW: Final = "Number overflow. Attempting to store a number with magnitude larger than supported range"
+UNDERFLOW: Final = "Number underflow. Attempting to store a number with magnitude smaller than supported range"
+TOO_PRECISE: Final = "Attempting to store more than 38 significant digits in a Number"
+NOT_A_NUMBER: Final = "The parameter cannot be converted to a numeric value"
+
+
+def canonical(text: str) -> str:
+    """Returns the canonical text of a number.
+
+    Args:
+        text: a decimal number, perhaps with an exponent: ``1``, ``-1.50``, ``.5``, ``1E+3``.
+
+    Raises:
+        ValidationException: it is no number, has more than 38 significant digits, or its magnitude is out of range.
+    """
+    if len(text) <= DIGITS_MAX and _CANONICAL.fullmatch(text):
+        return text
+    match = _NUMBER.fullmatch(text)
+    if match is None or not (match["whole"] or match["fraction"]):
+        raise ListedRefusal(f"{NOT_A_NUMBER}: {text}")
+    return _limited(match["sign"], match["whole"], match["fraction"] or "", match["exponent"] or "0")
+
+
+def _limited(sign: str, whole: str, fraction: str, exponent_text: str) -> str:
+    """Returns the canonical text of a number that came apart, within the limits."""
+    digits = (whole + fraction).lstrip("0")
+    significant = digits.rstrip("0")
+    if not significant:
+        return "0"
+    if len(exponent_text.lstrip("+-0")) > _EXPONENT_DIGITS_MAX:
+        raise ListedRefusal(UNDERFLOW if exponent_text[0] == "-" else OVERFLOW)
+    exponent = int(exponent_text) + len(digits) - len(fraction) - 1
+    if exponent > _EXPONENT_MAX:
+        raise ListedRefusal(OVERFLOW)
+    if exponent < _EXPONENT_MIN:
+        raise ListedRefusal(UNDERFLOW)
+    if len(significant) > DIGITS_MAX:
+        raise ListedRefusal(TOO_PRECISE)
+    return ("-" if sign == "-" else "") + _plain(significant, exponent)
+
+
+def _plain(significant: str, exponent: int) -> str:
+    """Returns ``d.ddd`` times ten to the exponent without an exponent."""
+    if exponent < 0:
+        return "0." + "0" * (-exponent - 1) + significant
+    whole = exponent + 1
+    if len(significant) <= whole:
+        return significant + "0" * (whole - len(significant))
+    return significant[:whole] + "." + significant[whole:]
+
+
+def value(text: str) -> int | Decimal:
+    """Returns a Python number that compares exactly with every other that this function gives.
+
+    Args:
+        text: canonical.
+    """
+    return Decimal(text) if "." in text else int(text)
+
+
+def add(left: str, right: str) -> str:
+    """Returns the canonical text of the exact sum.
+
+    Args:
+        left: canonical.
+        right: canonical.
+
+    Raises:
+        ValidationException: the sum has more than 38 significant digits, or its magnitude is out of range.
+    """
+    if "." in left or "." in right:
+        return canonical(format(_EXACT.add(Decimal(left), Decimal(right)), "f"))
+    return canonical(str(int(left) + int(right)))
+
+
+def subtract(left: str, right: str) -> str:
+    """Returns the canonical text of the exact difference; arguments and errors as for `add`."""
+    return add(left, right[1:] if right[0] == "-" else negate(right))
+
+
+def negate(text: str) -> str:
+    """Returns the number of opposite sign.
+
+    Args:
+        text: canonical.
+    """
+    if text == "0":
+        return text
+    return text[1:] if text[0] == "-" else "-" + text
+
+
+def size_bytes(text: str) -> int:
+    """Returns how many bytes of an item the number counts as.
+
+    One byte, one for each two significant digits before the decimal point, the same for those behind it, and one for a
+    negative sign ("Item sizes and formats" of the Developer Guide; zeros at either end are not significant).
+
+    Args:
+        text: canonical.
+    """
+    if text == "0":
+        return 1
+    negative = text[0] == "-"
+    whole, _, fraction = (text[1:] if negative else text).partition(".")
+    if not fraction:
+        whole = whole.rstrip("0")
+    elif whole == "0":
+        whole, fraction = "", fraction.lstrip("0")
+    return 1 + ((len(whole) + 1) >> 1) + ((len(fraction) + 1) >> 1) + negative
