@@ -1,0 +1,271 @@
+"""The command ``tenet``. Each command imports what it needs when it runs, so that the command itself starts at once.
+
+Exit codes: 0 done; 1 not done, the message says why; 2 wrong usage; 3 wrong settings; 4 the data directory or the
+address is taken by another process; 5 the server does not answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import os
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from tenet.app.catalogue import Value
+    from tenet.app.configuration import Configuration
+    from tenet.app.messages import Administration
+
+Result = TypeVar("Result")
+
+EXIT_FAILED: Final = 1
+EXIT_SETTINGS: Final = 3
+EXIT_TAKEN: Final = 4
+EXIT_NOT_REACHED: Final = 5
+
+#: Exit codes by the code of the error; all others are 1.
+EXIT_CODES: Final = {
+    "ConfigurationError": EXIT_SETTINGS,
+    "StoreLocked": EXIT_TAKEN,
+    "AddressTaken": EXIT_TAKEN,
+    "NotReached": EXIT_NOT_REACHED,
+}
+
+
+def _common(command: Callable[..., Result]) -> Callable[..., Result]:
+    """Gives a command the options that say which installation it is about, and hands it the settings."""
+
+    @click.option("--data", metavar="DIR", help="Data directory; ./tenet-data unless the settings say otherwise.")
+    @click.option(
+        "--config",
+        "file",
+        type=click.Path(exists=True, dir_okay=False, path_type=Path),
+        envvar="TENET_CONFIG",
+        help="Settings file; ./tenet.toml where there is one.",
+    )
+    @functools.wraps(command)
+    def wrapped(*arguments: Any, data: str | None, file: Path | None, **options: Any) -> Result:
+        flags: dict[str, Value] = {"data": data} if data else {}
+        for name, setting in {"listen": "server.listen", "plaintext": "tls.plaintext"}.items():
+            given = options.pop(name, None)
+            if given:
+                flags[setting] = given
+        return command(_configuration(file, flags), *arguments, **options)
+
+    return wrapped
+
+
+def _configuration(file: Path | None, flags: dict[str, Value]) -> Configuration:
+    from tenet.app.configuration import load
+
+    default = Path("tenet.toml")
+    return load(file or (default if default.exists() else None), os.environ, flags)
+
+
+def _administer(configuration: Configuration, work: Callable[[Administration], Awaitable[Result]]) -> Result:
+    """Carries out what an administrator asks: by the server that runs, else on the data directory itself."""
+    from tenet.app.reach import reach
+
+    async def carry_out() -> Result:
+        async with reach(configuration) as administration:
+            return await work(administration)
+
+    return asyncio.run(carry_out())
+
+
+class Commands(click.Group):
+    """A group whose errors are one clear message on standard error, and an exit code."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Runs the command that was named."""
+        from tenet.base.errors import TenetError
+
+        try:
+            return super().invoke(ctx)
+        except TenetError as error:
+            click.echo(f"tenet: {error.message or error.code}", err=True)
+            ctx.exit(EXIT_CODES.get(error.code, EXIT_FAILED))
+        except BrokenPipeError:
+            # Whoever read our output has seen enough; nothing may be written at exit either.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            ctx.exit(EXIT_FAILED)
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+def main() -> None:
+    """Tenet: the data foundation of a cloud that you own."""
+
+
+@main.command()
+@click.option(
+    "--listen", metavar="HOST:PORT", help="Address to listen on; 127.0.0.1:8000 by default, port 0 takes one."
+)
+@click.option("--plaintext", is_flag=True, help="Speak http instead of https; on a loopback address only.")
+@_common
+def up(configuration: Configuration) -> None:
+    """Start the server, and print the lines that point clients at it.
+
+    It makes what is missing at the first start: the data directory, a root key, a local certificate authority. It runs
+    until Ctrl-C or SIGTERM, then ends what has begun and stops; a second Ctrl-C stops at once. SIGHUP makes it read its
+    settings again.
+    """
+    from tenet.app.server import run
+
+    run(configuration)
+
+
+@main.command()
+@click.option("--shell", type=click.Choice(["sh", "fish", "powershell"]), default="sh", show_default=True)
+@click.option(
+    "--for",
+    "runtime",
+    type=click.Choice(["python", "go", "node", "java"]),
+    default="python",
+    show_default=True,
+    help="What the client is written in: Node.js and Java find certificate authorities in ways of their own.",
+)
+@_common
+def env(configuration: Configuration, shell: str, runtime: str) -> None:
+    """Print the lines that point clients at the server of a data directory.
+
+    For instance: eval "$(tenet env)"
+    """
+    from tenet.app.exports import lines, variables
+    from tenet.app.reach import access
+
+    click.echo(lines(variables(access(configuration), runtime), shell))
+
+
+@main.group()
+def keys() -> None:
+    """Access keys: who may sign requests, and for which account."""
+
+
+@keys.command("create")
+@click.option("--id", "access_key_id", metavar="ID", help="Access key id; drawn where it is left away.")
+@click.option("--secret", metavar="SECRET", help="Secret access key; drawn where it is left away.")
+@click.option("--tenant", metavar="ACCOUNT", default="000000000000", show_default=True, help="Account, 12 digits.")
+@_common
+def create_key(configuration: Configuration, access_key_id: str | None, secret: str | None, tenant: str) -> None:
+    """Make an access key and print it with its secret, which is shown only now. It works at once."""
+    import msgspec
+
+    from tenet.app.messages import KeyWanted
+
+    wanted = KeyWanted(tenant=tenant, access_key_id=access_key_id, secret_access_key=secret)
+    try:
+        msgspec.convert(msgspec.to_builtins(wanted), KeyWanted)
+    except msgspec.ValidationError:
+        raise click.UsageError(
+            "ACCOUNT is 12 digits, ID 3 to 128 of A-Z, a-z, 0-9 and _, SECRET 8 to 128 characters."
+        ) from None
+    made = _administer(configuration, lambda administration: administration.create_key(wanted))
+    click.echo(f"export AWS_ACCESS_KEY_ID={made.access_key_id}")
+    click.echo(f"export AWS_SECRET_ACCESS_KEY={made.secret_access_key}")
+
+
+@keys.command("list")
+@_common
+def list_keys(configuration: Configuration) -> None:
+    """List the access keys with their accounts, without their secrets."""
+    found = _administer(configuration, lambda administration: administration.list_keys())
+    for key in found:
+        click.echo(f"{key.tenant}  {key.access_key_id}{'  root' if key.is_root else ''}")
+
+
+@keys.command("revoke")
+@click.argument("access_key_id", metavar="ID")
+@_common
+def revoke_key(configuration: Configuration, access_key_id: str) -> None:
+    """Remove an access key. Requests that it signs are refused at once."""
+    _administer(configuration, lambda administration: administration.revoke_key(access_key_id))
+    click.echo(f"{access_key_id} is revoked.")
+
+
+@main.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@_common
+def backup(configuration: Configuration, file: Path) -> None:
+    """Write a consistent copy of the store to a new FILE, while the server serves.
+
+    The server writes the file, with its own permissions. The master key and the local certificate authority are not in
+    it: keep a copy of the master key elsewhere, for without it the access keys of a backup cannot be read.
+    """
+    from tenet.app.messages import FileNamed
+
+    named = FileNamed(str(file.absolute()))
+    done = _administer(configuration, lambda administration: administration.backup(named))
+    figures = ", ".join(f"{value:,} {name}" for name, value in done.figures.items())
+    click.echo(f"{done.path}: {figures}, in {done.elapsed_ms / 1000:.1f} s.")
+
+
+@main.command()
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@_common
+def restore(configuration: Configuration, file: Path, *, yes: bool) -> None:
+    """Replace everything in the store by what the backup FILE holds.
+
+    A server that runs goes on serving: requests during the restore, about a second, are answered with an error that
+    clients retry. What was written since the backup is lost.
+    """
+    from tenet.app.messages import FileNamed
+
+    if not yes:
+        click.confirm(
+            f"Everything in {configuration.settings.data} is replaced by {file}. Go on?", abort=True, err=True
+        )
+    named = FileNamed(str(file.absolute()))
+    done = _administer(configuration, lambda administration: administration.restore(named))
+    click.echo(f"{done.path} is restored, in {done.elapsed_ms / 1000:.1f} s.")
+
+
+@main.group()
+def config() -> None:
+    """Settings: from a file, environment variables over it, flags over both."""
+
+
+@config.command("check")
+@click.argument("file", required=False, type=click.Path(path_type=Path))
+def check_config(file: Path | None) -> None:
+    """Say whether the settings are valid, and where each one that is not a default comes from.
+
+    FILE is the settings file; without it, what `tenet up` would read here.
+    """
+    given = file or (Path(os.environ["TENET_CONFIG"]) if os.environ.get("TENET_CONFIG") else None)
+    found = _configuration(given, {})
+    values = found.values()
+    for name, origin in found.origins.items():
+        if origin != "default":
+            click.echo(f"{name} = {values[name]!r}  ({origin})")
+    click.echo("The settings are valid.")
+
+
+@main.command()
+@click.option("--output", type=click.Path(path_type=Path), help="File to write; tenet-doctor-TIME.tar.gz by default.")
+@_common
+def doctor(configuration: Configuration, output: Path | None) -> None:
+    """Collect what helps to find out what is wrong into one archive, without secrets, and say what looks wrong."""
+    from tenet.app.doctor import examine
+
+    file, summary = asyncio.run(examine(configuration, output))
+    click.echo(summary)
+    click.echo(f"Written to {file}. It holds no secrets.")
+
+
+@main.command()
+def version() -> None:
+    """Print the version of Tenet, Python and the embedded database."""
+    from tenet.app.versions import versions
+
+    for name, number in versions().items():
+        click.echo(f"{name} {number}")
+
+
+if __name__ == "__main__":
+    main()

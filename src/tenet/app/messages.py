@@ -1,0 +1,149 @@
+"""What an administrator and a server say to each other: the bodies of the administrative API, version 1."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Final, Protocol
+
+from msgspec import Meta, Struct, field
+
+#: Where the administrative API lies on the listener.
+PREFIX: Final = "/_tenet/v1"
+#: The service part of the scope that its requests are signed for.
+SIGNING_NAME: Final = "tenet"
+#: The account of the first tenant.
+FIRST_TENANT: Final = "000000000000"
+
+Account = Annotated[str, Meta(pattern=r"^[0-9]{12}$")]
+AccessKeyId = Annotated[str, Meta(pattern=r"^\w{3,128}$")]
+Secret = Annotated[str, Meta(min_length=8, max_length=128)]
+
+
+class KeyWanted(Struct, frozen=True, forbid_unknown_fields=True):
+    """Asks for an access key.
+
+    Args:
+        tenant: the account that it belongs to, 12 digits.
+        access_key_id: its id, 3 to 128 of A-Z, a-z, 0-9 and _; None draws one.
+        secret_access_key: its secret, 8 to 128 characters; None draws one.
+    """
+
+    tenant: Account = FIRST_TENANT
+    access_key_id: AccessKeyId | None = None
+    secret_access_key: Secret | None = None
+
+
+class KeyMade(Struct, frozen=True):
+    """An access key with its secret, which is told only once.
+
+    Args:
+        access_key_id: its id.
+        secret_access_key: its secret.
+        tenant: the account that it belongs to.
+    """
+
+    access_key_id: str
+    secret_access_key: str
+    tenant: str
+
+
+class KeyShown(Struct, frozen=True):
+    """An access key without its secret.
+
+    Args:
+        access_key_id: its id.
+        tenant: the account that it belongs to.
+        is_root: whether it may administer the installation.
+        created_ms: when it was made, milliseconds since 1970.
+    """
+
+    access_key_id: str
+    tenant: str
+    is_root: bool
+    created_ms: int
+
+
+class FileNamed(Struct, frozen=True, forbid_unknown_fields=True):
+    """Names a file on the server's machine.
+
+    Args:
+        path: absolute.
+    """
+
+    path: Annotated[str, Meta(pattern=r"^/")]
+
+
+class Figures(Struct, frozen=True):
+    """What a backup or a restore did.
+
+    Args:
+        path: of the backup.
+        elapsed_ms: how long it took.
+        figures: what the engine counted, for instance ``bytes`` and ``records``.
+    """
+
+    path: str
+    elapsed_ms: int
+    figures: Mapping[str, int] = field(default_factory=dict)
+
+
+class Diagnosis(Struct, frozen=True):
+    """What a server knows about itself; without secrets.
+
+    Args:
+        server: version, process, endpoint, uptime.
+        settings: each setting's value and origin, by dotted name.
+        store: what the engine says about its health.
+        requests: recent slow and failed requests, newest last.
+        limits: limits in force and how much of them is used.
+        certificate: of the listener; empty where http is spoken.
+        metrics: in the text format of Prometheus.
+    """
+
+    server: Mapping[str, Any]
+    settings: Mapping[str, Any]
+    store: Mapping[str, Any]
+    requests: list[Mapping[str, Any]]
+    limits: Mapping[str, Any]
+    certificate: Mapping[str, Any]
+    metrics: str
+
+
+class Failure(Struct, frozen=True):
+    """Why a request was not carried out.
+
+    Args:
+        code: stable name of the error.
+        message: what is wrong and what to do.
+    """
+
+    code: str
+    message: str
+
+
+class Administration(Protocol):
+    """What an administrator may ask, of a server that runs or of the data directory itself where none does."""
+
+    async def create_key(self, wanted: KeyWanted) -> KeyMade:
+        """Makes an access key; it works at once."""
+        ...
+
+    async def list_keys(self) -> list[KeyShown]:
+        """Returns every access key, by tenant and id."""
+        ...
+
+    async def revoke_key(self, access_key_id: str) -> None:
+        """Removes an access key; it is refused at once."""
+        ...
+
+    async def backup(self, named: FileNamed) -> Figures:
+        """Writes a consistent copy of the store to a new file."""
+        ...
+
+    async def restore(self, named: FileNamed) -> Figures:
+        """Replaces everything in the store by what a backup holds."""
+        ...
+
+    async def diagnosis(self) -> Diagnosis:
+        """Returns what the server knows about itself."""
+        ...

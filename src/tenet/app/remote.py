@@ -1,0 +1,163 @@
+"""Administers a server that runs, over its own listener, signed by the root key."""
+
+from __future__ import annotations
+
+import http.client
+import ssl
+from datetime import UTC, datetime
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, TypeVar
+from urllib.parse import quote, urlsplit
+
+import msgspec
+
+from tenet.app.messages import (
+    PREFIX,
+    SIGNING_NAME,
+    Diagnosis,
+    Failure,
+    Figures,
+    FileNamed,
+    KeyMade,
+    KeyShown,
+    KeyWanted,
+)
+from tenet.base.errors import TenetError
+from tenet.wire.canonical import canonical_headers, canonical_path
+from tenet.wire.claims import ALGORITHM
+from tenet.wire.credentials import TERMINATOR, Signer, derive
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tenet.app.data_directory import RootKey
+    from tenet.base.clock import Clock
+
+Answer = TypeVar("Answer")
+
+CONNECT_S_MAX: Final = 5
+#: A backup or a restore of a large store takes its time.
+ANSWER_S_MAX: Final = 3_600
+_REGION: Final = "local"
+_SIGNED: Final = ("host", "x-amz-date")
+
+
+class NotReached(TenetError):
+    """No server answers at the address that the data directory names."""
+
+    code = "NotReached"
+    http_status = 503
+    retryable = True
+
+
+class Refused(TenetError):
+    """The server answered with an error.
+
+    Args:
+        failure: what it said.
+        status: the HTTP status.
+    """
+
+    def __init__(self, failure: Failure, status: int) -> None:
+        super().__init__(failure.message)
+        self.code = failure.code
+        self.http_status = status
+
+
+class RemoteAdministration:
+    """Implements ``messages.Administration`` by calls to a server.
+
+    Args:
+        endpoint: URL of its listener.
+        root_key: signs.
+        ca_file: PEM file of the authority to trust, for https.
+        clock: time, for signatures.
+    """
+
+    def __init__(self, endpoint: str, *, root_key: RootKey, ca_file: Path | None, clock: Clock) -> None:
+        self._endpoint = endpoint
+        self._root_key = root_key
+        self._ca_file = ca_file
+        self._clock = clock
+
+    async def create_key(self, wanted: KeyWanted) -> KeyMade:
+        """Makes an access key; it works at once."""
+        return self._call("POST", "/keys", KeyMade, wanted)
+
+    async def list_keys(self) -> list[KeyShown]:
+        """Returns every access key, by tenant and id."""
+        return self._call("GET", "/keys", list[KeyShown])
+
+    async def revoke_key(self, access_key_id: str) -> None:
+        """Removes an access key; it is refused at once."""
+        self._call("DELETE", f"/keys/{quote(access_key_id, safe='')}", dict[str, str])
+
+    async def backup(self, named: FileNamed) -> Figures:
+        """Makes the server write a consistent copy of the store to a new file on its machine."""
+        return self._call("POST", "/backup", Figures, named)
+
+    async def restore(self, named: FileNamed) -> Figures:
+        """Makes the server replace everything in its store by what a backup holds."""
+        return self._call("POST", "/restore", Figures, named)
+
+    async def diagnosis(self) -> Diagnosis:
+        """Returns what the server knows about itself."""
+        return self._call("GET", "/diagnosis", Diagnosis)
+
+    def _call(self, method: str, path: str, kind: type[Answer], message: msgspec.Struct | None = None) -> Answer:
+        body = msgspec.json.encode(message) if message is not None else b""
+        target = PREFIX + path
+        connection = self._connect()
+        try:
+            connection.request(method, target, body, self._headers(method, target, body, connection))
+            answer = connection.getresponse()
+            content = answer.read()
+        except (OSError, http.client.HTTPException) as error:
+            raise NotReached(f"the server at {self._endpoint} did not answer: {error!r}") from error
+        finally:
+            connection.close()
+        if answer.status != http.client.OK:
+            raise Refused(_failure(content, answer.status), answer.status)
+        return msgspec.json.decode(content, type=kind)
+
+    def _connect(self) -> http.client.HTTPConnection:
+        url = urlsplit(self._endpoint)
+        host, port = url.hostname or "localhost", url.port
+        connection: http.client.HTTPConnection
+        if url.scheme == "https":
+            context = ssl.create_default_context(cafile=self._ca_file)
+            connection = http.client.HTTPSConnection(host, port, timeout=CONNECT_S_MAX, context=context)
+        else:
+            connection = http.client.HTTPConnection(host, port, timeout=CONNECT_S_MAX)
+        try:
+            connection.connect()
+        except OSError as error:
+            raise NotReached(f"no server answers at {self._endpoint}: {error}") from error
+        connection.sock.settimeout(ANSWER_S_MAX)
+        return connection
+
+    def _headers(
+        self, method: str, target: str, body: bytes, connection: http.client.HTTPConnection
+    ) -> Mapping[str, str]:
+        stamp = datetime.fromtimestamp(self._clock.wall_ms() / 1000, UTC).strftime("%Y%m%dT%H%M%SZ")
+        host = f"[{connection.host}]" if ":" in connection.host else connection.host
+        headers = {"host": f"{host}:{connection.port}", "x-amz-date": stamp}
+        names = ";".join(_SIGNED)
+        canonical = "\n".join(
+            (method, canonical_path(target), "", canonical_headers(_SIGNED, headers), names, sha256(body).hexdigest())
+        )
+        scope = f"{stamp[:8]}/{_REGION}/{SIGNING_NAME}/{TERMINATOR}"
+        text = f"{ALGORITHM}\n{stamp}\n{scope}\n{sha256(canonical.encode()).hexdigest()}"
+        key = derive(self._root_key.secret_access_key, stamp[:8], _REGION, SIGNING_NAME)
+        credential = f"{self._root_key.access_key_id}/{scope}"
+        signature = Signer(key).sign(text.encode()).decode()
+        authorization = f"{ALGORITHM} Credential={credential}, SignedHeaders={names}, Signature={signature}"
+        return headers | {"authorization": authorization, "content-type": "application/json"}
+
+
+def _failure(content: bytes, status: int) -> Failure:
+    try:
+        return msgspec.json.decode(content, type=Failure)
+    except msgspec.DecodeError:
+        return Failure("UnexpectedAnswer", f"the server answered with status {status}")
