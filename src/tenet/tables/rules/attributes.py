@@ -9,19 +9,16 @@ request) and a value that breaks a rule (``ValidationException``). One pass look
 kind, the values are looked through for the first before it is raised.
 
 Sources: "Supported data types and naming rules" and "Item sizes and formats" of the Developer Guide; texts as the peers
-dynalite 4 and dynoxide 1.5 recorded them from the service.
+dynalite 4 and dynoxide 1.5 recorded them from the service, in the wording that us-east-1 used before 2026.
 """
 
 from __future__ import annotations
 
-from binascii import Error as Base64Error
-from binascii import a2b_base64, b2a_base64
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
-from tenet.tables.errors import SerializationException, ValidationException
+from tenet.tables.errors import ValidationException
 from tenet.tables.rules import numbers
-from tenet.tables.rules.refusals import ListedRefusal, Wording, invalid_parameter
-from tenet.tables.rules.wire_types import BOOLEAN_TEXTS, KINDS, check_wire_types
+from tenet.tables.rules.wire_types import BOOLEAN_TEXTS, KINDS, check_wire_types, decode_binary
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,40 +41,43 @@ TOO_DEEP: Final = (
 
 if TYPE_CHECKING:
     #: Checks the content of an attribute value, which it may replace, and returns its size in bytes.
-    _Check: TypeAlias = Callable[[AttributeValue, Any, int, Wording], int]
+    _Check: TypeAlias = Callable[[AttributeValue, Any, int], int]
 
 
-def check_item(item: Item, wording: Wording = Wording.NEWER) -> int:
+def invalid_parameter(why: str) -> NoReturn:
+    """Raises a refusal of a parameter's value in the service's usual form."""
+    raise ValidationException(f"One or more parameter values were invalid: {why}")
+
+
+def check_item(item: Item) -> int:
     """Checks an item or a key, makes it canonical in place, and returns its size in bytes.
 
     Args:
         item: attribute values by name, as parsed from JSON; owned by the caller, since it is changed.
-        wording: of the refusals.
 
     Raises:
         SerializationException: a value is not of the JSON type that its member asks for.
         ValidationException: a value breaks a rule of its type. The size of the item is not looked at.
     """
     try:
-        return _check_members(item, 1, wording)
+        return _check_members(item, 1)
     except ValidationException:
         check_wire_types(item)
         raise
 
 
-def check_value(value: AttributeValue, wording: Wording = Wording.NEWER) -> int:
+def check_value(value: AttributeValue) -> int:
     """Checks one attribute value, makes it canonical in place, and returns its size in bytes.
 
     Args:
         value: as parsed from JSON; owned by the caller.
-        wording: of the refusals.
 
     Raises:
         SerializationException: it is not of the JSON type that its member asks for.
         ValidationException: it breaks a rule of its type.
     """
     try:
-        return _check_one(value, 1, wording)
+        return _check_one(value, 1)
     except ValidationException:
         check_wire_types({"": value})
         raise
@@ -103,13 +103,13 @@ def check_updated_item_size(size_bytes: int) -> None:
         raise ValidationException("Item size to update has exceeded the maximum allowed size")
 
 
-def _check_members(members: Item, level: int, wording: Wording) -> int:
+def _check_members(members: Item, level: int) -> int:
     """Checks the attributes of an item or the members of a map; returns the bytes of names and values."""
     size = 0
     for name, value in members.items():
         if name.isascii():
             if not name:
-                raise ListedRefusal("Empty attribute name")
+                raise ValidationException("Empty attribute name")
             size += len(name)
         else:
             size += len(name.encode())
@@ -122,22 +122,22 @@ def _check_members(members: Item, level: int, wording: Wording) -> int:
                 size += len(content) if content.isascii() else len(content.encode())
                 continue
             if kind == "N":
-                text = numbers.canonical(content) if wording is Wording.NEWER else _older_number(content)
+                text = numbers.canonical(content)
                 if text != content:
                     value["N"] = text
                 size += numbers.size_bytes(text)
                 continue
-        size += _CHECKS.get(kind, _check_unknown)(value, content, level, wording)
+        size += _CHECKS.get(kind, _check_unknown)(value, content, level)
     return size
 
 
-def _check_one(value: AttributeValue, level: int, wording: Wording) -> int:
+def _check_one(value: AttributeValue, level: int) -> int:
     """Checks one value and returns its bytes."""
     try:
         ((kind, content),) = value.items()
     except (AttributeError, ValueError):
         kind, content = _the_one_type(value)
-    return _CHECKS.get(kind, _check_unknown)(value, content, level, wording)
+    return _CHECKS.get(kind, _check_unknown)(value, content, level)
 
 
 def _the_one_type(value: object) -> tuple[str, object]:
@@ -155,22 +155,15 @@ def _the_one_type(value: object) -> tuple[str, object]:
 
 
 def _refuse_more_than_one(value: AttributeValue) -> NoReturn:
-    """Raises for a value of several types what the older checks say: about a member's content before the count."""
+    """Raises for a value of several types: for what is wrong within a member first."""
     check_wire_types({"": value})
-    for kind in ("SS", "NS", "BS", "N"):
+    for kind in ("SS", "NS", "BS", "N", "NULL"):
         if kind in value:
-            try:
-                _CHECKS[kind](value, value[kind], 1, Wording.OLDER)
-            except ListedRefusal as refusal:
-                raise ValidationException(refusal.message) from refusal
-    if value.get("NULL") is False:
-        raise ValidationException(
-            "One or more parameter values were invalid: Null attribute value types must have the value of true"
-        )
+            _CHECKS[kind](value, value[kind], 1)
     raise ValidationException(MORE_THAN_ONE_TYPE)
 
 
-def _check_unknown(_value: AttributeValue, _content: object, _level: int, _wording: Wording) -> int:
+def _check_unknown(_value: AttributeValue, _content: object, _level: int) -> int:
     """Looks again at a value whose one member is none of the types: that is an empty value."""
     raise ValidationException(EMPTY_VALUE)
 
@@ -181,64 +174,34 @@ def _wrong_type(value: AttributeValue) -> NoReturn:
     raise ValidationException(EMPTY_VALUE)
 
 
-def _check_string(value: AttributeValue, content: object, _level: int, _wording: Wording) -> int:
+def _check_string(value: AttributeValue, content: object, _level: int) -> int:
     if content.__class__ is not str:
         _wrong_type(value)
     assert isinstance(content, str)
     return len(content) if content.isascii() else len(content.encode())
 
 
-def _older_number(text: str) -> str:
-    """Returns the canonical text, with the older checks' refusals."""
-    if not text:
-        raise ValidationException(numbers.NOT_A_NUMBER)
-    try:
-        return numbers.canonical(text)
-    except ListedRefusal as refusal:
-        raise ValidationException(refusal.message) from refusal
-
-
-def _check_number(value: AttributeValue, content: object, _level: int, wording: Wording) -> int:
+def _check_number(value: AttributeValue, content: object, _level: int) -> int:
     if not isinstance(content, str):
         _wrong_type(value)
-    text = numbers.canonical(content) if wording is Wording.NEWER else _older_number(content)
+    text = numbers.canonical(content)
     value["N"] = text
     return numbers.size_bytes(text)
 
 
-def decode_binary(text: str) -> bytes:
-    """Returns the bytes of a canonical base64 text.
-
-    Raises:
-        SerializationException: the text is not that.
-    """
-    try:
-        data = a2b_base64(text, strict_mode=True)
-    except (Base64Error, ValueError) as error:
-        if len(text) % 4:
-            raise SerializationException(
-                f"Base64 encoded length is expected a multiple of 4 bytes but found: {len(text)}"
-            ) from error
-        raise SerializationException("Invalid last non-pad Base64 character dectected") from error
-    tail = len(data) % 3
-    if tail and b2a_base64(data[-tail:], newline=False).decode() != text[-4:]:
-        raise SerializationException("Invalid last non-pad Base64 character dectected")
-    return data
-
-
-def _check_binary(value: AttributeValue, content: object, _level: int, _wording: Wording) -> int:
+def _check_binary(value: AttributeValue, content: object, _level: int) -> int:
     if not isinstance(content, str):
         _wrong_type(value)
     return len(decode_binary(content))
 
 
-def _check_boolean(value: AttributeValue, content: object, _level: int, _wording: Wording) -> int:
+def _check_boolean(value: AttributeValue, content: object, _level: int) -> int:
     if content is not True and content is not False:
         value["BOOL"] = _boolean(value, content)
     return 1
 
 
-def _check_null(value: AttributeValue, content: object, _level: int, _wording: Wording) -> int:
+def _check_null(value: AttributeValue, content: object, _level: int) -> int:
     if content is not True:
         if not _boolean(value, content):
             invalid_parameter("Null attribute value types must have the value of true")
@@ -256,36 +219,31 @@ def _boolean(value: AttributeValue, content: object) -> bool:
     return BOOLEAN_TEXTS[content.lower()]
 
 
-def _check_list(value: AttributeValue, content: object, level: int, wording: Wording) -> int:
+def _check_list(value: AttributeValue, content: object, level: int) -> int:
     if not isinstance(content, list):
         _wrong_type(value)
     if level >= LEVELS_MAX:
-        raise ListedRefusal(TOO_DEEP)
+        raise ValidationException(TOO_DEEP)
     size = 3 + len(content)
     for element in content:
-        size += _check_one(element, level + 1, wording)
+        size += _check_one(element, level + 1)
     return size
 
 
-def _check_map(value: AttributeValue, content: object, level: int, wording: Wording) -> int:
+def _check_map(value: AttributeValue, content: object, level: int) -> int:
     if not isinstance(content, dict):
         _wrong_type(value)
     if level >= LEVELS_MAX:
-        raise ListedRefusal(TOO_DEEP)
-    return 3 + len(content) + _check_members(content, level + 1, wording)
+        raise ValidationException(TOO_DEEP)
+    return 3 + len(content) + _check_members(content, level + 1)
 
 
-def _check_string_set(value: AttributeValue, content: object, _level: int, wording: Wording) -> int:
+def _check_string_set(value: AttributeValue, content: object, _level: int) -> int:
     members = _set_members(value, content)
     if not members:
         invalid_parameter("An string set  may not be empty")
     if len(set(members)) != len(members):
-        shown = (
-            "[" + ", ".join(f'"{member}"' for member in _until_repeat(members)) + "]"
-            if wording is Wording.NEWER
-            else "[" + ", ".join(members) + "]"
-        )
-        invalid_parameter(f"Input collection {shown} contains duplicates.")
+        invalid_parameter(f"Input collection [{', '.join(members)}] contains duplicates.")
     if all(map(str.isascii, members)):
         members.sort()
         return sum(map(len, members))
@@ -293,33 +251,25 @@ def _check_string_set(value: AttributeValue, content: object, _level: int, wordi
     return sum(len(member.encode()) for member in members)
 
 
-def _check_number_set(value: AttributeValue, content: object, _level: int, wording: Wording) -> int:
+def _check_number_set(value: AttributeValue, content: object, _level: int) -> int:
     members = _set_members(value, content)
     if not members:
         invalid_parameter("An number set  may not be empty")
-    convert = numbers.canonical if wording is Wording.NEWER else _older_number
-    texts = [convert(member) for member in members]
+    texts = [numbers.canonical(member) for member in members]
     if len(set(texts)) != len(texts):
-        if wording is Wording.OLDER:
-            raise ListedRefusal("Input collection contains duplicates")
-        invalid_parameter("Input collection contains duplicates.")
+        raise ValidationException("Input collection contains duplicates")
     texts.sort(key=numbers.value)
     value["NS"] = texts
     return sum(map(numbers.size_bytes, texts))
 
 
-def _check_binary_set(value: AttributeValue, content: object, _level: int, wording: Wording) -> int:
+def _check_binary_set(value: AttributeValue, content: object, _level: int) -> int:
     members = _set_members(value, content)
     if not members:
         invalid_parameter("Binary sets should not be empty")
     decoded = {member: decode_binary(member) for member in members}
     if len(decoded) != len(members):
-        shown = (
-            "[" + ",".join(f'"{member}"' for member in _until_repeat(members, decoded)) + "]"
-            if wording is Wording.NEWER
-            else "[" + ", ".join(members) + "]"
-        )
-        invalid_parameter(f"Input collection {shown}of type BS contains duplicates.")
+        invalid_parameter(f"Input collection [{', '.join(members)}]of type BS contains duplicates.")
     members.sort(key=decoded.__getitem__)
     return sum(map(len, decoded.values()))
 
@@ -330,23 +280,14 @@ def _set_members(value: AttributeValue, content: object) -> list[str]:
         _wrong_type(value)
     for member in content:
         if member.__class__ is not str:
-            _wrong_type(value)
+            check_wire_types({"": value})
+            invalid_parameter(f"An {_SET_WORDS[next(iter(value))]} set may not have a null string as a member")
     return content
 
 
-def _until_repeat(members: list[str], order: dict[str, bytes] | None = None) -> list[str]:
-    """Returns the members in the order in which the newer checks name duplicates.
-
-    They fill a sorted set until a member repeats; then comes that set, the repeated member, and what was not read yet.
-    """
-    read: set[str] = set()
-    for at, member in enumerate(members):
-        if member in read:
-            return [*sorted(read, key=order.__getitem__ if order else str.encode), *members[at:]]
-        read.add(member)
-    return members
-
-
+#: What the service calls the sets.
+_SET_WORDS: Final = {"SS": "string", "NS": "number", "BS": "binary"}
+#: By type member.
 _CHECKS: Final[dict[str, _Check]] = {
     "S": _check_string,
     "N": _check_number,

@@ -12,7 +12,7 @@ import re
 from decimal import Context, Decimal
 from typing import Final
 
-from tenet.tables.rules.refusals import ListedRefusal
+from tenet.tables.errors import ValidationException
 
 DIGITS_MAX: Final = 38
 _EXPONENT_MAX: Final = 125
@@ -25,8 +25,8 @@ _NUMBER: Final = re.compile(
 )
 #: Digits enough for the exact sum of any two numbers: 126 before the point, 168 behind it.
 _EXACT: Final = Context(prec=320)
-#: Longer exponents are out of range whatever the digits are, given that a request has less than 10**9 of them.
-_EXPONENT_DIGITS_MAX: Final = 10
+#: The service reads an exponent as a 64-bit integer. Longer texts are not even looked at.
+_EXPONENT_CHARS_MAX: Final = 4_000
 
 OVERFLOW: Final = "Number overflow. Attempting to store a number with magnitude larger than supported range"
 UNDERFLOW: Final = "Number underflow. Attempting to store a number with magnitude smaller than supported range"
@@ -47,26 +47,30 @@ def canonical(text: str) -> str:
         return text
     match = _NUMBER.fullmatch(text)
     if match is None or not (match["whole"] or match["fraction"]):
-        raise ListedRefusal(f"{NOT_A_NUMBER}: {text}")
-    return _limited(match["sign"], match["whole"], match["fraction"] or "", match["exponent"] or "0")
+        raise ValidationException(f"{NOT_A_NUMBER}: {text}" if text else NOT_A_NUMBER)
+    exponent = int(match["exponent"] or "0") if len(match["exponent"] or "") <= _EXPONENT_CHARS_MAX else None
+    if exponent is None or not -(2**63) <= exponent < 2**63:
+        raise ValidationException(f"{NOT_A_NUMBER}: {text}")
+    return _limited(match["sign"], match["whole"], match["fraction"] or "", exponent)
 
 
-def _limited(sign: str, whole: str, fraction: str, exponent_text: str) -> str:
-    """Returns the canonical text of a number that came apart, within the limits."""
+def _limited(sign: str, whole: str, fraction: str, exponent: int) -> str:
+    """Returns the canonical text of a number that came apart, within the limits.
+
+    A zero is held to the magnitudes as if its last digit were a one: ``0E126`` is too large.
+    """
     digits = (whole + fraction).lstrip("0")
     significant = digits.rstrip("0")
+    magnitude = exponent - len(fraction) + max(len(digits) - 1, 0)
+    if len(significant) > DIGITS_MAX:
+        raise ValidationException(TOO_PRECISE)
+    if magnitude > _EXPONENT_MAX:
+        raise ValidationException(OVERFLOW)
+    if magnitude < _EXPONENT_MIN:
+        raise ValidationException(UNDERFLOW)
     if not significant:
         return "0"
-    if len(exponent_text.lstrip("+-0")) > _EXPONENT_DIGITS_MAX:
-        raise ListedRefusal(UNDERFLOW if exponent_text[0] == "-" else OVERFLOW)
-    exponent = int(exponent_text) + len(digits) - len(fraction) - 1
-    if exponent > _EXPONENT_MAX:
-        raise ListedRefusal(OVERFLOW)
-    if exponent < _EXPONENT_MIN:
-        raise ListedRefusal(UNDERFLOW)
-    if len(significant) > DIGITS_MAX:
-        raise ListedRefusal(TOO_PRECISE)
-    return ("-" if sign == "-" else "") + _plain(significant, exponent)
+    return ("-" if sign == "-" else "") + _plain(significant, magnitude)
 
 
 def _plain(significant: str, exponent: int) -> str:

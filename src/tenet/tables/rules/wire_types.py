@@ -5,6 +5,8 @@ Texts as the peer dynalite 4 recorded them from the service.
 
 from __future__ import annotations
 
+from binascii import Error as Base64Error
+from binascii import a2b_base64, b2a_base64
 from typing import TYPE_CHECKING, Final, NoReturn
 
 from tenet.tables.errors import SerializationException
@@ -48,6 +50,26 @@ def check_wire_types(values: object) -> None:
                 pending.extend(reversed(_check_member(kind, content)))
 
 
+def decode_binary(text: str) -> bytes:
+    """Returns the bytes of a canonical base64 text.
+
+    Raises:
+        SerializationException: the text is not that.
+    """
+    try:
+        data = a2b_base64(text, strict_mode=True)
+    except (Base64Error, ValueError) as error:
+        if len(text) % 4:
+            raise SerializationException(
+                f"Base64 encoded length is expected a multiple of 4 bytes but found: {len(text)}"
+            ) from error
+        raise SerializationException("Invalid last non-pad Base64 character dectected") from error
+    tail = len(data) % 3
+    if tail and b2a_base64(data[-tail:], newline=False).decode() != text[-4:]:
+        raise SerializationException("Invalid last non-pad Base64 character dectected")
+    return data
+
+
 def _check_member(kind: str, content: object) -> list[object]:
     """Checks the content of one type member; returns the attribute values within it."""
     if kind == "M":
@@ -67,7 +89,8 @@ def _check_member(kind: str, content: object) -> list[object]:
     if kind == "L":
         return content
     for member in content:
-        _SCALARS[kind[0]](member)
+        if member is not None:
+            _SCALARS[kind[0]](member)
     return []
 
 
@@ -80,6 +103,7 @@ def _check_text(content: object) -> None:
 
 def _check_blob(content: object) -> None:
     if isinstance(content, str):
+        decode_binary(content)
         return
     _refuse_collection(content, "java.nio.ByteBuffer")
     _refuse("only base-64-encoded strings are convertible to bytes")
@@ -105,8 +129,6 @@ def _refuse_collection(content: object, expected: str) -> None:
 
 def _scalar_name(content: object) -> str:
     """Returns the name of the token that the deserializer met."""
-    if content is None:
-        return "NULL_VALUE"
     if isinstance(content, bool):
         return "TRUE_VALUE" if content else "FALSE_VALUE"
     return "DECIMAL_VALUE" if isinstance(content, float) else "NUMBER_VALUE"
