@@ -1,0 +1,60 @@
+"""Turns what SQLite raises into the errors of the store, which name the path and say what to do about it."""
+
+from __future__ import annotations
+
+import errno
+import os
+from typing import Final
+
+import apsw
+
+from tenet.store.errors import DiskFull, ReadOnlyStore, StoreCorrupt, StoreError, StoreUnavailable
+
+_READ_ONLY: Final = frozenset({errno.EROFS, errno.EACCES, errno.EPERM})
+_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+
+
+def translate(error: apsw.Error, connection: apsw.Connection, directory: str) -> StoreError:
+    """Returns the error of the store for one of SQLite's.
+
+    Args:
+        error: what SQLite raised.
+        connection: where it was raised; knows the operating system's last error.
+        directory: the data directory.
+    """
+    number = connection.system_errno if isinstance(error, apsw.IOError | apsw.CantOpenError) else 0
+    if isinstance(error, apsw.FullError) or number in _FULL:
+        return disk_full(directory)
+    if isinstance(error, apsw.ReadOnlyError) or number in _READ_ONLY:
+        return read_only(directory)
+    if isinstance(error, apsw.CorruptError | apsw.NotADBError):
+        return StoreCorrupt(f"the store in {directory} is damaged ({error}): restore it from a backup")
+    return StoreUnavailable(f"the store in {directory} could not do it: {error}{_system_text(number)}")
+
+
+def disk_full(directory: str) -> DiskFull:
+    """Returns the error of a disk without room."""
+    return DiskFull(
+        f"no room is left on the disk of {directory}; nothing was written. Free some, and writing goes on by itself"
+    )
+
+
+def read_only(directory: str) -> ReadOnlyStore:
+    """Returns the error of a directory that cannot be written to."""
+    return ReadOnlyStore(
+        f"the data directory {directory} cannot be written to; reads go on. Mount it writable, or give this user the"
+        " right to write, and writing goes on by itself"
+    )
+
+
+def from_system(error: OSError, directory: str) -> StoreError:
+    """Returns the error of the store for one of the operating system's."""
+    if error.errno in _FULL:
+        return disk_full(directory)
+    if error.errno in _READ_ONLY:
+        return read_only(directory)
+    return StoreUnavailable(f"the data directory {directory} cannot be used: {error.strerror}")
+
+
+def _system_text(number: int) -> str:
+    return f" ({os.strerror(number)})" if number else ""

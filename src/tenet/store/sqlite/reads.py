@@ -1,0 +1,134 @@
+"""The reads of the contract, each on whatever connection it is given: the loop's, or one of a reading thread.
+
+A connection that is not the writer's sees the last durable transaction, and waits for nobody.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from msgspec import Struct
+
+from tenet.store.contract import Key, Page, Range, Record, StampOf
+from tenet.store.sqlite.keys import bounds, prefix_of, slice_bounds, split
+from tenet.store.sqlite.rows import record_of
+from tenet.store.sqlite.schema import Execute
+from tenet.store.sqlite.spaces import Space
+
+
+@contextmanager
+def one_moment(execute: Execute) -> Iterator[None]:
+    """Makes everything that is read within it the state of one moment."""
+    execute("BEGIN")
+    try:
+        yield
+    finally:
+        execute("COMMIT")
+
+
+def get(execute: Execute, space: Space, key: Key) -> Record | None:
+    """Returns the record of a key, or None."""
+    stored = prefix_of(key.partition) + key.sort
+    rows = execute(space.get_sql, (stored,)).fetchall()
+    return record_of(key.partition, key.sort, rows[0]) if rows else None
+
+
+def stamp(execute: Execute, space: Space, of: StampOf) -> int:
+    """Returns a stamp; 0 where nothing was committed yet into what it covers."""
+    rows = execute(space.stamp_sql, (prefix_of(of.partition) + of.bucket,)).fetchall()
+    return int(rows[0][0]) if rows else 0
+
+
+class Query(Struct, frozen=True, gc=False):
+    """A query of one partition; arguments as ``contract.Store.query`` has them."""
+
+    space: Space
+    partition: bytes
+    within: Range
+    limit: int
+    limit_bytes: int
+    reverse: bool = False
+    stamp: StampOf | None = None
+
+    def capped(self, limit: int, limit_bytes: int) -> Query:
+        """Returns the query with smaller limits."""
+        return Query(
+            self.space,
+            self.partition,
+            self.within,
+            min(limit, self.limit),
+            min(limit_bytes, self.limit_bytes),
+            self.reverse,
+            self.stamp,
+        )
+
+    def read(self, execute: Execute) -> Page:
+        """Returns the page."""
+        if self.stamp is None:
+            return self._page(execute, read_stamp=None)
+        with one_moment(execute):
+            return self._page(execute, read_stamp=stamp(execute, self.space, self.stamp))
+
+    def _page(self, execute: Execute, *, read_stamp: int | None) -> Page:
+        partition = self.partition
+        lower, upper = bounds(partition, self.within)
+        head = len(prefix_of(partition))
+        records: list[Record] = []
+        bytes_left = self.limit_bytes
+        rows = execute(
+            self.space.query_down_sql if self.reverse else self.space.query_sql, (lower, upper, self.limit + 1)
+        )
+        for key, version, value, cells in rows:
+            if len(records) == self.limit or bytes_left <= 0:
+                return Page(records, more=True, stamp=read_stamp)
+            records.append(record_of(partition, key[head:], (version, value, cells)))
+            bytes_left -= len(value)
+        return Page(records, more=False, stamp=read_stamp)
+
+
+class Scan(Struct, frozen=True, gc=False):
+    """A page of a scan; arguments as ``contract.Store.scan`` has them."""
+
+    space: Space
+    within: Range
+    limit: int
+    limit_bytes: int
+    slice_index: int = 0
+    slice_count: int = 1
+    after: tuple[bytes, bytes] | None = None
+
+    def read(self, execute: Execute) -> Page:
+        """Returns the page."""
+        lower, upper = slice_bounds(self.slice_index, self.slice_count)
+        comparison = ">="
+        if self.after is not None:
+            partition, sort = self.after
+            resumed = prefix_of(partition) + sort
+            if resumed >= lower:
+                lower, comparison = resumed, ">"
+        within = self.within
+        parameters: list[bytes | int] = [lower, upper]
+        if within.lower:
+            parameters.append(within.lower)
+        if within.upper is not None:
+            parameters.append(within.upper)
+        parameters.append(self.limit + 1)
+        sql = self.space.scan_sql(comparison, has_lower=bool(within.lower), has_upper=within.upper is not None)
+        records: list[Record] = []
+        bytes_left = self.limit_bytes
+        for key, version, value, cells in execute(sql, parameters):
+            if len(records) == self.limit or bytes_left <= 0:
+                return Page(records, more=True)
+            records.append(record_of(*split(key), (version, value, cells)))
+            bytes_left -= len(value)
+        return Page(records, more=False)
+
+
+def together(execute: Execute, spaces: Sequence[Space], reads: Sequence[Key | StampOf]) -> list[Record | int | None]:
+    """Returns records and stamps of one moment."""
+    with one_moment(execute):
+        return [
+            stamp(execute, space, read) if isinstance(read, StampOf) else get(execute, space, read)
+            for space, read in zip(spaces, reads, strict=True)
+        ]

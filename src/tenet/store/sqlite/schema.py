@@ -1,0 +1,106 @@
+"""The file ``tenet.db``: its tables, its settings, and the version of its format.
+
+Beside the tables of the spaces (``spaces``) the file holds the catalogue of spaces, the ids of commits, the ids that
+may never commit, and how far the readers of logs have come.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final, Protocol
+
+import apsw
+
+from tenet.store.errors import StoreCorrupt
+
+#: What the file says about itself in its header (https://www.sqlite.org/fileformat.html, offsets 68 and 60).
+APPLICATION_ID: Final = 0x54454E54
+FORMAT_VERSION: Final = 2
+FILE_NAME: Final = "tenet.db"
+PAGE_BYTES: Final = 8192
+
+_TABLES: Final = (
+    # A space that is being dropped has lost its name, but its number lives until its tables are empty.
+    "CREATE TABLE spaces (number INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT UNIQUE, options BLOB NOT NULL)",
+    # One row for the commits of one transaction. `first` and `last` are the hybrid times that they used, `tail` the
+    # site and the nonce of their versions; `ids` holds 20 bytes for each: its id, and its hybrid time less `first`.
+    # `until_ms` is when the last of the ids may be forgotten.
+    """CREATE TABLE commits (first INTEGER PRIMARY KEY, last INTEGER NOT NULL, until_ms INTEGER NOT NULL,
+    tail BLOB NOT NULL, ids BLOB NOT NULL)""",
+    "CREATE TABLE fences (id BLOB PRIMARY KEY, until_ms INTEGER NOT NULL) WITHOUT ROWID",
+    # How far a log's reader has come; the reader without a name is the trimming itself.
+    """CREATE TABLE log_positions (space INTEGER NOT NULL, shard INTEGER NOT NULL, reader TEXT NOT NULL,
+    position INTEGER NOT NULL, PRIMARY KEY (space, shard, reader)) WITHOUT ROWID""",
+)
+
+
+class Rows(Protocol):
+    """What a statement returns: tuples, whose types are those of the columns that it names."""
+
+    def fetchall(self) -> list[Any]:
+        """Returns all rows and ends the statement."""
+        ...
+
+    def __iter__(self) -> Iterator[Any]:
+        """Returns the rows one by one."""
+        ...
+
+
+class Execute(Protocol):
+    """Runs a statement on a connection."""
+
+    def __call__(self, statements: str, bindings: Any = ..., /) -> Rows:
+        """Runs the statement.
+
+        Args:
+            statements: SQL with a question mark for each parameter.
+            bindings: the parameters.
+        """
+        ...
+
+
+def connect(path: str, *, cache_bytes: int, create: bool = False) -> apsw.Connection:
+    """Opens one more connection to the file.
+
+    Args:
+        path: the file.
+        cache_bytes: memory for its pages.
+        create: whether a file that is missing is made.
+    """
+    flags = apsw.SQLITE_OPEN_READWRITE | (apsw.SQLITE_OPEN_CREATE if create else 0)
+    connection = apsw.Connection(path, flags=flags, statementcachesize=512)
+    connection.set_busy_timeout(5_000)
+    connection.execute(f"PRAGMA cache_size = -{cache_bytes // 1024}")
+    # Every commit is synchronised before it is answered; checkpoints belong to a thread of their own.
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA wal_autocheckpoint = 0")
+    return connection
+
+
+def prepare(connection: apsw.Connection) -> None:
+    """Makes the tables of a new file, or brings those of an older format to this one.
+
+    Raises:
+        StoreCorrupt: the file is of a later format, or is not one of ours.
+    """
+    found = int(connection.pragma("user_version"))
+    if found == 0 and not connection.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchall():
+        _make(connection)
+        return
+    if connection.pragma("application_id") != APPLICATION_ID:
+        raise StoreCorrupt(f"{connection.filename} is a database, but not a store of Tenet")
+    if found > FORMAT_VERSION:
+        raise StoreCorrupt(
+            f"{connection.filename} has the format {found}; this version reads up to {FORMAT_VERSION}: use a newer one"
+        )
+    connection.pragma("journal_mode", "wal")
+
+
+def _make(connection: apsw.Connection) -> None:
+    connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")
+    connection.pragma("journal_mode", "wal")
+    with connection:
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        for statement in _TABLES:
+            connection.execute(statement)
+        connection.execute(f"PRAGMA user_version = {FORMAT_VERSION}")
