@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import http.client
 import ssl
-from datetime import UTC, datetime
-from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 from urllib.parse import quote, urlsplit
@@ -24,9 +22,7 @@ from tenet.app.messages import (
     KeyWanted,
 )
 from tenet.base.errors import TenetError
-from tenet.wire.canonical import canonical_headers, canonical_path
-from tenet.wire.claims import ALGORITHM
-from tenet.wire.credentials import TERMINATOR, Signer, derive
+from tenet.wire.signing import sign_headers
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -40,7 +36,6 @@ CONNECT_S_MAX: Final = 5
 #: A backup or a restore of a large store takes its time.
 ANSWER_S_MAX: Final = 3_600
 _REGION: Final = "local"
-_SIGNED: Final = ("host", "x-amz-date")
 
 
 class NotReached(TenetError):
@@ -140,20 +135,18 @@ class RemoteAdministration:
     def _headers(
         self, method: str, target: str, body: bytes, connection: http.client.HTTPConnection
     ) -> Mapping[str, str]:
-        stamp = datetime.fromtimestamp(self._clock.wall_ms() / 1000, UTC).strftime("%Y%m%dT%H%M%SZ")
         host = f"[{connection.host}]" if ":" in connection.host else connection.host
-        headers = {"host": f"{host}:{connection.port}", "x-amz-date": stamp}
-        names = ";".join(_SIGNED)
-        canonical = "\n".join(
-            (method, canonical_path(target), "", canonical_headers(_SIGNED, headers), names, sha256(body).hexdigest())
+        return sign_headers(
+            method,
+            target,
+            {"host": f"{host}:{connection.port}", "content-type": "application/json"},
+            body,
+            access_key_id=self._root_key.access_key_id,
+            secret=self._root_key.secret_access_key,
+            region=_REGION,
+            service=SIGNING_NAME,
+            clock=self._clock,
         )
-        scope = f"{stamp[:8]}/{_REGION}/{SIGNING_NAME}/{TERMINATOR}"
-        text = f"{ALGORITHM}\n{stamp}\n{scope}\n{sha256(canonical.encode()).hexdigest()}"
-        key = derive(self._root_key.secret_access_key, stamp[:8], _REGION, SIGNING_NAME)
-        credential = f"{self._root_key.access_key_id}/{scope}"
-        signature = Signer(key).sign(text.encode()).decode()
-        authorization = f"{ALGORITHM} Credential={credential}, SignedHeaders={names}, Signature={signature}"
-        return headers | {"authorization": authorization, "content-type": "application/json"}
 
 
 def _failure(content: bytes, status: int) -> Failure:

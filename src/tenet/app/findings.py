@@ -1,0 +1,131 @@
+"""What looks wrong, said in plain words with what to do: pure rules over what the doctor collected."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from msgspec import Struct
+
+_GIB: Final = 1024**3
+DISK_FREE_BYTES_MIN: Final = _GIB
+CERTIFICATE_DAYS_MIN: Final = 30
+SLOW_SHARE: Final = 0.01
+#: Files beside connections that a server keeps open: the store's, the log's, the listener.
+FILES_BESIDE_CONNECTIONS: Final = 200
+REQUESTS_NAMED_MAX: Final = 5
+
+
+class Facts(Struct, frozen=True, kw_only=True):
+    """What the rules look at.
+
+    Args:
+        running: whether a server answered.
+        problem: why none did, where the data directory says that one should; else empty.
+        command_version: of the command that asks.
+        server_version: of the server, or empty.
+        disk_free_bytes: on the disk of the data directory.
+        modes: permission bits of each file that holds a secret, by path.
+        store: what the engine says about its health.
+        certificate_days: until the listener's certificate ends; None where http is spoken.
+        requests: recent slow and failed requests.
+        connections_max: of the limits in force.
+        files_max: how many files the server may have open; 0 where it is not known.
+    """
+
+    running: bool
+    problem: str = ""
+    command_version: str = ""
+    server_version: str = ""
+    disk_free_bytes: int = 0
+    modes: Mapping[str, int] = {}
+    store: Mapping[str, Any] = {}
+    certificate_days: float | None = None
+    requests: Sequence[Mapping[str, Any]] = ()
+    connections_max: int = 0
+    files_max: int = 0
+
+
+def findings(facts: Facts) -> Sequence[str]:
+    """Returns what looks wrong, a sentence or two each, the most urgent first; empty where nothing does."""
+    rules = (_server, _disk, _store, _certificate, _secrets, _files, _requests, _versions)
+    return [finding for rule in rules for finding in rule(facts)]
+
+
+def _server(facts: Facts) -> Iterator[str]:
+    if facts.problem:
+        yield (
+            f"A server holds the data directory and does not answer ({facts.problem}). Look at its log; if the process "
+            "hangs, end it and start it again: what was acknowledged is safe."
+        )
+    elif not facts.running:
+        yield "No server runs on this data directory. Start it with `tenet up`."
+
+
+def _disk(facts: Facts) -> Iterator[str]:
+    if facts.disk_free_bytes < DISK_FREE_BYTES_MIN:
+        yield (
+            f"The disk of the data directory has {facts.disk_free_bytes / _GIB:.2f} GiB left. Writes fail when it is "
+            "full, and go on by themselves when space returns: make room, or move the data directory."
+        )
+
+
+def _store(facts: Facts) -> Iterator[str]:
+    for name in ("disk_full", "read_only"):
+        if facts.store.get(name):
+            yield (
+                f"The store says {name.replace('_', ' ')}: reads go on, writes are refused until it can write again. "
+                "Make room or give the directory back its permissions; nothing has to be restarted."
+            )
+    if facts.store.get("error"):
+        yield f"The store cannot be examined: {facts.store['error']}."
+
+
+def _certificate(facts: Facts) -> Iterator[str]:
+    days = facts.certificate_days
+    if days is None or days >= CERTIFICATE_DAYS_MIN:
+        return
+    ending = "has ended" if days <= 0 else f"ends in {days:.0f} days"
+    yield (
+        f"The certificate of the listener {ending}. One of your own: replace its files and send SIGHUP. The local one: "
+        "it is made anew when the server starts."
+    )
+
+
+def _secrets(facts: Facts) -> Iterator[str]:
+    for path, mode in facts.modes.items():
+        if mode & 0o077:
+            yield f"{path} can be read by other users (mode {mode:04o}). Take their rights away: chmod 600 {path}"
+
+
+def _files(facts: Facts) -> Iterator[str]:
+    if 0 < facts.files_max < facts.connections_max + FILES_BESIDE_CONNECTIONS:
+        yield (
+            f"The server may have {facts.files_max:,} files open, and limits.connections_max is "
+            f"{facts.connections_max:,}: raise LimitNOFILE (ulimit -n), or lower the setting."
+        )
+
+
+def _requests(facts: Facts) -> Iterator[str]:
+    failed = Counter(
+        (str(request.get("operation") or request.get("path") or "?"), str(request["error"]))
+        for request in facts.requests
+        if request.get("error") and int(request.get("status", 0)) >= 500  # noqa: PLR2004 (RFC 9110, 15.6)
+    )
+    for (operation, error), count in failed.most_common(REQUESTS_NAMED_MAX):
+        yield f"{operation} failed {count} times with {error} among the recent requests; requests.json has them."
+    shed = sum("Throttl" in str(request.get("error", "")) for request in facts.requests)
+    if shed:
+        yield (
+            f"{shed} of the recent requests were throttled by the server. If the machine has room, raise the [limits] "
+            "in question; else spread the load."
+        )
+
+
+def _versions(facts: Facts) -> Iterator[str]:
+    if facts.server_version and facts.server_version != facts.command_version:
+        yield (
+            f"The server is version {facts.server_version}, this command {facts.command_version}. Restart the server to "
+            "have it run the newer one."
+        )
