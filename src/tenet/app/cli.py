@@ -43,19 +43,19 @@ def _common(command: Callable[..., Result]) -> Callable[..., Result]:
     @click.option("--data", metavar="DIR", help="Data directory; ./tenet-data unless the settings say otherwise.")
     @click.option(
         "--config",
-        "file",
+        "settings_file",
         type=click.Path(exists=True, dir_okay=False, path_type=Path),
         envvar="TENET_CONFIG",
         help="Settings file; ./tenet.toml where there is one.",
     )
     @functools.wraps(command)
-    def wrapped(*arguments: Any, data: str | None, file: Path | None, **options: Any) -> Result:
+    def wrapped(*arguments: Any, data: str | None, settings_file: Path | None, **options: Any) -> Result:
         flags: dict[str, Value] = {"data": data} if data else {}
         for name, setting in {"listen": "server.listen", "plaintext": "tls.plaintext"}.items():
             given = options.pop(name, None)
             if given:
                 flags[setting] = given
-        return command(_configuration(file, flags), *arguments, **options)
+        return command(_configuration(settings_file, flags), *arguments, **options)
 
     return wrapped
 

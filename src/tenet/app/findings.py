@@ -126,6 +126,6 @@ def _requests(facts: Facts) -> Iterator[str]:
 def _versions(facts: Facts) -> Iterator[str]:
     if facts.server_version and facts.server_version != facts.command_version:
         yield (
-            f"The server is version {facts.server_version}, this command {facts.command_version}. Restart the server to "
-            "have it run the newer one."
+            f"The server is version {facts.server_version}, this command {facts.command_version}. Restart the server "
+            "to have it run the newer one."
         )

@@ -1,0 +1,61 @@
+"""The doctor says what looks wrong, what to do about it, and nothing where nothing is wrong."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from tenet.app.findings import Facts, findings
+
+HEALTHY = Facts(
+    running=True,
+    command_version="1.0",
+    server_version="1.0",
+    disk_free_bytes=50 * 1024**3,
+    modes={"/data/root-key.json": 0o600},
+    store={"transactions": 3, "disk_full": False},
+    certificate_days=300,
+    requests=[{"operation": "GetItem", "status": 200, "elapsed_ms": 900}],
+    connections_max=10_000,
+    files_max=65_536,
+)
+
+
+def test_a_healthy_server_has_nothing_wrong() -> None:
+    assert findings(HEALTHY) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"running": False}, "Start it with `tenet up`"),
+        ({"running": False, "problem": "timed out"}, "holds the data directory and does not answer (timed out)"),
+        ({"disk_free_bytes": 1024**3 // 2}, "has 0.50 GiB left"),
+        ({"store": {"disk_full": True}}, "The store says disk full"),
+        ({"store": {"read_only": True}}, "The store says read only"),
+        ({"store": {"error": "locked by 5"}}, "cannot be examined: locked by 5"),
+        ({"certificate_days": 12.2}, "ends in 12 days"),
+        ({"certificate_days": -1.0}, "has ended"),
+        ({"modes": {"/data/root-key.json": 0o644}}, "chmod 600 /data/root-key.json"),
+        ({"files_max": 1024}, "raise LimitNOFILE"),
+        ({"server_version": "0.9"}, "The server is version 0.9, this command 1.0"),
+        (
+            {"requests": [{"operation": "PutItem", "status": 500, "error": "InternalServerError"}] * 3},
+            "PutItem failed 3 times with InternalServerError",
+        ),
+        ({"requests": [{"operation": "GetItem", "status": 400, "error": "ThrottlingException"}]}, "1 of the recent"),
+    ],
+)
+def test_each_trouble_is_said_alone(change: dict[str, object], says: str) -> None:
+    found = findings(msgspec.structs.replace(HEALTHY, **change))
+    assert len(found) == 1
+    assert says in found[0]
+
+
+def test_errors_of_clients_are_no_findings() -> None:
+    mistaken = {"operation": "PutItem", "status": 400, "error": "ValidationException"}
+    assert findings(msgspec.structs.replace(HEALTHY, requests=[mistaken] * 9)) == []
+
+
+def test_a_server_without_tls_has_no_certificate_to_look_at() -> None:
+    assert findings(msgspec.structs.replace(HEALTHY, certificate_days=None)) == []
