@@ -1,24 +1,31 @@
 """Every key that the tables service writes, and the names of its spaces.
 
-========================= ======================= ============================== =====================================
-space                     partition               sort                           value
-========================= ======================= ============================== =====================================
-``tables.catalog``        account                 ``t`` + table name             the table's description
-``tables.catalog``        account                 ``a``                          none; cell ``tables`` counts them
-``tables.<id>``           partition key           ``00`` + sort key              an item
-``tables.<id>``           partition key           ``01`` + index number + …      an entry of a local index
-``tables.<id>.<number>``  index partition key     …                              an entry of a global index
-========================= ======================= ============================== =====================================
+=================== ====================== ========================================================= ===================
+space               partition              sort                                                      value
+=================== ====================== ========================================================= ===================
+``tables.catalog``  account                ``t`` + table name                                        a description
+``tables.catalog``  account                ``a``                                                     cell ``tables``
+``tables.ID``       partition key          0x00 + sort key                                           an item
+``tables.ID``       partition key          0x01 + index number + index sort key* + sort key          a local entry
+``tables.ID.N``     index partition key    index sort key* + table partition key* + table sort key   a global entry
+``tables.tokens``   account ``/`` token     ``c``                                                     cell ``used``
+``tables.tokens``   account ``/`` token     ``d``                                                     its request
+=================== ====================== ========================================================= ===================
+
+Key values are the UTF-8 of strings, the bytes of binaries and the order-preserving encoding of numbers
+(``base.keycodec``); where a star stands, delimited, since something follows. Absent parts of a key are empty.
 """
 
 from __future__ import annotations
 
+from base64 import b64decode
 from typing import TYPE_CHECKING, Final
 
+from tenet.base.keycodec import delimit, encode_number, escape, prefix_end, successor
 from tenet.store.contract import Key, Range
 
 if TYPE_CHECKING:
-    from tenet.tables.model import Table
+    from tenet.tables.model import AttributeValue, Index, Item, Table
 
 # ---- the catalog -----------------------------------------------------------------------------------------------------
 
@@ -86,3 +93,110 @@ def local_index_number(sort: bytes) -> int | None:
 def spaces(table: Table) -> tuple[str, ...]:
     """Returns the names of all spaces of a table: its own, then one per global index."""
     return (table_space(table.id), *(index_space(table.id, index.number) for index in table.global_indexes))
+
+
+# ---- items and index entries -----------------------------------------------------------------------------------------
+
+#: Sort keys under which the items of a partition lie.
+ITEMS: Final = Range(b"\x00", b"\x01")
+_ITEM_PREFIX: Final = b"\x00"
+_LOCAL_PREFIX: Final = b"\x01"
+
+
+def plain(value: AttributeValue) -> bytes:
+    """Returns the encoding of a key value behind which nothing follows."""
+    ((kind, text),) = value.items()
+    if kind == "S":
+        return text.encode()  # type: ignore[no-any-return]
+    return encode_number(text) if kind == "N" else b64decode(text)
+
+
+def delimited(value: AttributeValue) -> bytes:
+    """Returns the encoding of a key value behind which something follows."""
+    encoded = plain(value)
+    return encoded if "N" in value else delimit(encoded)
+
+
+def item_key(table: Table, item: Item) -> Key:
+    """Returns where an item lies.
+
+    Args:
+        table: its table.
+        item: the item or its key; its key values are valid.
+    """
+    keys = table.keys
+    sort = _ITEM_PREFIX if keys.sort is None else _ITEM_PREFIX + plain(item[keys.sort.name])
+    return Key(table.space, plain(item[keys.partition.name]), sort)
+
+
+def entry_key(table: Table, index: Index, item: Item) -> Key:
+    """Returns where the entry of an item lies in an index.
+
+    Args:
+        table: the item's table.
+        index: one of its indexes.
+        item: an item that has the index's key attributes, or the key of its entry.
+    """
+    of_item = item_key(table, item)
+    sort = b"" if index.keys.sort is None else delimited(item[index.keys.sort.name])
+    if not index.is_global:
+        return Key(of_item.space, of_item.partition, local_prefix(index) + sort + of_item.sort[1:])
+    space = index_space(table.id, index.number)
+    base = delimit(of_item.partition) + of_item.sort[1:]
+    return Key(space, plain(item[index.keys.partition.name]), sort + base)
+
+
+def local_prefix(index: Index) -> bytes:
+    """Returns what the sort keys of a local index's entries begin with."""
+    return _LOCAL_PREFIX + bytes((index.number,))
+
+
+def sort_prefix(index: Index | None) -> bytes:
+    """Returns what the sort keys of a table's items (index None), or of an index's entries, begin with."""
+    if index is None:
+        return _ITEM_PREFIX
+    return b"" if index.is_global else local_prefix(index)
+
+
+def everything_of(index: Index | None) -> Range:
+    """Returns the sort keys of a table's items (index None), or of an index's entries."""
+    prefix = sort_prefix(index)
+    return Range(prefix, prefix_end(prefix))
+
+
+def sort_within(index: Index | None, operator: str, values: tuple[AttributeValue, ...]) -> Range:
+    """Returns the sort keys that a condition on the sort key allows.
+
+    Args:
+        index: the index that is read, or None for the table.
+        operator: ``=``, ``<``, ``<=``, ``>``, ``>=``, ``BETWEEN`` or ``begins_with``.
+        values: what it compares with: two for BETWEEN, else one.
+    """
+    prefix = sort_prefix(index)
+    whole = everything_of(index)
+    encode = plain if index is None else delimited
+    # The end of what begins with an encoding: of the entries that have the very value, or of the one item that has.
+    end = successor if index is None else prefix_end
+    if operator == "begins_with":
+        begin = prefix + (plain(values[0]) if index is None else escape(plain(values[0])))
+        return Range(begin, prefix_end(begin))
+    first = prefix + encode(values[0])
+    last = prefix + encode(values[-1])
+    if operator in {"=", "BETWEEN"}:
+        return Range(first, end(last))
+    if operator in {"<", "<="}:
+        return Range(whole.lower, first if operator == "<" else end(first))
+    return Range(first if operator == ">=" else end(first) or first, whole.upper)
+
+
+# ---- client tokens ---------------------------------------------------------------------------------------------------
+
+TOKENS_SPACE: Final = "tables.tokens"
+#: The cell that says that a token was used.
+USED_CELL: Final = "used"
+
+
+def token_keys(account: str, token: str) -> tuple[Key, Key]:
+    """Returns where lies that a client token was used, and for what."""
+    partition = f"{account}/{token}".encode()
+    return Key(TOKENS_SPACE, partition, b"c"), Key(TOKENS_SPACE, partition, b"d")

@@ -7,6 +7,8 @@ from typing import Any, Literal, TypeAlias
 
 import msgspec
 
+from tenet.tables import keys as stored_keys
+
 #: An attribute value in the form that goes over the wire, for instance ``{"S": "x"}`` or ``{"L": [{"N": "1"}]}``.
 #: After ``rules.attributes`` has looked at it: valid, numbers in canonical text, binaries in canonical base64.
 AttributeValue: TypeAlias = dict[str, Any]
@@ -162,6 +164,20 @@ class Table(msgspec.Struct, frozen=True, dict=True):
     def arn(self) -> str:
         """Its Amazon Resource Name."""
         return f"arn:aws:dynamodb:{self.region}:{self.account}:table/{self.name}"
+
+    @cached_property
+    def space(self) -> str:
+        """The name of the space of its items and local index entries."""
+        return stored_keys.table_space(self.id)
+
+    @cached_property
+    def projections(self) -> dict[str, frozenset[str]]:
+        """Which attributes an index carries, by index name; for those that do not carry all."""
+        return {
+            index.name: frozenset((*self.keys.names, *index.keys.names, *index.included))
+            for index in self.indexes
+            if index.projection != "ALL"
+        }
 
     @cached_property
     def local_indexes(self) -> tuple[Index, ...]:

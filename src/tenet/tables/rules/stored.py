@@ -1,22 +1,27 @@
 """How an item lies in the store: a small header, then the very bytes that go over the wire.
 
 ``format (1 byte) | size in bytes by the service's rules (3 bytes, big-endian) | the item as compact JSON``. A read that
-neither filters nor projects splices the JSON into its answer and decodes nothing.
+neither filters nor projects splices the JSON into its answer and decodes nothing. JSON that is too long for a record
+(400 KB of control characters are 2.4 MB of it) is kept compressed, as another format.
 """
 
 from __future__ import annotations
 
+import zlib
 from typing import TYPE_CHECKING, Final, cast
 
 import orjson
 
+from tenet.store.contract import Limits
+
 if TYPE_CHECKING:
     from tenet.tables.model import Item
 
-#: The first byte of every stored item; a later layout takes another one.
-FORMAT: Final = 1
+#: The first byte of a stored item says how the JSON behind the header is kept.
+PLAIN: Final = 1
+DEFLATED: Final = 2
 HEADER_BYTES: Final = 4
-_FORMAT_BITS: Final = FORMAT << 24
+_JSON_BYTES_MAX: Final = Limits.value_bytes_max - HEADER_BYTES
 
 
 def encode(item: Item, size: int) -> bytes:
@@ -26,12 +31,17 @@ def encode(item: Item, size: int) -> bytes:
         item: valid and canonical.
         size: its size in bytes by the service's rules, below 2**24.
     """
-    return (_FORMAT_BITS | size).to_bytes(HEADER_BYTES, "big") + orjson.dumps(item)
+    json = orjson.dumps(item)
+    if len(json) > _JSON_BYTES_MAX:
+        return (DEFLATED << 24 | size).to_bytes(HEADER_BYTES, "big") + zlib.compress(json, 1)
+    return (PLAIN << 24 | size).to_bytes(HEADER_BYTES, "big") + json
 
 
 def json_of(value: bytes) -> bytes:
     """Returns the item's JSON."""
-    return value[HEADER_BYTES:]
+    if value[0] == PLAIN:
+        return value[HEADER_BYTES:]
+    return zlib.decompress(value[HEADER_BYTES:])
 
 
 def size_of(value: bytes) -> int:
@@ -41,4 +51,4 @@ def size_of(value: bytes) -> int:
 
 def decode(value: bytes) -> Item:
     """Returns the item."""
-    return cast("Item", orjson.loads(value[HEADER_BYTES:]))
+    return cast("Item", orjson.loads(json_of(value)))

@@ -1,0 +1,196 @@
+"""What Query and Scan share: reading records until a page is full, filtering, projecting, and saying where to go on.
+
+Source: "Paginating table query results" and "Scan" of the DynamoDB developer guide: a page ends when `Limit` items have
+been evaluated, or when the items read reach 1 MB by the service's rules, before the filter in both cases.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+import orjson
+from msgspec import Struct
+
+from tenet.store.contract import Key, Limits, Range
+from tenet.tables import keys
+from tenet.tables.rules import stored
+from tenet.tables.rules.capacity import Consumed, read_units
+from tenet.tables.rules.images import Image
+
+if TYPE_CHECKING:
+    from tenet.store.contract import Page, Record
+    from tenet.tables.context import Caller, Context
+    from tenet.tables.model import Index, Item, Table
+    from tenet.tables.rules.conditions import Condition
+    from tenet.tables.rules.projections import Projection
+
+#: A page is full when its items reach this size by the service's rules, in bytes.
+PAGE_BYTES: Final = 1024 * 1024
+_RECORDS_MAX: Final = 1_000
+
+#: Reads on behind a record (None: from the beginning): at most so many records, about so many bytes.
+Fetch = Callable[["Record | None", int, int], Awaitable["Page"]]
+
+
+class View(Struct, frozen=True):
+    """What a Query or Scan reads and what it answers of it.
+
+    Args:
+        table: the table.
+        index: the index that is read, or None for the table itself.
+        limit: the most items to evaluate, or None.
+        filter: which items to answer, or None for all.
+        projection: what to answer of them, or None for all that was read.
+        count_only: whether only figures are answered.
+        from_table: whether items are fetched from the table, since the local index lacks attributes that are asked for.
+        consistent: whether the read is strongly consistent.
+    """
+
+    table: Table
+    index: Index | None
+    limit: int | None
+    filter: Condition | None
+    projection: Projection | None
+    count_only: bool
+    from_table: bool
+    consistent: bool
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether stored bytes can be answered as they are."""
+        return self.filter is None and self.projection is None and not self.from_table
+
+
+class _PageOfItems:
+    """A page that is being filled."""
+
+    __slots__ = ("_view", "bytes", "count", "fetched_units", "last", "pieces", "scanned")
+
+    def __init__(self, view: View) -> None:
+        self._view = view
+        self.pieces: list[bytes] = []
+        self.count = 0
+        self.scanned = 0
+        self.bytes = 0
+        self.fetched_units = 0.0
+        #: The record where the page ended, if it ended before what was asked for did.
+        self.last: Record | None = None
+
+    def is_full_with(self, size: int) -> bool:
+        """Counts an item that was read, and returns whether it was the page's last."""
+        self.bytes += size
+        self.scanned += 1
+        return self.bytes >= PAGE_BYTES or self.scanned == self._view.limit
+
+    def offer(self, image: Image) -> None:
+        """Answers an item, if the filter lets it pass."""
+        view = self._view
+        if view.filter is not None and not view.filter.test(image.item):
+            return
+        self.count += 1
+        if view.count_only:
+            return
+        if view.projection is None:
+            self.pieces.append(image.json)
+        else:
+            assert image.item is not None
+            self.pieces.append(orjson.dumps(view.projection.apply(image.item)))
+
+
+async def read_page(context: Context, caller: Caller, view: View, fetch: Fetch, request: dict[str, Any]) -> bytes:
+    """Reads one page and returns the answer as JSON; one round trip per MiB of stored bytes.
+
+    Args:
+        context: the service.
+        caller: who reads.
+        view: what.
+        fetch: where from.
+        request: for ``ReturnConsumedCapacity``.
+    """
+    context.throttle.admit_read(view.table, view.index)
+    page = _PageOfItems(view)
+    behind: Record | None = None
+    while True:
+        wanted = _RECORDS_MAX if view.limit is None else min(_RECORDS_MAX, view.limit - page.scanned)
+        part = await fetch(behind, wanted, PAGE_BYTES - page.bytes)
+        taken = _take(page, part.records)
+        await _offer(context, caller, view, page, taken)
+        if page.last is not None or not part.more:
+            break
+        behind = part.records[-1]
+    return _answer(context, view, page, request)
+
+
+def _take(page: _PageOfItems, records: Sequence[Record]) -> Sequence[Record]:
+    """Counts records into the page up to the one that fills it."""
+    for index, record in enumerate(records):
+        if page.is_full_with(stored.size_of(record.value)):
+            page.last = record
+            return records[: index + 1]
+    return records
+
+
+async def _offer(context: Context, caller: Caller, view: View, page: _PageOfItems, records: Sequence[Record]) -> None:
+    if view.is_plain:
+        page.count += len(records)
+        if not view.count_only:
+            page.pieces.extend([stored.json_of(record.value) for record in records])
+        return
+    images = [Image(record.value) for record in records]
+    if view.from_table:
+        images = await _from_table(context, caller, view, page, images)
+    for image in images:
+        page.offer(image)
+
+
+async def _from_table(
+    context: Context, caller: Caller, view: View, page: _PageOfItems, entries: Sequence[Image]
+) -> list[Image]:
+    """Returns the items that entries of a local index stand for."""
+    whole: list[Key] = [keys.item_key(view.table, image.item) for image in entries if image.item is not None]
+    images = []
+    for start in range(0, len(whole), Limits.get_keys_max):
+        part = whole[start : start + Limits.get_keys_max]
+        records = await context.store.get(part, stale=not view.consistent, deadline=caller.deadline)
+        images.extend([Image.of_record(record) for record in records if record is not None])
+    page.fetched_units += sum(read_units(image.size, consistent=view.consistent) for image in images)
+    return images
+
+
+def _answer(context: Context, view: View, page: _PageOfItems, request: dict[str, Any]) -> bytes:
+    members = [b'"Count":%d,"ScannedCount":%d' % (page.count, page.scanned)]
+    if not view.count_only:
+        members.append(b'"Items":[' + b",".join(page.pieces) + b"]")
+    if page.last is not None:
+        item = Image(page.last.value).item
+        assert item is not None
+        members.append(b'"LastEvaluatedKey":' + orjson.dumps(position_of(view.table, view.index, item)))
+    mode = request.get("ReturnConsumedCapacity", "NONE")
+    if mode != "NONE" or view.table.is_limited:
+        consumed = _consumed(view, page)
+        context.throttle.spend_read(view.table, consumed.total, view.index)
+        if mode != "NONE":
+            members.append(b'"ConsumedCapacity":' + orjson.dumps(consumed.answer(mode)))
+    return b"{" + b",".join(members) + b"}"
+
+
+def _consumed(view: View, page: _PageOfItems) -> Consumed:
+    consumed = Consumed(view.table)
+    consumed.add(read_units(page.bytes, consistent=view.consistent), None if view.index is None else view.index.name)
+    if page.fetched_units:
+        consumed.add(page.fetched_units)
+    return consumed
+
+
+def position_of(table: Table, index: Index | None, item: Item) -> Item:
+    """Returns the key that says where a page ended: the table's key, and the index's where one is read."""
+    names = table.keys.names if index is None else dict.fromkeys((*table.keys.names, *index.keys.names))
+    return {name: item[name] for name in names}
+
+
+def behind(within: Range, sort: bytes, *, reverse: bool) -> Range:
+    """Returns what is left of a range behind a sort key, in the direction of reading."""
+    if reverse:
+        return Range(within.lower, sort if within.upper is None else min(within.upper, sort))
+    return Range(max(within.lower, sort + b"\x00"), within.upper)

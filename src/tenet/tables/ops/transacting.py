@@ -1,0 +1,152 @@
+"""Carries out many plans in one commit: the core of TransactWriteItems.
+
+The items are read as one snapshot, every plan decides on it, and one commit checks that nothing of what was looked at
+has changed. Whoever loses a race tries again on what is there then, holding the lines of its keys, so that writers of
+this process cannot overtake it a second time. A conflict reaches the caller only when the deadline is used up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from msgspec import Struct
+
+from tenet.store.contract import Committed, IsVersion, Record
+from tenet.store.errors import DeadlineExceeded
+from tenet.store.landing import land
+from tenet.tables.errors import (
+    ConditionalCheckFailedException,
+    ItemCollectionSizeLimitExceededException,
+    TablesError,
+    TransactionCanceledException,
+    ValidationException,
+)
+from tenet.tables.ops.writing import Plan, Written, carried_out, writes_of
+from tenet.tables.rules.images import ABSENT, Image
+from tenet.tables.rules.indexes import NOTHING
+
+if TYPE_CHECKING:
+    from tenet.store.contract import Conflict, Key, Write
+    from tenet.tables.context import Caller, Context
+
+_CODES: Final = {
+    ConditionalCheckFailedException: "ConditionalCheckFailed",
+    ItemCollectionSizeLimitExceededException: "ItemCollectionSizeLimitExceeded",
+    ValidationException: "ValidationError",
+}
+_NONE: Final = {"Code": "None"}
+_CONFLICT: Final = {"Code": "TransactionConflict", "Message": "Transaction is ongoing for the item"}
+
+
+class Attempt(Struct, frozen=True):
+    """What became of one try.
+
+    Args:
+        written: what was carried out, an entry per plan, if the commit landed.
+        conflict: what refused it, else.
+    """
+
+    written: Sequence[Written]
+    conflict: Conflict | None
+
+
+async def transact(
+    context: Context, caller: Caller, plans: Sequence[Plan], *, extra: Sequence[Write] = (), look: bool
+) -> Sequence[Written] | Conflict:
+    """Carries out all plans or none; two round trips where nobody is in the way.
+
+    Args:
+        context: the service.
+        caller: who writes.
+        plans: 1 to 100, each of another item.
+        extra: further writes of the same commit. An add of theirs that is out of bounds ends the transaction.
+        look: whether the caller wants to know what was there before, for blind writes too.
+
+    Returns:
+        What was carried out, in the order of the plans; or the conflict in which an add of `extra` was out of bounds.
+
+    Raises:
+        TransactionCanceledException: a plan refused, or the deadline passed while others were in the way.
+    """
+    keys = [plan.key for plan in plans]
+    try:
+        if not any(map(context.combiner.is_busy, keys)):
+            attempt = await _attempt(context, caller, plans, extra, look=look)
+            if attempt.conflict is None:
+                return attempt.written
+            if attempt.conflict.out_of_bounds:
+                return attempt.conflict
+        async with context.combiner.hold(keys, deadline=caller.deadline):
+            while True:
+                attempt = await _attempt(context, caller, plans, extra, look=look)
+                if attempt.conflict is None:
+                    return attempt.written
+                if attempt.conflict.out_of_bounds:
+                    return attempt.conflict
+                if context.clock.monotonic_s() > caller.deadline:
+                    raise canceled([_CONFLICT if key in attempt.conflict.records else _NONE for key in keys])
+    except DeadlineExceeded as error:
+        raise canceled([_CONFLICT for _ in keys]) from error
+
+
+async def _attempt(
+    context: Context, caller: Caller, plans: Sequence[Plan], extra: Sequence[Write], *, look: bool
+) -> Attempt:
+    looked_at = [plan for plan in plans if look or plan.blind is None or plan.table.indexes]
+    keys = [plan.key for plan in looked_at]
+    found = await context.store.read_together(keys, deadline=caller.deadline) if keys else ()
+    records = {key: record for key, record in zip(keys, found, strict=True) if isinstance(record, Record | None)}
+    written = decided(plans, records)
+    writes: list[Write] = [write for plan, done in zip(plans, written, strict=True) for write in writes_of(plan, done)]
+    checks = [IsVersion(key, None if record is None else record.version) for key, record in records.items()]
+    outcome = await land(
+        context.store,
+        (*writes, *extra),
+        checks,
+        clock=context.clock,
+        ids=context.ids,
+        deadline=caller.deadline,
+    )
+    return Attempt(written, None if isinstance(outcome, Committed) else outcome)
+
+
+def decided(plans: Sequence[Plan], records: dict[Key, Record | None]) -> list[Written]:
+    """Returns what the plans make of what was read.
+
+    Args:
+        plans: the plans.
+        records: what was read; a plan whose key is missing is carried out blindly.
+
+    Raises:
+        TransactionCanceledException: a plan refused; its reasons name each one that did.
+    """
+    written: list[Written] = []
+    reasons: list[dict[str, Any]] = []
+    for plan in plans:
+        try:
+            if plan.key in records:
+                written.append(carried_out(plan, Image.of_record(records[plan.key])))
+            else:
+                assert plan.blind is not None
+                written.append(Written(ABSENT, plan.blind, NOTHING))
+            reasons.append(_NONE)
+        except TablesError as error:
+            reasons.append(reason_of(error))
+    if len(written) < len(plans):
+        raise canceled(reasons)
+    return written
+
+
+def reason_of(error: TablesError) -> dict[str, Any]:
+    """Returns the cancellation reason for the refusal of one item."""
+    return {"Code": _CODES.get(type(error), error.code), "Message": error.message, **error.members}
+
+
+def canceled(reasons: Sequence[dict[str, Any]]) -> TransactionCanceledException:
+    """Returns the error that says why each item of a transaction was not written."""
+    codes = ", ".join(reason["Code"] for reason in reasons)
+    return TransactionCanceledException(
+        f"Transaction cancelled, please refer cancellation reasons for specific reasons [{codes}]",
+        {"CancellationReasons": list(reasons)},
+    )
