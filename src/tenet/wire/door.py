@@ -49,6 +49,7 @@ class Request(Struct, gc=False):
         principal: who signed.
         deadline: when an answer is of no use any more, in seconds on the monotonic clock.
         region: the region of the signature's scope.
+        peer: the client's address.
         notes: what the service wants the log line, the metrics and the trace of this request to say, for instance
             ``table``; values without secrets.
     """
@@ -63,6 +64,7 @@ class Request(Struct, gc=False):
     principal: Principal = NOBODY
     deadline: float = NEVER
     region: str = ""
+    peer: str = ""
     notes: dict[str, str | int | float] = field(default_factory=dict)
 
 
@@ -117,7 +119,11 @@ class Service(Protocol):
         ...
 
     async def answer(self, request: Request) -> Response:
-        """Answers a request; never raises for what a client can cause."""
+        """Answers a request; never raises for what a client can cause.
+
+        Runs as part of a task, from its first step on, but without a turn of the loop before it suspends: what can be
+        answered without waiting is answered at once.
+        """
         ...
 
     def refuse(self, request: Request, error: TenetError) -> Response:

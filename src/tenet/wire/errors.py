@@ -73,3 +73,43 @@ class Overloaded(EdgeError):
     code = "ServiceUnavailable"
     http_status = 503
     retryable = True
+
+
+class PlaintextRefused(EdgeError):
+    """The server was told to speak http on an address that other machines can reach."""
+
+    code = "PlaintextRefused"
+
+
+class MasterKeyUnusable(EdgeError):
+    """The master key is missing, damaged, or not the one that a secret was encrypted under."""
+
+    code = "MasterKeyUnusable"
+    http_status = 500
+
+
+class AccessKeyInvalid(EdgeError):
+    """An access key cannot be made of this id, secret or tenant."""
+
+    code = "InvalidAccessKey"
+
+
+class AccessKeyExists(EdgeError):
+    """There is an access key of this id."""
+
+    code = "AccessKeyExists"
+    http_status = 409
+
+
+class AccessKeyNotFound(EdgeError):
+    """There is no access key of this id."""
+
+    code = "AccessKeyNotFound"
+    http_status = 404
+
+
+class RootKeyNeeded(EdgeError):
+    """The last key that may administer the installation cannot be revoked."""
+
+    code = "RootKeyNeeded"
+    http_status = 409

@@ -1,0 +1,214 @@
+"""Admission: what the server takes on, decided before any work is done for a request.
+
+In this order: its deadline, the size of its body, how deep the body nests, how many requests are in flight, and how
+many a second, in all and for its tenant. What is refused costs a small part of what it would cost to serve.
+
+Requests that find every place taken wait a short time; the youngest is served first, because the oldest is the one
+whose client gives up next. A server that is busy for longer than that thus answers some requests fast and refuses the
+others, instead of answering all of them late.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from itertools import accumulate
+from typing import Final
+
+from tenet.base.clock import Clock
+from tenet.wire.errors import MalformedBody, Throttled
+from tenet.wire.limits import EdgeLimits
+
+#: DynamoDB's words for ThrottlingException.
+THROTTLED: Final = "Rate of requests exceeds the allowed throughput."
+
+#: Levels of brackets taken away as text before the rest is counted one by one.
+_PEELED: Final = 10
+_STEP: Final = tuple(1 if byte in b"{[" else -1 for byte in range(256))
+_NOT_BRACKETS: Final = bytes(byte for byte in range(256) if byte not in b"{}[]")
+
+
+class TokenBucket:
+    """Lets through so many a second, and a burst at once.
+
+    Args:
+        rate: a second, above 0.
+        burst: at once, at least 1.
+        now_s: seconds on the monotonic clock.
+    """
+
+    __slots__ = ("_at_s", "_burst", "_rate", "_tokens")
+
+    def __init__(self, rate: float, burst: float, now_s: float) -> None:
+        self._rate = rate
+        self._burst = max(burst, 1.0)
+        self._tokens = self._burst
+        self._at_s = now_s
+
+    def take(self, now_s: float) -> bool:
+        """Takes one, if there is one."""
+        tokens = min(self._burst, self._tokens + (now_s - self._at_s) * self._rate)
+        self._at_s = now_s
+        if tokens < 1.0:
+            self._tokens = tokens
+            return False
+        self._tokens = tokens - 1.0
+        return True
+
+
+class Admission:
+    """Decides which requests are taken on.
+
+    Args:
+        limits: the limits in force.
+        clock: time.
+    """
+
+    def __init__(self, limits: EdgeLimits, clock: Clock) -> None:
+        self._clock = clock
+        self._limits = limits
+        self._bucket: TokenBucket | None = None
+        self._tenants: dict[str, TokenBucket] = {}
+        self._waiting: deque[tuple[asyncio.Future[bool], float]] = deque()
+        self._timer: asyncio.TimerHandle | None = None
+        self.in_flight = 0
+        #: Requests refused, by what refused them.
+        self.shed: dict[str, int] = {}
+        self.limits = limits
+
+    @property
+    def limits(self) -> EdgeLimits:
+        """The limits in force."""
+        return self._limits
+
+    @limits.setter
+    def limits(self, limits: EdgeLimits) -> None:
+        now_s = self._clock.monotonic_s()
+        rate = limits.requests_per_s_max
+        self._limits = limits
+        self._bucket = TokenBucket(rate, limits.requests_burst or rate / 10, now_s) if rate > 0 else None
+        self._tenants.clear()
+        self._let_in()
+
+    @property
+    def waiting(self) -> int:
+        """How many requests wait for a place."""
+        return len(self._waiting)
+
+    def enter(self, now_s: float, delay_s: float) -> bool:
+        """Takes a place for a request, before anything is known of its sender.
+
+        Args:
+            now_s: seconds on the monotonic clock.
+            delay_s: how long the request waited to be read.
+
+        Returns:
+            Whether it has a place; where not, it may ``wait`` for one.
+
+        Raises:
+            Throttled: the server takes on no more.
+        """
+        limits = self._limits
+        if delay_s * 1000 > limits.loop_delay_ms_max > 0:
+            raise self._refuse("delay")
+        if self._bucket is not None and not self._bucket.take(now_s):
+            raise self._refuse("rate")
+        if self.in_flight < limits.in_flight_max:
+            self.in_flight += 1
+            return True
+        if len(self._waiting) >= limits.waiting_max or limits.waiting_ms_max <= 0:
+            raise self._refuse("concurrency")
+        return False
+
+    async def wait(self, now_s: float) -> None:
+        """Waits for a place.
+
+        Raises:
+            Throttled: none became free in time.
+        """
+        place: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._waiting.append((place, now_s + self._limits.waiting_ms_max / 1000))
+        self._set_timer(now_s)
+        if not await place:
+            raise self._refuse("concurrency")
+
+    def enter_tenant(self, tenant: str, now_s: float) -> None:
+        """Counts a request, now that its sender is known, against its tenant's share.
+
+        Raises:
+            Throttled: the share is used up.
+        """
+        limits = self._limits
+        if limits.tenant_requests_per_s_max <= 0 and tenant not in limits.tenant_requests_per_s:
+            return
+        bucket = self._tenants.get(tenant)
+        if bucket is None:
+            rate = limits.tenant_requests_per_s.get(tenant, limits.tenant_requests_per_s_max)
+            if rate <= 0:
+                return
+            bucket = self._tenants[tenant] = TokenBucket(rate, rate, now_s)
+        if not bucket.take(now_s):
+            raise self._refuse("tenant")
+
+    def leave(self) -> None:
+        """Gives a place back."""
+        self.in_flight -= 1
+        if self._waiting:
+            self._let_in()
+
+    def _let_in(self) -> None:
+        while self._waiting and self.in_flight < self._limits.in_flight_max:
+            place, _ = self._waiting.pop()
+            if not place.done():
+                self.in_flight += 1
+                place.set_result(True)
+
+    def _set_timer(self, now_s: float) -> None:
+        if self._timer is None and self._waiting:
+            _, until_s = self._waiting[0]
+            self._timer = asyncio.get_running_loop().call_later(max(until_s - now_s, 0.001), self._expire)
+
+    def _expire(self) -> None:
+        self._timer = None
+        now_s = self._clock.monotonic_s()
+        while self._waiting and self._waiting[0][1] <= now_s:
+            place, _ = self._waiting.popleft()
+            if not place.done():
+                place.set_result(False)
+        self._set_timer(now_s)
+
+    def _refuse(self, what: str) -> Throttled:
+        self.shed[what] = self.shed.get(what, 0) + 1
+        return Throttled(THROTTLED)
+
+
+def check_nesting(body: bytes, nesting_max: int) -> None:
+    """Refuses a JSON body whose objects and arrays are nested too deeply, without decoding it.
+
+    Args:
+        body: of any content; what is no JSON is judged somehow, and refused later.
+        nesting_max: brackets open at once.
+
+    Raises:
+        MalformedBody: it is nested too deeply.
+    """
+    if body.count(b"{") + body.count(b"[") > nesting_max and nesting(body) > nesting_max:
+        raise MalformedBody
+
+
+def nesting(body: bytes) -> int:
+    """Returns how many brackets are open at once in a JSON text; brackets in its strings do not count.
+
+    Costs about a nanosecond a byte: text is taken away in few passes before anything is counted one by one.
+    """
+    if b"\\" in body:
+        body = body.replace(b"\\\\", b"").replace(b'\\"', b"")
+    brackets = b"".join(body.split(b'"')[::2]).translate(None, _NOT_BRACKETS)
+    levels = 0
+    while brackets and levels < _PEELED:
+        peeled = brackets.replace(b"{}", b"").replace(b"[]", b"")
+        if len(peeled) == len(brackets):
+            break
+        brackets = peeled
+        levels += 1
+    return levels + max(accumulate(map(_STEP.__getitem__, brackets)), default=0)

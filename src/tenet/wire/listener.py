@@ -1,0 +1,185 @@
+"""The listening sockets: accept connections, as many as the limits allow, and turn the others away in words."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ipaddress
+import socket
+import ssl
+from typing import Final
+
+import structlog
+
+from tenet.wire.metrics import Metrics
+from tenet.wire.protocol import Connection, Shared
+
+_BACKLOG: Final = 1024
+#: Connections accepted in one turn of the loop, so that those already open get theirs.
+_ACCEPTS_MAX: Final = 64
+#: How long the loop leaves the sockets alone when the process has no descriptors left.
+_PAUSE_S: Final = 0.1
+#: How long a connection that was turned away may take to read why.
+_TURNED_AWAY_S: Final = 1.0
+
+_log = structlog.get_logger(__name__)
+
+
+def is_loopback(host: str) -> bool:
+    """Tells whether only this machine can reach an address; of names, only localhost."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.partition("%")[0]).is_loopback
+    except ValueError:
+        return False
+
+
+class Listener:
+    """Accepts connections on every address of a host.
+
+    Args:
+        sockets: bound and listening.
+        tls: for the handshake; None for plaintext.
+        shared: what the connections have in common.
+        metrics: counts them.
+        loop: the loop that it runs on.
+    """
+
+    def __init__(
+        self,
+        sockets: list[socket.socket],
+        *,
+        tls: ssl.SSLContext | None,
+        shared: Shared,
+        metrics: Metrics,
+        loop: asyncio.AbstractEventLoop,
+    ) -> None:
+        self._sockets = sockets
+        self._tls = tls
+        self._shared = shared
+        self._metrics = metrics
+        self._loop = loop
+        self._greeted: set[asyncio.Task[None]] = set()
+        self._turned_away: set[socket.socket] = set()
+        self._closed = False
+        for listening in sockets:
+            loop.add_reader(listening.fileno(), self._accept, listening)
+
+    @classmethod
+    async def open(
+        cls, host: str, port: int, *, tls: ssl.SSLContext | None, shared: Shared, metrics: Metrics
+    ) -> Listener:
+        """Binds and listens.
+
+        Args:
+            host: name or address.
+            port: 0 takes a free one, the same for every address.
+            tls: for the handshake; None for plaintext.
+            shared: what the connections have in common.
+            metrics: counts them.
+
+        Raises:
+            OSError: the address cannot be listened on.
+        """
+        loop = asyncio.get_running_loop()
+        found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        sockets: list[socket.socket] = []
+        try:
+            for family, kind, protocol, _, address in dict.fromkeys(found):
+                listening = socket.socket(family, kind, protocol)
+                sockets.append(listening)
+                listening.settimeout(0.0)
+                listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                if family == socket.AF_INET6:
+                    listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+                if port == 0 and len(sockets) > 1:
+                    address = (address[0], sockets[0].getsockname()[1], *address[2:])  # noqa: PLW2901
+                listening.bind(address)
+                listening.listen(_BACKLOG)
+        except OSError:
+            for listening in sockets:
+                listening.close()
+            raise
+        return cls(sockets, tls=tls, shared=shared, metrics=metrics, loop=loop)
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host and port of the first socket."""
+        host, port = self._sockets[0].getsockname()[:2]
+        return str(host), int(port)
+
+    def close(self) -> None:
+        """Stops listening; connections stay."""
+        if self._closed:
+            return
+        self._closed = True
+        for listening in self._sockets:
+            self._loop.remove_reader(listening.fileno())
+            listening.close()
+        for task in self._greeted:
+            task.cancel()
+        for turned_away in list(self._turned_away):
+            self._forget(turned_away)
+
+    def _accept(self, listening: socket.socket) -> None:
+        for _ in range(_ACCEPTS_MAX):
+            try:
+                accepted, _address = listening.accept()
+            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                return
+            except OSError as error:
+                self._pause(listening, error)
+                return
+            self._metrics.connections_accepted += 1
+            if len(self._shared.connections) + len(self._greeted) >= self._shared.limits.connections_max:
+                self._turn_away(accepted)
+                continue
+            accepted.settimeout(0.0)
+            accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            task = self._loop.create_task(self._greet(accepted))
+            self._greeted.add(task)
+            task.add_done_callback(self._greeted.discard)
+
+    async def _greet(self, accepted: socket.socket) -> None:
+        """Makes a connection of an accepted socket; its TLS handshake included."""
+        try:
+            await self._loop.connect_accepted_socket(
+                lambda: Connection(self._shared, self._loop),
+                accepted,
+                ssl=self._tls,
+                ssl_handshake_timeout=self._shared.limits.handshake_s_max if self._tls is not None else None,
+            )
+        except (OSError, ssl.SSLError, TimeoutError):
+            self._metrics.handshakes_failed += 1
+            accepted.close()
+
+    def _pause(self, listening: socket.socket, error: OSError) -> None:
+        """The process has no descriptors left: leaves new connections in the backlog for a moment."""
+        _log.error("connections cannot be accepted", reason=str(error))
+        descriptor = listening.fileno()
+        self._loop.remove_reader(descriptor)
+
+        def resume() -> None:
+            if not self._closed:
+                self._loop.add_reader(descriptor, self._accept, listening)
+
+        self._loop.call_later(_PAUSE_S, resume)
+
+    def _turn_away(self, accepted: socket.socket) -> None:
+        """Answers 503 and hangs up; over TLS, where that would take a handshake, just hangs up."""
+        self._metrics.connections_refused += 1
+        if self._tls is not None or len(self._turned_away) >= _BACKLOG:
+            accepted.close()
+            return
+        accepted.settimeout(0.0)
+        with contextlib.suppress(OSError):
+            accepted.send(self._shared.handler.malformed(503, "The server has as many connections as it takes"))
+            accepted.shutdown(socket.SHUT_WR)
+        self._turned_away.add(accepted)
+        self._loop.call_later(_TURNED_AWAY_S, self._forget, accepted)
+
+    def _forget(self, turned_away: socket.socket) -> None:
+        if turned_away in self._turned_away:
+            self._turned_away.discard(turned_away)
+            turned_away.close()

@@ -1,0 +1,161 @@
+"""The master key: what the secrets of access keys are encrypted under. It lies in a file apart from the data.
+
+AES-256-GCM (NIST SP 800-38D) with 96-bit random nonces. Every ciphertext is bound to what it belongs to, so that one
+cannot be put in another's place. The file holds the current key and, during a rotation, those before it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+
+import msgspec
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from msgspec import Struct
+
+from tenet.base.ids import Ids
+from tenet.wire.errors import MasterKeyUnusable
+
+_KEY_BYTES = 32
+_NONCE_BYTES = 12
+_NAME_BYTES = 8
+
+
+class Sealed(Struct, frozen=True):
+    """A secret, encrypted.
+
+    Args:
+        master: names the master key that it is encrypted under.
+        nonce: 12 bytes.
+        ciphertext: with its tag.
+    """
+
+    master: str
+    nonce: bytes
+    ciphertext: bytes
+
+
+class _File(Struct, frozen=True):
+    version: int
+    current: str
+    keys: dict[str, bytes]
+
+
+class MasterKeys:
+    """The master keys of one file.
+
+    Args:
+        path: of the file.
+        current: the name of the key to encrypt under.
+        keys: 32 bytes each, by name.
+        ids: for nonces and new keys.
+    """
+
+    def __init__(self, path: Path, current: str, keys: dict[str, bytes], ids: Ids) -> None:
+        self._path = path
+        self._current = current
+        self._keys = keys
+        self._ids = ids
+
+    @classmethod
+    def open(cls, path: Path, ids: Ids, *, may_create: bool) -> MasterKeys:
+        """Reads the file, or makes one.
+
+        Args:
+            path: of the file; a new one can be read by its owner alone.
+            ids: for nonces and new keys.
+            may_create: whether to make one where there is none; not where secrets exist that are encrypted already.
+
+        Raises:
+            MasterKeyUnusable: there is none, or it cannot be read, or is damaged.
+        """
+        try:
+            content = path.read_bytes()
+        except FileNotFoundError:
+            if not may_create:
+                raise MasterKeyUnusable(
+                    f"the master key {path} is missing; without it the secrets of access keys cannot be read"
+                ) from None
+            made = cls(path, "", {}, ids)
+            made.add()
+            return made
+        except OSError as error:
+            raise MasterKeyUnusable(f"the master key {path} cannot be read: {error.strerror}") from error
+        try:
+            file = msgspec.json.decode(content, type=_File)
+        except msgspec.DecodeError as error:
+            raise MasterKeyUnusable(f"the master key {path} is damaged: {error}") from error
+        if file.version != 1 or file.current not in file.keys or any(len(k) != _KEY_BYTES for k in file.keys.values()):
+            raise MasterKeyUnusable(f"the master key {path} is damaged, or of a later version than this one")
+        return cls(path, file.current, file.keys, ids)
+
+    @property
+    def current(self) -> str:
+        """The name of the key that is encrypted under."""
+        return self._current
+
+    def add(self) -> None:
+        """Makes a new current key; those before it can still decrypt. Durable when it returns."""
+        name = self._ids.draw(_NAME_BYTES).hex()
+        keys = {**self._keys, name: self._ids.draw(_KEY_BYTES)}
+        self._save(name, keys)
+
+    def retire(self) -> None:
+        """Forgets every key but the current one. Durable when it returns."""
+        self._save(self._current, {self._current: self._keys[self._current]})
+
+    def seal(self, secret: bytes, belongs_to: bytes) -> Sealed:
+        """Encrypts a secret under the current key.
+
+        Args:
+            secret: what to encrypt.
+            belongs_to: what it belongs to; only with the same bytes is it decrypted again.
+        """
+        nonce = self._ids.draw(_NONCE_BYTES)
+        ciphertext = AESGCM(self._keys[self._current]).encrypt(nonce, secret, belongs_to)
+        return Sealed(self._current, nonce, ciphertext)
+
+    def unseal(self, sealed: Sealed, belongs_to: bytes) -> bytes:
+        """Decrypts a secret.
+
+        Raises:
+            MasterKeyUnusable: it was encrypted under another key, or for something else, or is damaged.
+        """
+        key = self._keys.get(sealed.master)
+        if key is None:
+            raise MasterKeyUnusable(f"{self._path} does not hold the master key {sealed.master}")
+        try:
+            return AESGCM(key).decrypt(sealed.nonce, sealed.ciphertext, belongs_to)
+        except (InvalidTag, ValueError):
+            raise MasterKeyUnusable("an encrypted secret is damaged, or not in its place") from None
+
+    def _save(self, current: str, keys: dict[str, bytes]) -> None:
+        content = msgspec.json.encode(_File(1, current, keys))
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        write_private(self._path, content)
+        self._current, self._keys = current, keys
+
+
+def write_private(path: Path, content: bytes) -> None:
+    """Replaces a file at once by one that its owner alone can read; durable when it returns.
+
+    Args:
+        path: of the file; its directory has to exist.
+        content: all of it.
+    """
+    temporary = path.with_name(f".{path.name}.new")
+    with contextlib.suppress(FileNotFoundError):
+        temporary.unlink()
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+    directory = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)

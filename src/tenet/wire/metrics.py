@@ -1,0 +1,165 @@
+"""Figures about the server, counted in plain integers while it serves and put into words when somebody asks.
+
+The words are Prometheus's text format, by ``prometheus_client``.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Callable, Iterator, Mapping
+from itertools import accumulate
+from typing import Final
+
+from msgspec import Struct, field
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
+from prometheus_client.registry import Collector
+
+#: Upper bounds of the buckets of latencies, in seconds.
+BOUNDS_S: Final = (
+    0.0001,
+    0.00025,
+    0.0005,
+    0.001,
+    0.0025,
+    0.005,
+    0.01,
+    0.025,
+    0.05,
+    0.1,
+    0.25,
+    0.5,
+    1.0,
+    2.5,
+    5.0,
+    10.0,
+)
+#: What clients can name without end is counted under one name beyond so many.
+_SERIES_MAX: Final = 1_000
+_CODES_MAX: Final = 100
+OTHER: Final = "other"
+
+Figures = Mapping[str, str | int | float | bool]
+
+
+class Series(Struct, gc=False):
+    """What is counted of one operation.
+
+    Args:
+        codes: answers by error code, "" for those that are no errors.
+        buckets: answers by how long they took, one more than there are bounds.
+        seconds: time taken, in all.
+        received_bytes: of bodies.
+        sent_bytes: of bodies.
+    """
+
+    codes: dict[str, int] = field(default_factory=dict)
+    buckets: list[int] = field(default_factory=lambda: [0] * (len(BOUNDS_S) + 1))
+    seconds: float = 0.0
+    received_bytes: int = 0
+    sent_bytes: int = 0
+
+
+class Metrics:
+    """Counts what the edge does."""
+
+    def __init__(self) -> None:
+        self._series: dict[tuple[str, str], Series] = {}
+        #: Messages that were no requests, by the status that they were answered with.
+        self.malformed: dict[int, int] = {}
+        self.connections_accepted = 0
+        self.connections_refused = 0
+        self.handshakes_failed = 0
+
+    def count(
+        self, service: str, operation: str, code: str, *, seconds: float, received_bytes: int, sent_bytes: int
+    ) -> None:
+        """Counts one answer.
+
+        Args:
+            service: the label of the service's mount.
+            operation: what was asked for.
+            code: the error's code, or "".
+            seconds: from the request's last byte to its answer.
+            received_bytes: of the request's body.
+            sent_bytes: of the answer's body.
+        """
+        series = self._series.get((service, operation))
+        if series is None:
+            series = self._new_series(service, operation)
+        codes = series.codes
+        if code not in codes and len(codes) >= _CODES_MAX:
+            code = OTHER
+        codes[code] = codes.get(code, 0) + 1
+        series.buckets[bisect_left(BOUNDS_S, seconds)] += 1
+        series.seconds += seconds
+        series.received_bytes += received_bytes
+        series.sent_bytes += sent_bytes
+
+    def _new_series(self, service: str, operation: str) -> Series:
+        if len(self._series) >= _SERIES_MAX:
+            operation = OTHER
+        return self._series.setdefault((service, operation), Series())
+
+    def requests(self) -> Iterator[Metric]:
+        """Yields what was counted of requests."""
+        total = CounterMetricFamily(
+            "tenet_requests", "Requests answered, by error code.", labels=("service", "operation", "code")
+        )
+        seconds = HistogramMetricFamily(
+            "tenet_request_seconds", "Time from a request's last byte to its answer.", labels=("service", "operation")
+        )
+        received = CounterMetricFamily("tenet_received_bytes", "Bodies of requests.", labels=("service", "operation"))
+        sent = CounterMetricFamily("tenet_sent_bytes", "Bodies of answers.", labels=("service", "operation"))
+        for names, series in self._series.items():
+            for code, count in series.codes.items():
+                total.add_metric((*names, code), count)
+            sums = accumulate(series.buckets)
+            buckets = [(str(bound), float(sum_)) for bound, sum_ in zip((*BOUNDS_S, "+Inf"), sums, strict=True)]
+            seconds.add_metric(names, buckets=buckets, sum_value=series.seconds)
+            received.add_metric(names, series.received_bytes)
+            sent.add_metric(names, series.sent_bytes)
+        yield from (total, seconds, received, sent)
+
+    def totals(self) -> dict[str, dict[str, int]]:
+        """Returns answers by service and operation, and by code, for a diagnosis."""
+        return {f"{service} {operation}": dict(series.codes) for (service, operation), series in self._series.items()}
+
+
+def counter(name: str, words: str, label: str, counts: Mapping[str, int]) -> Metric:
+    """Returns a counter with one label."""
+    family = CounterMetricFamily(name, words, labels=(label,))
+    for value, count in counts.items():
+        family.add_metric((value,), count)
+    return family
+
+
+def gauges(prefix: str, words: str, figures: Figures) -> Iterator[Metric]:
+    """Yields a gauge for each figure that is a number or a truth value."""
+    for name, value in figures.items():
+        if not isinstance(value, str):
+            yield GaugeMetricFamily(f"{prefix}_{name}", words, value=float(value))
+
+
+class _Once(Collector):
+    def __init__(self, collect: Callable[[], Iterator[Metric]]) -> None:
+        self._collect = collect
+
+    def collect(self) -> Iterator[Metric]:
+        return self._collect()
+
+
+def render(collect: Callable[[], Iterator[Metric]]) -> bytes:
+    """Returns metrics in Prometheus's text format.
+
+    Args:
+        collect: yields them.
+    """
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(_Once(collect))
+    return generate_latest(registry)

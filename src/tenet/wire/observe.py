@@ -1,0 +1,144 @@
+"""What is noted of every answer: always a count; for failed, slow and sampled ones a log line and a trace.
+
+Failed and slow requests are also kept, the latest of them, for whoever has to find out later (``tenet doctor``).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any, Final
+
+import structlog
+from msgspec import Struct
+
+from tenet.base.clock import Clock
+from tenet.wire.door import Request, Response
+from tenet.wire.metrics import OTHER, Metrics
+
+_RECENT_MAX: Final = 200
+_OPERATION_CHARS_MAX: Final = 64
+#: What sheds load says so in a count once a second, not in a line each: it must not cost what it saves.
+_SUMMED_UP: Final = frozenset({"ThrottlingException", "ServiceUnavailable"})
+
+_log = structlog.get_logger("tenet.request")
+
+
+class ObservedRules(Struct, frozen=True, kw_only=True):
+    """Which requests leave a line and a trace; can be changed while running.
+
+    Args:
+        slow_ms: a request that takes longer is slow.
+        sample_ratio: the share of the others, 0 to 1.
+    """
+
+    slow_ms: int = 500
+    sample_ratio: float = 0.001
+
+
+class Observer:
+    """Notes answers.
+
+    Args:
+        metrics: where they are counted.
+        clock: time.
+        rules: which ones leave a line.
+    """
+
+    def __init__(self, metrics: Metrics, clock: Clock, rules: ObservedRules) -> None:
+        self._metrics = metrics
+        self._clock = clock
+        self._recent: deque[dict[str, Any]] = deque(maxlen=_RECENT_MAX)
+        self._shed = 0
+        self._until_sample = 0
+        self.rules = rules
+
+    @property
+    def rules(self) -> ObservedRules:
+        """Which requests leave a line."""
+        return self._rules
+
+    @rules.setter
+    def rules(self, rules: ObservedRules) -> None:
+        self._rules = rules
+        self._slow_s = rules.slow_ms / 1000
+        self._every = round(1 / rules.sample_ratio) if rules.sample_ratio > 0 else 0
+        self._until_sample = self._every
+
+    def note(
+        self,
+        request: Request,
+        service: str,
+        response: Response,
+        *,
+        seconds: float,
+        received_bytes: int,
+    ) -> None:
+        """Notes one answer.
+
+        Args:
+            request: what was answered.
+            service: label of the service's mount.
+            response: the answer, its body as it is sent.
+            seconds: from the request's last byte to its answer.
+            received_bytes: of the request's body as it came.
+        """
+        operation, code = request.operation, response.error_code
+        if len(operation) > _OPERATION_CHARS_MAX or code == "UnknownOperationException":
+            operation = OTHER
+        self._metrics.count(
+            service,
+            operation,
+            code,
+            seconds=seconds,
+            received_bytes=received_bytes,
+            sent_bytes=len(response.body),
+        )
+        self._until_sample -= 1
+        if code or seconds > self._slow_s:
+            self._note_closely(request, service, response, seconds)
+        elif not self._until_sample:
+            self._until_sample = self._every
+            self._tell(self._describe(request, service, response, seconds))
+
+    def _note_closely(self, request: Request, service: str, response: Response, seconds: float) -> None:
+        if response.error_code in _SUMMED_UP and seconds <= self._slow_s:
+            self._shed += 1
+            return
+        described = self._describe(request, service, response, seconds)
+        self._recent.append(described)
+        self._tell(described)
+
+    def _describe(self, request: Request, service: str, response: Response, seconds: float) -> dict[str, Any]:
+        described: dict[str, Any] = {
+            "service": service,
+            "operation": request.operation[:_OPERATION_CHARS_MAX],
+            "status": response.status,
+            "ms": round(seconds * 1000, 3),
+            "request_id": request.request_id,
+            "tenant": request.principal.tenant,
+            "access_key_id": request.principal.access_key_id,
+            "peer": request.peer,
+            "received_bytes": len(request.body),
+            "sent_bytes": len(response.body),
+            "at_ms": self._clock.wall_ms(),
+        }
+        if response.error_code:
+            described["code"] = response.error_code
+        described.update(request.notes)
+        return described
+
+    def _tell(self, described: dict[str, Any]) -> None:
+        if described["status"] >= 500:  # noqa: PLR2004 (the server's own errors, RFC 9110 section 15.6)
+            _log.error("request", **described)
+        else:
+            _log.info("request", **described)
+
+    def sum_up(self) -> None:
+        """Tells how much was shed since the last call. Called about once a second."""
+        if self._shed:
+            _log.warning("requests shed", count=self._shed)
+            self._shed = 0
+
+    def recent(self) -> list[dict[str, Any]]:
+        """Returns the latest failed and slow requests, the oldest first; without secrets."""
+        return list(self._recent)

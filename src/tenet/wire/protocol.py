@@ -1,0 +1,587 @@
+"""HTTP/1.1 on one connection (RFC 9112): bytes in, requests out, answers in the order of the requests.
+
+What this module promises:
+
+* A request is handed over once it is complete: headers, and the body freed of its transfer coding.
+* Answers leave in the order of the requests, however many a client sends ahead.
+* Memory is bounded: headers, bodies, waiting requests and unread answers each have a limit, and reading pauses where
+  one is reached. Time is bounded: ``sweep`` ends what takes longer than its limit.
+* A message that two parsers could understand differently (both lengths, a folded header, a second Host) ends the
+  connection with 400. Nothing behind such a message is looked at.
+
+A handler is stepped at once, inside the callback that completed its request; one that never suspends costs no turn of
+the loop. The first time it suspends, the connection's own task takes it over where it stands: for the handler it is
+one and the same task all the time.
+
+It leaves to others: what a request means (``dispatch``), and when to listen and to stop (``server``).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from asyncio import _enter_task, _leave_task  # documented under "Extending asyncio"
+from collections import deque
+from collections.abc import Coroutine, Generator
+from typing import Any, Final, Protocol, cast
+
+import httptools
+from msgspec import Struct, field
+
+from tenet.wire.headers import KNOWN_NAMES
+from tenet.wire.limits import EdgeLimits
+
+#: Bytes given to the parser at a time, which bounds how many requests one read can complete.
+_SLICE_BYTES: Final = 16 * 1024
+#: What chunk sizes and their extensions may add to a body as it comes over the wire.
+_FRAMING_BYTES: Final = 64 * 1024
+
+_CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+BODY_TOO_LARGE: Final = "body-too-large"
+MEMORY_FULL: Final = "memory-full"
+
+
+class Incoming(Struct, gc=False):
+    """A complete request.
+
+    Args:
+        method: as it was sent.
+        target: the path, percent-encoded, and what follows it, as they were sent.
+        headers: by lower-case name, decoded as ISO 8859-1; repeated ones joined by a comma.
+        body: without transfer coding, still compressed; empty where `refusal` says that it was not kept.
+        peer: the client's address.
+        keep_alive: whether the connection can serve another request; the handler may switch it off.
+        refusal: why the body was not kept: "" (it was), ``BODY_TOO_LARGE`` or ``MEMORY_FULL``.
+        read_s: when the loop's turn that read its last byte began, in seconds on the loop's clock.
+    """
+
+    method: str
+    target: str
+    headers: dict[str, str]
+    body: bytes
+    peer: str
+    keep_alive: bool = True
+    refusal: str = ""
+    read_s: float = 0.0
+
+
+class Handler(Protocol):
+    """What connections hand their requests to."""
+
+    def handle(self, incoming: Incoming) -> Coroutine[Any, Any, bytes]:
+        """Answers a request with the bytes of a whole HTTP answer. Never raises."""
+        ...
+
+    def body_bytes_max(self, target: str, headers: dict[str, str]) -> int:
+        """Returns how large a request's body may be, going by its headers alone."""
+        ...
+
+    def malformed(self, status: int, reason: str) -> bytes:
+        """Returns the whole answer to what is no request, after which its connection ends."""
+        ...
+
+
+class Shared(Struct):
+    """What all connections of a server have in common.
+
+    Args:
+        handler: answers requests.
+        limits: the limits in force.
+        body_bytes_small: bodies up to this size are fine for every service.
+        connections: every open connection.
+        body_bytes_held: bodies in memory now, in bytes.
+        draining: whether connections end after the answer that they are at.
+    """
+
+    handler: Handler
+    limits: EdgeLimits
+    body_bytes_small: int
+    connections: set[Connection] = field(default_factory=set)
+    body_bytes_held: int = 0
+    draining: bool = False
+
+
+class _Resumed:
+    """Awaits the rest of a coroutine that was already stepped once and yielded `pending`."""
+
+    __slots__ = ("_coroutine", "_pending")
+
+    def __init__(self, coroutine: Coroutine[Any, Any, bytes], pending: object) -> None:
+        self._coroutine = coroutine
+        self._pending = pending
+
+    def __await__(self) -> Generator[Any, Any, bytes]:
+        pending, coroutine = self._pending, self._coroutine
+        while True:
+            thrown: BaseException | None = None
+            sent: object = None
+            try:
+                sent = yield pending
+            except BaseException as error:  # noqa: BLE001 (whatever is thrown into the task belongs to the handler)
+                thrown = error
+            try:
+                pending = coroutine.send(sent) if thrown is None else coroutine.throw(thrown)
+            except StopIteration as stop:
+                return cast("bytes", stop.value)
+
+
+class Connection(asyncio.Protocol):
+    """One client's connection.
+
+    Args:
+        shared: what the server's connections have in common.
+        loop: the loop that it runs on.
+    """
+
+    __slots__ = (
+        "_blocked",
+        "_body",
+        "_body_bytes",
+        "_body_limit",
+        "_body_since_s",
+        "_busy",
+        "_continue_owed",
+        "_ending",
+        "_eof",
+        "_final",
+        "_head_bytes",
+        "_head_since_s",
+        "_headers",
+        "_headers_done",
+        "_held",
+        "_idle_since_s",
+        "_loop",
+        "_open",
+        "_parser",
+        "_peer",
+        "_queue",
+        "_repeats",
+        "_shared",
+        "_suspended",
+        "_task",
+        "_tls",
+        "_transport",
+        "_url",
+        "_wake",
+        "_wire_bytes",
+    )
+
+    def __init__(self, shared: Shared, loop: asyncio.AbstractEventLoop) -> None:
+        self._shared = shared
+        self._loop = loop
+        self._transport: asyncio.Transport | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._wake: asyncio.Future[None] = loop.create_future()
+        self._parser = httptools.HttpRequestParser(self)
+        self._peer = ""
+        self._tls = False
+        # The message that is being parsed.
+        self._open = False
+        self._url = b""
+        self._headers: dict[str, str] = {}
+        self._headers_done = False
+        self._repeats = 0
+        self._body: list[bytes] = []
+        self._body_bytes = 0
+        self._body_limit = 0
+        self._head_bytes = 0
+        self._wire_bytes = 0
+        self._head_since_s = 0.0
+        self._body_since_s = 0.0
+        # The messages that are being answered.
+        self._busy = False
+        self._suspended: tuple[Incoming, _Resumed] | None = None
+        self._queue: deque[Incoming] = deque()
+        self._held = b""
+        self._continue_owed = False
+        self._final = b""
+        # The connection.
+        self._idle_since_s = loop.time()
+        self._blocked = False
+        self._ending = False
+        self._eof = False
+
+    # ---- what the transport calls ------------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begins to serve the connection."""
+        self._transport = cast("asyncio.Transport", transport)
+        peer = transport.get_extra_info("peername")
+        self._peer = str(peer[0]) if isinstance(peer, tuple) else ""
+        self._tls = transport.get_extra_info("sslcontext") is not None
+        self._task = self._loop.create_task(self._run())
+        self._shared.connections.add(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forgets the connection. A request under way is carried through; its answer is dropped."""
+        del exc
+        self._transport = None
+        self._ending = True
+        self._shared.connections.discard(self)
+        self._shared.body_bytes_held -= self._body_bytes + sum(len(waiting.body) for waiting in self._queue)
+        self._body_bytes = 0
+        self._queue.clear()
+        self._held = b""
+        if not self._busy and self._task is not None:
+            self._task.cancel()
+
+    def eof_received(self) -> bool:
+        """Ends the connection, or, where answers are still owed, only its reading half."""
+        self._eof = True
+        return not self._tls and bool(self._busy or self._queue or self._blocked)
+
+    def pause_writing(self) -> None:
+        """Stops serving a client that does not read its answers."""
+        self._blocked = True
+        self._idle_since_s = self._loop.time()
+        if self._transport is not None:
+            self._transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        """Goes on with the requests that waited."""
+        self._blocked = False
+        self._idle_since_s = self._loop.time()
+        self._wake_task()
+
+    def data_received(self, data: bytes) -> None:
+        """Takes in what the client sent."""
+        if self._ending:
+            return
+        if self._held:
+            self._held += data
+        else:
+            self._open = True
+            self._feed(data)
+
+    # ---- parsing -----------------------------------------------------------------------------------------------------
+
+    def _feed(self, data: bytes) -> None:
+        if len(data) <= _SLICE_BYTES:
+            self._parse(data)
+            return
+        view = memoryview(data)
+        for start in range(0, len(data), _SLICE_BYTES):
+            if self._ending:
+                return
+            if self._is_full():
+                self._held = bytes(view[start:])
+                return
+            self._parse(view[start : start + _SLICE_BYTES])
+
+    def _parse(self, data: bytes | memoryview) -> None:
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserCallbackError:
+            self.abort()
+            raise
+        except httptools.HttpParserUpgrade as upgrade:
+            self._go_on_without_upgrade(memoryview(data)[upgrade.args[0] :])
+        except httptools.HttpParserInvalidMethodError:
+            self._refuse(501, "The method is not known")
+        except httptools.HttpParserError as error:
+            self._refuse(400, str(error) or "The request is malformed")
+        if self._open:
+            self._track(len(data))
+
+    def _go_on_without_upgrade(self, rest: memoryview) -> None:
+        """Serves a client that offered another protocol on with this one (RFC 9110, section 7.8)."""
+        self._parser = httptools.HttpRequestParser(self)
+        if len(rest) and not self._ending:
+            self._open = True
+            self._parse(rest)
+
+    def _track(self, size: int) -> None:
+        """Counts bytes and time of a message that is not complete yet."""
+        limits, now = self._shared.limits, self._loop.time()
+        if not self._headers_done:
+            self._head_bytes += size
+            self._head_since_s = self._head_since_s or now
+            if self._head_bytes > limits.header_bytes_max:
+                self._refuse(431, f"Request line and headers are longer than {limits.header_bytes_max} bytes")
+            return
+        self._wire_bytes += size
+        self._body_since_s = self._body_since_s or now
+        if self._wire_bytes > 2 * self._body_limit + _FRAMING_BYTES:
+            self._refuse(400, "The chunks are too small for the body that they make up")
+
+    def on_url(self, url: bytes) -> None:
+        """Takes in a piece of the request target."""
+        self._open = True
+        self._url += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Takes in one header line; a trailer is dropped (RFC 9110, section 6.5.1)."""
+        if self._headers_done:
+            return
+        key = KNOWN_NAMES.get(name) or name.decode("latin-1").lower()
+        headers = self._headers
+        if key in headers:
+            self._repeat(key, value)
+        else:
+            headers[key] = value.decode("latin-1")
+
+    def _repeat(self, key: str, value: bytes) -> None:
+        self._repeats += 1
+        if key in {"host", "content-type", "authorization"}:
+            self._refuse(400, f"Header {key} is given twice")
+        elif self._repeats <= self._shared.limits.headers_max:
+            self._headers[key] += "," + value.decode("latin-1")
+
+    def on_headers_complete(self) -> None:
+        """Checks what the headers alone can tell."""
+        self._headers_done = True
+        if self._ending:
+            return
+        headers, shared = self._headers, self._shared
+        self._body_limit = shared.body_bytes_small
+        if len(headers) + self._repeats > shared.limits.headers_max:
+            self._refuse(431, f"The request has more than {shared.limits.headers_max} headers")
+        elif "host" not in headers and self._parser.get_http_version() != "1.0":
+            self._refuse(400, "Header Host is missing")
+        elif self._parser.get_http_version() not in {"1.0", "1.1"}:
+            self._refuse(505, "Only HTTP/1.1 and HTTP/1.0 are spoken here")
+        else:
+            length = headers.get("content-length")
+            if length is not None and int(length) > shared.body_bytes_small:
+                self._check_length(int(length))
+            if "expect" in headers and not self._ending:
+                self._expect(headers["expect"])
+
+    def _check_length(self, length: int) -> None:
+        self._body_limit = self._shared.handler.body_bytes_max(self._url.decode("latin-1"), self._headers)
+        if length > self._body_limit:
+            self._refuse_body(BODY_TOO_LARGE)
+
+    def _expect(self, expectation: str) -> None:
+        if expectation.lower() != "100-continue":
+            self._refuse(417, "The only expectation that is met is 100-continue")
+        elif self._busy or self._queue:
+            self._continue_owed = True
+        else:
+            self._write(_CONTINUE)
+
+    def on_body(self, chunk: bytes) -> None:
+        """Takes in a piece of the body."""
+        if self._ending:
+            return
+        shared, size = self._shared, len(chunk)
+        self._body.append(chunk)
+        self._body_bytes += size
+        shared.body_bytes_held += size
+        if self._body_bytes > self._body_limit:
+            self._body_limit = shared.handler.body_bytes_max(self._url.decode("latin-1"), self._headers)
+            if self._body_bytes > self._body_limit:
+                self._refuse_body(BODY_TOO_LARGE)
+                return
+        if shared.body_bytes_held > shared.limits.body_bytes_held_max:
+            self._refuse_body(MEMORY_FULL)
+
+    def on_message_complete(self) -> None:
+        """Hands the request over, or puts it behind those that are being answered."""
+        self._open = False
+        if self._ending:
+            return
+        parser, body = self._parser, self._body
+        incoming = Incoming(
+            parser.get_method().decode("latin-1"),
+            self._url.decode("latin-1"),
+            self._headers,
+            b"".join(body) if body else b"",
+            self._peer,
+            parser.should_keep_alive() and not self._shared.draining,
+            "",
+            self._loop.time(),
+        )
+        self._body_bytes = 0  # from here on the answer gives the body's bytes back
+        self._begin_message()
+        self._take(incoming)
+
+    def _begin_message(self) -> None:
+        self._url = b""
+        self._headers = {}
+        self._headers_done = False
+        self._repeats = 0
+        self._body = []
+        self._head_bytes = self._wire_bytes = 0
+        self._head_since_s = self._body_since_s = 0.0
+
+    # ---- refusing ----------------------------------------------------------------------------------------------------
+
+    def _refuse(self, status: int, reason: str) -> None:
+        """Ends the connection with an answer to what is no request; it follows the answers that are still owed."""
+        if self._ending:
+            return
+        self._stop_reading()
+        self._final = self._shared.handler.malformed(status, reason)
+        if not (self._busy or self._queue):
+            self._end()
+
+    def _refuse_body(self, refusal: str) -> None:
+        """Hands over a request whose body is not kept, as the last one of its connection."""
+        incoming = Incoming(
+            self._parser.get_method().decode("latin-1"),
+            self._url.decode("latin-1"),
+            self._headers,
+            b"",
+            self._peer,
+            keep_alive=False,
+            refusal=refusal,
+            read_s=self._loop.time(),
+        )
+        self._stop_reading()
+        self._take(incoming)
+
+    def _stop_reading(self) -> None:
+        """Throws away what still comes, so that the client can finish sending and then see its answer."""
+        self._ending = True
+        self._shared.body_bytes_held -= self._body_bytes
+        self._body_bytes = 0
+        self._open = False
+        self._begin_message()
+        self._held = b""
+        self._idle_since_s = self._loop.time()
+
+    # ---- answering ---------------------------------------------------------------------------------------------------
+
+    def _take(self, incoming: Incoming) -> None:
+        if self._busy or self._blocked or self._queue:
+            self._queue.append(incoming)
+            if self._is_full() and self._transport is not None:
+                self._transport.pause_reading()
+            return
+        coroutine = self._shared.handler.handle(incoming)
+        loop, task = self._loop, self._task
+        assert task is not None
+        _enter_task(loop, task)
+        try:
+            pending = coroutine.send(None)
+        except StopIteration as stop:
+            answer: bytes | None = stop.value
+        else:
+            answer = None
+            self._busy = True
+            self._suspended = (incoming, _Resumed(coroutine, pending))
+        finally:
+            _leave_task(loop, task)
+        if answer is None:
+            self._wake_task()
+        else:
+            self._answer(incoming, answer)
+
+    def _wake_task(self) -> None:
+        if not self._wake.done():
+            self._wake.set_result(None)
+
+    async def _run(self) -> None:
+        """Takes over handlers that suspend, and serves the requests that queue up behind them."""
+        while self._transport is not None:
+            await self._wake
+            self._wake = self._loop.create_future()
+            self._busy = True
+            if self._suspended is not None:
+                incoming, rest = self._suspended
+                self._suspended = None
+                self._answer(incoming, await rest)
+            while (waiting := self._next()) is not None:
+                self._answer(waiting, await self._shared.handler.handle(waiting))
+            self._busy = False
+            self._settle()
+
+    def _next(self) -> Incoming | None:
+        """Returns the next request in turn, from those that wait or the bytes that were held back."""
+        if self._blocked:
+            return None
+        if not self._queue and self._held:
+            held, self._held = self._held, b""
+            self._open = True
+            self._feed(held)
+        return self._queue.popleft() if self._queue else None
+
+    def _settle(self) -> None:
+        """After the last answer: ends the connection if that is what is left to do, else reads on."""
+        if self._transport is None or self._blocked:
+            return
+        if self._final or self._eof:
+            self._end()
+            return
+        if self._continue_owed:
+            self._continue_owed = False
+            self._write(_CONTINUE)
+        if not self._ending:
+            self._transport.resume_reading()
+
+    def _is_full(self) -> bool:
+        return self._blocked or len(self._queue) >= self._shared.limits.pipelined_max
+
+    def _answer(self, incoming: Incoming, answer: bytes) -> None:
+        self._shared.body_bytes_held -= len(incoming.body)
+        self._idle_since_s = self._loop.time()
+        transport = self._transport
+        if transport is None:
+            return
+        transport.write(answer)
+        if not incoming.keep_alive:
+            self._queue.clear()
+            self._final = b""
+            self._end()
+
+    def _write(self, data: bytes) -> None:
+        if self._transport is not None:
+            self._transport.write(data)
+
+    def _end(self) -> None:
+        """Sends what is left to say and ends the connection, by halves where its client may still be sending."""
+        transport = self._transport
+        if transport is None:
+            return
+        if self._final:
+            transport.write(self._final)
+            self._final = b""
+        if self._ending and not self._eof and transport.can_write_eof():
+            transport.write_eof()
+        else:
+            self._ending = True
+            transport.close()
+
+    # ---- time --------------------------------------------------------------------------------------------------------
+
+    def sweep(self, now_s: float) -> None:
+        """Ends the connection if something takes longer than its limit. Called about once a second.
+
+        Args:
+            now_s: seconds on the loop's clock.
+        """
+        limits, transport = self._shared.limits, self._transport
+        if transport is None:
+            return
+        waited_s = now_s - self._idle_since_s
+        if self._blocked:
+            if waited_s > limits.write_s_max:
+                transport.abort()
+        elif self._busy or self._queue:
+            return
+        elif self._ending:
+            if waited_s > limits.linger_s_max:
+                transport.abort()
+        elif self._head_since_s or self._body_since_s:
+            self._sweep_message(now_s)
+        elif waited_s > limits.idle_s_max:
+            transport.close()
+
+    def _sweep_message(self, now_s: float) -> None:
+        limits = self._shared.limits
+        if self._body_since_s:
+            if now_s - self._body_since_s > limits.body_s_max:
+                self._refuse(408, f"The body took longer than {limits.body_s_max:g} s to arrive")
+        elif now_s - self._head_since_s > limits.header_s_max:
+            self._refuse(408, f"The headers took longer than {limits.header_s_max:g} s to arrive")
+
+    def drain(self) -> None:
+        """Ends the connection now if it is idle, else after the answer that it is at."""
+        if self._transport is not None and not (self._busy or self._queue or self._open):
+            self._transport.close()
+
+    def abort(self) -> None:
+        """Ends the connection at once, whatever it is at."""
+        if self._transport is not None:
+            self._transport.abort()

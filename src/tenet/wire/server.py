@@ -1,0 +1,182 @@
+"""The edge as one object: listens, serves, drains, and takes on new limits while it runs."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+import structlog
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+
+from tenet.base.clock import Clock
+from tenet.base.ids import Ids
+from tenet.store.contract import Engine
+from tenet.wire.admission import Admission
+from tenet.wire.credentials import Keys
+from tenet.wire.dispatch import Dispatcher
+from tenet.wire.door import Service
+from tenet.wire.errors import PlaintextRefused
+from tenet.wire.limits import EdgeLimits
+from tenet.wire.listener import Listener, is_loopback
+from tenet.wire.metrics import Figures, Metrics, counter, gauges
+from tenet.wire.observe import ObservedRules, Observer
+from tenet.wire.pages import Pages
+from tenet.wire.protocol import Shared
+from tenet.wire.routing import Routes
+from tenet.wire.sigv4 import Verifier
+
+_SWEEP_S: Final = 1.0
+_DRAIN_STEP_S: Final = 0.02
+
+_log = structlog.get_logger(__name__)
+
+
+class Edge:
+    """Serves every API on one listener.
+
+    Args:
+        services: who answers; their mounts must not overlap.
+        keys: access keys, for signatures.
+        clock: time.
+        ids: for request ids.
+        limits: what is taken on.
+        rules: which requests leave a log line.
+        store: the engine that readiness and metrics ask; None for none.
+        region: what ``GET /`` names.
+
+    Raises:
+        ValueError: two mounts claim the same requests.
+    """
+
+    def __init__(
+        self,
+        services: Sequence[Service],
+        keys: Keys,
+        *,
+        clock: Clock,
+        ids: Ids,
+        limits: EdgeLimits | None = None,
+        rules: ObservedRules | None = None,
+        store: Engine | None = None,
+        region: str = "us-east-1",
+    ) -> None:
+        limits = limits or EdgeLimits()
+        routes = Routes(services)
+        self.metrics = Metrics()
+        self.admission = Admission(limits, clock)
+        self.observer = Observer(self.metrics, clock, rules or ObservedRules())
+        self._pages = Pages(store, self._collect, clock, region)
+        dispatcher = Dispatcher(
+            routes=routes,
+            admission=self.admission,
+            verifier=Verifier(keys, clock),
+            observer=self.observer,
+            metrics=self.metrics,
+            pages=self._pages.answer,
+            clock=clock,
+            ids=ids,
+        )
+        self._shared = Shared(dispatcher, limits, routes.body_bytes_small)
+        self._listener: Listener | None = None
+        self._sweeper: asyncio.TimerHandle | None = None
+
+    @property
+    def limits(self) -> EdgeLimits:
+        """The limits in force; a new value holds from the next request on."""
+        return self._shared.limits
+
+    @limits.setter
+    def limits(self, limits: EdgeLimits) -> None:
+        self._shared.limits = limits
+        self.admission.limits = limits
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host and port that are listened on; the first of them where a name has several addresses."""
+        if self._listener is None:
+            raise RuntimeError("the edge has not been started")
+        return self._listener.address
+
+    async def start(self, host: str, port: int, *, tls: ssl.SSLContext | None) -> None:
+        """Begins to listen.
+
+        Args:
+            host: name or address.
+            port: 0 to 65,535; 0 takes a free one.
+            tls: server certificate and settings; None for plaintext, which only a loopback address may speak.
+
+        Raises:
+            PlaintextRefused: plaintext was asked for on an address that others can reach.
+            OSError: the address cannot be listened on.
+        """
+        if tls is None:
+            if not is_loopback(host):
+                raise PlaintextRefused(
+                    f"http is refused on {host}, which other machines can reach: use TLS, or listen on 127.0.0.1"
+                )
+            _log.warning("http without TLS: whoever can listen on this machine can read and replay requests", host=host)
+        loop = asyncio.get_running_loop()
+        self._listener = await Listener.open(host, port, tls=tls, shared=self._shared, metrics=self.metrics)
+        self._sweeper = loop.call_later(_SWEEP_S, self._sweep)
+
+    async def drain(self, timeout_s: float) -> bool:
+        """Stops listening, lets the requests under way end, and closes every connection.
+
+        Args:
+            timeout_s: how long they may take; then they are cut off.
+
+        Returns:
+            Whether every request was answered.
+        """
+        loop = asyncio.get_running_loop()
+        until_s = loop.time() + timeout_s
+        self._pages.stopping = "the server is stopping"
+        self._shared.draining = True
+        if self._listener is not None:
+            self._listener.close()
+        while self._shared.connections:
+            for connection in list(self._shared.connections):
+                connection.drain()
+            if loop.time() >= until_s:
+                break
+            await asyncio.sleep(_DRAIN_STEP_S)
+        cut_off = list(self._shared.connections)
+        for connection in cut_off:
+            connection.abort()
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+        self.observer.sum_up()
+        await asyncio.sleep(0)
+        return not cut_off
+
+    def _sweep(self) -> None:
+        loop = asyncio.get_running_loop()
+        now_s = loop.time()
+        for connection in list(self._shared.connections):
+            connection.sweep(now_s)
+        self.observer.sum_up()
+        self._sweeper = loop.call_later(_SWEEP_S, self._sweep)
+
+    def _collect(self, store: Figures) -> Iterator[Metric]:
+        metrics, admission, shared = self.metrics, self.admission, self._shared
+        yield from metrics.requests()
+        yield counter("tenet_requests_shed", "Requests refused to shed load.", "reason", admission.shed)
+        yield counter(
+            "tenet_malformed_messages",
+            "Messages that were no requests, by the status that they were answered with.",
+            "status",
+            {str(status): count for status, count in metrics.malformed.items()},
+        )
+        yield GaugeMetricFamily("tenet_requests_in_flight", "Requests worked on now.", value=admission.in_flight)
+        yield GaugeMetricFamily("tenet_requests_waiting", "Requests that wait for a place.", value=admission.waiting)
+        yield GaugeMetricFamily("tenet_connections", "Connections open now.", value=len(shared.connections))
+        yield GaugeMetricFamily("tenet_body_bytes_held", "Bodies in memory now.", value=shared.body_bytes_held)
+        yield CounterMetricFamily(
+            "tenet_connections_accepted", "Connections accepted.", value=metrics.connections_accepted
+        )
+        yield CounterMetricFamily(
+            "tenet_connections_refused", "Connections refused.", value=metrics.connections_refused
+        )
+        yield from gauges("tenet_store", "What the store says about itself.", store)
