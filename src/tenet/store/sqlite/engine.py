@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 import apsw
 
@@ -22,6 +22,7 @@ from tenet.store.contract import (
     Committed,
     Key,
     Limits,
+    LogPage,
     NeverCommitted,
     Outcome,
     Page,
@@ -34,16 +35,18 @@ from tenet.store.contract import (
     Watch,
     commit_id_ms,
 )
-from tenet.store.errors import DeadlineExceeded, InvalidRequest, SettleWindowPassed, SpaceNotFound
-from tenet.store.sqlite import reads, spaces
+from tenet.store.errors import DeadlineExceeded, InvalidRequest, SettleWindowPassed, SpaceNotFound, StoreUnavailable
+from tenet.store.sqlite import logs, reads, spaces
 from tenet.store.sqlite.apply import Transaction
 from tenet.store.sqlite.faults import from_system, translate
 from tenet.store.sqlite.keys import bounds
 from tenet.store.sqlite.lock import DirectoryLock
+from tenet.store.sqlite.logs import Releases
 from tenet.store.sqlite.outcomes import Outcomes, until_ms_of
 from tenet.store.sqlite.pool import ReaderPool
 from tenet.store.sqlite.schema import FILE_NAME, Execute, connect, prepare
 from tenet.store.sqlite.spaces import Catalogue, Space
+from tenet.store.sqlite.upkeep import Upkeep
 from tenet.store.sqlite.watches import Watches
 from tenet.store.sqlite.writer import Job, Writer
 
@@ -60,6 +63,7 @@ _LOOP_KEYS_MAX: Final = 100
 _LOOP_RECORDS_MAX: Final = 100
 _LOOP_BYTES_MAX: Final = 128 * 1024
 _DISCARDED_PER_JOB: Final = 200
+_POSITION_MAX: Final = 2**63 - 1
 _DEFAULT_OPTIONS: Final = SpaceOptions()
 
 
@@ -123,6 +127,7 @@ class SqliteEngine:
         self, connection: apsw.Connection, directory: str, lock: DirectoryLock, *, clock: Clock, ids: Ids, site: int
     ) -> None:
         self._directory = directory
+        self._is_closed = False
         self._path = str(Path(directory, FILE_NAME))
         self._lock = lock
         self._clock = clock
@@ -132,6 +137,8 @@ class SqliteEngine:
         self._outcomes = Outcomes(connection)
         self._outcomes.load()
         self._watches = Watches()
+        self._releases = Releases()
+        self._releases.load(connection.execute)
         self._pool = ReaderPool(self._path, directory=directory, clock=clock)
         self._writer = Writer(
             connection,
@@ -141,7 +148,18 @@ class SqliteEngine:
             clock=clock,
             ids=ids,
             site=site,
-            on_commit=self._hint,
+            on_commit=self._take_up,
+        )
+        self._upkeep = Upkeep(
+            self._path,
+            directory=directory,
+            writer=self._writer,
+            pool=self._pool,
+            catalogue=self._catalogue,
+            outcomes=self._outcomes,
+            releases=self._releases,
+            clock=clock,
+            write=self._write,
         )
 
     @property
@@ -170,7 +188,7 @@ class SqliteEngine:
                 space = spaces.change(transaction.connection, space, options)
             yield space
 
-        space = await self._write(work, deadline=deadline, on_durable=self._catalogue.set)
+        space = await self._write(work, deadline=deadline, on_durable=self._set_space, is_alone=True)
         return space.info()
 
     async def drop_space(self, name: str, *, deadline: float = NEVER) -> None:
@@ -184,11 +202,14 @@ class SqliteEngine:
                 spaces.drop(transaction.connection, space)
             yield True
 
-        await self._write(work, deadline=deadline, on_durable=lambda _: self._catalogue.remove(name))
+        def removed(_: bool) -> None:  # noqa: FBT001 - the result of the work above, which says nothing
+            self._catalogue.remove(name)
+
+        await self._write(work, deadline=deadline, on_durable=removed, is_alone=True)
 
     async def list_spaces(self, prefix: str = "", *, deadline: float = NEVER) -> Sequence[SpaceInfo]:
         """Returns the spaces whose names begin with `prefix`, by name."""
-        self._check_deadline(deadline)
+        self._check_open(deadline)
         return sorted(
             (space.info() for space in self._catalogue if space.name.startswith(prefix)), key=lambda info: info.name
         )
@@ -204,7 +225,7 @@ class SqliteEngine:
     ) -> Sequence[Record | None]:
         """Returns the record of each key, None where absent."""
         validate.check_count("the number of keys", len(keys), Limits.get_keys_max)
-        self._check_deadline(deadline)
+        self._check_open(deadline)
         found = []
         for key in keys:
             validate.check_key(key)
@@ -236,7 +257,7 @@ class SqliteEngine:
         validate.check_partition(partition)
         validate.check_range(within)
         validate.check_count("limit", limit, Limits.page_records_max, least=1)
-        self._check_deadline(deadline)
+        self._check_open(deadline)
         found = self._catalogue.find(space)
         if stamp is not None:
             validate.check_stamp_of(stamp, found.options)
@@ -267,7 +288,7 @@ class SqliteEngine:
         validate.check_range(within)
         validate.check_count("limit", limit, Limits.page_records_max, least=1)
         validate.check_slices(slice_index, slice_count)
-        self._check_deadline(deadline)
+        self._check_open(deadline)
         found = self._catalogue.find(space)
         if after is not None:
             validate.check_key(Key(space, *after))
@@ -281,7 +302,7 @@ class SqliteEngine:
     ) -> Sequence[Record | int | None]:
         """Returns the record of each key (None: absent) and each stamp, all of one moment."""
         validate.check_count("the number of reads", len(reads_asked), Limits.together_max)
-        self._check_deadline(deadline)
+        self._check_open(deadline)
         found = [self._catalogue.find(read.space) for read in reads_asked]
         for read, space in zip(reads_asked, found, strict=True):
             if isinstance(read, StampOf):
@@ -358,6 +379,26 @@ class SqliteEngine:
         while await self._write(work, deadline=deadline) == _DISCARDED_PER_JOB:
             pass
 
+    async def read_log(
+        self,
+        space: str,
+        shard: int,
+        *,
+        after: int,
+        limit: int,
+        reader: str | None = None,
+        deadline: float = NEVER,
+    ) -> LogPage:
+        """Returns entries of a shard behind a position."""
+        validate.check_count("after", after, _POSITION_MAX)
+        validate.check_count("limit", limit, Limits.page_records_max, least=1)
+        self._check_open(deadline)
+        found = self._catalogue.find(space)
+        logs.check_shard(found, shard)
+        if reader is not None:
+            self._releases.release(found, shard, reader, after)
+        return self._pool.on_loop(logs.LogRead(found, shard, after, limit, self._outcomes.closed_time).read)
+
     def watch(self, space: str, partition: bytes | None = None) -> Watch:
         """Watches a partition, or the whole space, for commits into it."""
         self._catalogue.find(space)
@@ -367,6 +408,10 @@ class SqliteEngine:
 
     async def close(self) -> None:
         """Carries out what waits, then releases the data."""
+        if self._is_closed:
+            return
+        self._is_closed = True
+        await self._upkeep.stop()
         await self._writer.close()
         await asyncio.get_running_loop().run_in_executor(None, self._pool.close)
         self._connection.close()
@@ -383,15 +428,18 @@ class SqliteEngine:
         self,
         work: Callable[[Transaction], Iterator[T]],
         *,
-        deadline: float,
-        on_durable: Callable[[T], Any] | None = None,
+        deadline: float = NEVER,
+        on_durable: Callable[[T], None] | None = None,
+        is_alone: bool = False,
     ) -> T:
         """Has the writer carry out something that is no commit."""
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._writer.submit(Job(future, work=work, deadline=deadline, on_durable=on_durable))
+        self._writer.submit(Job(future, work=work, deadline=deadline, on_durable=on_durable, is_alone=is_alone))
         return await future
 
-    def _check_deadline(self, deadline: float) -> None:
+    def _check_open(self, deadline: float) -> None:
+        if self._is_closed:
+            raise StoreUnavailable("the store is closed")
         if deadline != NEVER and deadline < self._clock.monotonic_s():
             raise DeadlineExceeded("the deadline had passed before the read began")
 
@@ -402,5 +450,11 @@ class SqliteEngine:
             if now is None or now.number != space.number:
                 raise SpaceNotFound(f"the space {space.name!r} was dropped during the read")
 
-    def _hint(self, jobs: list[Job]) -> None:
+    def _set_space(self, space: Space) -> None:
+        self._catalogue.set(space)
+        self._releases.keep_readers(space)
+
+    def _take_up(self, jobs: list[Job]) -> None:
+        """Makes what became durable known to reads and watches."""
+        self._pool.let_go()
         self._watches.hint(job.commit for job in jobs if job.commit is not None and isinstance(job.result, Committed))

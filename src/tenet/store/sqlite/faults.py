@@ -32,6 +32,16 @@ def translate(error: apsw.Error, connection: apsw.Connection, directory: str) ->
     return StoreUnavailable(f"the store in {directory} could not do it: {error}{_system_text(number)}")
 
 
+def is_surely_undone(error: apsw.Error) -> bool:
+    """Whether a COMMIT that raised this left nothing behind that could ever count.
+
+    The page that makes a transaction valid is written last; where a write failed, it was not written.
+    """
+    return isinstance(error, apsw.FullError | apsw.ReadOnlyError | apsw.BusyError) or (
+        isinstance(error, apsw.IOError) and getattr(error, "extendedresult", 0) == apsw.SQLITE_IOERR_WRITE
+    )
+
+
 def disk_full(directory: str) -> DiskFull:
     """Returns the error of a disk without room."""
     return DiskFull(

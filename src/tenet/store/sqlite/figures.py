@@ -1,4 +1,4 @@
-"""Counts what the engine does, for its operator."""
+"""Counts what the writer does, for its operator."""
 
 from __future__ import annotations
 
@@ -15,10 +15,13 @@ class Figures:
         self.transactions = 0
         self.jobs = 0
         self.failed_transactions = 0
+        self.last_failure = ""
         self.largest_group = 0
+        #: How many pages the write-ahead log holds.
+        self.wal_pages = 0
         self._sync_s: deque[float] = deque(maxlen=_SAMPLES)
 
-    def note_commit(self, jobs: int, elapsed_s: float) -> None:
+    def note_transaction(self, jobs: int, elapsed_s: float) -> None:
         """Counts a transaction that became durable.
 
         Args:
@@ -30,7 +33,16 @@ class Figures:
         self.largest_group = max(self.largest_group, jobs)
         self._sync_s.append(elapsed_s)
 
+    def note_failure(self, error: Exception) -> None:
+        """Counts a transaction that failed."""
+        self.failed_transactions += 1
+        self.last_failure = str(error)
+
     def sync_ms(self, share: float) -> float:
-        """Returns how long COMMIT took lately, milliseconds, at this share (0 to 1) of the sorted times."""
+        """Returns how long COMMIT took lately, milliseconds.
+
+        Args:
+            share: which of the sorted times, 0 to 1; 0.5 is the median.
+        """
         times = sorted(self._sync_s)
         return round(times[min(len(times) - 1, int(len(times) * share))] * 1000, 3) if times else 0.0

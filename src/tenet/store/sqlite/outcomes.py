@@ -47,13 +47,15 @@ class Outcomes:
         self._fences: dict[CommitId, int] = {}
         #: The largest hybrid time that a transaction has used.
         self.last_time = 0
+        #: Nothing will appear any more with a hybrid time at or below this one that is not there yet.
+        self.closed_time = 0
 
     def load(self) -> None:
         """Reads what the file holds, without its ids."""
         execute = self._execute
         newest = execute("SELECT last, until_ms FROM commits ORDER BY first DESC LIMIT 1").fetchall()
         if newest:
-            self.last_time = newest[0][0]
+            self.last_time = self.closed_time = newest[0][0]
             until_ms = execute("SELECT max(until_ms) FROM commits").fetchall()[0][0]
             self._forget(_Stretch(0, self.last_time, 0, until_ms - _WINDOW_MS))
         self._fences = dict(execute("SELECT id, until_ms FROM fences").fetchall())
@@ -86,7 +88,7 @@ class Outcomes:
 
     def remember(self, committed: dict[CommitId, Version], last: int) -> None:
         """Takes up the ids of a transaction that is durable."""
-        self.last_time = max(self.last_time, last)
+        self.last_time = self.closed_time = max(self.last_time, last)
         self._young.update(committed)
         if len(self._young) < _RECENT_MAX:
             return

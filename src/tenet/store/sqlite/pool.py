@@ -23,6 +23,10 @@ LOOP_CACHE_BYTES: Final = 16 * 1024 * 1024
 THREAD_CACHE_BYTES: Final = 4 * 1024 * 1024
 #: How many reads wait for a thread at the most.
 WAITING_MAX: Final = 1_000
+#: After so many reads without a commit between them, the loop's connection keeps what it sees.
+_READS_TO_KEEP: Final = 8
+#: How often a read in a thread looks whether it was broken off, in instructions of SQLite's machine.
+_STEPS_TO_LOOK: Final = 10_000
 
 
 class ReaderPool:
@@ -37,20 +41,44 @@ class ReaderPool:
     def __init__(self, path: str, *, directory: str, clock: Clock) -> None:
         self._directory = directory
         self._clock = clock
-        self.connection = connect(path, cache_bytes=LOOP_CACHE_BYTES)
+        self._connection = connect(path, cache_bytes=LOOP_CACHE_BYTES)
+        self._execute: Execute = self._connection.execute
+        self._reads = 0
+        self._keeps = False
         self._idle: queue.SimpleQueue[apsw.Connection] = queue.SimpleQueue()
-        self._all = [connect(path, cache_bytes=THREAD_CACHE_BYTES) for _ in range(THREADS)]
-        for connection in self._all:
+        self._threads = [connect(path, cache_bytes=THREAD_CACHE_BYTES) for _ in range(THREADS)]
+        for connection in self._threads:
             self._idle.put(connection)
         self._executor = ThreadPoolExecutor(THREADS, thread_name_prefix="tenet-read")
         self._waiting = 0
 
+    @property
+    def waiting(self) -> int:
+        """How many reads wait for a thread, or run in one."""
+        return self._waiting
+
     def on_loop(self, read: Callable[[Execute], T]) -> T:
-        """Reads at once; for what takes a fraction of a millisecond."""
+        """Reads at once; for what takes a fraction of a millisecond.
+
+        Beginning and ending a read costs more than a point read itself. As this process makes all commits, the
+        connection can keep what it sees until the next one.
+        """
         try:
-            return read(self.connection.execute)
+            if not self._keeps:
+                self._reads += 1
+                if self._reads > _READS_TO_KEEP:
+                    self._execute("BEGIN")
+                    self._keeps = True
+            return read(self._execute)
         except apsw.Error as error:
-            raise translate(error, self.connection, self._directory) from error
+            raise translate(error, self._connection, self._directory) from error
+
+    def let_go(self) -> None:
+        """Makes the next read on the loop see the newest commit; to be called after every one."""
+        self._reads = 0
+        if self._keeps:
+            self._keeps = False
+            self._execute("COMMIT")
 
     async def in_thread(self, read: Callable[[Execute], T], *, deadline: float = NEVER) -> T:
         """Reads in a thread.
@@ -61,34 +89,32 @@ class ReaderPool:
         """
         if self._waiting >= WAITING_MAX:
             raise StoreUnavailable(f"{self._waiting} long reads wait already; no more are taken")
-        self._waiting += 1
         broken_off: list[bool] = []
+        self._waiting += 1
         try:
-            future = asyncio.get_running_loop().run_in_executor(self._executor, self._read, read, broken_off)
-            if deadline == NEVER:
-                return await future
-            async with asyncio.timeout(deadline - self._clock.monotonic_s()):
-                return await future
+            async with asyncio.timeout(None if deadline == NEVER else deadline - self._clock.monotonic_s()):
+                return await asyncio.get_running_loop().run_in_executor(self._executor, self._read, read, broken_off)
         except TimeoutError as error:
-            broken_off.append(True)
             raise DeadlineExceeded("the deadline passed during the read") from error
         finally:
+            # Whoever asked has gone, or has the answer.
+            broken_off.append(True)
             self._waiting -= 1
 
     def _read(self, read: Callable[[Execute], T], broken_off: list[bool]) -> T:
         connection = self._idle.get()
         try:
-            if broken_off:
-                raise DeadlineExceeded("the deadline passed before the read began")
-            connection.set_progress_handler(lambda: bool(broken_off), 10_000)
+            connection.set_progress_handler(lambda: bool(broken_off), _STEPS_TO_LOOK)
             return read(connection.execute)
         except apsw.Error as error:
             raise translate(error, connection, self._directory) from error
         finally:
+            connection.set_progress_handler(None)
             self._idle.put(connection)
 
     def close(self) -> None:
         """Waits for reads that run, then closes the connections; blocks."""
         self._executor.shutdown(wait=True, cancel_futures=True)
-        for connection in (self.connection, *self._all):
+        self.let_go()
+        for connection in (self._connection, *self._threads):
             connection.close()

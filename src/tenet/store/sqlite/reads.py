@@ -20,11 +20,12 @@ from tenet.store.sqlite.spaces import Space
 @contextmanager
 def one_moment(execute: Execute) -> Iterator[None]:
     """Makes everything that is read within it the state of one moment."""
-    execute("BEGIN")
+    # A savepoint also works where a transaction is open already.
+    execute("SAVEPOINT moment")
     try:
         yield
     finally:
-        execute("COMMIT")
+        execute("RELEASE moment")
 
 
 def get(execute: Execute, space: Space, key: Key) -> Record | None:

@@ -18,10 +18,13 @@ APPLICATION_ID: Final = 0x54454E54
 FORMAT_VERSION: Final = 2
 FILE_NAME: Final = "tenet.db"
 PAGE_BYTES: Final = 8192
+#: The reader of a log whose position is that of its trimming: everything at or below it may be gone.
+TRIMMING: Final = ""
 
 _TABLES: Final = (
-    # A space that is being dropped has lost its name, but its number lives until its tables are empty.
-    "CREATE TABLE spaces (number INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT UNIQUE, options BLOB NOT NULL)",
+    "CREATE TABLE spaces (number INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL UNIQUE, options BLOB NOT NULL)",
+    # Tables of spaces and logs that were dropped, to be emptied bit by bit.
+    "CREATE TABLE garbage (name TEXT PRIMARY KEY) WITHOUT ROWID",
     # One row for the commits of one transaction. `first` and `last` are the hybrid times that they used, `tail` the
     # site and the nonce of their versions; `ids` holds 20 bytes for each: its id, and its hybrid time less `first`.
     # `until_ms` is when the last of the ids may be forgotten.

@@ -14,6 +14,7 @@ import msgspec
 
 from tenet.store.contract import SpaceInfo, SpaceOptions
 from tenet.store.errors import SpaceNotFound
+from tenet.store.sqlite.schema import TRIMMING, Execute
 
 _encoder: Final = msgspec.json.Encoder()
 _decoder: Final = msgspec.json.Decoder(SpaceOptions)
@@ -160,13 +161,41 @@ def create(connection: apsw.Connection, name: str, options: SpaceOptions) -> Spa
 
 def change(connection: apsw.Connection, space: Space, options: SpaceOptions) -> Space:
     """Gives a space other options within the open transaction; what is fixed was checked before."""
-    connection.execute("UPDATE spaces SET options = ? WHERE number = ?", (_encoder.encode(options), space.number))
+    execute: Execute = connection.execute
+    execute("UPDATE spaces SET options = ? WHERE number = ?", (_encoder.encode(options), space.number))
     if options.log is not None and space.log is None:
         _create_log(connection, space.number)
     elif options.log is None and space.log is not None:
-        connection.execute(f"DROP TABLE l{space.number}")
-        connection.execute("DELETE FROM log_positions WHERE space = ? AND reader <> ''", (space.number,))
+        _drop_log(connection, space)
+    readers = () if options.log is None else options.log.readers
+    for (reader,) in execute("SELECT DISTINCT reader FROM log_positions WHERE space = ?", (space.number,)).fetchall():
+        if reader not in readers and reader != TRIMMING:
+            execute("DELETE FROM log_positions WHERE space = ? AND reader = ?", (space.number, reader))
     return Space(space.number, space.name, options)
+
+
+def drop(connection: apsw.Connection, space: Space) -> None:
+    """Takes a space out of the catalogue within the open transaction; its tables are emptied later, bit by bit."""
+    connection.execute("DELETE FROM spaces WHERE number = ?", (space.number,))
+    connection.execute("DELETE FROM log_positions WHERE space = ?", (space.number,))
+    tables = [space.records]
+    if space.stamps:
+        tables.append(f"t{space.number}")
+    if space.log is not None:
+        tables.append(f"l{space.number}")
+    connection.executemany("INSERT INTO garbage (name) VALUES (?)", [(table,) for table in tables])
+
+
+def sweep_garbage(execute: Execute, table: str, row_count: int) -> bool:
+    """Removes some rows of a table that nobody reads, and the table once it is empty; true when that is so."""
+    # Tables of stamps have no row numbers.
+    row = "bucket" if table.startswith("t") else "rowid"
+    execute(f"DELETE FROM {table} WHERE {row} IN (SELECT {row} FROM {table} LIMIT ?)", (row_count,))
+    if execute(f"SELECT 1 FROM {table} LIMIT 1").fetchall():
+        return False
+    execute(f"DROP TABLE {table}")
+    execute("DELETE FROM garbage WHERE name = ?", (table,))
+    return True
 
 
 def _create_log(connection: apsw.Connection, number: int) -> None:
@@ -177,11 +206,20 @@ def _create_log(connection: apsw.Connection, number: int) -> None:
     connection.execute(f"CREATE INDEX l{number}_shard ON l{number} (shard)")
 
 
-def drop(connection: apsw.Connection, space: Space) -> None:
-    """Takes a space out of the catalogue within the open transaction, and its tables with it."""
-    connection.execute("DELETE FROM spaces WHERE number = ?", (space.number,))
-    connection.execute(f"DROP TABLE {space.records}")
-    if space.stamps:
-        connection.execute(f"DROP TABLE t{space.number}")
-    if space.log is not None:
-        connection.execute(f"DROP TABLE l{space.number}")
+def _drop_log(connection: apsw.Connection, space: Space) -> None:
+    """Sets a log aside to be emptied; should there be one again, whoever read the old one learns that it is gone."""
+    assert space.log is not None
+    execute: Execute = connection.execute
+    table = f"l{space.number}"
+    last = execute(f"SELECT max(position) FROM {table}").fetchall()[0][0] or 0
+    for shard in range(space.log.shards):
+        position = execute(f"SELECT max(position) FROM {table} WHERE shard = ?", (shard,)).fetchall()[0][0]
+        if position is not None:
+            execute(
+                "INSERT OR REPLACE INTO log_positions (space, shard, reader, position) VALUES (?, ?, ?, ?)",
+                (space.number, shard, TRIMMING, position),
+            )
+    aside = f"{table}_to_{last}"
+    execute(f"ALTER TABLE {table} RENAME TO {aside}")
+    execute(f"DROP INDEX {table}_shard")
+    execute("INSERT INTO garbage (name) VALUES (?)", (aside,))

@@ -25,7 +25,7 @@ from tenet.base.errors import TenetError
 from tenet.store.contract import Commit, Unknown
 from tenet.store.errors import DeadlineExceeded, StoreUnavailable
 from tenet.store.sqlite.apply import Transaction, apply
-from tenet.store.sqlite.faults import translate
+from tenet.store.sqlite.faults import is_surely_undone, translate
 from tenet.store.sqlite.figures import Figures
 
 if TYPE_CHECKING:
@@ -38,10 +38,12 @@ if TYPE_CHECKING:
 QUEUE_JOBS_MAX: Final = 10_000
 QUEUE_BYTES_MAX: Final = 64 * 1024 * 1024
 #: What one transaction carries at the most, if more than one job has to share it.
-GROUP_JOBS_MAX: Final = 1_000
+GROUP_COST_MAX: Final = 4_000
 GROUP_BYTES_MAX: Final = 8 * 1024 * 1024
-#: What is carried out before the loop gets a turn: about 3 ms.
+#: What is carried out before the loop gets a turn: some 2 ms. The unit is a statement.
 TURN_COST: Final = 256
+#: How often jobs are looked through for deadlines that have passed.
+_SWEEP_S: Final = 0.05
 
 #: Carries a job out; yields None whenever the loop should have a turn, and at last the result.
 Work = Callable[[Transaction], Iterator[Any]]
@@ -64,9 +66,10 @@ class Job:
         byte_count: how much memory it holds.
         deadline: when it is of no use any more, in seconds on the monotonic clock.
         on_durable: called with the result before the future gets it.
+        is_alone: whether it shares its transaction with nobody, because it changes what the others rely on.
     """
 
-    __slots__ = ("byte_count", "commit", "deadline", "future", "on_durable", "result", "work")
+    __slots__ = ("byte_count", "commit", "cost", "deadline", "future", "on_durable", "result", "work")
 
     def __init__(
         self,
@@ -77,6 +80,7 @@ class Job:
         byte_count: int = 0,
         deadline: float = NEVER,
         on_durable: Callable[[Any], None] | None = None,
+        is_alone: bool = False,
     ) -> None:
         self.future = future
         self.commit = commit
@@ -84,7 +88,19 @@ class Job:
         self.byte_count = byte_count
         self.deadline = deadline
         self.on_durable = on_durable
+        self.cost = 1 if commit is None else len(commit.writes) + len(commit.checks) + len(commit.appends)
+        if is_alone:
+            self.cost = GROUP_COST_MAX + 1
         self.result: Any = None
+
+    def resolve(self) -> None:
+        """Gives the result to whoever waits for it."""
+        if self.future.done():
+            return
+        if isinstance(self.result, Exception):
+            self.future.set_exception(self.result)
+        else:
+            self.future.set_result(self.result)
 
 
 class Writer:
@@ -98,7 +114,7 @@ class Writer:
         clock: time.
         ids: nonces of versions.
         site: the site's number, 0 to 65,535.
-        on_commit: called with the commits of every transaction that became durable.
+        on_commit: called with the jobs of every transaction that became durable, before they are answered.
     """
 
     def __init__(
@@ -125,15 +141,31 @@ class Writer:
         self._line: deque[Job] = deque()
         self._line_bytes = 0
         self._group: list[Job] = []
+        self._group_cost = 0
+        self._group_bytes = 0
         self._transaction: Transaction | None = None
         self._unfinished: tuple[Job, Iterator[Any]] | None = None
         self._is_running = False
+        self._is_committing = False
         self._is_closed = False
         self._pauses: deque[asyncio.Future[None]] = deque()
+        self._sweeper: asyncio.TimerHandle | None = None
         self._orders: queue.SimpleQueue[_Order] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._commit_forever, name="tenet-commit", daemon=True)
         self._thread.start()
         self.figures = Figures()
+        self.use(connection, outcomes)
+
+    def use(self, connection: apsw.Connection, outcomes: Outcomes) -> None:
+        """Goes on with another connection; only while the writer pauses.
+
+        Args:
+            connection: the connection.
+            outcomes: what became of the commits that its file holds.
+        """
+        self._connection = connection
+        self._outcomes = outcomes
+        connection.set_wal_hook(self._note_wal)
 
     # ---- the line ----------------------------------------------------------------------------------------------------
 
@@ -151,9 +183,7 @@ class Writer:
         line.append(job)
         self._line_bytes += job.byte_count
         if not self._is_running:
-            self._is_running = True
-            # In the next turn of the loop: what arrived together is committed together.
-            self._loop.call_soon(self._run)
+            self._start_running()
 
     @property
     def waiting(self) -> int:
@@ -165,8 +195,7 @@ class Writer:
         turn: asyncio.Future[None] = self._loop.create_future()
         self._pauses.append(turn)
         if not self._is_running:
-            self._is_running = True
-            self._loop.call_soon(self._run)
+            self._start_running()
         await turn
 
     def go_on(self) -> None:
@@ -174,11 +203,35 @@ class Writer:
         self._loop.call_soon(self._run)
 
     async def close(self) -> None:
-        """Carries out what waits, then stops."""
+        """Carries out what waits, then stops for good."""
         self._is_closed = True
         await self.pause()
         self._orders.put(_Order.STOP)
         await self._loop.run_in_executor(None, self._thread.join)
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+
+    def _start_running(self) -> None:
+        self._is_running = True
+        # In the next turn of the loop: what arrived together is committed together.
+        self._loop.call_soon(self._run)
+        if self._sweeper is None:
+            self._sweeper = self._loop.call_later(_SWEEP_S, self._sweep)
+
+    def _sweep(self) -> None:
+        """Answers the jobs whose deadline has passed: those that wait, and those whose COMMIT takes too long."""
+        self._sweeper = self._loop.call_later(_SWEEP_S, self._sweep) if self._is_running else None
+        now = self._clock.monotonic_s()
+        for job in self._line:
+            if job.deadline < now:
+                _refuse_late(job)
+        if not self._is_committing or self._transaction is None:
+            return
+        for job in self._group:
+            if job.deadline < now and not job.future.done():
+                in_doubt = job.commit is not None and job.commit.id in self._transaction.committed
+                job.result = Unknown(job.commit.id) if in_doubt and job.commit else _late()
+                job.resolve()
 
     # ---- a transaction -----------------------------------------------------------------------------------------------
 
@@ -196,7 +249,7 @@ class Writer:
 
     def _begin(self) -> bool:
         """Opens a transaction; false where there is nothing to do, or somebody wants a pause."""
-        if self._pauses and (not self._is_closed or not self._line):
+        while self._pauses and not (self._is_closed and self._line):
             turn = self._pauses.popleft()
             if not turn.done():
                 turn.set_result(None)
@@ -209,34 +262,26 @@ class Writer:
         self._transaction = Transaction(
             self._connection, self._catalogue, self._outcomes, time=time, tail=self._site + self._ids.draw(6)
         )
+        self._group_cost = self._group_bytes = 0
         return True
 
     def _carry_out(self) -> bool:
-        """Carries jobs out until the line is empty, the transaction is full, or the loop should have a turn."""
-        transaction, line, group = self._transaction, self._line, self._group
+        """Carries jobs out for one turn; true when the transaction can be ended."""
+        transaction, line = self._transaction, self._line
         assert transaction is not None
-        group_bytes = sum(job.byte_count for job in group)
-        cost = 0
+        turn_cost = 0
         now = self._clock.monotonic_s()
-        while line or self._unfinished:
-            if cost >= TURN_COST:
-                return False
-            if self._unfinished:
+        while turn_cost < TURN_COST:
+            if self._unfinished is not None:
                 job, progress = self._unfinished
-                self._unfinished = None
-            else:
-                job = line[0]
-                if group and (len(group) >= GROUP_JOBS_MAX or group_bytes + job.byte_count > GROUP_BYTES_MAX):
-                    return True
-                line.popleft()
+            elif line and self._has_room_for(line[0]):
+                job = line.popleft()
                 self._line_bytes -= job.byte_count
-                if job.future.done() or _is_late(job, now):
+                if job.future.done() or (job.deadline < now and _refuse_late(job)):
                     continue
-                group.append(job)
-                group_bytes += job.byte_count
-                progress = self._start(job, transaction)
-            commit = job.commit
-            cost += 2 if commit is None else len(commit.writes) + len(commit.checks) + len(commit.appends)
+                progress = self._take(job, transaction)
+            else:
+                return True
             try:
                 job.result = next(progress)
             except TenetError as error:
@@ -245,9 +290,20 @@ class Writer:
             if job.result is None:
                 self._unfinished = (job, progress)
                 return False
-        return True
+            self._unfinished = None
+            turn_cost += job.cost
+        return False
 
-    def _start(self, job: Job, transaction: Transaction) -> Iterator[Any]:
+    def _has_room_for(self, job: Job) -> bool:
+        return not self._group or (
+            self._group_cost + job.cost <= GROUP_COST_MAX and self._group_bytes + job.byte_count <= GROUP_BYTES_MAX
+        )
+
+    def _take(self, job: Job, transaction: Transaction) -> Iterator[Any]:
+        """Takes a job into the transaction."""
+        self._group.append(job)
+        self._group_cost += job.cost
+        self._group_bytes += job.byte_count
         if job.commit is not None:
             return apply(transaction, job.commit)
         assert job.work is not None
@@ -257,47 +313,47 @@ class Writer:
         """Ends the transaction: by COMMIT in the thread where something was written, at once where not."""
         transaction = self._transaction
         assert transaction is not None
-        transaction.write_ids()
         if transaction.has_written:
+            transaction.write_ids()
+            self._is_committing = True
             self._orders.put(_Order.COMMIT)
             return
         self._connection.execute("ROLLBACK")
-        self._answer()
+        self._answer(transaction)
 
     def _commit_forever(self) -> None:
         """The commit thread."""
-        execute = self._connection.execute
         while self._orders.get() is _Order.COMMIT:
             began = self._clock.monotonic_s()
             error: apsw.Error | None = None
             try:
-                execute("COMMIT")
+                self._connection.execute("COMMIT")
             except apsw.Error as raised:
                 error = raised
             self._loop.call_soon_threadsafe(self._committed, error, self._clock.monotonic_s() - began)
 
     def _committed(self, error: apsw.Error | None, elapsed_s: float) -> None:
         """Takes up the end of a COMMIT."""
-        if error is None:
-            self.figures.note_commit(len(self._group), elapsed_s)
-            self._answer()
-        else:
-            self._doubt(error)
-
-    def _answer(self) -> None:
-        """Answers the jobs of a transaction that is durable, and goes on with the next."""
-        transaction, group = self._transaction, self._group
+        transaction = self._transaction
         assert transaction is not None
-        self._transaction, self._group = None, []
-        if transaction.has_written:
-            self._outcomes.remember(transaction.committed, transaction.time)
-            self._on_commit(group)
-        else:
-            self._outcomes.last_time = max(self._outcomes.last_time, transaction.time)
+        self._is_committing = False
+        if error is not None:
+            self._doubt(transaction, error)
+            return
+        self.figures.note_transaction(len(self._group), elapsed_s)
+        self._outcomes.remember(transaction.committed, transaction.time)
+        self._on_commit(self._group)
+        self._answer(transaction)
+
+    def _answer(self, transaction: Transaction) -> None:
+        """Answers the jobs of a transaction that is durable, or changed nothing, and goes on with the next."""
+        group, self._group = self._group, []
+        self._transaction = None
+        self._outcomes.last_time = max(self._outcomes.last_time, transaction.time)
         for job in group:
             if job.on_durable is not None and not isinstance(job.result, TenetError):
                 job.on_durable(job.result)
-            _resolve(job)
+            job.resolve()
         self._next()
 
     def _next(self) -> None:
@@ -306,15 +362,19 @@ class Writer:
         else:
             self._is_running = False
 
+    def _note_wal(self, _connection: apsw.Connection, _name: str, pages: int) -> int:
+        self.figures.wal_pages = pages
+        return apsw.SQLITE_OK
+
     # ---- failures ----------------------------------------------------------------------------------------------------
 
     def _give_up(self, error: Exception) -> None:
-        """Undoes a transaction that a statement failed in; nothing of it was written."""
+        """Undoes a transaction that nothing is left of, and tells its jobs."""
         group, self._group = self._group, []
         self._transaction = None
         self._unfinished = None
-        self._roll_back()
         refused = self._refusal(error)
+        self._roll_back()
         if not group and self._line:
             # Not even BEGIN went through: whoever is first in line hears of it.
             job = self._line.popleft()
@@ -322,32 +382,31 @@ class Writer:
             group = [job]
         for job in group:
             job.result = refused
-            _resolve(job)
-        self.figures.failed_transactions += 1
+            job.resolve()
+        self.figures.note_failure(refused)
         self._next()
 
-    def _doubt(self, error: apsw.Error) -> None:
+    def _doubt(self, transaction: Transaction, error: apsw.Error) -> None:
         """Answers the jobs of a transaction whose COMMIT failed.
 
-        Where the disk was full, its last page, which makes it valid, was not written. Otherwise only the file can say;
-        the next transaction that goes through overwrites whatever was left of it.
+        Where a write failed, the last page, which makes all of them valid, is not in the file. Otherwise only the file
+        can say; the next transaction that goes through overwrites whatever was left of this one.
         """
-        transaction, group = self._transaction, self._group
-        assert transaction is not None
-        if isinstance(error, apsw.FullError):
+        if is_surely_undone(error):
             self._give_up(error)
             return
-        self._transaction, self._group = None, []
+        group, self._group = self._group, []
+        self._transaction = None
+        refused = self._refusal(error)
         self._outcomes.doubt(transaction.committed, transaction.first, transaction.time)
         self._roll_back()
-        refused = self._refusal(error)
         for job in group:
             if job.commit is not None and job.commit.id in transaction.committed:
                 job.result = Unknown(job.commit.id)
             elif not isinstance(job.result, TenetError):
                 job.result = refused
-            _resolve(job)
-        self.figures.failed_transactions += 1
+            job.resolve()
+        self.figures.note_failure(refused)
         self._next()
 
     def _refusal(self, error: Exception) -> Exception:
@@ -358,18 +417,11 @@ class Writer:
             self._connection.execute("ROLLBACK")
 
 
-def _is_late(job: Job, now: float) -> bool:
-    if job.deadline >= now:
-        return False
-    job.result = DeadlineExceeded("the deadline passed while the write waited for its turn; nothing was written")
-    _resolve(job)
+def _late() -> DeadlineExceeded:
+    return DeadlineExceeded("the deadline passed while the write waited for its turn; nothing was written")
+
+
+def _refuse_late(job: Job) -> bool:
+    job.result = _late()
+    job.resolve()
     return True
-
-
-def _resolve(job: Job) -> None:
-    if job.future.done():
-        return
-    if isinstance(job.result, Exception):
-        job.future.set_exception(job.result)
-    else:
-        job.future.set_result(job.result)

@@ -1,0 +1,211 @@
+"""What the engine does beside its callers' requests: checkpoints, and forgetting what is no longer needed.
+
+All of it is done in small pieces, which queue up with everybody else's writes, or in a thread of its own. Checkpoints
+follow https://www.sqlite.org/wal.html: passive ones wait for nobody, and nobody waits for them. Under constant writing
+they never reach the very last page, without which the write-ahead log would grow for ever; so when it has grown enough,
+one runs while the writer pauses between two transactions.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, TypeVar
+
+import apsw
+
+from tenet.base.errors import TenetError
+from tenet.store.sqlite import spaces
+from tenet.store.sqlite.apply import Transaction
+from tenet.store.sqlite.faults import translate
+from tenet.store.sqlite.logs import TRIMMED_PER_JOB, Releases, Trimming
+from tenet.store.sqlite.outcomes import Outcomes
+from tenet.store.sqlite.schema import PAGE_BYTES, Execute, connect
+
+if TYPE_CHECKING:
+    from tenet.base.clock import Clock
+    from tenet.store.sqlite.pool import ReaderPool
+    from tenet.store.sqlite.spaces import Catalogue
+    from tenet.store.sqlite.writer import Work, Writer
+
+T = TypeVar("T")
+
+_ROUND_S: Final = 0.25
+#: Every so many rounds it is also looked for what can be forgotten.
+_ROUNDS_TO_FORGET: Final = 4
+_PAGES_TO_CHECKPOINT: Final = 16 * 1024 * 1024 // PAGE_BYTES
+_PAGES_TO_PAUSE: Final = 64 * 1024 * 1024 // PAGE_BYTES
+#: A write-ahead log that has been idle for so many rounds, and is larger than this, gives its space back.
+_IDLE_ROUNDS: Final = 20
+_IDLE_BYTES: Final = 4 * 1024 * 1024
+_ROWS_PER_JOB: Final = 200
+_CACHE_BYTES: Final = 1024 * 1024
+_PRUNE_SQL: Final = f"""DELETE FROM commits WHERE first IN (
+    SELECT first FROM (SELECT first, until_ms FROM commits ORDER BY first LIMIT {_ROWS_PER_JOB}) WHERE until_ms < ?
+) AND first < (SELECT max(first) FROM commits)"""
+
+
+class Upkeep:
+    """The upkeep of one open file.
+
+    Args:
+        path: the file.
+        directory: the data directory, for messages.
+        writer: carries its writes out.
+        pool: whose reads may stand in the way of a checkpoint.
+        catalogue: the spaces.
+        outcomes: what became of commits.
+        releases: how far the readers of logs have come.
+        clock: time.
+        write: has the writer carry something out.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        *,
+        directory: str,
+        writer: Writer,
+        pool: ReaderPool,
+        catalogue: Catalogue,
+        outcomes: Outcomes,
+        releases: Releases,
+        clock: Clock,
+        write: Callable[[Work], Awaitable[int]],
+    ) -> None:
+        self._directory = directory
+        self._wal = Path(path + "-wal")
+        self._writer = writer
+        self._pool = pool
+        self._catalogue = catalogue
+        self._outcomes = outcomes
+        self._releases = releases
+        self._clock = clock
+        self._write = write
+        self._connection = connect(path, cache_bytes=_CACHE_BYTES)
+        self._connection.set_busy_timeout(50)
+        self._executor = ThreadPoolExecutor(1, thread_name_prefix="tenet-upkeep")
+        self._checkpointed = (0, 0)
+        self._idle_rounds = 0
+        self._seen_transactions = -1
+        self._trimmed: dict[tuple[int, int], int] = {}
+        self._task = asyncio.get_running_loop().create_task(self._run())
+
+    async def stop(self) -> None:
+        """Ends it."""
+        self._task.cancel()
+        await asyncio.wait((self._task,))
+        await asyncio.get_running_loop().run_in_executor(None, self._executor.shutdown)
+        self._connection.close()
+
+    async def _run(self) -> None:
+        round_number = 0
+        while True:
+            await asyncio.sleep(_ROUND_S)
+            round_number += 1
+            try:
+                await self._keep_log_short()
+                if round_number % _ROUNDS_TO_FORGET == 0:
+                    await self._forget()
+            except TenetError as error:
+                # A full or read-only disk, above all: the operator sees it in the figures; the next round tries again.
+                self._writer.figures.note_failure(error)
+
+    async def _in_thread(self, call: Callable[[Execute], T]) -> T:
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._executor, call, self._connection.execute)
+        except apsw.Error as error:
+            raise translate(error, self._connection, self._directory) from error
+
+    # ---- checkpoints -------------------------------------------------------------------------------------------------
+
+    async def _keep_log_short(self) -> None:
+        figures = self._writer.figures
+        now = (figures.transactions, figures.wal_pages)
+        if now[0] == self._seen_transactions:
+            self._idle_rounds += 1
+        else:
+            self._idle_rounds, self._seen_transactions = 0, now[0]
+        if self._idle_rounds == _IDLE_ROUNDS and self._wal_bytes() > _IDLE_BYTES:
+            await self._checkpoint_alone("TRUNCATE")
+        elif now[1] >= _PAGES_TO_CHECKPOINT and now != self._checkpointed:
+            self._checkpointed = now
+            await self._in_thread(lambda execute: execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall())
+            if figures.wal_pages >= _PAGES_TO_PAUSE:
+                await self._checkpoint_alone("PASSIVE")
+
+    async def _checkpoint_alone(self, mode: str) -> None:
+        """Runs a checkpoint between two transactions, so that it reaches the end of the log."""
+        await self._writer.pause()
+        try:
+            self._pool.let_go()
+            await self._in_thread(lambda execute: execute(f"PRAGMA wal_checkpoint({mode})").fetchall())
+        finally:
+            self._writer.go_on()
+
+    def _wal_bytes(self) -> int:
+        try:
+            return self._wal.stat().st_size
+        except FileNotFoundError:
+            return 0
+
+    # ---- forgetting --------------------------------------------------------------------------------------------------
+
+    async def _forget(self) -> None:
+        await self._prune_outcomes()
+        await self._trim_logs()
+        for (table,) in await self._in_thread(lambda execute: execute("SELECT name FROM garbage").fetchall()):
+            await self._until_done(_sweep(table), _ROWS_PER_JOB)
+
+    async def _until_done(self, work: Work, full: int) -> None:
+        """Repeats a job as long as it finds as much as it can take."""
+        while await self._write(work) == full:
+            pass
+
+    async def _prune_outcomes(self) -> None:
+        now_ms = self._clock.wall_ms()
+        self._outcomes.prune(now_ms)
+        oldest = await self._in_thread(
+            lambda execute: execute(
+                "SELECT min(until_ms) FROM (SELECT until_ms FROM commits ORDER BY first LIMIT 8)"
+                " UNION ALL SELECT min(until_ms) FROM fences"
+            ).fetchall()
+        )
+        if any(until_ms is not None and until_ms < now_ms for (until_ms,) in oldest):
+            await self._until_done(_prune(now_ms), _ROWS_PER_JOB)
+
+    async def _trim_logs(self) -> None:
+        now_ms, closed = self._clock.wall_ms(), self._outcomes.closed_time
+        trimmings: list[Trimming] = []
+        for space in self._catalogue:
+            for shard in range(space.log.shards if space.log is not None else 0):
+                floor = self._releases.floor(space, shard, closed=closed, now_ms=now_ms)
+                if floor > self._trimmed.get((space.number, shard), 0):
+                    trimmings.append(Trimming(space, shard, floor, self._releases))
+        if not trimmings:
+            return
+        needed = await self._in_thread(lambda execute: [one for one in trimmings if one.is_needed(execute)])
+        for trimming in needed:
+            await self._until_done(trimming.work, TRIMMED_PER_JOB)
+        for trimming in trimmings:
+            self._trimmed[(trimming.space.number, trimming.shard)] = trimming.floor
+
+
+def _prune(now_ms: int) -> Work:
+    def work(transaction: Transaction) -> Iterator[int]:
+        transaction.has_written = True
+        transaction.execute("DELETE FROM fences WHERE until_ms < ?", (now_ms,))
+        transaction.execute(_PRUNE_SQL, (now_ms,))
+        yield transaction.connection.changes()
+
+    return work
+
+
+def _sweep(table: str) -> Work:
+    def work(transaction: Transaction) -> Iterator[int]:
+        transaction.has_written = True
+        yield 0 if spaces.sweep_garbage(transaction.execute, table, _ROWS_PER_JOB) else _ROWS_PER_JOB
+
+    return work
