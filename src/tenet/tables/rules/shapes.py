@@ -1,0 +1,176 @@
+"""Whether a request has its operation's shape: types, required members, enumerations, lengths, patterns, ranges.
+
+Every operation's shape is compiled once into nested functions that only say yes or no, so that a valid request costs a
+few dictionary look-ups. Only where they say no is the request looked at again, slowly, to convert what the service
+converts and to collect the messages of what it refuses.
+
+What it leaves to others: attribute values are taken as they come (``rules.attributes``), as are rules that no shape can
+say (``rules.table_definition`` and the operations).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+from tenet.tables.errors import ValidationException
+from tenet.tables.rules.shape_constraints import table_name_problem, violations
+from tenet.tables.rules.shape_conversion import convert_request
+from tenet.tables.rules.shape_facts import TABLE_ARN_SHAPE, TABLE_NAME, TABLE_NAME_FIRST
+from tenet.tables.rules.shape_model import ATTRIBUTE_VALUE, REQUESTS, SHAPES
+
+if TYPE_CHECKING:
+    from tenet.tables.rules.shape_model import Shape
+
+#: Says whether a value is right. Where its JSON type alone decides, it is that type, which saves a call.
+_Test: TypeAlias = Callable[[Any], bool] | type
+
+#: So many names are remembered.
+NAMES_MAX: Final = 10_000
+
+
+def check_shape(operation: str, request: dict[str, Any]) -> dict[str, Any]:
+    """Returns the request, or a corrected copy of it where the service is lenient (null members, ``"true"``, 1.5).
+
+    Args:
+        operation: the name of an operation of the API.
+        request: as parsed.
+
+    Raises:
+        SerializationException: a value has a JSON type that cannot be converted.
+        ValidationException: with the text of every constraint that does not hold, at most ten.
+    """
+    test = _tests.get(operation)
+    if test is None:
+        test = _tests[operation] = _structure_test(REQUESTS[operation])
+    if test(request):
+        return request
+    shape = REQUESTS[operation]
+    converted = convert_request(shape, request)
+    if operation in TABLE_NAME_FIRST:
+        problem = table_name_problem(operation, converted.get("TableName"))
+        if problem is not None:
+            raise ValidationException(problem)
+    problems = violations(shape, converted)
+    if problems:
+        plural = "s" if len(problems) > 1 else ""
+        raise ValidationException(f"{len(problems)} validation error{plural} detected: {'; '.join(problems)}")
+    return converted
+
+
+# ---- compilation -----------------------------------------------------------------------------------------------------
+
+
+def _test(shape: Shape) -> _Test:
+    """Returns a function that says whether a value has the shape as it stands; a null never has."""
+    if shape.name == ATTRIBUTE_VALUE:
+        return dict
+    if shape.name == TABLE_ARN_SHAPE:
+        return _is_table_name
+    return _BY_KIND[shape.kind](shape)
+
+
+def _call(test: _Test) -> Callable[[Any], bool]:
+    """Returns a test as something that can be called."""
+    if isinstance(test, type):
+        return lambda value: type(value) is test
+    return test
+
+
+def _is_table_name(value: Any) -> bool:
+    if type(value) is not str:
+        return False
+    if value in _names:
+        return True
+    if TABLE_NAME.fullmatch(value) is None:
+        return False
+    if len(_names) >= NAMES_MAX:
+        _names.clear()
+    _names.add(value)
+    return True
+
+
+def _structure_test(shape: Shape) -> Callable[[Any], bool]:
+    find = {name: _test(SHAPES[of]) for name, of in shape.members.items()}.get
+    required = shape.required
+
+    def is_right(value: Any) -> bool:
+        if type(value) is not dict:
+            return False
+        for name, member in value.items():
+            test = find(name)
+            if type(member) is not test and test is not None and (isinstance(test, type) or not test(member)):
+                return False
+        return value.keys() >= required
+
+    return is_right
+
+
+def _list_test(shape: Shape) -> _Test:
+    low, high = shape.min or 0, shape.max if shape.max is not None else 1 << 62
+    if shape.member == ATTRIBUTE_VALUE:
+        return lambda value: type(value) is list and low <= len(value) <= high
+    of_member = _call(_test(SHAPES[shape.member]))
+    return lambda value: type(value) is list and low <= len(value) <= high and all(map(of_member, value))
+
+
+def _map_test(shape: Shape) -> _Test:
+    if shape.value == ATTRIBUTE_VALUE:
+        return dict
+    low, high = shape.min or 0, shape.max if shape.max is not None else 1 << 62
+    of_key, of_value = SHAPES[shape.key], _call(_test(SHAPES[shape.value]))
+    if not _is_bounded(of_key):
+        return lambda value: type(value) is dict and low <= len(value) <= high and all(map(of_value, value.values()))
+    test_key = _call(_test(of_key))
+    return lambda value: (
+        type(value) is dict
+        and low <= len(value) <= high
+        and all(map(test_key, value))
+        and all(map(of_value, value.values()))
+    )
+
+
+def _string_test(shape: Shape) -> _Test:
+    if shape.enum:
+        values = frozenset(shape.enum)
+        return lambda value: type(value) is str and value in values
+    if not _is_bounded(shape):
+        return str
+    # Lengths count UTF-16 units, of which a character has at most two; whoever may pass by that is looked at slowly.
+    low, high = shape.min or 0, shape.max // 2 if shape.max is not None else 1 << 62
+    if not shape.pattern:
+        return lambda value: type(value) is str and low <= len(value) <= high
+    matches = re.compile(shape.pattern).fullmatch
+    return lambda value: type(value) is str and low <= len(value) <= high and matches(value) is not None
+
+
+def _is_bounded(shape: Shape) -> bool:
+    """Whether a string of the shape has any constraint."""
+    return bool(shape.enum or shape.pattern or shape.min or shape.max is not None or shape.name == TABLE_ARN_SHAPE)
+
+
+def _number_test(shape: Shape) -> _Test:
+    low = shape.min if shape.min is not None else -(1 << 31)
+    high = shape.max if shape.max is not None else (1 << 31) - 1
+    return lambda value: type(value) is int and low <= value <= high
+
+
+_BY_KIND: Final[dict[str, Callable[[Shape], _Test]]] = {
+    "structure": _structure_test,
+    "list": _list_test,
+    "map": _map_test,
+    "string": _string_test,
+    "boolean": lambda _: bool,
+    "integer": _number_test,
+    "long": _number_test,
+    # Seldom used: always looked at slowly, which gives the same answer.
+    "double": lambda _: lambda _: False,
+    "timestamp": lambda _: lambda _: False,
+    "blob": lambda _: lambda _: False,
+}
+
+#: What was compiled; an operation is when it is first called.
+_tests: Final[dict[str, Callable[[Any], bool]]] = {}
+#: Names and ARNs of tables that were right before.
+_names: Final[set[str]] = set()
