@@ -64,6 +64,7 @@ _LOOP_RECORDS_MAX: Final = 100
 _LOOP_BYTES_MAX: Final = 128 * 1024
 _DISCARDED_PER_JOB: Final = 200
 _POSITION_MAX: Final = 2**63 - 1
+_LIMIT_BYTES_MAX: Final = 2**63 - 1
 _DEFAULT_OPTIONS: Final = SpaceOptions()
 
 
@@ -185,7 +186,7 @@ class SqliteEngine:
             validate.check_change(space.info(), options)
             if space.options != options:
                 transaction.has_written = True
-                space = spaces.change(transaction.connection, space, options)
+                space = spaces.change(transaction.execute, space, options, time=transaction.time)
             yield space
 
         space = await self._write(work, deadline=deadline, on_durable=self._set_space, is_alone=True)
@@ -257,6 +258,7 @@ class SqliteEngine:
         validate.check_partition(partition)
         validate.check_range(within)
         validate.check_count("limit", limit, Limits.page_records_max, least=1)
+        validate.check_count("limit_bytes", limit_bytes, _LIMIT_BYTES_MAX, least=1)
         self._check_open(deadline)
         found = self._catalogue.find(space)
         if stamp is not None:
@@ -287,6 +289,7 @@ class SqliteEngine:
         """Returns records of a space in the order of their stored keys."""
         validate.check_range(within)
         validate.check_count("limit", limit, Limits.page_records_max, least=1)
+        validate.check_count("limit_bytes", limit_bytes, _LIMIT_BYTES_MAX, least=1)
         validate.check_slices(slice_index, slice_count)
         self._check_open(deadline)
         found = self._catalogue.find(space)
@@ -394,9 +397,14 @@ class SqliteEngine:
         validate.check_count("limit", limit, Limits.page_records_max, least=1)
         self._check_open(deadline)
         found = self._catalogue.find(space)
-        logs.check_shard(found, shard)
+        options = logs.check_shard(found, shard)
         if reader is not None:
-            self._releases.release(found, shard, reader, after)
+            if reader not in options.readers:
+                raise InvalidRequest(f"the log of {space} has no reader {reader!r}")
+            if after > self._releases.of(found, shard, reader):
+                release = logs.Release(found, shard, reader, after)
+                await self._write(release.work, deadline=deadline, on_durable=self._releases.note)
+                self._check_alive(found)
         return self._pool.on_loop(logs.LogRead(found, shard, after, limit, self._outcomes.closed_time).read)
 
     def watch(self, space: str, partition: bytes | None = None) -> Watch:

@@ -22,6 +22,10 @@ from tenet.store.sqlite.spaces import Space
 PAGE_ENTRIES_MAX: Final = 500
 PAGE_BYTES_MAX: Final = 512 * 1024
 TRIMMED_PER_JOB: Final = 200
+_POSITION_SQL: Final = (
+    "INSERT INTO log_positions (space, shard, reader, position) VALUES (?, ?, ?, ?)"
+    " ON CONFLICT DO UPDATE SET position = max(position, excluded.position)"
+)
 
 
 def check_shard(space: Space, shard: int) -> LogOptions:
@@ -94,8 +98,26 @@ def position_of(execute: Execute, space_number: int, shard: int, reader: str) ->
     return int(rows[0][0]) if rows else 0
 
 
+class Release(Struct, frozen=True, gc=False):
+    """A reader says that it needs nothing at or below a position of a shard again."""
+
+    space: Space
+    shard: int
+    reader: str
+    position: int
+
+    def work(self, transaction: Transaction) -> Iterator[Release]:
+        """Writes it down."""
+        now = transaction.catalogue.find(self.space.name)
+        if now.number != self.space.number or now.log is None or self.reader not in now.log.readers:
+            raise InvalidRequest(f"the log of {self.space.name} has no reader {self.reader!r}")
+        transaction.has_written = True
+        transaction.execute(_POSITION_SQL, (now.number, self.shard, self.reader, self.position))
+        yield self
+
+
 class Releases:
-    """How far the readers of logs have come. What a crash makes forgotten is only kept for longer."""
+    """How far the readers of logs have come, as the last durable transaction left it."""
 
     def __init__(self) -> None:
         self._positions: dict[tuple[int, int, str], int] = {}
@@ -105,16 +127,10 @@ class Releases:
         rows = execute("SELECT space, shard, reader, position FROM log_positions").fetchall()
         self._positions = {(space, shard, reader): position for space, shard, reader, position in rows}
 
-    def release(self, space: Space, shard: int, reader: str, position: int) -> None:
-        """Notes that a reader needs nothing at or below a position again.
-
-        Raises:
-            InvalidRequest: the log does not know the reader.
-        """
-        if space.log is None or reader not in space.log.readers:
-            raise InvalidRequest(f"the log of {space.name} has no reader {reader!r}")
-        place = (space.number, shard, reader)
-        self._positions[place] = max(position, self._positions.get(place, 0))
+    def note(self, release: Release) -> None:
+        """Takes up a release that is durable."""
+        place = (release.space.number, release.shard, release.reader)
+        self._positions[place] = max(release.position, self._positions.get(place, 0))
 
     def keep_readers(self, space: Space) -> None:
         """Forgets whoever is no reader of the space's log any more."""
@@ -145,13 +161,11 @@ class Trimming(Struct, frozen=True, gc=False):
         space: the space.
         shard: the shard.
         floor: up to which position entries go.
-        releases: how far the readers have come, to be written down with it.
     """
 
     space: Space
     shard: int
     floor: int
-    releases: Releases
 
     def is_needed(self, execute: Execute) -> bool:
         """Whether there is anything to trim."""
@@ -174,10 +188,5 @@ class Trimming(Struct, frozen=True, gc=False):
             transaction.has_written = True
             last = rows[-1][0]
             transaction.execute(f"DELETE FROM l{number} WHERE shard = ? AND position <= ?", (shard, last))
-            positions = [(reader, self.releases.of(self.space, shard, reader)) for reader in now.log.readers]
-            for reader, position in (*positions, (TRIMMING, last)):
-                transaction.execute(
-                    "INSERT OR REPLACE INTO log_positions (space, shard, reader, position) VALUES (?, ?, ?, ?)",
-                    (number, shard, reader, position),
-                )
+            transaction.execute(_POSITION_SQL, (number, shard, TRIMMING, last))
         yield len(rows)

@@ -155,18 +155,24 @@ def create(connection: apsw.Connection, name: str, options: SpaceOptions) -> Spa
             f"CREATE TABLE t{space.number} (bucket BLOB PRIMARY KEY, stamp INTEGER NOT NULL) WITHOUT ROWID"
         )
     if options.log is not None:
-        _create_log(connection, space.number)
+        _create_log(connection.execute, space.number)
     return space
 
 
-def change(connection: apsw.Connection, space: Space, options: SpaceOptions) -> Space:
-    """Gives a space other options within the open transaction; what is fixed was checked before."""
-    execute: Execute = connection.execute
+def change(execute: Execute, space: Space, options: SpaceOptions, *, time: int) -> Space:
+    """Gives a space other options within the open transaction; what is fixed was checked before.
+
+    Args:
+        execute: of the writer's connection.
+        space: the space as it is.
+        options: as it shall be.
+        time: a hybrid time that names the change.
+    """
     execute("UPDATE spaces SET options = ? WHERE number = ?", (_encoder.encode(options), space.number))
     if options.log is not None and space.log is None:
-        _create_log(connection, space.number)
+        _create_log(execute, space.number)
     elif options.log is None and space.log is not None:
-        _drop_log(connection, space)
+        _drop_log(execute, space, time)
     readers = () if options.log is None else options.log.readers
     for (reader,) in execute("SELECT DISTINCT reader FROM log_positions WHERE space = ?", (space.number,)).fetchall():
         if reader not in readers and reader != TRIMMING:
@@ -198,28 +204,19 @@ def sweep_garbage(execute: Execute, table: str, row_count: int) -> bool:
     return True
 
 
-def _create_log(connection: apsw.Connection, number: int) -> None:
-    connection.execute(
+def _create_log(execute: Execute, number: int) -> None:
+    execute(
         f"CREATE TABLE l{number} (position INTEGER PRIMARY KEY, shard INTEGER NOT NULL, commit_id BLOB NOT NULL,"
         " version BLOB NOT NULL, partition BLOB NOT NULL, sort BLOB NOT NULL, old BLOB, new BLOB, origin TEXT NOT NULL)"
     )
-    connection.execute(f"CREATE INDEX l{number}_shard ON l{number} (shard)")
+    execute(f"CREATE INDEX l{number}_shard ON l{number} (shard)")
 
 
-def _drop_log(connection: apsw.Connection, space: Space) -> None:
-    """Sets a log aside to be emptied; should there be one again, whoever read the old one learns that it is gone."""
-    assert space.log is not None
-    execute: Execute = connection.execute
+def _drop_log(execute: Execute, space: Space, time: int) -> None:
+    """Sets a log aside to be emptied. One that is switched on again begins anew."""
     table = f"l{space.number}"
-    last = execute(f"SELECT max(position) FROM {table}").fetchall()[0][0] or 0
-    for shard in range(space.log.shards):
-        position = execute(f"SELECT max(position) FROM {table} WHERE shard = ?", (shard,)).fetchall()[0][0]
-        if position is not None:
-            execute(
-                "INSERT OR REPLACE INTO log_positions (space, shard, reader, position) VALUES (?, ?, ?, ?)",
-                (space.number, shard, TRIMMING, position),
-            )
-    aside = f"{table}_to_{last}"
+    aside = f"{table}_until_{time}"
     execute(f"ALTER TABLE {table} RENAME TO {aside}")
     execute(f"DROP INDEX {table}_shard")
     execute("INSERT INTO garbage (name) VALUES (?)", (aside,))
+    execute("DELETE FROM log_positions WHERE space = ?", (space.number,))

@@ -183,7 +183,7 @@ class Upkeep:
             for shard in range(space.log.shards if space.log is not None else 0):
                 floor = self._releases.floor(space, shard, closed=closed, now_ms=now_ms)
                 if floor > self._trimmed.get((space.number, shard), 0):
-                    trimmings.append(Trimming(space, shard, floor, self._releases))
+                    trimmings.append(Trimming(space, shard, floor))
         if not trimmings:
             return
         needed = await self._in_thread(lambda execute: [one for one in trimmings if one.is_needed(execute)])
