@@ -268,8 +268,8 @@ class Commit(Struct, frozen=True, gc=False):
     each of its cells in one add.
 
     Args:
-        id: names the commit; a second commit with the same id takes effect at most once. One that was made longer than
-            ``Limits.settle_window_s`` ago is ``InvalidRequest``.
+        id: names the commit; sent again after it took effect, it does nothing and is answered with its version. One that
+            was settled as never committed, or was made longer than ``Limits.settle_window_s`` ago, is ``InvalidRequest``.
         writes: puts, deletes and adds.
         checks: what must hold.
         appends: entries for logs; each key's space must have one.
@@ -622,6 +622,17 @@ class Backups(Protocol):
 
     async def backup(self, path: str) -> Mapping[str, int]:
         """Writes a consistent copy to a new file; returns figures (``bytes``, ``records``)."""
+        ...
+
+    async def restore(self, path: str) -> Mapping[str, int]:
+        """Replaces everything in the store by what a backup holds; durable when it returns, and all or nothing.
+
+        Calls that run meanwhile complete, or raise ``StoreUnavailable``. What services keep in memory about the store
+        is void afterwards. Returns figures (``bytes``, ``records``).
+
+        Raises:
+            StoreCorrupt: the file is no backup of this engine, is damaged, or of a later version. Nothing was changed.
+        """
         ...
 
 

@@ -271,9 +271,7 @@ class MemoryEngine:
         self._behind_gate.add(task)
         task.add_done_callback(self._behind_gate.discard)
         done, _ = await asyncio.wait((task,), timeout=_timeout_s(self._clock, deadline))
-        if done:
-            return task.result()
-        return Unknown(commit.id)
+        return task.result() if done and not task.cancelled() else Unknown(commit.id)
 
     async def _decide_behind_gate(self, commit: Commit, gate: Callable[[Commit], Awaitable[None]]) -> Outcome:
         await gate(commit)
@@ -284,8 +282,10 @@ class MemoryEngine:
         if self._is_forgotten(commit.id):
             raise InvalidRequest(f"the commit was made more than {Limits.settle_window_s} s ago")
         known = self._state.settled.get(commit.id)
+        if isinstance(known, Committed):
+            return known
         if known is not None:
-            return known if isinstance(known, Committed) else Unknown(commit.id)
+            raise InvalidRequest("the commit was settled as one that never took effect")
         self._check_spaces(commit)
         conflict = self._refusal(commit)
         if conflict is not None:
@@ -477,6 +477,12 @@ class MemoryEngine:
         if self._behind_gate:
             await asyncio.wait(tuple(self._behind_gate))
 
+    def crash(self) -> None:
+        """Ends as ``kill -9`` would: what has not taken effect yet never does."""
+        self._is_closed = True
+        for task in self._behind_gate:
+            task.cancel()
+
     async def health(self) -> Mapping[str, str | int | float | bool]:
         """Figures for an operator."""
         spaces = self._state.spaces.values()
@@ -490,13 +496,11 @@ class MemoryEngine:
 
     async def _begin(self, deadline: float) -> None:
         """Lets others have their turn, as a call that goes to a disk or over a network would."""
+        await asyncio.sleep(0)
         if self._is_closed:
             raise StoreUnavailable("the engine is closed")
         if self._clock.monotonic_s() >= deadline:
             raise DeadlineExceeded("the deadline passed before the call was begun")
-        await asyncio.sleep(0)
-        if self._is_closed:
-            raise StoreUnavailable("the engine is closed")
 
 
 def _take(ids: Iterable[CommitId], count: int) -> Iterator[CommitId]:

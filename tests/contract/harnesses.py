@@ -1,0 +1,55 @@
+"""How the contract suite opens the engines of this project."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tenet.store.memory import MemoryEngine
+from tenet.store.memory_state import MemoryState
+from tenet.store.sqlite.engine import open_engine
+from tenet.store.suite.harness import EngineHarness, Gate, Hold
+
+if TYPE_CHECKING:
+    from tenet.base.clock import Clock
+    from tenet.base.ids import Ids
+    from tenet.store.contract import CommitId, Engine
+
+
+class MemoryHarness(EngineHarness):
+    """The reference engine; what it holds outlives an engine, but not the harness."""
+
+    held_s = 1.0
+
+    def __init__(self) -> None:
+        self._states: dict[str, MemoryState] = {}
+        self._gate = Gate()
+
+    async def open(self, location: str, *, clock: Clock, ids: Ids) -> MemoryEngine:
+        state = self._states.setdefault(location, MemoryState())
+        return MemoryEngine(state, clock=clock, ids=ids, gate=self._gate.pass_through)
+
+    @property
+    def can_crash(self) -> bool:
+        return True
+
+    async def crash(self, engine: Engine) -> None:
+        assert isinstance(engine, MemoryEngine)
+        engine.crash()
+
+    def hold(self, engine: Engine, commit_id: CommitId) -> Hold:
+        return self._gate.hold(commit_id)
+
+
+class SqliteHarness(EngineHarness):
+    """The embedded engine, each location a data directory. Crashes are tested with real processes, in tests/e2e.
+
+    Args:
+        directory: where the data directories are made.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+
+    async def open(self, location: str, *, clock: Clock, ids: Ids) -> Engine:
+        return await open_engine(str(self._directory / location), clock=clock, ids=ids)
