@@ -65,6 +65,7 @@ class AdminService:
 
     async def answer(self, request: Request) -> Response:
         """Answers a request; never raises for what a client can cause."""
+        request.operation = f"{request.method} {request.path}"
         try:
             if not request.principal.is_root:
                 raise AccessDenied("Only the installation's root key may administer it.")
@@ -111,6 +112,10 @@ async def _revoke_key(administration: Administration, argument: str, _body: byte
     return {}
 
 
+async def _rotate_master_key(administration: Administration, _argument: str, _body: bytes) -> object:
+    return await administration.rotate_master_key()
+
+
 async def _backup(administration: Administration, _argument: str, body: bytes) -> object:
     return await administration.backup(msgspec.json.decode(body, type=FileNamed))
 
@@ -127,6 +132,7 @@ async def _diagnosis(administration: Administration, _argument: str, _body: byte
 ROUTES: Final[Mapping[str, Mapping[str, Route]]] = {
     "/keys": {"GET": _list_keys, "POST": _create_key},
     "/keys/": {"DELETE": _revoke_key},
+    "/master-key/rotate": {"POST": _rotate_master_key},
     "/backup": {"POST": _backup},
     "/restore": {"POST": _restore},
     "/diagnosis": {"GET": _diagnosis},

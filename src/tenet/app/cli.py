@@ -135,8 +135,8 @@ def env(configuration: Configuration, shell: str, runtime: str) -> None:
 
     For instance: eval "$(tenet env)"
     """
+    from tenet.app.access import access
     from tenet.app.exports import lines, variables
-    from tenet.app.reach import access
 
     click.echo(lines(variables(access(configuration), runtime), shell))
 
@@ -185,6 +185,18 @@ def revoke_key(configuration: Configuration, access_key_id: str) -> None:
     """Remove an access key. Requests that it signs are refused at once."""
     _administer(configuration, lambda administration: administration.revoke_key(access_key_id))
     click.echo(f"{access_key_id} is revoked.")
+
+
+@keys.command("rotate-master")
+@_common
+def rotate_master_key(configuration: Configuration) -> None:
+    """Encrypt the secrets of all access keys under a new master key, and forget the old one.
+
+    The keys themselves stay as they are. Backups made before hold secrets under the old master key: keep a copy of its
+    file with them.
+    """
+    done = _administer(configuration, lambda administration: administration.rotate_master_key())
+    click.echo(f"{done.count} secrets are encrypted under a new master key.")
 
 
 @main.command()

@@ -62,11 +62,23 @@ class Configuration(Struct, frozen=True):
         settings: all of them.
         origins: where each value came from, by dotted name.
         file: the file that was read, or None.
+        environment: the variables that were read.
+        flags: the flags that were given.
     """
 
     settings: Settings
     origins: Mapping[str, str]
-    file: Path | None = None
+    file: Path | None
+    environment: Mapping[str, str]
+    flags: Mapping[str, Value]
+
+    def again(self) -> Configuration:
+        """Reads the same file again, under the same environment and flags.
+
+        Raises:
+            ConfigurationError: names every mistake.
+        """
+        return load(self.file, self.environment, self.flags)
 
     def values(self) -> Mapping[str, Value]:
         """Returns every value by the dotted name of its setting."""
@@ -105,7 +117,7 @@ def load(
         found = msgspec.convert(tree, Settings)
         problems.extend(_contradictions(found))
         if not problems:
-            return Configuration(found, origins, file)
+            return Configuration(found, origins, file, dict(environment or {}), dict(flags or {}))
     raise ConfigurationError(problems)
 
 

@@ -12,7 +12,6 @@ The master key lies outside, by default beside the directory.
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -23,7 +22,6 @@ from tenet.app.configuration import ConfigurationError
 from tenet.app.settings import Settings
 
 PRIVATE_DIRECTORY: Final = 0o700
-PRIVATE_FILE: Final = 0o600
 
 Content = TypeVar("Content", bound=Struct)
 
@@ -72,6 +70,11 @@ class DataDirectory:
         return engine, location or str(self.path / "store")
 
     @property
+    def root_key_file(self) -> Path:
+        """The root key."""
+        return self.path / "root-key.json"
+
+    @property
     def tls(self) -> Path:
         """Directory of the local certificate authority."""
         return self.path / "tls"
@@ -81,6 +84,16 @@ class DataDirectory:
         """The key that the secrets of access keys are encrypted under."""
         named = self._settings.keys.master_key_file
         return Path(named).absolute() if named else self.path.with_name(self.path.name + ".master-key")
+
+    @property
+    def ca_file(self) -> Path:
+        """The certificate of the authority that clients have to trust, as PEM."""
+        return self.tls / "ca.pem"
+
+    @property
+    def trust_store(self) -> Path:
+        """The same certificate as a PKCS #12 trust store, for Java."""
+        return self.tls / "ca.p12"
 
     def make(self) -> None:
         """Creates the directory where it is missing.
@@ -96,11 +109,13 @@ class DataDirectory:
 
     def root_key(self) -> RootKey | None:
         """Returns the root key, or None before the first start."""
-        return _read(self._root_key_file, RootKey)
+        return _read(self.root_key_file, RootKey)
 
     def keep_root_key(self, key: RootKey) -> None:
         """Writes the root key."""
-        write_private(self._root_key_file, msgspec.json.encode(key))
+        from tenet.wire.master import write_private
+
+        write_private(self.root_key_file, msgspec.json.encode(key))
 
     def running(self) -> Running | None:
         """Returns who said last that it holds the directory; it may be gone."""
@@ -108,6 +123,8 @@ class DataDirectory:
 
     def announce(self, running: Running) -> None:
         """Says that this process holds the directory."""
+        from tenet.wire.master import write_private
+
         write_private(self._running_file, msgspec.json.encode(running))
 
     def withdraw(self) -> None:
@@ -115,32 +132,8 @@ class DataDirectory:
         self._running_file.unlink(missing_ok=True)
 
     @property
-    def _root_key_file(self) -> Path:
-        return self.path / "root-key.json"
-
-    @property
     def _running_file(self) -> Path:
         return self.path / "running.json"
-
-
-def write_private(path: Path, content: bytes) -> None:
-    """Writes a file that only its owner reads, whole or not at all, and durably."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, PRIVATE_FILE)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    directory = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
 
 
 def _read(path: Path, kind: type[Content]) -> Content | None:

@@ -22,7 +22,8 @@ class Facts(Struct, frozen=True, kw_only=True):
 
     Args:
         running: whether a server answered.
-        problem: why none did, where the data directory says that one should; else empty.
+        problem: why nothing could be found out; else empty.
+        held: whether a process that does not answer holds the data directory.
         command_version: of the command that asks.
         server_version: of the server, or empty.
         disk_free_bytes: on the disk of the data directory.
@@ -36,6 +37,7 @@ class Facts(Struct, frozen=True, kw_only=True):
 
     running: bool
     problem: str = ""
+    held: bool = False
     command_version: str = ""
     server_version: str = ""
     disk_free_bytes: int = 0
@@ -54,11 +56,13 @@ def findings(facts: Facts) -> Sequence[str]:
 
 
 def _server(facts: Facts) -> Iterator[str]:
-    if facts.problem:
+    if facts.held:
         yield (
-            f"A server holds the data directory and does not answer ({facts.problem}). Look at its log; if the process "
-            "hangs, end it and start it again: what was acknowledged is safe."
+            f"A process holds the data directory and does not answer: {facts.problem}. Look at its log; if it hangs, end "
+            "it and start it again: what was acknowledged is safe."
         )
+    elif facts.problem:
+        yield f"Nothing could be found out about the installation: {facts.problem}"
     elif not facts.running:
         yield "No server runs on this data directory. Start it with `tenet up`."
 
@@ -109,13 +113,13 @@ def _files(facts: Facts) -> Iterator[str]:
 
 def _requests(facts: Facts) -> Iterator[str]:
     failed = Counter(
-        (str(request.get("operation") or request.get("path") or "?"), str(request["error"]))
+        (str(request.get("operation") or request.get("path") or "?"), str(request["code"]))
         for request in facts.requests
-        if request.get("error") and int(request.get("status", 0)) >= 500  # noqa: PLR2004 (RFC 9110, 15.6)
+        if request.get("code") and int(request.get("status", 0)) >= 500  # noqa: PLR2004 (RFC 9110, 15.6)
     )
     for (operation, error), count in failed.most_common(REQUESTS_NAMED_MAX):
         yield f"{operation} failed {count} times with {error} among the recent requests; requests.json has them."
-    shed = sum("Throttl" in str(request.get("error", "")) for request in facts.requests)
+    shed = sum("Throttl" in str(request.get("code", "")) for request in facts.requests)
     if shed:
         yield (
             f"{shed} of the recent requests were throttled by the server. If the machine has room, raise the [limits] "

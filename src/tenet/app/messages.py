@@ -63,6 +63,16 @@ class KeyShown(Struct, frozen=True):
     created_ms: int
 
 
+class KeysSealed(Struct, frozen=True):
+    """What a rotation of the master key did.
+
+    Args:
+        count: how many secrets were encrypted anew.
+    """
+
+    count: int
+
+
 class FileNamed(Struct, frozen=True, forbid_unknown_fields=True):
     """Names a file on the server's machine.
 
@@ -97,7 +107,6 @@ class Diagnosis(Struct, frozen=True):
         requests: recent slow and failed requests, newest last.
         limits: limits in force and how much of them is used.
         certificate: of the listener; empty where http is spoken.
-        metrics: in the text format of Prometheus.
     """
 
     server: Mapping[str, Any]
@@ -106,7 +115,6 @@ class Diagnosis(Struct, frozen=True):
     requests: list[Mapping[str, Any]]
     limits: Mapping[str, Any]
     certificate: Mapping[str, Any]
-    metrics: str
 
 
 class Failure(Struct, frozen=True):
@@ -134,6 +142,10 @@ class Administration(Protocol):
 
     async def revoke_key(self, access_key_id: str) -> None:
         """Removes an access key; it is refused at once."""
+        ...
+
+    async def rotate_master_key(self) -> KeysSealed:
+        """Encrypts all secrets under a new master key and forgets the old one."""
         ...
 
     async def backup(self, named: FileNamed) -> Figures:

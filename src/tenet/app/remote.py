@@ -19,6 +19,7 @@ from tenet.app.messages import (
     FileNamed,
     KeyMade,
     KeyShown,
+    KeysSealed,
     KeyWanted,
 )
 from tenet.base.errors import TenetError
@@ -76,6 +77,14 @@ class RemoteAdministration:
         self._ca_file = ca_file
         self._clock = clock
 
+    def trouble(self) -> str:
+        """Returns why the server cannot be reached, or "" where it can."""
+        try:
+            self._connect().close()
+        except NotReached as error:
+            return error.message
+        return ""
+
     async def create_key(self, wanted: KeyWanted) -> KeyMade:
         """Makes an access key; it works at once."""
         return self._call("POST", "/keys", KeyMade, wanted)
@@ -87,6 +96,10 @@ class RemoteAdministration:
     async def revoke_key(self, access_key_id: str) -> None:
         """Removes an access key; it is refused at once."""
         self._call("DELETE", f"/keys/{quote(access_key_id, safe='')}", dict[str, str])
+
+    async def rotate_master_key(self) -> KeysSealed:
+        """Makes the server encrypt all secrets under a new master key and forget the old one."""
+        return self._call("POST", "/master-key/rotate", KeysSealed)
 
     async def backup(self, named: FileNamed) -> Figures:
         """Makes the server write a consistent copy of the store to a new file on its machine."""
@@ -100,9 +113,15 @@ class RemoteAdministration:
         """Returns what the server knows about itself."""
         return self._call("GET", "/diagnosis", Diagnosis)
 
+    async def metrics(self) -> str:
+        """Returns the server's metrics in the text format of Prometheus."""
+        return self._exchange("GET", "/metrics", b"").decode("utf-8", "replace")
+
     def _call(self, method: str, path: str, kind: type[Answer], message: msgspec.Struct | None = None) -> Answer:
         body = msgspec.json.encode(message) if message is not None else b""
-        target = PREFIX + path
+        return msgspec.json.decode(self._exchange(method, PREFIX + path, body), type=kind)
+
+    def _exchange(self, method: str, target: str, body: bytes) -> bytes:
         connection = self._connect()
         try:
             connection.request(method, target, body, self._headers(method, target, body, connection))
@@ -114,7 +133,7 @@ class RemoteAdministration:
             connection.close()
         if answer.status != http.client.OK:
             raise Refused(_failure(content, answer.status), answer.status)
-        return msgspec.json.decode(content, type=kind)
+        return content
 
     def _connect(self) -> http.client.HTTPConnection:
         url = urlsplit(self._endpoint)

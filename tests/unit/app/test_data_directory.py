@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from tenet.app.configuration import ConfigurationError
-from tenet.app.data_directory import DataDirectory, RootKey, Running, write_private
+from tenet.app.data_directory import DataDirectory, RootKey, Running
 from tenet.app.settings import Keys, Settings, StoreSettings
 
 
@@ -37,17 +37,6 @@ def test_a_running_server_is_announced_until_it_stops(tmp_path: Path) -> None:
     data.withdraw()
     assert data.running() is None
     data.withdraw()
-
-
-def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
-    file = tmp_path / "file"
-    write_private(file, b"first")
-    write_private(file, b"second")
-    assert file.read_bytes() == b"second"
-    with pytest.raises(TypeError):
-        write_private(file, None)  # type: ignore[arg-type]
-    assert file.read_bytes() == b"second"
-    assert list(tmp_path.iterdir()) == [file]
 
 
 def test_a_damaged_file_is_named(tmp_path: Path) -> None:

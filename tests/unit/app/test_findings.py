@@ -15,7 +15,7 @@ HEALTHY = Facts(
     modes={"/data/root-key.json": 0o600},
     store={"transactions": 3, "disk_full": False},
     certificate_days=300,
-    requests=[{"operation": "GetItem", "status": 200, "elapsed_ms": 900}],
+    requests=[{"operation": "GetItem", "status": 200, "ms": 900}],
     connections_max=10_000,
     files_max=65_536,
 )
@@ -29,7 +29,14 @@ def test_a_healthy_server_has_nothing_wrong() -> None:
     ("change", "says"),
     [
         ({"running": False}, "Start it with `tenet up`"),
-        ({"running": False, "problem": "timed out"}, "holds the data directory and does not answer (timed out)"),
+        (
+            {"running": False, "held": True, "problem": "timed out"},
+            "holds the data directory and does not answer: timed",
+        ),
+        (
+            {"running": False, "problem": "x is damaged"},
+            "Nothing could be found out about the installation: x is damaged",
+        ),
         ({"disk_free_bytes": 1024**3 // 2}, "has 0.50 GiB left"),
         ({"store": {"disk_full": True}}, "The store says disk full"),
         ({"store": {"read_only": True}}, "The store says read only"),
@@ -40,10 +47,10 @@ def test_a_healthy_server_has_nothing_wrong() -> None:
         ({"files_max": 1024}, "raise LimitNOFILE"),
         ({"server_version": "0.9"}, "The server is version 0.9, this command 1.0"),
         (
-            {"requests": [{"operation": "PutItem", "status": 500, "error": "InternalServerError"}] * 3},
+            {"requests": [{"operation": "PutItem", "status": 500, "code": "InternalServerError"}] * 3},
             "PutItem failed 3 times with InternalServerError",
         ),
-        ({"requests": [{"operation": "GetItem", "status": 400, "error": "ThrottlingException"}]}, "1 of the recent"),
+        ({"requests": [{"operation": "GetItem", "status": 400, "code": "ThrottlingException"}]}, "1 of the recent"),
     ],
 )
 def test_each_trouble_is_said_alone(change: dict[str, object], says: str) -> None:
@@ -53,7 +60,7 @@ def test_each_trouble_is_said_alone(change: dict[str, object], says: str) -> Non
 
 
 def test_errors_of_clients_are_no_findings() -> None:
-    mistaken = {"operation": "PutItem", "status": 400, "error": "ValidationException"}
+    mistaken = {"operation": "PutItem", "status": 400, "code": "ValidationException"}
     assert findings(msgspec.structs.replace(HEALTHY, requests=[mistaken] * 9)) == []
 
 

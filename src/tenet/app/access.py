@@ -1,0 +1,60 @@
+"""What a client needs to know to use an installation as its root: where it answers, and with which key."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tenet.app.configuration import host_and_port
+from tenet.app.data_directory import DataDirectory
+from tenet.app.exports import Access
+from tenet.base.errors import TenetError
+
+if TYPE_CHECKING:
+    from tenet.app.configuration import Configuration
+    from tenet.app.settings import Settings
+
+
+class NotStartedYet(TenetError):
+    """The data directory has never been started on."""
+
+    code = "NotStartedYet"
+    http_status = 409
+
+
+def access(configuration: Configuration) -> Access:
+    """Returns what a client needs to know to use an installation as its root.
+
+    Args:
+        configuration: says where it lies. Where no server runs, the endpoint is the one that the settings name.
+
+    Raises:
+        NotStartedYet: it has no root key yet.
+    """
+    directory = DataDirectory(configuration.settings)
+    root_key, running = directory.root_key(), directory.running()
+    if root_key is None:
+        raise NotStartedYet(f"there is no root key in {directory.path} yet; start it with `tenet up`, or name another.")
+    settings = configuration.settings
+    endpoint = running.endpoint if running else endpoint_of(settings, host_and_port(settings.server.listen)[1])
+    is_secure = endpoint.startswith("https")
+    return Access(
+        endpoint=endpoint,
+        access_key_id=root_key.access_key_id,
+        secret_access_key=root_key.secret_access_key,
+        region=settings.server.region,
+        ca_file=directory.ca_file if is_secure else None,
+        trust_store=directory.trust_store if is_secure else None,
+    )
+
+
+def endpoint_of(settings: Settings, port: int) -> str:
+    """Returns the URL that clients on this machine reach the listener at.
+
+    Args:
+        settings: say the host, and whether TLS is spoken.
+        port: that is listened on.
+    """
+    host, _ = host_and_port(settings.server.listen)
+    reached = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 (names it; nothing is bound here)
+    shown = f"[{reached}]" if ":" in reached else reached
+    return f"{'http' if settings.tls.plaintext else 'https'}://{shown}:{port}"

@@ -1,0 +1,108 @@
+"""Administers an opened installation: what the administrative API does in a server, and a command does without one."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from tenet.app.messages import Figures, FileNamed, KeyMade, KeyShown, KeysSealed, KeyWanted
+from tenet.base.errors import TenetError
+
+if TYPE_CHECKING:
+    from tenet.app.core import Core
+    from tenet.app.messages import Diagnosis
+    from tenet.base.clock import Clock
+    from tenet.store.contract import Backups
+
+
+class CannotBackUp(TenetError):
+    """The engine does not write backups, or the file is not one that it can write or read."""
+
+    code = "CannotBackUp"
+    http_status = 400
+
+
+class CoreAdministration:
+    """Implements ``messages.Administration`` on an opened installation.
+
+    Args:
+        core: the installation.
+        clock: time, for durations.
+        diagnose: collects what is known about the process.
+        paused: keeps the services still while the store is replaced under them.
+    """
+
+    def __init__(
+        self,
+        core: Core,
+        *,
+        clock: Clock,
+        diagnose: Callable[[], Awaitable[Diagnosis]],
+        paused: Callable[[], AbstractAsyncContextManager[None]] = nullcontext,
+    ) -> None:
+        self._core = core
+        self._clock = clock
+        self._diagnose = diagnose
+        self._paused = paused
+
+    async def create_key(self, wanted: KeyWanted) -> KeyMade:
+        """Makes an access key; it works at once."""
+        made = await self._core.ring.create(
+            wanted.tenant, access_key_id=wanted.access_key_id, secret=wanted.secret_access_key
+        )
+        return KeyMade(made.access_key_id, made.secret, made.tenant)
+
+    async def list_keys(self) -> list[KeyShown]:
+        """Returns every access key, by tenant and id."""
+        await self._core.ring.refresh()
+        return [
+            KeyShown(info.access_key_id, info.tenant, info.is_root, info.created_ms) for info in self._core.ring.list()
+        ]
+
+    async def revoke_key(self, access_key_id: str) -> None:
+        """Removes an access key; it is refused at once."""
+        await self._core.ring.revoke(access_key_id)
+
+    async def rotate_master_key(self) -> KeysSealed:
+        """Encrypts all secrets under a new master key and forgets the old one."""
+        return KeysSealed(await self._core.ring.rotate_master())
+
+    async def backup(self, named: FileNamed) -> Figures:
+        """Writes a consistent copy of the store to a new file."""
+        _check_writable(Path(named.path))
+        began_s = self._clock.monotonic_s()
+        figures = await self._backups().backup(named.path)
+        return self._figures(named, began_s, figures)
+
+    async def restore(self, named: FileNamed) -> Figures:
+        """Replaces everything in the store by what a backup holds."""
+        if not os.access(named.path, os.R_OK):
+            raise CannotBackUp(f"the process {os.getpid()}, which holds the store, cannot read {named.path}")
+        began_s = self._clock.monotonic_s()
+        async with self._paused():
+            figures = await self._backups().restore(named.path)
+            await self._core.read_keys()
+        return self._figures(named, began_s, figures)
+
+    async def diagnosis(self) -> Diagnosis:
+        """Returns what the process knows about itself."""
+        return await self._diagnose()
+
+    def _backups(self) -> Backups:
+        store = self._core.store
+        if not hasattr(store, "backup") or not hasattr(store, "restore"):
+            raise CannotBackUp(f"the engine {store.capabilities.engine} does not write backups")
+        return cast("Backups", store)
+
+    def _figures(self, named: FileNamed, began_s: float, figures: Mapping[str, int]) -> Figures:
+        return Figures(named.path, round((self._clock.monotonic_s() - began_s) * 1000), figures)
+
+
+def _check_writable(path: Path) -> None:
+    if path.exists():
+        raise CannotBackUp(f"{path} exists; name a new file")
+    if not os.access(path.parent, os.W_OK):
+        raise CannotBackUp(f"the process {os.getpid()}, which holds the store, cannot write to {path.parent}")

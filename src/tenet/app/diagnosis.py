@@ -1,0 +1,71 @@
+"""What a process knows about itself, for the doctor; without secrets."""
+
+from __future__ import annotations
+
+import os
+import resource
+import sys
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from tenet.app.messages import Diagnosis
+from tenet.app.versions import tenet_version
+from tenet.base.errors import TenetError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tenet.app.configuration import Configuration
+    from tenet.app.core import Core
+    from tenet.app.server import Server
+    from tenet.base.clock import Clock
+
+#: ``ru_maxrss`` is in bytes on macOS and in KiB everywhere else (getrusage(2)).
+_RSS_UNIT = 1 if sys.platform == "darwin" else 1024
+
+
+async def diagnose(server: Server, clock: Clock) -> Diagnosis:
+    """Returns what a server knows about itself."""
+    now_ms = clock.wall_ms()
+    return Diagnosis(
+        server=process() | {"endpoint": server.endpoint, "uptime_ms": now_ms - server.started_ms},
+        settings=settings_shown(server.configuration),
+        store=await store_health(server.core),
+        requests=list(server.edge.observer.recent()),
+        limits=msgspec.to_builtins(server.edge.limits) | {"in_flight": server.edge.admission.in_flight},
+        certificate=server.certificates.shown(),
+    )
+
+
+async def diagnose_core(core: Core, configuration: Configuration) -> Diagnosis:
+    """Returns what can be known of an installation that no server runs on."""
+    return Diagnosis(
+        server={}, settings=settings_shown(configuration), store=await store_health(core), requests=[], limits={},
+        certificate={},
+    )  # fmt: skip
+
+
+def process() -> dict[str, Any]:
+    """Returns facts about this process."""
+    return {
+        "version": tenet_version(),
+        "pid": os.getpid(),
+        "memory_bytes_max": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _RSS_UNIT,
+        "files_max": resource.getrlimit(resource.RLIMIT_NOFILE)[0],
+    }
+
+
+def settings_shown(configuration: Configuration) -> Mapping[str, Any]:
+    """Returns each setting's value with where it came from. No setting is a secret; files are named, not read."""
+    return {
+        name: {"value": value, "origin": configuration.origins[name]} for name, value in configuration.values().items()
+    }
+
+
+async def store_health(core: Core) -> Mapping[str, Any]:
+    """Returns what the engine says about itself, or why it cannot."""
+    try:
+        return {"engine": core.store.capabilities.engine, **await core.store.health()}
+    except TenetError as error:
+        return {"engine": core.store.capabilities.engine, "error": f"{error.code}: {error.message}"}

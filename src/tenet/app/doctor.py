@@ -1,0 +1,157 @@
+"""``tenet doctor``: one archive with what helps to find out what is wrong, and a summary in plain words.
+
+Nothing in it is a secret: settings name files and no setting holds one; requests are described, not kept; of files with
+keys it says their permissions, never their content.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import platform
+import shutil
+import stat
+import tarfile
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from tenet.app.configuration import Configuration
+from tenet.app.data_directory import DataDirectory
+from tenet.app.diagnosis import settings_shown
+from tenet.app.findings import Facts, findings
+from tenet.app.messages import Administration, Diagnosis
+from tenet.app.reach import reach
+from tenet.app.remote import NotReached, RemoteAdministration
+from tenet.app.versions import tenet_version, versions
+from tenet.base.clock import SystemClock
+from tenet.base.errors import TenetError
+
+_EMPTY = Diagnosis(server={}, settings={}, store={}, requests=[], limits={}, certificate={})
+
+
+class Collected(Struct, frozen=True):
+    """What was found out.
+
+    Args:
+        diagnosis: what the server, or the directory, knows about itself.
+        metrics: of the server, in the text format of Prometheus; empty where none runs.
+        running: whether a server answered.
+        trouble: why nothing could be asked.
+    """
+
+    diagnosis: Diagnosis
+    metrics: str = ""
+    running: bool = False
+    trouble: TenetError | None = None
+
+
+async def examine(configuration: Configuration, output: Path | None) -> tuple[Path, str]:
+    """Writes the archive and returns its path and the summary.
+
+    Args:
+        configuration: says which installation.
+        output: the archive; None names one after the time, in the working directory.
+    """
+    collected = await _collect(configuration)
+    directory = DataDirectory(configuration.settings)
+    disk = _disk(directory.path)
+    modes = _modes(directory)
+    summary = summary_of(_facts(collected, disk, modes), versions())
+    now = datetime.fromtimestamp(SystemClock().wall_ms() / 1000, UTC)
+    output = output or Path(f"tenet-doctor-{now:%Y%m%dT%H%M%SZ}.tar.gz")
+    described = collected.diagnosis
+    files: dict[str, Any] = {
+        "summary.txt": summary,
+        "settings.json": described.settings or settings_shown(configuration),
+        "versions.json": versions(),
+        "platform.json": _platform(),
+        "server.json": described.server,
+        "store.json": described.store,
+        "requests.json": described.requests,
+        "limits.json": described.limits,
+        "certificate.json": described.certificate,
+        "disk.json": disk | {"modes": {path: f"{mode:04o}" for path, mode in modes.items()}},
+        "metrics.txt": collected.metrics,
+    }
+    _write(output, files, at_s=now.timestamp())
+    return output, summary
+
+
+def summary_of(facts: Facts, found_versions: Mapping[str, str]) -> str:
+    """Returns the summary: what is there, and what looks wrong with what to do about it."""
+    state = "A server runs." if facts.running else "No server answered."
+    lines = [f"Tenet {facts.command_version} on {found_versions['platform']}. {state}", ""]
+    wrong: Sequence[str] = findings(facts)
+    lines += [f"- {sentence}" for sentence in wrong] or ["Nothing looks wrong."]
+    return "\n".join(lines)
+
+
+async def _collect(configuration: Configuration) -> Collected:
+    try:
+        async with reach(configuration) as administration:
+            return await _ask(administration)
+    except TenetError as error:
+        return Collected(_EMPTY, trouble=error)
+
+
+async def _ask(administration: Administration) -> Collected:
+    diagnosis = await administration.diagnosis()
+    if isinstance(administration, RemoteAdministration):
+        return Collected(diagnosis, metrics=await administration.metrics(), running=True)
+    return Collected(diagnosis)
+
+
+def _facts(collected: Collected, disk: Mapping[str, int], modes: Mapping[str, int]) -> Facts:
+    found = collected.diagnosis
+    return Facts(
+        running=collected.running,
+        problem=collected.trouble.message if collected.trouble else "",
+        held=isinstance(collected.trouble, NotReached),
+        command_version=tenet_version(),
+        server_version=str(found.server.get("version", "")),
+        disk_free_bytes=disk["free_bytes"],
+        modes=modes,
+        store=found.store,
+        certificate_days=found.certificate.get("days_left"),
+        requests=found.requests,
+        connections_max=int(found.limits.get("connections_max", 0)),
+        files_max=int(found.server.get("files_max", 0)),
+    )
+
+
+def _disk(path: Path) -> dict[str, int]:
+    existing = next(place for place in (path, *path.parents) if place.exists())
+    usage = shutil.disk_usage(existing)
+    files = [file.stat().st_size for file in path.rglob("*") if file.is_file()] if path.exists() else []
+    return {"free_bytes": usage.free, "total_bytes": usage.total, "data_bytes": sum(files), "data_files": len(files)}
+
+
+def _modes(directory: DataDirectory) -> dict[str, int]:
+    """Permission bits of every file that holds a secret."""
+    secrets = [directory.root_key_file, directory.master_key_file, *directory.tls.glob("*key*")]
+    return {str(path): stat.S_IMODE(path.stat().st_mode) for path in secrets if path.exists()}
+
+
+def _platform() -> Mapping[str, Any]:
+    return {
+        "platform": platform.platform(),
+        "machine": platform.machine(),
+        "python": platform.python_version(),
+        "cores": os.cpu_count(),
+        "load": os.getloadavg(),
+    }
+
+
+def _write(output: Path, files: Mapping[str, Any], *, at_s: float) -> None:
+    with tarfile.open(output, "x:gz") as archive:
+        for name, content in files.items():
+            text = content if isinstance(content, str) else msgspec.json.format(msgspec.json.encode(content)).decode()
+            data = text.encode()
+            member = tarfile.TarInfo(f"{output.name.removesuffix('.tar.gz')}/{name}")
+            member.size, member.mtime, member.mode = len(data), int(at_s), 0o600
+            archive.addfile(member, io.BytesIO(data))

@@ -1,0 +1,46 @@
+"""A service that can be taken away for a moment, while the store is replaced under it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import Any, Final
+
+from tenet.base.errors import TenetError
+from tenet.wire.door import Mount, Request, Response, Service
+from tenet.wire.errors import Overloaded
+
+RESTORING: Final = "The store is being restored. Send the request again."
+
+
+class Gate:
+    """Implements ``tenet.wire.door.Service`` by the service behind it; open, it costs nothing.
+
+    Args:
+        service: behind it.
+    """
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        #: Answers a request.
+        self.answer: Callable[[Request], Coroutine[Any, Any, Response]] = service.answer
+
+    @property
+    def mount(self) -> Mount:
+        """Which requests are the service's own."""
+        return self._service.mount
+
+    def refuse(self, request: Request, error: TenetError) -> Response:
+        """Turns an error into the service's bytes."""
+        return self._service.refuse(request, error)
+
+    def shut(self) -> None:
+        """Refuses every request from now on with an error that clients retry."""
+        self.answer = self._refuse
+
+    def open(self, service: Service) -> None:
+        """Lets requests through to a service, which need not be the one before."""
+        self._service = service
+        self.answer = service.answer
+
+    async def _refuse(self, request: Request) -> Response:
+        return self.refuse(request, Overloaded(RESTORING))

@@ -1,0 +1,68 @@
+"""Finds the installation that a command is about: the server that runs on a data directory, or the directory itself."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from tenet.app.access import NotStartedYet
+from tenet.app.administration import CoreAdministration
+from tenet.app.core import Core
+from tenet.app.data_directory import DataDirectory
+from tenet.app.diagnosis import diagnose_core
+from tenet.app.remote import NotReached, RemoteAdministration
+from tenet.base.clock import SystemClock
+from tenet.base.ids import SystemIds
+from tenet.store.errors import StoreLocked
+
+if TYPE_CHECKING:
+    from tenet.app.configuration import Configuration
+    from tenet.app.messages import Administration
+
+
+@asynccontextmanager
+async def reach(configuration: Configuration) -> AsyncIterator[Administration]:
+    """Yields the administration of an installation.
+
+    Args:
+        configuration: says where it lies.
+
+    Raises:
+        NotStartedYet: nothing was ever started there.
+        NotReached: a process holds the data directory and does not answer.
+    """
+    directory = DataDirectory(configuration.settings)
+    remote = remote_of(directory)
+    trouble = remote.trouble() if remote is not None else "it is starting, or stopping"
+    if remote is not None and not trouble:
+        yield remote
+        return
+    if not directory.path.exists():
+        raise NotStartedYet(f"there is nothing in {directory.path} yet; start it with `tenet up`, or name another.")
+    async with _opened(directory, configuration, trouble) as administration:
+        yield administration
+
+
+@asynccontextmanager
+async def _opened(
+    directory: DataDirectory, configuration: Configuration, trouble: str
+) -> AsyncIterator[CoreAdministration]:
+    clock = SystemClock()
+    try:
+        core = await Core.open(directory, clock=clock, ids=SystemIds())
+    except StoreLocked as error:
+        raise NotReached(f"{error.message}; that process does not answer: {trouble}") from error
+    try:
+        yield CoreAdministration(core, clock=clock, diagnose=lambda: diagnose_core(core, configuration))
+    finally:
+        await core.close()
+
+
+def remote_of(directory: DataDirectory) -> RemoteAdministration | None:
+    """Returns the administration of the server that announced itself in a data directory; it may be gone."""
+    running, root_key = directory.running(), directory.root_key()
+    if running is None or root_key is None:
+        return None
+    ca_file = directory.ca_file if running.endpoint.startswith("https") else None
+    return RemoteAdministration(running.endpoint, root_key=root_key, ca_file=ca_file, clock=SystemClock())

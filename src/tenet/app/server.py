@@ -1,0 +1,239 @@
+"""A running Tenet: assembles the rooms, listens, takes over changed settings, drains and stops."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+import structlog
+import uvloop
+
+from tenet.app.access import access, endpoint_of
+from tenet.app.admin import AdminService
+from tenet.app.administration import CoreAdministration
+from tenet.app.certificates import Certificates
+from tenet.app.configuration import ConfigurationError, host_and_port, unchangeable
+from tenet.app.core import Core
+from tenet.app.data_directory import DataDirectory, Running
+from tenet.app.diagnosis import diagnose
+from tenet.app.exports import lines, variables
+from tenet.app.gate import Gate
+from tenet.app.logs import set_up
+from tenet.app.versions import tenet_version
+from tenet.base.clock import SystemClock
+from tenet.base.errors import TenetError
+from tenet.base.ids import SystemIds
+from tenet.tables.api import Tables
+from tenet.wire.limits import EdgeLimits
+from tenet.wire.log import Sink
+from tenet.wire.observe import ObservedRules
+from tenet.wire.server import Edge
+
+if TYPE_CHECKING:
+    from tenet.app.configuration import Configuration
+    from tenet.app.settings import Settings
+    from tenet.base.clock import Clock
+    from tenet.base.ids import Ids
+
+#: How often a restore looks whether the requests that had begun have ended.
+_LOOK_S: Final = 0.01
+
+_log = structlog.get_logger(__name__)
+
+
+class AddressTaken(TenetError):
+    """The address to listen on is in use."""
+
+    code = "AddressTaken"
+    http_status = 409
+
+
+def run(configuration: Configuration) -> None:
+    """Runs a server in this process until it is asked to stop.
+
+    Args:
+        configuration: its settings.
+
+    Raises:
+        TenetError: it could not start; nothing is left running.
+    """
+    sink = Sink()
+    set_up(sink, configuration.settings.logs.level)
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_serve(Server(configuration, sink, clock=SystemClock(), ids=SystemIds())))
+    finally:
+        sink.close()
+
+
+async def _serve(server: Server) -> None:
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+
+    def ask_to_stop() -> None:
+        if stop.is_set():
+            os._exit(128 + signal.SIGINT)  # asked twice: at once; what was acknowledged is on disk
+        stop.set()
+
+    await server.start()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, ask_to_stop)
+    loop.add_signal_handler(signal.SIGHUP, server.take_over_settings)
+    sys.stdout.write(server.greeting())
+    sys.stdout.flush()
+    await stop.wait()
+    await server.stop()
+
+
+class Server:
+    """One server: the store, the services, the listener.
+
+    Args:
+        configuration: its settings.
+        sink: where log lines go.
+        clock: time.
+        ids: randomness.
+    """
+
+    def __init__(self, configuration: Configuration, sink: Sink, *, clock: Clock, ids: Ids) -> None:
+        self.configuration = configuration
+        self.started_ms = clock.wall_ms()
+        self.directory = DataDirectory(configuration.settings)
+        self.certificates = Certificates(configuration.settings)
+        self.core: Core
+        self.edge: Edge
+        self._tables: Tables
+        self._gate: Gate
+        self._sink = sink
+        self._clock = clock
+        self._ids = ids
+
+    @property
+    def settings(self) -> Settings:
+        """The settings in force."""
+        return self.configuration.settings
+
+    @property
+    def endpoint(self) -> str:
+        """URL that clients on this machine reach the listener at."""
+        return endpoint_of(self.settings, self.edge.address[1])
+
+    async def start(self) -> None:
+        """Opens everything and listens.
+
+        Raises:
+            StoreLocked: another process holds the data directory.
+            AddressTaken: the address is in use.
+            ConfigurationError: the settings cannot be carried out on this machine.
+        """
+        self.core = await Core.open(self.directory, clock=self._clock, ids=self._ids)
+        try:
+            self._tables = await Tables.open(self.core.store, clock=self._clock, ids=self._ids)
+            try:
+                await self._listen()
+            except BaseException:
+                await self._tables.close()
+                raise
+        except BaseException:
+            await self.core.close()
+            raise
+        self.core.watch_keys()
+        self.directory.announce(Running(self.endpoint, os.getpid(), tenet_version()))
+        _log.info("serving", endpoint=self.endpoint, data=str(self.directory.path), version=tenet_version())
+
+    async def _listen(self) -> None:
+        self._gate = Gate(self._tables.service())
+        administration = CoreAdministration(
+            self.core, clock=self._clock, diagnose=lambda: diagnose(self, self._clock), paused=self._paused
+        )
+        self.edge = Edge(
+            [self._gate, AdminService(administration)],
+            self.core,
+            clock=self._clock,
+            ids=self._ids,
+            limits=limits_of(self.settings),
+            rules=rules_of(self.settings),
+            store=self.core.store,
+            region=self.settings.server.region,
+        )
+        host, port = host_and_port(self.settings.server.listen)
+        try:
+            await self.edge.start(host, port, tls=self.certificates.context())
+        except OSError as error:
+            raise _not_listening(self.settings.server.listen, error) from error
+
+    def greeting(self) -> str:
+        """What is printed once it serves: where, and the lines that point clients at it."""
+        found = variables(access(self.configuration))
+        return (
+            f"Tenet {tenet_version()} serves at {self.endpoint}; its data is in {self.directory.path}.\n"
+            f"In another terminal, these lines point clients at it (tenet env prints them again):\n\n"
+            f"{lines(found)}\n\nCtrl-C stops it.\n"
+        )
+
+    def take_over_settings(self) -> None:
+        """Reads the settings again and takes over those that may change; nothing changes where one is wrong."""
+        try:
+            found = self.configuration.again()
+            fixed = unchangeable(self.settings, found.settings)
+            if fixed:
+                raise ConfigurationError([f"{', '.join(fixed)}: changes at the next start only"])
+            self.certificates.read_again(found.settings)
+        except TenetError as error:
+            _log.error("settings are not taken over", reason=error.message)
+            return
+        self.configuration = found
+        self.edge.limits = limits_of(found.settings)
+        self.edge.observer.rules = rules_of(found.settings)
+        set_up(self._sink, found.settings.logs.level)
+        _log.warning("settings are taken over")
+
+    async def stop(self) -> None:
+        """Lets what has begun end, then closes everything."""
+        answered = await self.edge.drain(self.settings.server.drain_ms / 1000)
+        await self._tables.close()
+        await self.core.close()
+        self.directory.withdraw()
+        _log.info("stopped", every_request_answered=answered)
+
+    @asynccontextmanager
+    async def _paused(self) -> AsyncIterator[None]:
+        """Keeps the services closed for the length of a block; requests meanwhile get an error that clients retry."""
+        self._gate.shut()
+        try:
+            # The request that asked for this is itself in flight.
+            until_s = self._clock.monotonic_s() + self.settings.limits.deadline_s
+            while self.edge.admission.in_flight > 1:
+                if self._clock.monotonic_s() >= until_s:
+                    break
+                await asyncio.sleep(_LOOK_S)
+            await self._tables.close()
+            try:
+                yield
+            finally:
+                self._tables = await Tables.open(self.core.store, clock=self._clock, ids=self._ids)
+        finally:
+            self._gate.open(self._tables.service())
+
+
+def limits_of(settings: Settings) -> EdgeLimits:
+    """Returns the limits of the edge that the settings ask for; they have the same names."""
+    return EdgeLimits(**msgspec.structs.asdict(settings.limits))
+
+
+def rules_of(settings: Settings) -> ObservedRules:
+    """Returns which requests leave a log line."""
+    return ObservedRules(slow_ms=settings.logs.slow_ms, sample_ratio=settings.logs.sample_ratio)
+
+
+def _not_listening(listen: str, error: OSError) -> TenetError:
+    if error.errno == errno.EADDRINUSE:
+        return AddressTaken(f"{listen} is in use by another process; listen elsewhere with --listen HOST:PORT.")
+    return ConfigurationError([f"`server.listen` is '{listen}', which cannot be listened on: {error.strerror}."])

@@ -1,0 +1,146 @@
+"""Every code block of the README and the tutorials runs, in order, as a reader would run it.
+
+Shell blocks run in one directory per document, with `tenet` and `python` on the path; what one of them exports, the
+later ones have. A line `make up` or `tenet up` starts a server that stays for the rest of the document. A Python block
+whose first line is a comment with a file name is saved under it, for the shell to run; the others run in one
+interpreter per document. TOML blocks have to be valid settings. Blocks marked `text` are for reading; other languages
+are an error.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from sybil import Example, Sybil
+from sybil.parsers.markdown import CodeBlockParser
+
+from tenet.app.configuration import load
+from tests.servers import TENET, Server, clean_environment, start
+
+ROOT = Path(__file__).resolve().parents[2]
+DOCUMENTS = sorted([ROOT / "README.md", *(ROOT / "docs" / "tutorials").glob("*.md")])
+START = re.compile(r"^(?:make|tenet) up\b(.*)$")
+FILE_NAME = re.compile(r"^# ([\w-]+\.py)$")
+
+#: Carries out blocks that it reads from its standard input, each between two lines of length and source.
+INTERPRETER = """
+import os, sys, traceback
+space = {"__name__": "__main__"}
+while line := sys.stdin.readline():
+    source = sys.stdin.read(int(line))
+    try:
+        exec(compile(source, "<block>", "exec"), space)
+        print("\\0 done", flush=True)
+    except BaseException:
+        print(traceback.format_exc(), "\\0 failed", flush=True)
+"""
+
+
+class Reader:
+    """Somebody who follows a document, step by step.
+
+    Args:
+        folder: where they work.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.environment = clean_environment(PATH=f"{TENET.parent}{os.pathsep}{os.environ['PATH']}")
+        self.server: Server | None = None
+        self.python: subprocess.Popen[str] | None = None
+
+    def sh(self, example: Example) -> None:
+        script: list[str] = []
+        for line in str(example.parsed).splitlines():
+            started = START.match(line)
+            if started:
+                self.run_script(script)
+                script = []
+                self.start_server(shlex.split(started[1], comments=True))
+            else:
+                script.append(line)
+        self.run_script(script)
+
+    def run_script(self, lines: list[str]) -> None:
+        exports = self.folder / ".exports"
+        script = "\n".join(["set -eu", *lines, f"env -0 > {shlex.quote(str(exports))}"])
+        done = subprocess.run(
+            ["/bin/sh", "-c", script],
+            cwd=self.folder,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, f"{script}\n{done.stdout}\n{done.stderr}"
+        pairs = exports.read_text(encoding="utf-8").split("\0")
+        self.environment = dict(pair.split("=", 1) for pair in pairs if "=" in pair)
+
+    def start_server(self, arguments: list[str]) -> None:
+        if self.server is not None:
+            self.server.stop()
+        data = self.folder / "tenet-data"
+        self.server = start(data, *[argument for argument in arguments if argument != "&"])
+        self.environment |= self.server.exports
+
+    def run_python(self, example: Example) -> None:
+        source = str(example.parsed)
+        named = FILE_NAME.match(source.splitlines()[0])
+        if named:
+            (self.folder / named[1]).write_text(source, encoding="utf-8")
+            return
+        if self.python is None:
+            self.python = subprocess.Popen(
+                [sys.executable, "-W", "error", "-c", INTERPRETER],
+                cwd=self.folder,
+                env=self.environment,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+            )
+        assert self.python.stdin is not None
+        assert self.python.stdout is not None
+        self.python.stdin.write(f"{len(source)}\n{source}")
+        self.python.stdin.flush()
+        printed = ""
+        while "\0" not in printed:
+            line = self.python.stdout.readline()
+            assert line, f"the interpreter ended: {printed}"
+            printed += line
+        assert printed.rstrip().endswith("done"), f"{source}\n{printed}"
+
+    def toml(self, example: Example) -> None:
+        file = self.folder / "block.toml"
+        file.write_text(str(example.parsed), encoding="utf-8")
+        load(file)
+
+    def close(self) -> None:
+        if self.python is not None:
+            self.python.kill()
+            self.python.communicate()
+        if self.server is not None:
+            self.server.stop()
+
+
+@pytest.mark.time_limit_s(300)
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.stem)
+def test_blocks_run_as_they_are_written(document: Path, tmp_path: Path) -> None:
+    reader = Reader(tmp_path)
+    evaluators = {"sh": reader.sh, "python": reader.run_python, "toml": reader.toml, "text": lambda _: None}
+    sybil = Sybil(parsers=[CodeBlockParser(language, evaluator) for language, evaluator in evaluators.items()])
+    examples = list(sybil.parse(document).examples())
+    fences = re.findall(r"^```(\w*)$\n", document.read_text(encoding="utf-8"), re.MULTILINE)
+    unknown = {language for language in fences[::2] if language not in evaluators}
+    assert not unknown, f"nobody runs blocks of {unknown}; mark them text"
+    assert examples
+    try:
+        for example in examples:
+            example.evaluate()
+    finally:
+        reader.close()
