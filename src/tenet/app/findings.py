@@ -58,8 +58,8 @@ def findings(facts: Facts) -> Sequence[str]:
 def _server(facts: Facts) -> Iterator[str]:
     if facts.held:
         yield (
-            f"A process holds the data directory and does not answer: {facts.problem}. Look at its log; if it hangs, end "
-            "it and start it again: what was acknowledged is safe."
+            f"A process holds the data directory and does not answer: {facts.problem}. Look at its log; if it hangs, "
+            "end it and start it again: what was acknowledged is safe."
         )
     elif facts.problem:
         yield f"Nothing could be found out about the installation: {facts.problem}"
