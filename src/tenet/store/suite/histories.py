@@ -189,7 +189,7 @@ class TestSmallHistories:
     """A few callers with every kind of call; an order is looked for that explains every answer."""
 
     async def test_every_answer_is_explained_by_one_order(self, stage: Stage) -> None:
-        for number in range(rounds(30, 600)):
+        for number in range(rounds(100, 2_000)):
             history = await _SmallHistory.make(stage, SEED * 1_000 + number)
             await history.play(callers=4, each=5)
 
@@ -216,7 +216,8 @@ class _SmallHistory:
         first, second = stage.partition(), stage.partition()
         keys = [Key(plain, first, b"a"), Key(plain, first, b"b"), Key(plain, second, b"a")]
         keys += [Key(stamped, first, b"a"), Key(stamped, first, b"b"), Key(stamped, second, b"a")]
-        return cls(stage, seed, {plain: PLAIN, stamped: STAMPED}, keys)
+        # Every other history plays on so few keys that most of its calls meet.
+        return cls(stage, seed, {plain: PLAIN, stamped: STAMPED}, keys if seed % 2 else [keys[0], *keys[3:5]])
 
     async def play(self, *, callers: int, each: int) -> None:
         await all_of(*(self._call_on(Dice(self._seed * 100 + caller), each) for caller in range(callers)))

@@ -10,7 +10,6 @@ from tenet.store.contract import (
     Add,
     Append,
     Committed,
-    Conflict,
     Delete,
     IsPresent,
     IsVersion,
@@ -184,7 +183,7 @@ class TestLogOrder:
                 number += 1
                 await asyncio.sleep(0.002)
 
-        async def hold_up() -> Committed | Conflict:
+        async def hold_up() -> None:
             commit = Tail.commit_of(late_id, held, b"late")
             sent = asyncio.create_task(client.attempt_commit(commit))
             if hold is not None:
@@ -194,14 +193,16 @@ class TestLogOrder:
             if hold is not None:
                 hold.release()
             is_over.set()
-            outcome = await sent or await put_logged(client, held, b"late")
-            stop.set()
+            assert isinstance(await sent or await put_logged(client, held, b"late"), Committed)
             if hold is not None:
                 entry = await _entry_of(client, space, shard, b"late")
                 assert entry.position > closed, "an entry appeared at or below a closed position"
-            return outcome
 
-        await all_of(hold_up(), *(write_on(writer) for writer in range(3)), *(tail.follow(stop) for tail in tails))
+        async def write_all() -> None:
+            await all_of(hold_up(), *(write_on(writer) for writer in range(3)))
+            stop.set()
+
+        await all_of(write_all(), *(tail.follow(stop) for tail in tails))
         for tail in tails:
             await tail.assert_is_the_log()
         assert [entry.new for entry in tails[shard].entries if entry.partition == b"held"] == [b"late"]

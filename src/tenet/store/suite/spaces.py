@@ -182,12 +182,13 @@ class TestDroppedSpaces:
 
     async def test_made_again_it_is_empty(self, stage: Stage) -> None:
         client = stage.client
-        name = await stage.own_space(LOGGED)
+        name = await stage.own_space(SpaceOptions(stamps=True, log=LogOptions(readers=("tail",))))
         keys = [Key(name, b"p%d" % (index % 7), b"s%d" % index) for index in range(50)]
         await client.write(*(Put(key, b"old", {"n": 1}) for key in keys), appends=[Append(keys[0], None, b"old")])
         await drop(client, name)
         # Other options than before: nothing of the old space binds the new one.
-        await ensure(client, name, SpaceOptions(stamps=True, log=LogOptions(shards=3, readers=("tail",))))
+        options = SpaceOptions(stamps=True, stamp_prefix_bytes=1, log=LogOptions(shards=3, readers=("tail",)))
+        await ensure(client, name, options)
         assert list(await client.get(*keys)) == [None] * 50
         assert await client.scan_all(name) == []
         assert [await client.log_all(name, shard) for shard in range(3)] == [[], [], []]
