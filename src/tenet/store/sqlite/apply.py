@@ -67,6 +67,7 @@ class Transaction:
         "committed",
         "connection",
         "execute",
+        "fenced",
         "first",
         "has_written",
         "ids",
@@ -87,6 +88,8 @@ class Transaction:
         self.time = time
         self.tail = tail
         self.committed: dict[CommitId, Version] = {}
+        #: Ids that this transaction keeps from ever taking effect.
+        self.fenced: set[CommitId] = set()
         self.ids = bytearray()
         #: Whether there is anything to make durable.
         self.has_written = False
@@ -102,6 +105,14 @@ class Transaction:
         space = self.catalogue.find(of.space)
         rows = self.execute(space.stamp_sql, (prefix_of(of.partition) + of.bucket,)).fetchall()
         return int(rows[0][0]) if rows else 0
+
+    def find(self, commit_id: CommitId) -> Version | None:
+        """Returns the version of a commit that took effect, or will with this transaction; None for any other."""
+        return self.committed.get(commit_id) or self.outcomes.find(commit_id)
+
+    def is_fenced(self, commit_id: CommitId) -> bool:
+        """Whether a commit was settled as never committed."""
+        return commit_id in self.fenced or self.outcomes.is_fenced(commit_id)
 
     def write_ids(self) -> None:
         """Writes the row that says which commits this transaction holds."""
@@ -122,11 +133,11 @@ def apply(transaction: Transaction, commit: Commit) -> Progress:
     """
     has_effect = bool(commit.writes or commit.appends)
     if has_effect:
-        version = transaction.committed.get(commit.id) or transaction.outcomes.find(commit.id)
+        version = transaction.find(commit.id)
         if version is not None:
             yield Committed(version)
             return
-        if transaction.outcomes.is_fenced(commit.id):
+        if transaction.is_fenced(commit.id):
             raise InvalidRequest("the commit was settled as one that never took effect")
     spaces = _spaces_of(transaction, commit)
     failed = [index for index, check in enumerate(commit.checks) if not _holds(transaction, check)]

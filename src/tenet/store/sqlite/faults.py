@@ -14,15 +14,16 @@ _READ_ONLY: Final = frozenset({errno.EROFS, errno.EACCES, errno.EPERM})
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
-def translate(error: apsw.Error, connection: apsw.Connection, directory: str) -> StoreError:
+def translate(error: apsw.Error, connection: apsw.Connection | None, directory: str) -> StoreError:
     """Returns the error of the store for one of SQLite's.
 
     Args:
         error: what SQLite raised.
-        connection: where it was raised; knows the operating system's last error.
+        connection: where it was raised, which knows the operating system's last error; None if it never opened.
         directory: the data directory.
     """
-    number = connection.system_errno if isinstance(error, apsw.IOError | apsw.CantOpenError) else 0
+    is_of_system = isinstance(error, apsw.IOError | apsw.CantOpenError)
+    number = connection.system_errno if is_of_system and connection is not None else 0
     if isinstance(error, apsw.FullError) or number in _FULL:
         return disk_full(directory)
     if isinstance(error, apsw.ReadOnlyError) or number in _READ_ONLY:

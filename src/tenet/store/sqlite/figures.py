@@ -16,6 +16,8 @@ class Figures:
         self.jobs = 0
         self.failed_transactions = 0
         self.last_failure = ""
+        #: Whether the last transaction that wrote went through.
+        self.can_write = True
         self.largest_group = 0
         #: How many pages the write-ahead log holds.
         self.wal_pages = 0
@@ -29,6 +31,7 @@ class Figures:
             elapsed_s: how long its COMMIT took, seconds.
         """
         self.transactions += 1
+        self.can_write = True
         self.jobs += jobs
         self.largest_group = max(self.largest_group, jobs)
         self._sync_s.append(elapsed_s)
@@ -37,6 +40,7 @@ class Figures:
         """Counts a transaction that failed."""
         self.failed_transactions += 1
         self.last_failure = str(error)
+        self.can_write = False
 
     def sync_ms(self, share: float) -> float:
         """Returns how long COMMIT took lately, milliseconds.

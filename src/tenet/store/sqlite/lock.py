@@ -22,15 +22,16 @@ class DirectoryLock:
     """A lock on a data directory, held from its making until ``release``.
 
     Args:
-        directory: the data directory.
+        directory: the data directory, made where it is missing.
 
     Raises:
         StoreLocked: another process, or another engine of this one, holds it.
-        OSError: the file cannot be made or written to.
+        OSError: the directory or the file cannot be made or written to.
     """
 
     def __init__(self, directory: str) -> None:
         self._directory = str(Path(directory).resolve())
+        Path(directory).mkdir(mode=0o700, parents=True, exist_ok=True)
         if self._directory in _held:
             raise StoreLocked(_message(directory, str(os.getpid())))
         self._file = os.open(Path(directory, FILE_NAME), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

@@ -37,6 +37,12 @@ def check_shard(space: Space, shard: int) -> LogOptions:
     return space.log
 
 
+def check_reader(space: Space, options: LogOptions, reader: str) -> None:
+    """Refuses a reader that the log does not know."""
+    if reader not in options.readers:
+        raise InvalidRequest(f"the log of {space.name} has no reader {reader!r}")
+
+
 class LogRead(Struct, frozen=True, gc=False):
     """A read of one shard.
 
@@ -108,9 +114,9 @@ class Release(Struct, frozen=True, gc=False):
 
     def work(self, transaction: Transaction) -> Iterator[Release]:
         """Writes it down."""
-        now = transaction.catalogue.find(self.space.name)
-        if now.number != self.space.number or now.log is None or self.reader not in now.log.readers:
-            raise InvalidRequest(f"the log of {self.space.name} has no reader {self.reader!r}")
+        catalogue = transaction.catalogue
+        now = catalogue.find(self.space.name)
+        check_reader(now, check_shard(now, self.shard), self.reader)
         transaction.has_written = True
         transaction.execute(_POSITION_SQL, (now.number, self.shard, self.reader, self.position))
         yield self
@@ -177,7 +183,7 @@ class Trimming(Struct, frozen=True, gc=False):
         """Trims some entries; yields how many."""
         number, shard = self.space.number, self.shard
         now = transaction.catalogue.get(self.space.name)
-        if now is None or now.number != number or now.log is None:
+        if now is None or not transaction.catalogue.has(self.space) or now.log is None:
             yield 0
             return
         rows = transaction.execute(

@@ -7,6 +7,7 @@ later than any of those cannot be in the file, so that a new commit costs no rea
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
 import apsw
@@ -86,8 +87,15 @@ class Outcomes:
                     return version
         return None
 
-    def remember(self, committed: dict[CommitId, Version], last: int) -> None:
-        """Takes up the ids of a transaction that is durable."""
+    def remember(self, committed: dict[CommitId, Version], fenced: Iterable[CommitId], last: int) -> None:
+        """Takes up the ids of a transaction that is durable.
+
+        Args:
+            committed: what it committed.
+            fenced: what it keeps from ever taking effect.
+            last: the last hybrid time that it used.
+        """
+        self._fences.update((commit_id, until_ms_of(commit_id)) for commit_id in fenced)
         self.last_time = self.closed_time = max(self.last_time, last)
         self._young.update(committed)
         if len(self._young) < _RECENT_MAX:
@@ -110,10 +118,6 @@ class Outcomes:
     def _forget(self, stretch: _Stretch) -> None:
         self._stretches.append(stretch)
         self._forgotten_to_ms = max(self._forgotten_to_ms, stretch.made_to_ms)
-
-    def fence(self, commit_id: CommitId) -> None:
-        """Notes that a commit, by the transaction that is durable now, can never take effect."""
-        self._fences[commit_id] = commit_id_ms(commit_id) + _WINDOW_MS
 
     def prune(self, now_ms: int) -> None:
         """Drops from memory what the window has left behind."""

@@ -45,8 +45,8 @@ class ReaderPool:
         self._execute: Execute = self._connection.execute
         self._reads = 0
         self._keeps = False
-        self._idle: queue.SimpleQueue[apsw.Connection] = queue.SimpleQueue()
         self._threads = [connect(path, cache_bytes=THREAD_CACHE_BYTES) for _ in range(THREADS)]
+        self._idle: queue.SimpleQueue[apsw.Connection] = queue.SimpleQueue()
         for connection in self._threads:
             self._idle.put(connection)
         self._executor = ThreadPoolExecutor(THREADS, thread_name_prefix="tenet-read")
@@ -112,9 +112,9 @@ class ReaderPool:
             connection.set_progress_handler(None)
             self._idle.put(connection)
 
-    def close(self) -> None:
-        """Waits for reads that run, then closes the connections; blocks."""
-        self._executor.shutdown(wait=True, cancel_futures=True)
+    async def close(self) -> None:
+        """Waits for the reads that run or wait, then closes the connections."""
+        await asyncio.get_running_loop().run_in_executor(None, self._executor.shutdown)
         self.let_go()
         for connection in (self._connection, *self._threads):
             connection.close()

@@ -127,6 +127,11 @@ class Catalogue:
         """Returns the space of a name, or None."""
         return self._by_name.get(name)
 
+    def has(self, space: Space) -> bool:
+        """Whether this very space is still there, perhaps with other options."""
+        now = self._by_name.get(space.name)
+        return now is not None and now.number == space.number
+
     def set(self, space: Space) -> None:
         """Adds a space, or replaces the one of its name."""
         self._by_name[space.name] = space

@@ -9,7 +9,7 @@ one runs while the writer pauses between two transactions.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
@@ -20,15 +20,13 @@ from tenet.base.errors import TenetError
 from tenet.store.sqlite import spaces
 from tenet.store.sqlite.apply import Transaction
 from tenet.store.sqlite.faults import translate
-from tenet.store.sqlite.logs import TRIMMED_PER_JOB, Releases, Trimming
-from tenet.store.sqlite.outcomes import Outcomes
+from tenet.store.sqlite.logs import TRIMMED_PER_JOB, Trimming
 from tenet.store.sqlite.schema import PAGE_BYTES, Execute, connect
 
 if TYPE_CHECKING:
     from tenet.base.clock import Clock
-    from tenet.store.sqlite.pool import ReaderPool
-    from tenet.store.sqlite.spaces import Catalogue
-    from tenet.store.sqlite.writer import Work, Writer
+    from tenet.store.sqlite.opened import OpenFile
+    from tenet.store.sqlite.works import Work
 
 T = TypeVar("T")
 
@@ -51,40 +49,17 @@ class Upkeep:
     """The upkeep of one open file.
 
     Args:
-        path: the file.
+        file: the file.
         directory: the data directory, for messages.
-        writer: carries its writes out.
-        pool: whose reads may stand in the way of a checkpoint.
-        catalogue: the spaces.
-        outcomes: what became of commits.
-        releases: how far the readers of logs have come.
         clock: time.
-        write: has the writer carry something out.
     """
 
-    def __init__(
-        self,
-        path: str,
-        *,
-        directory: str,
-        writer: Writer,
-        pool: ReaderPool,
-        catalogue: Catalogue,
-        outcomes: Outcomes,
-        releases: Releases,
-        clock: Clock,
-        write: Callable[[Work], Awaitable[int]],
-    ) -> None:
+    def __init__(self, file: OpenFile, *, directory: str, clock: Clock) -> None:
+        self._file = file
         self._directory = directory
-        self._wal = Path(path + "-wal")
-        self._writer = writer
-        self._pool = pool
-        self._catalogue = catalogue
-        self._outcomes = outcomes
-        self._releases = releases
+        self._wal = Path(file.path + "-wal")
         self._clock = clock
-        self._write = write
-        self._connection = connect(path, cache_bytes=_CACHE_BYTES)
+        self._connection = connect(file.path, cache_bytes=_CACHE_BYTES)
         self._connection.set_busy_timeout(50)
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="tenet-upkeep")
         self._checkpointed = (0, 0)
@@ -111,7 +86,7 @@ class Upkeep:
                     await self._forget()
             except TenetError as error:
                 # A full or read-only disk, above all: the operator sees it in the figures; the next round tries again.
-                self._writer.figures.note_failure(error)
+                self._file.writer.figures.note_failure(error)
 
     async def _in_thread(self, call: Callable[[Execute], T]) -> T:
         try:
@@ -122,7 +97,7 @@ class Upkeep:
     # ---- checkpoints -------------------------------------------------------------------------------------------------
 
     async def _keep_log_short(self) -> None:
-        figures = self._writer.figures
+        figures = self._file.writer.figures
         now = (figures.transactions, figures.wal_pages)
         if now[0] == self._seen_transactions:
             self._idle_rounds += 1
@@ -138,12 +113,12 @@ class Upkeep:
 
     async def _checkpoint_alone(self, mode: str) -> None:
         """Runs a checkpoint between two transactions, so that it reaches the end of the log."""
-        await self._writer.pause()
+        await self._file.writer.pause()
         try:
-            self._pool.let_go()
+            self._file.pool.let_go()
             await self._in_thread(lambda execute: execute(f"PRAGMA wal_checkpoint({mode})").fetchall())
         finally:
-            self._writer.go_on()
+            self._file.writer.go_on()
 
     def _wal_bytes(self) -> int:
         try:
@@ -157,16 +132,11 @@ class Upkeep:
         await self._prune_outcomes()
         await self._trim_logs()
         for (table,) in await self._in_thread(lambda execute: execute("SELECT name FROM garbage").fetchall()):
-            await self._until_done(_sweep(table), _ROWS_PER_JOB)
-
-    async def _until_done(self, work: Work, full: int) -> None:
-        """Repeats a job as long as it finds as much as it can take."""
-        while await self._write(work) == full:
-            pass
+            await self._file.write_all(_sweep(table), _ROWS_PER_JOB)
 
     async def _prune_outcomes(self) -> None:
         now_ms = self._clock.wall_ms()
-        self._outcomes.prune(now_ms)
+        self._file.outcomes.prune(now_ms)
         oldest = await self._in_thread(
             lambda execute: execute(
                 "SELECT min(until_ms) FROM (SELECT until_ms FROM commits ORDER BY first LIMIT 8)"
@@ -174,26 +144,26 @@ class Upkeep:
             ).fetchall()
         )
         if any(until_ms is not None and until_ms < now_ms for (until_ms,) in oldest):
-            await self._until_done(_prune(now_ms), _ROWS_PER_JOB)
+            await self._file.write_all(_prune(now_ms), _ROWS_PER_JOB)
 
     async def _trim_logs(self) -> None:
-        now_ms, closed = self._clock.wall_ms(), self._outcomes.closed_time
+        now_ms, closed = self._clock.wall_ms(), self._file.outcomes.closed_time
         trimmings: list[Trimming] = []
-        for space in self._catalogue:
+        for space in self._file.catalogue:
             for shard in range(space.log.shards if space.log is not None else 0):
-                floor = self._releases.floor(space, shard, closed=closed, now_ms=now_ms)
+                floor = self._file.releases.floor(space, shard, closed=closed, now_ms=now_ms)
                 if floor > self._trimmed.get((space.number, shard), 0):
                     trimmings.append(Trimming(space, shard, floor))
         if not trimmings:
             return
         needed = await self._in_thread(lambda execute: [one for one in trimmings if one.is_needed(execute)])
         for trimming in needed:
-            await self._until_done(trimming.work, TRIMMED_PER_JOB)
+            await self._file.write_all(trimming.work, TRIMMED_PER_JOB)
         for trimming in trimmings:
             self._trimmed[(trimming.space.number, trimming.shard)] = trimming.floor
 
 
-def _prune(now_ms: int) -> Work:
+def _prune(now_ms: int) -> Work[int]:
     def work(transaction: Transaction) -> Iterator[int]:
         transaction.has_written = True
         transaction.execute("DELETE FROM fences WHERE until_ms < ?", (now_ms,))
@@ -203,7 +173,7 @@ def _prune(now_ms: int) -> Work:
     return work
 
 
-def _sweep(table: str) -> Work:
+def _sweep(table: str) -> Work[int]:
     def work(transaction: Transaction) -> Iterator[int]:
         transaction.has_written = True
         yield 0 if spaces.sweep_garbage(transaction.execute, table, _ROWS_PER_JOB) else _ROWS_PER_JOB

@@ -27,6 +27,7 @@ from tenet.store.errors import DeadlineExceeded, StoreUnavailable
 from tenet.store.sqlite.apply import Transaction, apply
 from tenet.store.sqlite.faults import is_surely_undone, translate
 from tenet.store.sqlite.figures import Figures
+from tenet.store.sqlite.works import Work
 
 if TYPE_CHECKING:
     from tenet.base.clock import Clock
@@ -44,9 +45,6 @@ GROUP_BYTES_MAX: Final = 8 * 1024 * 1024
 TURN_COST: Final = 256
 #: How often jobs are looked through for deadlines that have passed.
 _SWEEP_S: Final = 0.05
-
-#: Carries a job out; yields None whenever the loop should have a turn, and at last the result.
-Work = Callable[[Transaction], Iterator[Any]]
 
 
 class _Order(Enum):
@@ -76,7 +74,7 @@ class Job:
         future: asyncio.Future[Any],
         *,
         commit: Commit | None = None,
-        work: Work | None = None,
+        work: Work[Any] | None = None,
         byte_count: int = 0,
         deadline: float = NEVER,
         on_durable: Callable[[Any], None] | None = None,
@@ -154,17 +152,6 @@ class Writer:
         self._thread = threading.Thread(target=self._commit_forever, name="tenet-commit", daemon=True)
         self._thread.start()
         self.figures = Figures()
-        self.use(connection, outcomes)
-
-    def use(self, connection: apsw.Connection, outcomes: Outcomes) -> None:
-        """Goes on with another connection; only while the writer pauses.
-
-        Args:
-            connection: the connection.
-            outcomes: what became of the commits that its file holds.
-        """
-        self._connection = connection
-        self._outcomes = outcomes
         connection.set_wal_hook(self._note_wal)
 
     # ---- the line ----------------------------------------------------------------------------------------------------
@@ -341,7 +328,7 @@ class Writer:
             self._doubt(transaction, error)
             return
         self.figures.note_transaction(len(self._group), elapsed_s)
-        self._outcomes.remember(transaction.committed, transaction.time)
+        self._outcomes.remember(transaction.committed, transaction.fenced, transaction.time)
         self._on_commit(self._group)
         self._answer(transaction)
 

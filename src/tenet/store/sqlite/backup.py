@@ -1,0 +1,212 @@
+"""Backups: one file that holds everything as of one moment, written while the store serves; and the way back.
+
+A backup is a database file of its own, in the format of the store. It appears under its name when it is complete and
+on the disk, never before. To restore, it is copied beside the store's file, checked there, and renamed over it, so that
+a crash leaves either the old store or the new one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+import apsw
+
+from tenet.store.errors import InvalidRequest, StoreCorrupt
+from tenet.store.sqlite.faults import from_system, translate
+from tenet.store.sqlite.lock import DirectoryLock
+from tenet.store.sqlite.schema import APPLICATION_ID, FILE_NAME, connect, prepare
+
+_PAGES_PER_STEP: Final = 256
+_CACHE_BYTES: Final = 1024 * 1024
+
+
+def write_backup(source_path: str, path: str) -> Mapping[str, int]:
+    """Copies an open store into a new file; blocks, and is meant for a thread.
+
+    The write-ahead log cannot be reused before the copy is complete, so that it grows by what is written meanwhile.
+
+    Args:
+        source_path: the store's file.
+        path: the backup; its folder exists, the file does not.
+
+    Returns:
+        ``bytes`` and ``records`` of the backup.
+
+    Raises:
+        InvalidRequest: there is a file of that name, or no such folder.
+        DiskFull: there is no room for it.
+    """
+    target = Path(path)
+    if target.exists():
+        raise InvalidRequest(f"there is a file {path} already; a backup never overwrites one")
+    if not target.parent.is_dir():
+        raise InvalidRequest(f"there is no folder {target.parent} to write the backup to")
+    partial = target.with_name(target.name + ".partial")
+    try:
+        _copy(source_path, partial)
+        figures = _verified(partial)
+        _sync(partial)
+        partial.rename(target)
+        _sync(target.parent)
+    except OSError as error:
+        raise from_system(error, str(target.parent)) from error
+    finally:
+        _remove_database(partial)
+    return figures
+
+
+def _copy(source_path: str, target: Path) -> None:
+    """Copies a database as of one moment into a new file."""
+    _remove_database(target)
+    source = connect(source_path, cache_bytes=_CACHE_BYTES)
+    copy = apsw.Connection(str(target))
+    try:
+        # A read that stays open holds the moment; without it, every commit would make the copy begin again.
+        source.execute("BEGIN; SELECT count(*) FROM spaces").fetchall()
+        with copy.backup("main", source, "main") as steps:
+            while not steps.step(_PAGES_PER_STEP):
+                pass
+        source.execute("COMMIT")
+    except apsw.Error as error:
+        raise translate(error, copy, str(target.parent)) from error
+    finally:
+        copy.close()
+        source.close()
+
+
+def _verified(path: Path) -> dict[str, int]:
+    """Returns the figures of a backup, after looking whether it can be restored.
+
+    Raises:
+        StoreCorrupt: it is no backup, or damaged, or of a later version.
+    """
+    connection = apsw.Connection(str(path))
+    try:
+        if connection.pragma("application_id") != APPLICATION_ID:
+            raise StoreCorrupt(f"{path} is not a backup of Tenet")
+        # One file, without a log beside it.
+        connection.pragma("journal_mode", "delete")
+        prepare(connection)
+        problems = connection.execute("PRAGMA quick_check(1)").fetchall()
+        if problems != [("ok",)]:
+            raise StoreCorrupt(f"{path} is damaged: {problems[0][0]}")
+        numbers = [number for (number,) in connection.execute("SELECT number FROM spaces").fetchall()]
+        records = sum(_count(connection, f"s{number}") for number in numbers)
+        connection.pragma("journal_mode", "delete")
+    except (apsw.NotADBError, apsw.CorruptError) as error:
+        raise StoreCorrupt(f"{path} is not a backup of Tenet, or damaged: {error}") from error
+    except apsw.Error as error:
+        raise translate(error, connection, str(path.parent)) from error
+    finally:
+        connection.close()
+    return {"bytes": path.stat().st_size, "records": records}
+
+
+def _count(connection: apsw.Connection, table: str) -> int:
+    ((count,),) = connection.execute(f"SELECT count(*) FROM {table}").fetchall()
+    assert isinstance(count, int)
+    return count
+
+
+def stage_restore(directory: str, path: str) -> Path:
+    """Copies a backup into the data directory and checks it there; returns the copy, which `swap` puts in place.
+
+    Raises:
+        InvalidRequest: there is no such file.
+        StoreCorrupt: it is no backup, or damaged, or of a later version.
+        DiskFull: there is no room for it.
+    """
+    if not Path(path).is_file():
+        raise InvalidRequest(f"there is no backup {path}")
+    staged = Path(directory, FILE_NAME + ".restoring")
+    try:
+        _remove_database(staged)
+        _copy_file(Path(path), staged)
+        _verified(staged)
+        _sync(staged)
+    except BaseException as error:
+        _remove_database(staged)
+        if isinstance(error, OSError):
+            raise from_system(error, directory) from error
+        raise
+    return staged
+
+
+def swap(staged: Path) -> None:
+    """Puts a staged copy in the place of the store's file, to which nobody has a connection."""
+    target = staged.with_name(FILE_NAME)
+    _continue_from(staged, target)
+    # With the last connection SQLite has folded the log into the file and removed it. If it could not, what is left of
+    # it must not be taken for a log of the new file.
+    for suffix in ("-wal", "-shm"):
+        target.with_name(FILE_NAME + suffix).unlink(missing_ok=True)
+    staged.rename(target)
+    _sync(target.parent)
+
+
+def restore_file(directory: str, path: str) -> None:
+    """Restores a backup into the data directory of a server that is stopped.
+
+    Args:
+        directory: the data directory, made where it is missing.
+        path: the backup.
+
+    Raises:
+        StoreLocked: the server runs.
+        InvalidRequest: there is no such file.
+        StoreCorrupt: the file is no backup, or damaged, or of a later version; the store is left as it was.
+    """
+    lock = DirectoryLock(directory)
+    try:
+        staged = stage_restore(directory, path)
+        swap(staged)
+    finally:
+        lock.release()
+
+
+def _continue_from(staged: Path, old: Path) -> None:
+    """Brings into a staged copy what has to outlive the old file, if that can be read.
+
+    Versions never go back, and a commit that was settled as never committed must not take effect after all.
+    """
+    if not old.exists():
+        return
+    connection = apsw.Connection(str(staged))
+    try:
+        # Reading it also folds its log into it, so that a crash before the renaming leaves it whole.
+        with contextlib.suppress(apsw.Error), contextlib.closing(connect(str(old), cache_bytes=_CACHE_BYTES)) as before:
+            times = before.execute("SELECT last FROM commits ORDER BY first DESC LIMIT 1").fetchall()
+            fences = before.execute("SELECT id, until_ms FROM fences").fetchall()
+            with connection:
+                connection.executemany(
+                    "INSERT OR IGNORE INTO commits (first, last, until_ms, tail, ids) VALUES (?1, ?1, 0, x'', x'')",
+                    times,
+                )
+                connection.executemany("INSERT OR IGNORE INTO fences (id, until_ms) VALUES (?, ?)", fences)
+    finally:
+        connection.close()
+    _sync(staged)
+
+
+def _copy_file(source: Path, target: Path) -> None:
+    with source.open("rb") as read, target.open("xb") as written:
+        os.fchmod(written.fileno(), 0o600)
+        while chunk := read.read(1024 * 1024):
+            written.write(chunk)
+
+
+def _remove_database(path: Path) -> None:
+    for suffix in ("", "-wal", "-shm", "-journal"):
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

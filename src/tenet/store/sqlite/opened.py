@@ -1,0 +1,125 @@
+"""An open file with everything that works on it: the writer, the readers, the upkeep, and what they share."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Final, TypeVar
+
+import apsw
+
+from tenet.base.clock import NEVER, Clock
+from tenet.base.ids import Ids
+from tenet.store.contract import Commit, Committed
+from tenet.store.errors import SpaceNotFound
+from tenet.store.sqlite.faults import translate
+from tenet.store.sqlite.logs import Releases
+from tenet.store.sqlite.outcomes import Outcomes
+from tenet.store.sqlite.pool import ReaderPool
+from tenet.store.sqlite.schema import FILE_NAME, connect, prepare
+from tenet.store.sqlite.spaces import Catalogue, Space
+from tenet.store.sqlite.upkeep import Upkeep
+from tenet.store.sqlite.works import Work
+from tenet.store.sqlite.writer import Job, Writer
+
+T = TypeVar("T")
+
+_WRITER_CACHE_BYTES: Final = 16 * 1024 * 1024
+
+
+class OpenFile:
+    """The store's file, open.
+
+    Args:
+        directory: the data directory, which this process holds.
+        clock: time.
+        ids: nonces of versions.
+        site: the site's number.
+        on_commits: told of all commits of a transaction that became durable.
+
+    Raises:
+        StoreCorrupt: the file is of a later version, damaged, or not one of ours.
+        ReadOnlyStore: it cannot be written to.
+        DiskFull: there is no room to open it.
+    """
+
+    def __init__(
+        self, directory: str, *, clock: Clock, ids: Ids, site: int, on_commits: Callable[[Iterable[Commit]], None]
+    ) -> None:
+        self.path = str(Path(directory, FILE_NAME))
+        self._on_commits = on_commits
+        self._connection = _open(self.path, directory)
+        self.catalogue = Catalogue()
+        self.catalogue.load(self._connection)
+        self.outcomes = Outcomes(self._connection)
+        self.outcomes.load()
+        self.releases = Releases()
+        self.releases.load(self._connection.execute)
+        self.pool = ReaderPool(self.path, directory=directory, clock=clock)
+        self.writer = Writer(
+            self._connection,
+            directory=directory,
+            catalogue=self.catalogue,
+            outcomes=self.outcomes,
+            clock=clock,
+            ids=ids,
+            site=site,
+            on_commit=self._take_up,
+        )
+        self.upkeep = Upkeep(self, directory=directory, clock=clock)
+
+    async def close(self) -> None:
+        """Carries out what waits, then closes the file."""
+        await self.upkeep.stop()
+        await self.writer.close()
+        await self.pool.close()
+        # The last connection folds the write-ahead log into the file.
+        await asyncio.get_running_loop().run_in_executor(None, self._connection.close)
+
+    async def write(
+        self,
+        work: Work[T],
+        *,
+        deadline: float = NEVER,
+        on_durable: Callable[[T], None] | None = None,
+        is_alone: bool = False,
+    ) -> T:
+        """Has the writer carry out something that is no commit; arguments as ``writer.Job`` has them."""
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self.writer.submit(Job(future, work=work, deadline=deadline, on_durable=on_durable, is_alone=is_alone))
+        return await future
+
+    async def write_all(self, work: Work[int], full: int) -> None:
+        """Repeats a job as long as it finds as much as it can take."""
+        while await self.write(work) >= full:
+            pass
+
+    def check_there(self, *read: Space) -> None:
+        """Raises if a space was dropped while a thread read it: its records may have been on the way out."""
+        for space in read:
+            if not self.catalogue.has(space):
+                raise SpaceNotFound(f"the space {space.name!r} was dropped during the read")
+
+    def set_space(self, space: Space) -> None:
+        """Takes up a space that was made or changed."""
+        self.catalogue.set(space)
+        self.releases.keep_readers(space)
+
+    def _take_up(self, jobs: list[Job]) -> None:
+        """Makes what became durable known to reads and watches."""
+        self.pool.let_go()
+        self._on_commits(job.commit for job in jobs if job.commit is not None and isinstance(job.result, Committed))
+
+
+def _open(path: str, directory: str) -> apsw.Connection:
+    connection: apsw.Connection | None = None
+    try:
+        connection = connect(path, cache_bytes=_WRITER_CACHE_BYTES, create=True)
+        prepare(connection)
+    except BaseException as error:
+        refused = translate(error, connection, directory) if isinstance(error, apsw.Error) else error
+        if connection is not None:
+            connection.close()
+        raise refused from error
+    return connection
