@@ -1,0 +1,324 @@
+"""Keys, backups and the doctor, on a server that serves meanwhile and on a directory that no server holds."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import tarfile
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+from botocore.config import Config
+from botocore.exceptions import ClientError
+
+from tests.servers import Server, running, start, tenet
+
+
+def make_table(client: Any, name: str = "things") -> None:
+    client.create_table(
+        TableName=name,
+        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+        AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
+        BillingMode="PAY_PER_REQUEST",
+    )
+    client.get_waiter("table_exists").wait(TableName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 20})
+
+
+def items(client: Any, name: str = "things") -> dict[str, int]:
+    pages = client.get_paginator("scan").paginate(TableName=name)
+    return {item["id"]["S"]: int(item["n"]["N"]) for page in pages for item in page["Items"]}
+
+
+def code_of(error: pytest.ExceptionInfo[ClientError]) -> str:
+    return str(error.value.response["Error"]["Code"])
+
+
+# ---- keys ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_key_works_at_once_and_is_refused_at_once(tmp_path: Path) -> None:
+    with running(tmp_path / "data") as server:
+        made = server.command("keys", "create", "--id", "mine", "--secret", "my-own-secret")
+        assert (made.returncode, made.stderr) == (0, "")
+        assert made.stdout == "export AWS_ACCESS_KEY_ID=mine\nexport AWS_SECRET_ACCESS_KEY=my-own-secret\n"
+        client = server.client(access_key_id="mine", secret_access_key="my-own-secret")
+        assert client.list_tables()["TableNames"] == []
+        assert "000000000000  mine\n" in server.command("keys", "list").stdout
+        revoked = server.command("keys", "revoke", "mine")
+        assert (revoked.returncode, revoked.stdout) == (0, "mine is revoked.\n")
+        with pytest.raises(ClientError) as refused:
+            client.list_tables()
+        assert code_of(refused) == "UnrecognizedClientException"
+        assert "mine" not in server.command("keys", "list").stdout
+
+
+def test_keys_made_without_a_server_work_when_it_starts(tmp_path: Path) -> None:
+    server = start(tmp_path / "data")
+    server.stop()
+    made = server.command("keys", "create", "--id", "mine", "--secret", "my-own-secret")
+    assert made.returncode == 0, made.stderr
+    with running(tmp_path / "data") as again:
+        assert again.client(access_key_id="mine", secret_access_key="my-own-secret").list_tables()["TableNames"] == []
+
+
+def test_tenants_never_see_each_other(tmp_path: Path) -> None:
+    with running(tmp_path / "data") as server:
+        make_table(server.client())
+        made = server.command("keys", "create", "--id", "other", "--secret", "other-secret", "--tenant", "111122223333")
+        assert made.returncode == 0, made.stderr
+        other = server.client(access_key_id="other", secret_access_key="other-secret")
+        assert other.list_tables()["TableNames"] == []
+        with pytest.raises(ClientError) as missing:
+            other.describe_table(TableName="things")
+        assert code_of(missing) == "ResourceNotFoundException"
+        make_table(other)
+        described = other.describe_table(TableName="things")["Table"]
+        assert ":111122223333:table/things" in described["TableArn"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "says"),
+    [
+        (["keys", "create", "--tenant", "12"], 2, "ACCOUNT is 12 digits"),
+        (["keys", "create", "--secret", "short"], 2, "SECRET 8 to 128"),
+        (["keys", "revoke", "nobody"], 1, "there is no access key nobody"),
+    ],
+)
+def test_keys_that_cannot_be(tmp_path: Path, arguments: list[str], status: int, says: str) -> None:
+    with running(tmp_path / "data") as server:
+        refused = server.command(*arguments)
+        assert (refused.returncode, refused.stdout) == (status, "")
+        assert says in refused.stderr
+
+
+def test_the_last_root_key_stays(tmp_path: Path) -> None:
+    with running(tmp_path / "data") as server:
+        refused = server.command("keys", "revoke", server.exports["AWS_ACCESS_KEY_ID"])
+        assert refused.returncode == 1
+        assert "last key that may administer" in refused.stderr
+
+
+def test_an_id_is_given_once(tmp_path: Path) -> None:
+    with running(tmp_path / "data") as server:
+        assert server.command("keys", "create", "--id", "mine").returncode == 0
+        refused = server.command("keys", "create", "--id", "mine")
+        assert refused.returncode == 1
+        assert "there is an access key mine already" in refused.stderr
+
+
+def test_keys_outlive_a_rotation_of_the_master_key(tmp_path: Path) -> None:
+    with running(tmp_path / "data") as server:
+        before = (tmp_path / "data.master-key").read_bytes()
+        rotated = server.command("keys", "rotate-master")
+        assert rotated.stdout == "1 secrets are encrypted under a new master key.\n"
+        assert (tmp_path / "data.master-key").read_bytes() != before
+        assert server.client().list_tables()["TableNames"] == []
+    with running(tmp_path / "data") as again:
+        assert again.client().list_tables()["TableNames"] == []
+
+
+def test_without_its_master_key_nothing_starts(tmp_path: Path) -> None:
+    start(tmp_path / "data").stop()
+    (tmp_path / "data.master-key").unlink()
+    refused = tenet("up", "--data", str(tmp_path / "data"), "--listen", "127.0.0.1:0")
+    assert refused.returncode == 1
+    assert "data.master-key is missing" in refused.stderr
+    assert not (tmp_path / "data.master-key").exists()
+
+
+def test_a_process_that_holds_the_directory_and_hangs_is_named(tmp_path: Path) -> None:
+    with running(tmp_path / "data", "--plaintext") as server:
+        server.process.send_signal(signal.SIGSTOP)
+        try:
+            described = json.loads((tmp_path / "data" / "running.json").read_text(encoding="utf-8"))
+            # A stopped process still accepts connections; one that nobody listens for shows the other way to fail.
+            described["endpoint"] = "http://127.0.0.1:1"
+            (tmp_path / "data" / "running.json").write_text(json.dumps(described), encoding="utf-8")
+            refused = server.command("keys", "list")
+        finally:
+            server.process.send_signal(signal.SIGCONT)
+        assert refused.returncode == 5
+        assert f"in use by the process {server.process.pid}" in refused.stderr
+
+
+# ---- backups ---------------------------------------------------------------------------------------------------------
+
+
+class Writer(threading.Thread):
+    """Writes numbered items, one after the other, until it is told to stop; notes which were acknowledged."""
+
+    def __init__(self, server: Server) -> None:
+        super().__init__()
+        self.client = server.client(config=Config(retries={"max_attempts": 10, "mode": "standard"}))
+        self.acknowledged = 0
+        self.enough = threading.Event()
+
+    def run(self) -> None:
+        while not self.enough.is_set():
+            item = {"id": {"S": f"{self.acknowledged:06}"}, "n": {"N": str(self.acknowledged)}}
+            self.client.put_item(TableName="things", Item=item)
+            self.acknowledged += 1
+
+    def until(self, count: int) -> int:
+        while self.acknowledged < count:
+            assert self.is_alive()
+            self.join(0.01)
+        return self.acknowledged
+
+    def end(self) -> None:
+        self.enough.set()
+        self.join()
+
+
+def test_a_backup_taken_while_writing_is_one_moment_and_restores_elsewhere(tmp_path: Path) -> None:
+    file = tmp_path / "backup.tenet"
+    with running(tmp_path / "data") as server:
+        make_table(server.client())
+        writer = Writer(server)
+        writer.start()
+        before = writer.until(100)
+        done = server.command("backup", str(file))
+        after = writer.acknowledged
+        writer.until(after + 20)
+        writer.end()
+        assert done.returncode == 0, done.stderr
+        assert str(file) in done.stdout
+        assert file.stat().st_mode & 0o077 == 0
+        refused = server.command("backup", str(file))
+        assert refused.returncode == 1
+        assert "exists" in refused.stderr
+    with running(tmp_path / "elsewhere") as elsewhere:
+        make_table(elsewhere.client(), "gone-afterwards")
+        restored = elsewhere.command("restore", str(file), "--yes")
+        assert restored.returncode == 0, restored.stderr
+        client = elsewhere.client()
+        assert client.list_tables()["TableNames"] == ["things"]
+        found = items(client)
+        # Of one writer's items in their order, a copy of one moment holds all up to that moment and none behind it.
+        assert before <= len(found) <= after + 1
+        assert found == {f"{number:06}": number for number in range(len(found))}
+        client.put_item(TableName="things", Item={"id": {"S": "new"}, "n": {"N": "-1"}})
+    with running(tmp_path / "elsewhere") as again:
+        assert items(again.client()) == found | {"new": -1}
+
+
+def test_a_restore_under_load_loses_nothing_but_what_came_after_the_backup(tmp_path: Path) -> None:
+    file = tmp_path / "backup.tenet"
+    with running(tmp_path / "data") as server:
+        make_table(server.client())
+        writer = Writer(server)
+        writer.start()
+        before = writer.until(50)
+        assert server.command("backup", str(file)).returncode == 0
+        writer.until(writer.acknowledged + 50)
+        restored = server.command("restore", str(file), "--yes")
+        assert restored.returncode == 0, restored.stderr
+        writer.until(writer.acknowledged + 20)
+        writer.end()
+        found = items(server.client())
+        assert set(range(before)) <= set(found.values())
+        assert set(range(writer.acknowledged - 20, writer.acknowledged)) <= set(found.values())
+
+
+def test_a_backup_restores_without_a_server(tmp_path: Path) -> None:
+    file = tmp_path / "backup.tenet"
+    with running(tmp_path / "data") as server:
+        make_table(server.client())
+        server.client().put_item(TableName="things", Item={"id": {"S": "a"}, "n": {"N": "1"}})
+    assert server.command("backup", str(file)).returncode == 0
+    with running(tmp_path / "data") as server:
+        server.client().delete_item(TableName="things", Key={"id": {"S": "a"}})
+    assert server.command("restore", str(file), "--yes").returncode == 0
+    with running(tmp_path / "data") as server:
+        assert items(server.client()) == {"a": 1}
+
+
+def test_a_restore_has_to_be_confirmed(tmp_path: Path) -> None:
+    start(tmp_path / "data").stop()
+    (tmp_path / "file").write_bytes(b"")
+    asked = tenet("restore", str(tmp_path / "file"), "--data", str(tmp_path / "data"))
+    assert asked.returncode == 1
+    assert "Everything in" in asked.stderr
+
+
+def test_what_is_no_backup_is_refused_and_changes_nothing(tmp_path: Path) -> None:
+    with running(tmp_path / "data") as server:
+        make_table(server.client())
+        for name, content in {"empty": b"", "text": b"no backup" * 999}.items():
+            (tmp_path / name).write_bytes(content)
+            refused = server.command("restore", str(tmp_path / name), "--yes")
+            assert refused.returncode == 1
+            assert refused.stderr.startswith("tenet: ")
+        assert server.client().list_tables()["TableNames"] == ["things"]
+
+
+def test_keys_of_a_backup_work_elsewhere_with_their_master_key(tmp_path: Path) -> None:
+    file = tmp_path / "backup.tenet"
+    with running(tmp_path / "data") as server:
+        assert server.command("keys", "create", "--id", "mine", "--secret", "my-own-secret").returncode == 0
+        assert server.command("backup", str(file)).returncode == 0
+    shutil.copy(tmp_path / "data.master-key", tmp_path / "elsewhere.master-key")
+    with running(tmp_path / "elsewhere") as elsewhere:
+        assert elsewhere.command("restore", str(file), "--yes").returncode == 0
+        client = elsewhere.client(access_key_id="mine", secret_access_key="my-own-secret")
+        assert client.list_tables()["TableNames"] == []
+        assert elsewhere.client().list_tables()["TableNames"] == []
+
+
+# ---- doctor ----------------------------------------------------------------------------------------------------------
+
+
+def contents(archive: Path) -> dict[str, str]:
+    with tarfile.open(archive) as opened:
+        found = {}
+        for member in opened.getmembers():
+            file = opened.extractfile(member)
+            assert file is not None
+            found[member.name.rpartition("/")[2]] = file.read().decode()
+    return found
+
+
+def test_the_doctors_archive_says_what_happened_and_holds_no_secret(tmp_path: Path) -> None:
+    archive = tmp_path / "doctor.tar.gz"
+    with running(tmp_path / "data") as server:
+        secrets = [server.exports["AWS_SECRET_ACCESS_KEY"], "my-own-secret"]
+        assert server.command("keys", "create", "--id", "mine", "--secret", "my-own-secret").returncode == 0
+        with pytest.raises(ClientError):
+            server.client().get_item(TableName="absent", Key={"id": {"S": "a"}})
+        done = server.command("doctor", "--output", str(archive))
+        assert done.returncode == 0, done.stderr
+        assert "Nothing looks wrong." in done.stdout
+        master = json.loads((tmp_path / "data.master-key").read_text(encoding="utf-8"))
+        secrets += [*master["keys"].values()]
+        secrets += [
+            path.read_text(encoding="utf-8").splitlines()[1] for path in (tmp_path / "data" / "tls").glob("*key*")
+        ]
+    found = contents(archive)
+    assert {"summary.txt", "settings.json", "versions.json", "metrics.txt", "requests.json", "store.json"} <= set(found)
+    for name, text in found.items():
+        for secret in secrets:
+            assert secret not in text, f"{name} discloses a secret"
+    failed = [request for request in json.loads(found["requests.json"]) if request["operation"] == "GetItem"]
+    assert failed[0]["code"] == "ResourceNotFoundException"
+    assert 'tenet_requests_total{code="ResourceNotFoundException",operation="GetItem"' in found["metrics.txt"]
+    assert json.loads(found["settings.json"])["data"] == {"value": str(tmp_path / "data"), "origin": "command line"}
+    assert json.loads(found["store.json"])["engine"] == "sqlite"
+    assert json.loads(found["certificate.json"])["days_left"] > 30
+
+
+def test_the_doctor_finds_a_server_that_is_gone(tmp_path: Path) -> None:
+    start(tmp_path / "data").kill()
+    done = tenet("doctor", "--data", str(tmp_path / "data"), "--output", str(tmp_path / "doctor.tar.gz"))
+    assert done.returncode == 0, done.stderr
+    assert "No server runs on this data directory." in done.stdout
+    assert json.loads(contents(tmp_path / "doctor.tar.gz")["store.json"])["engine"] == "sqlite"
+
+
+def test_the_doctor_sees_files_that_others_can_read(tmp_path: Path) -> None:
+    with running(tmp_path / "data") as server:
+        (tmp_path / "data" / "root-key.json").chmod(0o644)
+        done = server.command("doctor", "--output", str(tmp_path / "doctor.tar.gz"))
+    assert f"chmod 600 {tmp_path}/data/root-key.json" in done.stdout

@@ -1,0 +1,121 @@
+"""What is handed out works by itself: the wheel in an empty environment, the unit of systemd, the container's file."""
+
+from __future__ import annotations
+
+import configparser
+import json
+import re
+import shutil
+import subprocess
+import sys
+import time
+import urllib.request
+import venv
+from pathlib import Path
+
+import pytest
+
+from tests.servers import clean_environment
+
+ROOT = Path(__file__).resolve().parents[2]
+START_S_MAX = 1.0
+MEMORY_BYTES_MAX = 150 * 1024 * 1024
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the commands of an environment that holds the wheel and what it needs, nothing else."""
+    folder = tmp_path_factory.mktemp("wheel")
+    pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
+    subprocess.run([*pip, "wheel", "--no-deps", "--wheel-dir", str(folder), str(ROOT)], check=True)
+    (wheel,) = folder.glob("tenet_cloud-*.whl")
+    venv.create(folder / "venv", with_pip=False)
+    install = [*pip, "--python", str(folder / "venv" / "bin" / "python"), "install"]
+    subprocess.run([*install, "--require-hashes", "-r", str(ROOT / "requirements.lock")], check=True)
+    subprocess.run([*install, "--no-deps", str(wheel)], check=True)
+    return folder / "venv" / "bin"
+
+
+def first_answer_s(tenet: Path, data: Path) -> tuple[float, int]:
+    """Starts a server; returns the time to its first answer, and its memory then."""
+    began = time.monotonic()
+    process = subprocess.Popen(
+        [str(tenet), "up", "--plaintext", "--data", str(data), "--listen", "127.0.0.1:0"],
+        env=clean_environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    with process:
+        assert process.stdout is not None
+        line = next(line for line in process.stdout if line.startswith("export AWS_ENDPOINT_URL="))
+        with urllib.request.urlopen(line.strip().partition("=")[2], timeout=10) as answer:
+            assert answer.status == 200
+        elapsed_s = time.monotonic() - began
+        status = subprocess.run(
+            ["ps", "-o", "rss=", "-p", str(process.pid)], capture_output=True, text=True, check=True
+        )
+        process.terminate()
+    assert process.returncode == 0
+    return elapsed_s, int(status.stdout) * 1024
+
+
+@pytest.mark.alone
+@pytest.mark.time_limit_s(240)
+def test_the_wheel_works_in_an_empty_environment(installed: Path, tmp_path: Path) -> None:
+    version = subprocess.run([str(installed / "tenet"), "version"], capture_output=True, text=True, check=True)
+    assert re.match(r"tenet \d+\.\d+\.\d+\npython 3\.", version.stdout)
+    # The first start compiles the modules and makes the keys; the machine may be busy: the best of some counts.
+    starts = [first_answer_s(installed / "tenet", tmp_path / "data") for _ in range(4)]
+    assert min(elapsed_s for elapsed_s, _ in starts) <= START_S_MAX, starts
+    assert max(memory for _, memory in starts) <= MEMORY_BYTES_MAX, starts
+
+
+def test_the_wheel_holds_the_package_and_its_licence(tmp_path: Path) -> None:
+    pip = [sys.executable, "-m", "pip", "--quiet", "wheel", "--no-deps", "--wheel-dir", str(tmp_path), str(ROOT)]
+    subprocess.run(pip, check=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    names = subprocess.run(
+        [sys.executable, "-m", "zipfile", "-l", str(wheel)], capture_output=True, text=True, check=True
+    ).stdout
+    assert "tenet/py.typed" in names
+    assert "licenses/LICENSE" in names
+    assert "tests/" not in names
+
+
+def test_the_unit_of_systemd_is_valid(tmp_path: Path) -> None:
+    text = (ROOT / "packaging" / "tenet.service").read_text(encoding="utf-8")
+    unit = configparser.ConfigParser(strict=False, interpolation=None)
+    unit.optionxform = str  # type: ignore[assignment, method-assign]
+    unit.read_string(text)
+    assert unit["Service"]["DynamicUser"] == "yes"
+    assert unit["Service"]["NoNewPrivileges"] == "yes"
+    assert unit["Service"]["Restart"] == "always"
+    command = str(Path(sys.executable).with_name("tenet"))
+    (tmp_path / "tenet.service").write_text(text.replace("/opt/tenet/bin/tenet", command), encoding="utf-8")
+    if shutil.which("systemd-analyze"):
+        verified = subprocess.run(
+            ["systemd-analyze", "verify", str(tmp_path / "tenet.service")], capture_output=True, text=True, check=False
+        )
+        assert (verified.returncode, verified.stderr) == (0, "")
+
+
+def test_settings_named_by_packaging_exist() -> None:
+    from tenet.app.catalogue import settings
+
+    known = {setting.environment for setting in settings().values()} | {"TENET_CONFIG"}
+    for name in ("packaging/tenet.service", "Containerfile"):
+        used = set(re.findall(r"\bTENET_[A-Z_]+", (ROOT / name).read_text(encoding="utf-8")))
+        assert used
+        assert used <= known, f"{name}: {used - known}"
+
+
+def test_the_container_builds_from_files_that_exist() -> None:
+    lines = (ROOT / "Containerfile").read_text(encoding="utf-8").splitlines()
+    copied = [
+        name for line in lines if line.startswith("COPY ") and "--from" not in line for name in line.split()[1:-1]
+    ]
+    assert copied
+    assert not [name for name in copied if not (ROOT / name).exists()]
+    (command,) = [line.removeprefix("CMD ") for line in lines if line.startswith("CMD ")]
+    assert json.loads(command) == ["tenet", "up"]

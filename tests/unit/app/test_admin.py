@@ -1,0 +1,122 @@
+"""The administrative API: for the root key alone, by path and method, with errors that say what is wrong."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import msgspec
+import pytest
+
+from tenet.app.admin import AdminService
+from tenet.app.administration import CannotBackUp
+from tenet.app.messages import PREFIX, Diagnosis, Figures, FileNamed, KeyMade, KeyShown, KeysSealed, KeyWanted
+from tenet.wire.door import Principal, Request
+from tenet.wire.errors import Throttled
+
+ROOT = Principal("AKIAROOT", "000000000000", is_root=True)
+
+
+class Asked:
+    """An administration that notes what it was asked for; the real ones are tested with real servers."""
+
+    def __init__(self) -> None:
+        self.calls: list[object] = []
+
+    async def create_key(self, wanted: KeyWanted) -> KeyMade:
+        self.calls.append(wanted)
+        return KeyMade("AKIA", "secret", wanted.tenant)
+
+    async def list_keys(self) -> list[KeyShown]:
+        self.calls.append("list")
+        return []
+
+    async def revoke_key(self, access_key_id: str) -> None:
+        self.calls.append(("revoke", access_key_id))
+
+    async def rotate_master_key(self) -> KeysSealed:
+        self.calls.append("rotate")
+        return KeysSealed(3)
+
+    async def backup(self, named: FileNamed) -> Figures:
+        raise CannotBackUp(f"{named.path} exists")
+
+    async def restore(self, named: FileNamed) -> Figures:
+        self.calls.append(("restore", named.path))
+        return Figures(named.path, 1)
+
+    async def diagnosis(self) -> Diagnosis:
+        return Diagnosis(server={}, settings={}, store={}, requests=[], limits={}, certificate={})
+
+
+def ask(method: str, path: str, body: bytes = b"", who: Principal = ROOT) -> tuple[int, Any, Asked]:
+    asked = Asked()
+    request = Request(method, PREFIX + path, "", {}, body, principal=who)
+    answer = asyncio.run(AdminService(asked).answer(request))
+    return answer.status, msgspec.json.decode(answer.body), asked
+
+
+def test_a_key_is_made_as_wanted() -> None:
+    status, answer, asked = ask("POST", "/keys", b'{"tenant":"000000000007","access_key_id":"one"}')
+    assert status == 200
+    assert answer == {"access_key_id": "AKIA", "secret_access_key": "secret", "tenant": "000000000007"}
+    assert asked.calls == [KeyWanted("000000000007", "one")]
+
+
+def test_without_a_body_everything_is_drawn() -> None:
+    assert ask("POST", "/keys")[2].calls == [KeyWanted()]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "call"),
+    [
+        ("GET", "/keys", "list"),
+        ("GET", "/keys/", "list"),
+        ("DELETE", "/keys/a_b", ("revoke", "a_b")),
+        ("DELETE", "/keys/a%2Fb", ("revoke", "a/b")),
+        ("POST", "/master-key/rotate", "rotate"),
+    ],
+)
+def test_paths_lead_to_what_they_name(method: str, path: str, call: object) -> None:
+    status, _, asked = ask(method, path)
+    assert (status, asked.calls) == (200, [call])
+
+
+def test_a_file_is_named_by_its_absolute_path() -> None:
+    assert ask("POST", "/restore", b'{"path":"/tmp/b"}')[2].calls == [("restore", "/tmp/b")]
+    status, answer, asked = ask("POST", "/restore", b'{"path":"b"}')
+    assert (status, answer["code"], asked.calls) == (400, "InvalidBody", [])
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "status", "code"),
+    [
+        ("GET", "/nothing", b"", 404, "NotFound"),
+        ("GET", "", b"", 404, "NotFound"),
+        ("PUT", "/keys", b"", 405, "MethodNotAllowed"),
+        ("POST", "/keys", b"{", 400, "InvalidBody"),
+        ("POST", "/keys", b"\xff", 400, "InvalidBody"),
+        ("POST", "/keys", b'{"tenant":"7"}', 400, "InvalidBody"),
+        ("POST", "/keys", b'{"owner":"7"}', 400, "InvalidBody"),
+        ("POST", "/keys", b'{"secret_access_key":"short"}', 400, "InvalidBody"),
+        ("POST", "/backup", b'{"path":"/tmp/b"}', 400, "CannotBackUp"),
+        ("POST", "/backup", b"", 400, "InvalidBody"),
+    ],
+)
+def test_what_cannot_be_done_is_named(method: str, path: str, body: bytes, status: int, code: str) -> None:
+    answered, answer, asked = ask(method, path, body)
+    assert (answered, answer["code"]) == (status, code)
+    assert answer["message"]
+    assert asked.calls == []
+
+
+@pytest.mark.parametrize("who", [Principal("AKIA", "000000000000"), Principal("", "")])
+def test_only_the_root_key_may_administer(who: Principal) -> None:
+    status, answer, asked = ask("GET", "/keys", who=who)
+    assert (status, answer["code"], asked.calls) == (400, "AccessDeniedException", [])
+
+
+def test_errors_of_the_edge_become_the_same_form() -> None:
+    answer = AdminService(Asked()).refuse(Request("GET", PREFIX, "", {}, b""), Throttled("Slow down."))
+    assert (answer.status, answer.error_code) == (400, "ThrottlingException")
+    assert msgspec.json.decode(answer.body) == {"code": "ThrottlingException", "message": "Slow down."}
