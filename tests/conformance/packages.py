@@ -1,0 +1,240 @@
+"""What conformance tests and benchmarks run beside Tenet, fetched by package name from the ordinary registries.
+
+Everything lands in one cache, ``~/.cache/tenet/peers`` or TENET_CACHE, a folder per package and version. A folder is
+complete once it holds its mark; processes that want the same package at the same time wait for one another.
+
+    python -m tests.conformance.packages              fetches what `make test` needs
+    python -m tests.conformance.packages dynoxide     fetches what is named
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from xml.sax.saxutils import escape
+
+MARK = ".complete"
+FETCH_S_MAX = 1_200
+NODE = Path(__file__).parent / "node"
+
+#: Artifacts that DynamoDB Local 3.3.1 asks for in versions that were not published, and the release that takes their place.
+_MISSING_OF_DYNAMODB_LOCAL = ("pinpoint", "cognitoidentity", "cognitoidentityprovider", "dynamodb-enhanced")
+_RELEASE_OF_MISSING = "2.54.15"
+_COPY_DEPENDENCIES = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies"
+
+
+class ToolMissing(Exception):
+    """A program that fetches or runs a package is not installed."""
+
+
+class FetchFailed(Exception):
+    """A registry's client could not fetch a package."""
+
+
+@dataclass(frozen=True)
+class Package:
+    """Something to fetch.
+
+    Args:
+        name: what it is called here.
+        version: what is fetched; part of the folder's name, so that another version lies beside it.
+        tools: programs that must be on the PATH, with what to install where one is missing.
+        fetch: fills an empty folder.
+    """
+
+    name: str
+    version: str
+    tools: Mapping[str, str]
+    fetch: Callable[[Path], None]
+
+    @property
+    def folder(self) -> Path:
+        """Where it lies once it is fetched."""
+        return cache() / f"{self.name}-{self.version}"
+
+    @property
+    def is_here(self) -> bool:
+        """Whether it was fetched before."""
+        return (self.folder / MARK).exists()
+
+    def ensure(self) -> Path:
+        """Returns its folder, and fetches it where it is not there; safe while other processes do the same."""
+        if self.is_here:
+            return self.folder
+        self._check_tools()
+        cache().mkdir(parents=True, exist_ok=True)
+        with _locked(cache() / f".{self.name}-{self.version}.lock"):
+            if not self.is_here:
+                shutil.rmtree(self.folder, ignore_errors=True)
+                self.folder.mkdir()
+                self.fetch(self.folder)
+                (self.folder / MARK).touch()
+        return self.folder
+
+    def _check_tools(self) -> None:
+        missing = [f"{tool} ({advice})" for tool, advice in self.tools.items() if shutil.which(tool) is None]
+        if missing:
+            raise ToolMissing(f"{self.name} {self.version} needs, on the PATH: {', '.join(missing)}")
+
+
+def cache() -> Path:
+    """The folder of everything that is fetched; TENET_CACHE overrides where it is."""
+    return Path(os.environ.get("TENET_CACHE") or Path.home() / ".cache" / "tenet" / "peers").absolute()
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _run(command: list[str], folder: Path) -> None:
+    done = subprocess.run(
+        command,
+        cwd=folder,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=FETCH_S_MAX,
+        check=False,
+    )
+    if done.returncode:
+        raise FetchFailed(f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout[-3_000:]}")
+
+
+def _runs(command: list[str]) -> bool:
+    """Whether a program is there and works; a version manager may leave a stand-in that does not."""
+    try:
+        return subprocess.run(command, capture_output=True, check=False).returncode == 0
+    except OSError:
+        return False
+
+
+# ---- Maven -----------------------------------------------------------------------------------------------------------
+
+
+def _dependency(group: str, artifact: str, version: str, excluded: tuple[str, ...] = ()) -> str:
+    exclusions = "".join(
+        f"<exclusion><groupId>software.amazon.awssdk</groupId><artifactId>{escape(name)}</artifactId></exclusion>"
+        for name in excluded
+    )
+    return (
+        f"<dependency><groupId>{group}</groupId><artifactId>{artifact}</artifactId><version>{version}</version>"
+        f"<exclusions>{exclusions}</exclusions></dependency>"
+    )
+
+
+def _fetch_dynamodb_local(folder: Path) -> None:
+    """Copies the jars, and the native libraries among them, into ``lib``."""
+    dependencies = [
+        _dependency("software.amazon.dynamodb", "DynamoDBLocal", DYNAMODB_LOCAL.version, _MISSING_OF_DYNAMODB_LOCAL),
+        *(_dependency("software.amazon.awssdk", name, _RELEASE_OF_MISSING) for name in _MISSING_OF_DYNAMODB_LOCAL),
+    ]
+    (folder / "pom.xml").write_text(
+        '<project xmlns="http://maven.apache.org/POM/4.0.0"><modelVersion>4.0.0</modelVersion>'
+        "<groupId>peers</groupId><artifactId>dynamodb-local</artifactId><version>1</version>"
+        f"<dependencies>{''.join(dependencies)}</dependencies></project>",
+        encoding="utf-8",
+    )
+    _run(["mvn", "-q", "-B", _COPY_DEPENDENCIES, f"-DoutputDirectory={folder / 'lib'}"], folder)
+
+
+DYNAMODB_LOCAL = Package(
+    "dynamodb-local",
+    "3.3.1",
+    {"java": "a Java runtime, 17 or later", "mvn": "Apache Maven"},
+    _fetch_dynamodb_local,
+)
+
+# ---- npm -------------------------------------------------------------------------------------------------------------
+
+_NODE_TOOLS = {"node": "Node.js, 20 or later", "npm": "comes with Node.js"}
+
+
+def _fetch_dynalite(folder: Path) -> None:
+    (folder / "package.json").write_text('{"private": true}', encoding="utf-8")
+    _run(["npm", "install", "--no-audit", "--no-fund", f"dynalite@{DYNALITE.version}"], folder)
+
+
+DYNALITE = Package("dynalite", "4.0.0", _NODE_TOOLS, _fetch_dynalite)
+
+
+def _fetch_node_programs(folder: Path) -> None:
+    for name in ("package.json", "package-lock.json"):
+        shutil.copy(NODE / name, folder)
+    _run(["npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts"], folder)
+
+
+#: What the programs in ``node/`` import, as their lock file says.
+NODE_PROGRAMS = Package(
+    "node-programs",
+    hashlib.sha256((NODE / "package-lock.json").read_bytes()).hexdigest()[:12],
+    _NODE_TOOLS,
+    _fetch_node_programs,
+)
+
+# ---- Python ----------------------------------------------------------------------------------------------------------
+
+
+def _environment(name: str, version: str, requirement: str) -> Package:
+    """Something from the Python index in an environment of its own: what it pins must not hold back our own tools."""
+
+    def fetch(folder: Path) -> None:
+        if _runs(["uv", "--version"]):
+            _run(["uv", "venv", "--quiet", "--allow-existing", "--python", sys.executable, str(folder)], folder)
+            _run(["uv", "pip", "install", "--quiet", "--python", str(folder / "bin" / "python"), requirement], folder)
+        else:
+            _run([sys.executable, "-m", "venv", str(folder)], folder)
+            _run([str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", requirement], folder)
+
+    return Package(name, f"{version}-py{sys.version_info.major}{sys.version_info.minor}", {}, fetch)
+
+
+MOTO = _environment("moto", "5.2.5", "moto[dynamodb,server]==5.2.5")
+AWS_CLI = _environment("aws-cli", "1.46.2", "awscli==1.46.2")
+
+# ---- Rust ------------------------------------------------------------------------------------------------------------
+
+
+def _fetch_dynoxide(folder: Path) -> None:
+    """Builds it, which takes minutes; what the build leaves behind is not kept."""
+    with tempfile.TemporaryDirectory(prefix="dynoxide-build-") as build:
+        crate = f"dynoxide-rs@{DYNOXIDE.version}"
+        _run(["cargo", "install", "--quiet", "--locked", "--root", str(folder), "--target-dir", build, crate], folder)
+
+
+DYNOXIDE = Package("dynoxide", "3.2.0", {"cargo": "the Rust toolchain"}, _fetch_dynoxide)
+
+PACKAGES = {package.name: package for package in (DYNAMODB_LOCAL, DYNALITE, MOTO, DYNOXIDE, AWS_CLI, NODE_PROGRAMS)}
+
+
+def main() -> int:
+    """Fetches what is named, or everything that is not built for minutes; returns 1 where something is missing."""
+    names = sys.argv[1:] or [name for name in PACKAGES if name != DYNOXIDE.name]
+    unknown = [name for name in names if name not in PACKAGES]
+    if unknown:
+        print(f"unknown: {', '.join(unknown)}; there are {', '.join(PACKAGES)}", file=sys.stderr)
+        return 2
+    status = 0
+    for name in names:
+        try:
+            print(f"{name:<16} {PACKAGES[name].ensure()}", flush=True)
+        except (ToolMissing, FetchFailed) as error:
+            print(f"{name:<16} {error}", file=sys.stderr)
+            status = 1
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())
