@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from tenet.base.dice import Dice
 from tenet.store.contract import (
     Add,
     Append,
@@ -17,7 +18,7 @@ from tenet.store.contract import (
     Limits,
     Put,
 )
-from tenet.store.suite.stage import LOGGED, SEED, Client, Dice, Stage, all_of, rounds
+from tenet.store.suite.stage import LOGGED, SEED, Client, Stage, all_of, rounds
 
 CELL_MIN = -Limits.cell_max - 1
 
@@ -188,7 +189,7 @@ class TestAddsTogether:
             dice = Dice(SEED + trader)
             balance = 0
             for _ in range(rounds(25, 400)):
-                amount = (1 + dice.below(6)) * (1 if dice.chance(50) else -1)
+                amount = (1 + dice.below(6)) * (1 if dice.chance(0.5) else -1)
                 outcome = await stage.client.attempt(Add(key, "n", amount, 0, shelf))
                 balance += amount if isinstance(outcome, Committed) else 0
                 if isinstance(outcome, Conflict):

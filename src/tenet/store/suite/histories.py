@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Iterator, Sequence
 from itertools import count
 
+from tenet.base.dice import Dice
 from tenet.store.contract import (
     EVERYTHING,
     Add,
@@ -43,7 +44,7 @@ from tenet.store.suite.model import (
     place_of_key,
 )
 from tenet.store.suite.serializability import Mark, Thing, Transaction
-from tenet.store.suite.stage import PLAIN, SEED, STAMPED, Dice, Stage, all_of, rounds
+from tenet.store.suite.stage import PLAIN, SEED, STAMPED, Stage, all_of, rounds
 
 
 class TestLongHistories:
@@ -247,7 +248,7 @@ class _SmallHistory:
     async def _read_together(self, dice: Dice) -> None:
         reads: list[Key | StampOf] = [*dice.sample(self._keys, 1 + dice.below(3)), *dice.sample(self._stamps, 1)]
         begun = next(self._time)
-        if dice.chance(30):
+        if dice.chance(0.3):
             key = dice.pick(self._keys)
             self._keep(begun, SawTogether([key], [await self._client.read(key)]))
             return
@@ -264,7 +265,7 @@ class _SmallHistory:
         key = dice.pick(self._keys)
         of = StampOf(key.space, key.partition) if self._spaces[key.space].stamps else None
         within = dice.pick((EVERYTHING, Range(b"b"), Range(b"", b"b")))
-        reverse = dice.chance(50)
+        reverse = dice.chance(0.5)
         begun = next(self._time)
         page = await self._client.patiently(
             lambda: self._stage.store.query(

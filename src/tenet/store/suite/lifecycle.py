@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
+from tenet.base.dice import Dice
 from tenet.store.contract import (
     Add,
     Commit,
@@ -20,7 +21,7 @@ from tenet.store.contract import (
     Unknown,
 )
 from tenet.store.errors import DeadlineExceeded, StoreUnavailable
-from tenet.store.suite.stage import LOGGED, PLAIN, SEED, STAMPED, Dice, Stage, all_of, rounds
+from tenet.store.suite.stage import LOGGED, PLAIN, SEED, STAMPED, Stage, all_of, rounds
 
 
 def every_call(store: Store, space: str, commit: Commit, deadline: float) -> list[Callable[[], Awaitable[object]]]:

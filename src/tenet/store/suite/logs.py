@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from tenet.base.dice import Dice
 from tenet.store.contract import (
     Add,
     Append,
@@ -23,7 +24,7 @@ from tenet.store.contract import (
 from tenet.store.errors import InvalidRequest, LimitExceeded, LogTrimmed
 from tenet.store.suite.logs_tail import Tail, put_logged, trimmed_to
 from tenet.store.suite.settle import landed
-from tenet.store.suite.stage import LOGGED, PLAIN, SEED, Client, Dice, Stage, all_of, rounds
+from tenet.store.suite.stage import LOGGED, PLAIN, SEED, Client, Stage, all_of, rounds
 
 SHARDED = SpaceOptions(log=LogOptions(shards=4, readers=("tail",)))
 

@@ -9,11 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tenet.base.dice import Dice
 from tenet.store.contract import EVERYTHING, Delete, Key, Page, Put, Range, Record
 from tenet.store.errors import InvalidRequest
 from tenet.store.suite.model import is_within, length_of_page
 from tenet.store.suite.records import AWKWARD
-from tenet.store.suite.stage import SEED, Client, Dice, Stage, all_of, rounds
+from tenet.store.suite.stage import SEED, Client, Stage, all_of, rounds
 
 
 async def filled(stage: Stage, sorts: list[bytes], value: bytes = b"") -> Key:
@@ -162,7 +163,7 @@ class TestQueriesWhileWriting:
             dice = Dice(SEED + writer)
             while not stop.is_set():
                 at = Key(key.space, key.partition, dice.pick(churning))
-                await stage.client.write(Put(at, b"x") if dice.chance(60) else Delete(at))
+                await stage.client.write(Put(at, b"x") if dice.chance(0.6) else Delete(at))
 
         async def read() -> None:
             for page in (1, 3, 10, 64)[: rounds(3, 4)]:

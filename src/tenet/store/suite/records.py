@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tenet.base.clock import SystemClock
+from tenet.base.dice import Dice
 from tenet.store.contract import Add, Delete, IsPresent, Key, Limits, Put, Range
-from tenet.store.suite.stage import SEED, Dice, Stage, rounds
+from tenet.store.suite.stage import SEED, Stage, rounds
 
 #: Keys that are easily confused with one another.
 AWKWARD = [

@@ -7,10 +7,11 @@ from collections import Counter
 
 import pytest
 
+from tenet.base.dice import Dice
 from tenet.store.contract import Delete, Key, Limits, Put, Range, Record
 from tenet.store.errors import InvalidRequest, LimitExceeded
 from tenet.store.suite.model import length_of_page
-from tenet.store.suite.stage import SEED, Dice, Stage, all_of, rounds
+from tenet.store.suite.stage import SEED, Stage, all_of, rounds
 
 PARTITIONS = 60
 
@@ -142,7 +143,7 @@ class TestScansWhileWriting:
             dice = Dice(SEED + writer)
             while not stop.is_set():
                 at = Key(space, b"part-%d" % dice.below(PARTITIONS * 2), b"churn-%d" % dice.below(60))
-                await stage.client.write(Put(at, b"x") if dice.chance(60) else Delete(at))
+                await stage.client.write(Put(at, b"x") if dice.chance(0.6) else Delete(at))
 
         async def scan(count: int, page: int) -> None:
             parts = await all_of(

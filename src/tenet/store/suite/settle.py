@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from tenet.base.dice import Dice
 from tenet.store.contract import (
     Add,
     Append,
@@ -26,7 +27,7 @@ from tenet.store.contract import (
 )
 from tenet.store.errors import InvalidRequest, SettleWindowPassed, StoreUnavailable
 from tenet.store.suite.records import SteppedClock
-from tenet.store.suite.stage import LOGGED, SEED, Client, Dice, Stage, all_of, rounds
+from tenet.store.suite.stage import LOGGED, SEED, Client, Stage, all_of, rounds
 
 
 async def landed(

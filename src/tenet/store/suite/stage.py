@@ -59,38 +59,6 @@ def rounds(short: int, long: int) -> int:
     return long if LONG else short
 
 
-class Dice:
-    """Choices that a seed determines.
-
-    Args:
-        seed: any integer; tests mix in TENET_TEST_SEED.
-    """
-
-    def __init__(self, seed: int) -> None:
-        self._ids = SeededIds(seed)
-
-    def below(self, bound: int) -> int:
-        """Returns an integer from 0 to ``bound - 1``."""
-        return int.from_bytes(self._ids.draw(8), "big") % bound
-
-    def pick(self, choices: Sequence[T]) -> T:
-        """Returns one of them."""
-        return choices[self.below(len(choices))]
-
-    def sample(self, choices: Sequence[T], count: int) -> list[T]:
-        """Returns that many different ones, in any order."""
-        left = list(choices)
-        return [left.pop(self.below(len(left))) for _ in range(count)]
-
-    def chance(self, percent: int) -> bool:
-        """Returns True that often in a hundred."""
-        return self.below(100) < percent
-
-    def bytes(self, count: int) -> bytes:
-        """Returns that many bytes."""
-        return self._ids.draw(count)
-
-
 class Client:
     """Calls a store as a careful caller does.
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 
+from tenet.base.dice import Dice
 from tenet.store.contract import Add, Delete, IsVersion, Key, Put, Record, StampOf
-from tenet.store.suite.stage import PLAIN, SEED, STAMPED, Dice, Stage, all_of, rounds
+from tenet.store.suite.stage import PLAIN, SEED, STAMPED, Stage, all_of, rounds
 
 
 class TestTogether:
