@@ -109,7 +109,7 @@ def start(data: Path, *arguments: str, environment: Mapping[str, str] | None = N
             break
     if "AWS_ENDPOINT_URL" not in exports:
         process.kill()
-        process.wait()
+        process.communicate()
         raise AssertionError(f"tenet up did not start:\n{log.read_text(encoding='utf-8')[-4000:]}")
     return Server(process, data, exports, log)
 

@@ -83,9 +83,9 @@ class CoreAdministration:
             raise CannotBackUp(f"the process {os.getpid()}, which holds the store, cannot read {named.path}")
         began_s = self._clock.monotonic_s()
         async with self._paused():
-            figures = await self._backups().restore(named.path)
+            await self._backups().restore(named.path)
             await self._core.read_keys()
-        return self._figures(named, began_s, figures)
+        return self._figures(named, began_s, {})
 
     async def diagnosis(self) -> Diagnosis:
         """Returns what the process knows about itself."""

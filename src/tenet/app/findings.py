@@ -76,12 +76,11 @@ def _disk(facts: Facts) -> Iterator[str]:
 
 
 def _store(facts: Facts) -> Iterator[str]:
-    for name in ("disk_full", "read_only"):
-        if facts.store.get(name):
-            yield (
-                f"The store says {name.replace('_', ' ')}: reads go on, writes are refused until it can write again. "
-                "Make room or give the directory back its permissions; nothing has to be restarted."
-            )
+    if not facts.store.get("can_write", True):
+        yield (
+            f"The store cannot write: {facts.store.get('last_failure')}. Reads go on. Make room or give the directory its "
+            "permissions back; it goes on by itself."
+        )
     if facts.store.get("error"):
         yield f"The store cannot be examined: {facts.store['error']}."
 

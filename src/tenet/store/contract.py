@@ -624,13 +624,13 @@ class Backups(Protocol):
         """Writes a consistent copy to a new file; returns figures (``bytes``, ``records``)."""
         ...
 
-    async def restore(self, path: str) -> Mapping[str, int]:
+    async def restore(self, path: str) -> None:
         """Replaces everything in the store by what a backup holds; durable when it returns, and all or nothing.
 
-        Calls that run meanwhile complete, or raise ``StoreUnavailable``. What services keep in memory about the store
-        is void afterwards. Returns figures (``bytes``, ``records``).
+        Calls that come meanwhile wait for it. What services keep in memory about the store is void afterwards.
 
         Raises:
+            InvalidRequest: there is no such file. Nothing was changed.
             StoreCorrupt: the file is no backup of this engine, is damaged, or of a later version. Nothing was changed.
         """
         ...
