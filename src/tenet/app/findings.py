@@ -78,8 +78,8 @@ def _disk(facts: Facts) -> Iterator[str]:
 def _store(facts: Facts) -> Iterator[str]:
     if not facts.store.get("can_write", True):
         yield (
-            f"The store cannot write: {facts.store.get('last_failure')}. Reads go on. Make room or give the directory its "
-            "permissions back; it goes on by itself."
+            f"The store cannot write: {facts.store.get('last_failure')}. Reads go on. Make room or give the directory "
+            "its permissions back; it goes on by itself."
         )
     if facts.store.get("error"):
         yield f"The store cannot be examined: {facts.store['error']}."
