@@ -103,6 +103,7 @@ def test_no_outcome_is_dropped(method: str) -> None:
     dropped = [
         f"{name_of(path)}:{node.lineno}"
         for path in files(".py", under=SOURCE)
+        if "suite" not in path.parts  # tests, whose subject may be the error alone
         for node in ast.walk(tree_of(path))
         if isinstance(node, ast.Expr)
         and isinstance(node.value, ast.Await)
