@@ -88,6 +88,8 @@ class Admission:
         self._limits = limits
         self._bucket = TokenBucket(rate, limits.requests_burst or rate / 10, now_s) if rate > 0 else None
         self._tenants.clear()
+        #: Whether ``enter_tenant`` may refuse anybody.
+        self.has_tenant_limits = limits.tenant_requests_per_s_max > 0 or bool(limits.tenant_requests_per_s)
         self._let_in()
 
     @property
@@ -120,8 +122,8 @@ class Admission:
             raise self._refuse("concurrency")
         return False
 
-    async def wait(self, now_s: float) -> None:
-        """Waits for a place.
+    async def wait(self, now_s: float) -> bool:
+        """Waits for a place, and returns True once it has one.
 
         Raises:
             Throttled: none became free in time.
@@ -131,6 +133,7 @@ class Admission:
         self._set_timer(now_s)
         if not await place:
             raise self._refuse("concurrency")
+        return True
 
     def enter_tenant(self, tenant: str, now_s: float) -> None:
         """Counts a request, now that its sender is known, against its tenant's share.
@@ -138,11 +141,9 @@ class Admission:
         Raises:
             Throttled: the share is used up.
         """
-        limits = self._limits
-        if limits.tenant_requests_per_s_max <= 0 and tenant not in limits.tenant_requests_per_s:
-            return
         bucket = self._tenants.get(tenant)
         if bucket is None:
+            limits = self._limits
             rate = limits.tenant_requests_per_s.get(tenant, limits.tenant_requests_per_s_max)
             if rate <= 0:
                 return

@@ -1,4 +1,4 @@
-"""The bytes of an answer: status line, headers and body in one buffer."""
+"""The beginning of answers, made once a second: status line, date and type. Also the second itself."""
 
 from __future__ import annotations
 
@@ -8,39 +8,53 @@ from typing import Final
 
 from tenet.base.clock import Clock
 
+_FRONTS_MAX: Final = 100
 _REASONS: Final = {status.value: status.phrase for status in HTTPStatus}
 
 
-class Heads:
-    """Makes the heads of answers.
+class Present:
+    """The present second of the wall clock, and what answers begin with in it.
 
     Args:
-        clock: time, for the Date header.
+        clock: time; its wall clock is read once a second.
     """
+
+    __slots__ = ("_clock", "_common", "_fronts", "until_s", "wall_s")
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._common = ""
-        self._good_until_s = 0.0
+        self._fronts: dict[tuple[int, str], str] = {}
+        #: Until when all this holds, in seconds on the monotonic clock; then ``renew`` is due.
+        self.until_s = 0.0
+        #: Seconds since 1970.
+        self.wall_s = 0
 
-    def head(self, status: int, content_type: str, length: int, now_s: float) -> str:
-        """Returns status line and first headers, each ended by CR LF; what follows is the caller's.
+    def renew(self, now_s: float) -> None:
+        """Looks at the wall clock.
+
+        Args:
+            now_s: seconds on the monotonic clock.
+        """
+        wall_ms = self._clock.wall_ms()
+        self.wall_s = wall_ms // 1000
+        self.until_s = now_s + (1000 - wall_ms % 1000) / 1000
+        date = strftime("%a, %d %b %Y %H:%M:%S GMT", gmtime(self.wall_s))
+        self._common = f"Server: Server\r\nDate: {date}\r\n"
+        self._fronts.clear()
+
+    def front(self, status: int, content_type: str) -> str:
+        """Returns the head of an answer up to the number that is its Content-Length.
 
         Args:
             status: 200 to 599.
             content_type: of the body, or "".
-            length: of the body, in bytes.
-            now_s: seconds on the monotonic clock.
         """
-        if now_s >= self._good_until_s:
-            self._renew(now_s)
+        known = self._fronts.get((status, content_type))
+        if known is not None:
+            return known
         kind = f"Content-Type: {content_type}\r\n" if content_type else ""
-        return (
-            f"HTTP/1.1 {status} {_REASONS.get(status, 'Unknown')}\r\n{self._common}{kind}Content-Length: {length}\r\n"
-        )
-
-    def _renew(self, now_s: float) -> None:
-        wall_ms = self._clock.wall_ms()
-        date = strftime("%a, %d %b %Y %H:%M:%S GMT", gmtime(wall_ms // 1000))
-        self._common = f"Server: Server\r\nDate: {date}\r\n"
-        self._good_until_s = now_s + (1000 - wall_ms % 1000) / 1000
+        front = f"HTTP/1.1 {status} {_REASONS.get(status, 'Unknown')}\r\n{self._common}{kind}Content-Length: "
+        if len(self._fronts) < _FRONTS_MAX:
+            self._fronts[status, content_type] = front
+        return front

@@ -7,6 +7,7 @@ those of every service but S3: the path is normalised (RFC 3986, section 5.2.4) 
 from __future__ import annotations
 
 import re
+from operator import itemgetter
 from typing import Final
 from urllib.parse import quote, unquote_to_bytes
 
@@ -62,12 +63,29 @@ def _encode(text: str) -> str:
     return quote(unquote_to_bytes(text.encode("latin-1")), safe="-._~")
 
 
-def canonical_headers(names: tuple[str, ...], headers: dict[str, str]) -> str:
-    """Returns a line for each signed header, its runs of spaces collapsed; an absent header counts as empty.
+class CanonicalHeaders:
+    """Makes the lines of the signed headers: runs of spaces collapsed, an absent header as an empty one.
 
     Args:
         names: the signed headers in lower case, in the order in which they were signed.
-        headers: by lower-case name; values without space around them, repeated ones joined by a comma.
     """
-    block = "".join([f"{name}:{headers.get(name, '')}\n" for name in names])
-    return _SPACES.sub(" ", block) if "  " in block else block
+
+    __slots__ = ("_names", "_template", "_values")
+
+    def __init__(self, names: tuple[str, ...]) -> None:
+        self._names = names
+        # Two names at least make a tuple of what is got.
+        self._values = itemgetter(*names, names[0])
+        self._template = "".join([name.replace("%", "%%") + ":%s\n" for name in names]) + "%.0s"
+
+    def __call__(self, headers: dict[str, str]) -> str:
+        """Returns a line for each signed header.
+
+        Args:
+            headers: by lower-case name; values without space around them, repeated ones joined by a comma.
+        """
+        try:
+            lines = self._template % self._values(headers)
+        except KeyError:
+            return self({**dict.fromkeys(self._names, ""), **headers})
+        return _SPACES.sub(" ", lines) if "  " in lines else lines

@@ -5,53 +5,84 @@ The texts are DynamoDB's. Nothing here is believed yet; ``sigv4`` checks it.
 
 from __future__ import annotations
 
-import re
+from collections.abc import Mapping
 from email.utils import parsedate_tz
 from typing import Final
 from urllib.parse import unquote
 
 from msgspec import Struct
 
+from tenet.wire.canonical import CanonicalHeaders
+from tenet.wire.credentials import TERMINATOR
 from tenet.wire.errors import IncompleteSignature, InvalidSignature, MissingAuthenticationToken
 
 ALGORITHM: Final = "AWS4-HMAC-SHA256"
 EXPIRES_S_MAX: Final = 7 * 24 * 3600
+_EXPIRES_S: Final = 900
 _EXPIRES_CHARS_MAX: Final = 20
 
-#: The header as every SDK writes it. What is written otherwise is taken apart, and complained about, piece by piece.
-_USUAL_HEADER: Final = re.compile(
-    r"(AWS4-HMAC-SHA256) +Credential=([^/,\s]+)/([^/,\s]+)/([^/,\s]+)/([^/,\s]+)/([^/,\s]+),? *"
-    r"SignedHeaders=([^,\s]+),? *Signature=([^,\s]+)"
-)
 _PARTS: Final = ("Credential", "Signature", "SignedHeaders")
 _QUERY_PARTS: Final = ("X-Amz-Algorithm", "X-Amz-Credential", "X-Amz-Signature", "X-Amz-SignedHeaders", "X-Amz-Date")
 _CREDENTIAL_PARTS: Final = 5
+#: A header without meaning for a service, which some SDKs add after signing.
+_NEED_NOT_BE_SIGNED: Final = frozenset({"x-amz-user-agent"})
 
 
-class Claim(Struct, gc=False):
-    """What a request says about its signature.
+class Statement(Struct, frozen=True):
+    """Which key signed which headers for which scope: what the requests of a client have in common for a day.
 
     Args:
         algorithm: ``ALGORITHM``, if it is one that can be verified.
-        credential: access key, date, region, service and terminator; another number of them if it is malformed.
+        credential: access key, date, region, service and terminator; another number of parts if it is malformed.
+        access_key_id: the first of them, and the next three; all empty if it is malformed.
+        date: eight digits, if it is a day.
+        region: any name.
+        service: a signing name.
         signed_headers: names, by semicolons.
-        signature: hexadecimal digits.
-        timestamp: when it was signed, in ISO 8601's basic format.
-        token: the session token, or "".
-        expires_s: how long a presigned URL is good for; None for a header.
+        names: the same in lower case, one by one.
+        canonical: fills their values into the lines of the canonical request.
+        may_be_there: the same, and the names of headers that need not be signed.
     """
 
     algorithm: str
     credential: tuple[str, ...]
+    access_key_id: str
+    date: str
+    region: str
+    service: str
     signed_headers: str
+    names: tuple[str, ...]
+    canonical: CanonicalHeaders
+    may_be_there: frozenset[str]
+
+
+class Claim(Struct, gc=False):
+    """What one request says about its signature.
+
+    Args:
+        statement: who signed what.
+        signature: hexadecimal digits.
+        timestamp: when it was signed, in ISO 8601's basic format.
+        token: the session token, or "".
+        expires_s: how long a presigned URL is good for; None for a header.
+        front: what stands before the signature in the header, if the statement was read from it just now.
+    """
+
+    statement: Statement
     signature: str
     timestamp: str
     token: str = ""
     expires_s: int | None = None
+    front: str = ""
 
 
-def read_claim(query: str, headers: dict[str, str]) -> Claim:
+def read_claim(query: str, headers: dict[str, str], known: Mapping[str, Statement]) -> Claim:
     """Returns what a request says about its signature.
+
+    Args:
+        query: as it was sent.
+        headers: by lower-case name.
+        known: statements by what stands before the signature in the headers that they were read from.
 
     Raises:
         MissingAuthenticationToken: it says nothing.
@@ -59,7 +90,7 @@ def read_claim(query: str, headers: dict[str, str]) -> Claim:
         InvalidSignature: it says it twice.
     """
     authorization = headers.get("authorization")
-    presigned = "X-Amz-Algorithm=" in query
+    presigned = bool(query) and "X-Amz-Algorithm=" in query
     if authorization is None or presigned:
         if authorization is not None:
             raise InvalidSignature(
@@ -68,19 +99,19 @@ def read_claim(query: str, headers: dict[str, str]) -> Claim:
         if not presigned:
             raise MissingAuthenticationToken("Request is missing Authentication Token")
         return _read_query(query)
-    date = headers.get("x-amz-date")
+    front, _, signature = authorization.rpartition("Signature=")
+    statement = known.get(front)
+    timestamp = headers.get("x-amz-date")
     token = headers.get("x-amz-security-token", "")
-    usual = _USUAL_HEADER.fullmatch(authorization)
-    if usual is None or date is None:
-        return _read_header(authorization, date or _basic_date(headers.get("date", "")), token)
-    algorithm, key_id, day, region, service, terminator, names, signature = usual.groups()
-    return Claim(algorithm, (key_id, day, region, service, terminator), names, signature, date, token)
+    if statement is None or timestamp is None:
+        return _read_header(authorization, timestamp or _basic_date(headers.get("date", "")), token)
+    return Claim(statement, signature, timestamp, token)
 
 
-def _read_header(authorization: str, date: str, token: str) -> Claim:
-    if not authorization.lstrip().startswith("AWS4-"):
+def _read_header(authorization: str, timestamp: str, token: str) -> Claim:
+    if not authorization.startswith("AWS4-"):
         raise MissingAuthenticationToken("Request is missing Authentication Token")
-    algorithm, _, rest = authorization.strip().partition(" ")
+    algorithm, _, rest = authorization.partition(" ")
     parts: dict[str, str] = {}
     for piece in rest.replace(",", " ").split():
         name, equals, value = piece.partition("=")
@@ -90,13 +121,14 @@ def _read_header(authorization: str, date: str, token: str) -> Claim:
             )
         parts[name] = value
     missing = [f"Authorization header requires '{name}' parameter. " for name in _PARTS if not parts.get(name)]
-    if not date:
+    if not timestamp:
         missing.append("Authorization header requires existence of either a 'X-Amz-Date' or a 'Date' header. ")
     if missing:
         raise IncompleteSignature("".join(missing) + f"Authorization={authorization}")
-    return Claim(
-        algorithm, _split_credential(parts["Credential"]), parts["SignedHeaders"], parts["Signature"], date, token
-    )
+    signature = parts["Signature"]
+    statement = _statement(algorithm, parts["Credential"], parts["SignedHeaders"])
+    front = authorization.removesuffix("Signature=" + signature)
+    return Claim(statement, signature, timestamp, token, front="" if front == authorization else front)
 
 
 def _read_query(query: str) -> Claim:
@@ -108,13 +140,30 @@ def _read_query(query: str) -> Claim:
     if missing:
         raise IncompleteSignature("".join(missing) + "Re-examine the query-string parameters.")
     return Claim(
-        parts["X-Amz-Algorithm"],
-        _split_credential(parts["X-Amz-Credential"]),
-        parts["X-Amz-SignedHeaders"],
+        _statement(parts["X-Amz-Algorithm"], parts["X-Amz-Credential"], parts["X-Amz-SignedHeaders"]),
         parts["X-Amz-Signature"],
         parts["X-Amz-Date"],
         parts.get("X-Amz-Security-Token", ""),
-        _expires(parts.get("X-Amz-Expires", "900")),
+        _expires(parts["X-Amz-Expires"]) if "X-Amz-Expires" in parts else _EXPIRES_S,
+    )
+
+
+def _statement(algorithm: str, credential: str, signed_headers: str) -> Statement:
+    names = tuple(signed_headers.lower().split(";"))
+    # Slashes at the end do not count.
+    parts = tuple(credential.rstrip("/").split("/"))
+    key_id, date, region, service = parts[:4] if len(parts) == _CREDENTIAL_PARTS else ("", "", "", "")
+    return Statement(
+        algorithm,
+        parts,
+        key_id,
+        date,
+        region,
+        service,
+        signed_headers,
+        names,
+        CanonicalHeaders(names),
+        frozenset(names) | _NEED_NOT_BE_SIGNED,
     )
 
 
@@ -129,11 +178,6 @@ def _expires(text: str) -> int:
     return expires_s
 
 
-def _split_credential(credential: str) -> tuple[str, ...]:
-    """Splits from the right, so that a slash too many is seen as one; slashes at the end do not count."""
-    return tuple(credential.rstrip("/").split("/"))
-
-
 def _basic_date(text: str) -> str:
     """Returns a Date header in the basic format; as it is where it is no date of HTTP."""
     parsed = parsedate_tz(text)
@@ -143,16 +187,48 @@ def _basic_date(text: str) -> str:
     return f"{year:04}{month:02}{day:02}T{hour:02}{minute:02}{second:02}Z"
 
 
-def check_credential(claim: Claim) -> None:
-    """Checks what can be told from the claim alone, after its time and its signed headers.
+def check_signed(statement: Statement, headers: dict[str, str]) -> None:
+    """Checks that what has to be signed is.
+
+    Raises:
+        InvalidSignature: ``host``, or an ``x-amz-*`` header of the request, is not.
+    """
+    if "host" not in statement.may_be_there:
+        raise InvalidSignature("'Host' or ':authority' must be a 'SignedHeader' in the AWS Authorization.")
+    for name in headers.keys() - statement.may_be_there:
+        if name.startswith("x-amz-"):
+            raise InvalidSignature(f"'{name}' must be a 'SignedHeader' in the AWS Authorization.")
+
+
+def check_scope(claim: Claim, service: str) -> None:
+    """Checks that the signature is one that can be verified, made for this service and for the day of its own time.
 
     Raises:
         IncompleteSignature: the algorithm or the form of the credential is not one that can be verified.
+        InvalidSignature: it was made for something else; every part that is wrong is named.
     """
-    if claim.algorithm != ALGORITHM:
-        raise IncompleteSignature(f"Unsupported AWS 'algorithm': '{claim.algorithm}' (only {ALGORITHM} for now). ")
-    if len(claim.credential) != _CREDENTIAL_PARTS:
+    statement = claim.statement
+    if statement.algorithm != ALGORITHM:
+        raise IncompleteSignature(f"Unsupported AWS 'algorithm': '{statement.algorithm}' (only {ALGORITHM} for now). ")
+    if len(statement.credential) != _CREDENTIAL_PARTS:
         raise IncompleteSignature(
             "Credential must have exactly 5 slash-delimited elements, e.g. keyid/date/region/service/term, "
-            f"got '{'/'.join(claim.credential)}'"
+            f"got '{'/'.join(statement.credential)}'"
         )
+    _, date, region, named, terminator = statement.credential
+    today = claim.timestamp[:8]
+    if date == today and named == service and terminator == TERMINATOR and region:
+        return
+    wrong = []
+    if not region:
+        wrong.append(f"Credential should be scoped to a valid region, not '{region}'. ")
+    if named != service:
+        wrong.append(f"Credential should be scoped to correct service: '{service}'. ")
+    if terminator != TERMINATOR:
+        wrong.append(f"Credential should be scoped with a valid terminator: '{TERMINATOR}', not '{terminator}'. ")
+    if date != today:
+        wrong.append(
+            "Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date from HTTP: "
+            f"'{date}' != '{today}', from '{claim.timestamp}'. "
+        )
+    raise InvalidSignature("".join(wrong))

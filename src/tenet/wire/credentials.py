@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import hmac
 from hashlib import sha256
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeAlias
 
 from msgspec import Struct, field
 
 from tenet.wire.door import Principal
 
 TERMINATOR: Final = "aws4_request"
+
+#: What a signing key is good for: a day of eight digits, year first; a region; the signing name of a service.
+Scope: TypeAlias = tuple[str, str, str]
 
 #: Signing keys that an access key remembers: one for each day, region and service.
 _SIGNERS_MAX: Final = 64
@@ -52,33 +55,22 @@ class AccessKey(Struct, frozen=True):
     Args:
         principal: who it stands for.
         secret: the secret access key. Never logged; left out of ``repr``.
-        signers: what it derived to, by day, region and service.
+        signers: what it derived to.
     """
 
     principal: Principal
     secret: str
-    signers: dict[tuple[str, str, str], Signer] = field(default_factory=dict)
+    signers: dict[Scope, Signer] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         return f"AccessKey({self.principal.access_key_id!r})"
 
-    def signer(self, date: str, region: str, service: str) -> Signer:
-        """Returns the signer for a scope. It is remembered only by ``keep``.
-
-        Args:
-            date: eight digits, year first.
-            region: any name.
-            service: its signing name.
-        """
-        known = self.signers.get((date, region, service))
-        return known if known is not None else Signer(derive(self.secret, date, region, service))
-
-    def keep(self, date: str, region: str, service: str, signer: Signer) -> None:
+    def keep(self, scope: Scope, signer: Signer) -> None:
         """Remembers a signer that a right signature was made with; strangers cannot fill a key's memory."""
-        if (date, region, service) not in self.signers:
+        if scope not in self.signers:
             if len(self.signers) >= _SIGNERS_MAX:
                 self.signers.clear()
-            self.signers[date, region, service] = signer
+            self.signers[scope] = signer
 
 
 class Keys(Protocol):
@@ -89,9 +81,9 @@ class Keys(Protocol):
         ...
 
 
-def derive(secret: str, date: str, region: str, service: str) -> bytes:
+def derive(secret: str, scope: Scope) -> bytes:
     """Returns the signing key, 32 bytes, of a secret for a scope."""
     key = b"AWS4" + secret.encode("utf-8")
-    for part in (date, region, service, TERMINATOR):
+    for part in (*scope, TERMINATOR):
         key = hmac.digest(key, part.encode("latin-1"), "sha256")
     return key

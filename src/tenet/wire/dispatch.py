@@ -5,9 +5,9 @@ Each step that refuses does so before the next one costs anything. Whatever happ
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Awaitable, Callable
 from typing import Final
+from zlib import crc32 as _crc32
 
 import structlog
 
@@ -15,7 +15,7 @@ from tenet.base.clock import Clock
 from tenet.base.errors import TenetError
 from tenet.base.ids import Ids, request_id
 from tenet.wire.admission import THROTTLED, Admission, check_nesting
-from tenet.wire.answers import Heads
+from tenet.wire.answers import Present
 from tenet.wire.compression import COMPRESS_BYTES_MIN, accepts_gzip, compress, decompress
 from tenet.wire.cors import ANSWER_HEADERS, preflight_headers
 from tenet.wire.door import Mount, Request, Response, Service
@@ -23,7 +23,7 @@ from tenet.wire.errors import BodyTooLarge, Throttled, UnknownOperation
 from tenet.wire.metrics import Metrics
 from tenet.wire.observe import Observer
 from tenet.wire.protocol import BODY_TOO_LARGE, Incoming
-from tenet.wire.routing import Route, Routes
+from tenet.wire.routing import Routes
 from tenet.wire.sigv4 import Verifier
 
 _EDGE: Final = "edge"
@@ -65,50 +65,81 @@ class Dispatcher:
     ) -> None:
         self._routes = routes
         self._admission = admission
-        self._verifier = verifier
-        self._observer = observer
+        self._verify = verifier.verify
+        self._note = observer.note
         self._metrics = metrics
         self._pages = pages
         self._now = clock.monotonic_s
         self._ids = ids
-        self._heads = Heads(clock)
+        self._draw = ids.draw
+        self._present = Present(clock)
 
     # ---- what connections ask ----------------------------------------------------------------------------------------
 
     async def handle(self, incoming: Incoming) -> bytes:
         """Answers a request with the bytes of a whole HTTP answer. Never raises."""
         began_s = self._now()
+        if began_s >= self._present.until_s:
+            self._present.renew(began_s)
         path, _, query = incoming.target.partition("?")
-        headers, method = incoming.headers, incoming.method
-        request = Request(method, path, query, headers, incoming.body, "", request_id(self._ids))
-        request.peer = incoming.peer
-        route = self._routes.find(method, path, query, headers, incoming.body)
-        if route is None or not route.known:
-            response, label = await self._answer_unrouted(request, incoming, route)
-            crc32 = response.status != 204  # noqa: PLR2004 (without a body there is nothing to check)
+        headers, body = incoming.headers, incoming.body
+        request = Request(incoming.method, path, query, headers, body, "", self._draw(26).hex().upper())
+        found = self._routes.find(incoming.method, path, query, headers, body)
+        if found is None:
+            response, label, crc32 = await self._answer_unrouted(request, headers)
         else:
-            request.operation = route.operation
-            mount = route.service.mount
+            service, request.operation = found
+            mount = service.mount
             label, crc32 = mount.label, mount.crc32
-            response = await self._serve(route.service, mount, request, incoming, began_s)
+            admission = self._admission
+            entered = False
+            try:
+                self._check(request, incoming, began_s)
+                entered = admission.enter(began_s, began_s - incoming.read_s) or await admission.wait(began_s)
+                if mount.signing_name:
+                    self._verify(request, headers, mount.signing_name, self._present.wall_s)
+                    if admission.has_tenant_limits:
+                        admission.enter_tenant(request.principal.tenant, began_s)
+                if "content-encoding" in headers:
+                    await self._decompress(request, headers["content-encoding"], mount)
+                response = await service.answer(request)
+            except TenetError as error:
+                response = service.refuse(request, error)
+            except Exception:  # noqa: BLE001 (whatever happens, the client gets an answer and the log the traceback)
+                response = _fail(service, request)
+            finally:
+                if entered:
+                    admission.leave()
         if "accept-encoding" in headers and len(response.body) >= COMPRESS_BYTES_MIN:
-            await _compress_answer(headers["accept-encoding"], response)
-        now_s = self._now()
-        body = response.body
-        self._observer.note(request, label, response, seconds=now_s - began_s, received_bytes=len(incoming.body))
-        head = self._heads.head(response.status, response.content_type, len(body), now_s)
-        head += f"x-amzn-RequestId: {request.request_id}\r\n"
+            await _compress(headers["accept-encoding"], response)
+        self._note(request, label, response, self._now() - began_s, len(body))
+        return self._write(request, incoming, response, crc32=crc32)
+
+    def _check(self, request: Request, incoming: Incoming, began_s: float) -> None:
+        """Refuses what is too large or too deep, before it takes a place."""
+        request.peer = incoming.peer
+        limits = self._admission.limits
+        request.deadline = began_s + limits.deadline_s
+        if incoming.refusal:
+            raise BodyTooLarge if incoming.refusal == BODY_TOO_LARGE else Throttled(THROTTLED)
+        if len(incoming.body) > limits.nesting_max:
+            check_nesting(incoming.body, limits.nesting_max)
+
+    def _write(self, request: Request, incoming: Incoming, response: Response, *, crc32: bool) -> bytes:
+        body, headers = response.body, incoming.headers
+        front = self._present.front(response.status, response.content_type)
+        head = f"{front}{len(body)}\r\nx-amzn-RequestId: {request.request_id}\r\n"
         if crc32:
-            head += f"x-amz-crc32: {zlib.crc32(body)}\r\n"
+            head += f"x-amz-crc32: {_crc32(body)}\r\n"
         for name, value in response.headers:
             head += f"{name}: {value}\r\n"
         if "origin" in headers:
-            head += preflight_headers(headers) if method == "OPTIONS" else ANSWER_HEADERS
+            head += preflight_headers(headers) if incoming.method == "OPTIONS" else ANSWER_HEADERS
         if not incoming.keep_alive:
             head += "Connection: close\r\n"
-        if method == "HEAD":
+        if incoming.method == "HEAD":
             body = b""
-        return head.encode("latin-1") + b"\r\n" + body
+        return b"%b\r\n%b" % (head.encode("latin-1"), body)
 
     def body_bytes_max(self, target: str, headers: dict[str, str]) -> int:
         """Returns how large a request's body may be, going by its headers alone."""
@@ -117,69 +148,43 @@ class Dispatcher:
     def malformed(self, status: int, reason: str) -> bytes:
         """Returns the whole answer to what is no request, after which its connection ends."""
         self._metrics.malformed[status] = self._metrics.malformed.get(status, 0) + 1
+        now_s = self._now()
+        if now_s >= self._present.until_s:
+            self._present.renew(now_s)
         body = f"{reason}\n".encode()
-        head = self._heads.head(status, "text/plain; charset=utf-8", len(body), self._now())
-        return f"{head}x-amzn-RequestId: {request_id(self._ids)}\r\nConnection: close\r\n\r\n".encode("latin-1") + body
+        front = self._present.front(status, "text/plain; charset=utf-8")
+        head = f"{front}{len(body)}\r\nx-amzn-RequestId: {request_id(self._ids)}\r\nConnection: close\r\n\r\n"
+        return head.encode("latin-1") + body
 
     # ---- serving -----------------------------------------------------------------------------------------------------
 
-    async def _serve(
-        self, service: Service, mount: Mount, request: Request, incoming: Incoming, began_s: float
-    ) -> Response:
-        admission = self._admission
-        limits = admission.limits
-        entered = False
-        try:
-            if incoming.refusal:
-                raise BodyTooLarge if incoming.refusal == BODY_TOO_LARGE else Throttled(THROTTLED)  # noqa: TRY301
-            request.deadline = began_s + limits.deadline_s
-            check_nesting(request.body, limits.nesting_max)
-            entered = admission.enter(began_s, began_s - incoming.read_s)
-            if not entered:
-                await admission.wait(began_s)
-                entered = True
-            if mount.signing_name:
-                verified = self._verifier.verify(
-                    request.method,
-                    request.path,
-                    request.query,
-                    incoming.headers,
-                    request.body,
-                    service=mount.signing_name,
-                )
-                request.principal, request.region = verified.principal, verified.region
-                admission.enter_tenant(verified.principal.tenant, began_s)
-            encoding = incoming.headers.get("content-encoding")
-            if encoding is not None:
-                request.body = await decompress(
-                    request.body, encoding, bytes_max=mount.body_bytes_max, ratio_max=limits.decompressed_ratio_max
-                )
-                check_nesting(request.body, limits.nesting_max)
-            return await service.answer(request)
-        except TenetError as error:
-            return service.refuse(request, error)
-        except Exception:  # noqa: BLE001 (whatever happens, the client gets an answer and the log the traceback)
-            _log.exception("unexpected error", operation=request.operation, request_id=request.request_id)
-            return service.refuse(request, TenetError(f"Internal server error (request id {request.request_id})"))
-        finally:
-            if entered:
-                admission.leave()
+    async def _decompress(self, request: Request, encoding: str, mount: Mount) -> None:
+        limits = self._admission.limits
+        request.body = await decompress(
+            request.body, encoding, bytes_max=mount.body_bytes_max, ratio_max=limits.decompressed_ratio_max
+        )
+        check_nesting(request.body, limits.nesting_max)
 
-    async def _answer_unrouted(self, request: Request, incoming: Incoming, route: Route | None) -> tuple[Response, str]:
+    async def _answer_unrouted(self, request: Request, headers: dict[str, str]) -> tuple[Response, str, bool]:
         """Answers what belongs to no service: browsers asking first, the server's own pages, and mistakes."""
-        headers = incoming.headers
         if request.method == "OPTIONS" and "origin" in headers:
-            return Response(200, b"", ""), _EDGE
-        page = await self._pages(request.method, request.path, incoming.headers)
+            return Response(200, b"", ""), _EDGE, False
+        page = await self._pages(request.method, request.path, headers)
         if page is not None:
-            return page, _EDGE
+            return page, _EDGE, request.path == "/"
+        service = self._routes.fallback
         content_type = headers.get("content-type", "").partition(";")[0].strip().lower()
-        if route is None or (request.body and content_type not in _JSON_TYPES):
-            return Response(404, _NOTHING_HERE, "", error_code="UnknownOperationException"), _EDGE
-        return route.service.refuse(request, UnknownOperation()), route.service.mount.label
+        if service is None or request.method != "POST" or (request.body and content_type not in _JSON_TYPES):
+            return Response(404, _NOTHING_HERE, "", error_code="UnknownOperationException"), _EDGE, True
+        return service.refuse(request, UnknownOperation()), service.mount.label, service.mount.crc32
 
 
-async def _compress_answer(accept_encoding: str, response: Response) -> None:
+def _fail(service: Service, request: Request) -> Response:
+    _log.exception("unexpected error", operation=request.operation, request_id=request.request_id)
+    return service.refuse(request, TenetError(f"Internal server error (request id {request.request_id})"))
+
+
+async def _compress(accept_encoding: str, response: Response) -> None:
     if accepts_gzip(accept_encoding) and not any(name == "Content-Encoding" for name, _ in response.headers):
         response.body = await compress(response.body)
         response.headers = (*response.headers, ("Content-Encoding", "gzip"))

@@ -5,7 +5,6 @@ The words are Prometheus's text format, by ``prometheus_client``.
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping
 from itertools import accumulate
 from typing import Final
@@ -42,6 +41,7 @@ BOUNDS_S: Final = (
 #: What clients can name without end is counted under one name beyond so many.
 _SERIES_MAX: Final = 1_000
 _CODES_MAX: Final = 100
+_OPERATION_CHARS_MAX: Final = 64
 OTHER: Final = "other"
 
 Figures = Mapping[str, str | int | float | bool]
@@ -64,6 +64,12 @@ class Series(Struct, gc=False):
     received_bytes: int = 0
     sent_bytes: int = 0
 
+    def count_code(self, code: str) -> None:
+        """Counts an answer by its code, where there are not too many different ones."""
+        if len(self.codes) >= _CODES_MAX:
+            code = OTHER
+        self.codes[code] = self.codes.get(code, 0) + 1
+
 
 class Metrics:
     """Counts what the edge does."""
@@ -76,33 +82,17 @@ class Metrics:
         self.connections_refused = 0
         self.handshakes_failed = 0
 
-    def count(
-        self, service: str, operation: str, code: str, *, seconds: float, received_bytes: int, sent_bytes: int
-    ) -> None:
-        """Counts one answer.
+    def series(self, service: str, operation: str) -> Series:
+        """Returns what is counted of an operation.
 
         Args:
             service: the label of the service's mount.
             operation: what was asked for.
-            code: the error's code, or "".
-            seconds: from the request's last byte to its answer.
-            received_bytes: of the request's body.
-            sent_bytes: of the answer's body.
         """
-        series = self._series.get((service, operation))
-        if series is None:
-            series = self._new_series(service, operation)
-        codes = series.codes
-        if code not in codes and len(codes) >= _CODES_MAX:
-            code = OTHER
-        codes[code] = codes.get(code, 0) + 1
-        series.buckets[bisect_left(BOUNDS_S, seconds)] += 1
-        series.seconds += seconds
-        series.received_bytes += received_bytes
-        series.sent_bytes += sent_bytes
+        return self._series.get((service, operation)) or self._new_series(service, operation)
 
     def _new_series(self, service: str, operation: str) -> Series:
-        if len(self._series) >= _SERIES_MAX:
+        if len(self._series) >= _SERIES_MAX or len(operation) > _OPERATION_CHARS_MAX:
             operation = OTHER
         return self._series.setdefault((service, operation), Series())
 

@@ -5,6 +5,7 @@ Failed and slow requests are also kept, the latest of them, for whoever has to f
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import deque
 from typing import Any, Final
 
@@ -13,10 +14,12 @@ from msgspec import Struct
 
 from tenet.base.clock import Clock
 from tenet.wire.door import Request, Response
-from tenet.wire.metrics import OTHER, Metrics
+from tenet.wire.metrics import BOUNDS_S, OTHER, Metrics
 
 _RECENT_MAX: Final = 200
 _OPERATION_CHARS_MAX: Final = 64
+#: What clients name that is no operation is counted as one.
+_UNKNOWN: Final = "UnknownOperationException"
 #: What sheds load says so in a count once a second, not in a line each: it must not cost what it saves.
 _SUMMED_UP: Final = frozenset({"ThrottlingException", "ServiceUnavailable"})
 
@@ -64,15 +67,7 @@ class Observer:
         self._every = round(1 / rules.sample_ratio) if rules.sample_ratio > 0 else 0
         self._until_sample = self._every
 
-    def note(
-        self,
-        request: Request,
-        service: str,
-        response: Response,
-        *,
-        seconds: float,
-        received_bytes: int,
-    ) -> None:
+    def note(self, request: Request, service: str, response: Response, seconds: float, received_bytes: int) -> None:
         """Notes one answer.
 
         Args:
@@ -82,17 +77,17 @@ class Observer:
             seconds: from the request's last byte to its answer.
             received_bytes: of the request's body as it came.
         """
-        operation, code = request.operation, response.error_code
-        if len(operation) > _OPERATION_CHARS_MAX or code == "UnknownOperationException":
-            operation = OTHER
-        self._metrics.count(
-            service,
-            operation,
-            code,
-            seconds=seconds,
-            received_bytes=received_bytes,
-            sent_bytes=len(response.body),
-        )
+        code = response.error_code
+        series = self._metrics.series(service, OTHER if code == _UNKNOWN else request.operation)
+        codes = series.codes
+        if code in codes:
+            codes[code] += 1
+        else:
+            series.count_code(code)
+        series.buckets[bisect_left(BOUNDS_S, seconds)] += 1
+        series.seconds += seconds
+        series.received_bytes += received_bytes
+        series.sent_bytes += len(response.body)
         self._until_sample -= 1
         if code or seconds > self._slow_s:
             self._note_closely(request, service, response, seconds)

@@ -6,27 +6,11 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
-from msgspec import Struct
-
 from tenet.wire.door import Service
 
 FORM: Final = "application/x-www-form-urlencoded"
 _VERSION: Final = re.compile(rb"(?:^|&)Version=([0-9A-Za-z.%\-]{1,32})(?:&|$)")
 _ACTION: Final = re.compile(rb"(?:^|&)Action=([0-9A-Za-z]{1,128})(?:&|$)")
-
-
-class Route(Struct, frozen=True, gc=False):
-    """Where a request goes.
-
-    Args:
-        service: answers it.
-        operation: what it asks for, or "".
-        known: whether a mount names it; where not, the service is the fallback, which refuses it.
-    """
-
-    service: Service
-    operation: str
-    known: bool = True
 
 
 class Routes:
@@ -43,57 +27,59 @@ class Routes:
         self._by_target: dict[str, Service] = {}
         self._by_version: dict[str, Service] = {}
         by_prefix: dict[str, Service] = {}
-        self._fallback: Service | None = None
+        #: Refuses what belongs to nobody.
+        self.fallback: Service | None = None
         for service in services:
             mount = service.mount
             _claim(self._by_target, mount.targets, service)
             _claim(self._by_version, mount.form_versions, service)
             _claim(by_prefix, mount.path_prefixes, service)
             if mount.fallback:
-                if self._fallback is not None:
+                if self.fallback is not None:
                     raise ValueError("two mounts are the fallback")
-                self._fallback = service
+                self.fallback = service
         #: The longest first, so that the nearest mount gets the request.
         self._by_prefix = sorted(by_prefix.items(), key=lambda item: -len(item[0]))
         self.services = tuple(services)
         self.body_bytes_small = min((service.mount.body_bytes_max for service in services), default=0)
 
-    def find(self, method: str, path: str, query: str, headers: dict[str, str], body: bytes) -> Route | None:
-        """Returns where a request goes; None where it is nobody's, not even the fallback's to refuse."""
+    def find(
+        self, method: str, path: str, query: str, headers: dict[str, str], body: bytes
+    ) -> tuple[Service, str] | None:
+        """Returns the service that a request belongs to, and the operation; None where it is nobody's.
+
+        Args:
+            method: upper case.
+            path: percent-encoded, as it was sent.
+            query: as it was sent.
+            headers: by lower-case name.
+            body: still compressed; looked into only where it is a form.
+        """
         target = headers.get("x-amz-target")
         if target is not None:
             prefix, _, operation = target.rpartition(".")
             service = self._by_target.get(prefix)
             if service is not None:
-                return Route(service, operation)
-        if self._by_prefix:
-            for prefix, owner in self._by_prefix:
-                if path.startswith(prefix) and path[len(prefix) : len(prefix) + 1] in {"", "/"}:
-                    return Route(owner, "")
+                return service, operation
+        for prefix, owner in self._by_prefix:
+            if path.startswith(prefix) and path[len(prefix) : len(prefix) + 1] in {"", "/"}:
+                return owner, ""
         if target is None and self._by_version:
-            form = self._find_form(method, query, headers, body)
-            if form is not None:
-                return form
-        if self._fallback is None or method != "POST":
-            return None
-        return Route(self._fallback, "", known=False)
+            return self._find_form(method, query, headers, body)
+        return None
 
-    def _find_form(self, method: str, query: str, headers: dict[str, str], body: bytes) -> Route | None:
-        if method == "POST" and headers.get("content-type", "").startswith(FORM):
-            form = body
-        elif query:
-            form = query.encode("latin-1")
-        else:
-            return None
+    def _find_form(self, method: str, query: str, headers: dict[str, str], body: bytes) -> tuple[Service, str] | None:
+        is_form = method == "POST" and headers.get("content-type", "").startswith(FORM)
+        form = body if is_form else query.encode("latin-1")
         version, action = _VERSION.search(form), _ACTION.search(form)
         service = self._by_version.get(version[1].decode("ascii")) if version else None
-        return Route(service, action[1].decode("ascii") if action else "") if service else None
+        return None if service is None else (service, action[1].decode("ascii") if action else "")
 
     def body_bytes_max(self, path: str, headers: dict[str, str]) -> int:
         """Returns how large a body may be, as the headers tell; where they do not, what the largest mount takes."""
-        route = self.find("POST", path, "", headers, b"")
-        if route is not None and route.known:
-            return route.service.mount.body_bytes_max
+        found = self.find("POST", path, "", headers, b"")
+        if found is not None:
+            return found[0].mount.body_bytes_max
         return max((service.mount.body_bytes_max for service in self.services), default=0)
 
 

@@ -71,7 +71,7 @@ class Edge:
         dispatcher = Dispatcher(
             routes=routes,
             admission=self.admission,
-            verifier=Verifier(keys, clock),
+            verifier=Verifier(keys),
             observer=self.observer,
             metrics=self.metrics,
             pages=self._pages.answer,

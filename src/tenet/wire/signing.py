@@ -6,7 +6,7 @@ from hashlib import sha256
 from time import gmtime, strftime
 
 from tenet.base.clock import Clock
-from tenet.wire.canonical import canonical_headers, canonical_path, canonical_query
+from tenet.wire.canonical import CanonicalHeaders, canonical_path, canonical_query
 from tenet.wire.claims import ALGORITHM
 from tenet.wire.credentials import TERMINATOR, Signer, derive
 
@@ -43,12 +43,12 @@ def sign_headers(
     signed = ";".join(names)
     path, _, query = target.partition("?")
     canonical = (
-        f"{method}\n{canonical_path(path)}\n{canonical_query(query)}\n{canonical_headers(names, headers)}\n"
+        f"{method}\n{canonical_path(path)}\n{canonical_query(query)}\n{CanonicalHeaders(names)(headers)}\n"
         f"{signed}\n{sha256(body).hexdigest()}"
     )
     scope = f"{date}/{region}/{service}/{TERMINATOR}"
     text = f"{ALGORITHM}\n{timestamp}\n{scope}\n{sha256(canonical.encode('latin-1')).hexdigest()}"
-    signature = Signer(derive(secret, date, region, service)).sign(text.encode("latin-1")).decode("ascii")
+    signature = Signer(derive(secret, (date, region, service))).sign(text.encode("latin-1")).decode("ascii")
     headers["authorization"] = (
         f"{ALGORITHM} Credential={access_key_id}/{scope}, SignedHeaders={signed}, Signature={signature}"
     )
