@@ -1,0 +1,3 @@
+module tenet/benchmarks/load
+
+go 1.22
