@@ -113,3 +113,10 @@ class RootKeyNeeded(EdgeError):
 
     code = "RootKeyNeeded"
     http_status = 409
+
+
+class TlsUnusable(EdgeError):
+    """A certificate or its private key cannot be read, made or used."""
+
+    code = "TlsUnusable"
+    http_status = 500

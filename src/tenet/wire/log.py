@@ -1,4 +1,4 @@
-"""Log lines: JSON objects on standard error, by structlog, that never make the server wait for whoever reads them."""
+"""Where log lines go: to a file descriptor, without ever making the server wait for whoever reads them."""
 
 from __future__ import annotations
 
@@ -6,9 +6,6 @@ import os
 import threading
 from collections import deque
 from typing import Final
-
-import orjson
-import structlog
 
 _LINES_MAX: Final = 10_000
 
@@ -66,40 +63,3 @@ class Sink:
                 view = view[os.write(self._descriptor, view) :]
         except OSError:
             self.dropped += 1
-
-
-class _SinkLogger:
-    """What structlog hands its rendered lines to."""
-
-    def __init__(self, sink: Sink) -> None:
-        self._sink = sink
-
-    def msg(self, message: bytes) -> None:
-        """Writes one rendered line."""
-        self._sink.write(message + b"\n")
-
-    debug = info = warning = error = critical = exception = log = fatal = msg
-
-
-def configure(sink: Sink, level: str) -> None:
-    """Makes every logger of structlog write JSON lines to the sink; may be called again to change the level.
-
-    Args:
-        sink: where to.
-        level: the least that is written: debug, info, warning or error.
-    """
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
-            structlog.processors.JSONRenderer(serializer=_render),
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=lambda *_: _SinkLogger(sink),
-        cache_logger_on_first_use=False,
-    )
-
-
-def _render(event: object, **_options: object) -> bytes:
-    return orjson.dumps(event, default=str)

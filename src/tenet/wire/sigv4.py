@@ -48,7 +48,7 @@ class Verifier:
     """
 
     def __init__(self, keys: Keys) -> None:
-        self._find = keys.find
+        self._keys = keys
         self._statements: dict[str, Statement] = {}
         self._times: dict[str, int] = {}
 
@@ -76,7 +76,7 @@ class Verifier:
         check_signed(statement, headers)
         if claim.front or statement.service != service or statement.date != timestamp[:8]:
             check_scope(claim, service)
-        key = self._find(statement.access_key_id)
+        key = self._keys.find(statement.access_key_id)
         if key is None:
             raise UnrecognizedClient(UNKNOWN_KEY)
         path = request.path
