@@ -133,6 +133,9 @@ class Dispatcher:
             head += f"x-amz-crc32: {_crc32(body)}\r\n"
         for name, value in response.headers:
             head += f"{name}: {value}\r\n"
+        if "traceparent" in headers:
+            # As the header is called in W3C Trace Context, level 2 (a draft).
+            head += f"traceresponse: {request.trace.traceparent}\r\n"
         if "origin" in headers:
             head += preflight_headers(headers) if incoming.method == "OPTIONS" else ANSWER_HEADERS
         if not incoming.keep_alive:

@@ -15,6 +15,7 @@ from msgspec import Struct, field
 
 from tenet.base.clock import NEVER
 from tenet.base.errors import TenetError
+from tenet.wire.trace import TraceContext, context_of
 
 
 class Principal(Struct, frozen=True, gc=False):
@@ -66,6 +67,11 @@ class Request(Struct, gc=False):
     region: str = ""
     peer: str = ""
     notes: dict[str, str | int | float] = field(default_factory=dict)
+
+    @property
+    def trace(self) -> TraceContext:
+        """Where the request stands in a trace (W3C Trace Context); calls made for it carry ``trace.traceparent``."""
+        return context_of(self.headers, self.request_id)
 
 
 class Response(Struct, gc=False):

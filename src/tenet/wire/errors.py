@@ -120,3 +120,10 @@ class TlsUnusable(EdgeError):
 
     code = "TlsUnusable"
     http_status = 500
+
+
+class TracesUnusable(EdgeError):
+    """Traces cannot be left where the settings say."""
+
+    code = "TracesUnusable"
+    http_status = 500

@@ -15,6 +15,7 @@ from msgspec import Struct
 from tenet.base.clock import Clock
 from tenet.wire.door import Request, Response
 from tenet.wire.metrics import BOUNDS_S, OTHER, Metrics
+from tenet.wire.trace import Finished, Tracer
 
 _RECENT_MAX: Final = 200
 _OPERATION_CHARS_MAX: Final = 64
@@ -45,11 +46,13 @@ class Observer:
         metrics: where they are counted.
         clock: time.
         rules: which ones leave a line.
+        tracer: takes their spans; None for no traces.
     """
 
-    def __init__(self, metrics: Metrics, clock: Clock, rules: ObservedRules) -> None:
+    def __init__(self, metrics: Metrics, clock: Clock, rules: ObservedRules, tracer: Tracer | None = None) -> None:
         self._metrics = metrics
         self._clock = clock
+        self._tracer = tracer
         self._recent: deque[dict[str, Any]] = deque(maxlen=_RECENT_MAX)
         self._shed = 0
         self._until_sample = 0
@@ -94,6 +97,9 @@ class Observer:
         elif not self._until_sample:
             self._until_sample = self._every
             self._tell(self._describe(request, service, response, seconds))
+            self._trace(request, service, response, seconds)
+        elif "traceparent" in request.headers and request.trace.is_sampled:
+            self._trace(request, service, response, seconds)
 
     def _note_closely(self, request: Request, service: str, response: Response, seconds: float) -> None:
         if response.error_code in _SUMMED_UP and seconds <= self._slow_s:
@@ -102,6 +108,22 @@ class Observer:
         described = self._describe(request, service, response, seconds)
         self._recent.append(described)
         self._tell(described)
+        self._trace(request, service, response, seconds)
+
+    def _trace(self, request: Request, service: str, response: Response, seconds: float) -> None:
+        if self._tracer is None:
+            return
+        attributes: dict[str, str | int | float] = {
+            "request_id": request.request_id,
+            "tenant": request.principal.tenant,
+            "region": request.region,
+            **request.notes,
+        }
+        self._tracer.leave(
+            Finished(
+                request.trace, service, request.operation, response.status, response.error_code, seconds, attributes
+            )
+        )
 
     def _describe(self, request: Request, service: str, response: Response, seconds: float) -> dict[str, Any]:
         described: dict[str, Any] = {
@@ -110,6 +132,7 @@ class Observer:
             "status": response.status,
             "ms": round(seconds * 1000, 3),
             "request_id": request.request_id,
+            "trace_id": request.trace.trace_id,
             "tenant": request.principal.tenant,
             "access_key_id": request.principal.access_key_id,
             "peer": request.peer,

@@ -26,6 +26,7 @@ from tenet.wire.pages import Pages
 from tenet.wire.protocol import Shared
 from tenet.wire.routing import Routes
 from tenet.wire.sigv4 import Verifier
+from tenet.wire.trace import Tracer
 
 _SWEEP_S: Final = 1.0
 _DRAIN_STEP_S: Final = 0.02
@@ -45,6 +46,7 @@ class Edge:
         rules: which requests leave a log line.
         store: the engine that readiness and metrics ask; None for none.
         region: what ``GET /`` names.
+        tracer: takes the spans of requests; None for no traces.
 
     Raises:
         ValueError: two mounts claim the same requests.
@@ -61,12 +63,13 @@ class Edge:
         rules: ObservedRules | None = None,
         store: Engine | None = None,
         region: str = "us-east-1",
+        tracer: Tracer | None = None,
     ) -> None:
         limits = limits or EdgeLimits()
         routes = Routes(services)
         self.metrics = Metrics()
         self.admission = Admission(limits, clock)
-        self.observer = Observer(self.metrics, clock, rules or ObservedRules())
+        self.observer = Observer(self.metrics, clock, rules or ObservedRules(), tracer)
         self._pages = Pages(store, self._collect, clock, region)
         dispatcher = Dispatcher(
             routes=routes,
