@@ -19,7 +19,15 @@ from tenet.tables.ops.counts import Counts
 from tenet.tables.ops.create_table import create_table
 from tenet.tables.ops.delete_table import delete_table
 from tenet.tables.ops.describe_table import describe_table
+from tenet.tables.ops.endpoints import describe_endpoints
 from tenet.tables.ops.lifecycle import Lifecycle
+from tenet.tables.ops.limits import describe_limits
+from tenet.tables.ops.list_tables import list_tables
+from tenet.tables.ops.tags import list_tags_of_resource, tag_resource, untag_resource
+from tenet.tables.ops.time_to_live import describe_time_to_live
+from tenet.tables.ops.update_table import update_table
+from tenet.tables.rules import unavailable
+from tenet.tables.rules.shapes import check_shape
 from tenet.tables.throttle import Throttle
 
 if TYPE_CHECKING:
@@ -36,7 +44,15 @@ __all__ = ["ROUTES", "Caller", "Tables", "TablesSettings"]
 ROUTES: Final[Mapping[str, Operation]] = {
     "CreateTable": create_table,
     "DeleteTable": delete_table,
+    "DescribeEndpoints": describe_endpoints,
+    "DescribeLimits": describe_limits,
     "DescribeTable": describe_table,
+    "DescribeTimeToLive": describe_time_to_live,
+    "ListTables": list_tables,
+    "ListTagsOfResource": list_tags_of_resource,
+    "TagResource": tag_resource,
+    "UntagResource": untag_resource,
+    "UpdateTable": update_table,
 }
 
 
@@ -115,7 +131,11 @@ class Tables:
         """
         route = ROUTES.get(operation)
         if route is None:
+            if operation in unavailable.OPERATIONS:
+                raise unavailable.operation_error(operation)
             raise UnknownOperationException
+        request = check_shape(operation, request)
+        unavailable.refuse_unavailable(operation, request)
         return await route(self._context, caller, request)
 
     def service(self) -> TablesService:

@@ -105,10 +105,9 @@ class RequestLimitExceeded(TablesError):
 
 
 class ThrottlingException(TablesError):
-    """The server sheds load."""
+    """More than a configured maximum was asked for, or more than the server takes."""
 
     code = "ThrottlingException"
-    namespace = "com.amazon.coral.availability"
     retryable = True
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 import structlog
 
 from tenet.base.errors import TenetError
-from tenet.store.errors import SpaceNotFound, StoreError
+from tenet.store.errors import OutcomeUnknown, SpaceNotFound, StoreUnavailable
 from tenet.tables.context import Caller
 from tenet.tables.errors import (
     InternalServerError,
@@ -40,8 +39,9 @@ _MOUNT: Final = Mount(
     fallback=True,
 )
 
+#: Where a request that is none of the API ends.
+_NOTHING_HERE: Final = b"<UnknownOperationException/>\n"
 _SERVICE: Final = "com.amazon.coral.service#"
-_MODEL: Final = "com.amazonaws.dynamodb.v20120810#"
 _AVAILABILITY: Final = "com.amazon.coral.availability#"
 #: What stands before the codes of the edge.
 _EDGE_NAMESPACES: Final = {"ThrottlingException": _AVAILABILITY, "ServiceUnavailable": _AVAILABILITY}
@@ -55,6 +55,14 @@ _CAPITAL: Final = frozenset(
         "IdempotentParameterMismatchException",
     }
 )
+
+#: What clients are told while the store cannot serve; nothing was written then, and all of it may be sent again.
+_UNAVAILABLE: Final = {
+    "StoreUnavailable": "The service is unavailable at the moment. Nothing was written; please try again.",
+    "DeadlineExceeded": "The request could not be carried out in time. Nothing was written; please try again.",
+    "DiskFull": "The server's disk is full. Nothing was written; try again when there is space.",
+    "ReadOnlyStore": "The server's storage cannot be written to. Nothing was written; reads go on.",
+}
 
 _log = structlog.get_logger(__name__)
 
@@ -76,21 +84,20 @@ class TablesService:
 
     async def answer(self, request: Request) -> Response:
         """Answers a request; never raises for what a client can cause."""
+        headers = request.headers
+        content_type = headers.get("content-type", JSON)
+        if content_type != JSON_1_0 or request.method != "POST":
+            content_type = content_type.partition(";")[0].strip().lower()
+            if request.method != "POST" or (request.body and content_type not in {JSON_1_0, JSON}):
+                return Response(404, _NOTHING_HERE, "", error_code="UnknownOperationException")
+        caller = Caller(
+            request.principal.tenant, request.region, request.deadline, request.notes, headers.get("host", "")
+        )
         try:
-            document = _parse(request.body)
-            headers = request.headers
-            caller = Caller(
-                request.principal.tenant, request.region, request.deadline, request.notes, headers.get("host", "")
-            )
-            body = await self._call(request.operation, document, caller)
+            body = await self._call(request.operation, parse(request.body), caller)
         except TenetError as error:
             return self.refuse(request, error)
-        except asyncio.CancelledError:
-            raise
-        except Exception:  # noqa: BLE001 - whatever happens, the client gets an answer and the log the traceback
-            _log.exception("unexpected error", operation=request.operation, request_id=request.request_id)
-            return self.refuse(request, _internal(request))
-        return Response(200, body, _content_type(request))
+        return Response(200, body, content_type)
 
     def refuse(self, request: Request, error: TenetError) -> Response:
         """Turns an error, the edge's own ones included, into the service's bytes."""
@@ -100,40 +107,52 @@ class TablesService:
         return Response(told.http_status, _error_body(told), _content_type(request), error_code=told.code)
 
 
-def _parse(body: bytes) -> dict[str, Any]:
+def parse(body: bytes) -> dict[str, Any]:
+    """Returns the request that a body holds.
+
+    Strict JSON (RFC 8259) in UTF-8: no NaN, nothing behind the document. Of a member that stands twice in an object the
+    last one counts, as in the service's parser.
+
+    Raises:
+        SerializationException: the body is none.
+    """
     try:
         document = orjson.loads(body)
     except orjson.JSONDecodeError:
         raise SerializationException from None
-    if type(document) is not dict:
-        raise SerializationException
-    return document
+    if type(document) is dict:
+        return document
+    # An empty list passes for an empty request in the service; whatever else is no object is refused.
+    if document == []:
+        return {}
+    raise SerializationException("Unexpected field type")
 
 
 def _content_type(request: Request) -> str:
-    return JSON_1_0 if request.headers.get("content-type", JSON).startswith(JSON_1_0) else JSON
-
-
-def _internal(request: Request) -> InternalServerError:
-    return InternalServerError(f"Internal server error (request id {request.request_id})")
+    """Returns that of the answer: the request's own where it is JSON 1.0, else plain JSON."""
+    return JSON_1_0 if request.headers.get("content-type", JSON).lower().startswith(JSON_1_0) else JSON
 
 
 def _translate(request: Request, error: TenetError) -> TenetError:
-    """Returns the error as the API says it."""
+    """Returns the error as the API says it. What went wrong inside is told to the log, not to the client."""
     if isinstance(error, TablesError | EdgeError):
         return error
     if isinstance(error, SpaceNotFound):
         return ResourceNotFoundException("Requested resource not found")
+    if isinstance(error, StoreUnavailable):
+        request.notes["store_error"] = error.code
+        return ServiceUnavailable(_UNAVAILABLE.get(error.code, _UNAVAILABLE["StoreUnavailable"]))
+    if isinstance(error, OutcomeUnknown):
+        request.notes["store_error"] = error.code
+        return InternalServerError("The outcome of the request is not known: it may or may not have taken effect.")
     _log.error(
-        "the store failed",
+        "a request failed inside",
         operation=request.operation,
         request_id=request.request_id,
         error=error.code,
         reason=error.message,
     )
-    if isinstance(error, StoreError) and error.http_status in {503, 507}:
-        return ServiceUnavailable(error.message)
-    return _internal(request)
+    return InternalServerError(f"Internal server error (request id {request.request_id})")
 
 
 def _error_body(error: TenetError) -> bytes:

@@ -96,14 +96,16 @@ class Pending(msgspec.Struct, frozen=True):
     Args:
         billing: how it is billed from then on.
         throughput: its provisioned capacity.
-        index_throughputs: provisioned capacity of global indexes, by index name; others keep theirs.
+        indexes: its indexes.
+        deletion_protection: whether DeleteTable is refused.
         table_class: its class.
-        settings: as ``Table.settings``, whole.
+        settings: as ``Table.settings``.
     """
 
     billing: BillingMode
     throughput: Throughput
-    index_throughputs: dict[str, Throughput]
+    indexes: tuple[Index, ...]
+    deletion_protection: bool
     table_class: str
     settings: dict[str, Any]
 

@@ -9,6 +9,7 @@ import orjson
 
 from tenet.base.ids import uuid4_text
 from tenet.tables.errors import ResourceInUseException
+from tenet.tables.ops.catalog import table_name
 from tenet.tables.rules.description import describe
 from tenet.tables.rules.table_definition import check_create, table_from
 
@@ -28,7 +29,12 @@ async def create_table(context: Context, caller: Caller, request: dict[str, Any]
     check_create(request)
     now_ms = context.clock.wall_ms()
     wanted = table_from(
-        request, account=caller.account, region=caller.region, table_id=uuid4_text(context.ids), now_ms=now_ms
+        request,
+        account=caller.account,
+        name=table_name(caller.account, request["TableName"]),
+        region=caller.region,
+        table_id=uuid4_text(context.ids),
+        now_ms=now_ms,
     )
     wanted = msgspec.structs.replace(wanted, status_until_ms=context.lifecycle.until_ms())
 

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import orjson
 
-from tenet.tables.errors import ResourceInUseException, ValidationException
+from tenet.tables.errors import ValidationException
 from tenet.tables.ops.catalog import not_found, table_name
 from tenet.tables.rules.description import describe
+from tenet.tables.rules.table_update import check_is_active
 
 if TYPE_CHECKING:
     from tenet.tables.context import Caller, Context
@@ -41,11 +42,7 @@ async def delete_table(context: Context, caller: Caller, request: dict[str, Any]
 
 
 def _check(table: Table) -> None:
-    if table.status != "ACTIVE":
-        doing = {"CREATING": "created", "UPDATING": "updated", "DELETING": "deleted"}[table.status]
-        raise ResourceInUseException(
-            f"Attempt to change a resource which is still in use: Table is being {doing}: {table.name}"
-        )
+    check_is_active(table)
     if table.deletion_protection:
         raise ValidationException(
             "Resource cannot be deleted as it is currently protected against deletion. "

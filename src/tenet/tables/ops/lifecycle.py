@@ -12,12 +12,12 @@ import asyncio
 import contextlib
 from typing import TYPE_CHECKING, Final
 
-import msgspec
 import structlog
 
 from tenet.base.errors import TenetError
 from tenet.store.contract import SpaceOptions
 from tenet.tables import keys
+from tenet.tables.rules.table_update import end_transition
 
 if TYPE_CHECKING:
     from tenet.base.clock import Clock
@@ -131,15 +131,7 @@ class Lifecycle:
         def decide(now: Table | None) -> Table | None:
             if now is None or now.id != table.id or now.revision != table.revision:
                 return now
-            return ended(now)
+            return end_transition(now)
 
         after = await self._catalog.change(table.account, table.name, decide)
         return after if after is not None and after.id == table.id else None
-
-
-def ended(table: Table) -> Table | None:
-    """Returns what a table is when its transition is over; None where it is gone."""
-    if table.status == "DELETING":
-        return None
-    indexes = tuple(msgspec.structs.replace(index, status="ACTIVE") for index in table.indexes)
-    return msgspec.structs.replace(table, status="ACTIVE", status_until_ms=0, indexes=indexes, pending=None)

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import Struct
 
+from tenet.tables.rules.table_settings import WARM_READ_UNITS, WARM_WRITE_UNITS
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from tenet.tables.model import CapacityHistory, Index, KeySchema, Table, Throughput
 
 _DAY_MS: Final = 86_400_000
-#: What a table without configured warm throughput can instantly carry, in units per second.
-_ON_DEMAND_WARM: Final = {"ReadUnitsPerSecond": 12_000, "WriteUnitsPerSecond": 4_000}
 
 
 class Count(Struct, frozen=True):
@@ -56,10 +56,7 @@ def describe(table: Table, counts: Mapping[str, Count], now_ms: int) -> dict[str
         "DeletionProtectionEnabled": table.deletion_protection,
     }
     if table.on_demand_ms:
-        answer["BillingModeSummary"] = {
-            "BillingMode": table.billing,
-            "LastUpdateToPayPerRequestDateTime": table.on_demand_ms[-1] / 1000,
-        }
+        answer["BillingModeSummary"] = _billing(table)
     if table.class_changed_ms or table.table_class != "STANDARD":
         answer["TableClassSummary"] = _table_class(table)
     if table.status != "DELETING":
@@ -98,6 +95,13 @@ def _throughput(throughput: Throughput, history: CapacityHistory, now_ms: int) -
     return answer
 
 
+def _billing(table: Table) -> dict[str, Any]:
+    answer: dict[str, Any] = {"BillingMode": table.billing}
+    if table.status != "CREATING":
+        answer["LastUpdateToPayPerRequestDateTime"] = table.on_demand_ms[-1] / 1000
+    return answer
+
+
 def _table_class(table: Table) -> dict[str, Any]:
     answer: dict[str, Any] = {"TableClass": table.table_class}
     if table.class_changed_ms:
@@ -107,7 +111,7 @@ def _table_class(table: Table) -> dict[str, Any]:
 
 def _warm_throughput(table: Table, throughput: Throughput, settings: Mapping[str, Any]) -> dict[str, Any]:
     if table.billing == "PAY_PER_REQUEST":
-        units = dict(_ON_DEMAND_WARM)
+        units = {"ReadUnitsPerSecond": WARM_READ_UNITS, "WriteUnitsPerSecond": WARM_WRITE_UNITS}
     else:
         units = {"ReadUnitsPerSecond": throughput.read, "WriteUnitsPerSecond": throughput.write}
     units.update(settings.get("WarmThroughput", {}))

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tenet.tables.errors import ValidationException
 from tenet.tables.model import Index, KeyAttribute, KeySchema, Table, Throughput
+from tenet.tables.rules.table_settings import kept, on_demand_throughput, sse_description, warm_throughput
+from tenet.tables.rules.tags import with_tags
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -16,6 +18,7 @@ GLOBAL_INDEXES_MAX: Final = 20
 LOCAL_INDEXES_MAX: Final = 5
 #: Attributes that all INCLUDE projections of a table may name together.
 INCLUDED_MAX: Final = 100
+KEY_ATTRIBUTES_MAX: Final = 2
 CAPACITY_UNITS_MAX: Final = 1_000_000_000_000
 
 _INVALID: Final = "One or more parameter values were invalid: "
@@ -30,39 +33,53 @@ def check_create(request: Mapping[str, Any]) -> None:
     _check_billing(request)
     definitions = _definitions(request)
     schema: list[dict[str, str]] = request["KeySchema"]
+    _check_schema_length("keySchema", schema)
     _check_schema(schema, definitions)
-    local = request.get("LocalSecondaryIndexes")
-    if not local and not request.get("GlobalSecondaryIndexes") and len(schema) != len(definitions):
-        raise ValidationException(
-            _INVALID + "Number of attributes in KeySchema does not exactly match number of attributes defined in "
-            "AttributeDefinitions"
-        )
+    _check_definitions_are_used(request, definitions)
     names: set[str] = set()
+    local = request.get("LocalSecondaryIndexes")
     if local is not None:
         _check_local_indexes(local, schema, definitions, names)
     if request.get("GlobalSecondaryIndexes") is not None:
         _check_global_indexes(request, definitions, names)
+    _check_included(request)
+    if "StreamViewType" in request.get("StreamSpecification", ()):
+        raise ValidationException(
+            _INVALID + "Table is being created with a stream disabled, UpdateViewType should not be specified"
+        )
 
 
-def table_from(request: Mapping[str, Any], *, account: str, region: str, table_id: str, now_ms: int) -> Table:
+def table_from(
+    request: Mapping[str, Any], *, account: str, name: str, region: str, table_id: str, now_ms: int
+) -> Table:
     """Returns the table that a checked CreateTable request describes, in status CREATING.
 
     Args:
         request: passed by `check_create`.
         account: the tenant.
+        name: its name; the request may give an ARN.
         region: for its ARN.
         table_id: a new UUID.
         now_ms: the time, milliseconds since 1970.
+
+    Raises:
+        ValidationException: a setting or a tag is not possible.
     """
     types = _definitions(request)
     billing: BillingMode = request.get("BillingMode") or "PROVISIONED"
     indexes: list[Index] = []
     for is_global, member in ((False, "LocalSecondaryIndexes"), (True, "GlobalSecondaryIndexes")):
         for given in request.get(member) or ():
-            indexes.append(_index(given, types, number=len(indexes) + 1, is_global=is_global))
+            index = _index(given, types, billing, number=len(indexes) + 1, is_global=is_global)
+            indexes.append(index)
+    settings = kept(
+        OnDemandThroughput=on_demand_throughput(request.get("OnDemandThroughput"), {}, billing),
+        WarmThroughput=warm_throughput(request.get("WarmThroughput"), {}),
+        SSEDescription=sse_description(request.get("SSESpecification"), {}, account, region),
+    )
     return Table(
         account=account,
-        name=request["TableName"],
+        name=name,
         id=table_id,
         region=region,
         created_ms=now_ms,
@@ -74,12 +91,20 @@ def table_from(request: Mapping[str, Any], *, account: str, region: str, table_i
         next_index_number=len(indexes) + 1,
         deletion_protection=bool(request.get("DeletionProtectionEnabled")),
         table_class=request.get("TableClass") or "STANDARD",
+        tags=with_tags({}, request.get("Tags") or ()),
+        settings=settings,
         on_demand_ms=(now_ms,) if billing == "PAY_PER_REQUEST" else (),
     )
 
 
 def _definitions(request: Mapping[str, Any]) -> dict[str, KeyType]:
-    return {given["AttributeName"]: given["AttributeType"] for given in request["AttributeDefinitions"]}
+    definitions: dict[str, KeyType] = {}
+    for given in request["AttributeDefinitions"]:
+        name = given["AttributeName"]
+        if name in definitions:
+            raise ValidationException(f"Attribute Name is duplicated: {name}")
+        definitions[name] = given["AttributeType"]
+    return definitions
 
 
 def _keys(schema: Sequence[Mapping[str, str]], types: Mapping[str, KeyType]) -> KeySchema:
@@ -91,7 +116,9 @@ def _throughput(given: Mapping[str, int] | None) -> Throughput:
     return Throughput() if given is None else Throughput(given["ReadCapacityUnits"], given["WriteCapacityUnits"])
 
 
-def _index(given: Mapping[str, Any], types: Mapping[str, KeyType], *, number: int, is_global: bool) -> Index:
+def _index(
+    given: Mapping[str, Any], types: Mapping[str, KeyType], billing: BillingMode, *, number: int, is_global: bool
+) -> Index:
     projection = given["Projection"]
     return Index(
         name=given["IndexName"],
@@ -99,8 +126,13 @@ def _index(given: Mapping[str, Any], types: Mapping[str, KeyType], *, number: in
         is_global=is_global,
         keys=_keys(given["KeySchema"], types),
         projection=projection["ProjectionType"],
-        included=tuple(projection.get("NonKeyAttributes") or ()),
+        included=tuple(dict.fromkeys(projection.get("NonKeyAttributes") or ())),
+        status="CREATING",
         throughput=_throughput(given.get("ProvisionedThroughput")),
+        settings=kept(
+            OnDemandThroughput=on_demand_throughput(given.get("OnDemandThroughput"), {}, billing),
+            WarmThroughput=warm_throughput(given.get("WarmThroughput"), {}),
+        ),
     )
 
 
@@ -134,6 +166,18 @@ def check_capacity(throughput: Mapping[str, int]) -> None:
             raise ValidationException(f"Given value {throughput[member]} for {member} is out of bounds")
 
 
+def _check_schema_length(path: str, schema: Sequence[Mapping[str, str]]) -> None:
+    if len(schema) > KEY_ATTRIBUTES_MAX:
+        shown = ", ".join(
+            f"KeySchemaElement(attributeName={element['AttributeName']}, keyType={element['KeyType']})"
+            for element in schema
+        )
+        raise ValidationException(
+            f"1 validation error detected: Value '[{shown}]' at '{path}' failed to satisfy constraint: "
+            f"Member must have length less than or equal to {KEY_ATTRIBUTES_MAX}"
+        )
+
+
 def _check_schema(schema: Sequence[Mapping[str, str]], definitions: Mapping[str, KeyType]) -> None:
     names = [element["AttributeName"] for element in schema]
     if len(names) > len(definitions):
@@ -156,6 +200,33 @@ def _check_key_schema(schema: Sequence[Mapping[str, str]], definitions: Mapping[
         raise ValidationException("Invalid KeySchema: The second KeySchemaElement is not a RANGE key type")
 
 
+def _check_definitions_are_used(request: Mapping[str, Any], definitions: Mapping[str, KeyType]) -> None:
+    """Checks that no attribute is defined that no key uses."""
+    schema = request["KeySchema"]
+    indexes = [*(request.get("LocalSecondaryIndexes") or ()), *(request.get("GlobalSecondaryIndexes") or ())]
+    if not indexes and len(schema) != len(definitions):
+        raise ValidationException(
+            _INVALID + "Number of attributes in KeySchema does not exactly match number of attributes defined in "
+            "AttributeDefinitions"
+        )
+    schemas = [schema, *(index["KeySchema"] for index in indexes)]
+    used = dict.fromkeys(element["AttributeName"] for of in schemas for element in of)
+    if any(name not in used for name in definitions):
+        raise ValidationException(
+            _INVALID + f"Some AttributeDefinitions are not used. AttributeDefinitions: [{', '.join(definitions)}], "
+            f"keys used: [{', '.join(used)}]"
+        )
+
+
+def _check_included(request: Mapping[str, Any]) -> None:
+    """Checks how many attributes all INCLUDE projections name together; one that stands in two counts twice."""
+    indexes = [*(request.get("LocalSecondaryIndexes") or ()), *(request.get("GlobalSecondaryIndexes") or ())]
+    if sum(len(index["Projection"].get("NonKeyAttributes") or ()) for index in indexes) > INCLUDED_MAX:
+        raise ValidationException(
+            _INVALID + f"Number of NonKeyAttributes over all indexes exceeds the per-table limit of {INCLUDED_MAX}"
+        )
+
+
 def _check_local_indexes(
     local: Sequence[Mapping[str, Any]],
     schema: Sequence[Mapping[str, str]],
@@ -169,7 +240,8 @@ def _check_local_indexes(
             _INVALID + "Table KeySchema does not have a range key, which is required when specifying a "
             "LocalSecondaryIndex"
         )
-    for index in local:
+    for number, index in enumerate(local, 1):
+        _check_schema_length(f"localSecondaryIndexes.{number}.member.keySchema", index["KeySchema"])
         _check_key_schema(index["KeySchema"], definitions)
         _check_local_keys(index, schema[0]["AttributeName"])
         _check_projection(index)
@@ -198,7 +270,8 @@ def _check_global_indexes(request: Mapping[str, Any], definitions: Mapping[str, 
     if not indexes:
         raise ValidationException(_INVALID + "List of GlobalSecondaryIndexes is empty")
     on_demand = request.get("BillingMode") == "PAY_PER_REQUEST"
-    for index in indexes:
+    for number, index in enumerate(indexes, 1):
+        _check_schema_length(f"globalSecondaryIndexes.{number}.member.keySchema", index["KeySchema"])
         _check_key_schema(index["KeySchema"], definitions)
         _check_projection(index)
         _check_index_billing(index, on_demand=on_demand)
@@ -219,6 +292,8 @@ def _check_index_billing(index: Mapping[str, Any], *, on_demand: bool) -> None:
         )
     if not on_demand and throughput is None:
         raise ValidationException(_INVALID + f"ProvisionedThroughput must be specified for index: {name}")
+    if throughput is not None:
+        check_capacity(throughput)
 
 
 def _check_projection(index: Mapping[str, Any]) -> None:
@@ -228,6 +303,8 @@ def _check_projection(index: Mapping[str, Any]) -> None:
         raise ValidationException(_INVALID + "Unknown ProjectionType: null")
     if projection.get("NonKeyAttributes") is not None and kind != "INCLUDE":
         raise ValidationException(_INVALID + f"ProjectionType is {kind}, but NonKeyAttributes is specified")
+    if projection.get("NonKeyAttributes") is None and kind == "INCLUDE":
+        raise ValidationException(_INVALID + "ProjectionType is INCLUDE, but NonKeyAttributes is not specified")
 
 
 def _check_name(name: str, names: set[str]) -> None:

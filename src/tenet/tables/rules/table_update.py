@@ -1,0 +1,299 @@
+"""What UpdateTable makes of a table: its checks in the service's order and words, and the transition that begins."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from tenet.tables.errors import LimitExceededException, ResourceInUseException, ValidationException
+from tenet.tables.model import CapacityHistory, Index, Pending, Table, Throughput
+from tenet.tables.rules.table_definition import check_capacity
+from tenet.tables.rules.table_settings import kept, on_demand_throughput, sse_description, warm_throughput
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from tenet.tables.model import BillingMode
+
+_INVALID: Final = "One or more parameter values were invalid: "
+_HOUR_MS: Final = 3_600_000
+_DAY_MS: Final = 24 * _HOUR_MS
+#: How often a day capacity may fall without an hour's rest in between.
+FREE_DECREASES: Final = 4
+#: How often within 24 hours a table may be switched to on-demand.
+ON_DEMAND_SWITCHES_MAX: Final = 4
+
+#: Parameters of which at least one must be there.
+_CHANGES: Final = frozenset(
+    {
+        "BillingMode",
+        "DeletionProtectionEnabled",
+        "GlobalSecondaryIndexUpdates",
+        "OnDemandThroughput",
+        "ProvisionedThroughput",
+        "SSESpecification",
+        "StreamSpecification",
+        "TableClass",
+        "WarmThroughput",
+    }
+)
+
+
+def check_update(request: Mapping[str, Any]) -> None:
+    """Checks an UpdateTable request by itself; its shape is right.
+
+    Raises:
+        ValidationException: with the service's text for the first rule that it breaks.
+    """
+    if _CHANGES.isdisjoint(request) or request.get("GlobalSecondaryIndexUpdates") == []:
+        raise ValidationException(
+            "At least one of ProvisionedThroughput, BillingMode, UpdateStreamEnabled, GlobalSecondaryIndexUpdates or "
+            "SSESpecification or ReplicaUpdates is required"
+        )
+    throughput = request.get("ProvisionedThroughput")
+    if request.get("BillingMode") == "PROVISIONED" and throughput is None:
+        raise ValidationException(_INVALID + "ProvisionedThroughput must be specified when BillingMode is PROVISIONED")
+    if throughput is not None:
+        check_capacity(throughput)
+    if "StreamSpecification" in request:
+        raise ValidationException("Table has no stream to disable")
+    _check_index_updates(request.get("GlobalSecondaryIndexUpdates") or ())
+
+
+def check_is_active(table: Table) -> None:
+    """Checks that no transition of a table runs.
+
+    Raises:
+        ResourceInUseException: one does; the message says which.
+    """
+    if table.status != "ACTIVE":
+        doing = {"CREATING": "created", "UPDATING": "updated", "DELETING": "deleted"}[table.status]
+        raise ResourceInUseException(
+            f"Attempt to change a resource which is still in use: Table is being {doing}: {table.name}"
+        )
+
+
+def begin_update(table: Table, request: Mapping[str, Any], *, now_ms: int, until_ms: int) -> Table:
+    """Returns a table that is being updated, with what it is to become.
+
+    Args:
+        table: as it is.
+        request: passed by `check_update`.
+        now_ms: the time, milliseconds since 1970.
+        until_ms: when the update is over.
+
+    Raises:
+        ResourceInUseException: another transition runs.
+        ValidationException: the update contradicts the table.
+        LimitExceededException: it comes too soon after another one.
+    """
+    check_is_active(table)
+    billing: BillingMode = request.get("BillingMode") or table.billing
+    indexes, statuses = _updated_indexes(table, request, billing, now_ms)
+    throughput = _updated_throughput(table, request.get("ProvisionedThroughput"), billing)
+    pending = Pending(
+        billing=billing,
+        throughput=throughput,
+        indexes=indexes,
+        deletion_protection=request.get("DeletionProtectionEnabled", table.deletion_protection),
+        table_class=request.get("TableClass") or table.table_class,
+        settings=kept(
+            OnDemandThroughput=on_demand_throughput(request.get("OnDemandThroughput"), table.settings, billing),
+            WarmThroughput=warm_throughput(request.get("WarmThroughput"), table.settings),
+            SSEDescription=sse_description(
+                request.get("SSESpecification"), table.settings, table.account, table.region
+            ),
+        ),
+    )
+    return msgspec.structs.replace(
+        table,
+        status="UPDATING",
+        status_until_ms=until_ms,
+        indexes=statuses,
+        pending=pending,
+        history=_history(table.history, table.throughput, throughput, now_ms),
+        on_demand_ms=_switches(table, billing, now_ms),
+        class_changed_ms=now_ms if pending.table_class != table.table_class else table.class_changed_ms,
+    )
+
+
+def end_transition(table: Table) -> Table | None:
+    """Returns what a table is when the transition that its status names is over; None where it is gone."""
+    if table.status == "DELETING":
+        return None
+    becomes = table.pending
+    indexes = table.indexes if becomes is None else becomes.indexes
+    ended = msgspec.structs.replace(
+        table,
+        status="ACTIVE",
+        status_until_ms=0,
+        pending=None,
+        indexes=tuple(msgspec.structs.replace(index, status="ACTIVE") for index in indexes),
+    )
+    if becomes is None:
+        return ended
+    return msgspec.structs.replace(
+        ended,
+        billing=becomes.billing,
+        throughput=becomes.throughput,
+        deletion_protection=becomes.deletion_protection,
+        table_class=becomes.table_class,
+        settings=becomes.settings,
+    )
+
+
+# ---- throughput ------------------------------------------------------------------------------------------------------
+
+
+def _updated_throughput(table: Table, given: Mapping[str, int] | None, billing: BillingMode) -> Throughput:
+    if given is None:
+        return table.throughput if billing == table.billing else Throughput()
+    if billing == "PAY_PER_REQUEST":
+        raise ValidationException(
+            _INVALID + "Neither ReadCapacityUnits nor WriteCapacityUnits can be specified when BillingMode is "
+            "PAY_PER_REQUEST"
+        )
+    wanted = Throughput(given["ReadCapacityUnits"], given["WriteCapacityUnits"])
+    if wanted == table.throughput:
+        raise _unchanged("table", wanted)
+    return wanted
+
+
+def _unchanged(what: str, throughput: Throughput) -> ValidationException:
+    units = "".join(
+        f"Current {name} provisioned for the {what}: {value}. Requested {name}: {value}. "
+        for name, value in (("ReadCapacityUnits", throughput.read), ("WriteCapacityUnits", throughput.write))
+    )
+    return ValidationException(
+        f"The provisioned throughput for the {what} will not change. The requested value equals the current value. "
+        f"{units}Refer to the Amazon DynamoDB Developer Guide for current limits and how to request higher limits."
+    )
+
+
+def _history(history: CapacityHistory, before: Throughput, after: Throughput, now_ms: int) -> CapacityHistory:
+    """Returns the history of a capacity after a change of it.
+
+    Raises:
+        LimitExceededException: it has fallen too often today.
+    """
+    rises = after.read > before.read or after.write > before.write
+    falls = (after.read < before.read or after.write < before.write) and after != Throughput()
+    increased_ms = now_ms if rises and before != Throughput() else history.increased_ms
+    if not falls:
+        return msgspec.structs.replace(history, increased_ms=increased_ms)
+    is_today = history.decreased_ms // _DAY_MS == now_ms // _DAY_MS
+    today = history.decreases_today if is_today else 0
+    if today >= FREE_DECREASES and now_ms - history.decreased_ms < _HOUR_MS:
+        raise LimitExceededException(
+            "Subscriber limit exceeded: Provisioned throughput decreases are limited within a given UTC day. After the "
+            f"first {FREE_DECREASES} decreases, each subsequent decrease in the same UTC day can be performed at most "
+            f"once every {_HOUR_MS // 1000} seconds. Number of decreases today: {today}. "
+            f"Last decrease at {_time_text(history.decreased_ms)}. "
+            f"Next decrease can be made at {_time_text(history.decreased_ms + _HOUR_MS)}"
+        )
+    return CapacityHistory(increased_ms, now_ms, today + 1)
+
+
+def _switches(table: Table, billing: BillingMode, now_ms: int) -> tuple[int, ...]:
+    """Returns when the table was switched to on-demand, this time included; at least the last one is kept.
+
+    Raises:
+        LimitExceededException: too often within a day.
+    """
+    if billing != "PAY_PER_REQUEST" or table.billing == "PAY_PER_REQUEST":
+        return table.on_demand_ms
+    recent = tuple(at for at in table.on_demand_ms if now_ms - at < _DAY_MS and at != table.created_ms)
+    if len(recent) >= ON_DEMAND_SWITCHES_MAX:
+        raise LimitExceededException(
+            f"Subscriber limit exceeded: Update to PayPerRequest mode are limited to {ON_DEMAND_SWITCHES_MAX} times in "
+            f"1 day(s). Last update at {_time_text(recent[-1])}. "
+            f"Next update can be made at {_time_text(recent[0] + _DAY_MS)}"
+        )
+    return (*recent, now_ms)
+
+
+def _time_text(at_ms: int) -> str:
+    """Returns a time as the service's messages print it, for instance ``Wednesday, July 25, 2018 8:48:14 PM UTC``."""
+    at = datetime.fromtimestamp(at_ms / 1000, tz=UTC)
+    half, hour = divmod(at.hour, 12)
+    return f"{at:%A, %B} {at.day}, {at.year} {hour or 12}:{at:%M:%S} {('AM', 'PM')[half]} UTC"
+
+
+# ---- indexes ---------------------------------------------------------------------------------------------------------
+
+
+def _check_index_updates(updates: Sequence[Mapping[str, Any]]) -> None:
+    names: set[str] = set()
+    for update in updates:
+        change = update.get("Update")
+        if change is None:
+            raise ValidationException(
+                _INVALID + "One of GlobalSecondaryIndexUpdate.Update, GlobalSecondaryIndexUpdate.Create, "
+                "GlobalSecondaryIndexUpdate.Delete must not be null"
+            )
+        name = change["IndexName"]
+        if name in names:
+            raise ValidationException(
+                _INVALID + f"Only one global secondary index update per index is allowed simultaneously. Index: {name}"
+            )
+        names.add(name)
+        if "ProvisionedThroughput" in change:
+            check_capacity(change["ProvisionedThroughput"])
+
+
+def _updated_indexes(
+    table: Table, request: Mapping[str, Any], billing: BillingMode, now_ms: int
+) -> tuple[tuple[Index, ...], tuple[Index, ...]]:
+    """Returns the table's indexes as they are to be, and as they are until then, with their status."""
+    changes = {
+        given["Update"]["IndexName"]: given["Update"] for given in request.get("GlobalSecondaryIndexUpdates", ())
+    }
+    known = {index.name for index in table.global_indexes}
+    if not known.issuperset(changes):
+        raise ValidationException(
+            "This operation cannot be performed with given input values. Please contact DynamoDB service team for more "
+            "info: Action Blocked: IndexUpdate"
+        )
+    after = tuple(
+        _updated_index(table, index, changes.get(index.name), billing, now_ms) if index.is_global else index
+        for index in table.indexes
+    )
+    if billing == "PROVISIONED":
+        missing = [index.name for index in after if index.is_global and index.throughput == Throughput()]
+        if missing:
+            raise ValidationException(
+                _INVALID + f"ProvisionedThroughput must be specified for index: {','.join(missing)}"
+            )
+    until = tuple(
+        old if new == old else msgspec.structs.replace(old, status="UPDATING", history=new.history)
+        for old, new in zip(table.indexes, after, strict=True)
+    )
+    return after, until
+
+
+def _updated_index(
+    table: Table, index: Index, change: Mapping[str, Any] | None, billing: BillingMode, now_ms: int
+) -> Index:
+    change = change or {}
+    throughput = index.throughput if billing == "PROVISIONED" else Throughput()
+    given = change.get("ProvisionedThroughput")
+    if given is not None:
+        if billing == "PAY_PER_REQUEST":
+            raise ValidationException(
+                _INVALID + f"ProvisionedThroughput should not be specified for index: {index.name} when BillingMode is "
+                "PAY_PER_REQUEST"
+            )
+        throughput = Throughput(given["ReadCapacityUnits"], given["WriteCapacityUnits"])
+        if throughput == index.throughput and table.billing == billing:
+            raise _unchanged(f"index {index.name}", throughput)
+    return msgspec.structs.replace(
+        index,
+        throughput=throughput,
+        history=_history(index.history, index.throughput, throughput, now_ms),
+        settings=kept(
+            OnDemandThroughput=on_demand_throughput(change.get("OnDemandThroughput"), index.settings, billing),
+            WarmThroughput=warm_throughput(change.get("WarmThroughput"), index.settings),
+        ),
+    )

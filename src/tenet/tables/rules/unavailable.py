@@ -1,0 +1,165 @@
+"""What the API has and Tenet does not have yet: operations, and parameters of operations.
+
+A call that needs any of it is refused in clear words; nothing is silently ignored. The compatibility page lists the
+same. Whoever adds one of them takes it out here.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from tenet.tables.errors import NotImplementedHere
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+PAGE: Final = "docs/compat/tables.md"
+
+#: Operations of the API that Tenet does not have.
+OPERATIONS: Final = frozenset(
+    {
+        "BatchExecuteStatement",
+        "CreateBackup",
+        "CreateGlobalTable",
+        "DeleteBackup",
+        "DeleteResourcePolicy",
+        "DescribeBackup",
+        "DescribeContinuousBackups",
+        "DescribeContributorInsights",
+        "DescribeExport",
+        "DescribeGlobalTable",
+        "DescribeGlobalTableSettings",
+        "DescribeImport",
+        "DescribeKinesisStreamingDestination",
+        "DescribeTableReplicaAutoScaling",
+        "DisableKinesisStreamingDestination",
+        "EnableKinesisStreamingDestination",
+        "ExecuteStatement",
+        "ExecuteTransaction",
+        "ExportTableToPointInTime",
+        "GetResourcePolicy",
+        "ImportTable",
+        "ListBackups",
+        "ListContributorInsights",
+        "ListExports",
+        "ListGlobalTables",
+        "ListImports",
+        "PutResourcePolicy",
+        "RestoreTableFromBackup",
+        "RestoreTableToPointInTime",
+        "SearchVectors",
+        "UpdateContinuousBackups",
+        "UpdateContributorInsights",
+        "UpdateGlobalTable",
+        "UpdateGlobalTableSettings",
+        "UpdateKinesisStreamingDestination",
+        "UpdateTableReplicaAutoScaling",
+        "UpdateTimeToLive",
+    }
+)
+
+_LEGACY_READ: Final = frozenset({"AttributesToGet"})
+_LEGACY_WRITE: Final = frozenset({"Expected", "ConditionalOperator"})
+
+#: Parameters that Tenet does not have, by operation.
+PARAMETERS: Final[Mapping[str, frozenset[str]]] = {
+    "CreateTable": frozenset(
+        {
+            "GlobalTableSettingsReplicationMode",
+            "GlobalTableSourceArn",
+            "ResourcePolicy",
+            "StreamSpecification",
+            "VectorIndexes",
+        }
+    ),
+    "DeleteItem": _LEGACY_WRITE,
+    "GetItem": _LEGACY_READ,
+    "PutItem": _LEGACY_WRITE,
+    "Query": _LEGACY_READ | {"ConditionalOperator", "KeyConditions", "QueryFilter"},
+    "Scan": _LEGACY_READ | {"ConditionalOperator", "ScanFilter"},
+    "UpdateItem": _LEGACY_WRITE | {"AttributeUpdates"},
+    "UpdateTable": frozenset(
+        {
+            "DisassociationProtectionEnabled",
+            "GlobalTableSettingsReplicationMode",
+            "GlobalTableWitnessUpdates",
+            "MultiRegionConsistency",
+            "ReplicaUpdates",
+            "StreamSpecification",
+            "VectorIndexUpdates",
+        }
+    ),
+}
+
+_NOTHING: Final[frozenset[str]] = frozenset()
+
+
+def operation_error(operation: str) -> NotImplementedHere:
+    """Returns the error for an operation that Tenet does not have."""
+    return NotImplementedHere(f"{operation} is not available in this version of Tenet; see {PAGE}")
+
+
+def refuse_unavailable(operation: str, request: Mapping[str, Any]) -> None:
+    """Refuses a request that uses a parameter that Tenet does not have.
+
+    Args:
+        operation: its name.
+        request: its shape already checked.
+
+    Raises:
+        NotImplementedHere: it does; the message names the parameter.
+    """
+    unavailable = PARAMETERS.get(operation, _NOTHING)
+    if not unavailable.isdisjoint(request):
+        for name in sorted(unavailable.intersection(request)):
+            if not _is_idle(name, request[name]):
+                raise _parameter_error(operation, name)
+    nested = _NESTED.get(operation)
+    if nested is not None:
+        nested(request)
+
+
+def _is_idle(name: str, value: Any) -> bool:
+    """Whether a parameter asks for nothing, and may stand there."""
+    if name == "StreamSpecification":
+        return value["StreamEnabled"] is False
+    return value in ([], {}, False) and name.endswith(("Updates", "Indexes", "Enabled"))
+
+
+def _parameter_error(operation: str, name: str) -> NotImplementedHere:
+    return NotImplementedHere(
+        f"The parameter {name} of {operation} is not available in this version of Tenet; see {PAGE}"
+    )
+
+
+def _batch_get_item(request: Mapping[str, Any]) -> None:
+    for wanted in request["RequestItems"].values():
+        if "AttributesToGet" in wanted:
+            raise _parameter_error("BatchGetItem", "RequestItems.AttributesToGet")
+
+
+def _create_table(request: Mapping[str, Any]) -> None:
+    for index in request.get("GlobalSecondaryIndexes") or ():
+        _refuse_multiple_keys("CreateTable", "GlobalSecondaryIndexes.KeySchema", index["KeySchema"])
+
+
+def _update_table(request: Mapping[str, Any]) -> None:
+    for update in request.get("GlobalSecondaryIndexUpdates") or ():
+        for action in ("Create", "Delete"):
+            if action in update:
+                raise _parameter_error("UpdateTable", f"GlobalSecondaryIndexUpdates.{action}")
+
+
+def _refuse_multiple_keys(operation: str, where: str, schema: list[dict[str, str]]) -> None:
+    """Refuses keys of several attributes, which global indexes may have since November 2025."""
+    kinds = [element["KeyType"] for element in schema]
+    if len(set(kinds)) < len(kinds) and len(kinds) > len(("HASH", "RANGE")):
+        raise _parameter_error(operation, f"{where} with several attributes per key")
+
+
+#: Looks into parameters that are available in part.
+_NESTED: Final[Mapping[str, Callable[[Mapping[str, Any]], None]]] = {
+    "BatchGetItem": _batch_get_item,
+    "CreateTable": _create_table,
+    "UpdateTable": _update_table,
+}
