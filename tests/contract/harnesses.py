@@ -5,6 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
+from tenet.store.faulty import EVERY_FAULT, Faulty
 from tenet.store.memory import MemoryEngine
 from tenet.store.memory_state import MemoryState
 from tenet.store.sqlite.engine import open_engine
@@ -25,7 +28,10 @@ class MemoryHarness(EngineHarness):
         self._states: dict[str, MemoryState] = {}
         self._gate = Gate()
 
-    async def open(self, location: str, *, clock: Clock, ids: Ids) -> MemoryEngine:
+    async def open(self, location: str, *, clock: Clock, ids: Ids) -> Engine:
+        return self.open_memory(location, clock, ids)
+
+    def open_memory(self, location: str, clock: Clock, ids: Ids) -> MemoryEngine:
         state = self._states.setdefault(location, MemoryState())
         return MemoryEngine(state, clock=clock, ids=ids, gate=self._gate.pass_through)
 
@@ -39,6 +45,47 @@ class MemoryHarness(EngineHarness):
 
     def hold(self, engine: Engine, commit_id: CommitId) -> Hold:
         return self._gate.hold(commit_id)
+
+
+#: What the suite's careful caller can live with. Rivals are left out: nobody but the suite writes to its records.
+FAULTS = replace(
+    EVERY_FAULT,
+    calls=replace(EVERY_FAULT.calls, delayed=0.1, delay_ms_max=2),
+    commits=replace(EVERY_FAULT.commits, rival=0.0, late_ms_max=20),
+    crash=0.001,
+    down_ms_max=5,
+)
+
+
+class FaultyHarness(MemoryHarness):
+    """The reference engine with every fault that the contract allows.
+
+    Args:
+        seed: of the faults.
+    """
+
+    hints = False
+    held_s = 0.5
+    spaces_many = 30
+
+    def __init__(self, seed: int) -> None:
+        super().__init__()
+        self._seed = seed
+
+    async def open(self, location: str, *, clock: Clock, ids: Ids) -> Engine:
+        async def reopen(crashed: Engine) -> Engine:
+            assert isinstance(crashed, MemoryEngine)
+            crashed.crash()
+            return self.open_memory(location, clock, ids)
+
+        engine = self.open_memory(location, clock, ids)
+        self._seed += 1
+        return Faulty(engine, FAULTS, seed=self._seed, clock=clock, reopen=reopen)
+
+    async def crash(self, engine: Engine) -> None:
+        assert isinstance(engine, Faulty)
+        await super().crash(engine.engine)
+        await engine.close()
 
 
 class SqliteHarness(EngineHarness):

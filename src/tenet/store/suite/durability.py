@@ -26,6 +26,7 @@ from tenet.store.contract import (
 from tenet.store.errors import InvalidRequest, LogTrimmed, StoreError
 from tenet.store.suite.logs_tail import put_logged, trimmed_to
 from tenet.store.suite.settle import assert_never_lands, landed
+from tenet.store.suite.spaces import drop, listed
 from tenet.store.suite.stage import LOGGED, STAMPED, Client, PrivateEngine, Stage, all_of, rounds
 
 ALL = SpaceOptions(stamps=True, log=LogOptions(shards=3, readers=("tail", "other"), retention_ms=1_000))
@@ -51,14 +52,14 @@ class TestDurability:
             await engine.client.write(*(Put(key, key.sort * at, {"n": at}) for at, key in enumerate(keys)))
             await engine.client.write(*(Add(key, "n", 1000) for key in keys[:10]), *(Delete(key) for key in keys[90:]))
             await engine.client.write(Put(Key(plain, b""), bytes(2 * 1024 * 1024)))
-            await engine.store.drop_space(dropped)
+            await drop(engine.client, dropped)
             stamps = [StampOf(kept, b"p%d" % at) for at in range(6)]
             before = await engine.client.together(*keys, Key(plain, b""), *stamps)
             scanned = await engine.client.scan_all(kept)
             client = await again(engine, how)
             assert await client.together(*keys, Key(plain, b""), *stamps) == before
             assert await client.scan_all(kept) == scanned
-            assert list(await client.store.list_spaces()) == sorted(
+            assert await listed(client, "") == sorted(
                 [SpaceInfo(kept, ALL), SpaceInfo(plain, SpaceOptions())], key=lambda info: info.name
             )
             record = before[0]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import pytest
 
@@ -29,6 +29,8 @@ from tenet.store.contract import (
 )
 from tenet.store.errors import InvalidRequest, LimitExceeded
 from tenet.store.suite.commits import LAST_VERSION
+from tenet.store.suite.queries import page_of
+from tenet.store.suite.spaces import drop, ensure
 from tenet.store.suite.stage import LOGGED, STAMPED, Client, Stage
 from tenet.store.validate import commit_bytes
 
@@ -49,12 +51,12 @@ class TestLimitsOfKeys:
 
     async def test_names_of_spaces(self, stage: Stage) -> None:
         name = (stage.new_name() + ".").ljust(Limits.space_name_chars_max, "x")
-        await stage.client.patiently(lambda: stage.store.ensure_space(name))
+        await ensure(stage.client, name, SpaceOptions())
         await stage.client.write(Put(Key(name, b"p"), b"x"))
         assert await stage.client.value(Key(name, b"p")) == b"x"
         with pytest.raises(LimitExceeded):
-            await stage.store.ensure_space(name + "x")
-        await stage.client.patiently(lambda: stage.store.drop_space(name))
+            await ensure(stage.client, name + "x", SpaceOptions())
+        await drop(stage.client, name)
 
     @pytest.mark.parametrize("part", ["partition", "sort"])
     async def test_keys(self, stage: Stage, part: str) -> None:
@@ -85,17 +87,17 @@ class TestLimitsOfKeys:
                 await client.patiently(read)
 
     async def test_partitions_of_reads(self, stage: Stage) -> None:
-        store, long = stage.store, b"p" * (Limits.partition_bytes_max + 1)
+        client, store, long = stage.client, stage.store, b"p" * (Limits.partition_bytes_max + 1)
         space, stamped = await stage.space(), await stage.space(STAMPED)
-        calls: list[Callable[[], object]] = [
+        calls: list[Callable[[], Awaitable[object]]] = [
             lambda: store.query(space, long, limit=1),
             lambda: store.discard(space, long),
             lambda: store.read_together([StampOf(stamped, long)]),
-            lambda: stage.client.attempt(checks=[IsStamp(StampOf(stamped, long), 0)]),
+            lambda: client.attempt(checks=[IsStamp(StampOf(stamped, long), 0)]),
         ]
         for call in calls:
             with pytest.raises(LimitExceeded):
-                await call()  # type: ignore[misc]  # - coroutines of different results
+                await client.patiently(call)
 
     async def test_values(self, stage: Stage) -> None:
         client = stage.client
@@ -261,9 +263,9 @@ class TestLimitsOfReads:
 
     async def test_records_of_a_page(self, stage: Stage) -> None:
         client, key = stage.client, await stage.key()
-        await client.patiently(lambda: stage.store.query(key.space, key.partition, limit=Limits.page_records_max))
+        await page_of(client, key, limit=Limits.page_records_max)
         with pytest.raises(LimitExceeded):
-            await stage.store.query(key.space, key.partition, limit=Limits.page_records_max + 1)
+            await page_of(client, key, limit=Limits.page_records_max + 1)
 
     async def test_shards_of_a_log(self, stage: Stage) -> None:
         most = Limits.log_shards_max
@@ -274,7 +276,7 @@ class TestLimitsOfReads:
         ]
         assert [entry.new for entry in found] == [b"x"]
         with pytest.raises(LimitExceeded):
-            await stage.store.ensure_space(stage.new_name(), SpaceOptions(log=LogOptions(shards=most + 1)))
+            await ensure(stage.client, stage.new_name(), SpaceOptions(log=LogOptions(shards=most + 1)))
 
     async def test_a_commit_at_a_limit_is_settled_like_any_other(self, stage: Stage) -> None:
         client, key = stage.client, await stage.key()

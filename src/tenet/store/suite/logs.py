@@ -23,7 +23,7 @@ from tenet.store.contract import (
 )
 from tenet.store.errors import InvalidRequest, LimitExceeded, LogTrimmed
 from tenet.store.suite.logs_tail import Tail, put_logged, trimmed_to
-from tenet.store.suite.settle import landed
+from tenet.store.suite.settle import held_up, landed
 from tenet.store.suite.stage import LOGGED, PLAIN, SEED, Client, Stage, all_of, rounds
 
 SHARDED = SpaceOptions(log=LogOptions(shards=4, readers=("tail",)))
@@ -187,15 +187,14 @@ class TestLogOrder:
         async def hold_up() -> None:
             commit = Tail.commit_of(late_id, held, b"late")
             sent = asyncio.create_task(client.attempt_commit(commit))
-            if hold is not None:
-                await hold.reached()
+            is_held = await held_up(hold, sent)
             await asyncio.sleep(stage.harness.held_s)
             closed = max(tails[shard].closed)
             if hold is not None:
                 hold.release()
             is_over.set()
             assert isinstance(await sent or await put_logged(client, held, b"late"), Committed)
-            if hold is not None:
+            if is_held:
                 entry = await _entry_of(client, space, shard, b"late")
                 assert entry.position > closed, "an entry appeared at or below a closed position"
 

@@ -122,14 +122,14 @@ class TestScans:
     async def test_a_slice_that_is_none_is_refused(self, stage: Stage, index: int, count: int) -> None:
         space = await stage.space()
         with pytest.raises(InvalidRequest):
-            await stage.store.scan(space, limit=1, slice_index=index, slice_count=count)
+            await stage.client.patiently(lambda: stage.store.scan(space, limit=1, slice_index=index, slice_count=count))
 
     async def test_too_many_slices_or_records_are_refused(self, stage: Stage) -> None:
         space = await stage.space()
         with pytest.raises(LimitExceeded):
-            await stage.store.scan(space, limit=1, slice_count=Limits.slices_max + 1)
+            await stage.client.patiently(lambda: stage.store.scan(space, limit=1, slice_count=Limits.slices_max + 1))
         with pytest.raises(LimitExceeded):
-            await stage.store.scan(space, limit=Limits.page_records_max + 1)
+            await stage.client.patiently(lambda: stage.store.scan(space, limit=Limits.page_records_max + 1))
 
 
 class TestScansWhileWriting:

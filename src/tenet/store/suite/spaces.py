@@ -114,7 +114,7 @@ class TestSpaces:
     @pytest.mark.parametrize("name", ["", "1a", "A", "aB", "a b", "a/b", "-a", ".a", "_a", "ä", "a\n", "a\x00", "a:b"])
     async def test_what_is_no_name_is_refused(self, stage: Stage, name: str) -> None:
         with pytest.raises(InvalidRequest):
-            await stage.store.ensure_space(name, PLAIN)
+            await ensure(stage.client, name, PLAIN)
 
     @pytest.mark.parametrize(
         "options",
@@ -130,7 +130,7 @@ class TestSpaces:
     async def test_options_that_make_no_sense_are_refused(self, stage: Stage, options: SpaceOptions) -> None:
         name = stage.new_name()
         with pytest.raises(InvalidRequest):
-            await stage.store.ensure_space(name, options)
+            await ensure(stage.client, name, options)
         assert await listed(stage.client, name) == []
 
     async def test_many_spaces_are_fine(self, stage: Stage) -> None:
