@@ -26,7 +26,7 @@ MARK = ".complete"
 FETCH_S_MAX = 1_200
 NODE = Path(__file__).parent / "node"
 
-#: Artifacts that DynamoDB Local 3.3.1 asks for in versions that were not published, and the release that takes their place.
+#: Artifacts that DynamoDB Local 3.3.1 asks for in versions that were not published; a release takes their place.
 _MISSING_OF_DYNAMODB_LOCAL = ("pinpoint", "cognitoidentity", "cognitoidentityprovider", "dynamodb-enhanced")
 _RELEASE_OF_MISSING = "2.54.15"
 _COPY_DEPENDENCIES = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies"

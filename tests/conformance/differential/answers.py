@@ -1,0 +1,164 @@
+"""Answers in a form in which two implementations can be compared: what the service leaves open is taken out."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from tests.conformance.differential.schemas import Json
+
+SUCCESS = "success"
+#: What a target that ended or broke the connection answers.
+NO_ANSWER = "no answer"
+
+_PREFIX = re.compile(r"^1 validation error detected: (?!Value (?:'|null |at ))")
+_CONSTRAINT = re.compile(
+    r"(?:Value (?:'.*?' |null )?at '(?P<path>.*?)' failed|Failed) to satisfy constraint: "
+    r"(?P<constraint>.*?)(?=; (?:Value|Failed)|$)",
+    re.DOTALL,
+)
+_ENVELOPE = re.compile(r"^\d+ validation errors? detected: ")
+_SETS = frozenset({"SS", "NS", "BS"})
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a target answered.
+
+    Args:
+        status: of HTTP; 0 where there was no answer.
+        code: of the error, without what stands before ``#``; ``success`` where there was none.
+        message: of the error, as it came.
+        body: everything else.
+    """
+
+    status: int
+    code: str
+    message: str
+    body: Json
+
+    @property
+    def is_success(self) -> bool:
+        """Whether the request was carried out."""
+        return self.code == SUCCESS
+
+
+def parse(status: int, raw: bytes) -> Answer:
+    """Reads an answer."""
+    try:
+        body = json.loads(raw) if raw else {}
+    except ValueError:
+        return Answer(status, NO_ANSWER, raw.decode("utf-8", "replace")[:300], {})
+    if status == 200:
+        return Answer(status, SUCCESS, "", body)
+    kind = str(body.pop("__type", "")).rpartition("#")[2]
+    message = body.pop("message", None)
+    other = body.pop("Message", None)
+    return Answer(status, kind or f"HTTP {status}", str(message or other or ""), body)
+
+
+def comparable(answer: Answer, *, is_ordered: bool) -> Json:
+    """The parts of an answer to compare, by name: ``outcome``, ``message`` and the members of the body.
+
+    Args:
+        answer: from a target.
+        is_ordered: whether the order of ``Items`` counts.
+    """
+    parts: Json = {"outcome": answer.code}
+    if not answer.is_success:
+        parts["message"] = message_form(answer.message)
+    for member, value in answer.body.items():
+        parts[member] = _member(member, value, is_ordered=is_ordered)
+    return parts
+
+
+def _member(member: str, value: Any, *, is_ordered: bool) -> Any:
+    if member == "Items":
+        items = [canonical_item(item) for item in value]
+        return items if is_ordered else in_order(items)
+    if member in {"Item", "Attributes", "LastEvaluatedKey"}:
+        return canonical_item(value)
+    if member == "Responses" and isinstance(value, dict):
+        return {table: in_order(canonical_item(item) for item in items) for table, items in value.items()}
+    if member == "Responses":
+        return [{name: canonical_item(item) for name, item in one.items()} for one in value]
+    if member == "ConsumedCapacity" and isinstance(value, list):
+        return in_order(value)
+    if member == "CancellationReasons":
+        return [_reason(reason) for reason in value]
+    return value
+
+
+def _reason(reason: Json) -> Json:
+    form = dict(reason)
+    if "Message" in form:
+        form["Message"] = message_form(form["Message"] or "")
+    if "Item" in form:
+        form["Item"] = canonical_item(form["Item"])
+    return {name: value for name, value in form.items() if value not in (None, "")}
+
+
+def message_form(text: str) -> str:
+    """An error's text without what differs between the service's own regions and releases.
+
+    The prefix that newer layers put before hand-written texts is taken out, and so are values that are printed with
+    the hash of an object; the faults of a list, whose order follows no rule, are sorted.
+    """
+    text = _PREFIX.sub("", text)
+    if not _ENVELOPE.match(text):
+        return text
+    faults = [f"{_path(match['path'] or '')}: {match['constraint']}" for match in _CONSTRAINT.finditer(text)]
+    return "; ".join(sorted(faults)) if faults else text
+
+
+def _path(path: str) -> str:
+    return ".".join(part[:1].lower() + part[1:] for part in path.split("."))
+
+
+def in_order(values: Iterable[Any]) -> list[Any]:
+    """The values in an order that depends on nothing but themselves."""
+    return sorted(values, key=lambda value: json.dumps(value, sort_keys=True))
+
+
+def canonical_item(item: Json) -> Json:
+    """An item with its sets in order."""
+    return {name: canonical(value) for name, value in item.items()}
+
+
+def canonical(value: Any) -> Any:
+    """An attribute value with its sets in order; what is no value stays what it is."""
+    if not isinstance(value, dict) or len(value) != 1:
+        return value
+    kind, inner = next(iter(value.items()))
+    if kind in _SETS:
+        return {kind: sorted(inner)}
+    if kind == "L":
+        return {"L": [canonical(element) for element in inner]}
+    if kind == "M":
+        return {"M": canonical_item(inner)}
+    return value
+
+
+def by_value(part: Any) -> Any:
+    """A part of an answer with every number in it as its value instead of its text."""
+    if isinstance(part, list):
+        return [by_value(element) for element in part]
+    if not isinstance(part, dict):
+        return part
+    if len(part) == 1 and isinstance(part.get("N"), str):
+        return {"N": _number(part["N"])}
+    if len(part) == 1 and isinstance(part.get("NS"), list):
+        return {"NS": sorted(_number(member) for member in part["NS"])}
+    return {name: by_value(value) for name, value in part.items()}
+
+
+def _number(text: str) -> str:
+    try:
+        number = Decimal(text)
+    except InvalidOperation:
+        return text
+    return str(number.normalize()) if number else "0"

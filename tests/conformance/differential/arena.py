@@ -1,0 +1,225 @@
+"""Tenet and the witnesses side by side: sends each request of a sequence to all of them and collects what differs."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, Self
+
+from tests.conformance.differential.answers import NO_ANSWER, SUCCESS, Answer, by_value, canonical_item, in_order
+from tests.conformance.differential.compare import Difference, differences
+from tests.conformance.differential.known_differences import explain
+from tests.conformance.differential.requests import TOKEN, Step
+from tests.conformance.differential.schemas import SCHEMAS, Json, Schema
+from tests.conformance.differential.targets import Target
+from tests.conformance.peers import PEERS, RunningPeer, start
+
+WRITES = frozenset({"PutItem", "UpdateItem", "DeleteItem", "BatchWriteItem", "TransactWriteItems"})
+PAGES_MAX = 200
+_BATCH = 25
+EQUAL = "equal"
+
+
+class Witness:
+    """A peer that answers the same requests as Tenet. One that dies is started again, empty.
+
+    Args:
+        name: of the peer.
+        folder: for its output.
+    """
+
+    def __init__(self, name: str, folder: Path) -> None:
+        self.name = name
+        self._folder = folder
+        self._peer: RunningPeer = start(PEERS[name], folder)
+        self.target = Target(name, self._peer.endpoint)
+        create_tables(self.target)
+
+    def revive(self) -> None:
+        """Starts it again where it died; its tables are then new."""
+        if self._peer.is_alive:
+            return
+        self.stop()
+        self._peer = start(PEERS[self.name], self._folder)
+        self.target = Target(self.name, self._peer.endpoint)
+        create_tables(self.target)
+
+    def stop(self) -> None:
+        """Ends it."""
+        self.target.close()
+        self._peer.stop()
+
+
+def create_tables(target: Target) -> None:
+    """Makes every table of the differential test and waits until it can be used."""
+    for schema in SCHEMAS:
+        answer = target.call("CreateTable", schema.create_request())
+        if not answer.is_success:
+            raise RuntimeError(f"{target.name} made no table {schema.name}: {answer}")
+    for schema in SCHEMAS:
+        for _ in range(2_000):
+            described = target.call("DescribeTable", {"TableName": schema.name}).body.get("Table", {})
+            indexes = described.get("GlobalSecondaryIndexes", [])
+            if described.get("TableStatus") == "ACTIVE" and all(one["IndexStatus"] == "ACTIVE" for one in indexes):
+                break
+        else:
+            raise RuntimeError(f"{target.name}: {schema.name} did not become active")
+
+
+class Arena:
+    """Where sequences are run.
+
+    Args:
+        tenet: Tenet, its tables not made yet.
+        witnesses: names of the peers.
+        folder: for the output of the peers.
+    """
+
+    def __init__(self, tenet: Target, witnesses: Sequence[str], folder: Path) -> None:
+        self._stack = ExitStack()
+        self._tenet = tenet
+        self._sequences = 0
+        #: How often an operation was answered equally, or with which known difference, by witness.
+        self.tally: Counter[tuple[str, str, str]] = Counter()
+        with self._stack:
+            self._pool = self._stack.enter_context(ThreadPoolExecutor(len(witnesses) + 1))
+            self._witnesses = list(self._pool.map(lambda name: Witness(name, folder), witnesses))
+            for witness in self._witnesses:
+                self._stack.callback(witness.stop)
+            create_tables(tenet)
+            self._stack = self._stack.pop_all()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def run(self, steps: Sequence[Step]) -> list[Difference]:
+        """Runs a sequence on tables that are empty before and afterwards.
+
+        Returns:
+            What differs and is not known; a witness that differs in what it holds afterwards is not asked again.
+        """
+        self._sequences += 1
+        schema = _schema_of(steps[0])
+        compared = list(self._witnesses)
+        found: list[Difference] = []
+        try:
+            for step in steps:
+                if compared:
+                    found += self._run_step(_with_tokens(step, self._sequences), schema, compared)
+            found += self._compare_indexes(schema, compared)
+        finally:
+            self._clean(schema)
+        return found
+
+    def _run_step(self, step: Step, schema: Schema, compared: list[Witness]) -> list[Difference]:
+        """Runs one step; takes those out of `compared` that can be compared no more."""
+        ours, *theirs = self._each(compared, lambda target: execute(target, step))
+        unknown: list[Difference] = []
+        for witness, answer in list(zip(compared, theirs, strict=True)):
+            seen = differences(step, witness.name, ours, answer)
+            unknown += self._judge(seen, step.operation, witness.name)
+            if answer.code == NO_ANSWER:
+                compared.remove(witness)
+        if step.operation in WRITES:
+            unknown += self._compare_contents(step, schema.name, None, compared)
+        return unknown
+
+    def _judge(self, seen: list[Difference], operation: str, witness: str) -> list[Difference]:
+        """Counts the differences that are known and returns the others."""
+        unknown = []
+        for difference in seen:
+            known = explain(difference)
+            if known is None:
+                unknown.append(difference)
+            else:
+                self.tally[witness, operation, known.name] += 1
+        if not seen:
+            self.tally[witness, operation, EQUAL] += 1
+        return unknown
+
+    def _compare_contents(self, step: Step, table: str, index: str | None, compared: list[Witness]) -> list[Difference]:
+        """Compares what lies in a table or an index after a write that was answered equally."""
+
+        def contents(target: Target) -> list[Json] | None:
+            try:
+                items = target.contents(table, index)
+            except RuntimeError:
+                return None
+            return in_order(by_value(canonical_item(item)) for item in items)
+
+        ours, *theirs = self._each(compared, contents)
+        unknown: list[Difference] = []
+        for witness, items in list(zip(compared, theirs, strict=True)):
+            if items != ours:
+                compared.remove(witness)
+                member = "contents" if index is None else f"contents of {index}"
+                difference = Difference(witness.name, step.operation, step.request, member, ours, items)
+                unknown += self._judge([difference], step.operation, witness.name)
+        return unknown
+
+    def _compare_indexes(self, schema: Schema, compared: list[Witness]) -> list[Difference]:
+        found = []
+        for index in schema.indexes:
+            step = Step("Scan", {"TableName": schema.name, "IndexName": index.name})
+            found += self._compare_contents(step, schema.name, index.name, compared)
+        return found
+
+    def _each(self, witnesses: Sequence[Witness], ask: Callable[[Target], Any]) -> list[Any]:
+        """Asks Tenet and the witnesses at the same time."""
+        return list(self._pool.map(ask, [self._tenet, *(witness.target for witness in witnesses)]))
+
+    def _clean(self, schema: Schema) -> None:
+        for witness in self._witnesses:
+            witness.revive()
+        self._each(self._witnesses, lambda target: empty(target, schema))
+
+
+def execute(target: Target, step: Step) -> Answer:
+    """Sends a step's request, to the end of all pages where the step asks for that."""
+    answer = target.call(step.operation, step.request)
+    if not step.reads_all or not answer.is_success:
+        return answer
+    request, pages, limit = dict(step.request), [answer.body], step.request["Limit"]
+    while "LastEvaluatedKey" in pages[-1]:
+        if len(pages) > PAGES_MAX or pages[-1]["ScannedCount"] > limit:
+            return Answer(0, NO_ANSWER, f"{len(pages)} pages, the last with {pages[-1]['ScannedCount']} items", {})
+        request["ExclusiveStartKey"] = pages[-1]["LastEvaluatedKey"]
+        answer = target.call(step.operation, request)
+        if not answer.is_success:
+            return answer
+        pages.append(answer.body)
+    together: Json = {member: sum(page[member] for page in pages) for member in ("Count", "ScannedCount")}
+    if any("Items" in page for page in pages):
+        together["Items"] = [item for page in pages for item in page.get("Items", ())]
+    return Answer(200, SUCCESS, "", together)
+
+
+def empty(target: Target, schema: Schema) -> None:
+    """Deletes every item of a table."""
+    keys = [{name: item[name] for name in schema.key_names} for item in target.contents(schema.name)]
+    for first in range(0, len(keys), _BATCH):
+        deletes = [{"DeleteRequest": {"Key": key}} for key in keys[first : first + _BATCH]]
+        answer = target.call("BatchWriteItem", {"RequestItems": {schema.name: deletes}})
+        if not answer.is_success:
+            raise RuntimeError(f"{target.name} cannot be emptied: {answer}")
+
+
+def _schema_of(step: Step) -> Schema:
+    (name,) = step.request["RequestItems"]
+    return next(schema for schema in SCHEMAS if schema.name == name)
+
+
+def _with_tokens(step: Step, sequence: int) -> Step:
+    """The step with a token that belongs to this run of this sequence alone."""
+    token = step.request.get("ClientRequestToken")
+    if not isinstance(token, str) or not token.startswith(TOKEN):
+        return step
+    request = json.loads(json.dumps(step.request)) | {"ClientRequestToken": f"{sequence}-{token}"}
+    return Step(step.operation, request, step.is_ordered, step.reads_all, step.is_faulty)

@@ -1,0 +1,80 @@
+"""Runs many sequences and prints the differences that are not known, grouped, instead of stopping at the first.
+
+python -m tests.conformance.differential.survey [--sequences 500] [--seed 1] [--witnesses dynalite,dynoxide]
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import tempfile
+from collections import defaultdict
+from contextlib import ExitStack
+from pathlib import Path
+
+from botocore.credentials import Credentials
+from hypothesis import HealthCheck, Phase, given, seed, settings
+
+from tests.conformance.differential.arena import Arena
+from tests.conformance.differential.compare import Difference
+from tests.conformance.differential.requests import Step, sequences
+from tests.conformance.differential.targets import Target
+from tests.conformance.peers import PEERS
+from tests.servers import Server, running
+
+_VARIABLE = re.compile(r"'[^']*'|\"[^\"]*\"|\d+|[:#]\w+|\[[^\]]*\]")
+
+
+def group_of(difference: Difference) -> str:
+    """What differences of one cause have in common, roughly."""
+    ours, theirs = (_VARIABLE.sub("_", str(part))[:70] for part in (difference.ours, difference.theirs))
+    if difference.member not in {"outcome", "message"}:
+        ours = theirs = ""
+    return f"{difference.witness} | {difference.member} | {ours} | {theirs}"
+
+
+def target_of(server: Server) -> Target:
+    """Tenet as a target."""
+    exports = server.exports
+    credentials = Credentials(exports["AWS_ACCESS_KEY_ID"], exports["AWS_SECRET_ACCESS_KEY"])
+    return Target("tenet", server.endpoint, credentials)
+
+
+def main() -> None:
+    """Runs and prints."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--sequences", type=int, default=500)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--witnesses", default=",".join(PEERS))
+    parser.add_argument("--shown", type=int, default=2, help="examples of each group")
+    options = parser.parse_args()
+    groups: dict[str, list[Difference]] = defaultdict(list)
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        server = stack.enter_context(running(folder / "data", "--plaintext"))
+        arena = stack.enter_context(Arena(target_of(server), options.witnesses.split(","), folder))
+
+        @seed(options.seed)
+        @settings(
+            max_examples=options.sequences,
+            deadline=None,
+            database=None,
+            phases=[Phase.generate],
+            suppress_health_check=list(HealthCheck),
+        )
+        @given(sequences())
+        def survey(steps: list[Step]) -> None:
+            for difference in arena.run(steps):
+                groups[group_of(difference)].append(difference)
+
+        survey()
+        for key, count in sorted(arena.tally.items()):
+            print(count, *key)
+    for group, examples in sorted(groups.items(), key=lambda entry: -len(entry[1])):
+        print(f"\n==== {len(examples)} x {group}")
+        for example in examples[: options.shown]:
+            print(example)
+
+
+if __name__ == "__main__":
+    main()

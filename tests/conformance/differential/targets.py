@@ -1,0 +1,81 @@
+"""Sends signed requests to one implementation as an SDK would, but checks nothing of what it sends."""
+
+from __future__ import annotations
+
+import http.client
+import json
+from typing import Any
+from urllib.parse import urlsplit
+
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
+
+from tests.conformance.differential.answers import NO_ANSWER, Answer, parse
+from tests.conformance.differential.schemas import Json
+
+TIMEOUT_S = 20
+REGION = "us-east-1"
+WITNESS_CREDENTIALS = Credentials("AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY")
+
+
+class Target:
+    """One implementation of the API.
+
+    Args:
+        name: what it is called.
+        endpoint: its URL, plain HTTP on the loopback interface.
+        credentials: what signs.
+    """
+
+    def __init__(self, name: str, endpoint: str, credentials: Credentials = WITNESS_CREDENTIALS) -> None:
+        self.name = name
+        self._endpoint = endpoint
+        self._signer = SigV4Auth(credentials, "dynamodb", REGION)
+        self._connection: http.client.HTTPConnection | None = None
+
+    def call(self, operation: str, request: Any) -> Answer:
+        """Sends a request; a connection that breaks is an answer too."""
+        body = json.dumps(request, ensure_ascii=False).encode()
+        try:
+            return self._send(operation, body)
+        except (OSError, http.client.HTTPException) as error:
+            self.close()
+            return Answer(0, NO_ANSWER, f"{type(error).__name__}: {error}", {})
+
+    def close(self) -> None:
+        """Closes the connection."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _send(self, operation: str, body: bytes) -> Answer:
+        signed = AWSRequest(
+            "POST",
+            f"{self._endpoint}/",
+            data=body,
+            headers={"Content-Type": "application/x-amz-json-1.0", "X-Amz-Target": f"DynamoDB_20120810.{operation}"},
+        )
+        self._signer.add_auth(signed)
+        if self._connection is None:
+            address = urlsplit(self._endpoint)
+            assert address.hostname is not None
+            self._connection = http.client.HTTPConnection(address.hostname, address.port, timeout=TIMEOUT_S)
+        self._connection.request("POST", "/", body, dict(signed.headers))
+        answer = self._connection.getresponse()
+        return parse(answer.status, answer.read())
+
+    def contents(self, table: str, index: str | None = None) -> list[Json]:
+        """Every item of a table or of an index."""
+        request: Json = {"TableName": table, "ConsistentRead": index is None}
+        if index is not None:
+            request["IndexName"] = index
+        items: list[Json] = []
+        while True:
+            answer = self.call("Scan", request)
+            if not answer.is_success:
+                raise RuntimeError(f"{self.name} cannot be read: {answer}")
+            items += answer.body["Items"]
+            if "LastEvaluatedKey" not in answer.body:
+                return items
+            request["ExclusiveStartKey"] = answer.body["LastEvaluatedKey"]
