@@ -7,8 +7,8 @@ integer *cells*, and a version.
 Promises, each one shown by a test of ``tenet.store.suite``:
 
 * A commit is atomic and strictly serializable, over any partitions and spaces, and durable once it is answered.
-* ``get``, ``query`` and ``read_together`` are linearizable, except where ``stale=True`` is asked of an engine that declares
-  it. A page of a scan holds every commit that was answered before the page was asked for.
+* ``get``, ``query`` and ``read_together`` are linearizable, except where ``stale=True`` is asked of an engine that
+  declares it. A page of a scan holds every commit that was answered before the page was asked for.
 * A check that fails writes nothing; its ``Conflict`` carries the records as they are, so that a retry reads nothing.
 * After ``Unknown``, ``settle`` says for good whether the commit took effect; afterwards it can no longer land.
 * Bounded adds never conflict with each other: only a bound refuses them.
@@ -32,8 +32,9 @@ from tenet.base.ids import Ids
 #: 16 bytes that order as versions do: hybrid logical time (48 bits of milliseconds, 16 bits of counter; Kulkarni et
 #: al., "Logical Physical Clocks", 2014), site (2 bytes), nonce (6 bytes). Larger is newer.
 Version = NewType("Version", bytes)
-#: 16 bytes that name one commit for ever: when it was made (6 bytes, milliseconds since 1970), then random ones, as in a
-#: UUID of version 7 (RFC 9562). The caller makes it with ``new_commit_id``; by its time an engine knows when it may forget it.
+#: 16 bytes that name one commit for ever: when it was made (6 bytes, milliseconds since 1970), then random ones, as in
+#: a UUID of version 7 (RFC 9562). The caller makes it with ``new_commit_id``; by its time an engine knows when it may
+#: forget it.
 CommitId = NewType("CommitId", bytes)
 
 #: What a record without cells carries.
@@ -111,8 +112,8 @@ class LogOptions(Struct, frozen=True):
     """How a space keeps its log.
 
     Args:
-        shards: 1 to ``Limits.log_shards_max``; a partition's entries all lie in the shard that ``log_shard`` gives. Fixed
-            as long as the log exists.
+        shards: 1 to ``Limits.log_shards_max``; a partition's entries all lie in the shard that ``log_shard`` gives.
+            Fixed as long as the log exists.
         readers: names of those who must have read an entry before it may go (see ``Store.read_log``).
         retention_ms: entries younger than this are kept even when all readers have read them.
     """
@@ -161,7 +162,8 @@ class Page(Struct, frozen=True, gc=False):
 class StampOf(Struct, frozen=True, gc=False):
     """Names a stamp: of a partition, or of one bucket of it where the space declares ``stamp_prefix_bytes``.
 
-    A stamp is 0 before the first commit into what it covers; every commit raises it, by any amount. ``discard`` leaves it.
+    A stamp is 0 before the first commit into what it covers; every commit raises it, by any amount. ``discard`` leaves
+    it.
     """
 
     space: str
@@ -268,8 +270,9 @@ class Commit(Struct, frozen=True, gc=False):
     each of its cells in one add.
 
     Args:
-        id: names the commit; sent again after it took effect, it does nothing and is answered with its version. One that
-            was settled as never committed, or was made longer than ``Limits.settle_window_s`` ago, is ``InvalidRequest``.
+        id: names the commit; sent again after it took effect, it does nothing and is answered with its version. One
+            that was settled as never committed, or was made longer than ``Limits.settle_window_s`` ago, is
+            ``InvalidRequest``.
         writes: puts, deletes and adds.
         checks: what must hold.
         appends: entries for logs; each key's space must have one.
@@ -302,9 +305,9 @@ class Conflict(Struct, frozen=True, gc=False):
     Args:
         failed: indexes into the checks that did not hold, ascending.
         out_of_bounds: indexes into the writes whose add would have broken a bound, ascending.
-        records: for every key of a check that failed and of an add out of bounds, the record as it is now (None: absent);
-            perhaps other keys of the commit too. Those of one partition are of one moment within the call. Beyond
-            ``Limits.commit_bytes_max`` of values, records may be left out.
+        records: for every key of a check that failed and of an add out of bounds, the record as it is now (None:
+            absent); perhaps other keys of the commit too. Those of one partition are of one moment within the call.
+            Beyond ``Limits.commit_bytes_max`` of values, records may be left out.
         stamps: for every stamp whose check failed, what it is now.
     """
 

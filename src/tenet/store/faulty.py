@@ -440,6 +440,11 @@ class Faulty:
         """See ``Store``; hints are lost and come for nothing."""
         return _FaultyWatch(self, space, partition)
 
+    async def quiet(self) -> None:
+        """Waits until commits that land late have landed, and an engine that crashed is back."""
+        while self._background:
+            await asyncio.wait(tuple(self._background))
+
     async def close(self) -> None:
         """Closes the engine. What was yet to land late never does."""
         self._is_closed = True
