@@ -1,16 +1,25 @@
-"""The listener's certificate: the operator's own, or one from the local certificate authority."""
+"""The listener's certificate: the operator's own, or one from the local certificate authority, renewed in time."""
 
 from __future__ import annotations
 
 import ssl
-from typing import TYPE_CHECKING, Any
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
 
-from tenet.app.configuration import ConfigurationError
+from tenet.app.configuration import host_and_port
+from tenet.app.exports import TRUST_STORE_PASSWORD
+from tenet.wire.tls import LocalAuthority, describe, load, server_context, server_names, write_trust_store
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from tenet.app.data_directory import DataDirectory
     from tenet.app.settings import Settings
+    from tenet.base.clock import Clock
+    from tenet.base.ids import Ids
+
+_DAY_S: Final = 24 * 3600
 
 
 class Certificates:
@@ -18,25 +27,55 @@ class Certificates:
 
     Args:
         settings: say whose certificate.
+        directory: where the local authority lies.
+        clock: time.
+        ids: serial numbers.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, directory: DataDirectory, *, clock: Clock, ids: Ids) -> None:
         self._settings = settings
+        self._directory = directory
+        self._clock = clock
+        self._authority = LocalAuthority(directory.tls, clock=clock, ids=ids)
+        self._context: ssl.SSLContext | None = None
 
     def context(self) -> ssl.SSLContext | None:
-        """Returns the context for handshakes; None where http is spoken.
+        """Returns the settings of handshakes; None where http is spoken. Makes what is missing.
 
         Raises:
-            ConfigurationError: certificates are not there yet; http has to be asked for.
+            TlsUnusable: a file cannot be read or written, or does not belong to the other.
         """
         if not self._settings.tls.plaintext:
-            raise ConfigurationError(["https is not there yet: start with --plaintext."])
-        return None
+            self._make()
+            self._context = server_context(*self._files(self._settings))
+        return self._context
 
     def read_again(self, settings: Settings) -> None:
-        """Takes over changed settings."""
+        """Shows the certificate that the settings name now, which may have been renewed, to new connections.
+
+        Raises:
+            TlsUnusable: it cannot be used; the former one stays.
+        """
+        if self._context is not None:
+            self._make()
+            load(self._context, *self._files(settings))
         self._settings = settings
 
     def shown(self) -> Mapping[str, Any]:
         """Returns what the certificate says; empty where http is spoken."""
-        return {}
+        if self._context is None:
+            return {}
+        described = describe(self._files(self._settings)[0])
+        left_s = datetime.fromisoformat(described["not_after"]).timestamp() - self._clock.wall_ms() / 1000
+        return described | {"days_left": round(left_s / _DAY_S, 2)}
+
+    def _make(self) -> None:
+        host, _ = host_and_port(self._settings.server.listen)
+        is_new = self._authority.ensure(server_names(host, self._settings.tls.names))
+        if is_new or not self._directory.trust_store.exists():
+            write_trust_store(self._directory.trust_store, self._directory.ca_file, TRUST_STORE_PASSWORD)
+
+    def _files(self, settings: Settings) -> tuple[Path, Path]:
+        if settings.tls.certificate_file:
+            return Path(settings.tls.certificate_file), Path(settings.tls.private_key_file)
+        return self._authority.files.certificate, self._authority.files.private_key

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 
+#: What Tenet writes is for its own user: data, keys, archives.
+PRIVATE: Final = 0o077
+
 EXIT_FAILED: Final = 1
 EXIT_SETTINGS: Final = 3
 EXIT_TAKEN: Final = 4
@@ -85,6 +88,7 @@ class Commands(click.Group):
         """Runs the command that was named."""
         from tenet.base.errors import TenetError
 
+        os.umask(PRIVATE)
         try:
             return super().invoke(ctx)
         except TenetError as error:
@@ -120,7 +124,13 @@ def up(configuration: Configuration) -> None:
 
 
 @main.command()
-@click.option("--shell", type=click.Choice(["sh", "fish", "powershell"]), default="sh", show_default=True)
+@click.option(
+    "--shell",
+    type=click.Choice(["sh", "fish", "powershell"]),
+    default="sh",
+    show_default=True,
+    help="The shell that will read the lines.",
+)
 @click.option(
     "--for",
     "runtime",

@@ -20,7 +20,7 @@ from tenet.app.admin import AdminService
 from tenet.app.administration import CoreAdministration
 from tenet.app.certificates import Certificates
 from tenet.app.configuration import ConfigurationError, host_and_port, unchangeable
-from tenet.app.core import Core
+from tenet.app.core import Core, cancelled
 from tenet.app.data_directory import DataDirectory, Running
 from tenet.app.diagnosis import diagnose
 from tenet.app.exports import lines, variables
@@ -44,6 +44,8 @@ if TYPE_CHECKING:
 
 #: How often a restore looks whether the requests that had begun have ended.
 _LOOK_S: Final = 0.01
+#: How often the certificate is looked at; the local one is renewed a month before it ends.
+_RENEW_S: Final = 6 * 3600
 
 _log = structlog.get_logger(__name__)
 
@@ -106,7 +108,8 @@ class Server:
         self.configuration = configuration
         self.started_ms = clock.wall_ms()
         self.directory = DataDirectory(configuration.settings)
-        self.certificates = Certificates(configuration.settings)
+        self.certificates = Certificates(configuration.settings, self.directory, clock=clock, ids=ids)
+        self._renewing: asyncio.Task[None] | None = None
         self.core: Core
         self.edge: Edge
         self._tables: Tables
@@ -145,6 +148,7 @@ class Server:
             await self.core.close()
             raise
         self.core.watch_keys()
+        self._renewing = asyncio.create_task(self._renew_certificate())
         self.directory.announce(Running(self.endpoint, os.getpid(), tenet_version()))
         _log.info("serving", endpoint=self.endpoint, data=str(self.directory.path), version=tenet_version())
 
@@ -198,10 +202,21 @@ class Server:
     async def stop(self) -> None:
         """Lets what has begun end, then closes everything."""
         answered = await self.edge.drain(self.settings.server.drain_ms / 1000)
+        if self._renewing is not None:
+            await cancelled(self._renewing)
         await self._tables.close()
         await self.core.close()
         self.directory.withdraw()
         _log.info("stopped", every_request_answered=answered)
+
+    async def _renew_certificate(self) -> None:
+        """Makes the local certificate anew before it ends, and shows the operator's own when it was replaced."""
+        while True:
+            await asyncio.sleep(_RENEW_S)
+            try:
+                self.certificates.read_again(self.settings)
+            except TenetError as error:
+                _log.error("the certificate is not renewed", reason=error.message)
 
     @asynccontextmanager
     async def _paused(self) -> AsyncIterator[None]:
