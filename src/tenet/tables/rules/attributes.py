@@ -14,6 +14,7 @@ dynalite 4 and dynoxide 1.5 recorded them from the service, in the wording that 
 
 from __future__ import annotations
 
+from binascii import a2b_base64
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from tenet.tables.errors import ValidationException
@@ -21,7 +22,7 @@ from tenet.tables.rules import numbers
 from tenet.tables.rules.wire_types import BOOLEAN_TEXTS, KINDS, check_wire_types, decode_binary
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from typing import TypeAlias
 
     from tenet.tables.model import AttributeValue, Item
@@ -285,6 +286,18 @@ def _set_members(value: AttributeValue, content: object) -> list[str]:
     return content
 
 
+def sorted_set(kind: str, elements: Iterable[str]) -> list[str]:
+    """Returns the canonical content of a set.
+
+    Args:
+        kind: ``SS``, ``NS`` or ``BS``.
+        elements: canonical and distinct.
+    """
+    return sorted(elements, key=_SET_ORDERS[kind])
+
+
+#: In which order the service returns the elements of sets: by their bytes, numbers by value.
+_SET_ORDERS: Final[dict[str, Callable[[str], Any]]] = {"SS": str.encode, "NS": numbers.value, "BS": a2b_base64}
 #: What the service calls the sets.
 _SET_WORDS: Final = {"SS": "string", "NS": "number", "BS": "binary"}
 #: By type member.

@@ -1,0 +1,167 @@
+"""The names and values that a request hands to its expressions, and which of them the expressions use.
+
+One ``Bindings`` serves all expressions of a request (in a transaction: of one of its items). Every expression that is
+compiled with it notes what it uses; when all are, ``check_all_used`` refuses what is left over.
+
+Source: "Expression attribute names" and "Expression attribute values" of the Developer Guide; texts as dynalite 4 and
+DynamoDB Local 3.3 have them.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+
+from tenet.tables.errors import ValidationException
+from tenet.tables.rules.attributes import check_value
+from tenet.tables.rules.paths import check_apart
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from tenet.tables.model import AttributeValue
+    from tenet.tables.rules.paths import ResolvedPath
+    from tenet.tables.rules.syntax_tree import Path
+
+_NAME: Final = re.compile(r"#[A-Za-z0-9_]+", re.ASCII)
+_VALUE: Final = re.compile(r":[A-Za-z0-9_]+", re.ASCII)
+#: Names on a document path.
+LEVELS_MAX: Final = 32
+
+
+class Bindings:
+    """``ExpressionAttributeNames`` and ``ExpressionAttributeValues`` of a request, checked and canonical.
+
+    Args:
+        names: attribute names by placeholder (``#name``); None where the request has none.
+        values: attribute values by placeholder (``:value``), made canonical in place; None where there are none.
+
+    Raises:
+        ValidationException: a map is empty, or a key or a value is not valid; the first one, names before values.
+        SerializationException: a value is not of the JSON type that its member asks for.
+    """
+
+    __slots__ = ("_used", "names", "values")
+
+    def __init__(
+        self, names: Mapping[str, str] | None = None, values: Mapping[str, AttributeValue] | None = None
+    ) -> None:
+        if names is not None:
+            _check_names(names)
+        if values is not None:
+            _check_values(values)
+        self.names: Mapping[str, str] = names or {}
+        self.values: Mapping[str, AttributeValue] = values or {}
+        self._used: list[tuple[str, ...]] = []
+
+    def resolve(self, path: Path) -> ResolvedPath:
+        """Returns a path with the attributes' own names.
+
+        Raises:
+            ValidationException: a placeholder is not defined, or the path has more than 32 elements.
+        """
+        if len(path.elements) > LEVELS_MAX:
+            raise ValidationException(
+                f"The document path has too many nesting levels; nesting levels: {len(path.elements)}"
+            )
+        return tuple(
+            self._name(element) if isinstance(element, str) and element[0] == "#" else element
+            for element in path.elements
+        )
+
+    def resolve_apart(self, document_paths: Iterable[Path]) -> list[ResolvedPath]:
+        """Returns paths that are to stand side by side with the attributes' own names.
+
+        Raises:
+            ValidationException: two paths overlap or conflict; else, one cannot be resolved.
+        """
+        resolved: list[ResolvedPath] = []
+        unresolved: ValidationException | None = None
+        for path in document_paths:
+            try:
+                resolved.append(self.resolve(path))
+            except ValidationException as error:
+                unresolved = unresolved or error
+        check_apart(resolved)
+        if unresolved is not None:
+            raise unresolved
+        return resolved
+
+    def _name(self, placeholder: str) -> str:
+        name = self.names.get(placeholder)
+        if name is None:
+            raise ValidationException(
+                f"An expression attribute name used in the document path is not defined; attribute name: {placeholder}"
+            )
+        return name
+
+    def value(self, placeholder: str) -> AttributeValue:
+        """Returns the value of a placeholder.
+
+        Raises:
+            ValidationException: it is not defined.
+        """
+        value = self.values.get(placeholder)
+        if value is None:
+            raise undefined_value(placeholder)
+        return value
+
+    def note_used(self, placeholders: tuple[str, ...]) -> None:
+        """Notes the names and values that an expression uses."""
+        self._used.append(placeholders)
+
+    def check_all_used(self) -> None:
+        """Checks that the expressions use every name and every value.
+
+        Raises:
+            ValidationException: one is not used; names before values.
+        """
+        used: set[str] = set().union(*self._used)
+        if len(used) != len(self.names) + len(self.values):
+            _refuse_unused("ExpressionAttributeNames", self.names, used)
+            _refuse_unused("ExpressionAttributeValues", self.values, used)
+
+
+def undefined_value(placeholder: str) -> ValidationException:
+    """Returns the error for a value that the request does not have."""
+    return ValidationException(
+        f"An expression attribute value used in expression is not defined; attribute value: {placeholder}"
+    )
+
+
+def _refuse_unused(parameter: str, given: Iterable[str], used: set[str]) -> None:
+    unused = ", ".join(placeholder for placeholder in given if placeholder not in used)
+    if unused:
+        raise ValidationException(f"Value provided in {parameter} unused in expressions: keys: {{{unused}}}")
+
+
+def _check_names(names: Mapping[str, str]) -> None:
+    if not names:
+        raise ValidationException("ExpressionAttributeNames must not be empty")
+    for placeholder in names:
+        if not _NAME.fullmatch(placeholder):
+            raise ValidationException(
+                f'ExpressionAttributeNames contains invalid key: Syntax error; key: "{placeholder}"'
+            )
+    for placeholder, name in names.items():
+        if not name:
+            raise ValidationException(
+                f"ExpressionAttributeNames contains invalid value: Empty attribute name for key {placeholder}"
+            )
+
+
+def _check_values(values: Mapping[str, AttributeValue]) -> None:
+    if not values:
+        raise ValidationException("ExpressionAttributeValues must not be empty")
+    for placeholder in values:
+        if not _VALUE.fullmatch(placeholder):
+            raise ValidationException(
+                f'ExpressionAttributeValues contains invalid key: Syntax error; key: "{placeholder}"'
+            )
+    for placeholder, value in values.items():
+        try:
+            check_value(value)
+        except ValidationException as error:
+            raise ValidationException(
+                f"ExpressionAttributeValues contains invalid value: {error.message} for key {placeholder}"
+            ) from error

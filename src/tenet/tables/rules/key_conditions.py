@@ -1,0 +1,223 @@
+"""Key conditions of Query: ``compile_key_condition`` gives a ``KeyConditions``, and its ``against`` what to read.
+
+Source: "Key condition expressions" of the Developer Guide; texts and order as dynalite 4 and DynamoDB Local 3.3 have
+them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NoReturn, cast
+
+from msgspec import Struct
+
+from tenet.tables.errors import ValidationException
+from tenet.tables.rules.comparisons import kind_of
+from tenet.tables.rules.expressions import compiled_with, parsed_condition, refuse
+from tenet.tables.rules.key_values import check_key_value
+from tenet.tables.rules.operand_checks import checks
+from tenet.tables.rules.syntax_tree import (
+    And,
+    Between,
+    Call,
+    Comparison,
+    ConditionTree,
+    In,
+    Not,
+    Or,
+    Path,
+    ValueName,
+    children,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tenet.tables.model import AttributeValue, KeyAttribute, KeySchema
+    from tenet.tables.rules.bindings import Bindings
+    from tenet.tables.rules.operand_checks import Check
+    from tenet.tables.rules.paths import ResolvedPath
+    from tenet.tables.rules.syntax_tree import Operand
+
+_CONDITIONS_MAX: Final = 2
+_OPERATORS: Final = frozenset(("=", "<", "<=", ">", ">=", "BETWEEN", "begins_with"))
+#: A comparison with the attribute on its right says the same with it on the left.
+_MIRRORED: Final = {"=": "=", "<": ">", "<=": ">=", ">": "<", ">=": "<="}
+_SHAPE: Final = "Invalid condition in KeyConditionExpression"
+
+
+class OneCondition(Struct, frozen=True):
+    """A condition on one attribute.
+
+    Args:
+        name: the attribute.
+        operator: ``=``, ``<``, ``<=``, ``>``, ``>=``, ``BETWEEN`` or ``begins_with``.
+        values: placeholders of what it compares with: two for BETWEEN, else one.
+    """
+
+    name: str
+    operator: str
+    values: tuple[str, ...]
+
+
+class KeyCondition(Struct, frozen=True):
+    """What a Query reads.
+
+    Args:
+        partition: the partition key's value.
+        operator: of the condition on the sort key, as in ``OneCondition``; empty where there is none.
+        values: what the sort key is compared with: two for BETWEEN, else one.
+    """
+
+    partition: AttributeValue
+    operator: str = ""
+    values: tuple[AttributeValue, ...] = ()
+
+
+class KeyConditions:
+    """Conditions on attributes, not yet compared with a key schema.
+
+    Args:
+        conditions: by the attributes' names, one or two.
+        values: of the request, by placeholder.
+    """
+
+    __slots__ = ("_conditions", "_values")
+
+    def __init__(self, conditions: Mapping[str, OneCondition], values: Mapping[str, AttributeValue]) -> None:
+        self._conditions = conditions
+        self._values = values
+
+    def against(self, keys: KeySchema) -> KeyCondition:
+        """Returns what the conditions say about a key.
+
+        Args:
+            keys: the schema of the table or index that is queried.
+
+        Raises:
+            ValidationException: they do not fit the schema.
+        """
+        partition = self._conditions.get(keys.partition.name)
+        if partition is None:
+            _missed(keys.partition.name)
+        others = [condition for name, condition in self._conditions.items() if name != keys.partition.name]
+        if others and keys.sort is None:
+            _not_supported()
+        if others and keys.sort is not None and others[0].name != keys.sort.name:
+            _missed(keys.sort.name)
+        if partition.operator != "=":
+            _not_supported()
+        (value,) = self._checked(partition, keys.partition, is_partition=True)
+        if not others or keys.sort is None:
+            return KeyCondition(value)
+        sort_values = self._checked(others[0], keys.sort, is_partition=False)
+        return KeyCondition(value, others[0].operator, sort_values)
+
+    def _checked(
+        self, condition: OneCondition, attribute: KeyAttribute, *, is_partition: bool
+    ) -> tuple[AttributeValue, ...]:
+        values = tuple(self._values[name] for name in condition.values)
+        for value in values:
+            if kind_of(value) != attribute.type:
+                raise ValidationException(
+                    "One or more parameter values were invalid: Condition parameter type does not match schema type"
+                )
+            check_key_value(attribute, value, is_partition=is_partition)
+        return values
+
+
+def compile_key_condition(text: str, bindings: Bindings) -> KeyConditions:
+    """Compiles a key condition.
+
+    Args:
+        text: the expression.
+        bindings: the request's names and values, where what the expression uses is noted.
+
+    Raises:
+        ValidationException: the expression is not valid, or no key condition.
+    """
+    try:
+        conditions = compiled_with(parsed_condition(text), bindings, _compile)
+    except _NoKeyCondition as error:
+        raise ValidationException(error.message) from error
+    except ValidationException as error:
+        refuse("KeyConditionExpression", error)
+    return KeyConditions(conditions, bindings.values)
+
+
+class _NoKeyCondition(ValidationException):
+    """A condition is valid, but not on a key; said without the parameter's name in front."""
+
+
+def _compile(tree: ConditionTree, bindings: Bindings) -> tuple[list[Check], dict[str, OneCondition]]:
+    resolved: dict[int, ResolvedPath] = {}
+    value_checks = checks((tree,), bindings, resolved)
+    conditions: dict[str, OneCondition] = {}
+    for part in _parts(tree):
+        condition = _one_condition(part, resolved)
+        if condition.name in conditions:
+            raise _NoKeyCondition("KeyConditionExpressions must only contain one condition per key")
+        conditions[condition.name] = condition
+    if len(conditions) > _CONDITIONS_MAX:
+        raise _NoKeyCondition("Conditions can be of length 1 or 2 only")
+    return value_checks, conditions
+
+
+def _parts(tree: ConditionTree) -> list[ConditionTree]:
+    """Returns what is joined by AND."""
+    pending: list[ConditionTree] = [tree]
+    parts: list[ConditionTree] = []
+    while pending:
+        node = pending.pop()
+        if isinstance(node, And):
+            pending.extend(reversed(node.conditions))
+        else:
+            parts.append(node)
+    return parts
+
+
+def _one_condition(tree: ConditionTree, resolved: Mapping[int, ResolvedPath]) -> OneCondition:
+    operator, operands = _operator(tree), tuple(cast("tuple[Operand, ...]", children(tree)))
+    if operator in ("BETWEEN", "begins_with") and not isinstance(operands[0], Path):
+        raise _NoKeyCondition(f"{_SHAPE}: {operator} operator must have the key attribute as its first operand")
+    names: list[str] = []
+    for operand in operands:
+        if isinstance(operand, Call):
+            raise _NoKeyCondition("KeyConditionExpressions cannot contain nested operations")
+        if isinstance(operand, Path):
+            if names:
+                raise _NoKeyCondition(f"{_SHAPE}: Multiple attribute names used in one condition")
+            path = resolved[id(operand)]
+            if len(path) > 1:
+                raise _NoKeyCondition("KeyConditionExpressions cannot have conditions on nested attributes")
+            names.append(str(path[0]))
+    if not names:
+        raise _NoKeyCondition(f"{_SHAPE}: No key attribute specified")
+    if not isinstance(operands[0], Path):
+        operator = _MIRRORED[operator]
+    values = tuple(operand.name for operand in operands if isinstance(operand, ValueName))
+    return OneCondition(names[0], operator, values)
+
+
+def _operator(tree: ConditionTree) -> str:
+    """Returns the operator of a condition, which must be one that a key can be looked up by."""
+    operator: str
+    match tree:
+        case Comparison():
+            operator = tree.operator
+        case Between():
+            operator = "BETWEEN"
+        case Call():
+            operator = tree.function
+        case _:
+            operator = {Or: "OR", Not: "NOT", In: "IN"}[type(tree)]
+    if operator not in _OPERATORS:
+        raise _NoKeyCondition(f"Invalid operator used in KeyConditionExpression: {operator}")
+    return operator
+
+
+def _missed(name: str) -> NoReturn:
+    raise ValidationException(f"Query condition missed key schema element: {name}")
+
+
+def _not_supported() -> NoReturn:
+    raise ValidationException("Query key condition not supported")

@@ -1,0 +1,170 @@
+"""Checks the values of key attributes: of keys, of items that are put, and for secondary indexes.
+
+Source: "Service, account, and table quotas" of the Developer Guide; texts as dynalite 4 and dynoxide 1.5 recorded them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NoReturn
+
+from tenet.tables.errors import ValidationException
+from tenet.tables.rules.sizes import binary_bytes, text_bytes
+
+if TYPE_CHECKING:
+    from tenet.tables.model import AttributeValue, Index, Item, KeyAttribute, KeySchema, Table
+
+PARTITION_KEY_BYTES_MAX: Final = 2_048
+SORT_KEY_BYTES_MAX: Final = 1_024
+
+_NO_MATCH: Final = "The provided key element does not match the schema"
+_INVALID: Final = "One or more parameter values were invalid:"
+_NOT_VALID: Final = "One or more parameter values are not valid."
+_EMPTY: Final = "The AttributeValue for a key attribute cannot contain an empty {} value."
+
+
+def check_key(key: Item, keys: KeySchema) -> None:
+    """Checks the key that a request names an item by.
+
+    Args:
+        key: canonical attribute values by name.
+        keys: the table's key schema.
+
+    Raises:
+        ValidationException: it has other attributes than the schema, or a value that no key can have.
+    """
+    sort = keys.sort
+    if len(key) != (1 if sort is None else 2):
+        raise ValidationException(_NO_MATCH)
+    _check_named(key, keys.partition, is_partition=True)
+    if sort is not None:
+        _check_named(key, sort, is_partition=False)
+
+
+def _check_named(key: Item, attribute: KeyAttribute, *, is_partition: bool) -> None:
+    value = key.get(attribute.name)
+    if value is None or attribute.type not in value:
+        raise ValidationException(_NO_MATCH)
+    check_key_value(attribute, value, is_partition=is_partition)
+
+
+def check_item_keys(item: Item, table: Table) -> None:
+    """Checks the key attributes of an item that is to be written, those of secondary indexes included.
+
+    Args:
+        item: the item, canonical.
+        table: its table.
+
+    Raises:
+        ValidationException: a key attribute is missing or of another type, or has a value that no key can have.
+    """
+    keys = table.keys
+    _check_of_item(item, keys.partition, is_partition=True)
+    if keys.sort is not None:
+        _check_of_item(item, keys.sort, is_partition=False)
+    if table.indexes:
+        check_index_keys(item, table)
+
+
+def _check_of_item(item: Item, attribute: KeyAttribute, *, is_partition: bool) -> None:
+    value = item.get(attribute.name)
+    if value is None:
+        raise ValidationException(f"{_INVALID} Missing the key {attribute.name} in the item")
+    if attribute.type not in value:
+        raise ValidationException(
+            f"{_INVALID} Type mismatch for key {attribute.name} expected: {attribute.type} actual: {next(iter(value))}"
+        )
+    check_key_value(attribute, value, is_partition=is_partition)
+
+
+def check_key_value(attribute: KeyAttribute, value: AttributeValue, *, is_partition: bool) -> None:
+    """Checks a key attribute's value, which has its type: not empty, and not too long.
+
+    Args:
+        attribute: of the key schema.
+        value: canonical.
+        is_partition: whether it is the partition key, which may be longer.
+
+    Raises:
+        ValidationException: it is empty, or longer than 2,048 or 1,024 bytes.
+    """
+    if attribute.type == "N":
+        return
+    content = value[attribute.type]
+    if not content:
+        raise ValidationException(f"{_NOT_VALID} {_EMPTY.format(_WORDS[attribute.type])} Key: {attribute.name}")
+    size = text_bytes(content) if attribute.type == "S" else binary_bytes(content)
+    if size > SORT_KEY_BYTES_MAX:
+        _check_length(size, is_partition=is_partition)
+
+
+def _check_length(size_bytes: int, *, is_partition: bool) -> None:
+    if is_partition and size_bytes > PARTITION_KEY_BYTES_MAX:
+        _refuse(f"Size of hashkey has exceeded the maximum size limit of{PARTITION_KEY_BYTES_MAX} bytes")
+    if not is_partition and size_bytes > SORT_KEY_BYTES_MAX:
+        _refuse(f"Aggregated size of all range keys has exceeded the size limit of {SORT_KEY_BYTES_MAX} bytes")
+
+
+def _refuse(why: str) -> NoReturn:
+    raise ValidationException(f"{_INVALID} {why}")
+
+
+def check_index_keys(item: Item, table: Table) -> None:
+    """Checks the attributes of an item that are keys of secondary indexes; they may be missing.
+
+    Args:
+        item: the item, canonical.
+        table: its table.
+
+    Raises:
+        ValidationException: one is of another type, or has a value that no key can have; global indexes first.
+    """
+    for index in (*table.global_indexes, *table.local_indexes):
+        _check_index_key(item, index, index.keys.partition, is_partition=True)
+        if index.keys.sort is not None:
+            _check_index_key(item, index, index.keys.sort, is_partition=False)
+
+
+def _check_index_key(item: Item, index: Index, attribute: KeyAttribute, *, is_partition: bool) -> None:
+    value = item.get(attribute.name)
+    if value is None:
+        return
+    if attribute.type not in value:
+        raise ValidationException(
+            f"{_INVALID} Type mismatch for Index Key {attribute.name} Expected: {attribute.type} "
+            f"Actual: {next(iter(value))} IndexName: {index.name}"
+        )
+    if attribute.type == "N":
+        return
+    content = value[attribute.type]
+    if not content:
+        raise ValidationException(
+            f"{_NOT_VALID} A value specified for a secondary index key is not supported. "
+            f"{_EMPTY.format(_WORDS[attribute.type])} IndexName: {index.name}, IndexKey: {attribute.name}"
+        )
+    # The peers do not say how the service words this; the words are those for the table's key.
+    _check_length(text_bytes(content) if attribute.type == "S" else binary_bytes(content), is_partition=is_partition)
+
+
+def check_scalar_access(nested_names: frozenset[str], table: Table) -> None:
+    """Checks that no path of an expression leads into a key attribute, which is a scalar.
+
+    Args:
+        nested_names: attributes into which paths lead (``Condition.nested_names`` and the like).
+        table: the table.
+
+    Raises:
+        ValidationException: one is a key attribute of the table, or of one of its indexes.
+    """
+    if not nested_names:
+        return
+    message = "Key attributes must be scalars; list random access '[]' and map lookup '.' are not allowed:"
+    for name in table.keys.names:
+        if name in nested_names:
+            raise ValidationException(f"{message} Key: {name}")
+    for index in table.indexes:
+        for name in index.keys.names:
+            if name in nested_names:
+                raise ValidationException(f"{message} IndexKey: {name}")
+
+
+_WORDS: Final = {"S": "string", "B": "binary"}
