@@ -11,20 +11,31 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from msgspec import Struct
 
 from tenet.store.combine import Combiner
+from tenet.tables import keys
 from tenet.tables.context import Caller, Context
 from tenet.tables.errors import UnknownOperationException
 from tenet.tables.http import TablesService
+from tenet.tables.ops.batch_get_item import batch_get_item
+from tenet.tables.ops.batch_write_item import batch_write_item
 from tenet.tables.ops.catalog import TABLES_MAX, Catalog
 from tenet.tables.ops.counts import Counts
 from tenet.tables.ops.create_table import create_table
+from tenet.tables.ops.delete_item import delete_item
 from tenet.tables.ops.delete_table import delete_table
 from tenet.tables.ops.describe_table import describe_table
 from tenet.tables.ops.endpoints import describe_endpoints
+from tenet.tables.ops.get_item import get_item
 from tenet.tables.ops.lifecycle import Lifecycle
 from tenet.tables.ops.limits import describe_limits
 from tenet.tables.ops.list_tables import list_tables
+from tenet.tables.ops.put_item import put_item
+from tenet.tables.ops.query import query
+from tenet.tables.ops.scan import scan
 from tenet.tables.ops.tags import list_tags_of_resource, tag_resource, untag_resource
 from tenet.tables.ops.time_to_live import describe_time_to_live
+from tenet.tables.ops.transact_get_items import transact_get_items
+from tenet.tables.ops.transact_write_items import transact_write_items
+from tenet.tables.ops.update_item import update_item
 from tenet.tables.ops.update_table import update_table
 from tenet.tables.rules import unavailable
 from tenet.tables.rules.shapes import check_shape
@@ -42,16 +53,26 @@ __all__ = ["ROUTES", "Caller", "Tables", "TablesSettings"]
 
 #: Every operation that can be called, by the name that stands in X-Amz-Target.
 ROUTES: Final[Mapping[str, Operation]] = {
+    "BatchGetItem": batch_get_item,
+    "BatchWriteItem": batch_write_item,
     "CreateTable": create_table,
+    "DeleteItem": delete_item,
     "DeleteTable": delete_table,
     "DescribeEndpoints": describe_endpoints,
     "DescribeLimits": describe_limits,
     "DescribeTable": describe_table,
     "DescribeTimeToLive": describe_time_to_live,
+    "GetItem": get_item,
     "ListTables": list_tables,
     "ListTagsOfResource": list_tags_of_resource,
+    "PutItem": put_item,
+    "Query": query,
+    "Scan": scan,
     "TagResource": tag_resource,
+    "TransactGetItems": transact_get_items,
+    "TransactWriteItems": transact_write_items,
     "UntagResource": untag_resource,
+    "UpdateItem": update_item,
     "UpdateTable": update_table,
 }
 
@@ -104,6 +125,7 @@ class Tables:
             counts=Counts(store, clock=clock),
         )
         await catalog.open()
+        await store.ensure_space(keys.TOKENS_SPACE)
         await lifecycle.open()
         context.counts.open()
         return cls(context)

@@ -141,9 +141,8 @@ def entry_key(table: Table, index: Index, item: Item) -> Key:
     sort = b"" if index.keys.sort is None else delimited(item[index.keys.sort.name])
     if not index.is_global:
         return Key(of_item.space, of_item.partition, local_prefix(index) + sort + of_item.sort[1:])
-    space = index_space(table.id, index.number)
     base = delimit(of_item.partition) + of_item.sort[1:]
-    return Key(space, plain(item[index.keys.partition.name]), sort + base)
+    return Key(space_of(table, index), plain(item[index.keys.partition.name]), sort + base)
 
 
 def local_prefix(index: Index) -> bytes:
@@ -162,6 +161,17 @@ def everything_of(index: Index | None) -> Range:
     """Returns the sort keys of a table's items (index None), or of an index's entries."""
     prefix = sort_prefix(index)
     return Range(prefix, prefix_end(prefix))
+
+
+def space_of(table: Table, index: Index | None) -> str:
+    """Returns the space in which a table's items (index None), or an index's entries, lie."""
+    return table.space if index is None or not index.is_global else index_space(table.id, index.number)
+
+
+def position(table: Table, index: Index | None, start: Item) -> tuple[bytes, bytes]:
+    """Returns where a page ended: partition and sort key of an item, or of an entry of the index that is read."""
+    key = item_key(table, start) if index is None else entry_key(table, index, start)
+    return key.partition, key.sort
 
 
 def sort_within(index: Index | None, operator: str, values: tuple[AttributeValue, ...]) -> Range:

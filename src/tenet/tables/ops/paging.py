@@ -14,15 +14,21 @@ from msgspec import Struct
 
 from tenet.store.contract import Key, Limits, Range
 from tenet.tables import keys
+from tenet.tables.errors import ValidationException
 from tenet.tables.rules import stored
+from tenet.tables.rules.attributes import check_item
 from tenet.tables.rules.capacity import Consumed, read_units
 from tenet.tables.rules.images import Image
+from tenet.tables.rules.key_values import check_scalar_access
+from tenet.tables.rules.positions import position_of
+from tenet.tables.rules.selection import index_of, must_fetch
 
 if TYPE_CHECKING:
     from tenet.store.contract import Page, Record
     from tenet.tables.context import Caller, Context
     from tenet.tables.model import Index, Item, Table
     from tenet.tables.rules.conditions import Condition
+    from tenet.tables.rules.parameters import ReadExpressions
     from tenet.tables.rules.projections import Projection
 
 #: A page is full when its items reach this size by the service's rules, in bytes.
@@ -183,14 +189,57 @@ def _consumed(view: View, page: _PageOfItems) -> Consumed:
     return consumed
 
 
-def position_of(table: Table, index: Index | None, item: Item) -> Item:
-    """Returns the key that says where a page ended: the table's key, and the index's where one is read."""
-    names = table.keys.names if index is None else dict.fromkeys((*table.keys.names, *index.keys.names))
-    return {name: item[name] for name in names}
-
-
 def behind(within: Range, sort: bytes, *, reverse: bool) -> Range:
     """Returns what is left of a range behind a sort key, in the direction of reading."""
     if reverse:
         return Range(within.lower, sort if within.upper is None else min(within.upper, sort))
     return Range(max(within.lower, sort + b"\x00"), within.upper)
+
+
+def view_of(table: Table, request: dict[str, Any], expressions: ReadExpressions) -> View:
+    """Returns what a Query or Scan reads and answers.
+
+    Args:
+        table: the table.
+        request: its index, Limit, Select and consistency.
+        expressions: its filter and projection.
+
+    Raises:
+        ValidationException: the table has no such index, or it cannot answer what is asked for.
+    """
+    index = index_of(request, table)
+    for expression in (expressions.filter, expressions.projection):
+        if expression is not None:
+            check_scalar_access(expression.nested_names, table)
+    projection, condition = expressions.projection, expressions.filter
+    return View(
+        table,
+        index,
+        request.get("Limit"),
+        condition,
+        projection,
+        count_only=request.get("Select") == "COUNT",
+        from_table=must_fetch(
+            request,
+            table,
+            index,
+            answered=() if projection is None else projection.names,
+            filtered=() if condition is None else condition.names,
+        ),
+        consistent=bool(request.get("ConsistentRead")),
+    )
+
+
+def start_of(request: dict[str, Any]) -> Item | None:
+    """Returns the ExclusiveStartKey of a request, its values checked and canonical, or None.
+
+    Raises:
+        ValidationException: a value breaks a rule of its type.
+    """
+    start: Item | None = request.get("ExclusiveStartKey")
+    if start is not None:
+        try:
+            check_item(start)
+        except ValidationException as error:
+            raise ValidationException(f"The provided starting key is invalid: {error.message}") from error
+    return start

@@ -35,7 +35,8 @@ _CODES: Final = {
     ItemCollectionSizeLimitExceededException: "ItemCollectionSizeLimitExceeded",
     ValidationException: "ValidationError",
 }
-_NONE: Final = {"Code": "None"}
+#: The reason of an item that nothing speaks against.
+NO_REASON: Final = {"Code": "None"}
 _CONFLICT: Final = {"Code": "TransactionConflict", "Message": "Transaction is ongoing for the item"}
 
 
@@ -85,7 +86,7 @@ async def transact(
                 if attempt.conflict.out_of_bounds:
                     return attempt.conflict
                 if context.clock.monotonic_s() > caller.deadline:
-                    raise canceled([_CONFLICT if key in attempt.conflict.records else _NONE for key in keys])
+                    raise canceled([_CONFLICT if key in attempt.conflict.records else NO_REASON for key in keys])
     except DeadlineExceeded as error:
         raise canceled([_CONFLICT for _ in keys]) from error
 
@@ -130,7 +131,7 @@ def decided(plans: Sequence[Plan], records: dict[Key, Record | None]) -> list[Wr
             else:
                 assert plan.blind is not None
                 written.append(Written(ABSENT, plan.blind, NOTHING))
-            reasons.append(_NONE)
+            reasons.append(NO_REASON)
         except TablesError as error:
             reasons.append(reason_of(error))
     if len(written) < len(plans):
@@ -150,3 +151,13 @@ def canceled(reasons: Sequence[dict[str, Any]]) -> TransactionCanceledException:
         f"Transaction cancelled, please refer cancellation reasons for specific reasons [{codes}]",
         {"CancellationReasons": list(reasons)},
     )
+
+
+def check_distinct(keys: Sequence[Key]) -> None:
+    """Refuses a transaction in which an item stands twice.
+
+    Raises:
+        ValidationException: one does.
+    """
+    if len(set(keys)) < len(keys):
+        raise ValidationException("Transaction request cannot include multiple operations on one item")

@@ -126,16 +126,19 @@ async def write(context: Context, caller: Caller, plan: Plan, *, look: bool) -> 
     return await context.combiner.mutate(plan.key, step, deadline=caller.deadline)
 
 
-def charge(context: Context, table: Table, consumed: Consumed) -> None:
+def charge(context: Context, table: Table, written: Written) -> None:
     """Charges what a write took to the table's provisioned capacity."""
     if table.is_limited:
+        consumed = written.consumed(table)
         global_names = {index.name for index in table.global_indexes}
         local = sum(units for name, units in consumed.indexes.items() if name not in global_names)
         spent = {name: units for name, units in consumed.indexes.items() if name in global_names}
         context.throttle.spend_write(table, consumed.table_units + local, spent)
 
 
-def answer(request: dict[str, Any], table: Table, written: Written, attributes: Item | Image | None) -> bytes:
+def answer(
+    request: dict[str, Any], table: Table, written: Written, attributes: Item | Image | None, key: Item
+) -> bytes:
     """Returns the answer to PutItem, UpdateItem or DeleteItem as JSON.
 
     Args:
@@ -143,6 +146,7 @@ def answer(request: dict[str, Any], table: Table, written: Written, attributes: 
         table: the table.
         written: what was carried out.
         attributes: what ReturnValues asked for, or None.
+        key: has the item's key attributes.
     """
     members: list[bytes] = []
     if attributes is not None:
@@ -152,19 +156,17 @@ def answer(request: dict[str, Any], table: Table, written: Written, attributes: 
     if mode != "NONE":
         members.append(b'"ConsumedCapacity":' + orjson.dumps(written.consumed(table).answer(mode)))
     if request.get("ReturnItemCollectionMetrics") == "SIZE" and table.local_indexes:
-        item = written.new.item or written.old.item
-        if item is not None:
-            members.append(b'"ItemCollectionMetrics":' + orjson.dumps(collection_metrics(table, item)))
+        members.append(b'"ItemCollectionMetrics":' + orjson.dumps(collection_metrics(table, key)))
     return b"{" + b",".join(members) + b"}" if members else EMPTY_ANSWER
 
 
-def collection_metrics(table: Table, item: Item) -> dict[str, Any]:
-    """Returns the ItemCollectionMetrics of the collection that an item of a table with local indexes is in.
+def collection_metrics(table: Table, key: Item) -> dict[str, Any]:
+    """Returns the ItemCollectionMetrics of an item of a table with local indexes.
 
     The estimate is the range from 0 to 1 GB, which every collection below 1 GB has with the service too.
     """
     name = table.keys.partition.name
-    return {"ItemCollectionKey": {name: item[name]}, "SizeEstimateRangeGB": [0.0, 1.0]}
+    return {"ItemCollectionKey": {name: key[name]}, "SizeEstimateRangeGB": [0.0, 1.0]}
 
 
 def must_look(request: dict[str, Any], table: Table) -> bool:
@@ -175,3 +177,8 @@ def must_look(request: dict[str, Any], table: Table) -> bool:
         or request.get("ReturnItemCollectionMetrics", "NONE") != "NONE"
         or request.get("ReturnValues", "NONE") != "NONE"
     )
+
+
+def wants_old(request: dict[str, Any]) -> bool:
+    """Whether a failed condition has to carry the item that is there."""
+    return request.get("ReturnValuesOnConditionCheckFailure") == "ALL_OLD"

@@ -54,6 +54,12 @@ class Consumed:
         else:
             self.indexes[index] = self.indexes.get(index, 0.0) + units
 
+    def merge(self, other: Consumed) -> None:
+        """Adds what another request, or another part of this one, took of the same table."""
+        self.table_units += other.table_units
+        for name, units in other.indexes.items():
+            self.add(units, name)
+
     @property
     def total(self) -> float:
         """The units of the table and its indexes together."""

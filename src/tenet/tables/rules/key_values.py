@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 PARTITION_KEY_BYTES_MAX: Final = 2_048
 SORT_KEY_BYTES_MAX: Final = 1_024
 
-_NO_MATCH: Final = "The provided key element does not match the schema"
+KEY_MISMATCH: Final = "The provided key element does not match the schema"
 _INVALID: Final = "One or more parameter values were invalid:"
 _NOT_VALID: Final = "One or more parameter values are not valid."
 _EMPTY: Final = "The AttributeValue for a key attribute cannot contain an empty {} value."
@@ -34,7 +34,7 @@ def check_key(key: Item, keys: KeySchema) -> None:
     """
     sort = keys.sort
     if len(key) != (1 if sort is None else 2):
-        raise ValidationException(_NO_MATCH)
+        raise ValidationException(KEY_MISMATCH)
     _check_named(key, keys.partition, is_partition=True)
     if sort is not None:
         _check_named(key, sort, is_partition=False)
@@ -43,7 +43,7 @@ def check_key(key: Item, keys: KeySchema) -> None:
 def _check_named(key: Item, attribute: KeyAttribute, *, is_partition: bool) -> None:
     value = key.get(attribute.name)
     if value is None or attribute.type not in value:
-        raise ValidationException(_NO_MATCH)
+        raise ValidationException(KEY_MISMATCH)
     check_key_value(attribute, value, is_partition=is_partition)
 
 

@@ -1,0 +1,179 @@
+"""BatchWriteItem (https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchWriteItem.html)."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, Final
+
+import orjson
+from msgspec import Struct
+
+from tenet.store.contract import Delete, Put
+from tenet.store.landing import land
+from tenet.tables.errors import ProvisionedThroughputExceededException, ValidationException
+from tenet.tables.ops.delete_item import delete_plan
+from tenet.tables.ops.put_item import put_plan
+from tenet.tables.ops.writing import Plan, Written, charge, collection_metrics, write
+from tenet.tables.rules.attributes import check_item, check_item_size
+from tenet.tables.rules.capacity import Consumed
+from tenet.tables.rules.images import ABSENT
+from tenet.tables.rules.indexes import NOTHING
+from tenet.tables.rules.key_values import KEY_MISMATCH
+
+if TYPE_CHECKING:
+    from tenet.store.contract import Write
+    from tenet.tables.context import Caller, Context
+    from tenet.tables.model import Item, Table
+
+#: The most writes of one call, over all tables.
+WRITES_MAX: Final = 25
+
+
+class _Wanted(Struct, frozen=True, gc=False):
+    """One write of a batch.
+
+    Args:
+        name: the table's name as the request gives it.
+        request: the WriteRequest.
+        plan: what it means.
+        item: the item or its key.
+    """
+
+    name: str
+    request: dict[str, Any]
+    plan: Plan
+    item: Item
+
+
+async def batch_write_item(context: Context, caller: Caller, request: dict[str, Any]) -> bytes:
+    """Puts and deletes up to 25 items, each by itself; one round trip where the engine has cheap commits.
+
+    Raises:
+        ValidationException: an item or a key is wrong; nothing was written.
+        ResourceNotFoundException: there is no such table; nothing was written.
+        ProvisionedThroughputExceededException: no table has capacity left; nothing was written.
+    """
+    sizes = _check(request["RequestItems"])
+    wanted = await _plans(context, caller, request["RequestItems"], sizes)
+    admitted, refused = _admit(context, wanted)
+    looks = any(one.plan.table.is_limited for one in admitted) or _asks_for_figures(request)
+    written = await _carry_out(context, caller, admitted, look=looks)
+    for one, done in zip(admitted, written, strict=True):
+        charge(context, one.plan.table, done)
+    return _answer(request, admitted, written, refused)
+
+
+def _check(tables: dict[str, list[dict[str, Any]]]) -> list[int]:
+    """Checks what needs no table; returns the size of each put, 0 for deletes, in order."""
+    sizes = []
+    for requests in tables.values():
+        for one in requests:
+            if len(one) != 1:
+                raise ValidationException(
+                    "Supplied AttributeValue has more than one datatypes set, "
+                    "must contain exactly one of the supported datatypes"
+                )
+            if "PutRequest" in one:
+                size = check_item(one["PutRequest"]["Item"])
+                check_item_size(size)
+                sizes.append(size)
+            else:
+                check_item(one["DeleteRequest"]["Key"])
+                sizes.append(0)
+    if len(sizes) > WRITES_MAX:
+        raise ValidationException("Too many items requested for the BatchWriteItem call")
+    return sizes
+
+
+async def _plans(
+    context: Context, caller: Caller, tables: dict[str, list[dict[str, Any]]], sizes: list[int]
+) -> list[_Wanted]:
+    wanted: list[_Wanted] = []
+    of_put = iter(sizes)
+    found = {}
+    for name in tables:
+        found[name] = await context.catalog.table(caller.account, name, deadline=caller.deadline)
+    for name, requests in tables.items():
+        table = found[name]
+        caller.notes["table"] = table.name
+        for one in requests:
+            size = next(of_put)
+            if "PutRequest" in one:
+                item = one["PutRequest"]["Item"]
+                plan = _put(table, item, size)
+            else:
+                item = one["DeleteRequest"]["Key"]
+                plan = delete_plan(table, item, None, return_old=False)
+            wanted.append(_Wanted(name, one, plan, item))
+    if len({one.plan.key for one in wanted}) < len(wanted):
+        raise ValidationException("Provided list of item keys contains duplicates")
+    return wanted
+
+
+def _put(table: Table, item: Item, size: int) -> Plan:
+    for name in table.keys.names:
+        if name not in item:
+            raise ValidationException(KEY_MISMATCH)
+    return put_plan(table, item, size, None, return_old=False)
+
+
+def _admit(context: Context, wanted: list[_Wanted]) -> tuple[list[_Wanted], list[_Wanted]]:
+    """Returns the writes that there is capacity for, and the others; raises where there is none for any."""
+    admitted, refused = [], []
+    refusal: ProvisionedThroughputExceededException | None = None
+    for one in wanted:
+        try:
+            context.throttle.admit_write(one.plan.table)
+            admitted.append(one)
+        except ProvisionedThroughputExceededException as error:
+            refusal = error
+            refused.append(one)
+    if refusal is not None and not admitted:
+        raise refusal
+    return admitted, refused
+
+
+async def _carry_out(context: Context, caller: Caller, wanted: list[_Wanted], *, look: bool) -> list[Written]:
+    """Carries out blind writes in one commit where that is cheap, and every other one by itself."""
+    together = not look and context.store.capabilities.cheap_commits_across_partitions
+    blind: list[Write] = []
+    single: list[tuple[int, Plan]] = []
+    written: list[Written] = [Written(ABSENT, ABSENT, NOTHING)] * len(wanted)
+    for at, one in enumerate(wanted):
+        plan = one.plan
+        if not together or plan.blind is None or plan.table.indexes or context.combiner.is_busy(plan.key):
+            single.append((at, plan))
+        else:
+            blind.append(Delete(plan.key) if plan.blind.value is None else Put(plan.key, plan.blind.value))
+            written[at] = Written(ABSENT, plan.blind, NOTHING)
+    work = [write(context, caller, plan, look=look) for _, plan in single]
+    if blind:
+        await land(context.store, blind, clock=context.clock, ids=context.ids, deadline=caller.deadline)
+    for (at, _), done in zip(single, await asyncio.gather(*work), strict=True):
+        written[at] = done
+    return written
+
+
+def _asks_for_figures(request: dict[str, Any]) -> bool:
+    return bool(request.get("ReturnConsumedCapacity", "NONE") != "NONE")
+
+
+def _answer(request: dict[str, Any], admitted: list[_Wanted], written: list[Written], refused: list[_Wanted]) -> bytes:
+    unprocessed: dict[str, list[dict[str, Any]]] = {}
+    for one in refused:
+        unprocessed.setdefault(one.name, []).append(one.request)
+    answer: dict[str, Any] = {"UnprocessedItems": unprocessed}
+    mode = request.get("ReturnConsumedCapacity", "NONE")
+    if mode != "NONE":
+        consumed: dict[str, Consumed] = {}
+        for one, done in zip(admitted, written, strict=True):
+            consumed.setdefault(one.name, Consumed(one.plan.table)).merge(done.consumed(one.plan.table))
+        answer["ConsumedCapacity"] = [of_table.answer(mode) for of_table in consumed.values()]
+    if request.get("ReturnItemCollectionMetrics") == "SIZE":
+        metrics: dict[str, list[dict[str, Any]]] = {}
+        for one in admitted:
+            if one.plan.table.local_indexes:
+                metrics.setdefault(one.name, []).append(collection_metrics(one.plan.table, one.item))
+        if metrics:
+            answer["ItemCollectionMetrics"] = metrics
+    return orjson.dumps(answer)

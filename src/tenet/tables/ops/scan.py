@@ -1,0 +1,53 @@
+"""Scan (https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_Scan.html)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from tenet.tables import keys
+from tenet.tables.ops.paging import read_page, start_of, view_of
+from tenet.tables.rules.parameters import scan_expressions
+from tenet.tables.rules.positions import check_scan_position, check_segments
+from tenet.tables.rules.selection import check_select
+
+if TYPE_CHECKING:
+    from tenet.store.contract import Page, Record
+    from tenet.tables.context import Caller, Context
+
+
+async def scan(context: Context, caller: Caller, request: dict[str, Any]) -> bytes:
+    """Reads items of a table or an index in an order that stays the same; one round trip per MiB that is read.
+
+    Raises:
+        ValidationException: an expression, the position or a combination of parameters is wrong.
+        ResourceNotFoundException: there is no such table.
+    """
+    start = start_of(request)
+    expressions = scan_expressions(request)
+    check_select(request)
+    check_segments(request)
+    table = await context.catalog.table(caller.account, request["TableName"], deadline=caller.deadline)
+    caller.notes["table"] = table.name
+    view = view_of(table, request, expressions)
+    index = view.index
+    begin: tuple[bytes, bytes] | None = None
+    if start is not None:
+        check_scan_position(table, index, start)
+        begin = keys.position(table, index, start)
+    space, within = keys.space_of(table, index), keys.everything_of(index)
+    segment, segments = request.get("Segment", 0), request.get("TotalSegments", 1)
+
+    async def fetch(after: Record | None, limit: int, limit_bytes: int) -> Page:
+        return await context.store.scan(
+            space,
+            within,
+            limit=limit,
+            limit_bytes=limit_bytes,
+            slice_index=segment,
+            slice_count=segments,
+            after=begin if after is None else (after.partition, after.sort),
+            stale=not view.consistent,
+            deadline=caller.deadline,
+        )
+
+    return await read_page(context, caller, view, fetch, request)

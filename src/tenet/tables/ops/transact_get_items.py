@@ -1,0 +1,87 @@
+"""TransactGetItems (https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactGetItems.html)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import orjson
+
+from tenet.store.contract import Record
+from tenet.tables import keys
+from tenet.tables.errors import TablesError, ValidationException
+from tenet.tables.ops.get_item import answered
+from tenet.tables.ops.transacting import NO_REASON, canceled, check_distinct, reason_of
+from tenet.tables.rules.attributes import check_item
+from tenet.tables.rules.capacity import Consumed, read_units
+from tenet.tables.rules.images import Image
+from tenet.tables.rules.key_values import check_key
+from tenet.tables.rules.parameters import projection_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tenet.tables.context import Caller, Context
+    from tenet.tables.model import Table
+
+#: The most that the items may take together, in bytes by the service's rules.
+ANSWER_BYTES_MAX: Final = 4 * 1024 * 1024
+
+
+async def transact_get_items(context: Context, caller: Caller, request: dict[str, Any]) -> bytes:
+    """Reads up to 100 items as one serializable snapshot; one round trip.
+
+    Raises:
+        ValidationException: a projection is wrong, an item stands twice, or the items are too large together.
+        ResourceNotFoundException: there is no such table.
+        TransactionCanceledException: a key does not match its table's schema.
+    """
+    gets = [element["Get"] for element in request["TransactItems"]]
+    projections = []
+    for get in gets:
+        check_item(get["Key"])
+        projections.append(projection_of(get))
+    tables = []
+    for get in gets:
+        tables.append(await context.catalog.table(caller.account, get["TableName"], deadline=caller.deadline))
+        caller.notes["table"] = tables[-1].name
+    _check_keys(tables, gets)
+    where = [keys.item_key(table, get["Key"]) for table, get in zip(tables, gets, strict=True)]
+    check_distinct(where)
+    for table in tables:
+        context.throttle.admit_read(table)
+    found = await context.store.read_together(where, deadline=caller.deadline)
+    images = [Image.of_record(record) for record in found if isinstance(record, Record | None)]
+    if sum(image.size for image in images) > ANSWER_BYTES_MAX:
+        raise ValidationException("Collection size of items exceeded 4MB limit")
+    responses = [
+        b'{"Item":' + answered(image, projection) + b"}" if image.exists else b"{}"
+        for image, projection in zip(images, projections, strict=True)
+    ]
+    answer = b'{"Responses":[' + b",".join(responses) + b"]"
+    consumed = _charge(context, tables, images)
+    mode = request.get("ReturnConsumedCapacity", "NONE")
+    if mode != "NONE":
+        answer += b',"ConsumedCapacity":' + orjson.dumps([of_table.answer(mode, "Read") for of_table in consumed])
+    return answer + b"}"
+
+
+def _check_keys(tables: Sequence[Table], gets: Sequence[dict[str, Any]]) -> None:
+    reasons = []
+    for table, get in zip(tables, gets, strict=True):
+        try:
+            check_key(get["Key"], table.keys)
+            reasons.append(NO_REASON)
+        except TablesError as error:
+            reasons.append(reason_of(error))
+    if any(reason is not NO_REASON for reason in reasons):
+        raise canceled(reasons)
+
+
+def _charge(context: Context, tables: Sequence[Table], images: Sequence[Image]) -> list[Consumed]:
+    """Charges the reads, which cost double in a transaction; returns what they took by table."""
+    consumed: dict[str, Consumed] = {}
+    for table, image in zip(tables, images, strict=True):
+        units = 2 * read_units(image.size, consistent=True)
+        consumed.setdefault(table.id, Consumed(table)).add(units)
+        context.throttle.spend_read(table, units)
+    return list(consumed.values())

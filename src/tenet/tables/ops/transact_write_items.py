@@ -1,0 +1,217 @@
+"""TransactWriteItems (https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+import orjson
+from msgspec import Struct
+
+from tenet.store.contract import Conflict
+from tenet.tables import keys
+from tenet.tables.errors import TablesError, ValidationException
+from tenet.tables.ops.delete_item import delete_plan
+from tenet.tables.ops.put_item import put_plan
+from tenet.tables.ops.tokens import Token, replayed
+from tenet.tables.ops.transacting import NO_REASON, canceled, check_distinct, reason_of, transact
+from tenet.tables.ops.update_item import update_plan
+from tenet.tables.ops.writing import Plan, charge, check_condition, collection_metrics, wants_old
+from tenet.tables.rules.attributes import check_item, check_item_size
+from tenet.tables.rules.capacity import Consumed, write_units
+from tenet.tables.rules.images import Image
+from tenet.tables.rules.key_values import check_key, check_scalar_access
+from tenet.tables.rules.parameters import condition_of, update_of
+
+if TYPE_CHECKING:
+    from tenet.tables.context import Caller, Context
+    from tenet.tables.model import Item, Table
+    from tenet.tables.ops.writing import Written
+    from tenet.tables.rules.conditions import Condition
+
+#: The most that the items of a request may take together, in bytes by the service's rules.
+PAYLOAD_BYTES_MAX: Final = 4 * 1024 * 1024
+_ACTIONS: Final = ("ConditionCheck", "Put", "Delete", "Update")
+
+
+class _Action(Struct, frozen=True):
+    """One action of a transaction, checked as far as it can be without its table.
+
+    Args:
+        name: the table's name as the request gives it.
+        item: the item or its key.
+        size: the bytes of an item that is put, else 0.
+        plan: makes the plan when the table is known; raises where the keys do not match its schema.
+    """
+
+    name: str
+    item: Item
+    size: int
+    plan: Callable[[Table], Plan]
+
+
+async def transact_write_items(context: Context, caller: Caller, request: dict[str, Any]) -> bytes:
+    """Carries out up to 100 actions on different items, all or none; two round trips where nobody is in the way.
+
+    Raises:
+        ValidationException: an action is wrong, or an item stands twice.
+        ResourceNotFoundException: there is no such table.
+        TransactionCanceledException: an action cannot be carried out; its reasons name each one.
+        IdempotentParameterMismatchException: the client token was used for another request.
+    """
+    actions = [_action(element) for element in request["TransactItems"]]
+    if sum(action.size for action in actions) > PAYLOAD_BYTES_MAX:
+        raise ValidationException("Collection size of items exceeded 4MB limit")
+    tables = []
+    for action in actions:
+        tables.append(await context.catalog.table(caller.account, action.name, deadline=caller.deadline))
+        caller.notes["table"] = tables[-1].name
+    plans = _plans(actions, tables)
+    check_distinct([plan.key for plan in plans])
+    token = Token.of(request, context.clock.wall_ms())
+    if token is not None and await replayed(context, caller, token):
+        return await _replay(context, caller, request, plans)
+    for table in tables:
+        context.throttle.admit_write(table)
+    mode = request.get("ReturnConsumedCapacity", "NONE")
+    extra = () if token is None else token.writes(caller.account)
+    done = await transact(
+        context, caller, plans, extra=extra, look=mode != "NONE" or any(table.is_limited for table in tables)
+    )
+    if isinstance(done, Conflict):
+        # The very token was used between the look and the commit: then the other request did the work.
+        assert token is not None
+        await replayed(context, caller, token, must_exist=True)
+        return await _replay(context, caller, request, plans)
+    return _answer(context, request, actions, plans, done)
+
+
+def _action(element: dict[str, Any]) -> _Action:
+    given = [name for name in _ACTIONS if name in element]
+    if not given:
+        raise ValidationException(
+            "Invalid Request: TransactWriteRequest should contain Delete or Put or Update request"
+        )
+    if len(given) > 1:
+        raise ValidationException("TransactItems can only contain one of Check, Put, Update or Delete")
+    request = element[given[0]]
+    return _BY_NAME[given[0]](request)
+
+
+def _put(request: dict[str, Any]) -> _Action:
+    item = request["Item"]
+    size = check_item(item)
+    check_item_size(size)
+    condition = condition_of(request, values_alone=True)
+    return _Action(
+        request["TableName"],
+        item,
+        size,
+        lambda table: put_plan(table, item, size, condition, return_old=wants_old(request)),
+    )
+
+
+def _delete(request: dict[str, Any]) -> _Action:
+    key = request["Key"]
+    check_item(key)
+    condition = condition_of(request)
+    return _Action(
+        request["TableName"], key, 0, lambda table: delete_plan(table, key, condition, return_old=wants_old(request))
+    )
+
+
+def _update(request: dict[str, Any]) -> _Action:
+    key = request["Key"]
+    check_item(key)
+    update, condition = update_of(request)
+    return _Action(
+        request["TableName"],
+        key,
+        0,
+        lambda table: update_plan(table, key, update, condition, return_old=wants_old(request)),
+    )
+
+
+def _condition_check(request: dict[str, Any]) -> _Action:
+    key = request["Key"]
+    check_item(key)
+    condition = condition_of(request)
+    return _Action(
+        request["TableName"], key, 0, lambda table: _check_plan(table, key, condition, return_old=wants_old(request))
+    )
+
+
+def _check_plan(table: Table, key: Item, condition: Condition | None, *, return_old: bool) -> Plan:
+    check_key(key, table.keys)
+    if condition is not None:
+        check_scalar_access(condition.nested_names, table)
+
+    def decide(old: Image) -> Image:
+        check_condition(condition, old, return_old=return_old)
+        return old
+
+    return Plan(table, keys.item_key(table, key), decide)
+
+
+_BY_NAME: Final[dict[str, Callable[[dict[str, Any]], _Action]]] = {
+    "ConditionCheck": _condition_check,
+    "Put": _put,
+    "Delete": _delete,
+    "Update": _update,
+}
+
+
+def _plans(actions: Sequence[_Action], tables: Sequence[Table]) -> list[Plan]:
+    """Returns the plans; cancels the transaction where keys do not match their schema."""
+    plans: list[Plan] = []
+    reasons = []
+    for action, table in zip(actions, tables, strict=True):
+        try:
+            plans.append(action.plan(table))
+            reasons.append(NO_REASON)
+        except TablesError as error:
+            reasons.append(reason_of(error))
+    if len(plans) < len(actions):
+        raise canceled(reasons)
+    return plans
+
+
+def _answer(
+    context: Context,
+    request: dict[str, Any],
+    actions: Sequence[_Action],
+    plans: Sequence[Plan],
+    written: Sequence[Written],
+) -> bytes:
+    answer: dict[str, Any] = {}
+    consumed: dict[str, Consumed] = {}
+    for plan, done in zip(plans, written, strict=True):
+        charge(context, plan.table, done)
+        of_table = consumed.setdefault(plan.table.id, Consumed(plan.table))
+        # A transaction doubles the units of the table, not those of its indexes.
+        of_table.add(write_units(done.old.size, done.new.size))
+        of_table.merge(done.consumed(plan.table))
+    mode = request.get("ReturnConsumedCapacity", "NONE")
+    if mode != "NONE":
+        answer["ConsumedCapacity"] = [of_table.answer(mode, "Write") for of_table in consumed.values()]
+    if request.get("ReturnItemCollectionMetrics") == "SIZE":
+        metrics: dict[str, list[dict[str, Any]]] = {}
+        for action, plan in zip(actions, plans, strict=True):
+            if plan.table.local_indexes:
+                metrics.setdefault(action.name, []).append(collection_metrics(plan.table, action.item))
+        if metrics:
+            answer["ItemCollectionMetrics"] = metrics
+    return orjson.dumps(answer)
+
+
+async def _replay(context: Context, caller: Caller, request: dict[str, Any], plans: Sequence[Plan]) -> bytes:
+    """Answers a request whose token says that it was carried out: nothing is written, and the items are read."""
+    mode = request.get("ReturnConsumedCapacity", "NONE")
+    if mode == "NONE":
+        return b"{}"
+    found = await context.store.get([plan.key for plan in plans], deadline=caller.deadline)
+    consumed: dict[str, Consumed] = {}
+    for plan, record in zip(plans, found, strict=True):
+        steps = max(1, -(-Image.of_record(record).size // 4096))
+        consumed.setdefault(plan.table.id, Consumed(plan.table)).add(2.0 * steps)
+    return orjson.dumps({"ConsumedCapacity": [of_table.answer(mode, "Read") for of_table in consumed.values()]})

@@ -1,0 +1,145 @@
+"""From the expression parameters of a request to compiled expressions.
+
+The order of the checks is the service's: names and values may only come with expressions; then the names, then the
+values, then each expression, the update or key condition first; last what is not used.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
+
+from tenet.tables.errors import ValidationException
+from tenet.tables.rules.bindings import Bindings
+from tenet.tables.rules.conditions import Condition, compile_condition
+from tenet.tables.rules.key_conditions import KeyConditions, compile_key_condition
+from tenet.tables.rules.projections import Projection, compile_projection
+from tenet.tables.rules.updates import Update, compile_update
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+class ReadExpressions(Struct, frozen=True):
+    """The expressions of a Query or Scan."""
+
+    key_condition: KeyConditions | None
+    filter: Condition | None
+    projection: Projection | None
+
+
+def condition_of(request: dict[str, Any], *, values_alone: bool = False) -> Condition | None:
+    """Returns the condition of a Put, Delete or ConditionCheck, or None.
+
+    Args:
+        request: the request.
+        values_alone: whether values may come without a condition, as in a transaction's Put.
+
+    Raises:
+        ValidationException: names, values or the condition are wrong.
+    """
+    bindings = _bindings(request, ("ConditionExpression",), values_for=() if values_alone else ("ConditionExpression",))
+    text = request.get("ConditionExpression")
+    if bindings is None or text is None:
+        return None
+    condition = compile_condition(text, bindings)
+    bindings.check_all_used()
+    return condition
+
+
+def update_of(request: dict[str, Any]) -> tuple[Update | None, Condition | None]:
+    """Returns the update and the condition of an Update, each None where there is none.
+
+    Raises:
+        ValidationException: names, values or an expression are wrong.
+    """
+    expressions = ("UpdateExpression", "ConditionExpression")
+    bindings = _bindings(request, expressions, values_for=expressions)
+    if bindings is None:
+        return None, None
+    text = request.get("UpdateExpression")
+    update = None if text is None else compile_update(text, bindings)
+    text = request.get("ConditionExpression")
+    condition = None if text is None else compile_condition(text, bindings)
+    bindings.check_all_used()
+    return update, condition
+
+
+def projection_of(request: dict[str, Any]) -> Projection | None:
+    """Returns the projection of a Get, or None.
+
+    Raises:
+        ValidationException: names or the projection are wrong.
+    """
+    text = request.get("ProjectionExpression")
+    if text is None and "ExpressionAttributeNames" not in request:
+        return None
+    bindings = _bindings(request, ("ProjectionExpression",), values_for=())
+    if bindings is None or text is None:
+        return None
+    projection = compile_projection(text, bindings)
+    bindings.check_all_used()
+    return projection
+
+
+def query_expressions(request: dict[str, Any]) -> ReadExpressions:
+    """Returns the expressions of a Query.
+
+    Raises:
+        ValidationException: names, values or an expression are wrong, or the key condition is missing.
+    """
+    expressions = ("KeyConditionExpression", "FilterExpression", "ProjectionExpression")
+    bindings = _bindings(request, expressions, values_for=("FilterExpression", "KeyConditionExpression"))
+    text = request.get("KeyConditionExpression")
+    if text is None:
+        raise ValidationException(
+            "Either the KeyConditions or KeyConditionExpression parameter must be specified in the request."
+        )
+    assert bindings is not None
+    key_condition = compile_key_condition(text, bindings)
+    return _with_filter(request, bindings, key_condition)
+
+
+def scan_expressions(request: dict[str, Any]) -> ReadExpressions:
+    """Returns the expressions of a Scan.
+
+    Raises:
+        ValidationException: names, values or an expression are wrong.
+    """
+    expressions = ("FilterExpression", "ProjectionExpression")
+    bindings = _bindings(request, expressions, values_for=("FilterExpression",))
+    if bindings is None:
+        return ReadExpressions(None, None, None)
+    return _with_filter(request, bindings, None)
+
+
+def _with_filter(request: dict[str, Any], bindings: Bindings, key_condition: KeyConditions | None) -> ReadExpressions:
+    text = request.get("FilterExpression")
+    condition = None if text is None else compile_condition(text, bindings, "FilterExpression")
+    text = request.get("ProjectionExpression")
+    projection = None if text is None else compile_projection(text, bindings)
+    bindings.check_all_used()
+    return ReadExpressions(key_condition, condition, projection)
+
+
+def _bindings(request: dict[str, Any], expressions: Sequence[str], *, values_for: Sequence[str]) -> Bindings | None:
+    """Returns the names and values of a request; None where it has no expressions.
+
+    Args:
+        request: the request.
+        expressions: the parameters that may use names.
+        values_for: the parameters that may use values, in the order of the text; empty where values may stand alone.
+    """
+    names = request.get("ExpressionAttributeNames")
+    values = request.get("ExpressionAttributeValues")
+    given = any(expression in request for expression in expressions)
+    if names is not None and not given:
+        raise ValidationException("ExpressionAttributeNames can only be specified when using expressions")
+    if values is not None and values_for and not any(expression in request for expression in values_for):
+        missing = " and ".join(values_for)
+        verb = "is" if len(values_for) == 1 else "are"
+        raise ValidationException(
+            f"ExpressionAttributeValues can only be specified when using expressions: {missing} {verb} null"
+        )
+    return Bindings(names, values) if given or values is not None else None

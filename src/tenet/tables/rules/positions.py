@@ -1,0 +1,101 @@
+"""Where a Query or Scan goes on: ExclusiveStartKey, Segment and TotalSegments, and the key that a page ends with.
+
+Source: "Pagination" and "Parallel scan" of the DynamoDB developer guide; texts as us-east-1 words them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from tenet.tables.errors import ValidationException
+
+if TYPE_CHECKING:
+    from tenet.store.contract import Range
+    from tenet.tables.model import AttributeValue, Index, Item, KeySchema, Table
+
+_INVALID = "The provided starting key is invalid"
+
+
+def position_of(table: Table, index: Index | None, item: Item) -> Item:
+    """Returns the key that says where a page ended: the table's key, and the index's where one is read."""
+    return {name: item[name] for name in _types(table, index)}
+
+
+def check_query_position(table: Table, index: Index | None, start: Item, partition: AttributeValue) -> None:
+    """Checks the ExclusiveStartKey of a Query against the schema and the partition that is queried.
+
+    Raises:
+        ValidationException: it is no key of what is read, or of another partition.
+    """
+    _check_shape(table, index, start, _INVALID)
+    schema = table.keys if index is None else index.keys
+    if start[schema.partition.name] != partition:
+        raise ValidationException("The provided starting key is outside query boundaries based on provided conditions")
+
+
+def check_within(sort: bytes, within: Range) -> None:
+    """Checks that an ExclusiveStartKey lies within the condition on the sort key.
+
+    Raises:
+        ValidationException: it does not.
+    """
+    if sort < within.lower or (within.upper is not None and sort >= within.upper):
+        raise ValidationException("The provided starting key does not match the range key predicate")
+
+
+def check_scan_position(table: Table, index: Index | None, start: Item) -> None:
+    """Checks the ExclusiveStartKey of a Scan against the schema.
+
+    Raises:
+        ValidationException: it is no key of what is read.
+    """
+    message = _INVALID if index is not None else f"{_INVALID}: The provided key element does not match the schema"
+    _check_shape(table, index, start, message)
+
+
+def check_segments(request: dict[str, Any]) -> None:
+    """Checks Segment and TotalSegments against each other.
+
+    Raises:
+        ValidationException: one is missing, or the segment is not below the total.
+    """
+    segment, total = request.get("Segment"), request.get("TotalSegments")
+    if segment is not None and total is None:
+        raise ValidationException(
+            "The TotalSegments parameter is required but was not present in the request "
+            "when Segment parameter is present"
+        )
+    if total is not None and segment is None:
+        raise ValidationException(
+            "The Segment parameter is required but was not present in the request "
+            "when parameter TotalSegments is present"
+        )
+    if segment is not None and segment >= total:
+        raise ValidationException(
+            "The Segment parameter is zero-based and must be less than parameter TotalSegments: "
+            f"Segment: {segment} is not less than TotalSegments: {total}"
+        )
+
+
+def _types(table: Table, index: Index | None) -> dict[str, str]:
+    schemas: tuple[KeySchema, ...] = (table.keys,) if index is None else (table.keys, index.keys)
+    return {
+        attribute.name: attribute.type
+        for schema in schemas
+        for attribute in (schema.partition, schema.sort)
+        if attribute is not None
+    }
+
+
+def _check_shape(table: Table, index: Index | None, start: Item, message: str) -> None:
+    types = _types(table, index)
+    if start.keys() != types.keys() or any(types[name] not in value for name, value in start.items()):
+        raise ValidationException(message)
+    for name, value in start.items():
+        kind = types[name]
+        if not value[kind]:
+            what = "string" if kind == "S" else "binary"
+            raise ValidationException(
+                "One or more parameter values are not valid. The AttributeValue for a key attribute "
+                f"cannot contain an empty {what} value. Key: {name}"
+            )
