@@ -1,0 +1,173 @@
+"""The load generator (``load/``, a Go program) as Python calls it: built when it is needed, its answers as rows."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import msgspec
+from msgspec import Struct
+
+ROOT: Final = Path(__file__).resolve().parent.parent
+SOURCE: Final = ROOT / "benchmarks" / "load"
+BINARY: Final = ROOT / ".cache" / "benchmarks" / "load"
+
+#: The workloads that peers are compared by, in the order of the tables.
+WORKLOADS: Final = ("put", "get", "update", "query", "batch", "transaction")
+TABLE: Final = "load"
+ITEMS: Final = 10_000
+
+
+class GeneratorError(Exception):
+    """The generator cannot be built, or it failed; the message says why."""
+
+
+class Row(Struct, frozen=True):
+    """What one workload did, as the generator's README explains it. CPU and memory are None where there is no /proc."""
+
+    workload: str
+    connections: int
+    rate_per_s: float
+    seconds: float
+    operations: int
+    operations_per_s: float
+    p50_ms: float
+    p99_ms: float
+    max_ms: float
+    errors: int
+    error_kinds: dict[str, int]
+    unsent: int
+    lost_updates: int
+    operations_of_connection_min: int
+    operations_of_connection_max: int
+    server_cpu_us: float | None
+    server_cores: float | None
+    server_memory_mib: float | None
+    generator_cpu_us: float
+
+
+class Pages(Struct, frozen=True):
+    """Page 2 of a long partition beside its last page; milliseconds, medians."""
+
+    pages: int
+    rounds: int
+    page_2_p50_ms: float
+    page_last_p50_ms: float
+    ratio: float
+
+
+@dataclass(frozen=True)
+class Target:
+    """A server to put under load.
+
+    Args:
+        name: what it is called in tables.
+        endpoint: its URL, http.
+        pid: its process.
+        access_key_id: signs requests, with the secret.
+        secret_access_key: the secret.
+    """
+
+    name: str
+    endpoint: str
+    pid: int
+    access_key_id: str = "benchmark"
+    secret_access_key: str = "benchmark"
+
+
+def build() -> Path:
+    """Builds the generator where its source is newer than it, and returns the program.
+
+    Raises:
+        GeneratorError: Go is not installed, or the build failed.
+    """
+    newest = max(path.stat().st_mtime for path in SOURCE.iterdir())
+    if BINARY.exists() and BINARY.stat().st_mtime >= newest:
+        return BINARY
+    if shutil.which("go") is None:
+        raise GeneratorError("The load generator is a Go program: install Go 1.22 or later (https://go.dev/dl).")
+    # Two builds at once must not write into the same file.
+    fresh = BINARY.with_name(f"load.{os.getpid()}")
+    fresh.parent.mkdir(parents=True, exist_ok=True)
+    done = subprocess.run(
+        ["go", "build", "-o", str(fresh), "."], cwd=SOURCE, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise GeneratorError(f"The load generator does not build:\n{done.stderr}")
+    fresh.replace(BINARY)
+    return BINARY
+
+
+def prepare(
+    target: Target, *, table: str = TABLE, items: int = ITEMS, indexes: int = 0, time_limit_s: int = 600
+) -> None:
+    """Makes a table anew and fills it.
+
+    Raises:
+        GeneratorError: it could not be filled, or not in time.
+    """
+    options = {"table": table, "items": items, "indexes": indexes, "time-limit": f"{time_limit_s}s"}
+    _run(target, "prepare", options)
+
+
+def measure(
+    target: Target,
+    workloads: Sequence[str],
+    *,
+    connections: Sequence[int] = (64,),
+    seconds: float,
+    warm_up_s: float = 0.5,
+    rate_per_s: float = 0,
+    table: str = TABLE,
+    items: int = ITEMS,
+) -> list[Row]:
+    """Measures workloads one after another, each with every count of connections, and returns a row for each.
+
+    Raises:
+        GeneratorError: it could not be measured.
+    """
+    options = {
+        "table": table,
+        "items": items,
+        "workloads": ",".join(workloads),
+        "connections": ",".join(map(str, connections)),
+        "seconds": seconds,
+        "warm-up": warm_up_s,
+        "rate": rate_per_s,
+        "pid": target.pid,
+    }
+    output = _run(target, "measure", options)
+    return [msgspec.json.decode(line, type=Row) for line in output.splitlines()]
+
+
+def pages(target: Target, *, count: int = 1_000, rounds: int = 300, table: str = TABLE) -> Pages:
+    """Fills one partition with so many pages of 20 items, and compares page 2 with the last.
+
+    Raises:
+        GeneratorError: it could not be measured.
+    """
+    output = _run(target, "pages", {"table": table, "pages": count, "rounds": rounds})
+    return msgspec.json.decode(output, type=Pages)
+
+
+def _run(target: Target, command: str, options: Mapping[str, object]) -> str:
+    arguments = [f"-{name}={value}" for name, value in options.items()]
+    environment = os.environ | {
+        "AWS_ACCESS_KEY_ID": target.access_key_id,
+        "AWS_SECRET_ACCESS_KEY": target.secret_access_key,
+    }
+    done = subprocess.run(
+        [str(build()), command, f"-endpoint={target.endpoint}", "-json", *arguments],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise GeneratorError(f"{target.name}: {done.stderr.strip()}")
+    return done.stdout

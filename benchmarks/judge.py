@@ -1,0 +1,164 @@
+"""What Tenet has to reach, as figures, and whether it did."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from benchmarks.generator import Row
+
+#: Operations per second, as a multiple of dynoxide's in the same run, with 64 connections.
+TIMES_DYNOXIDE: Final = {"put": 2.0, "get": 1.3, "update": 2.0, "query": 2.0, "batch": 2.0, "transaction": 2.0}
+#: CPU of the server in µs per operation, with 64 connections, on the quiet machine that the budgets were set on.
+CPU_US_MAX: Final = {"put": 110, "get": 48, "update": 130, "query": 110, "batch": 1000, "transaction": 220}
+#: What dynoxide 1.5 took on that machine: says how fast another machine is, and how quiet.
+DYNOXIDE_CPU_US: Final = {"put": 243, "get": 65, "update": 284, "query": 364, "batch": 3475, "transaction": 456}
+MEMORY_MIB_MAX: Final = 150
+START_S_MAX: Final = 1.0
+HOT_TO_OWN_MIN: Final = 0.5
+#: A client is starved when it gets less than this share of what it would get if all got the same.
+FAIR_SHARE_MIN: Final = 0.5
+INDEXED_PUT_COST_MAX: Final = 3.0
+#: "As fast" within what two medians of the same thing differ by.
+LAST_PAGE_COST_MAX: Final = 1.1
+LARGE_TABLE_COST_MAX: Final = 1.3
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A figure beside its target.
+
+    Args:
+        what: what was measured.
+        measured: the figure, in words.
+        target: what it has to be, in words.
+        passed: whether it is.
+    """
+
+    what: str
+    measured: str
+    target: str
+    passed: bool
+
+
+@dataclass(frozen=True)
+class Figures:
+    """Medians over several rounds of the same; errors are sums.
+
+    Args:
+        per_s: operations per second.
+        p50_ms: median latency.
+        p99_ms: latency that 1 % of the operations exceed.
+        max_ms: the longest latency of all rounds.
+        cpu_us: CPU of the server per operation, or None where the machine does not tell.
+        memory_mib: resident memory of the server at the end of the last round, or None.
+        errors: answers that were errors or wrong, and acknowledged increments that are not there.
+        fair_share: what the connection that got least had, of what it would have had if all had had the same.
+    """
+
+    per_s: float
+    p50_ms: float
+    p99_ms: float
+    max_ms: float
+    cpu_us: float | None
+    memory_mib: float | None
+    errors: int
+    fair_share: float
+
+    @classmethod
+    def of(cls, rows: Sequence[Row]) -> Figures:
+        """Returns the figures of some rounds, at least one."""
+        cpu = [row.server_cpu_us for row in rows if row.server_cpu_us is not None]
+        shares = [row.operations_of_connection_min * row.connections / max(row.operations, 1) for row in rows]
+        return cls(
+            per_s=statistics.median(row.operations_per_s for row in rows),
+            p50_ms=statistics.median(row.p50_ms for row in rows),
+            p99_ms=statistics.median(row.p99_ms for row in rows),
+            max_ms=max(row.max_ms for row in rows),
+            cpu_us=statistics.median(cpu) if cpu else None,
+            memory_mib=rows[-1].server_memory_mib,
+            errors=sum(row.errors + max(row.lost_updates, 0) for row in rows),
+            fair_share=min(shares),
+        )
+
+
+def judge_throughput(tenet: Mapping[str, Figures], dynoxide: Mapping[str, Figures]) -> list[Verdict]:
+    """Judges operations per second by workload, and that nothing went wrong."""
+    verdicts = [
+        ratio_verdict(
+            f"{workload}, operations per second", tenet[workload].per_s / dynoxide[workload].per_s, at_least=times
+        )
+        for workload, times in TIMES_DYNOXIDE.items()
+    ]
+    errors = sum(figures.errors for figures in tenet.values())
+    return [*verdicts, Verdict("errors", str(errors), "0", errors == 0)]
+
+
+def machine_factor(dynoxide: Mapping[str, Figures]) -> float:
+    """Returns how much more CPU the same work takes here than where the budgets were set; never below 1.
+
+    dynoxide is the yardstick: the median over the workloads of what it takes here to what it took there.
+    """
+    ratios = [
+        figures.cpu_us / DYNOXIDE_CPU_US[workload]
+        for workload, figures in dynoxide.items()
+        if figures.cpu_us is not None
+    ]
+    return max(1.0, statistics.median(ratios)) if ratios else 1.0
+
+
+def judge_cpu(tenet: Mapping[str, Figures], factor: float) -> list[Verdict]:
+    """Judges CPU per operation by workload, budgets scaled to this machine."""
+    return [
+        Verdict(
+            f"{workload}, CPU per operation",
+            f"{figures.cpu_us:.0f} µs",
+            f"at most {CPU_US_MAX[workload]} µs x {factor:.2f}",
+            figures.cpu_us <= CPU_US_MAX[workload] * factor,
+        )
+        for workload, figures in tenet.items()
+        if figures.cpu_us is not None
+    ]
+
+
+def judge_single(tenet: Mapping[str, Figures], dynoxide: Mapping[str, Figures]) -> list[Verdict]:
+    """Judges the median latency of a single connection by workload."""
+    return [
+        Verdict(
+            f"{workload}, p50 of one connection",
+            f"{figures.p50_ms:.2f} ms",
+            f"at most {dynoxide[workload].p50_ms:.2f} ms",
+            figures.p50_ms <= dynoxide[workload].p50_ms,
+        )
+        for workload, figures in tenet.items()
+    ]
+
+
+def judge_hot(hot: Figures, own: Figures) -> list[Verdict]:
+    """Judges 64 connections that increment one item, beside 64 with an item each."""
+    return [
+        ratio_verdict("one hot item, rate to that of own items", hot.per_s / own.per_s, at_least=HOT_TO_OWN_MIN),
+        ratio_verdict("one hot item, share of the slowest client", hot.fair_share, at_least=FAIR_SHARE_MIN),
+        Verdict("one hot item, errors and lost updates", str(hot.errors), "0", hot.errors == 0),
+    ]
+
+
+def judge_cost(what: str, base: Figures, other: Figures, at_most: float) -> list[Verdict]:
+    """Judges how much more an operation costs in another place: in time with all connections busy, and in CPU."""
+    verdicts = [ratio_verdict(f"{what}, time", base.per_s / other.per_s, at_most=at_most)]
+    if base.cpu_us and other.cpu_us:
+        verdicts.append(ratio_verdict(f"{what}, CPU", other.cpu_us / base.cpu_us, at_most=at_most))
+    return verdicts
+
+
+def ratio_verdict(what: str, ratio: float, *, at_least: float = 0.0, at_most: float = float("inf")) -> Verdict:
+    """Judges a ratio by its lower or its upper bound."""
+    target = f"at least {at_least:g}" if at_least else f"at most {at_most:g}"
+    return Verdict(what, f"{ratio:.2f}", target, at_least <= ratio <= at_most)
+
+
+def limit_verdict(what: str, figure: float, limit: float, unit: str) -> Verdict:
+    """Judges a figure by its upper limit."""
+    return Verdict(what, f"{figure:.3g} {unit}", f"at most {limit:g} {unit}", figure <= limit)

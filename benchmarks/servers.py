@@ -1,0 +1,68 @@
+"""Tenet and its peers as servers to measure, all with their data in files, all on loopback without encryption."""
+
+from __future__ import annotations
+
+import http.client
+import statistics
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from benchmarks.generator import Target
+from tests import servers
+from tests.conformance import peers
+
+TENET = "Tenet"
+#: Names in the tables, by the names that the peers are started by.
+PEERS = {"dynoxide": "dynoxide", "dynamodb-local": "DynamoDB Local"}
+
+
+@contextmanager
+def tenet(folder: Path) -> Iterator[Target]:
+    """Tenet as it ships, logging and metrics on, in one process on the embedded engine."""
+    with servers.running(folder / "tenet", "--plaintext") as server:
+        yield _target(server)
+
+
+@contextmanager
+def beside_peers(folder: Path, names: Sequence[str]) -> Iterator[list[Target]]:
+    """Tenet, first, and the named peers."""
+    with ExitStack() as stack:
+        targets = [stack.enter_context(tenet(folder))]
+        for name in names:
+            data = folder / name
+            data.mkdir()
+            peer = stack.enter_context(peers.running(peers.PEERS[name], folder, data))
+            targets.append(Target(PEERS[name], peer.endpoint, peer.process.pid))
+        yield targets
+
+
+def start_to_first_answer_s(folder: Path, rounds: int) -> tuple[float, float]:
+    """Seconds from the start of the process to the first answer: of the very first start, and the median of others."""
+    elapsed = []
+    for _ in range(1 + rounds):
+        began = time.monotonic()
+        with servers.running(folder / "started", "--plaintext") as server:
+            _ask(server.endpoint)
+            elapsed.append(time.monotonic() - began)
+    return elapsed[0], statistics.median(elapsed[1:])
+
+
+def _target(server: servers.Server) -> Target:
+    exports = server.exports
+    return Target(
+        TENET, server.endpoint, server.process.pid, exports["AWS_ACCESS_KEY_ID"], exports["AWS_SECRET_ACCESS_KEY"]
+    )
+
+
+def _ask(endpoint: str) -> None:
+    connection = http.client.HTTPConnection(urlsplit(endpoint).netloc, timeout=10)
+    try:
+        connection.request("GET", "/")
+        status = connection.getresponse().status
+    finally:
+        connection.close()
+    if status != http.client.OK:
+        raise RuntimeError(f"GET / is answered {status}")

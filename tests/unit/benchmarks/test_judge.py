@@ -1,0 +1,174 @@
+"""What the benchmarks make of rows: medians, ratios, verdicts, and the document that keeps them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from benchmarks import judge, profile, report, run, sections
+from benchmarks.generator import WORKLOADS, Row
+from benchmarks.judge import Figures
+from benchmarks.sections import Pace, Section
+
+
+def row(**changes: object) -> Row:
+    plain = Row(
+        workload="put",
+        connections=64,
+        rate_per_s=0,
+        seconds=3,
+        operations=6_400,
+        operations_per_s=2_000,
+        p50_ms=3,
+        p99_ms=9,
+        max_ms=20,
+        errors=0,
+        error_kinds={},
+        unsent=0,
+        lost_updates=0,
+        operations_of_connection_min=90,
+        operations_of_connection_max=120,
+        server_cpu_us=100,
+        server_cores=1,
+        server_memory_mib=80,
+        generator_cpu_us=20,
+    )
+    return msgspec.structs.replace(plain, **changes)
+
+
+def figures(**changes: object) -> Figures:
+    return Figures.of([row(**changes)])
+
+
+def everywhere(**changes: object) -> dict[str, Figures]:
+    return {workload: figures(**changes) for workload in WORKLOADS}
+
+
+def test_figures_are_medians_and_sums() -> None:
+    rows = [
+        row(operations_per_s=100, p50_ms=1, max_ms=50, server_cpu_us=10, errors=1, server_memory_mib=70),
+        row(operations_per_s=300, p50_ms=5, max_ms=10, server_cpu_us=90, lost_updates=2, server_memory_mib=90),
+        row(operations_per_s=200, p50_ms=2, max_ms=20, server_cpu_us=20, operations_of_connection_min=50),
+    ]
+    found = Figures.of(rows)
+    assert (found.per_s, found.p50_ms, found.cpu_us, found.max_ms, found.errors) == (200, 2, 20, 50, 3)
+    assert found.memory_mib == 80
+    assert found.fair_share == pytest.approx(0.5)
+
+
+def test_figures_without_proc_have_no_cpu() -> None:
+    assert figures(server_cpu_us=None, server_memory_mib=None).cpu_us is None
+    assert judge.judge_cpu(everywhere(server_cpu_us=None), 1.0) == []
+    assert judge.machine_factor(everywhere(server_cpu_us=None)) == 1.0
+
+
+def test_throughput_is_judged_by_workload() -> None:
+    verdicts = judge.judge_throughput(everywhere(operations_per_s=1_500), everywhere(operations_per_s=1_000))
+    passed = {verdict.what.partition(",")[0]: verdict.passed for verdict in verdicts}
+    assert passed == dict.fromkeys(WORKLOADS, False) | {"get": True, "errors": True}
+
+
+def test_an_error_or_a_lost_update_misses_the_target() -> None:
+    for change in ({"errors": 1}, {"lost_updates": 1}):
+        verdicts = judge.judge_throughput(everywhere(operations_per_s=9_000, **change), everywhere())
+        assert [verdict.what for verdict in verdicts if not verdict.passed] == ["errors"]
+
+
+def test_cpu_budgets_grow_with_what_the_yardstick_takes() -> None:
+    same = {workload: figures(server_cpu_us=us) for workload, us in judge.DYNOXIDE_CPU_US.items()}
+    double = {workload: figures(server_cpu_us=us * 2) for workload, us in judge.DYNOXIDE_CPU_US.items()}
+    half = {workload: figures(server_cpu_us=us / 2) for workload, us in judge.DYNOXIDE_CPU_US.items()}
+    assert [judge.machine_factor(found) for found in (same, double, half)] == [1.0, 2.0, 1.0]
+    tenet = {workload: figures(server_cpu_us=us * 1.5) for workload, us in judge.CPU_US_MAX.items()}
+    assert not any(verdict.passed for verdict in judge.judge_cpu(tenet, 1.0))
+    assert all(verdict.passed for verdict in judge.judge_cpu(tenet, 2.0))
+
+
+def test_a_single_connection_is_compared_by_its_median() -> None:
+    verdicts = judge.judge_single(everywhere(p50_ms=0.5), everywhere(p50_ms=0.5) | {"get": figures(p50_ms=0.4)})
+    assert [verdict.what for verdict in verdicts if not verdict.passed] == ["get, p50 of one connection"]
+
+
+def test_a_hot_item_is_judged_by_rate_and_fairness() -> None:
+    own = figures(operations_per_s=1_000)
+    assert all(verdict.passed for verdict in judge.judge_hot(figures(operations_per_s=500), own))
+    slow = judge.judge_hot(figures(operations_per_s=499), own)
+    starved = judge.judge_hot(figures(operations_per_s=900, operations_of_connection_min=10), own)
+    assert [verdict.passed for verdict in slow] == [False, True, True]
+    assert [verdict.passed for verdict in starved] == [True, False, True]
+
+
+def test_cost_is_judged_in_time_and_in_cpu() -> None:
+    base, other = figures(operations_per_s=1_000), figures(operations_per_s=500, server_cpu_us=290)
+    assert [verdict.passed for verdict in judge.judge_cost("x", base, other, 2.5)] == [True, False]
+
+
+def test_rounds_are_taken_in_turns() -> None:
+    taken = []
+
+    def measurement(name: str) -> Row:
+        taken.append(name)
+        return row()
+
+    sections.rounds_of(Pace(3, 1), {name: lambda name=name: measurement(name) for name in "abc"})  # type: ignore[misc]
+    assert "".join(taken) == "abcbcacab"
+
+
+def test_sections_replace_what_stands_between_their_marks(tmp_path: Path) -> None:
+    document = tmp_path / "performance.md"
+    document.write_text("before\n<!-- hot: begin -->\nold\n<!-- hot: end -->\nafter\n", encoding="utf-8")
+    section = Section("hot", "| a |\n|---|", judge.judge_hot(figures(), figures()))
+    report.write(section, "`make bench`, commit 123.", document)
+    report.write(section, "`make bench`, commit 123.", document)
+    text = document.read_text(encoding="utf-8")
+    assert text.startswith("before\n<!-- hot: begin -->")
+    assert text.endswith("<!-- hot: end -->\nafter\n")
+    assert text.count("| a |") == text.count("commit 123") == 1
+    assert "old" not in text
+    assert "reached" in text
+
+
+def test_a_document_without_marks_is_an_error(tmp_path: Path) -> None:
+    document = tmp_path / "performance.md"
+    document.write_text("nothing", encoding="utf-8")
+    with pytest.raises(report.NoPlaceForSection):
+        report.write(Section("hot", ""), "", document)
+
+
+def test_every_part_has_its_place_in_the_document() -> None:
+    text = report.DOCUMENT.read_text(encoding="utf-8")
+    missing = [part for part in (*run.PARTS, "profile") if f"<!-- {part}: begin -->" not in text]
+    assert not missing
+
+
+def test_unknown_parts_and_peers_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    for arguments, named in ((["--only", "get"], "throughput"), (["--peers", "mongo"], "dynoxide")):
+        with pytest.raises(SystemExit):
+            run.parse(arguments)
+        assert named in capsys.readouterr().err
+    assert run.parse(["--peers", "none"]).peers == ()
+
+
+def test_samples_count_for_the_innermost_function_of_tenet() -> None:
+    loop = "main (/x/src/tenet/app/cli.py);run (/py/asyncio/runners.py)"
+    folded = [
+        f"{loop};answer (/x/src/tenet/tables/http.py);loads (/py/json/decoder.py) 3",
+        f"{loop};answer (/x/src/tenet/tables/http.py);put_item (/x/src/tenet/tables/ops/put_item.py) 4",
+        f"{loop} 2",
+        "bootstrap (/py/threading.py);run (/x/src/tenet/store/sqlite/writer.py) 5",
+        "bootstrap (/py/threading.py);sleep (/py/other.py) 1",
+    ]
+    found = profile.Profile("put", 150.0, profile.count(folded))
+    assert found.functions == {
+        "tables/http.py:answer": 3,
+        "tables/ops/put_item.py:put_item": 4,
+        profile.EVENT_LOOP: 2,
+        "store/sqlite/writer.py:run": 5,
+        profile.OTHER: 1,
+    }
+    assert found.rooms == {"tables": 3, "tables/ops": 4, profile.EVENT_LOOP: 2, "store/sqlite": 5, profile.OTHER: 1}
+    table = profile.table([found]).splitlines()
+    assert table[2] == "| store/sqlite | 50.0 |"
+    assert table[-1] == "| **all** | 150.0 |"
