@@ -84,6 +84,34 @@ def check_value(value: AttributeValue) -> int:
         raise
 
 
+def check_expression_values(values: Item) -> None:
+    """Checks the values that a request hands to its expressions, and makes them canonical in place.
+
+    Args:
+        values: by placeholder; owned by the caller.
+
+    Raises:
+        SerializationException: a value is not of the JSON type that its member asks for.
+        ValidationException: a value breaks a rule of its type; the message names its placeholder.
+    """
+    try:
+        _check_members(values, 1)
+    except ValidationException:
+        check_wire_types(values)
+        for placeholder, value in values.items():
+            _check_expression_value(placeholder, value)
+        raise
+
+
+def _check_expression_value(placeholder: str, value: AttributeValue) -> None:
+    try:
+        _check_one(value, 1)
+    except ValidationException as error:
+        raise ValidationException(
+            f"ExpressionAttributeValues contains invalid value: {error.message} for key {placeholder}"
+        ) from error
+
+
 def check_item_size(size_bytes: int) -> None:
     """Checks the size of an item that is put.
 

@@ -13,13 +13,13 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from tenet.tables.errors import ValidationException
-from tenet.tables.rules.attributes import check_value
+from tenet.tables.rules.attributes import check_expression_values
 from tenet.tables.rules.paths import check_apart
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from tenet.tables.model import AttributeValue
+    from tenet.tables.model import AttributeValue, Item
     from tenet.tables.rules.paths import ResolvedPath
     from tenet.tables.rules.syntax_tree import Path
 
@@ -43,9 +43,7 @@ class Bindings:
 
     __slots__ = ("_used", "names", "values")
 
-    def __init__(
-        self, names: Mapping[str, str] | None = None, values: Mapping[str, AttributeValue] | None = None
-    ) -> None:
+    def __init__(self, names: Mapping[str, str] | None = None, values: Item | None = None) -> None:
         if names is not None:
             _check_names(names)
         if values is not None:
@@ -150,7 +148,7 @@ def _check_names(names: Mapping[str, str]) -> None:
             )
 
 
-def _check_values(values: Mapping[str, AttributeValue]) -> None:
+def _check_values(values: Item) -> None:
     if not values:
         raise ValidationException("ExpressionAttributeValues must not be empty")
     for placeholder in values:
@@ -158,10 +156,4 @@ def _check_values(values: Mapping[str, AttributeValue]) -> None:
             raise ValidationException(
                 f'ExpressionAttributeValues contains invalid key: Syntax error; key: "{placeholder}"'
             )
-    for placeholder, value in values.items():
-        try:
-            check_value(value)
-        except ValidationException as error:
-            raise ValidationException(
-                f"ExpressionAttributeValues contains invalid value: {error.message} for key {placeholder}"
-            ) from error
+    check_expression_values(values)
