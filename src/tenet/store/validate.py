@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from typing import Final
 
 from tenet.store.contract import (
+    NO_CELLS,
     Add,
     Append,
     Check,
     Commit,
-    Delete,
     IsStamp,
     Key,
     Limits,
@@ -34,6 +34,7 @@ _READER_NAME: Final = re.compile(r"[a-z][a-z0-9._-]{0,119}")
 _CELL_MIN: Final = -Limits.cell_max - 1
 _ORIGIN_CHARS_MAX: Final = 32
 _COMMIT_ID_BYTES: Final = 16
+_WINDOW_MS: Final = Limits.settle_window_s * 1000
 
 
 def check_space_name(name: str) -> None:
@@ -133,41 +134,42 @@ def bucket_of(sort: bytes, options: SpaceOptions) -> bytes:
     return sort[: options.stamp_prefix_bytes]
 
 
-def check_commit(commit: Commit, *, partitions_max: int, now_ms: int) -> None:
+def check_commit(commit: Commit, *, partitions_max: int, now_ms: int) -> int:
     """Refuses a commit that is beyond a limit, contradicts itself, or was made too long ago.
+
+    Every commit passes here; the common one, which breaks nothing, is looked at with as little as possible.
 
     Args:
         commit: the commit.
         partitions_max: how many partitions it may touch.
         now_ms: the wall clock.
+
+    Returns:
+        What counts towards ``Limits.commit_bytes_max``: the bytes of keys and values of writes and log entries.
     """
-    if len(commit.id) != _COMMIT_ID_BYTES:
-        raise InvalidRequest(f"a commit id has {_COMMIT_ID_BYTES} bytes, not {len(commit.id)}")
-    if now_ms - commit_id_ms(commit.id) > Limits.settle_window_s * 1000:
+    commit_id, checks, writes, appends = commit.id, commit.checks, commit.writes, commit.appends
+    if len(commit_id) != _COMMIT_ID_BYTES:
+        raise InvalidRequest(f"a commit id has {_COMMIT_ID_BYTES} bytes, not {len(commit_id)}")
+    if now_ms - commit_id_ms(commit_id) > _WINDOW_MS:
         raise InvalidRequest(f"the commit was made more than {Limits.settle_window_s} s ago")
-    check_count("the number of checks", len(commit.checks), Limits.checks_max)
-    check_count("the number of writes", len(commit.writes), Limits.writes_max)
-    check_count("the number of appends", len(commit.appends), Limits.appends_max)
-    for check in commit.checks:
+    check_count("the number of checks", len(checks), Limits.checks_max)
+    check_count("the number of writes", len(writes), Limits.writes_max)
+    for check in checks:
         _check_check(check)
-    _check_writes(commit.writes)
-    for append in commit.appends:
-        _check_append(append)
-    check_count("the bytes of a commit", commit_bytes(commit), Limits.commit_bytes_max)
-    touched = {(place.space, place.partition) for place in _places(commit)}
-    check_count("the number of partitions of a commit", len(touched), partitions_max)
+    byte_count = _check_writes(writes)
+    if appends:
+        check_count("the number of appends", len(appends), Limits.appends_max)
+        byte_count += sum(map(_check_append, appends))
+    check_count("the bytes of a commit", byte_count, Limits.commit_bytes_max)
+    if len(checks) + len(writes) + len(appends) > partitions_max:
+        touched = {(place.space, place.partition) for place in _places(commit)}
+        check_count("the number of partitions of a commit", len(touched), partitions_max)
+    return byte_count
 
 
 def commit_bytes(commit: Commit) -> int:
-    """Returns what counts towards ``Limits.commit_bytes_max``: keys and values of writes and log entries."""
-    total = 0
-    for write in commit.writes:
-        total += len(write.key.partition) + len(write.key.sort)
-        if isinstance(write, Put):
-            total += len(write.value)
-    for append in commit.appends:
-        total += len(append.key.partition) + len(append.key.sort) + len(append.old or b"") + len(append.new or b"")
-    return total
+    """Returns what counts towards ``Limits.commit_bytes_max``, after looking at every write and append by itself."""
+    return _check_writes(commit.writes) + sum(map(_check_append, commit.appends))
 
 
 def _places(commit: Commit) -> Sequence[Key | StampOf]:
@@ -182,21 +184,38 @@ def _check_check(check: Check) -> None:
         check_key(check.key)
 
 
-def _check_writes(writes: Sequence[Write]) -> None:
-    """Refuses writes that are too large, and keys and cells that stand in more than one."""
+def _check_writes(writes: Sequence[Write]) -> int:
+    """Refuses writes that are too large, and keys and cells that stand in more than one; returns their bytes."""
+    byte_count = 0
+    for write in writes:
+        key = write.key
+        partition_bytes, sort_bytes = len(key.partition), len(key.sort)
+        if partition_bytes > Limits.partition_bytes_max or sort_bytes > Limits.sort_bytes_max:
+            check_key(key)
+        byte_count += partition_bytes + sort_bytes
+        if isinstance(write, Add):
+            _check_add(write)
+        elif isinstance(write, Put):
+            byte_count += len(write.value)
+            if write.cells or len(write.value) > Limits.value_bytes_max:
+                _check_put(write)
+    if len(writes) > 1 and len({write.key for write in writes}) < len(writes):
+        _check_repeated_keys(writes)
+    return byte_count
+
+
+def _check_repeated_keys(writes: Sequence[Write]) -> None:
+    """Refuses keys that are written twice, unless each time another cell is added to."""
     written: set[Key] = set()
     added: set[Key] = set()
     cells: set[tuple[Key, str]] = set()
     for write in writes:
-        check_key(write.key)
         if isinstance(write, Add):
-            _check_add(write)
             if (write.key, write.cell) in cells:
                 raise InvalidRequest(f"the cell {write.cell!r} of {write.key} is added to twice in one commit")
             cells.add((write.key, write.cell))
             added.add(write.key)
             continue
-        _check_put_or_delete(write)
         if write.key in written:
             raise InvalidRequest(f"{write.key} is put or deleted twice in one commit")
         written.add(write.key)
@@ -205,16 +224,14 @@ def _check_writes(writes: Sequence[Write]) -> None:
         raise InvalidRequest(f"{both} is added to, and put or deleted, in one commit")
 
 
-def _check_put_or_delete(write: Put | Delete) -> None:
-    if isinstance(write, Delete):
-        return
+def _check_put(write: Put) -> None:
     if len(write.value) > Limits.value_bytes_max:
         raise LimitExceeded(f"a value has at most {Limits.value_bytes_max:,} bytes, not {len(write.value):,}")
-    if write.cells:
-        check_count("the number of cells of a record", len(write.cells), Limits.cells_max)
-        for name, amount in write.cells.items():
-            _check_cell_name(name)
-            _check_cell(amount)
+    cells = write.cells or NO_CELLS
+    check_count("the number of cells of a record", len(cells), Limits.cells_max)
+    for name, amount in cells.items():
+        _check_cell_name(name)
+        _check_cell(amount)
 
 
 def _check_add(add: Add) -> None:
@@ -238,10 +255,17 @@ def _check_cell(number: int) -> None:
         )
 
 
-def _check_append(append: Append) -> None:
+def _check_append(append: Append) -> int:
+    """Refuses a log entry that is too large; returns its bytes."""
     check_key(append.key)
     if not 1 <= len(append.origin) <= _ORIGIN_CHARS_MAX:
         raise InvalidRequest(f"an origin has 1 to {_ORIGIN_CHARS_MAX} characters, not {len(append.origin)}")
+    byte_count = len(append.key.partition) + len(append.key.sort)
     for value in (append.old, append.new):
-        if value is not None and len(value) > Limits.value_bytes_max:
-            raise LimitExceeded(f"a log entry's value has at most {Limits.value_bytes_max:,} bytes, not {len(value):,}")
+        if value is not None:
+            if len(value) > Limits.value_bytes_max:
+                raise LimitExceeded(
+                    f"a log entry's value has at most {Limits.value_bytes_max:,} bytes, not {len(value):,}"
+                )
+            byte_count += len(value)
+    return byte_count

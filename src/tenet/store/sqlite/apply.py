@@ -13,7 +13,6 @@ import apsw
 
 from tenet.store.contract import (
     Add,
-    Append,
     Check,
     Commit,
     CommitId,
@@ -36,15 +35,20 @@ from tenet.store.contract import (
 )
 from tenet.store.errors import InvalidRequest, LimitExceeded
 from tenet.store.sqlite.keys import prefix_of
-from tenet.store.sqlite.outcomes import Outcomes, entry_of, until_ms_of, version_of
+from tenet.store.sqlite.outcomes import Outcomes, entries_of, until_ms_of
 from tenet.store.sqlite.rows import cells_from_bytes, cells_to_bytes, record_of
 from tenet.store.sqlite.schema import Execute
-from tenet.store.sqlite.spaces import Catalogue, Space
+from tenet.store.sqlite.spaces import Catalogue
 from tenet.store.validate import check_stamp_of
 
 #: After so many statements a commit lets the loop do something else.
 STATEMENTS_PER_TURN: Final = 200
 _CELL_MIN: Final = -Limits.cell_max - 1
+
+_NOTHING_ADDED: Final[tuple[Mapping[Key, dict[str, int]], Sequence[int]]] = ({}, ())
+
+#: SQL and its parameters.
+_Statement: TypeAlias = tuple[str, tuple[object, ...]]
 
 #: What a job has come to: None is "not done, call again".
 Progress: TypeAlias = Iterator[Outcome | None]
@@ -62,17 +66,16 @@ class Transaction:
     """
 
     __slots__ = (
-        "_cursor",
+        "_outcomes",
+        "_tail",
         "catalogue",
         "committed",
         "connection",
         "execute",
         "fenced",
+        "find_space",
         "first",
         "has_written",
-        "ids",
-        "outcomes",
-        "tail",
         "time",
     )
 
@@ -80,47 +83,54 @@ class Transaction:
         self, connection: apsw.Connection, catalogue: Catalogue, outcomes: Outcomes, *, time: int, tail: bytes
     ) -> None:
         self.connection = connection
-        self._cursor = connection.cursor()
-        self.execute: Execute = self._cursor.execute
+        self.execute: Execute = connection.cursor().execute
         self.catalogue = catalogue
-        self.outcomes = outcomes
+        self.find_space = catalogue.find
+        self._outcomes = outcomes
+        self._tail = tail
         self.first = time
         self.time = time
-        self.tail = tail
         self.committed: dict[CommitId, Version] = {}
         #: Ids that this transaction keeps from ever taking effect.
         self.fenced: set[CommitId] = set()
-        self.ids = bytearray()
         #: Whether there is anything to make durable.
         self.has_written = False
+
+    def next_version(self) -> Version:
+        """Returns the version of the commit that uses `time`."""
+        return Version(self.time.to_bytes(8, "big") + self._tail)
 
     def record(self, key: Key) -> Record | None:
         """Returns a record as it is now."""
         stored = prefix_of(key.partition) + key.sort
-        rows = self.execute(self.catalogue.find(key.space).get_sql, (stored,)).fetchall()
+        rows = self.execute(self.find_space(key.space).get_sql, (stored,)).fetchall()
         return record_of(key.partition, key.sort, rows[0]) if rows else None
 
     def stamp(self, of: StampOf) -> int:
         """Returns a stamp as it is now."""
-        space = self.catalogue.find(of.space)
+        space = self.find_space(of.space)
         rows = self.execute(space.stamp_sql, (prefix_of(of.partition) + of.bucket,)).fetchall()
         return int(rows[0][0]) if rows else 0
 
+    def is_new(self, commit_id: CommitId) -> bool:
+        """Whether the id is surely one that nothing is known of; False is no answer."""
+        return commit_id not in self.committed and commit_id not in self.fenced and self._outcomes.is_new(commit_id)
+
     def find(self, commit_id: CommitId) -> Version | None:
         """Returns the version of a commit that took effect, or will with this transaction; None for any other."""
-        return self.committed.get(commit_id) or self.outcomes.find(commit_id)
+        return self.committed.get(commit_id) or self._outcomes.find(commit_id)
 
     def is_fenced(self, commit_id: CommitId) -> bool:
         """Whether a commit was settled as never committed."""
-        return commit_id in self.fenced or self.outcomes.is_fenced(commit_id)
+        return commit_id in self.fenced or self._outcomes.is_fenced(commit_id)
 
     def write_ids(self) -> None:
         """Writes the row that says which commits this transaction holds."""
         if self.committed:
-            until_ms = max(map(until_ms_of, self.committed))
+            until_ms = until_ms_of(max(self.committed))
             self.execute(
                 "INSERT INTO commits (first, last, until_ms, tail, ids) VALUES (?, ?, ?, ?, ?)",
-                (self.first, self.time, until_ms, self.tail, bytes(self.ids)),
+                (self.first, self.time, until_ms, self._tail, entries_of(self.committed)),
             )
 
 
@@ -131,62 +141,59 @@ def apply(transaction: Transaction, commit: Commit) -> Progress:
         SpaceNotFound: it names a space that does not exist; nothing was written.
         InvalidRequest: it was settled as never committed, or asks for what its space does not keep.
     """
-    has_effect = bool(commit.writes or commit.appends)
-    if has_effect:
-        version = transaction.find(commit.id)
-        if version is not None:
-            yield Committed(version)
+    writes, appends = commit.writes, commit.appends
+    has_effect = bool(writes or appends)
+    if has_effect and not transaction.is_new(commit.id):
+        earlier = _earlier(transaction, commit)
+        if earlier is not None:
+            yield earlier
             return
-        if transaction.is_fenced(commit.id):
-            raise InvalidRequest("the commit was settled as one that never took effect")
-    spaces = _spaces_of(transaction, commit)
-    failed = [index for index, check in enumerate(commit.checks) if not _holds(transaction, check)]
-    sums, out_of_bounds = _add_up(transaction, commit.writes)
+    version = transaction.next_version()
+    failed = _failed(transaction, commit.checks) if commit.checks else ()
+    sums, out_of_bounds = _add_up(transaction, writes) if Add in map(type, writes) else _NOTHING_ADDED
     if failed or out_of_bounds:
         yield _conflict(transaction, commit, failed, out_of_bounds)
         return
-    version = version_of(transaction.time, transaction.tail)
-    transaction.has_written = transaction.has_written or has_effect
-    statements = 0
-    for write, space in zip(commit.writes, spaces, strict=True):
-        _write(transaction, space, write, version, sums)
-        statements += 1
-        if not statements % STATEMENTS_PER_TURN:
-            yield None
-    _raise_stamps(transaction, commit.writes, spaces)
-    for offset, append in enumerate(commit.appends):
-        _append(transaction, commit.id, version, append, transaction.time + offset)
-        statements += 1
-        if not statements % STATEMENTS_PER_TURN:
+    statements = _statements(transaction, writes, version, sums)
+    if appends:
+        statements += _appends(transaction, commit, version)
+    execute = transaction.execute
+    for count, (statement, parameters) in enumerate(statements, 1):
+        execute(statement, parameters)
+        if not count % STATEMENTS_PER_TURN:
             yield None
     if has_effect:
+        transaction.has_written = True
         transaction.committed[commit.id] = version
-        transaction.ids += entry_of(commit.id, transaction.time - transaction.first)
     # Every entry of a log has a hybrid time to itself: it is the entry's position.
-    transaction.time += max(1, len(commit.appends))
-    yield Committed(version, {key: dict(cells) for key, cells in sums.items()} if commit.return_cells else {})
+    transaction.time += len(appends) or 1
+    if commit.return_cells:
+        yield Committed(version, {key: dict(cells) for key, cells in sums.items()})
+    else:
+        yield Committed(version)
 
 
-def _spaces_of(transaction: Transaction, commit: Commit) -> list[Space]:
-    """Returns the space of each write, after looking whether every space that is named keeps what it is asked for."""
-    find = transaction.catalogue.find
-    for check in commit.checks:
-        if isinstance(check, IsStamp):
-            check_stamp_of(check.of, find(check.of.space).options)
-        else:
-            find(check.key.space)
-    for append in commit.appends:
-        if find(append.key.space).log is None:
-            raise InvalidRequest(f"the space {append.key.space} keeps no log")
-    return [find(write.key.space) for write in commit.writes]
+def _earlier(transaction: Transaction, commit: Commit) -> Committed | None:
+    """Returns what became of a commit whose id was seen before; None where it was not, after all."""
+    version = transaction.find(commit.id)
+    if version is not None:
+        return Committed(version)
+    if transaction.is_fenced(commit.id):
+        raise InvalidRequest("the commit was settled as one that never took effect")
+    return None
+
+
+def _failed(transaction: Transaction, checks: Sequence[Check]) -> list[int]:
+    return [index for index, check in enumerate(checks) if not _holds(transaction, check)]
 
 
 def _holds(transaction: Transaction, check: Check) -> bool:
     if isinstance(check, IsStamp):
+        check_stamp_of(check.of, transaction.find_space(check.of.space).options)
         return transaction.stamp(check.of) == check.stamp
     key = check.key
-    stored = prefix_of(key.partition) + key.sort
-    rows = transaction.execute(transaction.catalogue.find(key.space).version_sql, (stored,)).fetchall()
+    sql = transaction.find_space(key.space).version_sql
+    rows = transaction.execute(sql, (prefix_of(key.partition) + key.sort,)).fetchall()
     version = rows[0][0] if rows else None
     if isinstance(check, IsVersion):
         return bool(version == check.version)
@@ -219,12 +226,16 @@ def _add_up(transaction: Transaction, writes: Sequence[Write]) -> tuple[dict[Key
 
 def _cells(transaction: Transaction, key: Key) -> dict[str, int]:
     stored = prefix_of(key.partition) + key.sort
-    rows = transaction.execute(transaction.catalogue.find(key.space).cells_sql, (stored,)).fetchall()
+    rows = transaction.execute(transaction.find_space(key.space).cells_sql, (stored,)).fetchall()
     return dict(cells_from_bytes(rows[0][0])) if rows else {}
 
 
-def _conflict(transaction: Transaction, commit: Commit, failed: list[int], out_of_bounds: list[int]) -> Conflict:
+def _conflict(
+    transaction: Transaction, commit: Commit, failed: Sequence[int], out_of_bounds: Sequence[int]
+) -> Conflict:
     """Returns the conflict with the records of what refused the commit, up to as many bytes as a commit may have."""
+    for change in (*commit.writes, *commit.appends):
+        transaction.find_space(change.key.space)
     records: dict[Key, Record | None] = {}
     stamps: dict[StampOf, int] = {}
     value_bytes = 0
@@ -241,42 +252,45 @@ def _conflict(transaction: Transaction, commit: Commit, failed: list[int], out_o
     return Conflict(failed, out_of_bounds, records, stamps)
 
 
-def _write(
-    transaction: Transaction, space: Space, write: Write, version: Version, sums: Mapping[Key, dict[str, int]]
-) -> None:
-    key = write.key
-    prefix = prefix_of(key.partition)
-    stored = prefix + key.sort
-    if isinstance(write, Put):
-        cells = write.cells
-        if cells is None:
-            transaction.execute(space.put_sql, (stored, len(prefix), version, write.value, None))
+def _statements(
+    transaction: Transaction, writes: Sequence[Write], version: Version, sums: Mapping[Key, dict[str, int]]
+) -> list[_Statement]:
+    """Returns the statements of the writes, and those that raise their stamps."""
+    statements: list[_Statement] = []
+    stamped: dict[tuple[str, bytes], None] = {}
+    for write in writes:
+        key = write.key
+        space = transaction.find_space(key.space)
+        prefix = prefix_of(key.partition)
+        stored = prefix + key.sort
+        if type(write) is Put:
+            cells = write.cells
+            if cells is None:
+                statements.append((space.put_sql, (stored, len(prefix), version, write.value, None)))
+            else:
+                parameters = (stored, len(prefix), version, write.value, cells_to_bytes(cells))
+                statements.append((space.put_cells_sql, parameters))
+        elif type(write) is Delete:
+            statements.append((space.delete_sql, (stored,)))
         else:
-            transaction.execute(space.put_cells_sql, (stored, len(prefix), version, write.value, cells_to_bytes(cells)))
-    elif isinstance(write, Delete):
-        transaction.execute(space.delete_sql, (stored,))
-    else:
-        # Several adds to one record were summed up; to write the sum more than once does no harm.
-        transaction.execute(space.add_sql, (stored, len(prefix), version, b"", cells_to_bytes(sums[key])))
+            # Several adds to one record were summed up; to write the sum more than once does no harm.
+            statements.append((space.add_sql, (stored, len(prefix), version, b"", cells_to_bytes(sums[key]))))
+        if space.stamps:
+            stamped[(space.stamp_put_sql, prefix + key.sort[: space.stamp_prefix_bytes])] = None
+    # The hybrid time only grows, so that no stamp ever has the same number twice.
+    statements.extend((sql, (bucket, transaction.time)) for sql, bucket in stamped)
+    return statements
 
 
-def _raise_stamps(transaction: Transaction, writes: Sequence[Write], spaces: list[Space]) -> None:
-    """Sets the stamp of every bucket that was written to; the hybrid time only grows, so that no stamp comes twice."""
-    touched = {
-        (space, prefix_of(write.key.partition) + write.key.sort[: space.stamp_prefix_bytes])
-        for write, space in zip(writes, spaces, strict=True)
-        if space.stamps
-    }
-    for space, bucket in touched:
-        transaction.execute(space.stamp_put_sql, (bucket, transaction.time))
-
-
-def _append(transaction: Transaction, commit_id: CommitId, version: Version, append: Append, position: int) -> None:
-    key = append.key
-    space = transaction.catalogue.find(key.space)
-    assert space.log is not None
-    shard = log_shard(key.partition, space.log.shards)
-    transaction.execute(
-        space.append_sql,
-        (position, shard, commit_id, version, key.partition, key.sort, append.old, append.new, append.origin),
-    )
+def _appends(transaction: Transaction, commit: Commit, version: Version) -> list[_Statement]:
+    """Returns the statements of the log entries."""
+    statements: list[_Statement] = []
+    for position, append in enumerate(commit.appends, transaction.time):
+        key = append.key
+        space = transaction.find_space(key.space)
+        if space.log is None:
+            raise InvalidRequest(f"the space {key.space} keeps no log")
+        shard = log_shard(key.partition, space.log.shards)
+        row = (position, shard, commit.id, version, key.partition, key.sort, append.old, append.new, append.origin)
+        statements.append((space.append_sql, row))
+    return statements

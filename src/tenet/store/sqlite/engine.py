@@ -41,7 +41,7 @@ from tenet.store.sqlite.outcomes import until_ms_of
 from tenet.store.sqlite.reads import together as read_at_once
 from tenet.store.sqlite.schema import Execute
 from tenet.store.sqlite.watches import Watches
-from tenet.store.sqlite.writer import Job
+from tenet.store.sqlite.writer import ALONE, Job
 
 CAPABILITIES: Final = Capabilities(
     engine="sqlite", partitions_max=Limits.writes_max + Limits.checks_max, cheap_commits_across_partitions=True
@@ -99,6 +99,7 @@ class SqliteEngine:
         self._clock = clock
         self._ids = ids
         self._site = site
+        self._loop = asyncio.get_running_loop()
         self._watches = Watches()
         self._is_closed = False
         #: None while a backup takes the file's place, and after ``close``.
@@ -108,9 +109,7 @@ class SqliteEngine:
         self._is_restoring = False
 
     def _open(self) -> OpenFile:
-        return OpenFile(
-            self._directory, clock=self._clock, ids=self._ids, site=self._site, on_commits=self._watches.hint
-        )
+        return OpenFile(self._directory, clock=self._clock, ids=self._ids, site=self._site, watches=self._watches)
 
     async def _ready(self, deadline: float) -> OpenFile:
         """Returns the open file; waits for it while a backup is restored."""
@@ -146,7 +145,7 @@ class SqliteEngine:
         validate.check_options(options)
         file = await self._ready(deadline)
         work = works.ensure_space(name, options)
-        space = await file.write(work, deadline=deadline, on_durable=file.set_space, is_alone=True)
+        space = await file.write(work, deadline=deadline, on_durable=file.set_space, cost=ALONE)
         return space.info()
 
     async def drop_space(self, name: str, *, deadline: float = NEVER) -> None:
@@ -157,7 +156,7 @@ class SqliteEngine:
             works.drop_space(name),
             deadline=deadline,
             on_durable=lambda _: file.catalogue.remove(name),
-            is_alone=True,
+            cost=ALONE,
         )
 
     async def list_spaces(self, prefix: str = "", *, deadline: float = NEVER) -> Sequence[SpaceInfo]:
@@ -304,10 +303,13 @@ class SqliteEngine:
 
     async def commit(self, commit: Commit, *, deadline: float = NEVER) -> Outcome:
         """Commits; one share of an fsync."""
-        validate.check_commit(commit, partitions_max=CAPABILITIES.partitions_max, now_ms=self._clock.wall_ms())
+        byte_count = validate.check_commit(
+            commit, partitions_max=CAPABILITIES.partitions_max, now_ms=self._clock.wall_ms()
+        )
         file = self._file or await self._ready(deadline)
-        future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-        file.writer.submit(Job(future, commit=commit, byte_count=validate.commit_bytes(commit), deadline=deadline))
+        future: asyncio.Future[Outcome] = self._loop.create_future()
+        cost = len(commit.writes) + len(commit.checks) + len(commit.appends)
+        file.writer.submit(Job(future, cost, commit, None, byte_count, deadline))
         return await future
 
     async def settle(self, commit: Commit, *, deadline: float = NEVER) -> Settled:

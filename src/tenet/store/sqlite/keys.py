@@ -2,25 +2,28 @@
 
 ``place (4 bytes) | length of the partition key (2 bytes) | partition key | sort key``
 
-The place is the upper half of ``contract.token``, so that the slices of a scan are ranges of keys. The length makes the
-partition key end where it ends without escaping a byte; that partitions of one place lie in order of their lengths
-means nothing to anybody.
+The place spreads partitions evenly, so that the slices of a scan are ranges of keys: CRC-32 and a multiplication by the
+golden ratio (Knuth, TAOCP vol. 3, 6.4), the upper half of what ``contract.token`` gives. It is part of the stored
+format and may not change. The length makes the partition key end where it ends without escaping a byte; that partitions
+of one place lie in order of their lengths means nothing to anybody.
 """
 
 from __future__ import annotations
 
 from struct import Struct
 from typing import Final
+from zlib import crc32
 
-from tenet.store.contract import Range, token
+from tenet.store.contract import Range
 
 _HEAD: Final = Struct(">IH")
 _PLACES: Final = 1 << 32
+_GOLDEN: Final = 0x9E3779B97F4A7C15
 
 
 def prefix_of(partition: bytes) -> bytes:
     """Returns what every stored key of a partition begins with."""
-    return _HEAD.pack(token(partition) >> 32, len(partition)) + partition
+    return _HEAD.pack(crc32(partition) * _GOLDEN >> 32 & 0xFFFFFFFF, len(partition)) + partition
 
 
 def split(stored: bytes) -> tuple[bytes, bytes]:

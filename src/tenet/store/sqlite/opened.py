@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -11,7 +11,7 @@ import apsw
 
 from tenet.base.clock import NEVER, Clock
 from tenet.base.ids import Ids
-from tenet.store.contract import Commit, Committed
+from tenet.store.contract import Committed
 from tenet.store.errors import SpaceNotFound
 from tenet.store.sqlite.faults import translate
 from tenet.store.sqlite.logs import Releases
@@ -20,6 +20,7 @@ from tenet.store.sqlite.pool import ReaderPool
 from tenet.store.sqlite.schema import FILE_NAME, connect, prepare
 from tenet.store.sqlite.spaces import Catalogue, Space
 from tenet.store.sqlite.upkeep import Upkeep
+from tenet.store.sqlite.watches import Watches
 from tenet.store.sqlite.works import Work
 from tenet.store.sqlite.writer import Job, Writer
 
@@ -36,7 +37,7 @@ class OpenFile:
         clock: time.
         ids: nonces of versions.
         site: the site's number.
-        on_commits: told of all commits of a transaction that became durable.
+        watches: told of the commits that became durable.
 
     Raises:
         StoreCorrupt: the file is of a later version, damaged, or not one of ours.
@@ -44,11 +45,9 @@ class OpenFile:
         DiskFull: there is no room to open it.
     """
 
-    def __init__(
-        self, directory: str, *, clock: Clock, ids: Ids, site: int, on_commits: Callable[[Iterable[Commit]], None]
-    ) -> None:
+    def __init__(self, directory: str, *, clock: Clock, ids: Ids, site: int, watches: Watches) -> None:
         self.path = str(Path(directory, FILE_NAME))
-        self._on_commits = on_commits
+        self._watches = watches
         self._connection = _open(self.path, directory)
         self.catalogue = Catalogue()
         self.catalogue.load(self._connection)
@@ -83,11 +82,11 @@ class OpenFile:
         *,
         deadline: float = NEVER,
         on_durable: Callable[[T], None] | None = None,
-        is_alone: bool = False,
+        cost: int = 1,
     ) -> T:
         """Has the writer carry out something that is no commit; arguments as ``writer.Job`` has them."""
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self.writer.submit(Job(future, work=work, deadline=deadline, on_durable=on_durable, is_alone=is_alone))
+        self.writer.submit(Job(future, work=work, deadline=deadline, on_durable=on_durable, cost=cost))
         return await future
 
     async def write_all(self, work: Work[int], full: int) -> None:
@@ -109,7 +108,9 @@ class OpenFile:
     def _take_up(self, jobs: list[Job]) -> None:
         """Makes what became durable known to reads and watches."""
         self.pool.let_go()
-        self._on_commits(job.commit for job in jobs if job.commit is not None and isinstance(job.result, Committed))
+        if self._watches.are_there:
+            commits = [job.commit for job in jobs if job.commit is not None and isinstance(job.result, Committed)]
+            self._watches.hint(commits)
 
 
 def _open(path: str, directory: str) -> apsw.Connection:

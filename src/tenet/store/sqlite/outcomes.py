@@ -7,7 +7,7 @@ later than any of those cannot be in the file, so that a new commit costs no rea
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 import apsw
@@ -16,20 +16,34 @@ from msgspec import Struct
 from tenet.store.contract import CommitId, Limits, Version, commit_id_ms
 from tenet.store.sqlite.schema import Execute
 
-#: An id and its hybrid time less the row's first, as they lie in ``commits.ids``.
-ENTRY_BYTES: Final = 20
+#: An id and the hybrid time of its version, as they lie in ``commits.ids``.
+_ENTRY_BYTES: Final = 24
 _ID_BYTES: Final = 16
+_TIME_BYTES: Final = 8
+#: Above every id that was made at a time.
+_LAST_ID_OF_TIME: Final = b"\xff" * 10
 _RECENT_MAX: Final = 16_384
 _WINDOW_MS: Final = Limits.settle_window_s * 1000
 
 
 class _Stretch(Struct, gc=False):
-    """Rows of ``commits`` whose ids are no longer in memory, and when those were made."""
+    """Some rows of ``commits``, by their first hybrid times, and the lowest and the highest id in them."""
 
     first: int
     last: int
-    made_from_ms: int
-    made_to_ms: int
+    lowest: CommitId
+    highest: CommitId
+
+    def holds(self, commit_id: CommitId) -> bool:
+        """Whether the id may be in these rows."""
+        return self.lowest <= commit_id <= self.highest
+
+    def extend(self, other: _Stretch) -> None:
+        """Takes in the rows of another."""
+        self.first = min(self.first, other.first)
+        self.last = max(self.last, other.last)
+        self.lowest = min(self.lowest, other.lowest)
+        self.highest = max(self.highest, other.highest)
 
 
 class Outcomes:
@@ -42,9 +56,12 @@ class Outcomes:
     def __init__(self, connection: apsw.Connection) -> None:
         self._execute: Execute = connection.execute
         self._young: dict[CommitId, Version] = {}
+        self._young_stretch: _Stretch | None = None
         self._old: dict[CommitId, Version] = {}
+        self._old_stretch: _Stretch | None = None
         self._stretches: list[_Stretch] = []
-        self._forgotten_to_ms = -1
+        #: The highest id that is, or was, in the file but not in memory.
+        self._forgotten_to = CommitId(b"")
         self._fences: dict[CommitId, int] = {}
         #: The largest hybrid time that a transaction has used.
         self.last_time = 0
@@ -54,11 +71,13 @@ class Outcomes:
     def load(self) -> None:
         """Reads what the file holds, without its ids."""
         execute = self._execute
-        newest = execute("SELECT last, until_ms FROM commits ORDER BY first DESC LIMIT 1").fetchall()
+        newest = execute("SELECT first, last FROM commits ORDER BY first DESC LIMIT 1").fetchall()
         if newest:
-            self.last_time = self.closed_time = newest[0][0]
-            until_ms = execute("SELECT max(until_ms) FROM commits").fetchall()[0][0]
-            self._forget(_Stretch(0, self.last_time, 0, until_ms - _WINDOW_MS))
+            ((first, self.last_time),) = newest
+            self.closed_time = self.last_time
+            ((until_ms,),) = execute("SELECT max(until_ms) FROM commits").fetchall()
+            made_ms = max(0, until_ms - _WINDOW_MS)
+            self._forget(_Stretch(0, first, CommitId(b""), CommitId(made_ms.to_bytes(6, "big") + _LAST_ID_OF_TIME)))
         self._fences = dict(execute("SELECT id, until_ms FROM fences").fetchall())
 
     def is_fenced(self, commit_id: CommitId) -> bool:
@@ -68,66 +87,79 @@ class Outcomes:
     def find(self, commit_id: CommitId) -> Version | None:
         """Returns the version of a commit that took effect, or None."""
         version = self._young.get(commit_id) or self._old.get(commit_id)
-        if version is not None or commit_id_ms(commit_id) > self._forgotten_to_ms:
+        if version is not None or commit_id > self._forgotten_to:
             return version
         return self._find_stored(commit_id)
 
+    def is_new(self, commit_id: CommitId) -> bool:
+        """Whether the id is surely neither one that took effect nor one that never may; False is no answer."""
+        return (
+            commit_id > self._forgotten_to
+            and commit_id not in self._young
+            and commit_id not in self._old
+            and commit_id not in self._fences
+        )
+
     def _find_stored(self, commit_id: CommitId) -> Version | None:
-        made_ms = commit_id_ms(commit_id)
         for stretch in reversed(self._stretches):
-            if not stretch.made_from_ms <= made_ms <= stretch.made_to_ms:
+            if not stretch.holds(commit_id):
                 continue
             rows = self._execute(
-                "SELECT first, tail, ids FROM commits WHERE first BETWEEN ? AND ? AND instr(ids, ?)",
+                "SELECT tail, ids FROM commits WHERE first BETWEEN ? AND ? AND instr(ids, ?)",
                 (stretch.first, stretch.last, commit_id),
             ).fetchall()
-            for first, tail, ids in rows:
-                version = _version_in(first, tail, ids, commit_id)
+            for tail, ids in rows:
+                version = _version_in(tail, ids, commit_id)
                 if version is not None:
                     return version
         return None
 
-    def remember(self, committed: dict[CommitId, Version], fenced: Iterable[CommitId], last: int) -> None:
+    def remember(
+        self, committed: dict[CommitId, Version], fenced: Iterable[CommitId], *, first: int, last: int
+    ) -> None:
         """Takes up the ids of a transaction that is durable.
 
         Args:
             committed: what it committed.
             fenced: what it keeps from ever taking effect.
-            last: the last hybrid time that it used.
+            first: the first hybrid time that it used.
+            last: the last one.
         """
         self._fences.update((commit_id, until_ms_of(commit_id)) for commit_id in fenced)
         self.last_time = self.closed_time = max(self.last_time, last)
-        self._young.update(committed)
-        if len(self._young) < _RECENT_MAX:
+        if not committed:
             return
-        if self._old:
-            made = [commit_id_ms(commit_id) for commit_id in self._old]
-            times = [int.from_bytes(version[:8], "big") for version in self._old.values()]
-            # The row of the oldest id may begin before it: at the most with the last time of the stretch before.
-            begin = self._stretches[-1].last if self._stretches else 0
-            self._forget(_Stretch(begin, max(times), min(made), max(made)))
-        self._old, self._young = self._young, {}
+        self._young.update(committed)
+        stretch = _Stretch(first, first, min(committed), max(committed))
+        if self._young_stretch is None:
+            self._young_stretch = stretch
+        else:
+            self._young_stretch.extend(stretch)
+        if len(self._young) >= _RECENT_MAX:
+            if self._old_stretch is not None:
+                self._forget(self._old_stretch)
+            self._old, self._young = self._young, {}
+            self._old_stretch, self._young_stretch = self._young_stretch, None
 
-    def doubt(self, committed: dict[CommitId, Version], first: int, last: int) -> None:
-        """Notes a transaction of which only the file can say whether it took effect."""
-        made = [commit_id_ms(commit_id) for commit_id in committed]
-        if made:
-            self._forget(_Stretch(first, last, min(made), max(made)))
+    def doubt(self, committed: dict[CommitId, Version], *, first: int, last: int) -> None:
+        """Notes a transaction of which only the file can say whether it took effect; arguments as in `remember`."""
         self.last_time = max(self.last_time, last)
+        if committed:
+            self._forget(_Stretch(first, first, min(committed), max(committed)))
 
     def _forget(self, stretch: _Stretch) -> None:
         self._stretches.append(stretch)
-        self._forgotten_to_ms = max(self._forgotten_to_ms, stretch.made_to_ms)
+        self._forgotten_to = max(self._forgotten_to, stretch.highest)
 
     def prune(self, now_ms: int) -> None:
         """Drops from memory what the window has left behind."""
         self._fences = {name: until_ms for name, until_ms in self._fences.items() if until_ms >= now_ms}
-        self._stretches = [one for one in self._stretches if one.made_to_ms + _WINDOW_MS >= now_ms]
+        self._stretches = [one for one in self._stretches if until_ms_of(one.highest) >= now_ms]
 
 
-def entry_of(commit_id: CommitId, offset: int) -> bytes:
-    """Returns how an id lies in ``commits.ids``."""
-    return commit_id + offset.to_bytes(ENTRY_BYTES - _ID_BYTES, "big")
+def entries_of(committed: Mapping[CommitId, Version]) -> bytes:
+    """Returns how the ids of a transaction lie in ``commits.ids``."""
+    return b"".join([commit_id + version[:_TIME_BYTES] for commit_id, version in committed.items()])
 
 
 def until_ms_of(commit_id: CommitId) -> int:
@@ -135,13 +167,8 @@ def until_ms_of(commit_id: CommitId) -> int:
     return commit_id_ms(commit_id) + _WINDOW_MS
 
 
-def version_of(time: int, tail: bytes) -> Version:
-    """Returns the version of a hybrid time, with the site and the nonce."""
-    return Version(time.to_bytes(8, "big") + tail)
-
-
-def _version_in(first: int, tail: bytes, ids: bytes, commit_id: CommitId) -> Version | None:
-    for at in range(0, len(ids), ENTRY_BYTES):
+def _version_in(tail: bytes, ids: bytes, commit_id: CommitId) -> Version | None:
+    for at in range(0, len(ids), _ENTRY_BYTES):
         if ids[at : at + _ID_BYTES] == commit_id:
-            return version_of(first + int.from_bytes(ids[at + _ID_BYTES : at + ENTRY_BYTES], "big"), tail)
+            return Version(ids[at + _ID_BYTES : at + _ENTRY_BYTES] + tail)
     return None

@@ -26,7 +26,7 @@ _TABLES: Final = (
     # Tables of spaces and logs that were dropped, to be emptied bit by bit.
     "CREATE TABLE garbage (name TEXT PRIMARY KEY) WITHOUT ROWID",
     # One row for the commits of one transaction. `first` and `last` are the hybrid times that they used, `tail` the
-    # site and the nonce of their versions; `ids` holds 20 bytes for each: its id, and its hybrid time less `first`.
+    # site and the nonce of their versions; `ids` holds 24 bytes for each: its id, and the hybrid time of its version.
     # `until_ms` is when the last of the ids may be forgotten.
     """CREATE TABLE commits (first INTEGER PRIMARY KEY, last INTEGER NOT NULL, until_ms INTEGER NOT NULL,
     tail BLOB NOT NULL, ids BLOB NOT NULL)""",

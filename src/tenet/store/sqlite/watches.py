@@ -62,10 +62,13 @@ class Watches:
             if not watches:
                 del self._at[place]
 
+    @property
+    def are_there(self) -> bool:
+        """Whether there is any."""
+        return bool(self._at)
+
     def hint(self, commits: Iterable[Commit]) -> None:
         """Wakes the watches of everything that these commits wrote or logged."""
-        if not self._at:
-            return
         places: set[tuple[str, bytes | None]] = set()
         for commit in commits:
             for change in (*commit.writes, *commit.appends):

@@ -19,6 +19,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any, Final
 
 import apsw
+from msgspec import Struct
 
 from tenet.base.clock import NEVER
 from tenet.base.errors import TenetError
@@ -54,42 +55,28 @@ class _Order(Enum):
     STOP = "stop"
 
 
-class Job:
+class Job(Struct, gc=False):
     """Something that waits for the writer.
 
     Args:
         future: gets the result once it is durable.
+        cost: about how many statements it takes.
         commit: the commit that it is, or None.
         work: what to do, where it is no commit.
         byte_count: how much memory it holds.
         deadline: when it is of no use any more, in seconds on the monotonic clock.
         on_durable: called with the result before the future gets it.
-        is_alone: whether it shares its transaction with nobody, because it changes what the others rely on.
+        result: what came of it.
     """
 
-    __slots__ = ("byte_count", "commit", "cost", "deadline", "future", "on_durable", "result", "work")
-
-    def __init__(
-        self,
-        future: asyncio.Future[Any],
-        *,
-        commit: Commit | None = None,
-        work: Work[Any] | None = None,
-        byte_count: int = 0,
-        deadline: float = NEVER,
-        on_durable: Callable[[Any], None] | None = None,
-        is_alone: bool = False,
-    ) -> None:
-        self.future = future
-        self.commit = commit
-        self.work = work
-        self.byte_count = byte_count
-        self.deadline = deadline
-        self.on_durable = on_durable
-        self.cost = 1 if commit is None else len(commit.writes) + len(commit.checks) + len(commit.appends)
-        if is_alone:
-            self.cost = GROUP_COST_MAX + 1
-        self.result: Any = None
+    future: asyncio.Future[Any]
+    cost: int = 1
+    commit: Commit | None = None
+    work: Work[Any] | None = None
+    byte_count: int = 0
+    deadline: float = NEVER
+    on_durable: Callable[[Any], None] | None = None
+    result: Any = None
 
     def resolve(self) -> None:
         """Gives the result to whoever waits for it."""
@@ -99,6 +86,10 @@ class Job:
             self.future.set_exception(self.result)
         else:
             self.future.set_result(self.result)
+
+
+#: The cost of a job that shares its transaction with nobody, because it changes what the others rely on.
+ALONE: Final = GROUP_COST_MAX + 1
 
 
 class Writer:
@@ -266,7 +257,8 @@ class Writer:
                 self._line_bytes -= job.byte_count
                 if job.future.done() or (job.deadline < now and _refuse_late(job)):
                     continue
-                progress = self._take(job, transaction)
+                self._group.append(job)
+                progress = apply(transaction, job.commit) if job.commit is not None else _begin_work(job, transaction)
             else:
                 return True
             try:
@@ -282,19 +274,11 @@ class Writer:
         return False
 
     def _has_room_for(self, job: Job) -> bool:
-        return not self._group or (
-            self._group_cost + job.cost <= GROUP_COST_MAX and self._group_bytes + job.byte_count <= GROUP_BYTES_MAX
-        )
-
-    def _take(self, job: Job, transaction: Transaction) -> Iterator[Any]:
-        """Takes a job into the transaction."""
-        self._group.append(job)
-        self._group_cost += job.cost
-        self._group_bytes += job.byte_count
-        if job.commit is not None:
-            return apply(transaction, job.commit)
-        assert job.work is not None
-        return job.work(transaction)
+        cost, byte_count = self._group_cost + job.cost, self._group_bytes + job.byte_count
+        if self._group and (cost > GROUP_COST_MAX or byte_count > GROUP_BYTES_MAX):
+            return False
+        self._group_cost, self._group_bytes = cost, byte_count
+        return True
 
     def _finish(self) -> None:
         """Ends the transaction: by COMMIT in the thread where something was written, at once where not."""
@@ -328,7 +312,9 @@ class Writer:
             self._doubt(transaction, error)
             return
         self.figures.note_transaction(len(self._group), elapsed_s)
-        self._outcomes.remember(transaction.committed, transaction.fenced, transaction.time)
+        self._outcomes.remember(
+            transaction.committed, transaction.fenced, first=transaction.first, last=transaction.time
+        )
         self._on_commit(self._group)
         self._answer(transaction)
 
@@ -385,7 +371,7 @@ class Writer:
         group, self._group = self._group, []
         self._transaction = None
         refused = self._refusal(error)
-        self._outcomes.doubt(transaction.committed, transaction.first, transaction.time)
+        self._outcomes.doubt(transaction.committed, first=transaction.first, last=transaction.time)
         self._roll_back()
         for job in group:
             if job.commit is not None and job.commit.id in transaction.committed:
@@ -402,6 +388,11 @@ class Writer:
     def _roll_back(self) -> None:
         if self._connection.in_transaction:
             self._connection.execute("ROLLBACK")
+
+
+def _begin_work(job: Job, transaction: Transaction) -> Iterator[Any]:
+    assert job.work is not None
+    return job.work(transaction)
 
 
 def _late() -> DeadlineExceeded:
