@@ -203,15 +203,15 @@ def _check_key_schema(schema: Sequence[Mapping[str, str]], definitions: Mapping[
 def _check_definitions_are_used(request: Mapping[str, Any], definitions: Mapping[str, KeyType]) -> None:
     """Checks that no attribute is defined that no key uses."""
     schema = request["KeySchema"]
-    indexes = [*(request.get("LocalSecondaryIndexes") or ()), *(request.get("GlobalSecondaryIndexes") or ())]
-    if not indexes and len(schema) != len(definitions):
+    lists = (request.get("LocalSecondaryIndexes"), request.get("GlobalSecondaryIndexes"))
+    if lists == (None, None) and len(schema) != len(definitions):
         raise ValidationException(
             _INVALID + "Number of attributes in KeySchema does not exactly match number of attributes defined in "
             "AttributeDefinitions"
         )
-    schemas = [schema, *(index["KeySchema"] for index in indexes)]
+    schemas = [schema, *(index["KeySchema"] for indexes in lists for index in indexes or ())]
     used = dict.fromkeys(element["AttributeName"] for of in schemas for element in of)
-    if any(name not in used for name in definitions):
+    if [] not in lists and any(name not in used for name in definitions):
         raise ValidationException(
             _INVALID + f"Some AttributeDefinitions are not used. AttributeDefinitions: [{', '.join(definitions)}], "
             f"keys used: [{', '.join(used)}]"

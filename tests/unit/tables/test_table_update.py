@@ -1,0 +1,237 @@
+"""UpdateTable: what may be changed when, and what becomes of the table."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from tenet.tables.errors import LimitExceededException, ResourceInUseException, ValidationException
+from tenet.tables.model import Index, KeyAttribute, KeySchema, Table, Throughput
+from tenet.tables.rules.table_update import begin_update, check_update, end_transition
+
+P = "One or more parameter values were invalid: "
+DAY_MS = 86_400_000
+NOW_MS = 20_000 * DAY_MS + 3_600_000
+KEYS = KeySchema(KeyAttribute("a", "S"))
+
+
+def provisioned(**changes: Any) -> Table:
+    index = Index("gsi", 1, is_global=True, keys=KEYS, projection="ALL", throughput=Throughput(7, 7))
+    table = Table(
+        account="1" * 12,
+        name="abc",
+        id="id",
+        region="us-east-1",
+        created_ms=1,
+        keys=KEYS,
+        attribute_types={"a": "S"},
+        indexes=(index,),
+        status="ACTIVE",
+        throughput=Throughput(5, 5),
+    )
+    return msgspec.structs.replace(table, **changes)
+
+
+def units(read: int, write: int) -> dict[str, int]:
+    return {"ReadCapacityUnits": read, "WriteCapacityUnits": write}
+
+
+def of_index(**change: Any) -> dict[str, Any]:
+    return {"GlobalSecondaryIndexUpdates": [{"Update": {"IndexName": "gsi", **change}}]}
+
+
+def update(table: Table, now_ms: int = NOW_MS, **request: Any) -> Table:
+    check_update(request)
+    return begin_update(table, request, now_ms=now_ms, until_ms=now_ms + 5)
+
+
+def updated(table: Table, now_ms: int = NOW_MS, **request: Any) -> Table:
+    after = end_transition(update(table, now_ms, **request))
+    assert after is not None
+    return after
+
+
+def test_new_capacity_counts_when_the_update_is_over() -> None:
+    during = update(provisioned(), ProvisionedThroughput=units(9, 4), **of_index(ProvisionedThroughput=units(8, 8)))
+    assert (during.status, during.status_until_ms) == ("UPDATING", NOW_MS + 5)
+    assert during.throughput == Throughput(5, 5)
+    assert during.indexes[0].status == "UPDATING"
+    assert during.indexes[0].throughput == Throughput(7, 7)
+    assert (during.history.increased_ms, during.history.decreased_ms) == (NOW_MS, NOW_MS)
+    after = end_transition(during)
+    assert after is not None
+    assert (after.status, after.pending, after.throughput) == ("ACTIVE", None, Throughput(9, 4))
+    assert (after.indexes[0].status, after.indexes[0].throughput) == ("ACTIVE", Throughput(8, 8))
+    assert after.indexes[0].history.increased_ms == NOW_MS
+
+
+def test_billing_is_switched_there_and_back() -> None:
+    on_demand = updated(provisioned(), BillingMode="PAY_PER_REQUEST")
+    assert (on_demand.billing, on_demand.throughput) == ("PAY_PER_REQUEST", Throughput())
+    assert on_demand.indexes[0].throughput == Throughput()
+    assert on_demand.on_demand_ms == (NOW_MS,)
+    assert on_demand.history.decreases_today == 0
+    with pytest.raises(ValidationException, match="ProvisionedThroughput must be specified for index: gsi"):
+        update(on_demand, BillingMode="PROVISIONED", ProvisionedThroughput=units(5, 5))
+    back = updated(
+        on_demand,
+        BillingMode="PROVISIONED",
+        ProvisionedThroughput=units(5, 5),
+        **of_index(ProvisionedThroughput=units(1, 1)),
+    )
+    assert (back.billing, back.throughput, back.indexes[0].throughput) == (
+        "PROVISIONED",
+        Throughput(5, 5),
+        Throughput(1, 1),
+    )
+
+
+def test_asking_for_the_mode_that_it_has_is_no_error() -> None:
+    on_demand = updated(provisioned(), BillingMode="PAY_PER_REQUEST")
+    assert updated(on_demand, NOW_MS + 1, BillingMode="PAY_PER_REQUEST").on_demand_ms == (NOW_MS,)
+
+
+def test_a_table_is_switched_to_on_demand_four_times_a_day() -> None:
+    table = provisioned(indexes=())
+    for minute in range(4):
+        table = updated(table, NOW_MS + minute * 60_000, BillingMode="PAY_PER_REQUEST")
+        table = updated(table, BillingMode="PROVISIONED", ProvisionedThroughput=units(5, 5))
+    with pytest.raises(LimitExceededException) as caught:
+        update(table, NOW_MS + 300_000, BillingMode="PAY_PER_REQUEST")
+    assert caught.value.message == (
+        "Subscriber limit exceeded: Update to PayPerRequest mode are limited to 4 times in 1 day(s). "
+        "Last update at Friday, October 4, 2024 1:03:00 AM UTC. "
+        "Next update can be made at Saturday, October 5, 2024 1:00:00 AM UTC"
+    )
+    assert update(table, NOW_MS + DAY_MS, BillingMode="PAY_PER_REQUEST").status == "UPDATING"
+
+
+def test_capacity_falls_four_times_a_day_and_then_once_an_hour() -> None:
+    table = provisioned(throughput=Throughput(100, 100))
+    for left in (99, 98, 97, 96):
+        table = updated(table, ProvisionedThroughput=units(left, 100))
+    assert table.history.decreases_today == 4
+    with pytest.raises(LimitExceededException) as caught:
+        update(table, NOW_MS + 3_599_999, ProvisionedThroughput=units(95, 100))
+    assert caught.value.message.startswith(
+        "Subscriber limit exceeded: Provisioned throughput decreases are limited within a given UTC day. After the "
+        "first 4 decreases, each subsequent decrease in the same UTC day can be performed at most once every 3600 "
+        "seconds. Number of decreases today: 4. Last decrease at "
+    )
+    table = updated(table, NOW_MS + 3_600_000, ProvisionedThroughput=units(95, 100))
+    assert table.history.decreases_today == 5
+    tomorrow = updated(table, NOW_MS + DAY_MS, ProvisionedThroughput=units(94, 100))
+    assert tomorrow.history.decreases_today == 1
+
+
+def test_capacity_of_an_index_falls_by_the_same_rule() -> None:
+    table = provisioned()
+    for left in (6, 5, 4, 3):
+        table = updated(table, **of_index(ProvisionedThroughput=units(left, 7)))
+    with pytest.raises(LimitExceededException):
+        update(table, **of_index(ProvisionedThroughput=units(2, 7)))
+
+
+def test_settings_are_kept() -> None:
+    table = updated(
+        provisioned(),
+        TableClass="STANDARD_INFREQUENT_ACCESS",
+        DeletionProtectionEnabled=True,
+        SSESpecification={"Enabled": True},
+        WarmThroughput={"ReadUnitsPerSecond": 20_000},
+    )
+    assert (table.table_class, table.class_changed_ms, table.deletion_protection) == (
+        "STANDARD_INFREQUENT_ACCESS",
+        NOW_MS,
+        True,
+    )
+    assert table.settings["SSEDescription"] == {
+        "Status": "ENABLED",
+        "SSEType": "KMS",
+        "KMSMasterKeyArn": "arn:aws:kms:us-east-1:111111111111:alias/aws/dynamodb",
+    }
+    assert table.settings["WarmThroughput"] == {"ReadUnitsPerSecond": 20_000}
+    with pytest.raises(ValidationException, match="decreasing WarmThroughput is not supported"):
+        update(table, WarmThroughput={"ReadUnitsPerSecond": 19_999})
+    assert "SSEDescription" not in updated(table, SSESpecification={"Enabled": False}).settings
+
+
+def test_maximums_come_and_go_with_on_demand() -> None:
+    with pytest.raises(ValidationException, match="Neither MaxReadRequestUnits nor MaxWriteRequestUnits"):
+        update(provisioned(), OnDemandThroughput={"MaxReadRequestUnits": 5})
+    table = updated(provisioned(), BillingMode="PAY_PER_REQUEST", OnDemandThroughput={"MaxReadRequestUnits": 5})
+    assert table.settings["OnDemandThroughput"] == {"MaxReadRequestUnits": 5}
+    assert table.is_limited
+    free = updated(table, OnDemandThroughput={"MaxReadRequestUnits": -1})
+    assert not free.is_limited
+
+
+@pytest.mark.parametrize(
+    ("request_", "message"),
+    [
+        (
+            {},
+            (
+                "At least one of ProvisionedThroughput, BillingMode, UpdateStreamEnabled, GlobalSecondaryIndexUpdates "
+                "or SSESpecification or ReplicaUpdates is required"
+            ),
+        ),
+        (
+            {"BillingMode": "PROVISIONED"},
+            P + "ProvisionedThroughput must be specified when BillingMode is PROVISIONED",
+        ),
+        (
+            {"BillingMode": "PAY_PER_REQUEST", "ProvisionedThroughput": units(1, 1)},
+            P + "Neither ReadCapacityUnits nor WriteCapacityUnits can be specified when BillingMode is PAY_PER_REQUEST",
+        ),
+        (
+            {"ProvisionedThroughput": units(5, 5)},
+            (
+                "The provisioned throughput for the table will not change. The requested value equals the current "
+                "value. Current ReadCapacityUnits provisioned for the table: 5. Requested ReadCapacityUnits: 5. "
+                "Current WriteCapacityUnits provisioned for the table: 5. Requested WriteCapacityUnits: 5. "
+                "Refer to the Amazon DynamoDB Developer Guide for current limits and how to request higher limits."
+            ),
+        ),
+        (
+            {"ProvisionedThroughput": units(10**12 + 1, 5)},
+            "Given value 1000000000001 for ReadCapacityUnits is out of bounds",
+        ),
+        (
+            {"GlobalSecondaryIndexUpdates": [{}]},
+            P + "One of GlobalSecondaryIndexUpdate.Update, GlobalSecondaryIndexUpdate.Create, "
+            "GlobalSecondaryIndexUpdate.Delete must not be null",
+        ),
+        (
+            {"GlobalSecondaryIndexUpdates": of_index()["GlobalSecondaryIndexUpdates"] * 2},
+            P + "Only one global secondary index update per index is allowed simultaneously. Index: gsi",
+        ),
+        (
+            {"GlobalSecondaryIndexUpdates": [{"Update": {"IndexName": "nosuch"}}]},
+            (
+                "This operation cannot be performed with given input values. Please contact DynamoDB service team for "
+                "more info: Action Blocked: IndexUpdate"
+            ),
+        ),
+        ({"StreamSpecification": {"StreamEnabled": False}}, "Table has no stream to disable"),
+    ],
+)
+def test_what_is_refused(request_: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValidationException) as caught:
+        update(provisioned(), **request_)
+    assert caught.value.message == message
+
+
+@pytest.mark.parametrize(
+    ("status", "doing"), [("CREATING", "created"), ("UPDATING", "updated"), ("DELETING", "deleted")]
+)
+def test_a_table_in_transition_is_left_alone(status: str, doing: str) -> None:
+    with pytest.raises(ResourceInUseException) as caught:
+        update(provisioned(status=status), DeletionProtectionEnabled=True)
+    assert caught.value.message == (f"Attempt to change a resource which is still in use: Table is being {doing}: abc")
+
+
+def test_what_is_deleted_is_gone() -> None:
+    assert end_transition(provisioned(status="DELETING")) is None

@@ -1,0 +1,61 @@
+"""What Tenet does not have is said by name; everything else of the API has a route."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tenet.tables.api import ROUTES
+from tenet.tables.errors import NotImplementedHere
+from tenet.tables.rules import unavailable
+from tenet.tables.rules.shape_model import REQUESTS
+from tenet.tables.rules.unavailable import refuse_unavailable
+
+
+def test_every_operation_of_the_api_is_either_routed_or_listed() -> None:
+    assert set(ROUTES) | unavailable.OPERATIONS == set(REQUESTS)
+    assert not set(ROUTES) & unavailable.OPERATIONS
+
+
+def test_every_listed_parameter_exists() -> None:
+    for operation, names in unavailable.PARAMETERS.items():
+        assert names <= set(REQUESTS[operation].members), operation
+        assert operation in ROUTES
+
+
+@pytest.mark.parametrize(
+    ("operation", "request_", "name"),
+    [
+        ("PutItem", {"Expected": {}}, "Expected"),
+        ("UpdateItem", {"AttributeUpdates": {"a": {}}}, "AttributeUpdates"),
+        ("Query", {"KeyConditions": {"a": {}}}, "KeyConditions"),
+        ("Scan", {"ScanFilter": {"a": {}}}, "ScanFilter"),
+        ("GetItem", {"AttributesToGet": ["a"]}, "AttributesToGet"),
+        ("BatchGetItem", {"RequestItems": {"t": {"AttributesToGet": ["a"]}}}, "RequestItems.AttributesToGet"),
+        ("CreateTable", {"StreamSpecification": {"StreamEnabled": True}}, "StreamSpecification"),
+        (
+            "UpdateTable",
+            {"GlobalSecondaryIndexUpdates": [{"Delete": {"IndexName": "abc"}}]},
+            "GlobalSecondaryIndexUpdates.Delete",
+        ),
+    ],
+)
+def test_a_parameter_is_refused_by_name(operation: str, request_: dict[str, Any], name: str) -> None:
+    with pytest.raises(NotImplementedHere) as caught:
+        refuse_unavailable(operation, request_)
+    assert caught.value.message == (
+        f"The parameter {name} of {operation} is not available in this version of Tenet; see docs/compat/tables.md"
+    )
+
+
+def test_parameters_that_ask_for_nothing_pass() -> None:
+    refuse_unavailable("CreateTable", {"StreamSpecification": {"StreamEnabled": False}, "VectorIndexes": []})
+    refuse_unavailable("UpdateTable", {"ReplicaUpdates": []})
+    refuse_unavailable("BatchGetItem", {"RequestItems": {"t": {"Keys": []}}})
+
+
+def test_keys_of_several_attributes_are_refused_by_name() -> None:
+    schema = [{"AttributeName": name, "KeyType": "HASH"} for name in "abc"]
+    with pytest.raises(NotImplementedHere, match="with several attributes per key"):
+        refuse_unavailable("CreateTable", {"GlobalSecondaryIndexes": [{"KeySchema": schema}]})
