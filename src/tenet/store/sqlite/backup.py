@@ -18,7 +18,8 @@ import apsw
 from tenet.store.errors import InvalidRequest, StoreCorrupt
 from tenet.store.sqlite.faults import from_system, translate
 from tenet.store.sqlite.lock import DirectoryLock
-from tenet.store.sqlite.schema import APPLICATION_ID, FILE_NAME, connect, prepare
+from tenet.store.sqlite.migrations import prepare
+from tenet.store.sqlite.schema import APPLICATION_ID, FILE_NAME, connect
 
 _PAGES_PER_STEP: Final = 256
 _CACHE_BYTES: Final = 1024 * 1024

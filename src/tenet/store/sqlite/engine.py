@@ -127,7 +127,7 @@ class SqliteEngine:
     async def _to_read(self, deadline: float) -> OpenFile:
         """Returns the open file for a read whose deadline has not passed."""
         if deadline < self._clock.monotonic_s():
-            raise DeadlineExceeded("the deadline had passed before the read began")
+            raise _late()
         return self._file or await self._ready(deadline)
 
     @property
@@ -175,6 +175,20 @@ class SqliteEngine:
         deadline: float = NEVER,
     ) -> Sequence[Record | None]:
         """Returns the record of each key, None where absent."""
+        if len(keys) > _LOOP_KEYS_MAX:
+            return await self._get_many(keys, deadline)
+        file = self._file or await self._ready(deadline)
+        if deadline < self._clock.monotonic_s():
+            raise _late()
+        find, get = file.catalogue.find, file.pool.get
+        found = []
+        for key in keys:
+            validate.check_key(key)
+            found.append(find(key.space))
+        return [get(space, key) for space, key in zip(found, keys, strict=True)]
+
+    async def _get_many(self, keys: Sequence[Key], deadline: float) -> Sequence[Record | None]:
+        """Reads in a thread."""
         validate.check_count("the number of keys", len(keys), Limits.get_keys_max)
         file = await self._to_read(deadline)
         found = []
@@ -185,8 +199,6 @@ class SqliteEngine:
         def read(execute: Execute) -> list[Record | None]:
             return [reads.get(execute, space, key) for space, key in zip(found, keys, strict=True)]
 
-        if len(keys) <= _LOOP_KEYS_MAX:
-            return file.pool.on_loop(read)
         records = await file.pool.in_thread(read, deadline=deadline)
         file.check_there(*found)
         return records
@@ -416,3 +428,7 @@ class SqliteEngine:
             finally:
                 self._reopened.set()
                 self._watches.hint_all()
+
+
+def _late() -> DeadlineExceeded:
+    return DeadlineExceeded("the deadline had passed before the read began")

@@ -15,9 +15,10 @@ from tenet.store.contract import Committed
 from tenet.store.errors import SpaceNotFound
 from tenet.store.sqlite.faults import translate
 from tenet.store.sqlite.logs import Releases
+from tenet.store.sqlite.migrations import prepare
 from tenet.store.sqlite.outcomes import Outcomes
 from tenet.store.sqlite.pool import ReaderPool
-from tenet.store.sqlite.schema import FILE_NAME, connect, prepare
+from tenet.store.sqlite.schema import FILE_NAME, connect
 from tenet.store.sqlite.spaces import Catalogue, Space
 from tenet.store.sqlite.upkeep import Upkeep
 from tenet.store.sqlite.watches import Watches

@@ -11,8 +11,6 @@ from typing import Any, Final, Protocol
 
 import apsw
 
-from tenet.store.errors import StoreCorrupt
-
 #: What the file says about itself in its header (https://www.sqlite.org/fileformat.html, offsets 68 and 60).
 APPLICATION_ID: Final = 0x54454E54
 FORMAT_VERSION: Final = 2
@@ -80,26 +78,8 @@ def connect(path: str, *, cache_bytes: int, create: bool = False) -> apsw.Connec
     return connection
 
 
-def prepare(connection: apsw.Connection) -> None:
-    """Makes the tables of a new file, or brings those of an older format to this one.
-
-    Raises:
-        StoreCorrupt: the file is of a later format, or is not one of ours.
-    """
-    found = int(connection.pragma("user_version"))
-    if found == 0 and not connection.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchall():
-        _make(connection)
-        return
-    if connection.pragma("application_id") != APPLICATION_ID:
-        raise StoreCorrupt(f"{connection.filename} is a database, but not a store of Tenet")
-    if found > FORMAT_VERSION:
-        raise StoreCorrupt(
-            f"{connection.filename} has the format {found}; this version reads up to {FORMAT_VERSION}: use a newer one"
-        )
-    connection.pragma("journal_mode", "wal")
-
-
-def _make(connection: apsw.Connection) -> None:
+def make(connection: apsw.Connection) -> None:
+    """Makes the tables of a new file."""
     connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")
     connection.pragma("journal_mode", "wal")
     with connection:
