@@ -36,7 +36,7 @@ def canonical_path(path: str) -> str:
     return quote(normal.encode("latin-1"), safe="/~-._")
 
 
-def canonical_query(query: str, *, without: str = "") -> str:
+def canonical_query(query: str, *, without: str | None = None) -> str:
     """Returns the query with its parameters encoded the one way that is signed, and sorted.
 
     Args:

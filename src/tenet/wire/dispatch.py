@@ -122,7 +122,7 @@ class Dispatcher:
         request.deadline = began_s + limits.deadline_s
         if incoming.refusal:
             raise BodyTooLarge if incoming.refusal == BODY_TOO_LARGE else Throttled(THROTTLED)
-        if len(incoming.body) > limits.nesting_max:
+        if len(incoming.body) > limits.nesting_max and "content-encoding" not in incoming.headers:
             check_nesting(incoming.body, limits.nesting_max)
 
     def _write(self, request: Request, incoming: Incoming, response: Response, *, crc32: bool) -> bytes:

@@ -56,6 +56,9 @@ class Listener:
         loop: asyncio.AbstractEventLoop,
     ) -> None:
         self._sockets = sockets
+        host, port = sockets[0].getsockname()[:2]
+        #: Host and port of the first socket.
+        self.address = (str(host), int(port))
         self._tls = tls
         self._shared = shared
         self._metrics = metrics
@@ -103,12 +106,6 @@ class Listener:
             raise
         return cls(sockets, tls=tls, shared=shared, metrics=metrics, loop=loop)
 
-    @property
-    def address(self) -> tuple[str, int]:
-        """Host and port of the first socket."""
-        host, port = self._sockets[0].getsockname()[:2]
-        return str(host), int(port)
-
     def close(self) -> None:
         """Stops listening; connections stay."""
         if self._closed:
@@ -116,7 +113,8 @@ class Listener:
         self._closed = True
         for listening in self._sockets:
             self._loop.remove_reader(listening.fileno())
-            listening.close()
+            # The loop lets go of the descriptor in its next turn; its number must not be another socket's by then.
+            self._loop.call_soon(listening.close)
         for task in self._greeted:
             task.cancel()
         for turned_away in list(self._turned_away):

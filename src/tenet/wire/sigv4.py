@@ -83,7 +83,7 @@ class Verifier:
         if path != "/":
             path = canonical_path(path)
         if query:
-            query = canonical_query(query, without="" if claim.expires_s is None else "X-Amz-Signature")
+            query = canonical_query(query, without=None if claim.expires_s is None else "X-Amz-Signature")
         canonical = (
             f"{request.method}\n{path}\n{query}\n{statement.canonical(headers)}\n"
             f"{statement.signed_headers}\n{sha256(request.body).hexdigest()}"
