@@ -21,18 +21,9 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 import msgspec
 
 from tenet.base.clock import NEVER
-from tenet.store.contract import (
-    Add,
-    Commit,
-    Committed,
-    Conflict,
-    Delete,
-    IsVersion,
-    Put,
-    SpaceOptions,
-    new_commit_id,
-)
-from tenet.store.errors import DeadlineExceeded, StoreCorrupt
+from tenet.store.contract import Add, Committed, Delete, IsVersion, Put, SpaceOptions
+from tenet.store.errors import StoreCorrupt
+from tenet.store.landing import land
 from tenet.tables import keys
 from tenet.tables.errors import AccessDeniedException, LimitExceededException, ResourceNotFoundException
 from tenet.tables.model import Table
@@ -40,7 +31,7 @@ from tenet.tables.model import Table
 if TYPE_CHECKING:
     from tenet.base.clock import Clock
     from tenet.base.ids import Ids
-    from tenet.store.contract import Check, Key, Record, Store, Write
+    from tenet.store.contract import Key, Store, Write
 
 #: How long a table is answered from the cache before the store is asked again, in seconds.
 STALE_S: Final = 1.0
@@ -241,7 +232,14 @@ class Catalog:
             if after is not None:
                 after = msgspec.structs.replace(after, revision=after.revision + 1 if before is not None else 1)
             try:
-                outcome = await self._land(self._writes(account, key, before, after), _unchanged(key, record), deadline)
+                outcome = await land(
+                    self._store,
+                    self._writes(account, key, before, after),
+                    (IsVersion(key, None if record is None else record.version),),
+                    clock=self._clock,
+                    ids=self._ids,
+                    deadline=deadline,
+                )
             finally:
                 self._forget(account, name)
             if isinstance(outcome, Committed):
@@ -260,19 +258,6 @@ class Catalog:
         if before is None:
             return [put, Add(of_account, keys.TABLES_CELL, 1, at_most=self._tables_max)]
         return [put]
-
-    async def _land(self, writes: Sequence[Write], check: Check, deadline: float) -> Committed | Conflict:
-        """Commits until the outcome is known."""
-        while True:
-            commit = Commit(new_commit_id(self._clock, self._ids), writes, (check,))
-            outcome = await self._store.commit(commit, deadline=deadline)
-            if isinstance(outcome, Committed | Conflict):
-                return outcome
-            settled = await self._store.settle(commit, deadline=deadline)
-            if isinstance(settled, Committed):
-                return settled
-            if self._clock.monotonic_s() > deadline:
-                raise DeadlineExceeded("the deadline passed while a table's description was changed")
 
     def _forget(self, account: str, name: str) -> None:
         """Drops what is cached of a table, under its name and its ARNs."""
@@ -295,7 +280,3 @@ class Catalog:
 def not_found(name: str) -> ResourceNotFoundException:
     """Returns the error of the control plane for a table that does not exist."""
     return ResourceNotFoundException(f"Requested resource not found: Table: {name} not found")
-
-
-def _unchanged(key: Key, record: Record | None) -> Check:
-    return IsVersion(key, None if record is None else record.version)
