@@ -88,7 +88,7 @@ def judge_throughput(tenet: Mapping[str, Figures], dynoxide: Mapping[str, Figure
     """Judges operations per second by workload, and that nothing went wrong."""
     verdicts = [
         ratio_verdict(
-            f"{workload}, operations per second", tenet[workload].per_s / dynoxide[workload].per_s, at_least=times
+            f"{workload}, operations per second", ratio(tenet[workload].per_s, dynoxide[workload].per_s), at_least=times
         )
         for workload, times in TIMES_DYNOXIDE.items()
     ]
@@ -139,7 +139,7 @@ def judge_single(tenet: Mapping[str, Figures], dynoxide: Mapping[str, Figures]) 
 def judge_hot(hot: Figures, own: Figures) -> list[Verdict]:
     """Judges 64 connections that increment one item, beside 64 with an item each."""
     return [
-        ratio_verdict("one hot item, rate to that of own items", hot.per_s / own.per_s, at_least=HOT_TO_OWN_MIN),
+        ratio_verdict("one hot item, rate to that of own items", ratio(hot.per_s, own.per_s), at_least=HOT_TO_OWN_MIN),
         ratio_verdict("one hot item, share of the slowest client", hot.fair_share, at_least=FAIR_SHARE_MIN),
         Verdict("one hot item, errors and lost updates", str(hot.errors), "0", hot.errors == 0),
     ]
@@ -147,16 +147,21 @@ def judge_hot(hot: Figures, own: Figures) -> list[Verdict]:
 
 def judge_cost(what: str, base: Figures, other: Figures, at_most: float) -> list[Verdict]:
     """Judges how much more an operation costs in another place: in time with all connections busy, and in CPU."""
-    verdicts = [ratio_verdict(f"{what}, time", base.per_s / other.per_s, at_most=at_most)]
+    verdicts = [ratio_verdict(f"{what}, time", ratio(base.per_s, other.per_s), at_most=at_most)]
     if base.cpu_us and other.cpu_us:
         verdicts.append(ratio_verdict(f"{what}, CPU", other.cpu_us / base.cpu_us, at_most=at_most))
     return verdicts
 
 
-def ratio_verdict(what: str, ratio: float, *, at_least: float = 0.0, at_most: float = float("inf")) -> Verdict:
+def ratio(figure: float, base: float) -> float:
+    """Returns how many times the base a figure is; infinite where the base is nothing."""
+    return figure / base if base else float("inf")
+
+
+def ratio_verdict(what: str, figure: float, *, at_least: float = 0.0, at_most: float = float("inf")) -> Verdict:
     """Judges a ratio by its lower or its upper bound."""
     target = f"at least {at_least:g}" if at_least else f"at most {at_most:g}"
-    return Verdict(what, f"{ratio:.2f}", target, at_least <= ratio <= at_most)
+    return Verdict(what, f"{figure:.2f}", target, at_least <= figure <= at_most)
 
 
 def limit_verdict(what: str, figure: float, limit: float, unit: str) -> Verdict:

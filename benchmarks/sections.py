@@ -98,7 +98,7 @@ def throughput(targets: Sequence[Target], pace: Pace) -> Section:
     lines += [_line([name, *(_figures(of[w]) for w in WORKLOADS)]) for name, of in found.items()]
     for name, of in found.items():
         if name != servers.TENET:
-            ratios = [f"{tenet[w].per_s / of[w].per_s:.2f} x" for w in WORKLOADS]
+            ratios = [f"{judge.ratio(tenet[w].per_s, of[w].per_s):.2f} x" for w in WORKLOADS]
             lines.append(_line([f"Tenet to {name}", *ratios]))
     lines.append(_line(["Tenet, p99 ms", *(f"{tenet[w].p99_ms:.1f}" for w in WORKLOADS)]))
     verdicts = []

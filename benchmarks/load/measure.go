@@ -57,10 +57,19 @@ func (s *schedule) unsent() int {
 	return max(0, int(s.end.Sub(s.start)/s.interval)-int(s.taken.Load()))
 }
 
+// counts says whether a request belongs to the measured time: at a rate by the moment at which it was due, else by that
+// of its answer, so that a server whose answers take longer than the measurement still gets its share.
+func (s *schedule) counts(due, done time.Time) bool {
+	if s.interval == 0 {
+		return !done.Before(s.from) && !done.After(s.end)
+	}
+	return !due.Before(s.from)
+}
+
 // tally is what one connection saw.
 type tally struct {
-	latencies    []time.Duration // of right answers to requests that were due in the measured time
-	errors       map[string]int  // of such requests
+	latencies    []time.Duration // of right answers that count
+	errors       map[string]int  // other answers that count
 	acknowledged int             // right answers at any time
 }
 
@@ -73,14 +82,15 @@ func work(c *connection, ring [][]byte, w workload, s *schedule) tally {
 			return t
 		}
 		got, err := c.exchange(ring[i%len(ring)])
+		done := time.Now()
 		problem := fault(got, err, w)
 		if problem == "" {
 			t.acknowledged++
 		}
 		switch {
-		case due.Before(s.from):
+		case !s.counts(due, done):
 		case problem == "":
-			t.latencies = append(t.latencies, time.Since(due))
+			t.latencies = append(t.latencies, done.Sub(due))
 		default:
 			t.errors[problem]++
 		}

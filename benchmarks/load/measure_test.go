@@ -124,6 +124,20 @@ func TestWaitingForAFreeConnectionIsLatency(t *testing.T) {
 	}
 }
 
+func TestRequestsCountByTheirAnswerOrByWhenTheyWereDue(t *testing.T) {
+	now := time.Now()
+	closed := plan{warmUp: time.Second, length: time.Second}.schedule(now)
+	open := plan{warmUp: time.Second, length: time.Second, rate: 1}.schedule(now)
+	at := func(ms int) time.Time { return now.Add(time.Duration(ms) * time.Millisecond) }
+	for _, c := range []struct{ due, done, inClosed, inOpen int }{
+		{500, 900, 0, 0}, {500, 1500, 1, 0}, {1500, 1900, 1, 1}, {1500, 2500, 0, 1},
+	} {
+		if closed.counts(at(c.due), at(c.done)) != (c.inClosed == 1) || open.counts(at(c.due), at(c.done)) != (c.inOpen == 1) {
+			t.Errorf("%+v", c)
+		}
+	}
+}
+
 func TestQuantiles(t *testing.T) {
 	var sorted []time.Duration
 	for n := 1; n <= 200; n++ {

@@ -105,6 +105,11 @@ def test_cost_is_judged_in_time_and_in_cpu() -> None:
     assert [verdict.passed for verdict in judge.judge_cost("x", base, other, 2.5)] == [True, False]
 
 
+def test_a_peer_that_answered_nothing_is_beaten() -> None:
+    verdicts = judge.judge_throughput(everywhere(), everywhere(operations_per_s=0))
+    assert all(verdict.passed for verdict in verdicts)
+
+
 def test_rounds_are_taken_in_turns() -> None:
     taken = []
 
