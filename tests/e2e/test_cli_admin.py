@@ -7,6 +7,7 @@ import shutil
 import signal
 import tarfile
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -36,23 +37,29 @@ def code_of(error: pytest.ExceptionInfo[ClientError]) -> str:
     return str(error.value.response["Error"]["Code"])
 
 
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server for the tests that leave it running."""
+    with running(tmp_path_factory.mktemp("shared") / "data") as shared:
+        yield shared
+
+
 # ---- keys ------------------------------------------------------------------------------------------------------------
 
 
-def test_a_key_works_at_once_and_is_refused_at_once(tmp_path: Path) -> None:
-    with running(tmp_path / "data") as server:
-        made = server.command("keys", "create", "--id", "mine", "--secret", "my-own-secret")
-        assert (made.returncode, made.stderr) == (0, "")
-        assert made.stdout == "export AWS_ACCESS_KEY_ID=mine\nexport AWS_SECRET_ACCESS_KEY=my-own-secret\n"
-        client = server.client(access_key_id="mine", secret_access_key="my-own-secret")
-        assert client.list_tables()["TableNames"] == []
-        assert "000000000000  mine\n" in server.command("keys", "list").stdout
-        revoked = server.command("keys", "revoke", "mine")
-        assert (revoked.returncode, revoked.stdout) == (0, "mine is revoked.\n")
-        with pytest.raises(ClientError) as refused:
-            client.list_tables()
-        assert code_of(refused) == "UnrecognizedClientException"
-        assert "mine" not in server.command("keys", "list").stdout
+def test_a_key_works_at_once_and_is_refused_at_once(server: Server) -> None:
+    made = server.command("keys", "create", "--id", "mine", "--secret", "my-own-secret")
+    assert (made.returncode, made.stderr) == (0, "")
+    assert made.stdout == "export AWS_ACCESS_KEY_ID=mine\nexport AWS_SECRET_ACCESS_KEY=my-own-secret\n"
+    client = server.client(access_key_id="mine", secret_access_key="my-own-secret")
+    assert "TableNames" in client.list_tables()
+    assert "000000000000  mine\n" in server.command("keys", "list").stdout
+    revoked = server.command("keys", "revoke", "mine")
+    assert (revoked.returncode, revoked.stdout) == (0, "mine is revoked.\n")
+    with pytest.raises(ClientError) as refused:
+        client.list_tables()
+    assert code_of(refused) == "UnrecognizedClientException"
+    assert "mine" not in server.command("keys", "list").stdout
 
 
 def test_keys_made_without_a_server_work_when_it_starts(tmp_path: Path) -> None:
@@ -64,19 +71,18 @@ def test_keys_made_without_a_server_work_when_it_starts(tmp_path: Path) -> None:
         assert again.client(access_key_id="mine", secret_access_key="my-own-secret").list_tables()["TableNames"] == []
 
 
-def test_tenants_never_see_each_other(tmp_path: Path) -> None:
-    with running(tmp_path / "data") as server:
-        make_table(server.client())
-        made = server.command("keys", "create", "--id", "other", "--secret", "other-secret", "--tenant", "111122223333")
-        assert made.returncode == 0, made.stderr
-        other = server.client(access_key_id="other", secret_access_key="other-secret")
-        assert other.list_tables()["TableNames"] == []
-        with pytest.raises(ClientError) as missing:
-            other.describe_table(TableName="things")
-        assert code_of(missing) == "ResourceNotFoundException"
-        make_table(other)
-        described = other.describe_table(TableName="things")["Table"]
-        assert ":111122223333:table/things" in described["TableArn"]
+def test_tenants_never_see_each_other(server: Server) -> None:
+    make_table(server.client())
+    made = server.command("keys", "create", "--id", "other", "--secret", "other-secret", "--tenant", "111122223333")
+    assert made.returncode == 0, made.stderr
+    other = server.client(access_key_id="other", secret_access_key="other-secret")
+    assert other.list_tables()["TableNames"] == []
+    with pytest.raises(ClientError) as missing:
+        other.describe_table(TableName="things")
+    assert code_of(missing) == "ResourceNotFoundException"
+    make_table(other)
+    described = other.describe_table(TableName="things")["Table"]
+    assert ":111122223333:table/things" in described["TableArn"]
 
 
 @pytest.mark.parametrize(
@@ -87,33 +93,30 @@ def test_tenants_never_see_each_other(tmp_path: Path) -> None:
         (["keys", "revoke", "nobody"], 1, "there is no access key nobody"),
     ],
 )
-def test_keys_that_cannot_be(tmp_path: Path, arguments: list[str], status: int, says: str) -> None:
-    with running(tmp_path / "data") as server:
-        refused = server.command(*arguments)
-        assert (refused.returncode, refused.stdout) == (status, "")
-        assert says in refused.stderr
+def test_keys_that_cannot_be(server: Server, arguments: list[str], status: int, says: str) -> None:
+    refused = server.command(*arguments)
+    assert (refused.returncode, refused.stdout) == (status, "")
+    assert says in refused.stderr
 
 
-def test_the_last_root_key_stays(tmp_path: Path) -> None:
-    with running(tmp_path / "data") as server:
-        refused = server.command("keys", "revoke", server.exports["AWS_ACCESS_KEY_ID"])
-        assert refused.returncode == 1
-        assert "last key that may administer" in refused.stderr
+def test_the_last_root_key_stays(server: Server) -> None:
+    refused = server.command("keys", "revoke", server.exports["AWS_ACCESS_KEY_ID"])
+    assert refused.returncode == 1
+    assert "last key that may administer" in refused.stderr
 
 
-def test_an_id_is_given_once(tmp_path: Path) -> None:
-    with running(tmp_path / "data") as server:
-        assert server.command("keys", "create", "--id", "mine").returncode == 0
-        refused = server.command("keys", "create", "--id", "mine")
-        assert refused.returncode == 1
-        assert "there is an access key mine already" in refused.stderr
+def test_an_id_is_given_once(server: Server) -> None:
+    assert server.command("keys", "create", "--id", "once").returncode == 0
+    refused = server.command("keys", "create", "--id", "once")
+    assert refused.returncode == 1
+    assert "there is an access key once already" in refused.stderr
 
 
 def test_keys_outlive_a_rotation_of_the_master_key(tmp_path: Path) -> None:
     with running(tmp_path / "data") as server:
         before = (tmp_path / "data.master-key").read_bytes()
         rotated = server.command("keys", "rotate-master")
-        assert rotated.stdout == "1 secrets are encrypted under a new master key.\n"
+        assert rotated.stdout == "Secrets encrypted under a new master key: 1.\n"
         assert (tmp_path / "data.master-key").read_bytes() != before
         assert server.client().list_tables()["TableNames"] == []
     with running(tmp_path / "data") as again:
@@ -244,15 +247,14 @@ def test_a_restore_has_to_be_confirmed(tmp_path: Path) -> None:
     assert "Everything in" in asked.stderr
 
 
-def test_what_is_no_backup_is_refused_and_changes_nothing(tmp_path: Path) -> None:
-    with running(tmp_path / "data") as server:
-        make_table(server.client())
-        for name, content in {"empty": b"", "text": b"no backup" * 999}.items():
-            (tmp_path / name).write_bytes(content)
-            refused = server.command("restore", str(tmp_path / name), "--yes")
-            assert refused.returncode == 1
-            assert refused.stderr.startswith("tenet: ")
-        assert server.client().list_tables()["TableNames"] == ["things"]
+def test_what_is_no_backup_is_refused_and_changes_nothing(server: Server, tmp_path: Path) -> None:
+    make_table(server.client(), "kept")
+    for name, content in {"empty": b"", "text": b"no backup" * 999}.items():
+        (tmp_path / name).write_bytes(content)
+        refused = server.command("restore", str(tmp_path / name), "--yes")
+        assert refused.returncode == 1
+        assert refused.stderr.startswith("tenet: ")
+    assert "kept" in server.client().list_tables()["TableNames"]
 
 
 def test_keys_of_a_backup_work_elsewhere_with_their_master_key(tmp_path: Path) -> None:

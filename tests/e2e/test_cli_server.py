@@ -67,7 +67,7 @@ def test_a_request_that_has_begun_is_answered_before_the_stop(tmp_path: Path) ->
             server.process.send_signal(signal.SIGTERM)
             connection.sendall(b"}")
             assert connection.recv(65_536).startswith(b"HTTP/1.1 4")
-        assert server.stop() == 0
+        assert server.process.wait(timeout=20) == 0
 
 
 def test_a_second_server_on_the_directory_is_refused(tmp_path: Path) -> None:

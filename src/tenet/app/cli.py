@@ -206,7 +206,7 @@ def rotate_master_key(configuration: Configuration) -> None:
     file with them.
     """
     done = _administer(configuration, lambda administration: administration.rotate_master_key())
-    click.echo(f"{done.count} secrets are encrypted under a new master key.")
+    click.echo(f"Secrets encrypted under a new master key: {done.count}.")
 
 
 @main.command()
