@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from msgspec import Struct
 
 from tenet.store.combine import Combiner
+from tenet.store.errors import SpaceNotFound
 from tenet.tables import keys
 from tenet.tables.context import Caller, Context
-from tenet.tables.errors import UnknownOperationException
+from tenet.tables.errors import ResourceNotFoundException, UnknownOperationException
 from tenet.tables.http import TablesService
 from tenet.tables.ops.batch_get_item import batch_get_item
 from tenet.tables.ops.batch_write_item import batch_write_item
@@ -124,11 +125,16 @@ class Tables:
             lifecycle=lifecycle,
             counts=Counts(store, clock=clock),
         )
-        await catalog.open()
-        await store.ensure_space(keys.TOKENS_SPACE)
-        await lifecycle.open()
-        context.counts.open()
-        return cls(context)
+        tables = cls(context)
+        try:
+            await catalog.open()
+            await store.ensure_space(keys.TOKENS_SPACE)
+            await lifecycle.open()
+            context.counts.open()
+        except BaseException:
+            await tables.close()
+            raise
+        return tables
 
     async def close(self) -> None:
         """Ends the work in the background; what is unfinished is taken up at the next start."""
@@ -158,7 +164,12 @@ class Tables:
             raise UnknownOperationException
         request = check_shape(operation, request)
         unavailable.refuse_unavailable(operation, request)
-        return await route(self._context, caller, request)
+        try:
+            return await route(self._context, caller, request)
+        except SpaceNotFound:
+            # The table was deleted, perhaps by another process, since it was last looked up.
+            self._context.catalog.forget(caller.account)
+            raise ResourceNotFoundException("Requested resource not found") from None
 
     def service(self) -> TablesService:
         """Returns the service for the edge."""

@@ -8,11 +8,10 @@ import orjson
 import structlog
 
 from tenet.base.errors import TenetError
-from tenet.store.errors import OutcomeUnknown, SpaceNotFound, StoreUnavailable
+from tenet.store.errors import OutcomeUnknown, StoreUnavailable
 from tenet.tables.context import Caller
 from tenet.tables.errors import (
     InternalServerError,
-    ResourceNotFoundException,
     SerializationException,
     ServiceUnavailable,
     TablesError,
@@ -137,8 +136,6 @@ def _translate(request: Request, error: TenetError) -> TenetError:
     """Returns the error as the API says it. What went wrong inside is told to the log, not to the client."""
     if isinstance(error, TablesError | EdgeError):
         return error
-    if isinstance(error, SpaceNotFound):
-        return ResourceNotFoundException("Requested resource not found")
     if isinstance(error, StoreUnavailable):
         request.notes["store_error"] = error.code
         return ServiceUnavailable(_UNAVAILABLE.get(error.code, _UNAVAILABLE["StoreUnavailable"]))

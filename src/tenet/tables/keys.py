@@ -18,6 +18,7 @@ Key values are the UTF-8 of strings, the bytes of binaries and the order-preserv
 
 from __future__ import annotations
 
+import re
 from base64 import b64decode
 from typing import TYPE_CHECKING, Final
 
@@ -88,6 +89,16 @@ LOCAL_INDEX_PREFIX: Final = b"\x01"
 def local_index_number(sort: bytes) -> int | None:
     """Returns the number of the local index that a record of a table's space belongs to; None for an item."""
     return sort[1] if sort.startswith(LOCAL_INDEX_PREFIX) else None
+
+
+#: What the names of all spaces of the service begin with.
+TABLE_SPACES: Final = "tables."
+_TABLE_SPACE: Final = re.compile(r"tables\.[0-9a-f]{32}(\.[0-9]+)?")
+
+
+def is_table_space(name: str) -> bool:
+    """Whether a space belongs to a table: its own, or that of a global index."""
+    return _TABLE_SPACE.fullmatch(name) is not None
 
 
 def spaces(table: Table) -> tuple[str, ...]:

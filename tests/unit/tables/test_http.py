@@ -174,11 +174,6 @@ def test_whatever_bytes_come_get_an_answer(body: bytes) -> None:
         ),
         (errors.InternalServerError("no"), 500, {"__type": MODEL + "InternalServerError", "message": "no"}),
         (
-            store_errors.SpaceNotFound("tables.0123"),
-            400,
-            {"__type": MODEL + "ResourceNotFoundException", "message": "Requested resource not found"},
-        ),
-        (
             store_errors.DiskFull("/secret/path is full"),
             503,
             {

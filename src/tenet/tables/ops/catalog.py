@@ -41,7 +41,7 @@ TABLES_MAX: Final = 2_500
 FORMAT: Final = b"\x01"
 
 _ARN_PREFIX: Final = "arn:"
-_SCAN_LIMIT: Final = 1_000
+_SCAN_LIMIT: Final = 200
 _CACHED_MAX: Final = 10_000
 _HINT_WAIT_S: Final = 60.0
 
@@ -241,7 +241,7 @@ class Catalog:
                     deadline=deadline,
                 )
             finally:
-                self._forget(account, name)
+                self.forget(account)
             if isinstance(outcome, Committed):
                 return after
             if outcome.out_of_bounds:
@@ -259,11 +259,10 @@ class Catalog:
             return [put, Add(of_account, keys.TABLES_CELL, 1, at_most=self._tables_max)]
         return [put]
 
-    def _forget(self, account: str, name: str) -> None:
-        """Drops what is cached of a table, under its name and its ARNs."""
+    def forget(self, account: str) -> None:
+        """Drops what is cached of a tenant's tables, since some of it has changed."""
         self._changes += 1
-        gone = [key for key in self._cache if key[0] == account and (key[1] == name or key[1].endswith("/" + name))]
-        for key in gone:
+        for key in [key for key in self._cache if key[0] == account]:
             del self._cache[key]
 
     async def _watch(self) -> None:

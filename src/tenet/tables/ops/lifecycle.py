@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 from typing import TYPE_CHECKING, Final
 
 import structlog
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 #: How long the operation that begins a transition waits for its end before it answers.
 WAIT_S: Final = 0.5
 #: How often the catalog is looked through for transitions whose process died, and how long a failed step rests.
-LOOK_S: Final = 30.0
+LOOK_S: Final = 60.0
 RETRY_S: Final = 1.0
 
 _log = structlog.get_logger(__name__)
@@ -50,7 +51,9 @@ class Lifecycle:
         self._store = store
         self._clock = clock
         self._transition_ms = transition_ms
+        #: By TableId: the task that carries it, and a description that was handed in since it last looked.
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._handed: dict[str, Table] = {}
         self._looking: asyncio.Task[None] | None = None
 
     def until_ms(self) -> int:
@@ -79,12 +82,70 @@ class Lifecycle:
             await asyncio.wait((task,), timeout=WAIT_S)
 
     def _take_up(self, table: Table) -> asyncio.Task[None]:
+        """Sees to it that a table is carried on from here, by the task that carries it already or by a new one."""
+        self._handed[table.id] = table
         task = self._tasks.get(table.id)
-        if task is None:
-            task = asyncio.get_running_loop().create_task(self._carry(table))
+        if task is None or task.done():
+            task = asyncio.get_running_loop().create_task(self._carry(table.id))
             self._tasks[table.id] = task
-            task.add_done_callback(lambda _: self._tasks.pop(table.id, None))
+            task.add_done_callback(functools.partial(self._let_go, table.id))
         return task
+
+    def _let_go(self, table_id: str, task: asyncio.Task[None]) -> None:
+        if self._tasks.get(table_id) is task:
+            del self._tasks[table_id]
+        if not task.cancelled() and task.exception() is not None:
+            _log.error("a table's transition failed", table_id=table_id, exc_info=task.exception())
+
+    async def _carry(self, table_id: str) -> None:
+        """Carries a table to the end of all its transitions, those that begin meanwhile included."""
+        while (table := self._handed.pop(table_id, None)) is not None:
+            current: Table | None = table
+            while current is not None and current.status != "ACTIVE":
+                current = await self._step(current)
+
+    async def _step(self, table: Table) -> Table | None:
+        """Waits for the end of a transition and makes it; where the store cannot serve, the table is as it was."""
+        try:
+            await asyncio.sleep(max(0, table.status_until_ms - self._clock.wall_ms()) / 1000)
+            return await self._finish(table)
+        except TenetError as error:
+            _log.warning(
+                "a table's transition will be tried again",
+                table=table.name,
+                status=table.status,
+                error=error.code,
+                reason=error.message,
+            )
+            await asyncio.sleep(RETRY_S)
+            return table
+
+    async def _finish(self, table: Table) -> Table | None:
+        """Does the work of one transition and commits its end; returns what became of the table."""
+        if table.status == "CREATING":
+            for space in keys.spaces(table):
+                await self._store.ensure_space(space, SpaceOptions())
+        elif table.status == "DELETING":
+            await self._drop_spaces(table)
+
+        def decide(now: Table | None) -> Table | None:
+            if now is None or now.id != table.id or now.revision != table.revision:
+                return now
+            return end_transition(now)
+
+        after = await self._catalog.change(table.account, table.name, decide)
+        if after is not None and after.id == table.id:
+            return after
+        if table.status == "CREATING":
+            # Others made, deleted and removed the table meanwhile; the spaces may be those that this call made again.
+            await self._drop_spaces(table)
+        return None
+
+    async def _drop_spaces(self, table: Table) -> None:
+        for space in keys.spaces(table):
+            await self._store.drop_space(space)
+
+    # ---- what dead processes left ------------------------------------------------------------------------------------
 
     async def _look_again(self) -> None:
         while True:
@@ -95,43 +156,18 @@ class Lifecycle:
                 _log.warning("the catalog could not be looked through", error=error.code, reason=error.message)
 
     async def _look(self) -> None:
+        """Takes up every transition, and drops the spaces of tables that are gone."""
+        # Spaces first: a space that exists now and whose table is not in the catalog later has lost it for good.
+        spaces = {info.name for info in await self._store.list_spaces(keys.TABLE_SPACES)}
         last = None
         while page := await self._catalog.everything(last):
             last = page[-1]
             for table in page:
-                if table.status != "ACTIVE":
+                spaces.difference_update(keys.spaces(table))
+                if table.status != "ACTIVE" and table.id not in self._tasks:
                     _ = self._take_up(table)
-
-    async def _carry(self, table: Table) -> None:
-        """Carries a table to the end of all its transitions."""
-        current: Table | None = table
-        while current is not None and current.status != "ACTIVE":
-            try:
-                await asyncio.sleep(max(0, current.status_until_ms - self._clock.wall_ms()) / 1000)
-                current = await self._finish(current)
-            except TenetError as error:
-                _log.warning(
-                    "a table's transition will be tried again",
-                    table=table.name,
-                    status=table.status,
-                    error=error.code,
-                    reason=error.message,
-                )
-                await asyncio.sleep(RETRY_S)
-
-    async def _finish(self, table: Table) -> Table | None:
-        """Does the work of one transition and commits its end; returns what became of the table."""
-        if table.status == "CREATING":
-            for space in keys.spaces(table):
-                await self._store.ensure_space(space, SpaceOptions())
-        elif table.status == "DELETING":
-            for space in keys.spaces(table):
+            await asyncio.sleep(0)
+        for space in spaces:
+            if keys.is_table_space(space):
+                _log.info("a space without a table is dropped", space=space)
                 await self._store.drop_space(space)
-
-        def decide(now: Table | None) -> Table | None:
-            if now is None or now.id != table.id or now.revision != table.revision:
-                return now
-            return end_transition(now)
-
-        after = await self._catalog.change(table.account, table.name, decide)
-        return after if after is not None and after.id == table.id else None

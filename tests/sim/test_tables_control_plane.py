@@ -1,0 +1,157 @@
+"""Tables are made, changed and deleted on several nodes that fail and die: nothing is lost, nothing is left behind."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import orjson
+
+from tenet.base.dice import Dice
+from tenet.base.errors import TenetError
+from tenet.store.errors import StoreError, StoreUnavailable
+from tenet.tables import keys
+from tenet.tables.api import Caller, Tables, TablesSettings
+from tenet.tables.ops.catalog import decode_table
+from tenet.tables.ops.lifecycle import LOOK_S
+from tests.sim.harness import ExpensiveEngine, Node, Simulation, seeds, simulate
+
+ACCOUNT = "0" * 12
+NAMES = ("abc", "abd", "abe", "abf")
+TABLES_MAX = 3
+#: What a caller may be told, whatever happens.
+REFUSALS = {
+    "ResourceInUseException",
+    "ResourceNotFoundException",
+    "LimitExceededException",
+    "ValidationException",
+    "OutcomeUnknown",
+}
+INDEX = {
+    "IndexName": "gsi",
+    "KeySchema": [{"AttributeName": "g", "KeyType": "HASH"}],
+    "Projection": {"ProjectionType": "ALL"},
+}
+TABLE: dict[str, Any] = {
+    "AttributeDefinitions": [{"AttributeName": name, "AttributeType": "S"} for name in "pg"],
+    "KeySchema": [{"AttributeName": "p", "KeyType": "HASH"}],
+    "BillingMode": "PAY_PER_REQUEST",
+    "GlobalSecondaryIndexes": [INDEX],
+}
+
+
+class Process:
+    """A node's service, which dies now and then and is started again."""
+
+    def __init__(self, node: Node, transition_ms: int) -> None:
+        self._node = node
+        self._settings = TablesSettings(transition_ms=transition_ms, tables_max=TABLES_MAX)
+        self._tables: Tables | None = None
+
+    async def tables(self) -> Tables:
+        while self._tables is None:
+            try:
+                self._tables = await Tables.open(
+                    self._node.store, clock=self._node.clock, ids=self._node.ids, settings=self._settings
+                )
+            except StoreError:
+                await asyncio.sleep(0.1)
+        return self._tables
+
+    async def die(self) -> None:
+        """Ends everything that the service does, wherever it is."""
+        tables, self._tables = self._tables, None
+        if tables is not None:
+            await tables.close()
+
+
+class Witness:
+    """What callers were told of tables, by TableId."""
+
+    def __init__(self) -> None:
+        self.made: set[str] = set()
+        self.deleted: set[str] = set()
+        self.perhaps_deleted: set[str] = set()
+
+
+async def act(process: Process, dice: Dice, witness: Witness) -> None:
+    name = NAMES[dice.below(len(NAMES))]
+    operation, request = [
+        ("CreateTable", TABLE),
+        ("CreateTable", TABLE),
+        ("DeleteTable", {}),
+        ("UpdateTable", {"DeletionProtectionEnabled": False}),
+        ("UpdateTable", {"TableClass": "STANDARD"}),
+        ("DescribeTable", {}),
+        ("ListTables", {}),
+        ("GetItem", {"Key": {"p": {"S": "x"}}}),
+    ][dice.below(8)]
+    named = {} if operation == "ListTables" else {"TableName": name}
+    tables = await process.tables()
+    try:
+        body = await tables.call(operation, {**named, **request}, Caller(ACCOUNT))
+    except StoreUnavailable:
+        return
+    except TenetError as error:
+        if error.code not in REFUSALS:
+            raise
+        if error.code == "OutcomeUnknown" and operation == "DeleteTable":
+            witness.perhaps_deleted.add(name)
+        return
+    answer = orjson.loads(body)
+    if operation == "CreateTable":
+        witness.made.add(answer["TableDescription"]["TableId"])
+    elif operation == "DeleteTable":
+        witness.deleted.add(answer["TableDescription"]["TableId"])
+
+
+async def scene(sim: Simulation) -> None:
+    processes = [Process(sim.node(), transition_ms) for transition_ms in (0, 40, 200)]
+    witness = Witness()
+
+    async def caller(number: int) -> None:
+        dice = Dice(sim.seed * 100 + number)
+        for _ in range(25):
+            process = processes[dice.below(len(processes))]
+            if dice.chance(0.05):
+                await process.die()
+            await act(process, dice, witness)
+            await asyncio.sleep(dice.below(60) / 1_000)
+
+    await sim.actors(6, caller)
+    for process in processes:
+        await process.die()
+    await sim.calm()
+    await check(sim, witness)
+
+
+async def check(sim: Simulation, witness: Witness) -> None:
+    """One healthy node cleans up whatever the dead ones left."""
+    store = sim.truth.store
+    survivor = await Tables.open(store, clock=sim.clock, ids=sim.ids)
+    await asyncio.sleep(LOOK_S + 10)
+    page = await store.scan(keys.CATALOG_SPACE, keys.CATALOG_TABLES, limit=100)
+    tables = [decode_table(record.value) for record in page.records]
+    assert len(tables) <= TABLES_MAX
+    for table in tables:
+        assert (table.status, table.pending) == ("ACTIVE", None)
+        assert {index.status for index in table.indexes} == {"ACTIVE"}
+    (account,) = await store.get((keys.account_key(ACCOUNT),))
+    assert (account.cells[keys.TABLES_CELL] if account else 0) == len(tables)
+    spaces = {info.name for info in await store.list_spaces() if keys.is_table_space(info.name)}
+    assert spaces == {space for table in tables for space in keys.spaces(table)}
+    ids = {table.id for table in tables}
+    assert not ids & witness.deleted
+    if not witness.perhaps_deleted:
+        assert witness.made - witness.deleted <= ids
+    await survivor.close()
+
+
+def test_tables_on_nodes_that_fail_and_die() -> None:
+    for seed in seeds(15, 300):
+        simulate(scene, seed)
+
+
+def test_tables_where_commits_over_partitions_are_expensive() -> None:
+    for seed in seeds(5, 100):
+        simulate(scene, seed, engine=ExpensiveEngine)
