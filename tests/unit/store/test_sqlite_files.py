@@ -1,0 +1,378 @@
+"""The data directory: one owner, one format, backups and the way back."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+
+import apsw
+import pytest
+
+from tenet.base.clock import ManualClock
+from tenet.store.contract import (
+    Append,
+    Commit,
+    CommitId,
+    Committed,
+    Key,
+    LogOptions,
+    NeverCommitted,
+    Put,
+    SpaceInfo,
+    SpaceOptions,
+    Version,
+)
+from tenet.store.errors import DiskFull, InvalidRequest, StoreCorrupt, StoreLocked
+from tenet.store.sqlite.backup import restore_file
+from tenet.store.sqlite.engine import open_engine
+from tenet.store.sqlite.keys import prefix_of
+from tenet.store.sqlite.schema import FILE_NAME, FORMAT_VERSION
+from tests.unit.store.sqlite_helpers import (
+    CLOCK,
+    IDS,
+    commit_of,
+    file_of,
+    key,
+    misbehaving_disk,
+    opened,
+    put,
+    put_surely,
+    run,
+    value_of,
+)
+
+
+async def refused(directory: Path) -> None:
+    """Opens a store that must not open."""
+    engine = await open_engine(str(directory), clock=CLOCK, ids=IDS)
+    await engine.close()
+
+
+def names_in(folder: Path) -> set[str]:
+    """The names of what is in a folder."""
+    return {path.name for path in folder.iterdir()}
+
+
+# ---- the owner -------------------------------------------------------------------------------------------------------
+
+
+def test_a_second_engine_on_the_directory_is_refused(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with opened(tmp_path / "data") as engine:
+            (tmp_path / "link").symlink_to(tmp_path / "data")
+            for path in (tmp_path / "data", tmp_path / "link"):
+                with pytest.raises(
+                    StoreLocked, match=rf"the data directory {path} is in use by the process {os.getpid()}"
+                ):
+                    await refused(path)
+            await put_surely(engine, 1)
+        async with opened(tmp_path / "data"):
+            pass
+
+    run(test())
+
+
+def test_an_engine_that_could_not_open_leaves_the_directory_free(tmp_path: Path) -> None:
+    async def test() -> None:
+        (tmp_path / FILE_NAME).write_bytes(b"this is no database, but a text of some length" * 100)
+        for _ in range(2):
+            with pytest.raises(StoreCorrupt, match="restore it from a backup"):
+                await refused(tmp_path)
+        (tmp_path / FILE_NAME).unlink()
+        async with opened(tmp_path):
+            pass
+
+    run(test())
+
+
+# ---- the format ------------------------------------------------------------------------------------------------------
+
+
+FORMAT_1 = """
+PRAGMA page_size = 8192;
+PRAGMA journal_mode = wal;
+PRAGMA application_id = 0x54454E54;
+PRAGMA user_version = 1;
+CREATE TABLE spaces (number INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL UNIQUE, options BLOB NOT NULL);
+CREATE TABLE commit_ids (id BLOB PRIMARY KEY, version BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE fences (id BLOB PRIMARY KEY) WITHOUT ROWID;
+CREATE TABLE log_positions (space INTEGER NOT NULL, shard INTEGER NOT NULL, reader TEXT NOT NULL,
+    position INTEGER NOT NULL, PRIMARY KEY (space, shard, reader)) WITHOUT ROWID;
+INSERT INTO spaces (name, options) VALUES ('things', CAST('{}' AS BLOB));
+CREATE TABLE s1 (id INTEGER PRIMARY KEY, key BLOB NOT NULL, head INTEGER NOT NULL, version BLOB NOT NULL,
+    value BLOB NOT NULL, cells BLOB);
+CREATE UNIQUE INDEX s1_key ON s1 (key);
+"""
+
+
+def make_format_1(path: Path, clock: ManualClock) -> tuple[Version, CommitId, CommitId]:
+    """Writes a store as the first format had it; returns a version, its commit's id, and one that never may land."""
+    now_ms = clock.wall_ms()
+    versions = [Version(((now_ms << 16) + at).to_bytes(8, "big") + bytes(8)) for at in range(1_200)]
+    ids = [CommitId(now_ms.to_bytes(6, "big") + at.to_bytes(10, "big")) for at in range(1_201)]
+    connection = apsw.Connection(str(path / FILE_NAME))
+    connection.execute(FORMAT_1).fetchall()
+    prefix = prefix_of(b"p7")
+    row = (prefix, len(prefix), versions[-1], b"old but good")
+    connection.execute("INSERT INTO s1 (key, head, version, value) VALUES (?, ?, ?, ?)", row)
+    with connection:
+        rows = list(zip(ids, versions, strict=False))
+        connection.executemany("INSERT INTO commit_ids (id, version) VALUES (?, ?)", rows)
+    connection.execute("INSERT INTO fences (id) VALUES (?)", (ids[-1],))
+    connection.close()
+    return versions[-1], ids[-2], ids[-1]
+
+
+def test_a_store_of_format_1_is_brought_to_this_one(tmp_path: Path) -> None:
+    clock = ManualClock()
+    version, committed_id, fenced_id = make_format_1(tmp_path, clock)
+
+    async def test() -> None:
+        async with opened(tmp_path, clock) as engine:
+            assert await engine.list_spaces() == [SpaceInfo("things", SpaceOptions())]
+            assert await value_of(engine, 7) == b"old but good"
+            sent_twice = Commit(committed_id, [Put(key(7), b"sent twice")])
+            assert await engine.commit(sent_twice) == Committed(version)
+            fenced = Commit(fenced_id, [Put(key(7), b"sent late")])
+            assert await engine.settle(fenced) == NeverCommitted(fenced.id)
+            outcome = await engine.commit(commit_of(Put(key(7), b"new"), clock=clock))
+            assert isinstance(outcome, Committed)
+            assert outcome.version > version
+            assert (await engine.health())["format_version"] == FORMAT_VERSION
+        async with opened(tmp_path, clock) as engine:
+            assert await value_of(engine, 7) == b"new"
+
+    run(test())
+
+
+def test_a_migration_that_fails_leaves_the_old_format(tmp_path: Path) -> None:
+    clock = ManualClock()
+    make_format_1(tmp_path, clock)
+
+    async def fail() -> None:
+        with pytest.raises(DiskFull):
+            await refused(tmp_path)
+
+    with misbehaving_disk() as disk:
+        disk.write_error = apsw.FullError
+        run(fail())
+    connection = apsw.Connection(str(tmp_path / FILE_NAME))
+    assert connection.pragma("user_version") == 1
+    assert connection.execute("SELECT count(*) FROM commit_ids").fetchall() == [(1_200,)]
+    connection.close()
+
+    async def succeed() -> None:
+        async with opened(tmp_path, clock) as engine:
+            assert await value_of(engine, 7) == b"old but good"
+
+    run(succeed())
+
+
+def test_a_later_format_is_refused_and_left_alone(tmp_path: Path) -> None:
+    async def make() -> None:
+        async with opened(tmp_path) as engine:
+            await put_surely(engine, 1)
+
+    run(make())
+    connection = apsw.Connection(str(tmp_path / FILE_NAME))
+    connection.execute(f"PRAGMA user_version = {FORMAT_VERSION + 1}")
+    connection.close()
+    with pytest.raises(
+        StoreCorrupt, match=f"has the format {FORMAT_VERSION + 1}, and this version of Tenet reads up to"
+    ):
+        run(refused(tmp_path))
+
+
+def test_a_database_of_somebody_else_is_refused(tmp_path: Path) -> None:
+    connection = apsw.Connection(str(tmp_path / FILE_NAME))
+    connection.execute("CREATE TABLE films (title TEXT)")
+    connection.close()
+    with pytest.raises(StoreCorrupt, match="is a database, but not a store of Tenet"):
+        run(refused(tmp_path))
+
+
+# ---- backups ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_backup_is_of_one_moment_while_writers_write(tmp_path: Path) -> None:
+    async def test() -> None:
+        backup = tmp_path / "backup.db"
+        async with opened(tmp_path / "data") as engine:
+            await engine.commit(commit_of(*(Put(key(number), b"0" * 1_000) for number in range(2_000))))
+            stop = asyncio.Event()
+            written = 0
+
+            async def write_on() -> None:
+                nonlocal written
+                while not stop.is_set():
+                    written += 1
+                    value = b"%d" % written
+                    # Always both: a backup that holds them in different states is of no moment that ever was.
+                    await engine.commit(commit_of(Put(key(0), value), Put(key(1_999), value)))
+
+            writers = [asyncio.create_task(write_on()) for _ in range(4)]
+            before = written
+            figures = await engine.backup(str(backup))
+            assert written > before, "nothing was written while the backup was made"
+            stop.set()
+            await asyncio.gather(*writers)
+            assert figures == {"bytes": backup.stat().st_size, "records": 2_000}
+            assert names_in(tmp_path) == {"backup.db", "data"}
+        restore_file(str(tmp_path / "other"), str(backup))
+        async with opened(tmp_path / "other") as engine:
+            assert await value_of(engine, 0) == await value_of(engine, 1_999)
+            assert len((await engine.scan("things", limit=10_000, limit_bytes=2**30)).records) == 2_000
+
+    run(test())
+
+
+def test_a_backup_overwrites_nothing_and_needs_a_folder(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with opened(tmp_path / "data") as engine:
+            await put_surely(engine, 1)
+            (tmp_path / "there").write_bytes(b"precious")
+            with pytest.raises(InvalidRequest, match="a backup never overwrites one"):
+                await engine.backup(str(tmp_path / "there"))
+            assert (tmp_path / "there").read_bytes() == b"precious"
+            with pytest.raises(InvalidRequest, match="there is no folder"):
+                await engine.backup(str(tmp_path / "nowhere" / "backup.db"))
+
+    run(test())
+
+
+def test_restoring_while_it_serves_brings_back_everything(tmp_path: Path) -> None:
+    async def test() -> None:
+        backup = tmp_path / "backup.db"
+        async with opened(tmp_path / "data") as engine:
+            logged = Key("logged", b"p")
+            options = SpaceOptions(stamps=True, log=LogOptions(readers=("tail",)))
+            await engine.ensure_space("logged", options)
+            await engine.commit(commit_of(Put(logged, b"then", {"n": 7}), appends=[Append(logged, None, b"then")]))
+            await put_surely(engine, 1, b"then")
+            await engine.backup(str(backup))
+            log = await engine.read_log("logged", 0, after=0, limit=10)
+            watch = engine.watch("things")
+            never = commit_of(Put(key(5), b"never"))
+            await engine.settle(never)
+            await engine.drop_space("logged")
+            await engine.ensure_space("later")
+            last = await put_surely(engine, 1, b"now")
+            await put_surely(engine, 2, b"now")
+            assert await watch.wait(1)
+
+            calls = [asyncio.create_task(put(engine, number, b"meanwhile")) for number in range(100, 150)]
+            await engine.restore(str(backup))
+            assert await watch.wait(1)
+            assert {type(outcome) for outcome in await asyncio.gather(*calls)} == {Committed}
+
+            assert [info.name for info in await engine.list_spaces()] == ["logged", "things"]
+            assert [await value_of(engine, number) for number in (1, 2)] == [b"then", None]
+            (record,) = await engine.get([logged])
+            assert record is not None
+            assert (record.value, dict(record.cells)) == (b"then", {"n": 7})
+            again = await engine.read_log("logged", 0, after=0, limit=10)
+            assert again.entries == log.entries
+            # What nobody may take back: versions grow, and what was settled stays so.
+            assert (await put_surely(engine, 1, b"again")).version > last.version
+            assert again.closed >= log.closed
+            with pytest.raises(InvalidRequest):
+                await engine.commit(never)
+        async with opened(tmp_path / "data") as engine:
+            assert await value_of(engine, 1) == b"again"
+
+    run(test())
+
+
+@pytest.mark.parametrize("what", ["missing", "text", "cut", "flipped", "later", "foreign"])
+def test_what_is_no_backup_is_refused_and_the_store_stays_as_it_was(tmp_path: Path, what: str) -> None:
+    async def test() -> None:
+        backup = tmp_path / "backup.db"
+        async with opened(tmp_path / "data") as engine:
+            await engine.commit(commit_of(*(Put(key(number), bytes(1_000)) for number in range(300))))
+            await engine.backup(str(backup))
+            damage(backup, what)
+            with pytest.raises(InvalidRequest if what == "missing" else StoreCorrupt):
+                await engine.restore(str(backup))
+            await put_surely(engine, 1, b"goes on")
+            assert len((await engine.scan("things", limit=10_000)).records) == 300
+        with pytest.raises(InvalidRequest if what == "missing" else StoreCorrupt):
+            restore_file(str(tmp_path / "data"), str(backup))
+        async with opened(tmp_path / "data") as engine:
+            assert await value_of(engine, 1) == b"goes on"
+        assert names_in(tmp_path / "data") == {FILE_NAME, "tenet.lock"}
+
+    run(test())
+
+
+def damage(backup: Path, what: str) -> None:
+    """Makes something else of a backup."""
+    if what == "missing":
+        backup.unlink()
+    elif what == "text":
+        backup.write_bytes(b"Dear diary, " * 1_000)
+    elif what == "cut":
+        backup.write_bytes(backup.read_bytes()[: 5 * 8192])
+    elif what == "flipped":
+        data = bytearray(backup.read_bytes())
+        for page in range(3, len(data) // 8192):
+            data[page * 8192 : page * 8192 + 16] = os.urandom(16)
+        backup.write_bytes(data)
+    else:
+        connection = apsw.Connection(str(backup))
+        name = "user_version" if what == "later" else "application_id"
+        connection.execute(f"PRAGMA {name} = 99")
+        connection.close()
+
+
+def test_restoring_needs_the_server_to_be_stopped(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with opened(tmp_path / "data") as engine:
+            await put_surely(engine, 1)
+            await engine.backup(str(tmp_path / "backup.db"))
+            with pytest.raises(StoreLocked):
+                restore_file(str(tmp_path / "data"), str(tmp_path / "backup.db"))
+
+    run(test())
+
+
+def test_restoring_takes_what_lies_in_the_log_of_the_old_store_for_nothing(tmp_path: Path) -> None:
+    async def test() -> None:
+        backup = tmp_path / "backup.db"
+        async with opened(tmp_path / "data") as engine:
+            await put_surely(engine, 1, b"then")
+            await engine.backup(str(backup))
+            await put_surely(engine, 1, b"now")
+            # The state of a server that was killed: a write-ahead log that nobody has folded in.
+            killed = tmp_path / "killed"
+            killed.mkdir()
+            for suffix in ("", "-wal"):
+                copied = (tmp_path / "data" / (FILE_NAME + suffix)).read_bytes()
+                (killed / (FILE_NAME + suffix)).write_bytes(copied)
+            last = await put_surely(engine, 1, b"later")
+        restore_file(str(killed), str(backup))
+        async with opened(killed) as engine:
+            assert await value_of(engine, 1) == b"then"
+            assert (await put_surely(engine, 2)).version > last.version
+
+    run(test())
+
+
+def test_health_tells_what_there_is(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with opened(tmp_path) as engine:
+            await asyncio.gather(*(put_surely(engine, number, bytes(1_000)) for number in range(50)))
+            health = await engine.health()
+            assert health["spaces"] == 1
+            assert health["writes"] == 51
+            assert health["writes_per_transaction_max"] == 50
+            assert health["can_write"] is True
+            assert health["writes_waiting"] == 0
+            assert float(health["commit_ms_p99"]) >= float(health["commit_ms_p50"]) > 0
+            assert int(health["wal_bytes"]) > 50_000
+            assert int(health["file_bytes"]) > 0
+            assert int(health["disk_free_bytes"]) > 0
+            assert health["directory"] == str(tmp_path)
+            assert file_of(engine).path == str(tmp_path / FILE_NAME)
+
+    run(test())

@@ -1,0 +1,353 @@
+"""The writer: who waits shares an fsync, in order, within bounds; and what a failing disk leads to."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable
+from pathlib import Path
+
+import apsw
+import pytest
+
+from tenet.base.clock import ManualClock
+from tenet.store.contract import (
+    Append,
+    Committed,
+    IsVersion,
+    Key,
+    LogOptions,
+    NeverCommitted,
+    Put,
+    SpaceOptions,
+    Unknown,
+)
+from tenet.store.errors import (
+    DeadlineExceeded,
+    DiskFull,
+    InvalidRequest,
+    ReadOnlyStore,
+    SpaceNotFound,
+    StoreUnavailable,
+)
+from tenet.store.sqlite.writer import QUEUE_BYTES_MAX, QUEUE_JOBS_MAX
+from tests.unit.store.sqlite_helpers import (
+    CLOCK,
+    Disk,
+    commit_of,
+    eventually,
+    file_of,
+    key,
+    misbehaving_disk,
+    opened,
+    put,
+    put_surely,
+    run,
+    value_of,
+    values,
+)
+
+ENOUGH_BYTES = 2 * 1024 * 1024
+
+
+def test_commits_that_wait_together_share_one_sync(tmp_path: Path) -> None:
+    async def test(disk: Disk) -> None:
+        async with opened(tmp_path) as engine:
+            before = disk.syncs
+            await asyncio.gather(*(put_surely(engine, number) for number in range(200)))
+            assert disk.syncs - before <= 3
+            assert file_of(engine).writer.figures.largest_group >= 100
+
+    with misbehaving_disk() as disk:
+        run(test(disk))
+
+
+def test_what_comes_during_a_sync_waits_for_the_next(tmp_path: Path) -> None:
+    async def test(disk: Disk) -> None:
+        async with opened(tmp_path) as engine:
+            disk.hold()
+            first = asyncio.create_task(put_surely(engine, 1))
+            await eventually(lambda: file_of(engine).writer._is_committing)
+            others = [asyncio.create_task(put_surely(engine, number)) for number in range(2, 50)]
+            await asyncio.sleep(0.05)
+            assert not first.done()
+            assert not any(other.done() for other in others)
+            # Reads go on, and see nothing that is not on the disk.
+            assert await value_of(engine, 1) is None
+            disk.release()
+            await asyncio.gather(first, *others)
+            assert file_of(engine).writer.figures.largest_group == 48
+
+    with misbehaving_disk() as disk:
+        run(test(disk))
+
+
+def test_a_commit_sees_what_the_ones_before_it_in_line_wrote(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with opened(tmp_path) as engine:
+            made = (await put_surely(engine, 1)).version
+            rivals = [
+                engine.commit(commit_of(Put(key(1), b"%d" % number), checks=[IsVersion(key(1), made)]))
+                for number in range(20)
+            ]
+            outcomes = await asyncio.gather(*rivals)
+            # In order of arrival: the first one wins.
+            assert [isinstance(outcome, Committed) for outcome in outcomes] == [True] + [False] * 19
+            assert await value_of(engine, 1) == b"0"
+
+    run(test())
+
+
+def test_versions_follow_the_order_of_arrival(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with opened(tmp_path) as engine:
+            committed = await asyncio.gather(*(put_surely(engine, number) for number in range(300)))
+            versions = [outcome.version for outcome in committed]
+            assert versions == sorted(set(versions))
+
+    run(test())
+
+
+def test_a_large_commit_does_not_hold_the_loop(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with opened(tmp_path) as engine:
+            writes = [Put(key(number), bytes(100)) for number in range(6_000)]
+            turns = 0
+            done = asyncio.Event()
+
+            async def tick() -> None:
+                nonlocal turns
+                while not done.is_set():
+                    turns += 1
+                    await asyncio.sleep(0)
+
+            ticking = asyncio.create_task(tick())
+            assert isinstance(await engine.commit(commit_of(*writes)), Committed)
+            done.set()
+            await ticking
+            assert turns >= len(writes) // 200
+
+    run(test())
+
+
+def test_nothing_comes_between_the_parts_of_a_large_commit(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with opened(tmp_path) as engine:
+            large = [commit_of(*(Put(key(number), b"%d" % one) for number in range(700))) for one in range(3)]
+            small = [commit_of(Put(key(0), b"small"), Put(key(699), b"small")) for _ in range(30)]
+            calls: list[Awaitable[object]] = [engine.commit(commit) for commit in large]
+            calls[1:1] = [engine.commit(commit) for commit in small]
+            await asyncio.gather(*calls)
+            found = values(await engine.get([key(number) for number in range(700)]))
+            assert found == [b"2"] * 700
+
+    run(test())
+
+
+# ---- what waits is bounded, and has a deadline -----------------------------------------------------------------------
+
+
+def test_too_many_that_wait_are_refused(tmp_path: Path) -> None:
+    async def test(disk: Disk) -> None:
+        async with opened(tmp_path) as engine:
+            disk.hold()
+            calls = [asyncio.create_task(put(engine, number)) for number in range(QUEUE_JOBS_MAX + 50)]
+            results = asyncio.gather(*calls, return_exceptions=True)
+            await asyncio.sleep(0.2)
+            refused = [call for call in calls if call.done()]
+            assert 0 < len(refused) <= 50
+            for call in refused:
+                with pytest.raises(StoreUnavailable, match="wait for the disk"):
+                    call.result()
+            disk.release()
+            assert sum(isinstance(result, Committed) for result in await results) == len(calls) - len(refused)
+            # And goes on as if nothing had been.
+            await put_surely(engine, 1)
+
+    with misbehaving_disk() as disk:
+        run(test(disk))
+
+
+def test_too_many_bytes_that_wait_are_refused(tmp_path: Path) -> None:
+    async def test(disk: Disk) -> None:
+        async with opened(tmp_path) as engine:
+            disk.hold()
+            value = bytes(ENOUGH_BYTES)
+            count = QUEUE_BYTES_MAX // ENOUGH_BYTES + 20
+            calls = [asyncio.create_task(put(engine, number, value)) for number in range(count)]
+            results = asyncio.gather(*calls, return_exceptions=True)
+            await asyncio.sleep(0.2)
+            assert any(call.done() for call in calls)
+            disk.release()
+            ends = await results
+            assert {type(end) for end in ends} == {Committed, StoreUnavailable}
+            there = [await value_of(engine, number) is not None for number in range(count)]
+            assert there == [isinstance(end, Committed) for end in ends]
+
+    with misbehaving_disk() as disk:
+        run(test(disk))
+
+
+def test_a_deadline_that_passes_in_line_is_told_at_once_and_nothing_is_written(tmp_path: Path) -> None:
+    async def test(disk: Disk) -> None:
+        async with opened(tmp_path) as engine:
+            disk.hold()
+            first = asyncio.create_task(put_surely(engine, 1))
+            await eventually(lambda: file_of(engine).writer._is_committing)
+            with pytest.raises(DeadlineExceeded):
+                await put(engine, 2, deadline=CLOCK.monotonic_s() + 0.1)
+            assert not first.done()
+            disk.release()
+            await first
+            await put_surely(engine, 3)
+            assert await value_of(engine, 2) is None
+
+    with misbehaving_disk() as disk:
+        run(test(disk))
+
+
+def test_a_deadline_that_passes_during_the_sync_leaves_the_outcome_unknown(tmp_path: Path) -> None:
+    async def test(disk: Disk) -> None:
+        async with opened(tmp_path) as engine:
+            disk.hold()
+            commit = commit_of(Put(key(1), b"x"))
+            outcome = await engine.commit(commit, deadline=CLOCK.monotonic_s() + 0.1)
+            assert outcome == Unknown(commit.id)
+            settling = asyncio.create_task(engine.settle(commit))
+            await asyncio.sleep(0.05)
+            assert not settling.done()
+            disk.release()
+            settled = await settling
+            assert isinstance(settled, Committed)
+            assert await value_of(engine, 1) == b"x"
+
+    with misbehaving_disk() as disk:
+        run(test(disk))
+
+
+def test_a_call_that_is_cancelled_while_it_waits_is_not_carried_out(tmp_path: Path) -> None:
+    async def test(disk: Disk) -> None:
+        async with opened(tmp_path) as engine:
+            disk.hold()
+            first = asyncio.create_task(put_surely(engine, 1))
+            await eventually(lambda: file_of(engine).writer._is_committing)
+            second = asyncio.create_task(put_surely(engine, 2))
+            await asyncio.sleep(0)
+            second.cancel()
+            await asyncio.sleep(0)
+            disk.release()
+            await first
+            await put_surely(engine, 3)
+            assert await value_of(engine, 2) is None
+
+    with misbehaving_disk() as disk:
+        run(test(disk))
+
+
+def test_closing_carries_out_what_waits(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with opened(tmp_path) as engine:
+            calls = [asyncio.create_task(put_surely(engine, number)) for number in range(500)]
+            await asyncio.sleep(0)
+            await engine.close()
+            await asyncio.gather(*calls)
+            with pytest.raises(StoreUnavailable):
+                await put(engine, 1)
+            with pytest.raises(StoreUnavailable):
+                await value_of(engine, 1)
+        async with opened(tmp_path) as engine:
+            assert values(await engine.get([key(number) for number in range(500)])) == [b"x"] * 500
+
+    run(test())
+
+
+# ---- a disk that fails -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("raised", "told", "words"),
+    [
+        (apsw.FullError, DiskFull, "no room is left on the disk of {}"),
+        (apsw.ReadOnlyError, ReadOnlyStore, "the data directory {} cannot be written to"),
+    ],
+)
+def test_a_disk_that_takes_nothing_is_told_of_and_writing_recovers(
+    tmp_path: Path, raised: type[apsw.Error], told: type[StoreUnavailable], words: str
+) -> None:
+    async def test(disk: Disk) -> None:
+        async with opened(tmp_path) as engine:
+            await put_surely(engine, 1, b"before")
+            disk.write_error = raised
+            ends = await asyncio.gather(*(put(engine, number, b"lost") for number in range(20)), return_exceptions=True)
+            assert {type(end) for end in ends} == {told}
+            assert words.format(tmp_path) in str(ends[0])
+            assert await value_of(engine, 1) == b"before"
+            assert (await engine.health())["can_write"] is False
+            disk.write_error = None
+            await put_surely(engine, 2, b"after")
+            assert values(await engine.get([key(number) for number in range(4)])) == [None, b"before", b"after", None]
+            health = await engine.health()
+            assert health["can_write"] is True
+            assert health["failed_transactions"] == 1
+
+    with misbehaving_disk() as disk:
+        run(test(disk))
+
+
+def test_a_sync_that_fails_leaves_the_outcome_unknown_until_it_is_settled(tmp_path: Path) -> None:
+    async def test(disk: Disk) -> None:
+        async with opened(tmp_path) as engine:
+            await engine.ensure_space("logged", SpaceOptions(log=LogOptions(readers=("tail",))))
+            await put_surely(engine, 1, b"before")
+            closed = (await engine.read_log("logged", 0, after=0, limit=10)).closed
+            disk.sync_error = apsw.IOError
+            logged = Key("logged", b"p")
+            commits = [commit_of(Put(key(1), b"lost")), commit_of(Put(key(2), b"lost"))]
+            commits.append(commit_of(appends=[Append(logged, None, b"x")]))
+            outcomes = await asyncio.gather(*(engine.commit(commit) for commit in commits))
+            assert outcomes == [Unknown(commit.id) for commit in commits]
+            # As long as nobody knows, nothing is closed that may yet appear.
+            assert (await engine.read_log("logged", 0, after=0, limit=10)).closed == closed
+            with pytest.raises(StoreUnavailable):
+                await engine.settle(commits[0])
+            disk.sync_error = None
+            for commit in commits:
+                assert await engine.settle(commit) == NeverCommitted(commit.id)
+                with pytest.raises(InvalidRequest):
+                    await engine.commit(commit)
+            assert [await value_of(engine, number) for number in (1, 2)] == [b"before", None]
+            assert (await engine.read_log("logged", 0, after=0, limit=10)).entries == []
+            await put_surely(engine, 1, b"after")
+        async with opened(tmp_path) as engine:
+            assert [await value_of(engine, number) for number in (1, 2)] == [b"after", None]
+
+    with misbehaving_disk() as disk:
+        run(test(disk))
+
+
+def test_one_commit_that_is_refused_does_not_touch_the_others(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with opened(tmp_path) as engine:
+            calls = [put(engine, 1), engine.commit(commit_of(Put(Key("nowhere", b"p"), b"x"))), put(engine, 2)]
+            ends = await asyncio.gather(*calls, return_exceptions=True)
+            assert [type(end) for end in ends] == [Committed, SpaceNotFound, Committed]
+
+    run(test())
+
+
+# ---- time ------------------------------------------------------------------------------------------------------------
+
+
+def test_versions_go_on_when_the_clock_stands_or_steps_back_and_after_a_restart(tmp_path: Path) -> None:
+    async def test() -> None:
+        clock = ManualClock()
+        versions = []
+        for step_ms in (0, -3_600_000, 7_200_000, -10_000_000):
+            clock.step_wall_ms(step_ms)
+            async with opened(tmp_path, clock) as engine:
+                for number in range(5):
+                    outcome = await engine.commit(commit_of(Put(key(number), b"x"), clock=clock))
+                    assert isinstance(outcome, Committed)
+                    versions.append(outcome.version)
+        assert versions == sorted(set(versions))
+
+    run(test())
