@@ -6,12 +6,13 @@ from importlib import metadata
 from typing import TYPE_CHECKING, Final, cast
 
 from tenet.app.configuration import ConfigurationError
+from tenet.store.contract import OpenEngine
 
 if TYPE_CHECKING:
     from tenet.app.data_directory import DataDirectory
     from tenet.base.clock import Clock
     from tenet.base.ids import Ids
-    from tenet.store.contract import Engine, OpenEngine
+    from tenet.store.contract import Engine
 
 GROUP: Final = "tenet.engines"
 
@@ -34,5 +35,5 @@ async def open_store(directory: DataDirectory, *, clock: Clock, ids: Ids) -> Eng
     if not found:
         known = ", ".join(sorted(entry.name for entry in metadata.entry_points(group=GROUP)))
         raise ConfigurationError([f"`store.url` names the engine '{name}'; installed are: {known}."])
-    open_engine = cast("OpenEngine", next(iter(found)).load())
+    open_engine = cast(OpenEngine, next(iter(found)).load())
     return await open_engine(location, clock=clock, ids=ids)

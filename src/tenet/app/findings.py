@@ -11,7 +11,6 @@ from msgspec import Struct
 _GIB: Final = 1024**3
 DISK_FREE_BYTES_MIN: Final = _GIB
 CERTIFICATE_DAYS_MIN: Final = 30
-SLOW_SHARE: Final = 0.01
 #: Files beside connections that a server keeps open: the store's, the log's, the listener.
 FILES_BESIDE_CONNECTIONS: Final = 200
 REQUESTS_NAMED_MAX: Final = 5
