@@ -10,8 +10,10 @@ import orjson
 from tenet.base.dice import Dice
 from tenet.base.errors import TenetError
 from tenet.store.errors import StoreError, StoreUnavailable
+from tenet.store.faulty import CallFaults, FaultPlan
 from tenet.tables import keys
 from tenet.tables.api import Caller, Tables, TablesSettings
+from tenet.tables.errors import ResourceInUseException
 from tenet.tables.ops.catalog import decode_table
 from tenet.tables.ops.lifecycle import LOOK_S
 from tests.sim.harness import ExpensiveEngine, Node, Simulation, seeds, simulate
@@ -145,6 +147,38 @@ async def check(sim: Simulation, witness: Witness) -> None:
     if not witness.perhaps_deleted:
         assert witness.made - witness.deleted <= ids
     await survivor.close()
+
+
+async def insist(tables: Tables, operation: str, request: dict[str, Any]) -> None:
+    """Calls until no other transition is in the way."""
+    while True:
+        try:
+            await tables.call(operation, request, Caller(ACCOUNT))
+        except ResourceInUseException:
+            await asyncio.sleep(0.001)
+        else:
+            return
+
+
+async def impatient_scene(sim: Simulation) -> None:
+    """A table is deleted in the very moment in which its last transition ends, and is gone soon all the same."""
+    node = sim.node()
+    tables = await Tables.open(node.store, clock=sim.clock, ids=sim.ids)
+    for _ in range(10):
+        made = orjson.loads(await tables.call("CreateTable", {"TableName": "abc", **TABLE}, Caller(ACCOUNT)))
+        await insist(tables, "UpdateTable", {"TableName": "abc", "DeletionProtectionEnabled": False})
+        await insist(tables, "DeleteTable", {"TableName": "abc"})
+        await asyncio.sleep(10)
+        table_id = made["TableDescription"]["TableId"]
+        left = [info.name for info in await sim.truth.store.list_spaces(keys.table_space(table_id))]
+        assert left == []
+    await tables.close()
+
+
+def test_no_transition_is_forgotten() -> None:
+    delays = FaultPlan(calls=CallFaults(delayed=0.7, delay_ms_max=600))
+    for seed in seeds(10, 100):
+        simulate(impatient_scene, seed, delays)
 
 
 def test_tables_on_nodes_that_fail_and_die() -> None:
