@@ -32,6 +32,7 @@ from tenet.store.contract import (
 )
 from tenet.store.memory import MemoryEngine
 from tenet.store.suite.model import is_within
+from tenet.store.versions import LOWEST
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -303,7 +304,7 @@ class VersionsByTheClock(MemoryEngine):
     """Makes versions of the wall clock alone."""
 
     def _decide(self, commit: Commit) -> Outcome:
-        self._versions._time = 0
+        self._versions._time, self._state.last_version = 0, LOWEST
         return super()._decide(commit)
 
 

@@ -290,6 +290,8 @@ class MemoryEngine:
         conflict = self._refusal(commit)
         if conflict is not None:
             return conflict
+        # Several engines may be open on one state, as several nodes are on one store.
+        self._versions.observe(self._state.last_version)
         version = self._state.last_version = self._versions.draw()
         for write in commit.writes:
             self._write(write, version)

@@ -7,7 +7,7 @@ order that explains each answer (``linearizability``).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import count
 
 from tenet.base.dice import Dice
@@ -44,7 +44,7 @@ from tenet.store.suite.model import (
     place_of_key,
 )
 from tenet.store.suite.serializability import Mark, Thing, Transaction
-from tenet.store.suite.stage import PLAIN, SEED, STAMPED, Stage, all_of, rounds
+from tenet.store.suite.stage import PLAIN, SEED, STAMPED, Client, Stage, all_of, rounds
 
 
 class TestLongHistories:
@@ -52,7 +52,7 @@ class TestLongHistories:
 
     async def test_transactions_have_one_order_that_agrees_with_time(self, stage: Stage) -> None:
         for _ in range(rounds(2, 12)):
-            await _LongHistory(stage, await _keys_of(stage)).play(callers=12, each=rounds(14, 120))
+            await LongHistory([stage.client], await _keys_of(stage), SEED).play(callers=12, each=rounds(14, 120))
 
     async def test_lists_are_appended_to_in_one_order(self, stage: Stage) -> None:
         # Each commit appends its name to one or two lists. Whoever reads a list sees a beginning of what it becomes.
@@ -99,19 +99,25 @@ async def _keys_of(stage: Stage) -> list[Key]:
     return [Key(space, partition, b"%d" % sort) for space in spaces for partition in partitions for sort in range(2)]
 
 
-class _LongHistory:
-    """Plays transactions, and keeps what each of them saw and made."""
+class LongHistory:
+    """Plays transactions, keeps what each of them saw and made, and fails unless they have one order.
 
-    def __init__(self, stage: Stage, keys: list[Key]) -> None:
-        self._stage = stage
-        self._client = stage.client
+    Args:
+        clients: callers share them in turn; each may be of a node of its own.
+        keys: twelve that nobody else uses; the last three count.
+        seed: determines what the callers do.
+    """
+
+    def __init__(self, clients: Sequence[Client], keys: Sequence[Key], seed: int) -> None:
+        self._clients = clients
+        self._seed = seed
         self._records, self._counters = keys[:9], keys[9:]
         self._time = count(1)
         self._transactions: list[Transaction] = []
 
     async def play(self, *, callers: int, each: int) -> None:
         begun = next(self._time)
-        committed = await self._client.write(*(Put(key, b"0", {"n": 0}) for key in self._counters))
+        committed = await self._clients[0].write(*(Put(key, b"0", {"n": 0}) for key in self._counters))
         writes: dict[Thing, Mark] = {("record", key): committed.version for key in self._counters}
         self._keep("setup", begun, {}, {**writes, **{("count", key): 0 for key in self._counters}})
         await all_of(*(self._call_on(caller, each) for caller in range(callers)))
@@ -124,20 +130,21 @@ class _LongHistory:
         self._transactions.append(Transaction(name, begun, next(self._time), reads, writes or {}))
 
     async def _call_on(self, caller: int, each: int) -> None:
-        dice = Dice(SEED * 1_000 + caller)
+        dice = Dice(self._seed * 1_000 + caller)
+        client = self._clients[caller % len(self._clients)]
         for number in range(each):
             name = f"{caller}.{number}"
             kind = dice.below(10)
             if kind < 3:
-                await self._read(name, dice.sample([*self._records, *self._counters], 1 + dice.below(4)))
+                await self._read(client, name, dice.sample([*self._records, *self._counters], 1 + dice.below(4)))
             elif kind < 4:
-                await self._put_blindly(name, dice.sample(self._records, 1 + dice.below(3)))
+                await self._put_blindly(client, name, dice.sample(self._records, 1 + dice.below(3)))
             else:
-                await self._change(name, dice)
+                await self._change(client, name, dice)
 
-    async def _read(self, name: str, keys: list[Key]) -> dict[Key, Record | None]:
+    async def _read(self, client: Client, name: str, keys: list[Key]) -> dict[Key, Record | None]:
         begun = next(self._time)
-        answers = await self._client.together(*keys)
+        answers = await client.together(*keys)
         records = {k: r for k, r in zip(keys, answers, strict=True) if not isinstance(r, int)}
         self._keep(f"read {name}", begun, self._marks(records))
         return records
@@ -147,21 +154,21 @@ class _LongHistory:
         marks.update((("count", k), r.cells["n"]) for k, r in records.items() if r and k in self._counters)
         return marks
 
-    async def _put_blindly(self, name: str, keys: list[Key]) -> None:
+    async def _put_blindly(self, client: Client, name: str, keys: list[Key]) -> None:
         begun = next(self._time)
-        committed = await self._client.write(*(Put(key, name.encode()) for key in keys))
+        committed = await client.write(*(Put(key, name.encode()) for key in keys))
         self._keep(f"put {name}", begun, {}, {("record", key): committed.version for key in keys})
 
-    async def _change(self, name: str, dice: Dice) -> None:
+    async def _change(self, client: Client, name: str, dice: Dice) -> None:
         """Reads a few records, and changes some of them if all are still what they were; counts some counters up."""
-        records = await self._read(name, dice.sample(self._records, 1 + dice.below(3)))
+        records = await self._read(client, name, dice.sample(self._records, 1 + dice.below(3)))
         targets = dice.sample(list(records), 1 + dice.below(len(records)))
         counted = dice.sample(self._counters, dice.below(3))
         checks = [IsVersion(key, record.version if record else None) for key, record in records.items()]
         writes: list[Write] = [Put(key, name.encode()) for key in targets]
         writes += [Add(key, "n", 1) for key in counted]
         begun = next(self._time)
-        outcome = await self._client.attempt(*writes, checks=checks, return_cells=True)
+        outcome = await client.attempt(*writes, checks=checks, return_cells=True)
         if isinstance(outcome, Committed):
             marks = self._marks(records)
             made: dict[Thing, Mark] = {("record", key): outcome.version for key in targets}
@@ -191,16 +198,34 @@ class TestSmallHistories:
 
     async def test_every_answer_is_explained_by_one_order(self, stage: Stage) -> None:
         for number in range(rounds(100, 2_000)):
-            history = await _SmallHistory.make(stage, SEED * 1_000 + number)
-            await history.play(callers=4, each=5)
+            seed = SEED * 10_000 + number
+            spaces = {await stage.space(options): options for options in (PLAIN, STAMPED)}
+            keys = keys_of_small_history(spaces, (stage.partition(), stage.partition()), seed)
+            await SmallHistory([stage.client], spaces, keys, seed).play(callers=4, each=5)
 
 
-class _SmallHistory:
-    """Calls of every kind on a handful of keys, each with what was answered."""
+def keys_of_small_history(spaces: Mapping[str, SpaceOptions], partitions: Sequence[bytes], seed: int) -> list[Key]:
+    """Returns keys of two partitions in each space; of every other seed so few that most calls meet."""
+    first, second = partitions
+    places = ((first, b"a"), (first, b"b"), (second, b"a"))
+    keys = [Key(space, partition, sort) for space in spaces for partition, sort in places]
+    return keys if seed % 2 else [keys[0], *keys[3:5]]
 
-    def __init__(self, stage: Stage, seed: int, spaces: dict[str, SpaceOptions], keys: list[Key]) -> None:
-        self._client = stage.client
-        self._stage = stage
+
+class SmallHistory:
+    """Plays calls of every kind on a handful of keys, and fails unless one order explains every answer.
+
+    Args:
+        clients: callers share them in turn; each may be of a node of its own.
+        spaces: the spaces, one of them with stamps.
+        keys: some of each space, which nobody else uses.
+        seed: determines what the callers do.
+    """
+
+    def __init__(
+        self, clients: Sequence[Client], spaces: Mapping[str, SpaceOptions], keys: Sequence[Key], seed: int
+    ) -> None:
+        self._clients = clients
         self._seed = seed
         self._spaces = spaces
         self._keys = keys
@@ -211,17 +236,8 @@ class _SmallHistory:
         self._versions: dict[Key, Version | None] = {}
         self._stamps_seen: dict[StampOf, int] = {}
 
-    @classmethod
-    async def make(cls, stage: Stage, seed: int) -> _SmallHistory:
-        plain, stamped = await stage.space(PLAIN), await stage.space(STAMPED)
-        first, second = stage.partition(), stage.partition()
-        keys = [Key(plain, first, b"a"), Key(plain, first, b"b"), Key(plain, second, b"a")]
-        keys += [Key(stamped, first, b"a"), Key(stamped, first, b"b"), Key(stamped, second, b"a")]
-        # Every other history plays on so few keys that most of its calls meet.
-        return cls(stage, seed, {plain: PLAIN, stamped: STAMPED}, keys if seed % 2 else [keys[0], *keys[3:5]])
-
     async def play(self, *, callers: int, each: int) -> None:
-        await all_of(*(self._call_on(Dice(self._seed * 100 + caller), each) for caller in range(callers)))
+        await all_of(*(self._call_on(caller, each) for caller in range(callers)))
         order = find_order(self._calls, State(self._spaces))
         assert order is not None, self._report()
 
@@ -233,26 +249,28 @@ class _SmallHistory:
         ended = next(self._time)
         self._calls += [Call(begun, ended, one) for one in saw]
 
-    async def _call_on(self, dice: Dice, each: int) -> None:
+    async def _call_on(self, caller: int, each: int) -> None:
+        dice = Dice(self._seed * 100 + caller)
+        client = self._clients[caller % len(self._clients)]
         for _ in range(each):
             kind = dice.below(10)
             if kind < 2:
-                await self._read_together(dice)
+                await self._read_together(client, dice)
             elif kind < 4:
-                await self._query(dice)
+                await self._query(client, dice)
             else:
-                await self._commit(dice)
+                await self._commit(client, dice)
             for _ in range(dice.below(3)):
                 await asyncio.sleep(0)
 
-    async def _read_together(self, dice: Dice) -> None:
+    async def _read_together(self, client: Client, dice: Dice) -> None:
         reads: list[Key | StampOf] = [*dice.sample(self._keys, 1 + dice.below(3)), *dice.sample(self._stamps, 1)]
         begun = next(self._time)
         if dice.chance(0.3):
             key = dice.pick(self._keys)
-            self._keep(begun, SawTogether([key], [await self._client.read(key)]))
+            self._keep(begun, SawTogether([key], [await client.read(key)]))
             return
-        answers = await self._client.together(*reads)
+        answers = await client.together(*reads)
         self._keep(begun, SawTogether(reads, answers))
         for read, answer in zip(reads, answers, strict=True):
             if isinstance(read, StampOf):
@@ -261,14 +279,14 @@ class _SmallHistory:
             elif not isinstance(answer, int):
                 self._versions[read] = answer.version if answer else None
 
-    async def _query(self, dice: Dice) -> None:
+    async def _query(self, client: Client, dice: Dice) -> None:
         key = dice.pick(self._keys)
         of = StampOf(key.space, key.partition) if self._spaces[key.space].stamps else None
         within = dice.pick((EVERYTHING, Range(b"b"), Range(b"", b"b")))
         reverse = dice.chance(0.5)
         begun = next(self._time)
-        page = await self._client.patiently(
-            lambda: self._stage.store.query(
+        page = await client.patiently(
+            lambda: client.store.query(
                 key.space, key.partition, within, limit=5, limit_bytes=100, reverse=reverse, stamp=of
             )
         )
@@ -276,12 +294,12 @@ class _SmallHistory:
         if of is not None and page.stamp is not None:
             self._stamps_seen[of] = page.stamp
 
-    async def _commit(self, dice: Dice) -> None:
+    async def _commit(self, client: Client, dice: Dice) -> None:
         writes = tuple(self._any_write(dice, key) for key in dice.sample(self._keys, 1 + dice.below(3)))
         checks = [self._any_check(dice, key) for key in dice.sample(self._keys, dice.below(3))]
         begun = next(self._time)
-        outcome = await self._client.attempt(*writes, checks=checks, return_cells=True)
-        commit = Commit(self._client.new_id(), writes, checks)
+        outcome = await client.attempt(*writes, checks=checks, return_cells=True)
+        commit = Commit(client.new_id(), writes, checks)
         if isinstance(outcome, Committed):
             self._keep(begun, SawCommitted(commit, outcome))
             self._versions.update((write.key, outcome.version) for write in writes if isinstance(write, Put))

@@ -1,0 +1,13 @@
+"""How often a test does what it does: little in every run, in full with ``make test-long``."""
+
+from __future__ import annotations
+
+import os
+
+#: Whether the full rounds run.
+LONG = os.environ.get("TENET_TEST_LONG") == "1"
+
+
+def rounds(short: int, long: int) -> int:
+    """Returns `long` where the full rounds run, else `short`."""
+    return long if LONG else short
