@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import socket
 import ssl
@@ -185,3 +186,14 @@ def test_env_needs_a_first_start(tmp_path: Path) -> None:
     refused = tenet("env", "--data", str(tmp_path / "data"))
     assert refused.returncode == 1
     assert "tenet up" in refused.stderr
+
+
+def test_spans_go_where_the_settings_say(tmp_path: Path) -> None:
+    spans = tmp_path / "spans.jsonl"
+    environment = {"TENET_TRACES_FILE": str(spans)}
+    with running(tmp_path / "data", environment=environment) as server, pytest.raises(ClientError):
+        server.client().describe_table(TableName="absent")
+    found = [json.loads(line) for line in spans.read_text(encoding="utf-8").splitlines()]
+    assert [span["name"] for span in found] == ["dynamodb.DescribeTable"]
+    assert found[0]["attributes"]["error.type"] == "ResourceNotFoundException"
+    assert len(found[0]["context"]["trace_id"].removeprefix("0x")) == 32

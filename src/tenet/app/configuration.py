@@ -223,6 +223,8 @@ def _contradictions(found: Settings) -> Iterator[str]:
         )
     if bool(found.tls.certificate_file) != bool(found.tls.private_key_file):
         yield "`tls.certificate_file` and `tls.private_key_file` go together; one of them is missing."
+    if found.traces.file and found.traces.otlp_endpoint:
+        yield "`traces.file` and `traces.otlp_endpoint` are both set; spans go to one of them."
 
 
 def _value_of(found: Settings, name: str) -> Value:

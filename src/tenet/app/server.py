@@ -26,6 +26,7 @@ from tenet.app.diagnosis import diagnose
 from tenet.app.exports import lines, variables
 from tenet.app.gate import Gate
 from tenet.app.logs import set_up
+from tenet.app.tracing import tracer_of
 from tenet.app.versions import tenet_version
 from tenet.base.clock import SystemClock
 from tenet.base.errors import TenetError
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from tenet.app.settings import Settings
     from tenet.base.clock import Clock
     from tenet.base.ids import Ids
+    from tenet.wire.trace import Tracer
 
 #: How often a restore looks whether the requests that had begun have ended.
 _LOOK_S: Final = 0.01
@@ -114,6 +116,7 @@ class Server:
         self.edge: Edge
         self._tables: Tables
         self._gate: Gate
+        self._tracer: Tracer | None = None
         self._sink = sink
         self._clock = clock
         self._ids = ids
@@ -154,6 +157,7 @@ class Server:
 
     async def _listen(self) -> None:
         self._gate = Gate(self._tables.service())
+        self._tracer = tracer_of(self.settings, self._clock)
         administration = CoreAdministration(
             self.core, clock=self._clock, diagnose=lambda: diagnose(self, self._clock), paused=self._paused
         )
@@ -166,6 +170,7 @@ class Server:
             rules=rules_of(self.settings),
             store=self.core.store,
             region=self.settings.server.region,
+            tracer=self._tracer,
         )
         host, port = host_and_port(self.settings.server.listen)
         try:
@@ -206,6 +211,8 @@ class Server:
             await cancelled(self._renewing)
         await self._tables.close()
         await self.core.close()
+        if self._tracer is not None:
+            self._tracer.close()
         self.directory.withdraw()
         _log.info("stopped", every_request_answered=answered)
 

@@ -325,6 +325,25 @@ class Logs(Struct, frozen=True, kw_only=True):
     ] = 0.001
 
 
+class Traces(Struct, frozen=True, kw_only=True):
+    """Where spans of requests go (OpenTelemetry): of failed and slow ones, and of the share that is logged."""
+
+    file: Annotated[
+        str, Meta(description="A file that spans are appended to, a JSON object per line; empty for none.")
+    ] = ""
+    otlp_endpoint: Annotated[
+        str,
+        Meta(
+            description=(
+                "URL of a collector that spans are sent to by OTLP over HTTP; empty for none. Needs the extra `otlp`: "
+                "`pip install 'tenet-cloud[otlp]'`."
+            ),
+            pattern="^(https?://.+)?$",
+            extra={"bounds": "as in `http://127.0.0.1:4318/v1/traces`"},
+        ),
+    ] = ""
+
+
 class Settings(Struct, frozen=True, kw_only=True):
     """All settings, as one consistent set."""
 
@@ -344,3 +363,4 @@ class Settings(Struct, frozen=True, kw_only=True):
     keys: Keys = Keys()
     limits: Limits = Limits()
     logs: Logs = Logs()
+    traces: Traces = Traces()
