@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from tests.conformance.differential.answers import NO_ANSWER, SUCCESS, Answer, by_value, canonical_item, in_order
-from tests.conformance.differential.compare import Difference, differences
+from tests.conformance.differential.compare import MESSAGE, Difference, differences
 from tests.conformance.differential.known_differences import explain
 from tests.conformance.differential.requests import TOKEN, Step
 from tests.conformance.differential.schemas import SCHEMAS, Json, Schema
@@ -21,7 +21,10 @@ from tests.conformance.peers import PEERS, RunningPeer, start
 WRITES = frozenset({"PutItem", "UpdateItem", "DeleteItem", "BatchWriteItem", "TransactWriteItems"})
 PAGES_MAX = 200
 _BATCH = 25
+#: Entries of the tally beside the names of known differences.
 EQUAL = "equal"
+#: The same error in other words, where another witness uses Tenet's.
+OTHER_WORDS = "other words"
 
 
 class Witness:
@@ -39,10 +42,14 @@ class Witness:
         self.target = Target(name, self._peer.endpoint)
         create_tables(self.target)
 
-    def revive(self) -> None:
-        """Starts it again where it died; its tables are then new."""
-        if self._peer.is_alive:
-            return
+    def clean(self, schema: Schema) -> None:
+        """Empties a table; starts the peer again, with new tables, where it died or cannot be brought to that."""
+        try:
+            empty(self.target, schema)
+        except RuntimeError:
+            self._start_again()
+
+    def _start_again(self) -> None:
         self.stop()
         self._peer = start(PEERS[self.name], self._folder)
         self.target = Target(self.name, self._peer.endpoint)
@@ -121,25 +128,38 @@ class Arena:
     def _run_step(self, step: Step, schema: Schema, compared: list[Witness]) -> list[Difference]:
         """Runs one step; takes those out of `compared` that can be compared no more."""
         ours, *theirs = self._each(compared, lambda target: execute(target, step))
+        answers = list(zip(compared, theirs, strict=True))
+        seen = {witness.name: differences(step, witness.name, ours, answer) for witness, answer in answers}
+        is_confirmed = any(answer.code == ours.code and not _worded(seen[witness.name]) for witness, answer in answers)
         unknown: list[Difference] = []
-        for witness, answer in list(zip(compared, theirs, strict=True)):
-            seen = differences(step, witness.name, ours, answer)
-            unknown += self._judge(seen, step.operation, witness.name)
+        for witness, answer in answers:
+            unknown += self._judge(seen[witness.name], step.operation, witness.name, is_confirmed=is_confirmed)
             if answer.code == NO_ANSWER:
                 compared.remove(witness)
         if step.operation in WRITES:
             unknown += self._compare_contents(step, schema.name, None, compared)
         return unknown
 
-    def _judge(self, seen: list[Difference], operation: str, witness: str) -> list[Difference]:
-        """Counts the differences that are known and returns the others."""
+    def _judge(
+        self, seen: list[Difference], operation: str, witness: str, *, is_confirmed: bool = False
+    ) -> list[Difference]:
+        """Counts the differences that are known and returns the others.
+
+        Args:
+            seen: in one answer.
+            operation: what was called.
+            witness: who answered.
+            is_confirmed: whether another witness words the error as Tenet does.
+        """
         unknown = []
         for difference in seen:
             known = explain(difference)
-            if known is None:
-                unknown.append(difference)
-            else:
+            if known is not None:
                 self.tally[witness, operation, known.name] += 1
+            elif difference.member == MESSAGE and is_confirmed:
+                self.tally[witness, operation, OTHER_WORDS] += 1
+            else:
+                unknown.append(difference)
         if not seen:
             self.tally[witness, operation, EQUAL] += 1
         return unknown
@@ -176,9 +196,8 @@ class Arena:
         return list(self._pool.map(ask, [self._tenet, *(witness.target for witness in witnesses)]))
 
     def _clean(self, schema: Schema) -> None:
-        for witness in self._witnesses:
-            witness.revive()
-        self._each(self._witnesses, lambda target: empty(target, schema))
+        empty(self._tenet, schema)
+        list(self._pool.map(lambda witness: witness.clean(schema), self._witnesses))
 
 
 def execute(target: Target, step: Step) -> Answer:
@@ -209,6 +228,11 @@ def empty(target: Target, schema: Schema) -> None:
         answer = target.call("BatchWriteItem", {"RequestItems": {schema.name: deletes}})
         if not answer.is_success:
             raise RuntimeError(f"{target.name} cannot be emptied: {answer}")
+
+
+def _worded(seen: list[Difference]) -> bool:
+    """Whether the texts of the errors differ."""
+    return any(difference.member == MESSAGE for difference in seen)
 
 
 def _schema_of(step: Step) -> Schema:

@@ -11,6 +11,8 @@ from tests.conformance.differential.requests import Step
 from tests.conformance.differential.schemas import Json
 
 SHOWN_CHARACTERS = 1_500
+#: The parts of every answer that are compared first.
+OUTCOME, MESSAGE = "outcome", "message"
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,7 @@ def differences(step: Step, witness: str, ours: Answer, theirs: Answer) -> list[
         return Difference(witness, step.operation, step.request, member, our_part, their_part)
 
     if ours.code != theirs.code:
-        return [difference("outcome", f"{ours.code}: {ours.message}", f"{theirs.code}: {theirs.message}")]
+        return [difference(OUTCOME, f"{ours.code}: {ours.message}", f"{theirs.code}: {theirs.message}")]
     our_parts = comparable(ours, is_ordered=step.is_ordered)
     their_parts = comparable(theirs, is_ordered=step.is_ordered)
     return [

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from random import Random
 from typing import TypeVar
 
-from hypothesis import strategies as st
-from hypothesis.strategies import DrawFn
-
 from tests.conformance.differential.schemas import INDEX_ATTRIBUTES, Schema
-from tests.conformance.differential.values import ATTRIBUTES, TYPES, Value, key_values, values
+from tests.conformance.differential.values import ATTRIBUTES, TYPES, Value, key_value, value
 
 T = TypeVar("T")
 
@@ -27,12 +25,12 @@ class Writer:
     """Writes the expressions of one request and collects the placeholders that they use.
 
     Args:
-        draw: Hypothesis' own.
+        random: where choices come from.
         schema: the table.
     """
 
-    def __init__(self, draw: DrawFn, schema: Schema) -> None:
-        self._draw = draw
+    def __init__(self, random: Random, schema: Schema) -> None:
+        self.random = random
         self._schema = schema
         self.names: dict[str, str] = {}
         self.values: dict[str, Value] = {}
@@ -42,19 +40,15 @@ class Writer:
 
     def pick(self, options: Sequence[T]) -> T:
         """One of some."""
-        return self._draw(st.sampled_from(options))
+        return self.random.choice(options)
 
     def chance(self, percent: int) -> bool:
         """True in so many cases of a hundred."""
-        return self._draw(st.integers(0, 99)) >= 100 - percent
+        return self.random.randrange(100) < percent
 
     def count(self, low: int, high: int) -> int:
         """A number within bounds, both included."""
-        return self._draw(st.integers(low, high))
-
-    def draw_from(self, strategy: st.SearchStrategy[T]) -> T:
-        """Whatever a strategy gives."""
-        return self._draw(strategy)
+        return self.random.randint(low, high)
 
     # ---- operands ------------------------------------------------------------------------------------------------
 
@@ -69,15 +63,15 @@ class Writer:
         self.names[placeholder] = attribute
         return placeholder
 
-    def value(self, value: Value) -> str:
+    def hold(self, one: Value) -> str:
         """A placeholder for a value."""
         placeholder = f":v{len(self.values)}"
-        self.values[placeholder] = value
+        self.values[placeholder] = one
         return placeholder
 
     def value_of(self, kind: str) -> str:
         """A placeholder for a value of a type, or now and then of another."""
-        return self.value(self._draw(values(kind if self.chance(85) else "any", 1)))
+        return self.hold(value(self.random, kind if self.chance(85) else "any", 1))
 
     def attribute(self, *, keys: bool) -> tuple[str, str]:
         """Name and type of a top-level attribute; with `keys` also of the table and its indexes."""
@@ -155,7 +149,7 @@ class Writer:
         if name in {"attribute_exists", "attribute_not_exists"}:
             return f"{name}({path})"
         if name == "attribute_type":
-            return f"{name}({path}, {self.value({'S': self.pick(TYPES)})})"
+            return f"{name}({path}, {self.hold({'S': self.pick(TYPES)})})"
         if name == "begins_with":
             return f"{name}({path}, {self.value_of(kind if kind in {'S', 'B'} else 'S')})"
         member = {"SS": "S", "NS": "N", "BS": "B", "L": "any"}.get(kind, kind)
@@ -166,7 +160,7 @@ class Writer:
     def update(self) -> str:
         """An update expression of one to three sections."""
         sections = {"SET": self._set, "REMOVE": self._remove, "ADD": self._add, "DELETE": self._delete}
-        chosen = self._draw(st.lists(st.sampled_from(["SET", *sections]), min_size=1, max_size=3, unique=True))
+        chosen = self.random.sample(list(sections), self.pick((1, 1, 2, 2, 3)))
         written = []
         for keyword in chosen:
             actions = ", ".join(sections[keyword]() for _ in range(self.pick((1, 1, 1, 2, 3))))
@@ -234,14 +228,14 @@ class Writer:
         return f"{partition} AND {sort}" if self.chance(80) else f"{sort} AND {partition}"
 
     def _key_value(self, name: str) -> str:
-        return self.value(self._draw(key_values(self._schema.type_of(name))))
+        return self.hold(key_value(self.random, self._schema.type_of(name)))
 
     def _sort_condition(self, name: str) -> str:
         form = self.count(0, 3)
         if form == 0:
             kind = self._schema.type_of(name)
-            both = [self._draw(key_values(kind)) for _ in range(2)]
-            return f"{self.name(name)} BETWEEN {self.value(both[0])} AND {self.value(both[1])}"
+            both = [key_value(self.random, kind) for _ in range(2)]
+            return f"{self.name(name)} BETWEEN {self.hold(both[0])} AND {self.hold(both[1])}"
         if form == 1 and self._schema.type_of(name) in {"S", "B"}:
             return f"begins_with({self.name(name)}, {self._key_value(name)})"
         return f"{self.name(name)} {self.pick(('=', '<', '<=', '>', '>='))} {self._key_value(name)}"

@@ -7,7 +7,7 @@ from typing import Any
 
 from tests.conformance.differential.expressions import Writer
 from tests.conformance.differential.schemas import Json, Schema
-from tests.conformance.differential.values import refused_values, wrong_json
+from tests.conformance.differential.values import refused_value, wrong_json
 
 EXPRESSIONS = (
     *("UpdateExpression", "ConditionExpression", "KeyConditionExpression", "FilterExpression"),
@@ -105,7 +105,7 @@ def _break_value(writer: Writer, _schema: Schema, part: Json) -> None:
         return
     place = writer.pick(places)
     name = writer.pick(list(place))
-    place[name] = writer.draw_from(wrong_json if writer.chance(25) else refused_values)
+    place[name] = (wrong_json if writer.chance(25) else refused_value)(writer.random)
 
 
 def _break_expression(writer: Writer, _schema: Schema, part: Json) -> None:

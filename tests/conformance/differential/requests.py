@@ -1,19 +1,17 @@
-"""Strategies of requests to the data plane and of the sequences in which they are sent."""
+"""Makes requests to the data plane, and the sequences in which they are sent."""
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from random import Random
 from typing import Any
-
-from hypothesis import strategies as st
-from hypothesis.strategies import DrawFn
 
 from tests.conformance.differential.expressions import Writer
 from tests.conformance.differential.faults import break_request
 from tests.conformance.differential.schemas import INDEX_ATTRIBUTES, SCHEMAS, Index, Json, Schema
-from tests.conformance.differential.values import ATTRIBUTES, Value, key_values, values
+from tests.conformance.differential.values import ATTRIBUTES, Value, key_value, value
 
 RETURN_VALUES_OF_UPDATE = ("NONE", "ALL_OLD", "ALL_NEW", "UPDATED_OLD", "UPDATED_NEW")
 CONSUMED_CAPACITY = ("INDEXES", "TOTAL", "NONE")
@@ -45,18 +43,18 @@ class Requests:
     """Builds requests to one table.
 
     Args:
-        draw: Hypothesis' own.
+        random: where choices come from.
         schema: the table.
     """
 
-    def __init__(self, draw: DrawFn, schema: Schema) -> None:
-        self._draw = draw
+    def __init__(self, random: Random, schema: Schema) -> None:
+        self._random = random
         self._schema = schema
-        self._writer = Writer(draw, schema)
+        self._writer = Writer(random, schema)
 
     def _begin(self) -> Json:
         """A request to the table; its expressions get placeholders of their own."""
-        self._writer = Writer(self._draw, self._schema)
+        self._writer = Writer(self._random, self._schema)
         return {"TableName": self._schema.name}
 
     def _end(self, request: Json) -> Json:
@@ -75,7 +73,7 @@ class Requests:
 
     def key(self) -> Json:
         """A key of the table."""
-        return {name: self._draw(key_values(kind)) for name, kind in self._schema.keys}
+        return {name: key_value(self._random, kind) for name, kind in self._schema.keys}
 
     def item(self) -> Json:
         """An item: its key, most of the attributes that indexes need, and a few others."""
@@ -83,14 +81,14 @@ class Requests:
         if self._schema.indexes:
             for name, kind in INDEX_ATTRIBUTES.items():
                 if self._writer.chance(70):
-                    item[name] = self._draw(key_values(kind))
-        for name in self._draw(st.lists(st.sampled_from(list(ATTRIBUTES)), max_size=5, unique=True)):
+                    item[name] = key_value(self._random, kind)
+        for name in self._random.sample(list(ATTRIBUTES), self._writer.count(0, 5)):
             item[name] = self._attribute(name)
         return item
 
     def _attribute(self, name: str) -> Value:
         kind = ATTRIBUTES[name] if self._writer.chance(90) else "any"
-        return self._draw(values(kind))
+        return value(self._random, kind)
 
     # ---- single items --------------------------------------------------------------------------------------------
 
@@ -278,23 +276,18 @@ _DRUM = [build for build, tickets in _TICKETS.items() for _ in range(tickets)]
 _TABLES = [*SCHEMAS, *[schema for schema in SCHEMAS if schema.indexes] * 4]
 
 
-@st.composite
-def step(draw: DrawFn, schema: Schema, fault_percent: int = 30) -> Step:
+def step(random: Random, schema: Schema, fault_percent: int = 30) -> Step:
     """One request to a table, broken in so many cases of a hundred."""
-    made = draw(st.sampled_from(_DRUM))(Requests(draw, schema))
-    if draw(st.integers(0, 99)) < 100 - fault_percent:
+    made = random.choice(_DRUM)(Requests(random, schema))
+    if random.randrange(100) >= fault_percent:
         return made
-    writer = Writer(draw, schema)
-    return replace(made, request=break_request(writer, schema, copy.deepcopy(made.request)), is_faulty=True)
+    request = break_request(Writer(random, schema), schema, copy.deepcopy(made.request))
+    return replace(made, request=request, is_faulty=True)
 
 
-@st.composite
-def sequences(draw: DrawFn, length_max: int = 10) -> list[Step]:
+def sequence(random: Random, length_max: int = 12) -> list[Step]:
     """Requests to one table: some items first, then anything."""
-    schema = draw(st.sampled_from(_TABLES))
-    first = Requests(draw, schema)
-    return [
-        first.batch_write_item(),
-        first.put_item(),
-        *(draw(step(schema)) for _ in range(draw(st.integers(1, length_max)))),
-    ]
+    schema = random.choice(_TABLES)
+    first = Requests(random, schema)
+    more = [step(random, schema) for _ in range(random.randint(1, length_max))]
+    return [first.batch_write_item(), first.put_item(), *more]

@@ -11,13 +11,13 @@ import tempfile
 from collections import defaultdict
 from contextlib import ExitStack
 from pathlib import Path
+from random import Random
 
 from botocore.credentials import Credentials
-from hypothesis import HealthCheck, Phase, given, seed, settings
 
 from tests.conformance.differential.arena import Arena
 from tests.conformance.differential.compare import Difference
-from tests.conformance.differential.requests import Step, sequences
+from tests.conformance.differential.requests import sequence
 from tests.conformance.differential.targets import Target
 from tests.conformance.peers import PEERS
 from tests.servers import Server, running
@@ -54,20 +54,9 @@ def main() -> None:
         server = stack.enter_context(running(folder / "data", "--plaintext"))
         arena = stack.enter_context(Arena(target_of(server), options.witnesses.split(","), folder))
 
-        @seed(options.seed)
-        @settings(
-            max_examples=options.sequences,
-            deadline=None,
-            database=None,
-            phases=[Phase.generate],
-            suppress_health_check=list(HealthCheck),
-        )
-        @given(sequences())
-        def survey(steps: list[Step]) -> None:
-            for difference in arena.run(steps):
+        for number in range(options.sequences):
+            for difference in arena.run(sequence(Random(f"{options.seed} {number}"))):
                 groups[group_of(difference)].append(difference)
-
-        survey()
         for key, count in sorted(arena.tally.items()):
             print(count, *key)
     for group, examples in sorted(groups.items(), key=lambda entry: -len(entry[1])):

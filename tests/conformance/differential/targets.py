@@ -37,11 +37,15 @@ class Target:
     def call(self, operation: str, request: Any) -> Answer:
         """Sends a request; a connection that breaks is an answer too."""
         body = json.dumps(request, ensure_ascii=False).encode()
-        try:
-            return self._send(operation, body)
-        except (OSError, http.client.HTTPException) as error:
-            self.close()
-            return Answer(0, NO_ANSWER, f"{type(error).__name__}: {error}", {})
+        # A server may close a connection that was idle just when it is used again; that says nothing about the request.
+        for is_last in (self._connection is None, True):
+            try:
+                return self._send(operation, body)
+            except (OSError, http.client.HTTPException) as error:
+                self.close()
+                if is_last:
+                    return Answer(0, NO_ANSWER, f"{type(error).__name__}: {error}", {})
+        raise AssertionError
 
     def close(self) -> None:
         """Closes the connection."""

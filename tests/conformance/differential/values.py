@@ -1,10 +1,10 @@
-"""Strategies of attribute values: few enough to meet again, edges included, and ones that the service refuses."""
+"""Attribute values: few enough to meet again, edges included, and ones that the service refuses."""
 
 from __future__ import annotations
 
+import copy
+from random import Random
 from typing import Any, TypeAlias
-
-from hypothesis import strategies as st
 
 Value: TypeAlias = dict[str, Any]
 
@@ -47,56 +47,50 @@ TYPES = (*SCALAR_TYPES, "L", "M", "SS", "NS", "BS")
 MEMBERS = ("a", "b", "c", "name")
 
 
-def key_values(kind: str) -> st.SearchStrategy[Value]:
-    """Values that a key attribute of a type may have: few, so that operations meet on the same item."""
-    texts = {
-        "S": ["a", "b", "é", "😀", "10"],
-        "N": ["0", "1", "1.0", "-1", "10", "1E-130"],
-        "B": ["YQ==", "AA==", "/w=="],
-    }
-    return st.sampled_from(texts[kind]).map(lambda text: {kind: text})
-
-
-def _sets(kind: str, members: list[str]) -> st.SearchStrategy[Value]:
-    return st.lists(st.sampled_from(members), min_size=1, max_size=4, unique=True).map(lambda some: {kind: some})
-
-
+_KEYS = {
+    "S": ["a", "b", "é", "😀", "10"],
+    "N": ["0", "1", "1.0", "-1", "10", "1E-130"],
+    "B": ["YQ==", "AA==", "/w=="],
+}
 #: Numbers that differ in value, so that a set of them has no doubles.
-_DISTINCT_NUMBERS = ["0", "1", "2", "-1", "10", "0.5", "3", "1E-130", "1E125"]
+_MEMBERS = {
+    "SS": ["", *STRINGS[:6]],
+    "NS": ["0", "1", "2", "-1", "10", "0.5", "3", "1E-130", "1E125"],
+    "BS": ["", *BINARIES],
+}
 
 
-def scalars(kind: str) -> st.SearchStrategy[Value]:
-    """Values of a scalar type."""
-    if kind == "BOOL":
-        return st.booleans().map(lambda truth: {"BOOL": truth})
-    if kind == "NULL":
-        return st.just({"NULL": True})
-    texts = {"S": ["", *STRINGS], "N": NUMBERS, "B": ["", *BINARIES]}[kind]
-    return st.sampled_from(texts).map(lambda text: {kind: text})
+def key_value(random: Random, kind: str) -> Value:
+    """A value that a key attribute of a type may have: one of few, so that operations meet on the same item."""
+    return {kind: random.choice(_KEYS[kind])}
 
 
-def values(kind: str, depth: int = 2) -> st.SearchStrategy[Value]:
-    """Values of a type, or of any.
+def value(random: Random, kind: str, depth: int = 2) -> Value:
+    """A value of a type, or of any.
 
     Args:
+        random: where choices come from.
         kind: a DynamoDB type, or ``any``.
         depth: how many lists and maps may lie in one another.
     """
     if kind == "any":
-        kinds = TYPES if depth else (*SCALAR_TYPES, "SS", "NS", "BS")
-        return st.sampled_from(kinds).flatmap(lambda one: values(one, depth))
+        kind = random.choice(TYPES if depth else [one for one in TYPES if one not in {"L", "M"}])
     if kind == "L":
-        return st.lists(values("any", depth - 1), max_size=3).map(lambda some: {"L": some})
+        return {"L": [value(random, "any", depth - 1) for _ in range(random.randint(0, 3))]}
     if kind == "M":
-        members = st.dictionaries(st.sampled_from(MEMBERS), values("any", depth - 1), max_size=3)
-        return members.map(lambda some: {"M": some})
-    if kind == "SS":
-        return _sets("SS", ["", *STRINGS[:6]])
-    if kind == "NS":
-        return _sets("NS", _DISTINCT_NUMBERS)
-    if kind == "BS":
-        return _sets("BS", ["", *BINARIES])
-    return scalars(kind)
+        members = random.sample(MEMBERS, random.randint(0, 3))
+        return {"M": {member: value(random, "any", depth - 1) for member in members}}
+    if kind in _MEMBERS:
+        return {kind: random.sample(_MEMBERS[kind], random.randint(1, 4))}
+    return _scalar(random, kind)
+
+
+def _scalar(random: Random, kind: str) -> Value:
+    if kind == "BOOL":
+        return {"BOOL": random.random() < 0.5}
+    if kind == "NULL":
+        return {"NULL": True}
+    return {kind: random.choice({"S": ["", *STRINGS], "N": NUMBERS, "B": ["", *BINARIES]}[kind])}
 
 
 _REFUSED: list[Value] = [
@@ -116,11 +110,6 @@ _REFUSED: list[Value] = [
     {"L": [{"SS": []}, {"N": "abc"}]},
     {"M": {"": {"S": "a"}}},
 ]
-
-#: Values that the service refuses wherever they stand.
-refused_values: st.SearchStrategy[Value] = st.one_of(
-    st.sampled_from(REFUSED_NUMBERS).map(lambda text: {"N": text}), st.sampled_from(_REFUSED)
-)
 
 _WRONG_JSON: list[Any] = [
     "a",
@@ -153,5 +142,14 @@ _WRONG_JSON: list[Any] = [
     {"M": {"a": "b"}},
 ]
 
-#: JSON that is no attribute value.
-wrong_json: st.SearchStrategy[Any] = st.sampled_from(_WRONG_JSON)
+
+def refused_value(random: Random) -> Value:
+    """A value that the service refuses wherever it stands."""
+    if random.random() < 0.5:
+        return {"N": random.choice(REFUSED_NUMBERS)}
+    return copy.deepcopy(random.choice(_REFUSED))
+
+
+def wrong_json(random: Random) -> Any:
+    """JSON that is no attribute value."""
+    return copy.deepcopy(random.choice(_WRONG_JSON))
