@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from decimal import Decimal
+from functools import cache
 from typing import Any
+from zlib import crc32
 
 import pytest
 from hypothesis import assume, given
@@ -191,6 +193,7 @@ def look_up(item: Item, path: list[str | int]) -> Any:
     return found
 
 
+@cache
 @st.composite
 def path_operands(draw: st.DrawFn) -> Operand:
     path: list[str | int] = [draw(st.sampled_from(NAMES))]
@@ -199,10 +202,11 @@ def path_operands(draw: st.DrawFn) -> Operand:
     return text, {}, lambda item: look_up(item, path)
 
 
+@cache
 @st.composite
 def value_operands(draw: st.DrawFn, of: st.SearchStrategy[AttributeValue]) -> Operand:
     value = draw(of)
-    name = f":v{draw(st.integers(0, 10**9))}"
+    name = f":v{crc32(repr(value).encode())}"
     return name, {name: value}, lambda _item: meaning(value)
 
 
@@ -213,12 +217,14 @@ def sized(found: Any) -> Any:
     return "N", Decimal(len(content.encode("utf-16-le")) // 2 if kind == "S" else len(content))
 
 
+@cache
 @st.composite
 def size_operands(draw: st.DrawFn) -> Operand:
     text, used, read = draw(path_operands())
     return f"size({text})", used, lambda item: sized(read(item))
 
 
+@cache
 def operands(of: st.SearchStrategy[AttributeValue]) -> st.SearchStrategy[Operand]:
     return st.one_of(path_operands(), value_operands(of), size_operands())
 
@@ -280,6 +286,11 @@ def memberships(draw: st.DrawFn) -> Condition:
     return f"{text} IN ({', '.join(option[0] for option in options)})", used, test
 
 
+@cache
+def texts() -> st.SearchStrategy[AttributeValue]:
+    return scalars().filter(lambda value: "N" not in value)
+
+
 def is_prefix(value: Any, prefix: Any) -> bool:
     return value[0] == prefix[0] and value[0] in {"S", "B"} and value[1].startswith(prefix[1])
 
@@ -306,9 +317,8 @@ def calls(draw: st.DrawFn) -> Condition:
     if function == "attribute_type":
         kind = draw(st.sampled_from(["S", "N", "B", "BOOL", "NULL", "L", "M", "SS", "NS", "BS"]))
         return f"attribute_type({text}, :t{kind})", {f":t{kind}": s(kind)}, lambda item: read(item)[0] == kind
-    strings = scalars().filter(lambda value: "N" not in value)
     other, more, read_other = draw(
-        st.one_of(path_operands(), value_operands(strings if function == "begins_with" else values()))
+        st.one_of(path_operands(), value_operands(texts() if function == "begins_with" else values()))
     )
     assume(text != other)
     test = is_prefix if function == "begins_with" else is_within

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 from decimal import Decimal
+from functools import cache
 from typing import Any
 
 from hypothesis import strategies as st
@@ -20,6 +21,7 @@ BINARIES = tuple(base64.b64encode(data).decode() for data in (b"", b"a", b"b", b
 NAMES = ("a", "b", "c", "dd")
 
 
+@cache
 def scalars() -> st.SearchStrategy[AttributeValue]:
     return st.one_of(
         st.sampled_from(STRINGS).map(lambda text: {"S": text}),
@@ -28,6 +30,7 @@ def scalars() -> st.SearchStrategy[AttributeValue]:
     )
 
 
+@cache
 def sets() -> st.SearchStrategy[AttributeValue]:
     return st.one_of(
         st.lists(st.sampled_from(STRINGS), min_size=1, max_size=3, unique=True).map(lambda some: {"SS": some}),
@@ -36,6 +39,7 @@ def sets() -> st.SearchStrategy[AttributeValue]:
     )
 
 
+@cache
 def values() -> st.SearchStrategy[AttributeValue]:
     """Valid values as clients write them, not yet canonical."""
     leaves = st.one_of(scalars(), sets(), st.booleans().map(lambda flag: {"BOOL": flag}), st.just({"NULL": True}))
@@ -50,6 +54,7 @@ def maps(inner: st.SearchStrategy[AttributeValue]) -> st.SearchStrategy[Attribut
     return st.dictionaries(st.sampled_from(NAMES), inner, max_size=3).map(lambda some: {"M": some})
 
 
+@cache
 def items() -> st.SearchStrategy[Item]:
     """Items as they lie in the store."""
     return st.dictionaries(st.sampled_from(NAMES), values(), max_size=4).map(canonical)
