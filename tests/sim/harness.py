@@ -21,6 +21,7 @@ A failure carries its seed and the last faults; ``TENET_SIM_SEED=<seed> pytest <
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import math
 import os
 import selectors
@@ -111,8 +112,8 @@ class Simulation:
     def __init__(self, seed: int, plan: FaultPlan, engine: type[MemoryEngine] = MemoryEngine) -> None:
         self.seed = seed
         self.clock = ManualClock()
-        self.ids = SeededIds(seed)
-        self.dice = Dice(SeededIds(seed + 1))
+        self.ids = SeededIds(self.seed_of("ids"))
+        self.dice = Dice(self.seed_of("dice"))
         self.state = MemoryState()
         self.nodes: list[Node] = []
         self._plan = plan
@@ -123,6 +124,10 @@ class Simulation:
     def truth(self) -> Client:
         """A client that no faults happen to, to prepare a scene and to look at how it ended."""
         return self._truth
+
+    def seed_of(self, purpose: str) -> int:
+        """Returns a seed of its own for each purpose: two of the same would draw the same commit ids."""
+        return int.from_bytes(hashlib.blake2b(f"{self.seed}/{purpose}".encode(), digest_size=8).digest(), "big")
 
     def _open(self) -> MemoryEngine:
         return self._engine(self.state, clock=self.clock, ids=self.ids)
@@ -140,10 +145,9 @@ class Simulation:
             return self._open()
 
         number = len(self.nodes)
-        store = Faulty(
-            self._open(), plan or self._plan, seed=self.seed * 1_000 + number, clock=self.clock, reopen=reopen
-        )
-        self.nodes.append(Node(store, self.clock, SeededIds(self.seed * 1_000 + number)))
+        seed = self.seed_of(f"faults of node {number}")
+        store = Faulty(self._open(), plan or self._plan, seed=seed, clock=self.clock, reopen=reopen)
+        self.nodes.append(Node(store, self.clock, SeededIds(self.seed_of(f"ids of node {number}"))))
         return self.nodes[-1]
 
     async def actors(self, count: int, act: Callable[[int], Coroutine[Any, Any, T]]) -> list[T]:
