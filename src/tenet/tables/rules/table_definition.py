@@ -35,13 +35,18 @@ def check_create(request: Mapping[str, Any]) -> None:
     schema: list[dict[str, str]] = request["KeySchema"]
     _check_schema_length("keySchema", schema)
     _check_schema(schema, definitions)
-    _check_definitions_are_used(request, definitions)
-    names: set[str] = set()
     local = request.get("LocalSecondaryIndexes")
+    if local is None and "GlobalSecondaryIndexes" not in request and len(schema) != len(definitions):
+        raise ValidationException(
+            _INVALID + "Number of attributes in KeySchema does not exactly match number of attributes defined in "
+            "AttributeDefinitions"
+        )
+    names: set[str] = set()
     if local is not None:
         _check_local_indexes(local, schema, definitions, names)
-    if request.get("GlobalSecondaryIndexes") is not None:
+    if "GlobalSecondaryIndexes" in request:
         _check_global_indexes(request, definitions, names)
+    _check_definitions_are_used(request, definitions)
     _check_included(request)
     if "StreamViewType" in request.get("StreamSpecification", ()):
         raise ValidationException(
@@ -202,26 +207,22 @@ def _check_key_schema(schema: Sequence[Mapping[str, str]], definitions: Mapping[
 
 def _check_definitions_are_used(request: Mapping[str, Any], definitions: Mapping[str, KeyType]) -> None:
     """Checks that no attribute is defined that no key uses."""
-    schema = request["KeySchema"]
-    lists = (request.get("LocalSecondaryIndexes"), request.get("GlobalSecondaryIndexes"))
-    if lists == (None, None) and len(schema) != len(definitions):
-        raise ValidationException(
-            _INVALID + "Number of attributes in KeySchema does not exactly match number of attributes defined in "
-            "AttributeDefinitions"
-        )
-    schemas = [schema, *(index["KeySchema"] for indexes in lists for index in indexes or ())]
-    used = dict.fromkeys(element["AttributeName"] for of in schemas for element in of)
-    if [] not in lists and any(name not in used for name in definitions):
+    schemas = [request["KeySchema"], *(index["KeySchema"] for index in _indexes(request))]
+    used = dict.fromkeys(element["AttributeName"] for schema in schemas for element in schema)
+    if any(name not in used for name in definitions):
         raise ValidationException(
             _INVALID + f"Some AttributeDefinitions are not used. AttributeDefinitions: [{', '.join(definitions)}], "
             f"keys used: [{', '.join(used)}]"
         )
 
 
+def _indexes(request: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    return [*request.get("LocalSecondaryIndexes", ()), *request.get("GlobalSecondaryIndexes", ())]
+
+
 def _check_included(request: Mapping[str, Any]) -> None:
     """Checks how many attributes all INCLUDE projections name together; one that stands in two counts twice."""
-    indexes = [*(request.get("LocalSecondaryIndexes") or ()), *(request.get("GlobalSecondaryIndexes") or ())]
-    if sum(len(index["Projection"].get("NonKeyAttributes") or ()) for index in indexes) > INCLUDED_MAX:
+    if sum(len(index["Projection"].get("NonKeyAttributes", ())) for index in _indexes(request)) > INCLUDED_MAX:
         raise ValidationException(
             _INVALID + f"Number of NonKeyAttributes over all indexes exceeds the per-table limit of {INCLUDED_MAX}"
         )
