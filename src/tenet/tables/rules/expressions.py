@@ -93,8 +93,13 @@ def compiled_with(
 
 
 def parsed_condition(text: str) -> Parsed[ConditionTree]:
-    """Parses a condition, filter or key condition, or finds it in the cache."""
+    """Parses a condition or filter, or finds it in the cache."""
     return _kept_condition(text) if len(text) <= _KEPT_CHARS_MAX else _parse_condition(text)
+
+
+def parsed_key_condition(text: str) -> Parsed[ConditionTree]:
+    """Parses a key condition, or finds it in the cache: its own, since the same text compiles to something else."""
+    return _kept_key_condition(text) if len(text) <= _KEPT_CHARS_MAX else _parse_condition(text)
 
 
 def parsed_update(text: str) -> Parsed[tuple[UpdateAction, ...]]:
@@ -141,5 +146,6 @@ def _parse_projection(text: str) -> Parsed[tuple[Path, ...]]:
 
 
 _kept_condition = lru_cache(_KEPT_TEXTS)(_parse_condition)
+_kept_key_condition = lru_cache(_KEPT_TEXTS)(_parse_condition)
 _kept_update = lru_cache(_KEPT_TEXTS)(_parse_update)
 _kept_projection = lru_cache(_KEPT_TEXTS)(_parse_projection)

@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from tenet.tables.errors import ValidationException
 from tenet.tables.rules.comparisons import kind_of
-from tenet.tables.rules.expressions import compiled_with, parsed_condition, refuse
+from tenet.tables.rules.expressions import compiled_with, parsed_key_condition, refuse
 from tenet.tables.rules.key_values import check_key_value
 from tenet.tables.rules.operand_checks import checks
 from tenet.tables.rules.syntax_tree import (
@@ -136,7 +136,7 @@ def compile_key_condition(text: str, bindings: Bindings) -> KeyConditions:
         ValidationException: the expression is not valid, or no key condition.
     """
     try:
-        conditions = compiled_with(parsed_condition(text), bindings, _compile)
+        conditions = compiled_with(parsed_key_condition(text), bindings, _compile)
     except _NoKeyCondition as error:
         raise ValidationException(error.message) from error
     except ValidationException as error:
