@@ -1,7 +1,7 @@
 """How many items tables and indexes hold, and how large they are; writes pay nothing for it.
 
-Who holds at most ``LIVE_RECORDS`` records and 1 MiB is counted when it is asked for, and the answer is exact. What is
-larger is counted in the background once somebody has asked, and again when somebody asks ``REST_S`` later; the
+A table that holds at most ``LIVE_RECORDS`` records, with its index entries and evenly spread over its indexes, is counted
+when it is asked for, and the answer is exact. What is larger is counted in the background once somebody has asked, and again when somebody asks ``REST_S`` later; the
 background takes at most one part in ``DUTY`` of the time. A figure so is at most as old as ``REST_S`` and ``DUTY``
 times what reading the table through takes, counted from the second question on; the first is answered with what could
 be counted at once, a lower bound. (The service itself promises six hours.)
@@ -29,8 +29,10 @@ if TYPE_CHECKING:
     from tenet.store.contract import Record, Store
     from tenet.tables.model import Index, Table
 
-#: How many records are counted while the caller waits, per space.
-LIVE_RECORDS: Final = 1_000
+#: How many records are counted while the caller waits, over all spaces of a table.
+LIVE_RECORDS: Final = 2_000
+#: How many are read at a time in the background.
+PAGE_RECORDS: Final = 500
 #: How long a count from the background is good, in seconds.
 REST_S: Final = 60.0
 #: The background works one part in so many of the time.
@@ -109,8 +111,9 @@ class Counts:
             return known
         tally = _Tally(table)
         is_whole = True
-        for space, index in _spaces(table):
-            page = await self._store.scan(space, EVERYTHING, limit=LIVE_RECORDS, deadline=deadline)
+        spaces = _spaces(table)
+        for space, index in spaces:
+            page = await self._store.scan(space, EVERYTHING, limit=LIVE_RECORDS // len(spaces), deadline=deadline)
             for record in page.records:
                 tally.add(record, index)
             is_whole = is_whole and not page.more
@@ -139,7 +142,7 @@ class Counts:
             more = True
             while more:
                 begun_s = self._clock.monotonic_s()
-                page = await self._store.scan(space, EVERYTHING, limit=LIVE_RECORDS, after=after)
+                page = await self._store.scan(space, EVERYTHING, limit=PAGE_RECORDS, after=after)
                 for record in page.records:
                     tally.add(record, index)
                 more = page.more

@@ -83,11 +83,23 @@ class _PageOfItems:
         #: The record where the page ended, if it ended before what was asked for did.
         self.last: Record | None = None
 
-    def is_full_with(self, size: int) -> bool:
-        """Counts an item that was read, and returns whether it was the page's last."""
-        self.bytes += size
-        self.scanned += 1
-        return self.bytes >= PAGE_BYTES or self.scanned == self._view.limit
+    def take(self, records: Sequence[Record]) -> Sequence[Record]:
+        """Counts records into the page and returns them, up to the one that fills it."""
+        sizes = stored.sizes_of([record.value for record in records])
+        room = _RECORDS_MAX if self._view.limit is None else self._view.limit - self.scanned
+        taken = len(records)
+        if self.bytes + sum(sizes) >= PAGE_BYTES:
+            total = self.bytes
+            for index, size in enumerate(sizes):
+                total += size
+                if total >= PAGE_BYTES:
+                    taken = room = index + 1
+                    break
+        self.scanned += taken
+        self.bytes += sum(sizes[:taken])
+        if taken == room and (self._view.limit is not None or self.bytes >= PAGE_BYTES):
+            self.last = records[taken - 1]
+        return records[:taken]
 
     def offer(self, image: Image) -> None:
         """Answers an item, if the filter lets it pass."""
@@ -120,28 +132,18 @@ async def read_page(context: Context, caller: Caller, view: View, fetch: Fetch, 
     while True:
         wanted = _RECORDS_MAX if view.limit is None else min(_RECORDS_MAX, view.limit - page.scanned)
         part = await fetch(behind, wanted, PAGE_BYTES - page.bytes)
-        taken = _take(page, part.records)
-        await _offer(context, caller, view, page, taken)
+        await _offer(context, caller, view, page, page.take(part.records))
         if page.last is not None or not part.more:
             break
         behind = part.records[-1]
     return _answer(context, view, page, request)
 
 
-def _take(page: _PageOfItems, records: Sequence[Record]) -> Sequence[Record]:
-    """Counts records into the page up to the one that fills it."""
-    for index, record in enumerate(records):
-        if page.is_full_with(stored.size_of(record.value)):
-            page.last = record
-            return records[: index + 1]
-    return records
-
-
 async def _offer(context: Context, caller: Caller, view: View, page: _PageOfItems, records: Sequence[Record]) -> None:
     if view.is_plain:
         page.count += len(records)
         if not view.count_only:
-            page.pieces.extend([stored.json_of(record.value) for record in records])
+            page.pieces.extend(stored.jsons_of([record.value for record in records]))
         return
     images = [Image(record.value) for record in records]
     if view.from_table:

@@ -184,15 +184,16 @@ def _answer(
     written: Sequence[Written],
 ) -> bytes:
     answer: dict[str, Any] = {}
-    consumed: dict[str, Consumed] = {}
     for plan, done in zip(plans, written, strict=True):
         charge(context, plan.table, done)
-        of_table = consumed.setdefault(plan.table.id, Consumed(plan.table))
-        # A transaction doubles the units of the table, not those of its indexes.
-        of_table.add(write_units(done.old.size, done.new.size))
-        of_table.merge(done.consumed(plan.table))
     mode = request.get("ReturnConsumedCapacity", "NONE")
     if mode != "NONE":
+        consumed: dict[str, Consumed] = {}
+        for plan, done in zip(plans, written, strict=True):
+            of_table = consumed.setdefault(plan.table.id, Consumed(plan.table))
+            # A transaction doubles the units of the table, not those of its indexes.
+            of_table.add(write_units(done.old.size, done.new.size))
+            of_table.merge(done.consumed(plan.table))
         answer["ConsumedCapacity"] = [of_table.answer(mode, "Write") for of_table in consumed.values()]
     if request.get("ReturnItemCollectionMetrics") == "SIZE":
         metrics: dict[str, list[dict[str, Any]]] = {}

@@ -11,7 +11,7 @@ from tenet.tables.rules.images import Image
 from tenet.tables.rules.key_values import check_index_keys, check_key, check_scalar_access
 from tenet.tables.rules.parameters import update_of
 from tenet.tables.rules.returns import returned_attributes
-from tenet.tables.rules.sizes import item_bytes
+from tenet.tables.rules.sizes import changed_bytes, item_bytes
 
 if TYPE_CHECKING:
     from tenet.tables.context import Caller, Context
@@ -69,7 +69,7 @@ def update_plan(
         item = (old.item or key) if update is None else update.apply(old.item, key)
         if item is None:
             return old
-        size = item_bytes(item)
+        size = item_bytes(item) if update is None else changed_bytes(old.size, old.item or {}, item, update.names)
         check_updated_item_size(size)
         if table.indexes:
             check_index_keys(item, table)

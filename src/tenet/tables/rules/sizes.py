@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 from tenet.tables.rules import numbers
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from tenet.tables.model import AttributeValue, Item
 
 
@@ -28,6 +30,26 @@ def item_bytes(item: Item) -> int:
             size += len(content) if content.isascii() else len(content.encode())
         else:
             size += value_bytes(value)
+    return size
+
+
+def changed_bytes(old_bytes: int, old: Item, new: Item, names: Iterable[str]) -> int:
+    """Returns the size of a canonical item, by what differs from an older state of it.
+
+    Args:
+        old_bytes: the size of the older state, 0 where there was no item.
+        old: the older state, empty where there was none.
+        new: the item.
+        names: the attributes that may differ.
+    """
+    if not old:
+        return item_bytes(new)
+    size = old_bytes
+    for name in names:
+        if name in old:
+            size -= text_bytes(name) + value_bytes(old[name])
+        if name in new:
+            size += text_bytes(name) + value_bytes(new[name])
     return size
 
 

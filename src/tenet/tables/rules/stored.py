@@ -15,6 +15,8 @@ import orjson
 from tenet.store.contract import Limits
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from tenet.tables.model import Item
 
 #: The first byte of a stored item says how the JSON behind the header is kept.
@@ -42,6 +44,19 @@ def json_of(value: bytes) -> bytes:
     if value[0] == PLAIN:
         return value[HEADER_BYTES:]
     return zlib.decompress(value[HEADER_BYTES:])
+
+
+def jsons_of(values: Sequence[bytes]) -> list[bytes]:
+    """Returns the JSON of many items."""
+    if all([value[0] == PLAIN for value in values]):  # noqa: C419 - a generator takes twice the time
+        return [value[HEADER_BYTES:] for value in values]
+    return [json_of(value) for value in values]
+
+
+def sizes_of(values: Sequence[bytes]) -> list[int]:
+    """Returns the sizes of many items in bytes by the service's rules."""
+    from_bytes = int.from_bytes
+    return [from_bytes(value[1:HEADER_BYTES], "big") for value in values]
 
 
 def size_of(value: bytes) -> int:

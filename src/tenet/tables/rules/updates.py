@@ -43,11 +43,13 @@ class CompiledUpdate(Struct, frozen=True):
         actions: the path of each action with its effect.
         flat: whether every path is an attribute of the item itself.
         only_takes: whether all actions are REMOVE or DELETE.
+        names: the attributes that the paths begin with.
     """
 
     actions: tuple[tuple[ResolvedPath, Effect], ...]
     flat: bool
     only_takes: bool
+    names: frozenset[str]
 
 
 class Update:
@@ -63,6 +65,11 @@ class Update:
     def __init__(self, compiled: CompiledUpdate, values: Values) -> None:
         self._compiled = compiled
         self._values = values
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The attributes in which the update changes something."""
+        return self._compiled.names
 
     @property
     def paths(self) -> tuple[ResolvedPath, ...]:
@@ -138,6 +145,7 @@ def _compile(actions: tuple[UpdateAction, ...], bindings: Bindings) -> tuple[lis
         actions=compiled,
         flat=all(len(path) == 1 for path, _ in compiled),
         only_takes=all(isinstance(action, RemoveAction | DeleteAction) for action in actions),
+        names=frozenset(str(path[0]) for path, _ in compiled),
     )
 
 
