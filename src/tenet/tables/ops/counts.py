@@ -1,10 +1,11 @@
 """How many items tables and indexes hold, and how large they are; writes pay nothing for it.
 
-A table that holds at most ``LIVE_RECORDS`` records, with its index entries and evenly spread over its indexes, is counted
-when it is asked for, and the answer is exact. What is larger is counted in the background once somebody has asked, and again when somebody asks ``REST_S`` later; the
-background takes at most one part in ``DUTY`` of the time. A figure so is at most as old as ``REST_S`` and ``DUTY``
-times what reading the table through takes, counted from the second question on; the first is answered with what could
-be counted at once, a lower bound. (The service itself promises six hours.)
+A table with at most ``LIVE_RECORDS`` records, evenly spread over its own space and those of its global indexes, is
+counted when it is asked for, and the answer is exact. What is larger is counted in the background once somebody has
+asked, and again when somebody asks ``REST_S`` later; the background takes at most one part in ``DUTY`` of the time. A
+figure so is at most as old as ``REST_S`` and ``DUTY`` times what reading the table through takes, counted from the
+second question on; the first is answered with what could be counted at once, a lower bound. (The service itself
+promises six hours.)
 """
 
 from __future__ import annotations
