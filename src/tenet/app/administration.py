@@ -6,16 +6,16 @@ import os
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from tenet.app.messages import Figures, FileNamed, KeyMade, KeyShown, KeysSealed, KeyWanted
 from tenet.base.errors import TenetError
+from tenet.store.contract import Backups
 
 if TYPE_CHECKING:
     from tenet.app.core import Core
     from tenet.app.messages import Diagnosis
     from tenet.base.clock import Clock
-    from tenet.store.contract import Backups
 
 
 class CannotBackUp(TenetError):
@@ -93,9 +93,9 @@ class CoreAdministration:
 
     def _backups(self) -> Backups:
         store = self._core.store
-        if not hasattr(store, "backup") or not hasattr(store, "restore"):
+        if not isinstance(store, Backups):
             raise CannotBackUp(f"the engine {store.capabilities.engine} does not write backups")
-        return cast("Backups", store)
+        return store
 
     def _figures(self, named: FileNamed, began_s: float, figures: Mapping[str, int]) -> Figures:
         return Figures(named.path, round((self._clock.monotonic_s() - began_s) * 1000), figures)

@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping, Sequence
-from typing import Final, NewType, Protocol, TypeAlias
+from typing import Final, NewType, Protocol, TypeAlias, runtime_checkable
 
 from msgspec import Struct
 
@@ -620,6 +620,7 @@ class OpenEngine(Protocol):
         ...
 
 
+@runtime_checkable
 class Backups(Protocol):
     """Offered by engines that can be backed up as one file while they serve."""
 

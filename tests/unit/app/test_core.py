@@ -1,0 +1,131 @@
+"""An installation opens the same way after every kind of accident: its root key works, or the message says why not."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from tenet.app.configuration import ConfigurationError
+from tenet.app.core import Core
+from tenet.app.data_directory import DataDirectory, RootKey
+from tenet.app.settings import Settings, StoreSettings
+from tenet.base.clock import ManualClock
+from tenet.base.ids import SeededIds
+from tenet.store.contract import Backups
+from tenet.store.errors import StoreLocked
+from tenet.wire.errors import MasterKeyUnusable
+
+
+def directory(path: Path) -> DataDirectory:
+    return DataDirectory(Settings(data=str(path / "data")))
+
+
+async def opened(path: Path, seed: int = 1) -> Core:
+    return await Core.open(directory(path), clock=ManualClock(), ids=SeededIds(seed))
+
+
+def secret_of(core: Core, access_key_id: str) -> str:
+    found = core.find(access_key_id)
+    assert found is not None
+    return found.secret
+
+
+def test_the_first_start_makes_a_root_key_that_later_starts_keep(tmp_path: Path) -> None:
+    async def main() -> None:
+        first = await opened(tmp_path)
+        made = first.root_key
+        found = first.find(made.access_key_id)
+        assert found is not None
+        assert found.principal.is_root
+        assert found.principal.tenant == "000000000000"
+        await first.close()
+        again = await opened(tmp_path, seed=2)
+        assert again.root_key == made
+        assert secret_of(again, made.access_key_id) == made.secret_access_key
+        await again.close()
+
+    asyncio.run(main())
+
+
+def test_a_start_that_ended_after_writing_the_file_goes_on_with_it(tmp_path: Path) -> None:
+    async def main() -> None:
+        place = directory(tmp_path)
+        place.make()
+        core = await opened(tmp_path)
+        await core.close()
+        place.keep_root_key(RootKey("AKIAWRITTENBEFORE", "the-secret-of-then"))
+        core = await opened(tmp_path)
+        assert secret_of(core, "AKIAWRITTENBEFORE") == "the-secret-of-then"
+        await core.close()
+
+    asyncio.run(main())
+
+
+def test_a_lost_root_key_is_made_anew(tmp_path: Path) -> None:
+    async def main() -> None:
+        core = await opened(tmp_path)
+        lost = core.root_key
+        await core.close()
+        directory(tmp_path).root_key_file.unlink()
+        core = await opened(tmp_path, seed=2)
+        assert core.root_key != lost
+        assert secret_of(core, core.root_key.access_key_id) == core.root_key.secret_access_key
+        await core.ring.revoke(lost.access_key_id)
+        await core.close()
+
+    asyncio.run(main())
+
+
+def test_a_lost_master_key_is_an_error_that_names_it(tmp_path: Path) -> None:
+    async def main() -> None:
+        core = await opened(tmp_path)
+        await core.close()
+        core.directory.master_key_file.unlink()
+        with pytest.raises(MasterKeyUnusable, match=r"data\.master-key is missing"):
+            await opened(tmp_path)
+        assert not core.directory.master_key_file.exists()
+        # Nothing is left open: the same directory opens as soon as the key is there, or both are given up.
+        core.directory.root_key_file.unlink()
+        again = await opened(tmp_path, seed=2)
+        assert again.find(again.root_key.access_key_id) is not None
+        assert again.find(core.root_key.access_key_id) is None
+        await again.close()
+
+    asyncio.run(main())
+
+
+def test_a_backup_from_before_a_rotation_brings_no_key_but_the_root_key_works(tmp_path: Path) -> None:
+    async def main() -> None:
+        core = await opened(tmp_path)
+        await core.ring.create("000000000000", access_key_id="mine", secret="my-own-secret")
+        store = core.store
+        assert isinstance(store, Backups)
+        await store.backup(str(tmp_path / "backup"))
+        await core.ring.rotate_master()
+        await store.restore(str(tmp_path / "backup"))
+        await core.read_keys()
+        assert core.find("mine") is None
+        assert secret_of(core, core.root_key.access_key_id) == core.root_key.secret_access_key
+        assert sorted(info.access_key_id for info in core.ring.list() if info.is_root) == [core.root_key.access_key_id]
+        await core.close()
+
+    asyncio.run(main())
+
+
+def test_two_of_one_directory_are_refused(tmp_path: Path) -> None:
+    async def main() -> None:
+        core = await opened(tmp_path)
+        with pytest.raises(StoreLocked, match="in use"):
+            await opened(tmp_path)
+        await core.close()
+
+    asyncio.run(main())
+
+
+def test_an_unknown_engine_is_named_with_those_that_exist(tmp_path: Path) -> None:
+    settings = msgspec.structs.replace(Settings(data=str(tmp_path)), store=StoreSettings(url="oracle:x"))
+    with pytest.raises(ConfigurationError, match=r"'oracle'; installed are: .*sqlite"):
+        asyncio.run(Core.open(DataDirectory(settings), clock=ManualClock(), ids=SeededIds(1)))
