@@ -31,7 +31,7 @@ from tenet.app.versions import tenet_version
 from tenet.base.clock import SystemClock
 from tenet.base.errors import TenetError
 from tenet.base.ids import SystemIds
-from tenet.tables.api import Tables
+from tenet.tables.api import Tables, TablesSettings
 from tenet.wire.limits import EdgeLimits
 from tenet.wire.log import Sink
 from tenet.wire.observe import ObservedRules
@@ -141,7 +141,7 @@ class Server:
         """
         self.core = await Core.open(self.directory, clock=self._clock, ids=self._ids)
         try:
-            self._tables = await Tables.open(self.core.store, clock=self._clock, ids=self._ids)
+            self._tables = await self._open_tables()
             try:
                 await self._listen()
             except BaseException:
@@ -154,6 +154,11 @@ class Server:
         self._renewing = asyncio.create_task(self._renew_certificate())
         self.directory.announce(Running(self.endpoint, os.getpid(), tenet_version()))
         _log.info("serving", endpoint=self.endpoint, data=str(self.directory.path), version=tenet_version())
+
+    async def _open_tables(self) -> Tables:
+        options = self.settings.tables
+        settings = TablesSettings(transition_ms=options.transition_ms, tables_max=options.tables_max)
+        return await Tables.open(self.core.store, clock=self._clock, ids=self._ids, settings=settings)
 
     async def _listen(self) -> None:
         self._gate = Gate(self._tables.service())
@@ -240,7 +245,7 @@ class Server:
             try:
                 yield
             finally:
-                self._tables = await Tables.open(self.core.store, clock=self._clock, ids=self._ids)
+                self._tables = await self._open_tables()
         finally:
             self._gate.open(self._tables.service())
 

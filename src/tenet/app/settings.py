@@ -298,6 +298,27 @@ class Limits(Struct, frozen=True, kw_only=True):
     ] = _EDGE.handshake_s_max
 
 
+class TablesOptions(Struct, frozen=True, kw_only=True):
+    """The tables service, which speaks the API of DynamoDB."""
+
+    transition_ms: Annotated[
+        int,
+        Meta(
+            description=(
+                "How long a table stays in CREATING, UPDATING or DELETING at the least. 0 is as long as it takes; more "
+                "shows how a program behaves that does not wait for its tables."
+            ),
+            ge=0,
+            le=600_000,
+            extra={"unit": "ms"},
+        ),
+    ] = 0
+    tables_max: Annotated[
+        int,
+        Meta(description="Tables that an account may have.", ge=1, le=1_000_000, extra={"unit": "tables"}),
+    ] = 2_500
+
+
 class Logs(Struct, frozen=True, kw_only=True):
     """What is written to standard error, one JSON object per line."""
 
@@ -362,5 +383,6 @@ class Settings(Struct, frozen=True, kw_only=True):
     tls: Tls = Tls()
     keys: Keys = Keys()
     limits: Limits = Limits()
+    tables: TablesOptions = TablesOptions()
     logs: Logs = Logs()
     traces: Traces = Traces()

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from tenet.app.catalogue import sections, settings
 from tenet.app.configuration import ConfigurationError, host_and_port, is_loopback, load, unchangeable
-from tenet.app.settings import Limits, Settings
+from tenet.app.settings import Limits, Settings, TablesOptions
+from tenet.tables.api import TablesSettings
 from tenet.wire.limits import EdgeLimits
 
 
@@ -129,6 +130,10 @@ def test_only_what_a_running_server_takes_over_is_changeable() -> None:
 def test_limits_are_those_of_the_edge_by_name_and_default() -> None:
     declared = {field.name: getattr(Limits(), field.name) for field in msgspec.structs.fields(Limits)}
     assert declared == msgspec.structs.asdict(EdgeLimits())
+
+
+def test_options_of_tables_are_those_of_the_service_by_name_and_default() -> None:
+    assert msgspec.structs.asdict(TablesOptions()) == msgspec.structs.asdict(TablesSettings())
 
 
 def test_every_default_keeps_its_own_bounds() -> None:
