@@ -66,12 +66,6 @@ class ResourceInUseException(TablesError):
     code = "ResourceInUseException"
 
 
-class TableNotFoundException(TablesError):
-    """No such table, where the API says it by this code."""
-
-    code = "TableNotFoundException"
-
-
 class LimitExceededException(TablesError):
     """Too many of something at once."""
 
@@ -94,13 +88,6 @@ class ProvisionedThroughputExceededException(TablesError):
     """The table's provisioned capacity is used up."""
 
     code = "ProvisionedThroughputExceededException"
-    retryable = True
-
-
-class RequestLimitExceeded(TablesError):
-    """The account's share of the server is used up."""
-
-    code = "RequestLimitExceeded"
     retryable = True
 
 

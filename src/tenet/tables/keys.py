@@ -81,14 +81,9 @@ def index_space(table_id: str, number: int) -> str:
     return f"{table_space(table_id)}.{number}"
 
 
-#: The first byte of the sort keys in a table's space: of items, and of entries of local indexes, whose number follows.
-ITEM_PREFIX: Final = b"\x00"
-LOCAL_INDEX_PREFIX: Final = b"\x01"
-
-
 def local_index_number(sort: bytes) -> int | None:
     """Returns the number of the local index that a record of a table's space belongs to; None for an item."""
-    return sort[1] if sort.startswith(LOCAL_INDEX_PREFIX) else None
+    return sort[1] if sort.startswith(_LOCAL_PREFIX) else None
 
 
 #: What the names of all spaces of the service begin with.
@@ -108,8 +103,6 @@ def spaces(table: Table) -> tuple[str, ...]:
 
 # ---- items and index entries -----------------------------------------------------------------------------------------
 
-#: Sort keys under which the items of a partition lie.
-ITEMS: Final = Range(b"\x00", b"\x01")
 _ITEM_PREFIX: Final = b"\x00"
 _LOCAL_PREFIX: Final = b"\x01"
 

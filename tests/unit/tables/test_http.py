@@ -172,6 +172,11 @@ def test_whatever_bytes_come_get_an_answer(body: bytes) -> None:
                 "CancellationReasons": [{"Code": "None"}],
             },
         ),
+        (
+            errors.TransactionConflictException("no"),
+            400,
+            {"__type": MODEL + "TransactionConflictException", "message": "no"},
+        ),
         (errors.InternalServerError("no"), 500, {"__type": MODEL + "InternalServerError", "message": "no"}),
         (
             store_errors.DiskFull("/secret/path is full"),

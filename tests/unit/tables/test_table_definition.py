@@ -73,6 +73,7 @@ def test_a_definition_becomes_a_table() -> None:
     assert table.arn == f"arn:aws:dynamodb:eu-west-1:{'1' * 12}:table/abc"
     assert (table.status, table.created_ms, table.tags) == ("CREATING", 7, {"k": "v"})
     assert table.deletion_protection
+    assert table.next_index_number == 3
     assert table.throughput == Throughput()
 
 

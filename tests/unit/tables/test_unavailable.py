@@ -24,6 +24,12 @@ def test_every_listed_parameter_exists() -> None:
         assert operation in ROUTES
 
 
+def test_what_has_no_effect_can_be_asked_for() -> None:
+    for operation in ("CreateTable", "UpdateTable"):
+        assert set(unavailable.WITHOUT_EFFECT) <= set(REQUESTS[operation].members)
+        assert not set(unavailable.WITHOUT_EFFECT) & unavailable.PARAMETERS[operation]
+
+
 @pytest.mark.parametrize(
     ("operation", "request_", "name"),
     [

@@ -91,6 +91,13 @@ PARAMETERS: Final[Mapping[str, frozenset[str]]] = {
     ),
 }
 
+#: Parameters that are checked, kept and described, and have no effect on a machine of one's own; and why.
+WITHOUT_EFFECT: Final[Mapping[str, str]] = {
+    "SSESpecification": "encryption at rest is the operator's: of the disk, or of the file system",
+    "TableClass": "it chooses a price",
+    "WarmThroughput": "what a table can instantly carry is what the machine can",
+}
+
 _NOTHING: Final[frozenset[str]] = frozenset()
 
 
