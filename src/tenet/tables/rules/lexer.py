@@ -16,7 +16,8 @@ from typing import Final
 from tenet.tables.errors import ValidationException
 
 _TOKEN: Final = re.compile(
-    r"[A-Za-z][A-Za-z0-9_]*|[#:][A-Za-z0-9_]+|0|[1-9][0-9]*|<>|<=|>=|[^ \t\r\n]", re.ASCII | re.DOTALL
+    r"([A-Za-z][A-Za-z0-9_]*)|(#[A-Za-z0-9_]+)|(:[A-Za-z0-9_]+)|(0|[1-9][0-9]*)|(<>|<=|>=|[^ \t\r\n])",
+    re.ASCII | re.DOTALL,
 )
 KEYWORDS: Final = frozenset(("AND", "OR", "NOT", "BETWEEN", "IN", "SET", "REMOVE", "ADD", "DELETE"))
 
@@ -44,11 +45,11 @@ class Lexer:
         token: its text; of a keyword in upper case, of the end empty.
     """
 
-    __slots__ = ("_at", "_spans", "_text", "kind", "token")
+    __slots__ = ("_at", "_matches", "_text", "kind", "token")
 
     def __init__(self, text: str) -> None:
         self._text = text
-        self._spans = [match.span() for match in _TOKEN.finditer(text)]
+        self._matches = list(_TOKEN.finditer(text))
         self._at = -1
         self.kind = TokenKind.END
         self.token = ""
@@ -58,14 +59,13 @@ class Lexer:
         """Looks at the next token, and returns the one that was looked at."""
         passed = self.token
         self._at += 1
-        if self._at >= len(self._spans):
+        if self._at >= len(self._matches):
             self.kind, self.token = TokenKind.END, ""
             return passed
-        start, end = self._spans[self._at]
-        self.token = self._text[start:end]
-        self.kind = _kind_of(self.token)
-        if self.kind is TokenKind.KEYWORD:
-            self.token = self.token.upper()
+        match = self._matches[self._at]
+        self.token, self.kind = match[0], _KINDS[match.lastindex or 0]
+        if self.kind is TokenKind.IDENTIFIER and self.token.upper() in KEYWORDS:
+            self.kind, self.token = TokenKind.KEYWORD, self.token.upper()
         return passed
 
     def is_at(self, *tokens: str) -> bool:
@@ -90,37 +90,31 @@ class Lexer:
 
     def is_followed_by(self, symbol: str) -> bool:
         """Whether the token behind the one that is looked at is this symbol."""
-        if self._at + 1 >= len(self._spans):
-            return False
-        start, end = self._spans[self._at + 1]
-        return self._text[start:end] == symbol
+        return self._at + 1 < len(self._matches) and self._matches[self._at + 1][0] == symbol
 
     def error(self) -> ValidationException:
         """Returns the error that the token looked at does not belong here.
 
         It shows the token and what is near: from the token before to the one behind, with the text between them.
         """
-        spans, text = self._spans, self._text
-        near_start = spans[min(self._at, len(spans)) - 1][0] if spans and self._at > 0 else 0
-        if self._at >= len(spans):
+        matches, text, at = self._matches, self._text, self._at
+        near_start = matches[at - 1].start() if at > 0 else 0
+        if at >= len(matches):
             return ValidationException(f'Syntax error; token: "<EOF>", near: "{text[near_start:]}"')
-        start, end = spans[self._at]
-        if self._at == 0:
-            near_start = start
-        near_end = spans[self._at + 1][1] if self._at + 1 < len(spans) else len(text)
-        return ValidationException(f'Syntax error; token: "{text[start:end]}", near: "{text[near_start:near_end]}"')
+        if at == 0:
+            near_start = matches[0].start()
+        near_end = matches[at + 1].end() if at + 1 < len(matches) else len(text)
+        return ValidationException(f'Syntax error; token: "{matches[at][0]}", near: "{text[near_start:near_end]}"')
 
 
-def _kind_of(token: str) -> TokenKind:
-    first = token[0]
-    if "a" <= first <= "z" or "A" <= first <= "Z":
-        return TokenKind.KEYWORD if token.upper() in KEYWORDS else TokenKind.IDENTIFIER
-    if len(token) > 1 and first == "#":
-        return TokenKind.NAME
-    if len(token) > 1 and first == ":":
-        return TokenKind.VALUE
-    return TokenKind.NUMBER if "0" <= first <= "9" else TokenKind.SYMBOL
-
-
+#: By the group of the pattern that matched.
+_KINDS: Final = (
+    TokenKind.END,
+    TokenKind.IDENTIFIER,
+    TokenKind.NAME,
+    TokenKind.VALUE,
+    TokenKind.NUMBER,
+    TokenKind.SYMBOL,
+)
 #: Kinds whose text alone says what they are.
 _FIXED: Final = frozenset((TokenKind.SYMBOL, TokenKind.KEYWORD))
