@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext
@@ -47,6 +48,7 @@ class CoreAdministration:
         self._clock = clock
         self._diagnose = diagnose
         self._paused = paused
+        self._restoring: asyncio.Task[Figures] | None = None
 
     async def create_key(self, wanted: KeyWanted) -> KeyMade:
         """Makes an access key; it works at once."""
@@ -78,9 +80,15 @@ class CoreAdministration:
         return self._figures(named, began_s, figures)
 
     async def restore(self, named: FileNamed) -> Figures:
-        """Replaces everything in the store by what a backup holds."""
+        """Replaces everything in the store by what a backup holds; goes on to its end even if nobody waits for it."""
         if not os.access(named.path, os.R_OK):
             raise CannotBackUp(f"the process {os.getpid()}, which holds the store, cannot read {named.path}")
+        if self._restoring is not None and not self._restoring.done():
+            raise CannotBackUp("another backup is being restored")
+        self._restoring = asyncio.create_task(self._restore(named))
+        return await asyncio.shield(self._restoring)
+
+    async def _restore(self, named: FileNamed) -> Figures:
         began_s = self._clock.monotonic_s()
         async with self._paused():
             await self._backups().restore(named.path)

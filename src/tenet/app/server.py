@@ -234,20 +234,23 @@ class Server:
     async def _paused(self) -> AsyncIterator[None]:
         """Keeps the services closed for the length of a block; requests meanwhile get an error that clients retry."""
         self._gate.shut()
+        await self._idle()
+        await self._tables.close()
         try:
-            # The request that asked for this is itself in flight.
-            until_s = self._clock.monotonic_s() + self.settings.limits.deadline_s
-            while self.edge.admission.in_flight > 1:
-                if self._clock.monotonic_s() >= until_s:
-                    break
-                await asyncio.sleep(_LOOK_S)
-            await self._tables.close()
-            try:
-                yield
-            finally:
-                self._tables = await self._open_tables()
+            yield
         finally:
+            # Where they do not open, the gate stays shut and the message says why.
+            self._tables = await self._open_tables()
             self._gate.open(self._tables.service())
+
+    async def _idle(self) -> None:
+        """Waits until the requests that had begun have ended, at most for as long as a request may take."""
+        until_s = self._clock.monotonic_s() + self.settings.limits.deadline_s
+        # The request that asked for the restore is itself in flight.
+        while self.edge.admission.in_flight > 1:
+            if self._clock.monotonic_s() >= until_s:
+                break
+            await asyncio.sleep(_LOOK_S)
 
 
 def limits_of(settings: Settings) -> EdgeLimits:
