@@ -15,6 +15,7 @@ from __future__ import annotations
 import os
 import platform
 import random
+import resource
 import subprocess
 import sys
 import time
@@ -45,11 +46,12 @@ class Stage:
 
 @dataclass(frozen=True)
 class Result:
-    """How a stage went."""
+    """How a stage went: pytest's status and last line, and the time that it took, by the clock and of processors."""
 
     stage: str
     status: int
     elapsed_s: float
+    cpu_s: float
     summary: str
 
 
@@ -71,7 +73,7 @@ def run(stage: Stage, seed: int, extra: list[str], environment: dict[str, str], 
     if stage.workers:
         command += ["-n", str(stage.workers), "--dist", "worksteal"]
     print(f"\n==== {stage.name} ====", flush=True)
-    started = time.monotonic()
+    started, cpu = time.monotonic(), children_cpu_s()
     last = ""
     with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
@@ -81,7 +83,13 @@ def run(stage: Stage, seed: int, extra: list[str], environment: dict[str, str], 
     elapsed_s = time.monotonic() - started
     status = 0 if process.returncode == NO_TESTS_COLLECTED and stage.marks == "alone" else process.returncode
     print(f"==== {stage.name}: {'passed' if status == 0 else 'FAILED'} in {elapsed_s:.1f} s ====", flush=True)
-    return Result(stage.name, status, elapsed_s, last.strip("= "))
+    return Result(stage.name, status, elapsed_s, children_cpu_s() - cpu, last.strip("= "))
+
+
+def children_cpu_s() -> float:
+    """Returns the processor time of all processes that were started from here and have ended."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
 def text_of(*command: str) -> str:
@@ -134,18 +142,19 @@ def main() -> int:
         subprocess.run([sys.executable, "-m", "coverage", "report"], cwd=ROOT, check=False)
     print("\n==== stages ====")
     for result in results:
-        print(f"{result.stage:<12} {result.elapsed_s:7.1f} s  {'passed' if result.status == 0 else 'FAILED'}")
+        outcome = "passed" if result.status == 0 else "FAILED"
+        print(f"{result.stage:<12} {result.elapsed_s:7.1f} s  ({result.cpu_s:6.1f} s of CPU)  {outcome}")
     print(f"{'all':<12} {sum(result.elapsed_s for result in results):7.1f} s")
     return int(any(result.status for result in results))
 
 
 def audit() -> Result:
     """Looks the dependencies up in the vulnerability database; without its answer the report says so."""
-    started = time.monotonic()
+    started, cpu = time.monotonic(), children_cpu_s()
     done = subprocess.run([sys.executable, "-m", "tools.audit"], cwd=ROOT, capture_output=True, text=True, check=False)
     print(done.stdout)
     summary = " ".join(done.stdout.split())[:300]
-    return Result("audit", done.returncode, time.monotonic() - started, summary)
+    return Result("audit", done.returncode, time.monotonic() - started, children_cpu_s() - cpu, summary)
 
 
 if __name__ == "__main__":
