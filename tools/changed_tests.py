@@ -10,9 +10,13 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
 
 import grimp
+
+from tenet.app import engines
+from tenet.app.engines import GROUP
 
 ROOT = Path(__file__).resolve().parent.parent
 #: Changes to these can touch every test.
@@ -44,6 +48,10 @@ def module_of(path: str) -> str:
 def touched_modules(changed: list[str]) -> set[str]:
     """Returns the changed modules of the package with all that import them, directly or not."""
     graph = grimp.build_graph("tenet")
+    for engine in metadata.entry_points(group=GROUP):
+        # Engines are found by their entry points; whoever loads them stands on them all the same.
+        if engine.module in graph.modules:
+            graph.add_import(importer=engines.__name__, imported=engine.module)
     modules = {module_of(path) for path in changed if path.startswith("src/tenet/") and path.endswith(".py")}
     return modules.union(*(graph.find_downstream_modules(module) for module in modules if module in graph.modules))
 
