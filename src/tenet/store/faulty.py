@@ -52,7 +52,7 @@ T = TypeVar("T")
 
 _MIB: Final = 1024 * 1024
 _NO_OPTIONS: Final = SpaceOptions()
-_REMEMBERED_MAX: Final = 500
+_REMEMBERED_MAX: Final = 60
 
 
 class CallFaults(Struct, frozen=True):
