@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import socket
 import ssl
+import struct
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -128,12 +131,15 @@ class Client:
         """Whether the server ends the connection without another byte."""
         return await asyncio.wait_for(self.reader.read(1), timeout_s) == b""
 
+    async def reset(self) -> None:
+        """Breaks the connection off, as a machine does that loses its power and comes back."""
+        self.writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.writer.transport.abort()
+
     async def close(self) -> None:
         self.writer.close()
-        try:
+        with contextlib.suppress(OSError):
             await self.writer.wait_closed()
-        except OSError:
-            pass
 
 
 @dataclass
@@ -213,6 +219,13 @@ async def connected(edge: Edge, tls: ssl.SSLContext | None = None) -> AsyncItera
         await client.close()
 
 
+async def until(holds: Callable[[], bool], timeout_s: float = 20.0) -> None:
+    """Waits until something holds."""
+    async with asyncio.timeout(timeout_s):
+        while not holds():  # noqa: ASYNC110 (what is waited for is the state of a server, not an event)
+            await asyncio.sleep(0.001)
+
+
 def on_loop(body: Callable[[], Awaitable[None]]) -> None:
     """Runs a test on the loop that servers run on."""
 
@@ -228,8 +241,9 @@ def answers_to(*requests: bytes, services: Sequence[Service] = (), **options: An
 
     async def main() -> None:
         async with serving(*services, **options) as edge, connected(edge) as client:
-            for request in requests:
-                answers.append(await client.ask(request, has_body=not request.startswith(b"HEAD")))
+            answers.extend(
+                [await client.ask(request, has_body=not request.startswith(b"HEAD")) for request in requests]
+            )
 
     on_loop(main)
     return answers

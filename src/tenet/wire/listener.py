@@ -63,7 +63,7 @@ class Listener:
         self._shared = shared
         self._metrics = metrics
         self._loop = loop
-        self._greeted: set[asyncio.Task[None]] = set()
+        self._greetings: set[asyncio.Task[None]] = set()
         self._turned_away: set[socket.socket] = set()
         self._closed = False
         for listening in sockets:
@@ -115,7 +115,7 @@ class Listener:
             self._loop.remove_reader(listening.fileno())
             # The loop lets go of the descriptor in its next turn; its number must not be another socket's by then.
             self._loop.call_soon(listening.close)
-        for task in self._greeted:
+        for task in self._greetings:
             task.cancel()
         for turned_away in list(self._turned_away):
             self._forget(turned_away)
@@ -130,20 +130,23 @@ class Listener:
                 self._pause(listening, error)
                 return
             self._metrics.connections_accepted += 1
-            if len(self._shared.connections) + len(self._greeted) >= self._shared.limits.connections_max:
+            shared = self._shared
+            if len(shared.connections) + len(shared.greeted) >= shared.limits.connections_max:
                 self._turn_away(accepted)
                 continue
             accepted.settimeout(0.0)
             accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            task = self._loop.create_task(self._greet(accepted))
-            self._greeted.add(task)
-            task.add_done_callback(self._greeted.discard)
+            connection = Connection(shared, self._loop)
+            shared.greeted.add(connection)
+            task = self._loop.create_task(self._greet(accepted, connection))
+            self._greetings.add(task)
+            task.add_done_callback(self._greetings.discard)
 
-    async def _greet(self, accepted: socket.socket) -> None:
+    async def _greet(self, accepted: socket.socket, connection: Connection) -> None:
         """Makes a connection of an accepted socket; its TLS handshake included."""
         try:
             await self._loop.connect_accepted_socket(
-                lambda: Connection(self._shared, self._loop),
+                lambda: connection,
                 accepted,
                 ssl=self._tls,
                 ssl_handshake_timeout=self._shared.limits.handshake_s_max if self._tls is not None else None,
@@ -151,6 +154,8 @@ class Listener:
         except (OSError, ssl.SSLError, TimeoutError):
             self._metrics.handshakes_failed += 1
             accepted.close()
+        finally:
+            self._shared.greeted.discard(connection)
 
     def _pause(self, listening: socket.socket, error: OSError) -> None:
         """The process has no descriptors left: leaves new connections in the backlog for a moment."""

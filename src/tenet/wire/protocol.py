@@ -91,6 +91,7 @@ class Shared(Struct):
         handler: answers requests.
         limits: the limits in force.
         body_bytes_small: bodies up to this size are fine for every service.
+        greeted: accepted connections that are not open yet; over TLS those in their handshakes.
         connections: every open connection.
         body_bytes_held: bodies in memory now, in bytes.
         draining: whether connections end after the answer that they are at.
@@ -99,6 +100,7 @@ class Shared(Struct):
     handler: Handler
     limits: EdgeLimits
     body_bytes_small: int
+    greeted: set[Connection] = field(default_factory=set)
     connections: set[Connection] = field(default_factory=set)
     body_bytes_held: int = 0
     draining: bool = False
@@ -154,6 +156,7 @@ class Connection(asyncio.Protocol):
         "_held",
         "_idle_since_s",
         "_loop",
+        "_offers_upgrade",
         "_open",
         "_parser",
         "_peer",
@@ -183,6 +186,7 @@ class Connection(asyncio.Protocol):
         self._url = b""
         self._headers: dict[str, str] = {}
         self._headers_done = False
+        self._offers_upgrade = False
         self._repeats = 0
         self._body: list[bytes] = []
         self._body_bytes = 0
@@ -213,6 +217,7 @@ class Connection(asyncio.Protocol):
         self._peer = str(peer[0]) if isinstance(peer, tuple) else ""
         self._tls = transport.get_extra_info("sslcontext") is not None
         self._task = self._loop.create_task(self._run())
+        self._shared.greeted.discard(self)
         self._shared.connections.add(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -291,14 +296,23 @@ class Connection(asyncio.Protocol):
             raise error
         if isinstance(error, httptools.HttpParserUpgrade):
             self._go_on_without_upgrade(memoryview(data)[error.args[0] :])
-        elif isinstance(error, httptools.HttpParserInvalidMethodError):
-            self._refuse(501, "The method is not known")
         else:
             self._refuse(400, str(error) or "The request is malformed")
 
     def _go_on_without_upgrade(self, rest: memoryview) -> None:
-        """Serves a client that offered another protocol on with this one (RFC 9110, section 7.8)."""
-        self._parser = httptools.HttpRequestParser(self)
+        """Serves a client that offered another protocol on with this one (RFC 9110, section 7.8).
+
+        The parser takes what follows such an offer for the other protocol, the request's own body included. Its body
+        is therefore read by a new parser, which is told how long it is by a head of ours.
+        """
+        former = self._parser
+        parser = self._parser = httptools.HttpRequestParser(self)
+        if self._offers_upgrade:
+            self._offers_upgrade = False
+            framing = ("content-length", "transfer-encoding", "connection" if not former.should_keep_alive() else "")
+            lines = [f"{name}: {self._headers[name]}\r\n" for name in framing if name in self._headers]
+            head = f"{former.get_method().decode('latin-1')} / HTTP/1.1\r\n{''.join(lines)}\r\n"
+            parser.feed_data(head.encode("latin-1"))
         if len(rest) and not self._ending:
             self._open = True
             self._parse(rest)
@@ -319,13 +333,14 @@ class Connection(asyncio.Protocol):
 
     def on_url(self, url: bytes) -> None:
         """Takes in a piece of the request target."""
-        self._open = True
-        self._url += url
+        if not self._headers_done:
+            self._open = True
+            self._url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Takes in one header line; a trailer is dropped (RFC 9110, section 6.5.1)."""
         if self._headers_done:
-            return  # a trailer
+            return
         key = KNOWN_NAMES.get(name) or name.decode("latin-1").lower()
         headers = self._headers
         if key in headers:
@@ -342,9 +357,9 @@ class Connection(asyncio.Protocol):
 
     def on_headers_complete(self) -> None:
         """Checks what the headers alone can tell."""
-        self._headers_done = True
-        if self._ending:
+        if self._headers_done or self._ending:
             return
+        self._headers_done = True
         headers, shared = self._headers, self._shared
         self._body_limit = shared.body_bytes_small
         version = self._parser.get_http_version()
@@ -358,6 +373,8 @@ class Connection(asyncio.Protocol):
             length = headers.get("content-length")
             if length is not None and int(length) > shared.body_bytes_small:
                 self._check_length(int(length))
+            if "upgrade" in headers and self._parser.should_upgrade():
+                self._offers_upgrade = length not in {None, "0"} or "transfer-encoding" in headers
             if "expect" in headers and not self._ending:
                 self._expect(headers["expect"])
 
@@ -393,7 +410,7 @@ class Connection(asyncio.Protocol):
     def on_message_complete(self) -> None:
         """Hands the request over, or puts it behind those that are being answered."""
         self._open = False
-        if self._ending:
+        if self._ending or self._offers_upgrade:
             return
         parser, body = self._parser, self._body
         incoming = Incoming(
@@ -497,6 +514,8 @@ class Connection(asyncio.Protocol):
                 self._suspended = None
                 self._answer(incoming, await rest)
             while (waiting := self._next()) is not None:
+                # It waited for its own forerunners, not because the server was late.
+                waiting.read_s = self._loop.time()
                 self._answer(waiting, await self._shared.handler.handle(waiting))
             self._busy = False
             self._settle()

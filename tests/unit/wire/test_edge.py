@@ -10,10 +10,10 @@ import zlib
 
 import pytest
 
-from tenet.base.errors import TenetError
-from tenet.store.memory import open_engine
 from tenet.base.clock import SystemClock
+from tenet.base.errors import TenetError
 from tenet.base.ids import SystemIds
+from tenet.store.memory import open_engine
 from tenet.wire.door import Mount, Request, Response
 from tenet.wire.limits import EdgeLimits
 from tests.edges import (
@@ -29,6 +29,7 @@ from tests.edges import (
     on_loop,
     raw,
     serving,
+    until,
 )
 
 HOST = {"host": "localhost"}
@@ -284,8 +285,7 @@ def test_draining_answers_what_began_and_nothing_new() -> None:
             waiting, idle = await Client.connect(edge.address), await Client.connect(edge.address)
             await waiting.send(call("Wait"))
             await idle.ask(call("Echo"))
-            while len(echo.seen) < 2:
-                await asyncio.sleep(0)
+            await until(lambda: len(echo.seen) == 2)
             drained = asyncio.create_task(edge.drain(5.0))
             assert await idle.is_ended()
             with pytest.raises(OSError, match="refused"):

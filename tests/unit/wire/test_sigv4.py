@@ -236,15 +236,19 @@ def header(
         (
             with_authorization("AWS4-HMAC-SHA256 Credential=a", x_amz_date=""),
             IncompleteSignature,
-            "Authorization header requires 'Signature' parameter. Authorization header requires 'SignedHeaders' "
-            "parameter. Authorization header requires existence of either a 'X-Amz-Date' or a 'Date' header. "
-            "Authorization=AWS4-HMAC-SHA256 Credential=a",
+            (
+                "Authorization header requires 'Signature' parameter. Authorization header requires 'SignedHeaders' "
+                "parameter. Authorization header requires existence of either a 'X-Amz-Date' or a 'Date' header. "
+                "Authorization=AWS4-HMAC-SHA256 Credential=a"
+            ),
         ),
         (
             with_authorization("AWS4-HMAC-SHA256 Signature=b, Credential, SignedHeaders"),
             IncompleteSignature,
-            "'Credential' not a valid key=value pair (missing equal-sign) in Authorization header: "
-            "'AWS4-HMAC-SHA256 Signature=b, Credential, SignedHeaders'.",
+            (
+                "'Credential' not a valid key=value pair (missing equal-sign) in Authorization header: "
+                "'AWS4-HMAC-SHA256 Signature=b, Credential, SignedHeaders'."
+            ),
         ),
         (
             with_authorization(header(), x_amz_date="yesterday"),
@@ -264,8 +268,10 @@ def header(
         (
             with_authorization(header(), x_amz_date="20231114T222821Z"),
             InvalidSignature,
-            "Signature not yet current: 20231114T222821Z is still later than 20231114T222820Z "
-            "(20231114T221320Z + 15 min.)",
+            (
+                "Signature not yet current: 20231114T222821Z is still later than 20231114T222820Z "
+                "(20231114T221320Z + 15 min.)"
+            ),
         ),
         (
             with_authorization(header(names="x-amz-date")),
@@ -285,17 +291,21 @@ def header(
         (
             with_authorization(header(credential="a/b/c/d")),
             IncompleteSignature,
-            "Credential must have exactly 5 slash-delimited elements, e.g. keyid/date/region/service/term, "
-            "got 'a/b/c/d'",
+            (
+                "Credential must have exactly 5 slash-delimited elements, e.g. keyid/date/region/service/term, "
+                "got 'a/b/c/d'"
+            ),
         ),
         (
             with_authorization(header(credential="a/b//d/e")),
             InvalidSignature,
-            "Credential should be scoped to a valid region, not ''. "
-            "Credential should be scoped to correct service: 'dynamodb'. "
-            "Credential should be scoped with a valid terminator: 'aws4_request', not 'e'. "
-            "Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date from HTTP: "
-            f"'b' != '20231114', from '{BASIC_NOW}'. ",
+            (
+                "Credential should be scoped to a valid region, not ''. "
+                "Credential should be scoped to correct service: 'dynamodb'. "
+                "Credential should be scoped with a valid terminator: 'aws4_request', not 'e'. "
+                "Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date from HTTP: "
+                f"'b' != '20231114', from '{BASIC_NOW}'. "
+            ),
         ),
         (
             with_authorization(header(credential="NOBODY/20231114/us-east-1/dynamodb/aws4_request")),
@@ -330,8 +340,10 @@ def presigned(**parts: str | None) -> Request:
         (
             presigned(Signature=None, SignedHeaders=None),
             IncompleteSignature,
-            "AWS query-string parameters must include 'X-Amz-Signature'. AWS query-string parameters must include "
-            "'X-Amz-SignedHeaders'. Re-examine the query-string parameters.",
+            (
+                "AWS query-string parameters must include 'X-Amz-Signature'. AWS query-string parameters must include "
+                "'X-Amz-SignedHeaders'. Re-examine the query-string parameters."
+            ),
         ),
         (presigned(Expires="soon"), IncompleteSignature, "X-Amz-Expires should be a number"),
         (presigned(Expires="-1"), IncompleteSignature, "X-Amz-Expires must be non-negative"),
@@ -392,7 +404,8 @@ def test_the_date_header_will_do() -> None:
 
     date = "Tue, 14 Nov 2023 22:13:20 GMT"
     canonical = f"POST\n/\n\ndate:{date}\nhost:h\n\ndate;host\n{sha256(b'{}').hexdigest()}"
-    text = f"AWS4-HMAC-SHA256\n{BASIC_NOW}\n20231114/us-east-1/dynamodb/aws4_request\n{sha256(canonical.encode()).hexdigest()}"
+    digest = sha256(canonical.encode()).hexdigest()
+    text = f"AWS4-HMAC-SHA256\n{BASIC_NOW}\n20231114/us-east-1/dynamodb/aws4_request\n{digest}"
     signature = Signer(key).sign(text.encode()).decode()
     authorization = (
         f"AWS4-HMAC-SHA256 Credential={KEY_ID}/20231114/us-east-1/dynamodb/aws4_request,SignedHeaders=date;host,"
