@@ -15,7 +15,7 @@ from typing import Final
 
 import apsw
 
-from tenet.store.errors import InvalidRequest, StoreCorrupt
+from tenet.store.errors import InvalidRequest, StoreCorrupt, StoreError
 from tenet.store.sqlite.faults import from_system, translate
 from tenet.store.sqlite.lock import DirectoryLock
 from tenet.store.sqlite.migrations import prepare
@@ -179,7 +179,10 @@ def _continue_from(staged: Path, old: Path) -> None:
     connection = apsw.Connection(str(staged))
     try:
         # Reading it also folds its log into it, so that a crash before the renaming leaves it whole.
-        with contextlib.suppress(apsw.Error), contextlib.closing(connect(str(old), cache_bytes=_CACHE_BYTES)) as before:
+        with (
+            contextlib.suppress(apsw.Error, StoreError),
+            contextlib.closing(connect(str(old), cache_bytes=_CACHE_BYTES)) as before,
+        ):
             times = before.execute("SELECT last FROM commits ORDER BY first DESC LIMIT 1").fetchall()
             fences = before.execute("SELECT id, until_ms FROM fences").fetchall()
             with connection:

@@ -24,7 +24,9 @@ def translate(error: apsw.Error, connection: apsw.Connection | None, directory: 
     """
     is_of_system = isinstance(error, apsw.IOError | apsw.CantOpenError)
     number = connection.system_errno if is_of_system and connection is not None else 0
-    if isinstance(error, apsw.FullError) or number in _FULL:
+    # The index of the write-ahead log is a file too, and could not be made longer.
+    is_index = getattr(error, "extendedresult", 0) == apsw.SQLITE_IOERR_SHMSIZE
+    if isinstance(error, apsw.FullError) or number in _FULL or is_index:
         return disk_full(directory)
     if isinstance(error, apsw.ReadOnlyError) or number in _READ_ONLY:
         return read_only(directory)

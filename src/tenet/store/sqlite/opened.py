@@ -115,13 +115,14 @@ class OpenFile:
 
 
 def _open(path: str, directory: str) -> apsw.Connection:
-    connection: apsw.Connection | None = None
+    connection = connect(path, cache_bytes=_WRITER_CACHE_BYTES, create=True)
     try:
-        connection = connect(path, cache_bytes=_WRITER_CACHE_BYTES, create=True)
         prepare(connection)
-    except BaseException as error:
-        refused = translate(error, connection, directory) if isinstance(error, apsw.Error) else error
-        if connection is not None:
-            connection.close()
+    except apsw.Error as error:
+        refused = translate(error, connection, directory)
+        connection.close()
         raise refused from error
+    except BaseException:
+        connection.close()
+        raise
     return connection

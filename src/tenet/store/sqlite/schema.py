@@ -7,9 +7,12 @@ may never commit, and how far the readers of logs have come.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, Final, Protocol
 
 import apsw
+
+from tenet.store.sqlite.faults import translate
 
 #: What the file says about itself in its header (https://www.sqlite.org/fileformat.html, offsets 68 and 60).
 APPLICATION_ID: Final = 0x54454E54
@@ -67,14 +70,26 @@ def connect(path: str, *, cache_bytes: int, create: bool = False) -> apsw.Connec
         path: the file.
         cache_bytes: memory for its pages.
         create: whether a file that is missing is made.
+
+    Raises:
+        StoreError: it cannot be opened, see ``faults.translate``.
     """
+    directory = str(Path(path).parent)
     flags = apsw.SQLITE_OPEN_READWRITE | (apsw.SQLITE_OPEN_CREATE if create else 0)
-    connection = apsw.Connection(path, flags=flags, statementcachesize=512)
-    connection.set_busy_timeout(5_000)
-    connection.execute(f"PRAGMA cache_size = -{cache_bytes // 1024}")
-    # Every commit is synchronised before it is answered; checkpoints belong to a thread of their own.
-    connection.execute("PRAGMA synchronous = FULL")
-    connection.execute("PRAGMA wal_autocheckpoint = 0")
+    try:
+        connection = apsw.Connection(path, flags=flags, statementcachesize=512)
+    except apsw.Error as error:
+        raise translate(error, None, directory) from error
+    try:
+        connection.set_busy_timeout(5_000)
+        connection.execute(f"PRAGMA cache_size = -{cache_bytes // 1024}")
+        # Every commit is synchronised before it is answered; checkpoints belong to a thread of their own.
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA wal_autocheckpoint = 0")
+    except apsw.Error as error:
+        refused = translate(error, connection, directory)
+        connection.close()
+        raise refused from error
     return connection
 
 

@@ -113,12 +113,11 @@ class Upkeep:
 
     async def _checkpoint_alone(self, mode: str) -> None:
         """Runs a checkpoint between two transactions, so that it reaches the end of the log."""
-        await self._file.writer.pause()
-        try:
+        async with self._file.writer.paused():
             self._file.pool.let_go()
             await self._in_thread(lambda execute: execute(f"PRAGMA wal_checkpoint({mode})").fetchall())
-        finally:
-            self._file.writer.go_on()
+            # Whoever began to read before its end would keep the log from beginning anew.
+            self._file.pool.let_go()
 
     def _wal_bytes(self) -> int:
         try:

@@ -14,7 +14,8 @@ import asyncio
 import queue
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Final
 
@@ -168,26 +169,33 @@ class Writer:
         """How many jobs wait."""
         return len(self._line)
 
-    async def pause(self) -> None:
-        """Waits until no transaction is open, and keeps the next one from beginning until ``go_on``."""
-        turn: asyncio.Future[None] = self._loop.create_future()
-        self._pauses.append(turn)
-        if not self._is_running:
-            self._start_running()
-        await turn
-
-    def go_on(self) -> None:
-        """Ends a pause."""
-        self._loop.call_soon(self._run)
+    @asynccontextmanager
+    async def paused(self) -> AsyncIterator[None]:
+        """Keeps transactions from beginning, once the one that is open has ended."""
+        turn = self._ask_for_pause()
+        try:
+            await turn
+            yield
+        finally:
+            # The turn may have come in the moment in which whoever waited for it was cancelled.
+            if not turn.cancelled():
+                self._loop.call_soon(self._run)
 
     async def close(self) -> None:
         """Carries out what waits, then stops for good."""
         self._is_closed = True
-        await self.pause()
+        await self._ask_for_pause()
         self._orders.put(_Order.STOP)
         await self._loop.run_in_executor(None, self._thread.join)
         if self._sweeper is not None:
             self._sweeper.cancel()
+
+    def _ask_for_pause(self) -> asyncio.Future[None]:
+        turn: asyncio.Future[None] = self._loop.create_future()
+        self._pauses.append(turn)
+        if not self._is_running:
+            self._start_running()
+        return turn
 
     def _start_running(self) -> None:
         self._is_running = True
