@@ -230,8 +230,12 @@ MALFORMED = {
     "one header many times": POST + b"x: y\r\n" * 200 + b"\r\n",
 }  # fmt: skip
 STATUS = {
-    "HTTP/2 by name": 505, "unknown expectation": 417, "long header": 431, "long path": 431,
-    "many headers": POST + b"".join(b"x-%d: y\r\n" % number for number in range(200)) + b"\r\n",
+    "HTTP/2 by name": 505,
+    "unknown expectation": 417,
+    "long header": 431,
+    "long path": 431,
+    "many headers": 431,
+    "one header many times": 431,
 }  # fmt: skip
 
 
