@@ -259,6 +259,25 @@ def test_transactions_are_all_or_nothing_and_once_by_token(client: Any, orders: 
     assert amounts(client, orders) == ["30", "70"]
 
 
+def test_transactions_delete_without_a_look(client: Any, orders: str, fresh_name: Callable[[str], str]) -> None:
+    plain = fresh_name("plain")
+    client.create_table(
+        TableName=plain,
+        AttributeDefinitions=definitions(customer="S"),
+        KeySchema=schema("customer"),
+        BillingMode="PAY_PER_REQUEST",
+    )
+    client.get_waiter("table_exists").wait(TableName=plain, WaiterConfig={"Delay": 1, "MaxAttempts": 10})
+    client.put_item(TableName=plain, Item={"customer": {"S": "ada"}})
+    client.put_item(TableName=orders, Item=order("ada", 5))
+    deletes = [
+        {"Delete": {"TableName": plain, "Key": {"customer": {"S": "ada"}}}},
+        {"Delete": {"TableName": orders, "Key": {"customer": {"S": "ada"}, "placed": {"S": "2026-03-05"}}}},
+    ]
+    client.transact_write_items(TransactItems=deletes)
+    assert [client.scan(TableName=table)["Count"] for table in (plain, orders)] == [0, 0]
+
+
 def test_tags_and_protection(client: Any, orders: str) -> None:
     arn = client.describe_table(TableName=orders)["Table"]["TableArn"]
     client.tag_resource(ResourceArn=arn, Tags=[{"Key": "team", "Value": "sales"}, {"Key": "cost", "Value": "7"}])

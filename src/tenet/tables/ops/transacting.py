@@ -23,7 +23,7 @@ from tenet.tables.errors import (
     ValidationException,
 )
 from tenet.tables.ops.writing import Plan, Written, carried_out, writes_of
-from tenet.tables.rules.images import ABSENT, Image
+from tenet.tables.rules.images import UNSEEN, Image
 from tenet.tables.rules.indexes import NOTHING
 
 if TYPE_CHECKING:
@@ -130,7 +130,7 @@ def decided(plans: Sequence[Plan], records: dict[Key, Record | None]) -> list[Wr
                 written.append(carried_out(plan, Image.of_record(records[plan.key])))
             else:
                 assert plan.blind is not None
-                written.append(Written(ABSENT, plan.blind, NOTHING))
+                written.append(Written(UNSEEN, plan.blind, NOTHING))
             reasons.append(NO_REASON)
         except TablesError as error:
             reasons.append(reason_of(error))

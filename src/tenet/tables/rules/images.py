@@ -60,3 +60,5 @@ class Image:
 
 
 ABSENT: Final = Image(None)
+#: Stands for what was there before a blind write, which nobody looked at: not ``ABSENT`` itself, which would be kept.
+UNSEEN: Final = Image(None)
