@@ -64,6 +64,8 @@ def nested(kind: str, levels: int) -> dict[str, Any]:
         ({"NS": ["1", "2", "1.0"]}, "Input collection contains duplicates"),
         ({"BS": ["YQ==", "YQ=="]}, INVALID + "Input collection [YQ==, YQ==]of type BS contains duplicates."),
         ({"SS": [None]}, INVALID + "An string set may not have a null string as a member"),
+        ({"NS": ["1", None]}, "The parameter cannot be converted to a numeric value"),
+        ({"BS": [None]}, INVALID + "Binary sets may not contain null or empty values"),
         ({"NS": ["x"]}, "The parameter cannot be converted to a numeric value: x"),
         ({"L": [{"N": "x"}]}, "The parameter cannot be converted to a numeric value: x"),
         ({"L": [None]}, EMPTY),
@@ -179,6 +181,11 @@ def test_values_become_canonical_and_are_counted(value: Any, canonical: Any, siz
 def test_names_count_their_bytes() -> None:
     assert check_item({"né": {"S": "x"}}) == 4
     assert refusal_of(lambda: check_item({"": {"S": "x"}})) == "Empty attribute name"
+    assert check_item({"é" * 32_767: {"S": "x"}}) == 65_535
+    for item in ({"é" * 32_768: {"S": "x"}}, {"a": {"L": [{"M": {"x" * 65_536: {"S": "x"}}}]}}):
+        assert refusal_of(lambda item=item: check_item(item)) == (  # type: ignore[misc]
+            "Attribute name is too large, must be less than 65536 bytes"
+        )
 
 
 @pytest.mark.parametrize(

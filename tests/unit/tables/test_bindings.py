@@ -29,6 +29,30 @@ VALUES_UNUSED = "Value provided in ExpressionAttributeValues unused in expressio
         ({"#é": "b"}, None, 'ExpressionAttributeNames contains invalid key: Syntax error; key: "#é"'),
         ({"#a\n": "b"}, None, 'ExpressionAttributeNames contains invalid key: Syntax error; key: "#a\n"'),
         ({"#a": ""}, None, "ExpressionAttributeNames contains invalid value: Empty attribute name for key #a"),
+        (
+            {"#a": "x" * 65_536},
+            None,
+            (
+                "ExpressionAttributeNames contains invalid value: "
+                "Attribute name is too large, must be less than 65536 bytes for key #a"
+            ),
+        ),
+        (
+            {"#" + "a" * 255: "b"},
+            None,
+            (
+                "ExpressionAttributeNames contains invalid key: "
+                "The expression attribute map contains a key that is too long; size of key: 256"
+            ),
+        ),
+        (
+            None,
+            {":" + "a" * 255: {"S": "x"}},
+            (
+                "ExpressionAttributeValues contains invalid key: "
+                "The expression attribute map contains a key that is too long;"
+            ),
+        ),
         (None, {"v": {"S": "x"}}, 'ExpressionAttributeValues contains invalid key: Syntax error; key: "v"'),
         (None, {":": {"S": "x"}}, 'ExpressionAttributeValues contains invalid key: Syntax error; key: ":"'),
         (

@@ -164,6 +164,24 @@ def test_updates_that_do_not_fit_the_item(text: str, message: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("SET zz.a = qq", MISSING),
+        ("SET zz.a = s + :n", WRONG_TYPE),
+        ("SET n = s + :n, m = qq", WRONG_TYPE),
+        ("SET m = qq, n = s + :n", MISSING),
+        ("SET zz.a = :n, n = qq", MISSING),
+        ("REMOVE zz.a SET n = qq", MISSING),
+        ("ADD s :n SET n = qq", MISSING),
+        ("ADD zz.a :n, s :n", INVALID_PATH),
+        ("ADD s :n, zz.a :n", WRONG_TYPE),
+    ],
+)
+def test_which_of_several_faults_is_named(text: str, message: str) -> None:
+    assert refusal_of(lambda: updated(text)) == message
+
+
+@pytest.mark.parametrize(
     ("text", "item"),
     [
         ("SET q = :n", {**KEY, "q": n(1)}),

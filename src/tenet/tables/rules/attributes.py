@@ -135,13 +135,10 @@ def check_updated_item_size(size_bytes: int) -> None:
 def _check_members(members: Item, level: int) -> int:
     """Checks the attributes of an item or the members of a map; returns the bytes of names and values."""
     size = 0
+    if "" in members:
+        check_name("")
     for name, value in members.items():
-        if name.isascii():
-            if not name:
-                raise ValidationException("Empty attribute name")
-            size += len(name)
-        else:
-            size += len(name.encode())
+        size += len(name) if name.isascii() else len(name.encode())
         try:
             ((kind, content),) = value.items()
         except (AttributeError, ValueError):
@@ -151,13 +148,28 @@ def _check_members(members: Item, level: int) -> int:
                 size += len(content) if content.isascii() else len(content.encode())
                 continue
             if kind == "N":
-                text = numbers.canonical(content)
-                if text != content:
-                    value["N"] = text
+                value["N"] = text = numbers.canonical(content)
                 size += numbers.size_bytes(text)
                 continue
         size += _CHECKS.get(kind, _check_unknown)(value, content, level)
+    if size > ATTRIBUTE_NAME_BYTES_MAX:
+        for name in members:
+            check_name(name)
     return size
+
+
+def check_name(name: str) -> None:
+    """Checks the length of an attribute's name.
+
+    Raises:
+        ValidationException: it is empty, or over 65,535 bytes.
+    """
+    if not name:
+        raise ValidationException("Empty attribute name")
+    if len(name.encode()) > ATTRIBUTE_NAME_BYTES_MAX:
+        raise ValidationException(
+            f"Attribute name is too large, must be less than {ATTRIBUTE_NAME_BYTES_MAX + 1} bytes"
+        )
 
 
 def _check_one(value: AttributeValue, level: int) -> int:
@@ -310,8 +322,16 @@ def _set_members(value: AttributeValue, content: object) -> list[str]:
     for member in content:
         if member.__class__ is not str:
             check_wire_types({"": value})
-            invalid_parameter(f"An {_SET_WORDS[next(iter(value))]} set may not have a null string as a member")
+            _refuse_null_member(next(iter(value)))
     return content
+
+
+def _refuse_null_member(kind: str) -> NoReturn:
+    if kind == "NS":
+        raise ValidationException(numbers.NOT_A_NUMBER)
+    if kind == "BS":
+        invalid_parameter("Binary sets may not contain null or empty values")
+    invalid_parameter("An string set may not have a null string as a member")
 
 
 def sorted_set(kind: str, elements: Iterable[str]) -> list[str]:
@@ -326,8 +346,6 @@ def sorted_set(kind: str, elements: Iterable[str]) -> list[str]:
 
 #: In which order the service returns the elements of sets: by their bytes, numbers by value.
 _SET_ORDERS: Final[dict[str, Callable[[str], Any]]] = {"SS": str.encode, "NS": numbers.value, "BS": a2b_base64}
-#: What the service calls the sets.
-_SET_WORDS: Final = {"SS": "string", "NS": "number", "BS": "binary"}
 #: By type member.
 _CHECKS: Final[dict[str, _Check]] = {
     "S": _check_string,

@@ -13,7 +13,7 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from tenet.tables.errors import ValidationException
-from tenet.tables.rules.attributes import check_expression_values
+from tenet.tables.rules.attributes import check_expression_values, check_name
 from tenet.tables.rules.paths import check_apart
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from tenet.tables.rules.paths import ResolvedPath
     from tenet.tables.rules.syntax_tree import Path
 
+PLACEHOLDER_BYTES_MAX: Final = 255
 _NAME: Final = re.compile(r"#[A-Za-z0-9_]+", re.ASCII)
 _VALUE: Final = re.compile(r":[A-Za-z0-9_]+", re.ASCII)
 #: Names on a document path.
@@ -137,21 +138,33 @@ def _check_names(names: Mapping[str, str]) -> None:
     if not names:
         raise ValidationException("ExpressionAttributeNames must not be empty")
     for placeholder in names:
+        if len(placeholder) > PLACEHOLDER_BYTES_MAX:
+            raise ValidationException(
+                "ExpressionAttributeNames contains invalid key: The expression attribute map contains a key that is "
+                f"too long; size of key: {len(placeholder)}"
+            )
         if not _NAME.fullmatch(placeholder):
             raise ValidationException(
                 f'ExpressionAttributeNames contains invalid key: Syntax error; key: "{placeholder}"'
             )
     for placeholder, name in names.items():
-        if not name:
+        try:
+            check_name(name)
+        except ValidationException as error:
             raise ValidationException(
-                f"ExpressionAttributeNames contains invalid value: Empty attribute name for key {placeholder}"
-            )
+                f"ExpressionAttributeNames contains invalid value: {error.message} for key {placeholder}"
+            ) from error
 
 
 def _check_values(values: Item) -> None:
     if not values:
         raise ValidationException("ExpressionAttributeValues must not be empty")
     for placeholder in values:
+        if len(placeholder) > PLACEHOLDER_BYTES_MAX:
+            raise ValidationException(
+                "ExpressionAttributeValues contains invalid key: "
+                "The expression attribute map contains a key that is too long;"
+            )
         if not _VALUE.fullmatch(placeholder):
             raise ValidationException(
                 f'ExpressionAttributeValues contains invalid key: Syntax error; key: "{placeholder}"'

@@ -40,13 +40,15 @@ class CompiledUpdate(Struct, frozen=True):
     """An update without its values.
 
     Args:
-        actions: the path of each action with its effect.
+        actions: the path of each action with its effect, those of SET first.
+        set_count: how many of them are of SET.
         flat: whether every path is an attribute of the item itself.
         only_takes: whether all actions are REMOVE or DELETE.
         names: the attributes that the paths begin with.
     """
 
     actions: tuple[tuple[ResolvedPath, Effect], ...]
+    set_count: int
     flat: bool
     only_takes: bool
     names: frozenset[str]
@@ -73,7 +75,7 @@ class Update:
 
     @property
     def paths(self) -> tuple[ResolvedPath, ...]:
-        """What the update touches, in the order of its actions."""
+        """What the update touches, SET first."""
         return tuple(path for path, _ in self._compiled.actions)
 
     def check_keys(self, keys: KeySchema) -> None:
@@ -109,14 +111,7 @@ class Update:
         values = self._values
         if self._compiled.flat:
             return _apply_flat(self._compiled, item, values)
-        changes: list[tuple[ResolvedPath, AttributeValue | Change]] = []
-        for path, effect in self._compiled.actions:
-            value = effect(item, values)
-            _check_parent(item, path)
-            if value is not None:
-                check_levels(path, value)
-                changes.append((path, value))
-        return changed_item(item, changes)
+        return changed_item(item, _changes(self._compiled, item, values))
 
 
 def compile_update(text: str, bindings: Bindings) -> Update:
@@ -140,9 +135,11 @@ def _compile(actions: tuple[UpdateAction, ...], bindings: Bindings) -> tuple[lis
     bindings.resolve_apart(action.path for action in actions)
     resolved: dict[int, ResolvedPath] = {}
     value_checks = checks(actions, bindings, resolved)
-    compiled = tuple((resolved[id(action.path)], _compile_action(action, resolved)) for action in actions)
+    ordered = sorted(actions, key=lambda action: not isinstance(action, SetAction))
+    compiled = tuple((resolved[id(action.path)], _compile_action(action, resolved)) for action in ordered)
     return value_checks, CompiledUpdate(
         actions=compiled,
+        set_count=sum(isinstance(action, SetAction) for action in actions),
         flat=all(len(path) == 1 for path, _ in compiled),
         only_takes=all(isinstance(action, RemoveAction | DeleteAction) for action in actions),
         names=frozenset(str(path[0]) for path, _ in compiled),
@@ -180,6 +177,24 @@ def _apply_flat(compiled: CompiledUpdate, item: Item, values: Values) -> Item:
         elif value is not None:
             new[name] = value  # type: ignore[index]
     return new
+
+
+def _changes(
+    compiled: CompiledUpdate, item: Item, values: Values
+) -> list[tuple[ResolvedPath, AttributeValue | Change]]:
+    """Returns what an update changes at which paths.
+
+    Where several things are wrong, the service names first what SET cannot compute, as dynalite 4 has it.
+    """
+    assigned = [effect(item, values) for _, effect in compiled.actions[: compiled.set_count]]
+    changes: list[tuple[ResolvedPath, AttributeValue | Change]] = []
+    for at, (path, effect) in enumerate(compiled.actions):
+        _check_parent(item, path)
+        value = assigned[at] if at < len(assigned) else effect(item, values)
+        if value is not None:
+            check_levels(path, value)
+            changes.append((path, value))
+    return changes
 
 
 def _check_parent(item: Item, path: ResolvedPath) -> None:
