@@ -10,10 +10,10 @@ DynamoDB Local 3.3 have them.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NoReturn
 
 from tenet.tables.errors import ValidationException
-from tenet.tables.rules.attributes import check_expression_values, check_name
+from tenet.tables.rules.attributes import ATTRIBUTE_NAME_BYTES_MAX, check_expression_values, check_name
 from tenet.tables.rules.paths import check_apart
 
 if TYPE_CHECKING:
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from tenet.tables.rules.paths import ResolvedPath
     from tenet.tables.rules.syntax_tree import Path
 
-PLACEHOLDER_BYTES_MAX: Final = 255
-_NAME: Final = re.compile(r"#[A-Za-z0-9_]+", re.ASCII)
-_VALUE: Final = re.compile(r":[A-Za-z0-9_]+", re.ASCII)
+PLACEHOLDER_CHARS_MAX: Final = 255
+_NAME: Final = re.compile(r"#[A-Za-z0-9_]{1,254}", re.ASCII)
+_VALUE: Final = re.compile(r":[A-Za-z0-9_]{1,254}", re.ASCII)
 #: Names on a document path.
 LEVELS_MAX: Final = 32
 
@@ -138,35 +138,36 @@ def _check_names(names: Mapping[str, str]) -> None:
     if not names:
         raise ValidationException("ExpressionAttributeNames must not be empty")
     for placeholder in names:
-        if len(placeholder) > PLACEHOLDER_BYTES_MAX:
-            raise ValidationException(
-                "ExpressionAttributeNames contains invalid key: The expression attribute map contains a key that is "
-                f"too long; size of key: {len(placeholder)}"
-            )
         if not _NAME.fullmatch(placeholder):
-            raise ValidationException(
-                f'ExpressionAttributeNames contains invalid key: Syntax error; key: "{placeholder}"'
-            )
+            length = f" size of key: {len(placeholder)}"
+            _refuse_placeholder("ExpressionAttributeNames", placeholder, length)
     for placeholder, name in names.items():
-        try:
-            check_name(name)
-        except ValidationException as error:
-            raise ValidationException(
-                f"ExpressionAttributeNames contains invalid value: {error.message} for key {placeholder}"
-            ) from error
+        # Every character has at most four bytes.
+        if not name or len(name) > ATTRIBUTE_NAME_BYTES_MAX // 4:
+            _check_name(placeholder, name)
+
+
+def _check_name(placeholder: str, name: str) -> None:
+    try:
+        check_name(name)
+    except ValidationException as error:
+        raise ValidationException(
+            f"ExpressionAttributeNames contains invalid value: {error.message} for key {placeholder}"
+        ) from error
 
 
 def _check_values(values: Item) -> None:
     if not values:
         raise ValidationException("ExpressionAttributeValues must not be empty")
     for placeholder in values:
-        if len(placeholder) > PLACEHOLDER_BYTES_MAX:
-            raise ValidationException(
-                "ExpressionAttributeValues contains invalid key: "
-                "The expression attribute map contains a key that is too long;"
-            )
         if not _VALUE.fullmatch(placeholder):
-            raise ValidationException(
-                f'ExpressionAttributeValues contains invalid key: Syntax error; key: "{placeholder}"'
-            )
+            _refuse_placeholder("ExpressionAttributeValues", placeholder)
     check_expression_values(values)
+
+
+def _refuse_placeholder(parameter: str, placeholder: str, length: str = "") -> NoReturn:
+    if len(placeholder) > PLACEHOLDER_CHARS_MAX:
+        raise ValidationException(
+            f"{parameter} contains invalid key: The expression attribute map contains a key that is too long;{length}"
+        )
+    raise ValidationException(f'{parameter} contains invalid key: Syntax error; key: "{placeholder}"')
