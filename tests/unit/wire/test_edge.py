@@ -98,8 +98,8 @@ def test_a_compressed_request_is_verified_as_it_came_and_served_as_it_was_meant(
     ("body", "encoding", "code"),
     [
         (b"no gzip at all", "gzip", "SerializationException"),
-        (gzip.compress(b"{}")[:-3], "gzip", "SerializationException"),
-        (gzip.compress(b"{}") + b"more", "gzip", "SerializationException"),
+        (gzip.compress(b"{}", mtime=0)[:-3], "gzip", "SerializationException"),
+        (gzip.compress(b"{}", mtime=0) + b"more", "gzip", "SerializationException"),
         (b"{}", "br", "SerializationException"),
         (gzip.compress(bytes(20 * 1024 * 1024)), "gzip", "RequestEntityTooLarge"),
     ],
