@@ -19,6 +19,7 @@ from tenet.base.clock import Clock, SystemClock
 from tenet.base.errors import TenetError
 from tenet.base.ids import SystemIds
 from tenet.store.contract import Engine
+from tenet.wire import credentials
 from tenet.wire.credentials import AccessKey
 from tenet.wire.door import Mount, Principal, Request, Response, Service
 from tenet.wire.limits import EdgeLimits
@@ -184,7 +185,7 @@ def call(
 async def serving(
     *services: Service,
     limits: EdgeLimits | None = None,
-    keys: Keys | None = None,
+    keys: credentials.Keys | None = None,
     tls: ssl.SSLContext | None = None,
     clock: Clock | None = None,
     rules: ObservedRules | None = None,

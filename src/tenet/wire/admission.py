@@ -24,7 +24,8 @@ THROTTLED: Final = "Rate of requests exceeds the allowed throughput."
 
 #: Levels of brackets taken away as text before the rest is counted one by one.
 _PEELED: Final = 10
-_STEP: Final = tuple(1 if byte in b"{[" else -1 for byte in range(256))
+_AS_BRACES: Final = bytes.maketrans(b"[]", b"{}")
+_STEP: Final = tuple(1 if byte == ord("{") else -1 for byte in range(256))
 _NOT_BRACKETS: Final = bytes(byte for byte in range(256) if byte not in b"{}[]")
 
 
@@ -204,12 +205,12 @@ def nesting(body: bytes) -> int:
     """
     if b"\\" in body:
         body = body.replace(b"\\\\", b"").replace(b'\\"', b"")
-    brackets = b"".join(body.split(b'"')[::2]).translate(None, _NOT_BRACKETS)
+    brackets = b"".join(body.split(b'"')[::2]).translate(_AS_BRACES, _NOT_BRACKETS)
     levels = 0
     while brackets and levels < _PEELED:
-        peeled = brackets.replace(b"{}", b"").replace(b"[]", b"")
+        peeled = brackets.replace(b"{}", b"")
         if len(peeled) == len(brackets):
             break
         brackets = peeled
         levels += 1
-    return levels + max(accumulate(map(_STEP.__getitem__, brackets)), default=0)
+    return levels + max(accumulate(map(_STEP.__getitem__, brackets), initial=0))

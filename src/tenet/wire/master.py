@@ -71,25 +71,16 @@ class MasterKeys:
         Raises:
             MasterKeyUnusable: there is none, or it cannot be read, or is damaged.
         """
-        try:
-            content = path.read_bytes()
-        except FileNotFoundError:
-            if not may_create:
-                raise MasterKeyUnusable(
-                    f"the master key {path} is missing; without it the secrets of access keys cannot be read"
-                ) from None
-            made = cls(path, "", {}, ids)
-            made.add()
-            return made
-        except OSError as error:
-            raise MasterKeyUnusable(f"the master key {path} cannot be read: {error.strerror}") from error
-        try:
-            file = msgspec.json.decode(content, type=_File)
-        except msgspec.DecodeError as error:
-            raise MasterKeyUnusable(f"the master key {path} is damaged: {error}") from error
-        if file.version != 1 or file.current not in file.keys or any(len(k) != _KEY_BYTES for k in file.keys.values()):
-            raise MasterKeyUnusable(f"the master key {path} is damaged, or of a later version than this one")
-        return cls(path, file.current, file.keys, ids)
+        file = _read(path)
+        if file is not None:
+            return cls(path, file.current, file.keys, ids)
+        if not may_create:
+            raise MasterKeyUnusable(
+                f"the master key {path} is missing; without it the secrets of access keys cannot be read"
+            )
+        made = cls(path, "", {}, ids)
+        made.add()
+        return made
 
     @property
     def current(self) -> str:
@@ -123,7 +114,7 @@ class MasterKeys:
         Raises:
             MasterKeyUnusable: it was encrypted under another key, or for something else, or is damaged.
         """
-        key = self._keys.get(sealed.master)
+        key = self._keys.get(sealed.master) or self._read_again().get(sealed.master)
         if key is None:
             raise MasterKeyUnusable(f"{self._path} does not hold the master key {sealed.master}")
         try:
@@ -131,11 +122,35 @@ class MasterKeys:
         except (InvalidTag, ValueError):
             raise MasterKeyUnusable("an encrypted secret is damaged, or not in its place") from None
 
+    def _read_again(self) -> dict[str, bytes]:
+        """Another process may have put a new key into the file."""
+        file = _read(self._path)
+        if file is not None:
+            self._current, self._keys = file.current, file.keys
+        return self._keys
+
     def _save(self, current: str, keys: dict[str, bytes]) -> None:
         content = msgspec.json.encode(_File(1, current, keys))
         self._path.parent.mkdir(parents=True, exist_ok=True)
         write_private(self._path, content)
         self._current, self._keys = current, keys
+
+
+def _read(path: Path) -> _File | None:
+    """Returns what a file holds; None where there is none."""
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise MasterKeyUnusable(f"the master key {path} cannot be read: {error.strerror}") from error
+    try:
+        file = msgspec.json.decode(content, type=_File)
+    except msgspec.DecodeError as error:
+        raise MasterKeyUnusable(f"the master key {path} is damaged: {error}") from error
+    if file.version != 1 or file.current not in file.keys or any(len(k) != _KEY_BYTES for k in file.keys.values()):
+        raise MasterKeyUnusable(f"the master key {path} is damaged, or of a later version than this one")
+    return file
 
 
 def write_private(path: Path, content: bytes) -> None:
