@@ -44,8 +44,11 @@ def canonical(text: str, too_precise: str = TOO_PRECISE) -> str:
     Raises:
         ValidationException: it is no number, has more than 38 significant digits, or its magnitude is out of range.
     """
-    if len(text) <= DIGITS_MAX and _CANONICAL.fullmatch(text):
-        return text
+    if len(text) <= DIGITS_MAX:
+        if text.isdigit() and text.isascii() and (text[0] != "0" or text == "0"):
+            return text
+        if _CANONICAL.fullmatch(text):
+            return text
     match = _NUMBER.fullmatch(text)
     if match is None or not (match["whole"] or match["fraction"]):
         raise ValidationException(f"{NOT_A_NUMBER}: {text}" if text else NOT_A_NUMBER)
@@ -132,8 +135,8 @@ def size_bytes(text: str) -> int:
     Args:
         text: canonical.
     """
-    if text == "0":
-        return 1
+    if text.isdigit():
+        return 1 if text == "0" else 1 + ((len(text.rstrip("0")) + 1) >> 1)
     negative = text[0] == "-"
     whole, _, fraction = (text[1:] if negative else text).partition(".")
     if not fraction:
