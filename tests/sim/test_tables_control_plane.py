@@ -15,7 +15,6 @@ from tenet.tables import keys
 from tenet.tables.api import Caller, Tables, TablesSettings
 from tenet.tables.errors import ResourceInUseException
 from tenet.tables.ops.catalog import decode_table
-from tenet.tables.ops.lifecycle import LOOK_S
 from tests.sim.harness import ExpensiveEngine, Node, Simulation, seeds, simulate
 
 ACCOUNT = "0" * 12
@@ -49,16 +48,18 @@ class Process:
         self._node = node
         self._settings = TablesSettings(transition_ms=transition_ms, tables_max=TABLES_MAX)
         self._tables: Tables | None = None
+        self._starting = asyncio.Lock()
 
     async def tables(self) -> Tables:
-        while self._tables is None:
-            try:
-                self._tables = await Tables.open(
-                    self._node.store, clock=self._node.clock, ids=self._node.ids, settings=self._settings
-                )
-            except StoreError:
-                await asyncio.sleep(0.1)
-        return self._tables
+        async with self._starting:
+            while self._tables is None:
+                try:
+                    self._tables = await Tables.open(
+                        self._node.store, clock=self._node.clock, ids=self._node.ids, settings=self._settings
+                    )
+                except StoreError:
+                    await asyncio.sleep(0.1)
+            return self._tables
 
     async def die(self) -> None:
         """Ends everything that the service does, wherever it is."""
@@ -131,7 +132,7 @@ async def check(sim: Simulation, witness: Witness) -> None:
     """One healthy node cleans up whatever the dead ones left."""
     store = sim.truth.store
     survivor = await Tables.open(store, clock=sim.clock, ids=sim.ids)
-    await asyncio.sleep(LOOK_S + 10)
+    await asyncio.sleep(5)
     page = await store.scan(keys.CATALOG_SPACE, keys.CATALOG_TABLES, limit=100)
     tables = [decode_table(record.value) for record in page.records]
     assert len(tables) <= TABLES_MAX

@@ -6,12 +6,15 @@ parameters of the API Tenet does not have yet.
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from msgspec import Struct
 
 from tenet.store.combine import Combiner
 from tenet.store.errors import SpaceNotFound
+from tenet.store.expiry import ExpiryIndex, Sweeper
 from tenet.tables import keys
 from tenet.tables.context import Caller, Context
 from tenet.tables.errors import ResourceNotFoundException, UnknownOperationException
@@ -34,6 +37,7 @@ from tenet.tables.ops.query import query
 from tenet.tables.ops.scan import scan
 from tenet.tables.ops.tags import list_tags_of_resource, tag_resource, untag_resource
 from tenet.tables.ops.time_to_live import describe_time_to_live
+from tenet.tables.ops.tokens import TokenRule
 from tenet.tables.ops.transact_get_items import transact_get_items
 from tenet.tables.ops.transact_write_items import transact_write_items
 from tenet.tables.ops.update_item import update_item
@@ -48,6 +52,7 @@ if TYPE_CHECKING:
     from tenet.base.clock import Clock
     from tenet.base.ids import Ids
     from tenet.store.contract import Store
+    from tenet.store.expiry import ExpiryRule
     from tenet.tables.context import Operation
 
 __all__ = ["ROUTES", "Caller", "Tables", "TablesSettings"]
@@ -102,6 +107,7 @@ class Tables:
 
     def __init__(self, context: Context) -> None:
         self._context = context
+        self._sweeping: asyncio.Task[None] | None = None
 
     @classmethod
     async def open(cls, store: Store, *, clock: Clock, ids: Ids, settings: TablesSettings = _DEFAULTS) -> Self:
@@ -124,20 +130,33 @@ class Tables:
             throttle=Throttle(clock),
             lifecycle=lifecycle,
             counts=Counts(store, clock=clock),
+            expiry=ExpiryIndex(store, clock=clock, ids=ids, space=keys.EXPIRY_SPACE),
         )
         tables = cls(context)
         try:
             await catalog.open()
             await store.ensure_space(keys.TOKENS_SPACE)
+            await context.expiry.ensure()
             await lifecycle.open()
             context.counts.open()
+            tables._sweep()
         except BaseException:
             await tables.close()
             raise
         return tables
 
+    def _sweep(self) -> None:
+        """Begins to remove what has expired, in the background: client tokens of transactions."""
+        context = self._context
+        sweeper = Sweeper(context.expiry, _rule_of, clock=context.clock, ids=context.ids)
+        self._sweeping = asyncio.get_running_loop().create_task(sweeper.run())
+
     async def close(self) -> None:
         """Ends the work in the background; what is unfinished is taken up at the next start."""
+        if self._sweeping is not None:
+            self._sweeping.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._sweeping
         await self._context.counts.close()
         await self._context.lifecycle.close()
         await self._context.catalog.close()
@@ -174,3 +193,11 @@ class Tables:
     def service(self) -> TablesService:
         """Returns the service for the edge."""
         return TablesService(self.call)
+
+
+_TOKENS: Final = TokenRule()
+
+
+async def _rule_of(space: str) -> ExpiryRule | None:
+    """Returns when the records of a space expire; None: they do not."""
+    return _TOKENS if space == keys.TOKENS_SPACE else None

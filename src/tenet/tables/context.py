@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from tenet.base.ids import Ids
     from tenet.store.combine import Combiner
     from tenet.store.contract import Store
+    from tenet.store.expiry import ExpiryIndex
     from tenet.tables.ops.catalog import Catalog
     from tenet.tables.ops.counts import Counts
     from tenet.tables.ops.lifecycle import Lifecycle
@@ -55,9 +56,10 @@ class Context:
         throttle: provisioned capacity.
         lifecycle: carries tables through their transitions.
         counts: what tables hold.
+        expiry: where it is noted that records expire.
     """
 
-    __slots__ = ("catalog", "clock", "combiner", "counts", "ids", "lifecycle", "store", "throttle")
+    __slots__ = ("catalog", "clock", "combiner", "counts", "expiry", "ids", "lifecycle", "store", "throttle")
 
     def __init__(
         self,
@@ -70,6 +72,7 @@ class Context:
         throttle: Throttle,
         lifecycle: Lifecycle,
         counts: Counts,
+        expiry: ExpiryIndex,
     ) -> None:
         self.store = store
         self.clock = clock
@@ -79,3 +82,4 @@ class Context:
         self.throttle = throttle
         self.lifecycle = lifecycle
         self.counts = counts
+        self.expiry = expiry

@@ -10,6 +10,7 @@ space               partition              sort                                 
 ``tables.ID.N``     index partition key    index sort key* + table partition key* + table sort key   a global entry
 ``tables.tokens``   account ``/`` token     ``c``                                                     cell ``used``
 ``tables.tokens``   account ``/`` token     ``d``                                                     its request
+``tables.expiry``   as ``store.expiry`` has it                                                       what expires when
 =================== ====================== ========================================================= ===================
 
 Key values are the UTF-8 of strings, the bytes of binaries and the order-preserving encoding of numbers
@@ -206,6 +207,8 @@ def sort_within(index: Index | None, operator: str, values: tuple[AttributeValue
 # ---- client tokens ---------------------------------------------------------------------------------------------------
 
 TOKENS_SPACE: Final = "tables.tokens"
+#: Pointers to what expires (``tenet.store.expiry``).
+EXPIRY_SPACE: Final = "tables.expiry"
 #: The cell that says that a token was used.
 USED_CELL: Final = "used"
 
@@ -214,3 +217,8 @@ def token_keys(account: str, token: str) -> tuple[Key, Key]:
     """Returns where lies that a client token was used, and for what."""
     partition = f"{account}/{token}".encode()
     return Key(TOKENS_SPACE, partition, b"c"), Key(TOKENS_SPACE, partition, b"d")
+
+
+def token_cell(detail: Key) -> Key:
+    """Returns where lies that a token was used, by where lies for what."""
+    return Key(TOKENS_SPACE, detail.partition, b"c")

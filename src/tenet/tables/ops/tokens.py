@@ -16,12 +16,13 @@ import orjson
 from msgspec import Struct
 
 from tenet.store.contract import Add, Delete, IsVersion, Put
+from tenet.store.expiry import Removal
 from tenet.store.landing import land
 from tenet.tables import keys
 from tenet.tables.errors import IdempotentParameterMismatchException, TransactionInProgressException
 
 if TYPE_CHECKING:
-    from tenet.store.contract import Write
+    from tenet.store.contract import Key, Record, Write
     from tenet.tables.context import Caller, Context
 
 #: For so long a token stands for the request that it was used with.
@@ -50,11 +51,28 @@ class Token(Struct, frozen=True):
         canonical = orjson.dumps(request["TransactItems"], option=orjson.OPT_SORT_KEYS)
         return cls(text, hashlib.sha256(canonical).digest(), now_ms + VALID_MS)
 
-    def writes(self, account: str) -> list[Write]:
-        """Returns what uses the token, to be committed with what it guards."""
-        cell, detail = keys.token_keys(account, self.text)
+    async def writes(self, context: Context, caller: Caller) -> list[Write]:
+        """Returns what uses the token, to be committed with what it guards; it will be forgotten in time.
+
+        No round trip where commits over partitions are cheap, else one.
+        """
+        cell, detail = keys.token_keys(caller.account, self.text)
         value = self.until_ms.to_bytes(8, "big") + self.digest
-        return [Add(cell, keys.USED_CELL, 1, at_most=1), Put(detail, value)]
+        pointers = context.expiry.pointers_for(detail, self.until_ms)
+        announced = await context.expiry.announce(pointers, deadline=caller.deadline)
+        return [Add(cell, keys.USED_CELL, 1, at_most=1), Put(detail, value), *announced]
+
+
+class TokenRule:
+    """When client tokens are forgotten. Implements ``tenet.store.expiry.ExpiryRule``."""
+
+    def expires_ms(self, key: Key, record: Record) -> int | None:  # noqa: ARG002 - the protocol's
+        """Returns when the record of what a token was used for is due, milliseconds since 1970."""
+        return int.from_bytes(record.value[:8], "big")
+
+    def removal(self, key: Key, record: Record) -> Removal:  # noqa: ARG002 - the protocol's
+        """Returns what goes with it: that the token was used."""
+        return Removal((Delete(keys.token_cell(key)),))
 
 
 async def replayed(context: Context, caller: Caller, token: Token, *, must_exist: bool = False) -> bool:

@@ -74,7 +74,7 @@ async def transact_write_items(context: Context, caller: Caller, request: dict[s
     for table in tables:
         context.throttle.admit_write(table)
     mode = request.get("ReturnConsumedCapacity", "NONE")
-    extra = () if token is None else token.writes(caller.account)
+    extra = () if token is None else await token.writes(context, caller)
     done = await transact(
         context, caller, plans, extra=extra, look=mode != "NONE" or any(table.is_limited for table in tables)
     )
