@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import shutil
 import signal
 import tarfile
 import threading
+from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -145,6 +147,17 @@ def test_a_process_that_holds_the_directory_and_hangs_is_named(tmp_path: Path) -
             server.process.send_signal(signal.SIGCONT)
         assert refused.returncode == 5
         assert f"in use by the process {server.process.pid}" in refused.stderr
+
+
+def test_an_operator_gets_through_to_a_server_that_sheds_load(tmp_path: Path) -> None:
+    environment = {"TENET_LIMITS_REQUESTS_PER_S_MAX": "2", "TENET_LIMITS_REQUESTS_BURST": "1"}
+    with running(tmp_path / "data", environment=environment) as server:
+        impatient = server.client(config=Config(retries={"total_max_attempts": 1}))
+        with pytest.raises(ClientError) as shed:
+            deque((impatient.list_tables() for _ in itertools.count()), maxlen=0)
+        assert code_of(shed) == "ThrottlingException"
+        listed = server.command("keys", "list")
+        assert listed.returncode == 0, listed.stderr
 
 
 # ---- backups ---------------------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import ssl
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 from urllib.parse import quote, urlsplit
@@ -36,6 +37,10 @@ Answer = TypeVar("Answer")
 CONNECT_S_MAX: Final = 5
 #: A backup or a restore of a large store takes its time.
 ANSWER_S_MAX: Final = 3_600
+#: How often a request that the server shed is sent, and how long it waits in between.
+TRIES_MAX: Final = 40
+TRY_AGAIN_S: Final = 0.25
+SHED: Final = frozenset({"ThrottlingException", "ServiceUnavailable"})
 _REGION: Final = "local"
 
 
@@ -119,6 +124,14 @@ class RemoteAdministration:
 
     def _call(self, method: str, path: str, kind: type[Answer], message: msgspec.Struct | None = None) -> Answer:
         body = msgspec.json.encode(message) if message is not None else b""
+        for _ in range(TRIES_MAX - 1):
+            try:
+                return msgspec.json.decode(self._exchange(method, PREFIX + path, body), type=kind)
+            except Refused as error:
+                # An operator has to get through to a server that sheds load; refused like this, nothing was done.
+                if error.code not in SHED:
+                    raise
+                time.sleep(TRY_AGAIN_S)
         return msgspec.json.decode(self._exchange(method, PREFIX + path, body), type=kind)
 
     def _exchange(self, method: str, target: str, body: bytes) -> bytes:
