@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable
 from pathlib import Path
 
@@ -29,6 +30,8 @@ from tenet.store.errors import (
     SpaceNotFound,
     StoreUnavailable,
 )
+from tenet.store.sqlite.keys import prefix_of
+from tenet.store.sqlite.schema import connect
 from tenet.store.sqlite.writer import QUEUE_BYTES_MAX, QUEUE_JOBS_MAX
 from tests.unit.store.sqlite_helpers import (
     CLOCK,
@@ -141,6 +144,30 @@ def test_nothing_comes_between_the_parts_of_a_large_commit(tmp_path: Path) -> No
             assert found == [b"2"] * 700
 
     run(test())
+
+
+def test_no_read_goes_back_behind_one_that_saw_the_commit(tmp_path: Path) -> None:
+    async def test(disk: Disk) -> None:
+        async with opened(tmp_path) as engine:
+            await put_surely(engine, 1, b"old")
+            disk.hold()
+            putting = asyncio.create_task(put_surely(engine, 1, b"new"))
+            await eventually(lambda: file_of(engine).writer._is_committing)
+            for _ in range(50):
+                assert await value_of(engine, 1) == b"old"
+            disk.release()
+            # As a read in a thread does, this sees the commit before the loop has heard of it.
+            other = connect(file_of(engine).path, cache_bytes=2**20)
+            sql, parameters = file_of(engine).catalogue.find("things").get_sql, (prefix_of(b"p1"),)
+            while other.execute(sql, parameters).fetchall()[0][1] == b"old":
+                time.sleep(0.001)  # noqa: ASYNC251 - the loop must not hear of it yet
+            other.close()
+            assert not putting.done()
+            assert await value_of(engine, 1) == b"new"
+            await putting
+
+    with misbehaving_disk() as disk:
+        run(test(disk))
 
 
 # ---- what waits is bounded, and has a deadline -----------------------------------------------------------------------

@@ -6,7 +6,7 @@ undo, and the commits of a transaction need no savepoints of their own. Each see
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final, TypeAlias
 
 import apsw
@@ -47,8 +47,8 @@ _CELL_MIN: Final = -Limits.cell_max - 1
 
 _NOTHING_ADDED: Final[tuple[Mapping[Key, dict[str, int]], Sequence[int]]] = ({}, ())
 
-#: SQL and its parameters.
-_Statement: TypeAlias = tuple[str, tuple[object, ...]]
+#: Statements, each with the rows that it is run for.
+_Statements: TypeAlias = dict[str, list[tuple[object, ...]]]
 
 #: What a job has come to: None is "not done, call again".
 Progress: TypeAlias = Iterator[Outcome | None]
@@ -72,6 +72,7 @@ class Transaction:
         "committed",
         "connection",
         "execute",
+        "execute_many",
         "fenced",
         "find_space",
         "first",
@@ -83,7 +84,9 @@ class Transaction:
         self, connection: apsw.Connection, catalogue: Catalogue, outcomes: Outcomes, *, time: int, tail: bytes
     ) -> None:
         self.connection = connection
-        self.execute: Execute = connection.cursor().execute
+        cursor = connection.cursor()
+        self.execute: Execute = cursor.execute
+        self.execute_many: Callable[[str, Sequence[tuple[object, ...]]], object] = cursor.executemany
         self.catalogue = catalogue
         self.find_space = catalogue.find
         self._outcomes = outcomes
@@ -156,12 +159,12 @@ def apply(transaction: Transaction, commit: Commit) -> Progress:
         return
     statements = _statements(transaction, writes, version, sums)
     if appends:
-        statements += _appends(transaction, commit, version)
-    execute = transaction.execute
-    for count, (statement, parameters) in enumerate(statements, 1):
-        execute(statement, parameters)
-        if not count % STATEMENTS_PER_TURN:
-            yield None
+        _add_appends(statements, transaction, commit, version)
+    for sql, rows in statements.items():
+        for at in range(0, len(rows), STATEMENTS_PER_TURN):
+            transaction.execute_many(sql, rows[at : at + STATEMENTS_PER_TURN])
+            if len(rows) > STATEMENTS_PER_TURN:
+                yield None
     if has_effect:
         transaction.has_written = True
         transaction.committed[commit.id] = version
@@ -254,37 +257,42 @@ def _conflict(
 
 def _statements(
     transaction: Transaction, writes: Sequence[Write], version: Version, sums: Mapping[Key, dict[str, int]]
-) -> list[_Statement]:
-    """Returns the statements of the writes, and those that raise their stamps."""
-    statements: list[_Statement] = []
+) -> _Statements:
+    """Returns the statements of the writes, and those that raise their stamps.
+
+    The keys of a commit are different ones, so that it does not matter which of its statements runs first.
+    """
+    statements: _Statements = {}
     stamped: dict[tuple[str, bytes], None] = {}
     for write in writes:
         key = write.key
         space = transaction.find_space(key.space)
         prefix = prefix_of(key.partition)
         stored = prefix + key.sort
+        row: tuple[object, ...]
         if type(write) is Put:
             cells = write.cells
-            if cells is None:
-                statements.append((space.put_sql, (stored, len(prefix), version, write.value, None)))
-            else:
-                parameters = (stored, len(prefix), version, write.value, cells_to_bytes(cells))
-                statements.append((space.put_cells_sql, parameters))
+            sql = space.put_sql if cells is None else space.put_cells_sql
+            row = (stored, len(prefix), version, write.value, None if cells is None else cells_to_bytes(cells))
         elif type(write) is Delete:
-            statements.append((space.delete_sql, (stored,)))
+            sql, row = space.delete_sql, (stored,)
         else:
             # Several adds to one record were summed up; to write the sum more than once does no harm.
-            statements.append((space.add_sql, (stored, len(prefix), version, b"", cells_to_bytes(sums[key]))))
+            sql, row = space.add_sql, (stored, len(prefix), version, b"", cells_to_bytes(sums[key]))
+        if sql in statements:
+            statements[sql].append(row)
+        else:
+            statements[sql] = [row]
         if space.stamps:
             stamped[(space.stamp_put_sql, prefix + key.sort[: space.stamp_prefix_bytes])] = None
-    # The hybrid time only grows, so that no stamp ever has the same number twice.
-    statements.extend((sql, (bucket, transaction.time)) for sql, bucket in stamped)
+    for sql, bucket in stamped:
+        # The hybrid time only grows, so that no stamp ever has the same number twice.
+        statements.setdefault(sql, []).append((bucket, transaction.time))
     return statements
 
 
-def _appends(transaction: Transaction, commit: Commit, version: Version) -> list[_Statement]:
-    """Returns the statements of the log entries."""
-    statements: list[_Statement] = []
+def _add_appends(statements: _Statements, transaction: Transaction, commit: Commit, version: Version) -> None:
+    """Adds the statements of the log entries."""
     for position, append in enumerate(commit.appends, transaction.time):
         key = append.key
         space = transaction.find_space(key.space)
@@ -292,5 +300,4 @@ def _appends(transaction: Transaction, commit: Commit, version: Version) -> list
             raise InvalidRequest(f"the space {key.space} keeps no log")
         shard = log_shard(key.partition, space.log.shards)
         row = (position, shard, commit.id, version, key.partition, key.sort, append.old, append.new, append.origin)
-        statements.append((space.append_sql, row))
-    return statements
+        statements.setdefault(space.append_sql, []).append(row)

@@ -65,7 +65,8 @@ class OpenFile:
             clock=clock,
             ids=ids,
             site=site,
-            on_commit=self._take_up,
+            pool=self.pool,
+            on_commit=self._hint,
         )
         self.upkeep = Upkeep(self, directory=directory, clock=clock)
 
@@ -106,9 +107,8 @@ class OpenFile:
         self.catalogue.set(space)
         self.releases.keep_readers(space)
 
-    def _take_up(self, jobs: list[Job]) -> None:
-        """Makes what became durable known to reads and watches."""
-        self.pool.let_go()
+    def _hint(self, jobs: list[Job]) -> None:
+        """Tells watches of what became durable."""
         if self._watches.are_there:
             commits = [job.commit for job in jobs if job.commit is not None and isinstance(job.result, Committed)]
             self._watches.hint(commits)

@@ -51,6 +51,7 @@ class ReaderPool:
         self._get: Execute = self._connection.cursor().execute
         self._reads = 0
         self._keeps = False
+        self._is_changing = False
         self._threads = [connect(path, cache_bytes=THREAD_CACHE_BYTES) for _ in range(THREADS)]
         self._idle: queue.SimpleQueue[apsw.Connection] = queue.SimpleQueue()
         for connection in self._threads:
@@ -64,11 +65,7 @@ class ReaderPool:
         return self._waiting
 
     def on_loop(self, read: Callable[[Execute], T]) -> T:
-        """Reads at once; for what takes a fraction of a millisecond.
-
-        Beginning and ending a read costs more than a point read itself. As this process makes all commits, the
-        connection can keep what it sees until the next one.
-        """
+        """Reads at once; for what takes a fraction of a millisecond."""
         try:
             if not self._keeps:
                 self._count_read()
@@ -87,13 +84,28 @@ class ReaderPool:
         return record_of(key.partition, key.sort, rows[0]) if rows else None
 
     def _count_read(self) -> None:
+        # Beginning and ending a read costs as much as reading a record. As this process makes all commits, the
+        # connection can keep what it sees until the next one begins.
         self._reads += 1
-        if self._reads > _READS_TO_KEEP:
+        if self._reads > _READS_TO_KEEP and not self._is_changing:
             self._execute("BEGIN")
             self._keeps = True
 
+    def begin_change(self) -> None:
+        """To be called before a COMMIT: from now on every read on the loop sees the newest state.
+
+        A read in a thread may see the commit before the loop hears that it is done. If a read on the loop then showed
+        an older state, whoever does one after the other would see time go backwards.
+        """
+        self._is_changing = True
+        self.let_go()
+
+    def end_change(self) -> None:
+        """To be called after a COMMIT."""
+        self._is_changing = False
+
     def let_go(self) -> None:
-        """Makes the next read on the loop see the newest commit; to be called after every one."""
+        """Makes the loop's connection give up what it sees."""
         self._reads = 0
         if self._keeps:
             self._keeps = False

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from tenet.base.clock import Clock
     from tenet.base.ids import Ids
     from tenet.store.sqlite.outcomes import Outcomes
+    from tenet.store.sqlite.pool import ReaderPool
     from tenet.store.sqlite.spaces import Catalogue
 
 #: What waits at the most; beyond it a job is refused.
@@ -104,6 +105,7 @@ class Writer:
         clock: time.
         ids: nonces of versions.
         site: the site's number, 0 to 65,535.
+        pool: whose reads have to see every commit.
         on_commit: called with the jobs of every transaction that became durable, before they are answered.
     """
 
@@ -117,6 +119,7 @@ class Writer:
         clock: Clock,
         ids: Ids,
         site: int,
+        pool: ReaderPool,
         on_commit: Callable[[list[Job]], None],
     ) -> None:
         self._connection = connection
@@ -126,6 +129,7 @@ class Writer:
         self._clock = clock
         self._ids = ids
         self._site = site.to_bytes(2, "big")
+        self._pool = pool
         self._on_commit = on_commit
         self._loop = asyncio.get_running_loop()
         self._line: deque[Job] = deque()
@@ -295,6 +299,7 @@ class Writer:
         if transaction.has_written:
             transaction.write_ids()
             self._is_committing = True
+            self._pool.begin_change()
             self._orders.put(_Order.COMMIT)
             return
         self._connection.execute("ROLLBACK")
@@ -316,6 +321,7 @@ class Writer:
         transaction = self._transaction
         assert transaction is not None
         self._is_committing = False
+        self._pool.end_change()
         if error is not None:
             self._doubt(transaction, error)
             return
