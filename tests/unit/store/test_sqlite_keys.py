@@ -6,7 +6,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tenet.store.contract import EVERYTHING, Limits, Range
-from tenet.store.sqlite.keys import bounds, prefix_of, slice_bounds, split
+from tenet.store.sqlite.keys import HEAD_BYTES, bounds, prefix_of, slice_bounds
 
 PARTITIONS = st.binary(max_size=40) | st.just(b"\xff" * Limits.partition_bytes_max)
 SORTS = st.binary(max_size=20) | st.lists(st.sampled_from([b"", b"\x00", b"\xff", b"a"]), max_size=6).map(b"".join)
@@ -14,7 +14,10 @@ SORTS = st.binary(max_size=20) | st.lists(st.sampled_from([b"", b"\x00", b"\xff"
 
 @given(PARTITIONS, SORTS)
 def test_a_stored_key_is_taken_apart_again(partition: bytes, sort: bytes) -> None:
-    assert split(prefix_of(partition) + sort) == (partition, sort)
+    prefix = prefix_of(partition)
+    stored = prefix + sort
+    assert (stored[HEAD_BYTES : len(prefix)], stored[len(prefix) :]) == (partition, sort)
+    assert int.from_bytes(stored[4:HEAD_BYTES], "big") == len(partition)
 
 
 @given(PARTITIONS, SORTS, SORTS)

@@ -17,6 +17,8 @@ from zlib import crc32
 from tenet.store.contract import Range
 
 _HEAD: Final = Struct(">IH")
+#: How many bytes of a stored key come before the partition key.
+HEAD_BYTES: Final = _HEAD.size
 _PLACES: Final = 1 << 32
 _GOLDEN: Final = 0x9E3779B97F4A7C15
 
@@ -24,12 +26,6 @@ _GOLDEN: Final = 0x9E3779B97F4A7C15
 def prefix_of(partition: bytes) -> bytes:
     """Returns what every stored key of a partition begins with."""
     return _HEAD.pack(crc32(partition) * _GOLDEN >> 32 & 0xFFFFFFFF, len(partition)) + partition
-
-
-def split(stored: bytes) -> tuple[bytes, bytes]:
-    """Returns the partition key and the sort key of a stored key."""
-    end = _HEAD.size + int.from_bytes(stored[4:6], "big")
-    return stored[_HEAD.size : end], stored[end:]
 
 
 def behind(prefix: bytes) -> bytes:

@@ -10,9 +10,9 @@ from contextlib import contextmanager
 
 from msgspec import Struct
 
-from tenet.store.contract import Key, Page, Range, Record, StampOf
-from tenet.store.sqlite.keys import bounds, prefix_of, slice_bounds, split
-from tenet.store.sqlite.rows import record_of
+from tenet.store.contract import NO_CELLS, Key, Page, Range, Record, StampOf
+from tenet.store.sqlite.keys import HEAD_BYTES, bounds, prefix_of, slice_bounds
+from tenet.store.sqlite.rows import cells_from_bytes, record_of
 from tenet.store.sqlite.schema import Execute
 from tenet.store.sqlite.spaces import Space
 
@@ -83,7 +83,9 @@ class Query(Struct, frozen=True, gc=False):
         for key, version, value, cells in rows:
             if len(records) == self.limit or bytes_left <= 0:
                 return Page(records, more=True, stamp=read_stamp)
-            records.append(record_of(partition, key[head:], (version, value, cells)))
+            records.append(
+                Record(partition, key[head:], value, version, cells_from_bytes(cells) if cells else NO_CELLS)
+            )
             bytes_left -= len(value)
         return Page(records, more=False, stamp=read_stamp)
 
@@ -118,10 +120,11 @@ class Scan(Struct, frozen=True, gc=False):
         sql = self.space.scan_sql(comparison, has_lower=bool(within.lower), has_upper=within.upper is not None)
         records: list[Record] = []
         bytes_left = self.limit_bytes
-        for key, version, value, cells in execute(sql, parameters):
+        for key, head, version, value, cells in execute(sql, parameters):
             if len(records) == self.limit or bytes_left <= 0:
                 return Page(records, more=True)
-            records.append(record_of(*split(key), (version, value, cells)))
+            partition, sort = key[HEAD_BYTES:head], key[head:]
+            records.append(Record(partition, sort, value, version, cells_from_bytes(cells) if cells else NO_CELLS))
             bytes_left -= len(value)
         return Page(records, more=False)
 

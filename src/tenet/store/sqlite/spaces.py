@@ -94,7 +94,7 @@ class Space:
         within = " AND substr(key, head + 1) >= ?" if has_lower else ""
         within += " AND substr(key, head + 1) < ?" if has_upper else ""
         return (
-            f"SELECT key, version, value, cells FROM {self.records} WHERE key {comparison} ? AND key < ?{within}"
+            f"SELECT key, head, version, value, cells FROM {self.records} WHERE key {comparison} ? AND key < ?{within}"
             " ORDER BY key LIMIT ?"
         )
 
