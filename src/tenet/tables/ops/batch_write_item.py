@@ -17,7 +17,7 @@ from tenet.tables.ops.writing import Plan, Written, charge, collection_metrics, 
 from tenet.tables.rules.attributes import check_item, check_item_size
 from tenet.tables.rules.capacity import Consumed
 from tenet.tables.rules.images import ABSENT
-from tenet.tables.rules.indexes import NOTHING
+from tenet.tables.rules.indexes import NOTHING, indexes_of
 from tenet.tables.rules.key_values import KEY_MISMATCH
 
 if TYPE_CHECKING:
@@ -123,7 +123,8 @@ def _admit(context: Context, wanted: list[_Wanted]) -> tuple[list[_Wanted], list
     refusal: ProvisionedThroughputExceededException | None = None
     for one in wanted:
         try:
-            context.throttle.admit_write(one.plan.table)
+            table = one.plan.table
+            context.throttle.admit_write(table, indexes_of(table, one.item) if "PutRequest" in one.request else ())
             admitted.append(one)
         except ProvisionedThroughputExceededException as error:
             refusal = error

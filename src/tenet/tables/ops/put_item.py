@@ -9,6 +9,7 @@ from tenet.tables.errors import ValidationException
 from tenet.tables.ops.writing import Plan, answer, charge, check_condition, must_look, wants_old, write
 from tenet.tables.rules.attributes import check_item, check_item_size
 from tenet.tables.rules.images import Image
+from tenet.tables.rules.indexes import indexes_of
 from tenet.tables.rules.key_values import check_item_keys, check_scalar_access
 from tenet.tables.rules.parameters import condition_of
 
@@ -36,7 +37,7 @@ async def put_item(context: Context, caller: Caller, request: dict[str, Any]) ->
     table = await context.catalog.table(caller.account, request["TableName"], deadline=caller.deadline)
     caller.notes["table"] = table.name
     plan = put_plan(table, item, size, condition, return_old=wants_old(request))
-    context.throttle.admit_write(table)
+    context.throttle.admit_write(table, indexes_of(table, item))
     written = await write(context, caller, plan, look=must_look(request, table))
     charge(context, table, written)
     return answer(request, table, written, written.old if mode == "ALL_OLD" and written.old.exists else None, item)

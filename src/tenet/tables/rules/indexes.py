@@ -44,6 +44,11 @@ def is_indexed(index: Index, item: Item | None) -> bool:
     return item is not None and all(name in item for name in index.keys.names)
 
 
+def indexes_of(table: Table, item: Item) -> list[Index]:
+    """Returns the indexes in which an item has entries."""
+    return [index for index in table.indexes if is_indexed(index, item)]
+
+
 def projected(table: Table, index: Index, image: Image) -> Image:
     """Returns the image of the entry that stands for an item in an index."""
     if index.projection == "ALL":
