@@ -5,18 +5,20 @@
 
 py-spy looks at the server's stacks from outside, so that what is measured is the server as it ships. A sample counts
 for the innermost function of Tenet on its stack: what a library does in C (JSON, hashes, SQLite) counts for the
-function that called it. Samples without one are the event loop with the system calls that it makes.
+function that called it. Samples without one are the event loop with the system calls that it makes. How much CPU each
+thread had, the system tells; its samples only say how that is divided, since a thread that waits is sampled too.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import subprocess
 import sys
 import tempfile
 import time
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -40,26 +42,22 @@ class Profile:
 
     Args:
         workload: its name.
-        cpu_us: of the server per operation while it was sampled, or None where the machine does not tell.
-        functions: samples by function, as ``path:function`` within the package, ``EVENT_LOOP`` or ``OTHER``.
+        functions: CPU of the server in µs per operation (percent of it where the machine does not tell), by function as
+            ``path:function`` within the package, ``EVENT_LOOP`` or ``OTHER``.
+        unit: of those figures.
     """
 
     workload: str
-    cpu_us: float | None
-    functions: Counter[str]
+    functions: dict[str, float]
+    unit: str
 
     @property
-    def rooms(self) -> Counter[str]:
-        """Samples by room, tables and wire alike, with the parts of tables and of the store apart."""
-        rooms: Counter[str] = Counter()
-        for name, samples in self.functions.items():
-            rooms[room_of(name)] += samples
+    def rooms(self) -> dict[str, float]:
+        """The same by room, with the parts of tables and of the store apart."""
+        rooms: defaultdict[str, float] = defaultdict(float)
+        for name, cost in self.functions.items():
+            rooms[room_of(name)] += cost
         return rooms
-
-    def share(self, samples: int) -> str:
-        """Returns samples as microseconds per operation, or as a share where the machine does not tell."""
-        part = samples / max(self.functions.total(), 1)
-        return f"{part:.0%}" if self.cpu_us is None else f"{part * self.cpu_us:.1f}"
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -74,9 +72,9 @@ def main(arguments: Sequence[str]) -> int:
         print(error, file=sys.stderr)
         return 2
     for one in found:
-        print(f"\n{one.workload}: {one.functions.total()} samples")
-        for name, samples in one.functions.most_common(asked.top):
-            print(f"  {one.share(samples):>8}  {name}")
+        print(f"\n{one.workload}, {one.unit}")
+        for name, cost in sorted(one.functions.items(), key=lambda entry: -entry[1])[: asked.top]:
+            print(f"  {cost:8.1f}  {name}")
     section = Section("profile", table(found))
     print(f"\n{section.table}")
     if asked.write:
@@ -98,7 +96,9 @@ def profile(target: Target, workload: str, seconds: float, folder: Path) -> Prof
     ]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as sampler:
         time.sleep(0.3)  # py-spy reads the server's symbols first
-        (row,) = generator.measure(target, [workload], connections=[CONNECTIONS], seconds=seconds)
+        before = thread_cpu_us(target.pid)
+        (row,) = generator.measure(target, [workload], connections=[CONNECTIONS], seconds=seconds, warm_up_s=0)
+        after = thread_cpu_us(target.pid)
         _, errors = sampler.communicate()
     if sampler.returncode or not output.exists():
         raise GeneratorError(
@@ -107,16 +107,44 @@ def profile(target: Target, workload: str, seconds: float, folder: Path) -> Prof
         )
     if row.errors:
         raise GeneratorError(f"{workload}: {row.error_kinds}")
-    return Profile(workload, row.server_cpu_us, count(output.read_text(encoding="utf-8").splitlines()))
+    samples = count(output.read_text(encoding="utf-8").splitlines())
+    spent = {thread: (cpu - before.get(thread, 0)) / max(row.operations, 1) for thread, cpu in after.items()}
+    return Profile(workload, weigh(samples, spent), "µs per operation" if spent else "% of the CPU")
 
 
-def count(folded: Iterable[str]) -> Counter[str]:
-    """Counts folded stacks (frames joined by semicolons, a space, the samples) by the function that they count for."""
-    functions: Counter[str] = Counter()
+def thread_cpu_us(pid: int) -> dict[str, float]:
+    """Returns the CPU that each thread of a process has had so far, in µs; empty where there is no /proc."""
+    found = {}
+    for file in Path(f"/proc/{pid}/task").glob("*/schedstat"):
+        with contextlib.suppress(OSError):  # it ended meanwhile
+            found[file.parent.name] = int(file.read_text(encoding="ascii").split()[0]) / 1_000
+    return found
+
+
+def count(folded: Iterable[str]) -> dict[str, Counter[str]]:
+    """Counts folded stacks (frames joined by semicolons, a space, the samples) by thread and function."""
+    counted: defaultdict[str, Counter[str]] = defaultdict(Counter)
     for line in folded:
         stack, _, samples = line.rpartition(" ")
-        functions[innermost(stack.split(";"))] += int(samples)
-    return functions
+        thread, *frames = stack.split(";")
+        counted[thread.partition("(")[2].partition(")")[0]][innermost(frames)] += int(samples)
+    return counted
+
+
+def weigh(samples: Mapping[str, Counter[str]], spent_us: Mapping[str, float]) -> dict[str, float]:
+    """Divides what each thread spent among the functions that it was seen in.
+
+    Args:
+        samples: by thread and function.
+        spent_us: by thread; empty where that is not known: then all samples weigh the same, and add up to 100.
+    """
+    total = sum(functions.total() for functions in samples.values())
+    costs: defaultdict[str, float] = defaultdict(float)
+    for thread, functions in samples.items():
+        weight = spent_us.get(thread, 0) / functions.total() if spent_us else 100 / total
+        for name, seen in functions.items():
+            costs[name] += weight * seen
+    return dict(costs)
 
 
 def innermost(stack: Sequence[str]) -> str:
@@ -140,19 +168,12 @@ def room_of(function: str) -> str:
 
 def table(profiles: Sequence[Profile]) -> str:
     """Returns CPU by room and workload as a Markdown table, what costs most first."""
-    total: Counter[str] = Counter()
-    for one in profiles:
-        total.update(one.rooms)
-    unit = "µs per operation" if all(one.cpu_us is not None for one in profiles) else "share"
-    lines = [
-        f"| CPU, {unit} | " + " | ".join(one.workload for one in profiles) + " |",
-        "|---" * (len(profiles) + 1) + "|",
-    ]
-    lines += [
-        f"| {room} | " + " | ".join(one.share(one.rooms[room]) for one in profiles) + " |"
-        for room, _ in total.most_common()
-    ]
-    lines.append("| **all** | " + " | ".join(one.share(one.functions.total()) for one in profiles) + " |")
+    rooms = [one.rooms for one in profiles]
+    names = sorted({name for of in rooms for name in of}, key=lambda name: -sum(of.get(name, 0) for of in rooms))
+    lines = [f"| CPU, {profiles[0].unit} | " + " | ".join(one.workload for one in profiles) + " |"]
+    lines.append("|---" * (len(profiles) + 1) + "|")
+    lines += [f"| {name} | " + " | ".join(f"{of.get(name, 0):.1f}" for of in rooms) + " |" for name in names]
+    lines.append("| **all** | " + " | ".join(f"{sum(of.values()):.1f}" for of in rooms) + " |")
     return "\n".join(lines)
 
 

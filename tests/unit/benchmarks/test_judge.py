@@ -156,24 +156,38 @@ def test_unknown_parts_and_peers_are_refused(capsys: pytest.CaptureFixture[str])
     assert run.parse(["--peers", "none"]).peers == ()
 
 
+LOOP = "main (/x/src/tenet/app/cli.py);run (/py/asyncio/runners.py)"
+FOLDED = [
+    f"thread (7): MainThread;{LOOP};answer (/x/src/tenet/tables/http.py);loads (/py/json/decoder.py) 3",
+    f"thread (7): MainThread;{LOOP};answer (/x/src/tenet/tables/http.py);put (/x/src/tenet/tables/ops/put_item.py) 4",
+    f"thread (7): MainThread;{LOOP} 3",
+    "thread (8): tenet-commit;bootstrap (/py/threading.py);run (/x/src/tenet/store/sqlite/writer.py) 5",
+    "thread (8): tenet-commit;bootstrap (/py/threading.py);wait (/py/threading.py) 5",
+]
+
+
 def test_samples_count_for_the_innermost_function_of_tenet() -> None:
-    loop = "main (/x/src/tenet/app/cli.py);run (/py/asyncio/runners.py)"
-    folded = [
-        f"{loop};answer (/x/src/tenet/tables/http.py);loads (/py/json/decoder.py) 3",
-        f"{loop};answer (/x/src/tenet/tables/http.py);put_item (/x/src/tenet/tables/ops/put_item.py) 4",
-        f"{loop} 2",
-        "bootstrap (/py/threading.py);run (/x/src/tenet/store/sqlite/writer.py) 5",
-        "bootstrap (/py/threading.py);sleep (/py/other.py) 1",
-    ]
-    found = profile.Profile("put", 150.0, profile.count(folded))
-    assert found.functions == {
-        "tables/http.py:answer": 3,
-        "tables/ops/put_item.py:put_item": 4,
-        profile.EVENT_LOOP: 2,
-        "store/sqlite/writer.py:run": 5,
-        profile.OTHER: 1,
+    assert profile.count(FOLDED) == {
+        "7": {"tables/http.py:answer": 3, "tables/ops/put_item.py:put": 4, profile.EVENT_LOOP: 3},
+        "8": {"store/sqlite/writer.py:run": 5, profile.OTHER: 5},
     }
-    assert found.rooms == {"tables": 3, "tables/ops": 4, profile.EVENT_LOOP: 2, "store/sqlite": 5, profile.OTHER: 1}
+
+
+def test_samples_divide_what_their_thread_spent() -> None:
+    found = profile.Profile("put", profile.weigh(profile.count(FOLDED), {"7": 100.0, "8": 10.0, "9": 1.0}), "µs")
+    assert found.rooms == {
+        "tables": 30,
+        "tables/ops": 40,
+        profile.EVENT_LOOP: 30,
+        "store/sqlite": 5,
+        profile.OTHER: 5,
+    }
     table = profile.table([found]).splitlines()
-    assert table[2] == "| store/sqlite | 50.0 |"
-    assert table[-1] == "| **all** | 150.0 |"
+    assert table[2] == "| tables/ops | 40.0 |"
+    assert table[-1] == "| **all** | 110.0 |"
+
+
+def test_without_the_cpu_of_threads_samples_are_shares() -> None:
+    shares = profile.weigh(profile.count(FOLDED), {})
+    assert sum(shares.values()) == pytest.approx(100)
+    assert shares["tables/ops/put_item.py:put"] == pytest.approx(20)
