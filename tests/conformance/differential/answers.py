@@ -22,6 +22,8 @@ _CONSTRAINT = re.compile(
     re.DOTALL,
 )
 _ENVELOPE = re.compile(r"^\d+ validation errors? detected: ")
+#: Attributes that a text lists in no order.
+_LISTED = re.compile(r"(does not project .*?)\[(.*)\]$")
 _SETS = frozenset({"SS", "NS", "BS"})
 
 
@@ -110,7 +112,7 @@ def message_form(text: str) -> str:
     """
     text = _PREFIX.sub("", text)
     if not _ENVELOPE.match(text):
-        return text
+        return _LISTED.sub(lambda match: f"{match[1]}[{', '.join(sorted(match[2].split(', ')))}]", text)
     faults = [f"{_path(match['path'] or '')}: {match['constraint']}" for match in _CONSTRAINT.finditer(text)]
     return "; ".join(sorted(faults)) if faults else text
 

@@ -1,4 +1,4 @@
-"""Every difference between Tenet and the peers that is known, why Tenet answers as it does, and what decides that."""
+"""What a known difference between Tenet and a peer is, and which of them explains what was seen."""
 
 from __future__ import annotations
 
@@ -7,22 +7,25 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from tests.conformance.differential.answers import by_value
 from tests.conformance.differential.compare import Difference
 
-DOCUMENTED = "documentation of the service"
+#: What decides, the first before the others.
+DOCUMENTED = "the service's documentation"
 CAPTURED = "published captures of the service's answers"
+SHARED_PARSER = "the peer that shares the service's own parser"
+
+LOCAL, DYNALITE, DYNOXIDE, MOTO = "dynamodb-local", "dynalite", "dynoxide", "moto"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class KnownDifference:
-    """A difference that is explained.
+    """A difference that is explained; everything that is given must match.
 
     Args:
         name: short, with hyphens.
         witnesses: the peers that differ.
-        member: the part of the answer, as ``Difference.member`` names it.
-        reason: why Tenet answers as it does, in a sentence.
+        member: the part of the answer, as ``Difference.member`` names it, as a regular expression.
+        reason: how the service answers, or how the peer does, in a sentence.
         source: what decides.
         operations: of which operations; empty for any.
         ours: what Tenet's part matches, as a regular expression; empty for anything.
@@ -54,17 +57,3 @@ class KnownDifference:
 
 def _matches(pattern: str, part: Any) -> bool:
     return not pattern or re.search(pattern, str(part), re.DOTALL) is not None
-
-
-def _same_by_value(difference: Difference) -> bool:
-    return bool(by_value(difference.ours) == by_value(difference.theirs))
-
-
-LOCAL, DYNALITE, DYNOXIDE, MOTO = "dynamodb-local", "dynalite", "dynoxide", "moto"
-
-KNOWN_DIFFERENCES: tuple[KnownDifference, ...] = ()
-
-
-def explain(difference: Difference) -> KnownDifference | None:
-    """Returns the entry that explains a difference, or None."""
-    return next((known for known in KNOWN_DIFFERENCES if known.explains(difference)), None)

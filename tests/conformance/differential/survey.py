@@ -13,14 +13,12 @@ from contextlib import ExitStack
 from pathlib import Path
 from random import Random
 
-from botocore.credentials import Credentials
-
 from tests.conformance.differential.arena import Arena
 from tests.conformance.differential.compare import Difference
 from tests.conformance.differential.requests import sequence
 from tests.conformance.differential.targets import Target
 from tests.conformance.peers import PEERS
-from tests.servers import Server, running
+from tests.servers import running
 
 _VARIABLE = re.compile(r"'[^']*'|\"[^\"]*\"|\d+|[:#]\w+|\[[^\]]*\]")
 
@@ -31,13 +29,6 @@ def group_of(difference: Difference) -> str:
     if difference.member not in {"outcome", "message"}:
         ours = theirs = ""
     return f"{difference.witness} | {difference.member} | {ours} | {theirs}"
-
-
-def target_of(server: Server) -> Target:
-    """Tenet as a target."""
-    exports = server.exports
-    credentials = Credentials(exports["AWS_ACCESS_KEY_ID"], exports["AWS_SECRET_ACCESS_KEY"])
-    return Target("tenet", server.endpoint, credentials)
 
 
 def main() -> None:
@@ -52,7 +43,7 @@ def main() -> None:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         server = stack.enter_context(running(folder / "data", "--plaintext"))
-        arena = stack.enter_context(Arena(target_of(server), options.witnesses.split(","), folder))
+        arena = stack.enter_context(Arena(Target.of_server(server), options.witnesses.split(","), folder))
 
         for number in range(options.sequences):
             for difference in arena.run(sequence(Random(f"{options.seed} {number}"))):

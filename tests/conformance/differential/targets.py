@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import http.client
 import json
-from typing import Any
+import ssl
+from typing import Any, Self
 from urllib.parse import urlsplit
 
 from botocore.auth import SigV4Auth
@@ -13,6 +14,7 @@ from botocore.credentials import Credentials
 
 from tests.conformance.differential.answers import NO_ANSWER, Answer, parse
 from tests.conformance.differential.schemas import Json
+from tests.servers import Server
 
 TIMEOUT_S = 20
 REGION = "us-east-1"
@@ -24,15 +26,30 @@ class Target:
 
     Args:
         name: what it is called.
-        endpoint: its URL, plain HTTP on the loopback interface.
+        endpoint: its URL.
         credentials: what signs.
+        ca_bundle: the file of the authority that its certificate is checked by; None for plain HTTP.
     """
 
-    def __init__(self, name: str, endpoint: str, credentials: Credentials = WITNESS_CREDENTIALS) -> None:
+    def __init__(
+        self,
+        name: str,
+        endpoint: str,
+        credentials: Credentials = WITNESS_CREDENTIALS,
+        ca_bundle: str | None = None,
+    ) -> None:
         self.name = name
+        self._tls = None if ca_bundle is None else ssl.create_default_context(cafile=ca_bundle)
         self._endpoint = endpoint
         self._signer = SigV4Auth(credentials, "dynamodb", REGION)
         self._connection: http.client.HTTPConnection | None = None
+
+    @classmethod
+    def of_server(cls, server: Server) -> Self:
+        """Tenet, with the root key and the authority that it printed."""
+        exports = server.exports
+        credentials = Credentials(exports["AWS_ACCESS_KEY_ID"], exports["AWS_SECRET_ACCESS_KEY"])
+        return cls("tenet", server.endpoint, credentials, exports.get("AWS_CA_BUNDLE"))
 
     def call(self, operation: str, request: Any) -> Answer:
         """Sends a request; a connection that breaks is an answer too."""
@@ -64,7 +81,11 @@ class Target:
         if self._connection is None:
             address = urlsplit(self._endpoint)
             assert address.hostname is not None
-            self._connection = http.client.HTTPConnection(address.hostname, address.port, timeout=TIMEOUT_S)
+            self._connection = (
+                http.client.HTTPConnection(address.hostname, address.port, timeout=TIMEOUT_S)
+                if self._tls is None
+                else http.client.HTTPSConnection(address.hostname, address.port, timeout=TIMEOUT_S, context=self._tls)
+            )
         self._connection.request("POST", "/", body, dict(signed.headers))
         answer = self._connection.getresponse()
         return parse(answer.status, answer.read())

@@ -13,7 +13,7 @@ from tenet.tables.ops.get_item import answered
 from tenet.tables.rules.attributes import check_item
 from tenet.tables.rules.capacity import Consumed, read_units
 from tenet.tables.rules.images import Image
-from tenet.tables.rules.key_values import check_key
+from tenet.tables.rules.key_values import check_key, check_scalar_access
 from tenet.tables.rules.parameters import projection_of
 
 if TYPE_CHECKING:
@@ -94,6 +94,8 @@ async def _asked(context: Context, caller: Caller, tables: dict[str, dict[str, A
         caller.notes["table"] = table.name
         for key in of_table["Keys"]:
             check_key(key, table.keys)
+        if projection is not None:
+            check_scalar_access(projection.nested_names, table)
         where = [keys.item_key(table, key) for key in of_table["Keys"]]
         if len(set(where)) < len(where):
             raise ValidationException("Provided list of item keys contains duplicates")

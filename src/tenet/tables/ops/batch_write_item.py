@@ -111,8 +111,8 @@ async def _plans(
 
 
 def _put(table: Table, item: Item, size: int) -> Plan:
-    for name in table.keys.names:
-        if name not in item:
+    for attribute in (table.keys.partition, table.keys.sort):
+        if attribute is not None and attribute.type not in item.get(attribute.name, ()):
             raise ValidationException(KEY_MISMATCH)
     return put_plan(table, item, size, None, return_old=False)
 

@@ -226,7 +226,7 @@ def view_of(table: Table, request: dict[str, Any], expressions: ReadExpressions)
             table,
             index,
             answered=() if projection is None else projection.names,
-            filtered=() if condition is None else condition.names,
+            filtered=() if condition is None or expressions.key_condition is None else condition.names,
         ),
         consistent=bool(request.get("ConsistentRead")),
     )

@@ -14,7 +14,7 @@ from tenet.tables.ops.transacting import NO_REASON, canceled, check_distinct, re
 from tenet.tables.rules.attributes import check_item
 from tenet.tables.rules.capacity import Consumed, read_units
 from tenet.tables.rules.images import Image
-from tenet.tables.rules.key_values import check_key
+from tenet.tables.rules.key_values import EmptyKeyValue, check_key, check_scalar_access
 from tenet.tables.rules.parameters import projection_of
 
 if TYPE_CHECKING:
@@ -31,7 +31,8 @@ async def transact_get_items(context: Context, caller: Caller, request: dict[str
     """Reads up to 100 items as one serializable snapshot; one round trip.
 
     Raises:
-        ValidationException: a projection is wrong, an item stands twice, or the items are too large together.
+        ValidationException: a projection is wrong, a key is empty, an item stands twice, or the items are too large
+            together.
         ResourceNotFoundException: there is no such table.
         TransactionCanceledException: a key does not match its table's schema.
     """
@@ -45,6 +46,9 @@ async def transact_get_items(context: Context, caller: Caller, request: dict[str
         tables.append(await context.catalog.table(caller.account, get["TableName"], deadline=caller.deadline))
         caller.notes["table"] = tables[-1].name
     _check_keys(tables, gets)
+    for table, projection in zip(tables, projections, strict=True):
+        if projection is not None:
+            check_scalar_access(projection.nested_names, table)
     where = [keys.item_key(table, get["Key"]) for table, get in zip(tables, gets, strict=True)]
     check_distinct(where)
     for table in tables:
@@ -71,6 +75,8 @@ def _check_keys(tables: Sequence[Table], gets: Sequence[dict[str, Any]]) -> None
         try:
             check_key(get["Key"], table.keys)
             reasons.append(NO_REASON)
+        except EmptyKeyValue:
+            raise
         except TablesError as error:
             reasons.append(reason_of(error))
     if any(reason is not NO_REASON for reason in reasons):

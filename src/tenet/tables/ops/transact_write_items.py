@@ -20,7 +20,7 @@ from tenet.tables.ops.writing import Plan, charge, check_condition, collection_m
 from tenet.tables.rules.attributes import check_item, check_item_size
 from tenet.tables.rules.capacity import Consumed, write_units
 from tenet.tables.rules.images import Image
-from tenet.tables.rules.key_values import check_key, check_scalar_access
+from tenet.tables.rules.key_values import EmptyKeyValue, check_key, check_scalar_access
 from tenet.tables.rules.parameters import condition_of, update_of
 
 if TYPE_CHECKING:
@@ -162,13 +162,15 @@ _BY_NAME: Final[dict[str, Callable[[dict[str, Any]], _Action]]] = {
 
 
 def _plans(actions: Sequence[_Action], tables: Sequence[Table]) -> list[Plan]:
-    """Returns the plans; cancels the transaction where keys do not match their schema."""
+    """Returns the plans; cancels the transaction where keys do not match their schema, refuses it for empty ones."""
     plans: list[Plan] = []
     reasons = []
     for action, table in zip(actions, tables, strict=True):
         try:
             plans.append(action.plan(table))
             reasons.append(NO_REASON)
+        except EmptyKeyValue:
+            raise
         except TablesError as error:
             reasons.append(reason_of(error))
     if len(plans) < len(actions):

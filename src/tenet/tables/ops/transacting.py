@@ -25,6 +25,7 @@ from tenet.tables.errors import (
 from tenet.tables.ops.writing import Plan, Written, carried_out, writes_of
 from tenet.tables.rules.images import UNSEEN, Image
 from tenet.tables.rules.indexes import NOTHING
+from tenet.tables.rules.key_values import EmptyKeyValue
 
 if TYPE_CHECKING:
     from tenet.store.contract import Conflict, Key, Write
@@ -121,6 +122,7 @@ def decided(plans: Sequence[Plan], records: dict[Key, Record | None]) -> list[Wr
 
     Raises:
         TransactionCanceledException: a plan refused; its reasons name each one that did.
+        ValidationException: an update makes a key of an index empty.
     """
     written: list[Written] = []
     reasons: list[dict[str, Any]] = []
@@ -132,6 +134,8 @@ def decided(plans: Sequence[Plan], records: dict[Key, Record | None]) -> list[Wr
                 assert plan.blind is not None
                 written.append(Written(UNSEEN, plan.blind, NOTHING))
             reasons.append(NO_REASON)
+        except EmptyKeyValue:
+            raise
         except TablesError as error:
             reasons.append(reason_of(error))
     if len(written) < len(plans):

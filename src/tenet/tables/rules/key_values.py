@@ -22,6 +22,10 @@ _NOT_VALID: Final = "One or more parameter values are not valid."
 _EMPTY: Final = "The AttributeValue for a key attribute cannot contain an empty {} value."
 
 
+class EmptyKeyValue(ValidationException):
+    """A key attribute is empty; a transaction is refused for it as a whole, and not cancelled."""
+
+
 def check_key(key: Item, keys: KeySchema) -> None:
     """Checks the key that a request names an item by.
 
@@ -91,7 +95,7 @@ def check_key_value(attribute: KeyAttribute, value: AttributeValue, *, is_partit
         return
     content = value[attribute.type]
     if not content:
-        raise ValidationException(f"{_NOT_VALID} {_EMPTY.format(_WORDS[attribute.type])} Key: {attribute.name}")
+        raise EmptyKeyValue(f"{_NOT_VALID} {_EMPTY.format(_WORDS[attribute.type])} Key: {attribute.name}")
     size = text_bytes(content) if attribute.type == "S" else binary_bytes(content)
     if size > SORT_KEY_BYTES_MAX:
         _check_length(size, is_partition=is_partition)
@@ -108,23 +112,24 @@ def _refuse(why: str) -> NoReturn:
     raise ValidationException(f"{_INVALID} {why}")
 
 
-def check_index_keys(item: Item, table: Table) -> None:
+def check_index_keys(item: Item, table: Table, *, is_update: bool = False) -> None:
     """Checks the attributes of an item that are keys of secondary indexes; they may be missing.
 
     Args:
         item: the item, canonical.
         table: its table.
+        is_update: whether an update expression made it, which is worded otherwise.
 
     Raises:
         ValidationException: one is of another type, or has a value that no key can have; global indexes first.
     """
     for index in (*table.global_indexes, *table.local_indexes):
-        _check_index_key(item, index, index.keys.partition, is_partition=True)
+        _check_index_key(item, index, index.keys.partition, is_partition=True, is_update=is_update)
         if index.keys.sort is not None:
-            _check_index_key(item, index, index.keys.sort, is_partition=False)
+            _check_index_key(item, index, index.keys.sort, is_partition=False, is_update=is_update)
 
 
-def _check_index_key(item: Item, index: Index, attribute: KeyAttribute, *, is_partition: bool) -> None:
+def _check_index_key(item: Item, index: Index, attribute: KeyAttribute, *, is_partition: bool, is_update: bool) -> None:
     value = item.get(attribute.name)
     if value is None:
         return
@@ -137,9 +142,15 @@ def _check_index_key(item: Item, index: Index, attribute: KeyAttribute, *, is_pa
         return
     content = value[attribute.type]
     if not content:
-        raise ValidationException(
+        empty = _EMPTY.format(_WORDS[attribute.type])
+        if is_update:
+            raise EmptyKeyValue(
+                f"{_NOT_VALID} The update expression attempted to update a secondary index key to a value that is not "
+                f"supported. {empty}"
+            )
+        raise EmptyKeyValue(
             f"{_NOT_VALID} A value specified for a secondary index key is not supported. "
-            f"{_EMPTY.format(_WORDS[attribute.type])} IndexName: {index.name}, IndexKey: {attribute.name}"
+            f"{empty} IndexName: {index.name}, IndexKey: {attribute.name}"
         )
     # The peers do not say how the service words this; the words are those for the table's key.
     _check_length(text_bytes(content) if attribute.type == "S" else binary_bytes(content), is_partition=is_partition)

@@ -67,17 +67,18 @@ def update_of(request: dict[str, Any]) -> tuple[Update | None, Condition | None]
 
 
 def projection_of(request: dict[str, Any]) -> Projection | None:
-    """Returns the projection of a Get, or None.
+    """Returns the projection of a Get, or None. A Get has no values; what is sent as such means nothing.
 
     Raises:
         ValidationException: names or the projection are wrong.
     """
     text = request.get("ProjectionExpression")
-    if text is None and "ExpressionAttributeNames" not in request:
+    names = request.get("ExpressionAttributeNames")
+    if text is None:
+        if names is not None:
+            raise ValidationException("ExpressionAttributeNames can only be specified when using expressions")
         return None
-    bindings = _bindings(request, ("ProjectionExpression",), values_for=())
-    if bindings is None or text is None:
-        return None
+    bindings = Bindings(names)
     projection = compile_projection(text, bindings)
     bindings.check_all_used()
     return projection

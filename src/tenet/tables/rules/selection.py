@@ -66,15 +66,17 @@ def must_fetch(
 ) -> bool:
     """Returns whether items have to be fetched from the table, since a local index lacks what is asked for.
 
+    A filter does not have them fetched: to a Scan, what the index does not carry is absent.
+
     Args:
         request: for its Select.
         table: the table.
         index: the index that is read, or None.
         answered: the top-level attributes that the projection names.
-        filtered: the top-level attributes that the filter names.
+        filtered: the top-level attributes that the filter of a Query names.
 
     Raises:
-        ValidationException: a global index lacks what is asked for.
+        ValidationException: a global index lacks what is asked for, or any index what a Query filters by.
     """
     if index is None or index.projection == "ALL":
         return False
@@ -82,21 +84,19 @@ def must_fetch(
     wants_all = request.get("Select") == "ALL_ATTRIBUTES"
     lacks = sorted(set(answered) - carried)
     lacks_for_filter = sorted(set(filtered) - carried)
-    if not index.is_global:
-        return wants_all or bool(lacks) or bool(lacks_for_filter)
-    if wants_all:
+    if index.is_global and wants_all:
         raise ValidationException(
             "One or more parameter values were invalid: Select type ALL_ATTRIBUTES is not supported for global "
             f"secondary index {index.name} because its projection type is not ALL"
-        )
-    if lacks:
-        raise ValidationException(
-            "One or more parameter values were invalid: "
-            f"Global secondary index {index.name} does not project [{', '.join(lacks)}]"
         )
     if lacks_for_filter:
         raise ValidationException(
             "One or more parameter values were invalid: Secondary index "
             f"{index.name} does not project one or more filter attributes: [{', '.join(lacks_for_filter)}]"
         )
-    return False
+    if index.is_global and lacks:
+        raise ValidationException(
+            "One or more parameter values were invalid: "
+            f"Global secondary index {index.name} does not project [{', '.join(lacks)}]"
+        )
+    return wants_all or bool(lacks)

@@ -1,0 +1,141 @@
+"""What the differential test once found Tenet to answer otherwise than the service, each with the right answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from botocore.config import Config
+from botocore.exceptions import ClientError
+
+from tests.conformance.differential.schemas import INDEXED
+from tests.conformance.differential.targets import Target
+from tests.servers import Server
+
+Json = dict[str, Any]
+KEY = {"p": {"S": "a"}, "r": {"S": "b"}}
+ITEM = KEY | {"g": {"S": "g"}, "h": {"N": "1"}, "k": {"B": b"k"}, "s": {"S": "s"}, "t": {"S": "t"}}
+NOT_VALID = "One or more parameter values are not valid. "
+EMPTY = "The AttributeValue for a key attribute cannot contain an empty string value."
+
+
+@pytest.fixture(scope="module")
+def client(server: Server) -> Any:
+    """A client that sends whatever it is given."""
+    return server.client(config=Config(parameter_validation=False))
+
+
+@pytest.fixture(scope="module")
+def table(client: Any, fresh_name: Callable[[str], str]) -> str:
+    """A table with every kind of index, and one item."""
+    name = fresh_name("indexed")
+    client.create_table(**INDEXED.create_request() | {"TableName": name})
+    client.get_waiter("table_exists").wait(TableName=name, WaiterConfig={"Delay": 1})
+    client.put_item(TableName=name, Item=ITEM)
+    return name
+
+
+def refusal(call: Callable[..., Any], **request: Any) -> tuple[str, str]:
+    """Code and text of the error that a call ends with."""
+    with pytest.raises(ClientError) as failure:
+        call(**request)
+    error = failure.value.response["Error"]
+    return error["Code"], error["Message"]
+
+
+def test_a_text_may_be_condition_and_key_condition(client: Any, table: str) -> None:
+    values = {":p": {"S": "a"}}
+    query = {"TableName": table, "KeyConditionExpression": "p = :p", "ExpressionAttributeValues": values}
+    assert client.query(**query)["Count"] == 1
+    put = {"TableName": table, "Item": ITEM, "ConditionExpression": "p = :p", "ExpressionAttributeValues": values}
+    client.put_item(**put)
+    assert client.query(**query)["Count"] == 1
+
+
+def test_a_query_does_not_filter_by_what_its_index_lacks(client: Any, table: str) -> None:
+    for index, condition, value in (("local-keys", "p = :p", KEY["p"]), ("global-keys", "k = :p", ITEM["k"])):
+        code, text = refusal(
+            client.query,
+            TableName=table,
+            IndexName=index,
+            KeyConditionExpression=condition,
+            FilterExpression="t = :t",
+            ExpressionAttributeValues={":p": value, ":t": ITEM["t"]},
+        )
+        assert code == "ValidationException"
+        assert text == (
+            f"One or more parameter values were invalid: Secondary index {index} does not project one or more filter "
+            "attributes: [t]"
+        )
+
+
+def test_a_scan_finds_nothing_by_what_its_index_lacks(client: Any, table: str) -> None:
+    scan = {"TableName": table, "FilterExpression": "t = :t", "ExpressionAttributeValues": {":t": ITEM["t"]}}
+    assert client.scan(**scan)["Count"] == 1
+    for index in ("local-keys", "global-keys"):
+        page = client.scan(**scan, IndexName=index)
+        assert (page["Count"], page["ScannedCount"]) == (0, 1)
+    all_of_it = client.scan(**scan, IndexName="local-keys", Select="ALL_ATTRIBUTES")
+    assert all_of_it["Items"] == [ITEM]
+
+
+def test_a_get_has_no_values_to_leave_unused(server: Server, table: str) -> None:
+    target = Target.of_server(server)
+    get = {"TableName": table, "Key": KEY, "ProjectionExpression": "t", "ExpressionAttributeValues": {":v": {"S": "a"}}}
+    assert target.call("GetItem", get).body == {"Item": {"t": ITEM["t"]}}
+    together = target.call("TransactGetItems", {"TransactItems": [{"Get": get}]})
+    assert together.body == {"Responses": [{"Item": {"t": ITEM["t"]}}]}
+    target.close()
+
+
+@pytest.mark.parametrize("value", [{"N": "1"}, {"BOOL": True}, {"L": [{"S": "a"}]}])
+def test_a_batch_words_keys_of_another_type_in_its_own_way(client: Any, table: str, value: Json) -> None:
+    put = {"PutRequest": {"Item": ITEM | {"r": value}}}
+    code, text = refusal(client.batch_write_item, RequestItems={table: [put]})
+    assert (code, text) == ("ValidationException", "The provided key element does not match the schema")
+
+
+@pytest.mark.parametrize("action", ["Put", "Update", "Delete", "ConditionCheck"])
+def test_an_empty_key_refuses_the_whole_transaction(client: Any, table: str, action: str) -> None:
+    empty = {"r": {"S": ""}}
+    body: Json = {"TableName": table} | ({"Item": ITEM | empty} if action == "Put" else {"Key": KEY | empty})
+    if action == "Update":
+        body["UpdateExpression"] = "REMOVE t"
+    if action == "ConditionCheck":
+        body["ConditionExpression"] = "attribute_exists(p)"
+    code, text = refusal(client.transact_write_items, TransactItems=[{action: body}])
+    assert (code, text) == ("ValidationException", f"{NOT_VALID}{EMPTY} Key: r")
+
+
+def test_an_empty_key_refuses_a_reading_transaction(client: Any, table: str) -> None:
+    get = {"Get": {"TableName": table, "Key": KEY | {"r": {"S": ""}}}}
+    code, text = refusal(client.transact_get_items, TransactItems=[get])
+    assert (code, text) == ("ValidationException", f"{NOT_VALID}{EMPTY} Key: r")
+
+
+def test_an_update_words_empty_keys_of_indexes_in_its_own_way(client: Any, table: str) -> None:
+    update = {
+        "TableName": table,
+        "Key": KEY,
+        "UpdateExpression": "SET g = :empty",
+        "ExpressionAttributeValues": {":empty": {"S": ""}},
+    }
+    text = (
+        f"{NOT_VALID}The update expression attempted to update a secondary index key to a value that is not "
+        f"supported. {EMPTY}"
+    )
+    assert refusal(client.update_item, **update) == ("ValidationException", text)
+    assert refusal(client.transact_write_items, TransactItems=[{"Update": update}]) == ("ValidationException", text)
+    put_text = f"{NOT_VALID}A value specified for a secondary index key is not supported. {EMPTY}"
+    code, text = refusal(client.put_item, TableName=table, Item=ITEM | {"g": {"S": ""}})
+    assert (code, text) == ("ValidationException", f"{put_text} IndexName: global-all, IndexKey: g")
+
+
+def test_no_projection_leads_into_a_key(client: Any, table: str) -> None:
+    get = {"TableName": table, "Key": KEY | {"r": {"S": "absent"}}, "ProjectionExpression": "p.a"}
+    wanted = {"Keys": [get["Key"]], "ProjectionExpression": "p.a"}
+    text = "Key attributes must be scalars; list random access '[]' and map lookup '.' are not allowed: Key: p"
+    assert refusal(client.get_item, **get)[1] == text
+    assert refusal(client.transact_get_items, TransactItems=[{"Get": get}])[1] == text
+    assert refusal(client.batch_get_item, RequestItems={table: wanted})[1] == text
