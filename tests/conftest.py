@@ -14,7 +14,7 @@ from hypothesis import settings
 #: Whether the full rounds run (``make test-long``).
 LONG = os.environ.get("TENET_TEST_LONG") == "1"
 #: Seconds that a test without a mark of its own may take.
-TIME_LIMIT_S = 120 if LONG else 60
+TIME_LIMIT_S = 600 if LONG else 120
 
 settings.register_profile("quick", deadline=None, print_blob=True)
 settings.register_profile("long", deadline=None, print_blob=True, max_examples=1_000)
