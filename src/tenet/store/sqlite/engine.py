@@ -224,14 +224,17 @@ class SqliteEngine:
         file = await self._to_read(deadline)
         found = file.catalogue.find(space)
         if stamp is not None:
-            validate.check_stamp_of(stamp, file.catalogue.find(stamp.space).options)
+            if stamp.space != space:
+                raise InvalidRequest(f"a query of {space} returns no stamp of {stamp.space}")
+            validate.check_stamp_of(stamp, found.options)
         query = reads.Query(found, partition, within, limit, limit_bytes, reverse, stamp)
+        one_moment = stamp is not None
         if limit <= _LOOP_RECORDS_MAX and limit_bytes <= _LOOP_BYTES_MAX:
-            return file.pool.on_loop(query.read)
-        page = file.pool.on_loop(query.capped(_LOOP_RECORDS_MAX, _LOOP_BYTES_MAX).read)
+            return file.pool.on_loop(query.read, one_moment=one_moment)
+        page = file.pool.on_loop(query.capped(_LOOP_RECORDS_MAX, _LOOP_BYTES_MAX).read, one_moment=one_moment)
         if not page.more:
             return page
-        page = await file.pool.in_thread(query.read, deadline=deadline)
+        page = await file.pool.in_thread(query.read, one_moment=one_moment, deadline=deadline)
         file.check_there(found)
         return page
 
@@ -282,8 +285,8 @@ class SqliteEngine:
             return read_at_once(execute, found, reads)
 
         if len(reads) <= _LOOP_KEYS_MAX:
-            return file.pool.on_loop(at_once)
-        answers = await file.pool.in_thread(at_once, deadline=deadline)
+            return file.pool.on_loop(at_once, one_moment=True)
+        answers = await file.pool.in_thread(at_once, one_moment=True, deadline=deadline)
         file.check_there(*found)
         return answers
 
@@ -309,7 +312,8 @@ class SqliteEngine:
                 release = logs.Release(found, shard, reader, after)
                 await file.write(release.work, deadline=deadline, on_durable=file.releases.note)
                 file.check_there(found)
-        return file.pool.on_loop(logs.LogRead(found, shard, after, limit, file.outcomes.closed_time).read)
+        read = logs.LogRead(found, shard, after, limit, file.outcomes.closed_time).read
+        return file.pool.on_loop(read, one_moment=True)
 
     # ---- writes ------------------------------------------------------------------------------------------------------
 

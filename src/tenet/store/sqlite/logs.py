@@ -14,7 +14,6 @@ from msgspec import Struct
 from tenet.store.contract import LogEntry, LogOptions, LogPage
 from tenet.store.errors import InvalidRequest, LogTrimmed
 from tenet.store.sqlite.apply import Transaction
-from tenet.store.sqlite.reads import one_moment
 from tenet.store.sqlite.schema import TRIMMING, Execute
 from tenet.store.sqlite.spaces import Space
 
@@ -61,15 +60,11 @@ class LogRead(Struct, frozen=True, gc=False):
     closed: int
 
     def read(self, execute: Execute) -> LogPage:
-        """Returns the page.
+        """Returns the page; needs one moment.
 
         Raises:
             LogTrimmed: entries behind `after` are gone.
         """
-        with one_moment(execute):
-            return self._page(execute)
-
-    def _page(self, execute: Execute) -> LogPage:
         space, shard = self.space, self.shard
         oldest = execute(f"SELECT min(position) FROM l{space.number} WHERE shard = ?", (shard,)).fetchall()[0][0]
         first = self.closed + 1 if oldest is None else min(oldest, self.closed + 1)

@@ -6,6 +6,7 @@ import asyncio
 import queue
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Final, TypeVar
 
 import apsw
@@ -64,12 +65,19 @@ class ReaderPool:
         """How many reads wait for a thread, or run in one."""
         return self._waiting
 
-    def on_loop(self, read: Callable[[Execute], T]) -> T:
-        """Reads at once; for what takes a fraction of a millisecond."""
+    def on_loop(self, read: Callable[[Execute], T], *, one_moment: bool = False) -> T:
+        """Reads at once; for what takes a fraction of a millisecond.
+
+        Args:
+            read: what to read.
+            one_moment: whether its statements have to see the same state.
+        """
         try:
             if not self._keeps:
                 self._count_read()
-            return read(self._execute)
+            if not one_moment or self._keeps:
+                return read(self._execute)
+            return _at_one_moment(self._execute, read)
         except apsw.Error as error:
             raise translate(error, self._connection, self._directory) from error
 
@@ -111,8 +119,13 @@ class ReaderPool:
             self._keeps = False
             self._execute("COMMIT")
 
-    async def in_thread(self, read: Callable[[Execute], T], *, deadline: float = NEVER) -> T:
+    async def in_thread(self, read: Callable[[Execute], T], *, one_moment: bool = False, deadline: float = NEVER) -> T:
         """Reads in a thread.
+
+        Args:
+            read: what to read.
+            one_moment: whether its statements have to see the same state.
+            deadline: when it is of no use any more, in seconds on the monotonic clock.
 
         Raises:
             DeadlineExceeded: the deadline passed first; the read is broken off.
@@ -121,10 +134,13 @@ class ReaderPool:
         if self._waiting >= WAITING_MAX:
             raise StoreUnavailable(f"{self._waiting} long reads wait already; no more are taken")
         broken_off: list[bool] = []
+        in_order = partial(_at_one_moment, read=read) if one_moment else read
         self._waiting += 1
         try:
             async with asyncio.timeout(None if deadline == NEVER else deadline - self._clock.monotonic_s()):
-                return await asyncio.get_running_loop().run_in_executor(self._executor, self._read, read, broken_off)
+                return await asyncio.get_running_loop().run_in_executor(
+                    self._executor, self._read, in_order, broken_off
+                )
         except TimeoutError as error:
             raise DeadlineExceeded("the deadline passed during the read") from error
         finally:
@@ -149,3 +165,11 @@ class ReaderPool:
         self.let_go()
         for connection in (self._connection, *self._threads):
             connection.close()
+
+
+def _at_one_moment(execute: Execute, read: Callable[[Execute], T]) -> T:
+    execute("BEGIN")
+    try:
+        return read(execute)
+    finally:
+        execute("COMMIT")

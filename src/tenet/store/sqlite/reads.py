@@ -1,12 +1,12 @@
 """The reads of the contract, each on whatever connection it is given: the loop's, or one of a reading thread.
 
-A connection that is not the writer's sees the last durable transaction, and waits for nobody.
+A connection that is not the writer's sees the last durable transaction, and waits for nobody. What needs *one moment*
+runs several statements that have to see the same state; ``pool`` gives it that.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
 from msgspec import Struct
 
@@ -15,17 +15,6 @@ from tenet.store.sqlite.keys import HEAD_BYTES, bounds, prefix_of, slice_bounds
 from tenet.store.sqlite.rows import cells_from_bytes, record_of
 from tenet.store.sqlite.schema import Execute
 from tenet.store.sqlite.spaces import Space
-
-
-@contextmanager
-def one_moment(execute: Execute) -> Iterator[None]:
-    """Makes everything that is read within it the state of one moment."""
-    # A savepoint also works where a transaction is open already.
-    execute("SAVEPOINT moment")
-    try:
-        yield
-    finally:
-        execute("RELEASE moment")
 
 
 def get(execute: Execute, space: Space, key: Key) -> Record | None:
@@ -65,13 +54,8 @@ class Query(Struct, frozen=True, gc=False):
         )
 
     def read(self, execute: Execute) -> Page:
-        """Returns the page."""
-        if self.stamp is None:
-            return self._page(execute, read_stamp=None)
-        with one_moment(execute):
-            return self._page(execute, read_stamp=stamp(execute, self.space, self.stamp))
-
-    def _page(self, execute: Execute, *, read_stamp: int | None) -> Page:
+        """Returns the page; needs one moment if it asks for a stamp."""
+        read_stamp = None if self.stamp is None else stamp(execute, self.space, self.stamp)
         partition = self.partition
         lower, upper = bounds(partition, self.within)
         head = len(prefix_of(partition))
@@ -130,9 +114,8 @@ class Scan(Struct, frozen=True, gc=False):
 
 
 def together(execute: Execute, spaces: Sequence[Space], reads: Sequence[Key | StampOf]) -> list[Record | int | None]:
-    """Returns records and stamps of one moment."""
-    with one_moment(execute):
-        return [
-            stamp(execute, space, read) if isinstance(read, StampOf) else get(execute, space, read)
-            for space, read in zip(spaces, reads, strict=True)
-        ]
+    """Returns records and stamps; needs one moment."""
+    return [
+        stamp(execute, space, read) if isinstance(read, StampOf) else get(execute, space, read)
+        for space, read in zip(spaces, reads, strict=True)
+    ]
