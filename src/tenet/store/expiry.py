@@ -60,6 +60,7 @@ LATENESS_MS: Final = Limits.settle_window_s * 1_000 + 300_000
 _OVERLAP_MS: Final = 2_000
 _THOROUGH_EVERY_S: Final = 60.0
 _BATCH: Final = Limits.checks_max
+_PAGE_BYTES: Final = 64 * 1024
 #: How long one call of a sweeper may take before it tries again.
 _CALL_S: Final = 30.0
 _ATTEMPTS_MAX: Final = 4
@@ -363,6 +364,7 @@ class Sweeper:
                     partition,
                     Range(lower, upper),
                     limit=_BATCH,
+                    limit_bytes=_PAGE_BYTES,
                     stale=True,
                     deadline=self._deadline(),
                 )

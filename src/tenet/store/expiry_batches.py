@@ -9,8 +9,8 @@ from msgspec import Struct
 
 from tenet.store.contract import Append, Check, IsStamp, Key, Limits, Put, Write
 
-#: What one commit holds at the most beside its checks, far within the contract's limits.
-_WRITES_MAX: Final = 3_000
+#: Checks, writes and log entries of one commit, and bytes of values; far within the contract's limits.
+_PARTS_MAX: Final = 3_000
 _COMMIT_BYTES_MAX: Final = 4 * 1024 * 1024
 
 
@@ -26,12 +26,6 @@ class Item(Struct, frozen=True, gc=False):
     checks: Sequence[Check]
     writes: Sequence[Write]
     appends: Sequence[Append] = ()
-
-    @property
-    def byte_count(self) -> int:
-        """Bytes of values, of records and of log entries."""
-        logged = sum(len(append.old or b"") + len(append.new or b"") for append in self.appends)
-        return logged + sum(len(write.value) for write in self.writes if isinstance(write, Put))
 
     @property
     def places(self) -> set[tuple[str, bytes]]:
@@ -53,12 +47,12 @@ def packed(items: Iterable[ItemT], partitions_max: int, *, is_grouped: bool) -> 
         partitions_max: how many partitions one commit may touch.
         is_grouped: whether a commit keeps to the partition of its first item's first write.
     """
-    batch: _Batch[ItemT] = _Batch()
+    batch: _Batch[ItemT] = _Batch(partitions_max)
     for item in items:
-        if batch.items and not (batch.has_room(item, partitions_max) and (not is_grouped or batch.is_beside(item))):
+        if (is_grouped and not batch.is_beside(item)) or not batch.take(item):
             yield batch.items
-            batch = _Batch()
-        batch.add(item)
+            batch = _Batch(partitions_max)
+            batch.take(item)
     if batch.items:
         yield batch.items
 
@@ -66,29 +60,49 @@ def packed(items: Iterable[ItemT], partitions_max: int, *, is_grouped: bool) -> 
 class _Batch(Generic[ItemT]):
     """Items that go into one commit."""
 
-    def __init__(self) -> None:
+    def __init__(self, partitions_max: int) -> None:
         self.items: list[ItemT] = []
+        self._partitions_max = partitions_max
         self._keys: set[Key] = set()
-        self._places: set[tuple[str, bytes]] = set()
-        self._checks = self._writes = self._bytes = 0
+        self._checks = self._parts = self._bytes = 0
 
-    def add(self, item: ItemT) -> None:
+    def take(self, item: ItemT) -> bool:
+        """Takes an item in, if there is room for it; the first one always."""
+        keys = [write.key for write in item.writes]
+        checks = self._checks + len(item.checks)
+        parts = self._parts + len(item.checks) + len(keys) + len(item.appends)
+        byte_count = self._bytes + _value_bytes(item)
+        if self.items and (
+            checks > Limits.checks_max
+            or parts > _PARTS_MAX
+            or byte_count > _COMMIT_BYTES_MAX
+            or not self._keys.isdisjoint(keys)
+            # Counting partitions is dear, and needless where there are not so many parts.
+            or (parts > self._partitions_max and not self._fits_partitions(item))
+        ):
+            return False
         self.items.append(item)
-        self._keys.update(write.key for write in item.writes)
-        self._places |= item.places
-        self._checks += len(item.checks)
-        self._writes += len(item.writes)
-        self._bytes += item.byte_count
+        self._keys.update(keys)
+        self._checks, self._parts, self._bytes = checks, parts, byte_count
+        return True
 
-    def has_room(self, item: ItemT, partitions_max: int) -> bool:
-        return (
-            self._checks + len(item.checks) <= Limits.checks_max
-            and self._writes + len(item.writes) <= _WRITES_MAX
-            and self._bytes + item.byte_count <= _COMMIT_BYTES_MAX
-            and len(self._places | item.places) <= partitions_max
-            and self._keys.isdisjoint(write.key for write in item.writes)
-        )
+    def _fits_partitions(self, item: ItemT) -> bool:
+        return len(set().union(item.places, *(one.places for one in self.items))) <= self._partitions_max
 
     def is_beside(self, item: ItemT) -> bool:
+        """Whether an item begins in the partition in which the batch begins."""
+        if not self.items:
+            return True
         first, other = self.items[0].writes[0].key, item.writes[0].key
         return (first.space, first.partition) == (other.space, other.partition)
+
+
+def _value_bytes(item: Item) -> int:
+    """Returns the bytes of an item's values, of records and of log entries."""
+    total = 0
+    for append in item.appends:
+        total += len(append.old or b"") + len(append.new or b"")
+    for write in item.writes:
+        if isinstance(write, Put):
+            total += len(write.value)
+    return total
