@@ -223,11 +223,11 @@ class SqliteEngine:
         validate.check_count("limit_bytes", limit_bytes, _INTEGER_MAX, least=1)
         file = await self._to_read(deadline)
         found = file.catalogue.find(space)
+        stamped = None
         if stamp is not None:
-            if stamp.space != space:
-                raise InvalidRequest(f"a query of {space} returns no stamp of {stamp.space}")
-            validate.check_stamp_of(stamp, found.options)
-        query = reads.Query(found, partition, within, limit, limit_bytes, reverse, stamp)
+            stamped = file.catalogue.find(stamp.space)
+            validate.check_stamp_of(stamp, stamped.options)
+        query = reads.Query(found, partition, within, limit, limit_bytes, reverse, stamp, stamped)
         one_moment = stamp is not None
         if limit <= _LOOP_RECORDS_MAX and limit_bytes <= _LOOP_BYTES_MAX:
             return file.pool.on_loop(query.read, one_moment=one_moment)

@@ -31,7 +31,7 @@ def stamp(execute: Execute, space: Space, of: StampOf) -> int:
 
 
 class Query(Struct, frozen=True, gc=False):
-    """A query of one partition; arguments as ``contract.Store.query`` has them."""
+    """A query of one partition; arguments as ``contract.Store.query`` has them, and the space of its stamp."""
 
     space: Space
     partition: bytes
@@ -40,6 +40,7 @@ class Query(Struct, frozen=True, gc=False):
     limit_bytes: int
     reverse: bool = False
     stamp: StampOf | None = None
+    stamped: Space | None = None
 
     def capped(self, limit: int, limit_bytes: int) -> Query:
         """Returns the query with smaller limits."""
@@ -51,11 +52,14 @@ class Query(Struct, frozen=True, gc=False):
             min(limit_bytes, self.limit_bytes),
             self.reverse,
             self.stamp,
+            self.stamped,
         )
 
     def read(self, execute: Execute) -> Page:
         """Returns the page; needs one moment if it asks for a stamp."""
-        read_stamp = None if self.stamp is None else stamp(execute, self.space, self.stamp)
+        read_stamp = None
+        if self.stamp is not None and self.stamped is not None:
+            read_stamp = stamp(execute, self.stamped, self.stamp)
         partition = self.partition
         lower, upper = bounds(partition, self.within)
         head = len(prefix_of(partition))
