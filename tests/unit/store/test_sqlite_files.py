@@ -15,6 +15,7 @@ from tenet.store.contract import (
     Commit,
     CommitId,
     Committed,
+    Delete,
     Key,
     LogOptions,
     NeverCommitted,
@@ -227,6 +228,21 @@ def test_a_backup_is_of_one_moment_while_writers_write(tmp_path: Path) -> None:
     run(test())
 
 
+def test_a_backup_holds_what_is_used_and_no_more(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with opened(tmp_path / "data") as engine:
+            await engine.commit(commit_of(*(Put(key(number), os.urandom(4_000)) for number in range(1_000))))
+            await engine.commit(commit_of(*(Delete(key(number)) for number in range(990))))
+            figures = await engine.backup(str(tmp_path / "backup.db"))
+            assert figures["records"] == 10
+            assert figures["bytes"] < 300_000
+            await engine.restore(str(tmp_path / "backup.db"))
+            assert int((await engine.health())["file_bytes"]) < 300_000
+            assert await value_of(engine, 995) is not None
+
+    run(test())
+
+
 def test_a_backup_overwrites_nothing_and_needs_a_folder(tmp_path: Path) -> None:
     async def test() -> None:
         async with opened(tmp_path / "data") as engine:
@@ -323,6 +339,17 @@ def damage(backup: Path, what: str) -> None:
         name = "user_version" if what == "later" else "application_id"
         connection.execute(f"PRAGMA {name} = 99")
         connection.close()
+
+
+def test_what_a_restore_that_was_broken_off_has_left_is_removed(tmp_path: Path) -> None:
+    async def test() -> None:
+        for suffix in ("", "-wal", "-shm", "-journal"):
+            (tmp_path / f"{FILE_NAME}.restoring{suffix}").write_bytes(b"half of it")
+        async with opened(tmp_path):
+            pass
+        assert names_in(tmp_path) == {FILE_NAME, "tenet.lock"}
+
+    run(test())
 
 
 def test_restoring_needs_the_server_to_be_stopped(tmp_path: Path) -> None:

@@ -21,8 +21,8 @@ from tenet.store.sqlite.lock import DirectoryLock
 from tenet.store.sqlite.migrations import prepare
 from tenet.store.sqlite.schema import APPLICATION_ID, FILE_NAME, connect
 
-_PAGES_PER_STEP: Final = 256
-_CACHE_BYTES: Final = 1024 * 1024
+_STAGED_NAME: Final = FILE_NAME + ".restoring"
+_CACHE_BYTES: Final = 8 * 1024 * 1024
 
 
 def write_backup(source_path: str, path: str) -> Mapping[str, int]:
@@ -61,21 +61,14 @@ def write_backup(source_path: str, path: str) -> Mapping[str, int]:
 
 
 def _copy(source_path: str, target: Path) -> None:
-    """Copies a database as of one moment into a new file."""
+    """Copies a database as of one moment into a new file, which has no more pages than it needs."""
     _remove_database(target)
     source = connect(source_path, cache_bytes=_CACHE_BYTES)
-    copy = apsw.Connection(str(target))
     try:
-        # A read that stays open holds the moment; without it, every commit would make the copy begin again.
-        source.execute("BEGIN; SELECT count(*) FROM spaces").fetchall()
-        with copy.backup("main", source, "main") as steps:
-            while not steps.step(_PAGES_PER_STEP):
-                pass
-        source.execute("COMMIT")
+        source.execute("VACUUM INTO ?", (str(target),))
     except apsw.Error as error:
-        raise translate(error, copy, str(target.parent)) from error
+        raise translate(error, source, str(target.parent)) from error
     finally:
-        copy.close()
         source.close()
 
 
@@ -123,18 +116,23 @@ def stage_restore(directory: str, path: str) -> Path:
     """
     if not Path(path).is_file():
         raise InvalidRequest(f"there is no backup {path}")
-    staged = Path(directory, FILE_NAME + ".restoring")
+    staged = Path(directory, _STAGED_NAME)
     try:
-        _remove_database(staged)
+        remove_staged(directory)
         _copy_file(Path(path), staged)
         _verified(staged)
         _sync(staged)
     except BaseException as error:
-        _remove_database(staged)
+        remove_staged(directory)
         if isinstance(error, OSError):
             raise from_system(error, directory) from error
         raise
     return staged
+
+
+def remove_staged(directory: str) -> None:
+    """Removes what a restore that was broken off has left."""
+    _remove_database(Path(directory, _STAGED_NAME))
 
 
 def swap(staged: Path) -> None:

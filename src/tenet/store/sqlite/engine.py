@@ -76,6 +76,7 @@ async def open_engine(location: str, *, clock: Clock, ids: Ids, site: int = 0) -
     except OSError as error:
         raise from_system(error, location) from error
     try:
+        backup.remove_staged(location)
         return SqliteEngine(location, lock, clock=clock, ids=ids, site=site)
     except BaseException:
         lock.release()
