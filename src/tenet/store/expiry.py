@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import struct
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final, Protocol
 
@@ -28,7 +29,6 @@ from msgspec import Struct
 
 from tenet.base.clock import NEVER, Clock
 from tenet.base.ids import Ids
-from tenet.base.keycodec import delimit, split_delimited
 from tenet.store.contract import (
     Append,
     Check,
@@ -65,7 +65,9 @@ _PAGE_BYTES: Final = 64 * 1024
 _CALL_S: Final = 30.0
 _ATTEMPTS_MAX: Final = 4
 _DUE_MS_MAX: Final = 2**63 - 1
-_FORMAT: Final = b"\x01"
+#: What a pointer's value begins with: its format, and how long the space and the partition of its record are.
+_TARGET: Final = struct.Struct(">BHH")
+_FORMAT: Final = 1
 _MARKS: Final = b"marks"
 
 
@@ -205,13 +207,15 @@ def _partition(shard: int, period: int) -> bytes:
 
 
 def _encode_target(key: Key) -> bytes:
-    return _FORMAT + delimit(key.space.encode()) + delimit(key.partition) + key.sort
+    space = key.space.encode()
+    return _TARGET.pack(_FORMAT, len(space), len(key.partition)) + space + key.partition + key.sort
 
 
 def _decode_target(value: bytes) -> Key:
-    space, at = split_delimited(value, len(_FORMAT))
-    partition, at = split_delimited(value, at)
-    return Key(space.decode(), partition, value[at:])
+    _, space_bytes, partition_bytes = _TARGET.unpack_from(value)
+    partition_at = _TARGET.size + space_bytes
+    sort_at = partition_at + partition_bytes
+    return Key(value[_TARGET.size : partition_at].decode(), value[partition_at:sort_at], value[sort_at:])
 
 
 # ---- sweeping --------------------------------------------------------------------------------------------------------
@@ -281,6 +285,7 @@ class Sweeper:
     ) -> None:
         self._index = index
         self._store = index.store
+        self._is_in_same_commit = index.is_in_same_commit
         self._rules = rules
         self._clock = clock
         self._ids = ids
@@ -386,7 +391,7 @@ class Sweeper:
         marked_ms = int.from_bytes(mark.value, "big")
         if to_ms // PERIOD_MS <= marked_ms // PERIOD_MS and marked_ms <= now_ms:
             return
-        if not self._index.is_in_same_commit:
+        if not self._is_in_same_commit:
             # Where deleted rows leave tombstones, a partition that has had its time is dropped whole.
             for period in range(marked_ms // PERIOD_MS, to_ms // PERIOD_MS):
                 await self._store.discard(self._index.space, _partition(shard, period), deadline=self._deadline())
@@ -465,18 +470,18 @@ class Sweeper:
 
     def _may_record_come(self, pointers: Sequence[_Pointer], now_ms: int) -> bool:
         """Whether the commit that a pointer was written before may still be under way."""
-        if self._index.is_in_same_commit:
+        if self._is_in_same_commit:
             return False
         return any(now_ms - version_ms(pointer.record.version) < LATENESS_MS for pointer in pointers)
 
     def _due(self, key: Key, record: Record, pointers: Sequence[_Pointer], removal: Removal) -> _Item:
-        own = self._deletes(pointers) if self._index.is_in_same_commit else ()
+        own = self._deletes(pointers) if self._is_in_same_commit else ()
         checks = (IsVersion(key, record.version), *removal.checks)
         writes = (Delete(key), *removal.writes, *own)
         return _Item(checks, writes, removal.appends, pointers=pointers, is_due=True)
 
     def _stale(self, key: Key, record: Record | None, pointers: Sequence[_Pointer], *, is_known: bool) -> _Item:
-        if self._index.is_in_same_commit and is_known:
+        if self._is_in_same_commit and is_known:
             # Who writes this very pointer again writes the record with it, which the check of the record shows.
             checks: Sequence[Check] = (IsVersion(key, record.version if record is not None else None),)
         else:
@@ -496,7 +501,7 @@ class Sweeper:
         """Commits items in as few commits as hold them; returns those that took effect and those refused."""
         done: list[_Item] = []
         refused: list[_Item] = []
-        is_grouped = not self._index.is_in_same_commit
+        is_grouped = not self._is_in_same_commit
         if is_grouped:
             items = sorted(items, key=lambda item: item.writes[0].key)
         for batch in packed(items, self._store.capabilities.partitions_max, is_grouped=is_grouped):
