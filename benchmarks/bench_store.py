@@ -85,7 +85,10 @@ class Bench:
     async def transact(self, task: int) -> None:
         keys = [key_of(self.own(one)) for one in self._distinct(task, 4)]
         records = await self.engine.get(keys)
-        checks = tuple(IsVersion(key, record and record.version) for key, record in zip(keys, records, strict=True))
+        checks = tuple(
+            IsVersion(key, None if record is None else record.version)
+            for key, record in zip(keys, records, strict=True)
+        )
         outcome = await self.engine.commit(
             Commit(new_commit_id(CLOCK, IDS), [Put(key, random.choice(VALUES)) for key in keys], checks)
         )
