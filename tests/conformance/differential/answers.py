@@ -79,6 +79,8 @@ def comparable(answer: Answer, *, is_ordered: bool) -> Json:
 
 
 def _member(member: str, value: Any, *, is_ordered: bool) -> Any:
+    if member in {"Table", "TableDescription"}:
+        return _described(value)
     if member == "Items":
         items = [canonical_item(item) for item in value]
         return items if is_ordered else in_order(items)
@@ -93,6 +95,24 @@ def _member(member: str, value: Any, *, is_ordered: bool) -> Any:
     if member == "CancellationReasons":
         return [_reason(reason) for reason in value]
     return value
+
+
+#: What of a table's description follows from its definition alone.
+_DEFINED = ("TableName", "KeySchema", "IndexName", "Projection", "DeletionProtectionEnabled")
+
+
+def _described(part: Json) -> Json:
+    """A table's or an index's description without what depends on time, place and progress."""
+    form: Json = {name: part[name] for name in _DEFINED if part.get(name)}
+    if "AttributeDefinitions" in part:
+        form["AttributeDefinitions"] = in_order(part["AttributeDefinitions"])
+    throughput = part.get("ProvisionedThroughput", {})
+    form["units"] = [throughput.get("ReadCapacityUnits", 0), throughput.get("WriteCapacityUnits", 0)]
+    form["billing"] = part.get("BillingModeSummary", {}).get("BillingMode", "PROVISIONED")
+    for kind in ("LocalSecondaryIndexes", "GlobalSecondaryIndexes"):
+        if part.get(kind):
+            form[kind] = in_order(_described(index) for index in part[kind])
+    return form
 
 
 def _reason(reason: Json) -> Json:

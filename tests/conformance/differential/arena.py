@@ -7,6 +7,8 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -15,12 +17,14 @@ from tests.conformance.differential.compare import MESSAGE, Difference, differen
 from tests.conformance.differential.known_entries import explain
 from tests.conformance.differential.requests import TOKEN, Step
 from tests.conformance.differential.schemas import SCHEMAS, Json, Schema
+from tests.conformance.differential.table_requests import TABLE
 from tests.conformance.differential.targets import Target
 from tests.conformance.peers import PEERS, RunningPeer, start
 
 WRITES = frozenset({"PutItem", "UpdateItem", "DeleteItem", "BatchWriteItem", "TransactWriteItems"})
 PAGES_MAX = 200
 _BATCH = 25
+_LOOKS_MAX = 2_000
 #: Entries of the tally beside the names of known differences.
 EQUAL = "equal"
 #: The same error in other words, where another witness uses Tenet's.
@@ -64,17 +68,9 @@ class Witness:
 def create_tables(target: Target) -> None:
     """Makes every table of the differential test and waits until it can be used."""
     for schema in SCHEMAS:
-        answer = target.call("CreateTable", schema.create_request())
+        answer = settled(target, Step("CreateTable", schema.create_request()), schema.name)
         if not answer.is_success:
             raise RuntimeError(f"{target.name} made no table {schema.name}: {answer}")
-    for schema in SCHEMAS:
-        for _ in range(2_000):
-            described = target.call("DescribeTable", {"TableName": schema.name}).body.get("Table", {})
-            indexes = described.get("GlobalSecondaryIndexes", [])
-            if described.get("TableStatus") == "ACTIVE" and all(one["IndexStatus"] == "ACTIVE" for one in indexes):
-                break
-        else:
-            raise RuntimeError(f"{target.name}: {schema.name} did not become active")
 
 
 class Arena:
@@ -88,6 +84,7 @@ class Arena:
 
     def __init__(self, tenet: Target, witnesses: Sequence[str], folder: Path) -> None:
         self._stack = ExitStack()
+        self._stack.callback(tenet.close)
         self._tenet = tenet
         self._sequences = 0
         #: How often an operation was answered equally, or with which known difference, by witness.
@@ -125,15 +122,24 @@ class Arena:
             self._clean(schema)
         return found
 
+    def run_tables(self, steps: Sequence[Step]) -> list[Difference]:
+        """Runs a sequence about a table of its own, which is gone afterwards; a witness that differs is left out."""
+        self._sequences += 1
+        name = f"made-{self._sequences}"
+        compared = list(self._witnesses)
+        found: list[Difference] = []
+        for step in steps:
+            named = replace(step, request=_with_name(step.request, name))
+            ours, answers, unknown = self._ask(named, compared, partial(settled, step=named, name=name))
+            found += unknown
+            compared = [witness for witness, answer in answers if answer.is_success == ours.is_success]
+        self._each(self._witnesses, partial(settled, step=Step("DeleteTable", {"TableName": name}), name=name))
+        return found
+
     def _run_step(self, step: Step, schema: Schema, compared: list[Witness]) -> list[Difference]:
         """Runs one step; takes those out of `compared` that can be compared no more."""
-        ours, *theirs = self._each(compared, lambda target: execute(target, step))
-        answers = list(zip(compared, theirs, strict=True))
-        seen = {witness.name: differences(step, witness.name, ours, answer) for witness, answer in answers}
-        is_confirmed = any(answer.code == ours.code and not _worded(seen[witness.name]) for witness, answer in answers)
-        unknown: list[Difference] = []
+        ours, answers, unknown = self._ask(step, compared, partial(execute, step=step))
         for witness, answer in answers:
-            unknown += self._judge(seen[witness.name], step.operation, witness.name, is_confirmed=is_confirmed)
             if answer.code == NO_ANSWER:
                 compared.remove(witness)
         if step.operation in WRITES:
@@ -141,6 +147,19 @@ class Arena:
             self._part_with(split, schema.name, compared)
             unknown += self._compare_contents(step, schema.name, None, compared)
         return unknown
+
+    def _ask(
+        self, step: Step, compared: Sequence[Witness], ask: Callable[[Target], Answer]
+    ) -> tuple[Answer, list[tuple[Witness, Answer]], list[Difference]]:
+        """Asks all; returns Tenet's answer, those of the witnesses, and what differs and is not known."""
+        ours, *theirs = self._each(compared, ask)
+        answers = list(zip(compared, theirs, strict=True))
+        seen = {witness.name: differences(step, witness.name, ours, answer) for witness, answer in answers}
+        is_confirmed = any(answer.code == ours.code and not _worded(seen[witness.name]) for witness, answer in answers)
+        unknown: list[Difference] = []
+        for name, found in seen.items():
+            unknown += self._judge(found, step.operation, name, is_confirmed=is_confirmed)
+        return ours, answers, unknown
 
     def _judge(
         self, seen: list[Difference], operation: str, witness: str, *, is_confirmed: bool = False
@@ -223,6 +242,22 @@ def execute(target: Target, step: Step) -> Answer:
     if any("Items" in page for page in pages):
         together["Items"] = [item for page in pages for item in page.get("Items", ())]
     return Answer(200, SUCCESS, "", together)
+
+
+def settled(target: Target, step: Step, name: str) -> Answer:
+    """Sends a request, and waits until the table that it is about is in no transition."""
+    answer = target.call(step.operation, step.request)
+    for _ in range(_LOOKS_MAX):
+        described = target.call("DescribeTable", {"TableName": name}).body.get("Table", {})
+        states = {described.get("TableStatus", "ACTIVE")}
+        states |= {index.get("IndexStatus", "ACTIVE") for index in described.get("GlobalSecondaryIndexes", ())}
+        if states == {"ACTIVE"}:
+            return answer
+    raise RuntimeError(f"{target.name}: {name} did not become active, nor go")
+
+
+def _with_name(request: Json, name: str) -> Json:
+    return request | {"TableName": name} if request.get("TableName") == TABLE else request
 
 
 def empty(target: Target, schema: Schema) -> None:

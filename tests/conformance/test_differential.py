@@ -1,0 +1,115 @@
+"""Tenet and its peers answer the same requests, and every difference is one that is known and explained.
+
+DynamoDB Local and dynalite always take part; dynoxide, whose build takes minutes, where it is in the cache; with the
+full rounds also moto, for a part of the way, since it is slow. `make test-long` keeps what was found in
+docs/results/differential.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from random import Random
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from tests.conformance.differential import results
+from tests.conformance.differential.arena import Arena
+from tests.conformance.differential.compare import Difference
+from tests.conformance.differential.requests import Step, sequence
+from tests.conformance.differential.table_requests import table_sequence
+from tests.conformance.differential.targets import Target
+from tests.conformance.peers import PEERS
+from tests.conftest import LONG
+from tests.servers import running
+
+ALWAYS = ("dynamodb-local", "dynalite")
+SEQUENCES = 3_000 if LONG else 60
+TABLES = 1_000 if LONG else 30
+SEQUENCES_WITH_MOTO = 300
+
+#: The quick rounds are the same every time, the full ones are new. Nothing is shrunk by Hypothesis: a sequence is a
+#: seed, and `smallest` leaves out what is not needed.
+RUN = settings(
+    deadline=None,
+    database=None,
+    derandomize=not LONG,
+    phases=[Phase.generate],
+    suppress_health_check=list(HealthCheck),
+    print_blob=False,
+)
+seeds = st.integers(0, 2**63)
+
+
+@pytest.fixture(scope="module")
+def arena(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Arena]:
+    """Tenet beside the peers that are at hand; with the full rounds it keeps what they found."""
+    folder = tmp_path_factory.mktemp("differential")
+    dynoxide = PEERS["dynoxide"]
+    witnesses = [*ALWAYS, dynoxide.name] if LONG or dynoxide.package.is_here else list(ALWAYS)
+    with (
+        running(folder / "data", "--plaintext") as server,
+        Arena(Target.of_server(server), witnesses, folder) as started,
+    ):
+        yield started
+        if LONG:
+            results.write(started.tally, {name: PEERS[name].package.version for name in witnesses})
+
+
+def smallest(steps: Sequence[Step], run: Callable[[Sequence[Step]], list[Difference]]) -> list[Step]:
+    """Leaves out every step without which something still differs; the first says which table it is about."""
+    kept = list(steps)
+    for at in range(len(kept) - 1, 0, -1):
+        fewer = kept[:at] + kept[at + 1 :]
+        if run(fewer):
+            kept = fewer
+    return kept
+
+
+def check(steps: Sequence[Step], run: Callable[[Sequence[Step]], list[Difference]]) -> None:
+    """Fails with the differences of a sequence, and the steps that lead to them."""
+    if not run(steps):
+        return
+    kept = smallest(steps, run)
+    found = "\n".join(map(str, run(kept) or run(steps)))
+    pytest.fail(f"{found}\n\nafter\n" + "\n".join(f"{step.operation} {step.request}" for step in kept), pytrace=False)
+
+
+@pytest.mark.time_limit_s(5_400 if LONG else 240)
+def test_items_are_answered_alike(arena: Arena) -> None:
+    @settings(RUN, max_examples=SEQUENCES)
+    @given(seeds)
+    def run(seed: int) -> None:
+        check(sequence(Random(seed)), arena.run)
+
+    run()
+
+
+@pytest.mark.time_limit_s(1_800 if LONG else 240)
+def test_tables_are_answered_alike(arena: Arena) -> None:
+    @settings(RUN, max_examples=TABLES)
+    @given(seeds)
+    def run(seed: int) -> None:
+        check(table_sequence(Random(seed)), arena.run_tables)
+
+    run()
+
+
+if LONG:
+
+    @pytest.mark.time_limit_s(3_600)
+    def test_items_are_answered_alike_by_moto(tmp_path_factory: pytest.TempPathFactory) -> None:
+        folder = tmp_path_factory.mktemp("moto")
+        with (
+            running(folder / "data", "--plaintext") as server,
+            Arena(Target.of_server(server), ["moto"], folder) as arena,
+        ):
+
+            @settings(RUN, max_examples=SEQUENCES_WITH_MOTO)
+            @given(seeds)
+            def run(seed: int) -> None:
+                check(sequence(Random(seed)), arena.run)
+
+            run()
+            results.write(arena.tally, {"moto": PEERS["moto"].package.version})
