@@ -69,7 +69,7 @@ ALONE = Stage("alone", ("tests",), workers=0, marks="alone")
 PLANS: dict[str, tuple[Stage, ...]] = {
     "check": (HOUSE, Stage("unit", ("tests/unit",))),
     "test": (HOUSE, *(Stage(name, (f"tests/{name}",)) for name in FOLDERS), ALONE),
-    "long": (*(Stage(name, (f"tests/{name}",)) for name in ("contract", "sim", "e2e", "conformance", "unit")), ALONE),
+    "long": (*(Stage(name, (f"tests/{name}",)) for name in FOLDERS), ALONE),
 }
 PLANS["coverage"] = PLANS["test"][1:]
 
@@ -137,7 +137,6 @@ def main() -> int:
         environment["TENET_TEST_LONG"] = "1"
     if plan == "coverage":
         prefix += ["-m", "coverage", "run"]
-        environment["COVERAGE_PROCESS_START"] = str(ROOT / "pyproject.toml")
     print(f"TENET_TEST_SEED={seed}")
     results = [run(stage, seed, extra, environment, prefix) for stage in PLANS[plan]]
     if plan == "long":
