@@ -12,6 +12,7 @@ import pytest
 
 from tenet.base.clock import ManualClock
 from tenet.store.contract import (
+    Add,
     Append,
     Committed,
     IsVersion,
@@ -21,6 +22,7 @@ from tenet.store.contract import (
     Put,
     SpaceOptions,
     Unknown,
+    Write,
 )
 from tenet.store.errors import (
     DeadlineExceeded,
@@ -110,10 +112,20 @@ def test_versions_follow_the_order_of_arrival(tmp_path: Path) -> None:
     run(test())
 
 
-def test_a_large_commit_does_not_hold_the_loop(tmp_path: Path) -> None:
+@pytest.mark.parametrize("what", ["puts", "adds", "appends"])
+def test_a_large_commit_does_not_hold_the_loop(tmp_path: Path, what: str) -> None:
     async def test() -> None:
         async with opened(tmp_path) as engine:
-            writes = [Put(key(number), bytes(100)) for number in range(6_000)]
+            await engine.ensure_space("logged", SpaceOptions(log=LogOptions()))
+            writes: list[Write] = []
+            appends: list[Append] = []
+            for number in range(6_000):
+                if what == "puts":
+                    writes.append(Put(key(number), bytes(100)))
+                elif what == "adds":
+                    writes.append(Add(key(number), "n", 1))
+                else:
+                    appends.append(Append(Key("logged", b"%d" % number), None, b"x"))
             turns = 0
             done = asyncio.Event()
 
@@ -124,10 +136,10 @@ def test_a_large_commit_does_not_hold_the_loop(tmp_path: Path) -> None:
                     await asyncio.sleep(0)
 
             ticking = asyncio.create_task(tick())
-            assert isinstance(await engine.commit(commit_of(*writes)), Committed)
+            assert isinstance(await engine.commit(commit_of(*writes, appends=appends)), Committed)
             done.set()
             await ticking
-            assert turns >= len(writes) // 200
+            assert turns >= 6_000 // 200
 
     run(test())
 
@@ -357,6 +369,24 @@ def test_one_commit_that_is_refused_does_not_touch_the_others(tmp_path: Path) ->
             calls = [put(engine, 1), engine.commit(commit_of(Put(Key("nowhere", b"p"), b"x"))), put(engine, 2)]
             ends = await asyncio.gather(*calls, return_exceptions=True)
             assert [type(end) for end in ends] == [Committed, SpaceNotFound, Committed]
+
+    run(test())
+
+
+def test_one_that_nobody_can_write_down_fails_alone(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with opened(tmp_path) as engine:
+            # A lone surrogate has no form in bytes, which is found out in the middle of the transaction.
+            poison = [commit_of(Put(key(at), b"x", {"\udc80": 1})) for at in (10, 20)]
+            calls: list[Awaitable[object]] = [put(engine, number) for number in range(6)]
+            calls[2:2] = [engine.commit(poison[0])]
+            calls[5:5] = [engine.commit(poison[1])]
+            ends = await asyncio.gather(*calls, return_exceptions=True)
+            assert [isinstance(end, Committed) for end in ends] == [at not in {2, 5} for at in range(8)]
+            assert values(await engine.get([key(number) for number in range(6)])) == [b"x"] * 6
+            assert values(await engine.get([key(10), key(20)])) == [None, None]
+            versions = [end.version for end in ends if isinstance(end, Committed)]
+            assert versions == sorted(set(versions))
 
     run(test())
 

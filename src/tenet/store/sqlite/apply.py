@@ -31,6 +31,7 @@ from tenet.store.contract import (
     StampOf,
     Version,
     Write,
+    commit_id_ms,
     log_shard,
 )
 from tenet.store.errors import InvalidRequest, LimitExceeded
@@ -44,11 +45,6 @@ from tenet.store.validate import check_stamp_of
 #: After so many statements a commit lets the loop do something else.
 STATEMENTS_PER_TURN: Final = 200
 _CELL_MIN: Final = -Limits.cell_max - 1
-
-_NOTHING_ADDED: Final[tuple[Mapping[Key, dict[str, int]], Sequence[int]]] = ({}, ())
-
-#: Statements, each with the rows that it is run for.
-_Statements: TypeAlias = dict[str, list[tuple[object, ...]]]
 
 #: What a job has come to: None is "not done, call again".
 Progress: TypeAlias = Iterator[Outcome | None]
@@ -130,10 +126,10 @@ class Transaction:
     def write_ids(self) -> None:
         """Writes the row that says which commits this transaction holds."""
         if self.committed:
-            until_ms = until_ms_of(max(self.committed))
+            made_from_ms, until_ms = commit_id_ms(min(self.committed)), until_ms_of(max(self.committed))
             self.execute(
-                "INSERT INTO commits (first, last, until_ms, tail, ids) VALUES (?, ?, ?, ?, ?)",
-                (self.first, self.time, until_ms, self._tail, entries_of(self.committed)),
+                "INSERT INTO commits (first, last, from_ms, until_ms, tail, ids) VALUES (?, ?, ?, ?, ?, ?)",
+                (self.first, self.time, made_from_ms, until_ms, self._tail, entries_of(self.committed)),
             )
 
 
@@ -151,29 +147,38 @@ def apply(transaction: Transaction, commit: Commit) -> Progress:
         if earlier is not None:
             yield earlier
             return
-    version = transaction.next_version()
+    _check_spaces(transaction, commit)
     failed = _failed(transaction, commit.checks) if commit.checks else ()
-    sums, out_of_bounds = _add_up(transaction, writes) if Add in map(type, writes) else _NOTHING_ADDED
+    sums: dict[Key, dict[str, int]] = {}
+    out_of_bounds: list[int] = []
+    if Add in map(type, writes):
+        yield from _add_up(transaction, writes, sums, out_of_bounds)
     if failed or out_of_bounds:
         yield _conflict(transaction, commit, failed, out_of_bounds)
         return
-    statements = _statements(transaction, writes, version, sums)
-    if appends:
-        _add_appends(statements, transaction, commit, version)
-    for sql, rows in statements.items():
-        for at in range(0, len(rows), STATEMENTS_PER_TURN):
-            transaction.execute_many(sql, rows[at : at + STATEMENTS_PER_TURN])
-            if len(rows) > STATEMENTS_PER_TURN:
-                yield None
+    version = transaction.next_version()
+    if len(writes) <= STATEMENTS_PER_TURN and not appends:
+        _write(transaction, writes, version, sums)
+    else:
+        yield from _write_in_turns(transaction, commit, version, sums)
     if has_effect:
         transaction.has_written = True
         transaction.committed[commit.id] = version
     # Every entry of a log has a hybrid time to itself: it is the entry's position.
     transaction.time += len(appends) or 1
-    if commit.return_cells:
-        yield Committed(version, {key: dict(cells) for key, cells in sums.items()})
-    else:
-        yield Committed(version)
+    yield Committed(version, sums) if commit.return_cells else Committed(version)
+
+
+def _write_in_turns(
+    transaction: Transaction, commit: Commit, version: Version, sums: Mapping[Key, dict[str, int]]
+) -> Iterator[None]:
+    """Carries the writes and the log entries of a commit out, some at a time."""
+    for first in range(0, len(commit.writes), STATEMENTS_PER_TURN):
+        _write(transaction, commit.writes[first : first + STATEMENTS_PER_TURN], version, sums)
+        yield None
+    for first in range(0, len(commit.appends), STATEMENTS_PER_TURN):
+        _append(transaction, commit, version, first)
+        yield None
 
 
 def _earlier(transaction: Transaction, commit: Commit) -> Committed | None:
@@ -184,6 +189,16 @@ def _earlier(transaction: Transaction, commit: Commit) -> Committed | None:
     if transaction.is_fenced(commit.id):
         raise InvalidRequest("the commit was settled as one that never took effect")
     return None
+
+
+def _check_spaces(transaction: Transaction, commit: Commit) -> None:
+    """Refuses a commit that names a space that does not exist, or asks one for a log that it does not keep."""
+    find = transaction.find_space
+    for write in commit.writes:
+        find(write.key.space)
+    for append in commit.appends:
+        if find(append.key.space).log is None:
+            raise InvalidRequest(f"the space {append.key.space} keeps no log")
 
 
 def _failed(transaction: Transaction, checks: Sequence[Check]) -> list[int]:
@@ -206,11 +221,20 @@ def _holds(transaction: Transaction, check: Check) -> bool:
     return version is None or version < check.version
 
 
-def _add_up(transaction: Transaction, writes: Sequence[Write]) -> tuple[dict[Key, dict[str, int]], list[int]]:
-    """Returns the cells of each record that is added to as the adds leave them, and which adds break a bound."""
-    sums: dict[Key, dict[str, int]] = {}
-    out_of_bounds: list[int] = []
+def _add_up(
+    transaction: Transaction, writes: Sequence[Write], sums: dict[Key, dict[str, int]], out_of_bounds: list[int]
+) -> Iterator[None]:
+    """Adds up what is added.
+
+    Args:
+        transaction: what the cells are read from.
+        writes: of the commit.
+        sums: takes the cells of each record that is added to, as the adds leave them.
+        out_of_bounds: takes the indexes of the adds that break a bound.
+    """
     for index, write in enumerate(writes):
+        if index and not index % STATEMENTS_PER_TURN:
+            yield None
         if type(write) is not Add:
             continue
         cells = sums.get(write.key)
@@ -224,7 +248,6 @@ def _add_up(transaction: Transaction, writes: Sequence[Write]) -> tuple[dict[Key
         cells[write.cell] = total
         if len(cells) > Limits.cells_max:
             raise LimitExceeded(f"a record has at most {Limits.cells_max} cells; {write.key} would have more")
-    return sums, out_of_bounds
 
 
 def _cells(transaction: Transaction, key: Key) -> dict[str, int]:
@@ -237,8 +260,6 @@ def _conflict(
     transaction: Transaction, commit: Commit, failed: Sequence[int], out_of_bounds: Sequence[int]
 ) -> Conflict:
     """Returns the conflict with the records of what refused the commit, up to as many bytes as a commit may have."""
-    for change in (*commit.writes, *commit.appends):
-        transaction.find_space(change.key.space)
     records: dict[Key, Record | None] = {}
     stamps: dict[StampOf, int] = {}
     value_bytes = 0
@@ -255,15 +276,15 @@ def _conflict(
     return Conflict(failed, out_of_bounds, records, stamps)
 
 
-def _statements(
+def _write(
     transaction: Transaction, writes: Sequence[Write], version: Version, sums: Mapping[Key, dict[str, int]]
-) -> _Statements:
-    """Returns the statements of the writes, and those that raise their stamps.
+) -> None:
+    """Carries some writes out, and raises their stamps.
 
     The keys of a commit are different ones, so that it does not matter which of its statements runs first.
     """
-    statements: _Statements = {}
-    stamped: dict[tuple[str, bytes], None] = {}
+    statements: dict[str, list[tuple[object, ...]]] = {}
+    stamped: set[tuple[str, bytes]] = set()
     for write in writes:
         key = write.key
         space = transaction.find_space(key.space)
@@ -284,20 +305,21 @@ def _statements(
         else:
             statements[sql] = [row]
         if space.stamps:
-            stamped[(space.stamp_put_sql, prefix + key.sort[: space.stamp_prefix_bytes])] = None
+            stamped.add((space.stamp_put_sql, prefix + key.sort[: space.stamp_prefix_bytes]))
+    for sql, rows in statements.items():
+        transaction.execute_many(sql, rows)
     for sql, bucket in stamped:
         # The hybrid time only grows, so that no stamp ever has the same number twice.
-        statements.setdefault(sql, []).append((bucket, transaction.time))
-    return statements
+        transaction.execute(sql, (bucket, transaction.time))
 
 
-def _add_appends(statements: _Statements, transaction: Transaction, commit: Commit, version: Version) -> None:
-    """Adds the statements of the log entries."""
-    for position, append in enumerate(commit.appends, transaction.time):
+def _append(transaction: Transaction, commit: Commit, version: Version, first: int) -> None:
+    """Writes some log entries, from an index on."""
+    appends = commit.appends[first : first + STATEMENTS_PER_TURN]
+    for position, append in enumerate(appends, transaction.time + first):
         key = append.key
         space = transaction.find_space(key.space)
-        if space.log is None:
-            raise InvalidRequest(f"the space {key.space} keeps no log")
+        assert space.log is not None
         shard = log_shard(key.partition, space.log.shards)
         row = (position, shard, commit.id, version, key.partition, key.sort, append.old, append.new, append.origin)
-        statements.setdefault(space.append_sql, []).append(row)
+        transaction.execute(space.append_sql, row)

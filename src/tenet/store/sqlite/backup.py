@@ -185,7 +185,8 @@ def _continue_from(staged: Path, old: Path) -> None:
             fences = before.execute("SELECT id, until_ms FROM fences").fetchall()
             with connection:
                 connection.executemany(
-                    "INSERT OR IGNORE INTO commits (first, last, until_ms, tail, ids) VALUES (?1, ?1, 0, x'', x'')",
+                    "INSERT OR IGNORE INTO commits (first, last, from_ms, until_ms, tail, ids)"
+                    " VALUES (?1, ?1, 0, 0, x'', x'')",
                     times,
                 )
                 connection.executemany("INSERT OR IGNORE INTO fences (id, until_ms) VALUES (?, ?)", fences)

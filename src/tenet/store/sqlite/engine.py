@@ -325,7 +325,7 @@ class SqliteEngine:
         )
         file = self._file or await self._ready(deadline)
         future: asyncio.Future[Outcome] = self._loop.create_future()
-        cost = len(commit.writes) + len(commit.checks) + len(commit.appends)
+        cost = 1 + len(commit.writes) + len(commit.checks) + len(commit.appends)
         file.writer.submit(Job(future, cost, commit, None, byte_count, deadline))
         return await future
 

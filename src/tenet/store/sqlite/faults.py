@@ -35,6 +35,21 @@ def translate(error: apsw.Error, connection: apsw.Connection | None, directory: 
     return StoreUnavailable(f"the store in {directory} could not do it: {error}{_system_text(number)}")
 
 
+def is_of_the_disk(error: Exception) -> bool:
+    """Whether an error has nothing to do with the statement that it befell: the next one would have fared no better."""
+    return isinstance(
+        error,
+        apsw.FullError
+        | apsw.IOError
+        | apsw.ReadOnlyError
+        | apsw.CantOpenError
+        | apsw.BusyError
+        | apsw.NoMemError
+        | apsw.CorruptError
+        | apsw.NotADBError,
+    )
+
+
 def is_surely_undone(error: apsw.Error) -> bool:
     """Whether a COMMIT that raised this left nothing behind that could ever count.
 

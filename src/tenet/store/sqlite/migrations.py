@@ -11,7 +11,7 @@ from typing import Final
 
 import apsw
 
-from tenet.store.contract import CommitId
+from tenet.store.contract import CommitId, commit_id_ms
 from tenet.store.errors import StoreCorrupt
 from tenet.store.sqlite.outcomes import until_ms_of
 from tenet.store.sqlite.schema import APPLICATION_ID, FORMAT_VERSION, Execute, make
@@ -60,9 +60,10 @@ def _from_1_to_2(execute: Execute) -> None:
     """One row for the commits of a transaction instead of one each; tables that are dropped are emptied bit by bit."""
     execute("CREATE TABLE garbage (name TEXT PRIMARY KEY) WITHOUT ROWID")
     execute(
-        "CREATE TABLE commits (first INTEGER PRIMARY KEY, last INTEGER NOT NULL, until_ms INTEGER NOT NULL,"
-        " tail BLOB NOT NULL, ids BLOB NOT NULL)"
+        "CREATE TABLE commits (first INTEGER PRIMARY KEY, last INTEGER NOT NULL, from_ms INTEGER NOT NULL,"
+        " until_ms INTEGER NOT NULL, tail BLOB NOT NULL, ids BLOB NOT NULL)"
     )
+    execute("CREATE INDEX commits_made ON commits (until_ms, from_ms)")
     rows = execute("SELECT id, version FROM commit_ids ORDER BY version").fetchall()
     for tail, run in groupby(rows, key=lambda row: row[1][8:]):
         entries = [(CommitId(commit_id), version[:8]) for commit_id, version in run]
@@ -78,11 +79,12 @@ def _from_1_to_2(execute: Execute) -> None:
 
 def _pack(execute: Execute, tail: bytes, entries: list[tuple[CommitId, bytes]]) -> None:
     times = [int.from_bytes(time, "big") for _, time in entries]
+    made_ms = [commit_id_ms(commit_id) for commit_id, _ in entries]
     until_ms = max(until_ms_of(commit_id) for commit_id, _ in entries)
     ids = b"".join(commit_id + time for commit_id, time in entries)
     execute(
-        "INSERT INTO commits (first, last, until_ms, tail, ids) VALUES (?, ?, ?, ?, ?)",
-        (times[0], times[-1], until_ms, tail, ids),
+        "INSERT INTO commits (first, last, from_ms, until_ms, tail, ids) VALUES (?, ?, ?, ?, ?, ?)",
+        (times[0], times[-1], min(made_ms), until_ms, tail, ids),
     )
 
 

@@ -11,7 +11,6 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 import apsw
-from msgspec import Struct
 
 from tenet.store.contract import CommitId, Limits, Version, commit_id_ms
 from tenet.store.sqlite.schema import Execute
@@ -26,26 +25,6 @@ _RECENT_MAX: Final = 16_384
 _WINDOW_MS: Final = Limits.settle_window_s * 1000
 
 
-class _Stretch(Struct, gc=False):
-    """Some rows of ``commits``, by their first hybrid times, and the lowest and the highest id in them."""
-
-    first: int
-    last: int
-    lowest: CommitId
-    highest: CommitId
-
-    def holds(self, commit_id: CommitId) -> bool:
-        """Whether the id may be in these rows."""
-        return self.lowest <= commit_id <= self.highest
-
-    def extend(self, other: _Stretch) -> None:
-        """Takes in the rows of another."""
-        self.first = min(self.first, other.first)
-        self.last = max(self.last, other.last)
-        self.lowest = min(self.lowest, other.lowest)
-        self.highest = max(self.highest, other.highest)
-
-
 class Outcomes:
     """The commits of the settle window.
 
@@ -56,10 +35,7 @@ class Outcomes:
     def __init__(self, connection: apsw.Connection) -> None:
         self._execute: Execute = connection.execute
         self._young: dict[CommitId, Version] = {}
-        self._young_stretch: _Stretch | None = None
         self._old: dict[CommitId, Version] = {}
-        self._old_stretch: _Stretch | None = None
-        self._stretches: list[_Stretch] = []
         #: The highest id that is, or was, in the file but not in memory.
         self._forgotten_to = CommitId(b"")
         self._fences: dict[CommitId, int] = {}
@@ -70,15 +46,14 @@ class Outcomes:
 
     def load(self) -> None:
         """Reads what the file holds, without its ids."""
-        execute = self._execute
-        newest = execute("SELECT first, last FROM commits ORDER BY first DESC LIMIT 1").fetchall()
-        if newest:
-            ((first, self.last_time),) = newest
+        times = self._execute("SELECT last FROM commits ORDER BY first DESC LIMIT 1").fetchall()
+        if times:
+            ((self.last_time,),) = times
             self.closed_time = self.last_time
-            ((until_ms,),) = execute("SELECT max(until_ms) FROM commits").fetchall()
+            ((until_ms,),) = self._execute("SELECT max(until_ms) FROM commits").fetchall()
             made_ms = max(0, until_ms - _WINDOW_MS)
-            self._forget(_Stretch(0, first, CommitId(b""), CommitId(made_ms.to_bytes(6, "big") + _LAST_ID_OF_TIME)))
-        self._fences = dict(execute("SELECT id, until_ms FROM fences").fetchall())
+            self._forgotten_to = CommitId(made_ms.to_bytes(6, "big") + _LAST_ID_OF_TIME)
+        self._fences = dict(self._execute("SELECT id, until_ms FROM fences").fetchall())
 
     def is_fenced(self, commit_id: CommitId) -> bool:
         """Whether the commit was settled as never committed."""
@@ -101,60 +76,45 @@ class Outcomes:
         )
 
     def _find_stored(self, commit_id: CommitId) -> Version | None:
-        for stretch in reversed(self._stretches):
-            if not stretch.holds(commit_id):
-                continue
-            rows = self._execute(
-                "SELECT tail, ids FROM commits WHERE first BETWEEN ? AND ? AND instr(ids, ?)",
-                (stretch.first, stretch.last, commit_id),
-            ).fetchall()
-            for tail, ids in rows:
-                version = _version_in(tail, ids, commit_id)
-                if version is not None:
-                    return version
+        rows = self._execute(
+            "SELECT tail, ids FROM commits WHERE until_ms >= ? AND from_ms <= ? AND instr(ids, ?)",
+            (until_ms_of(commit_id), commit_id_ms(commit_id), commit_id),
+        ).fetchall()
+        for tail, ids in rows:
+            version = _version_in(tail, ids, commit_id)
+            if version is not None:
+                return version
         return None
 
-    def remember(
-        self, committed: dict[CommitId, Version], fenced: Iterable[CommitId], *, first: int, last: int
-    ) -> None:
+    def remember(self, committed: dict[CommitId, Version], fenced: Iterable[CommitId], last: int) -> None:
         """Takes up the ids of a transaction that is durable.
 
         Args:
             committed: what it committed.
             fenced: what it keeps from ever taking effect.
-            first: the first hybrid time that it used.
-            last: the last one.
+            last: the last hybrid time that it used.
         """
         self._fences.update((commit_id, until_ms_of(commit_id)) for commit_id in fenced)
         self.last_time = self.closed_time = max(self.last_time, last)
-        if not committed:
-            return
         self._young.update(committed)
-        stretch = _Stretch(first, first, min(committed), max(committed))
-        if self._young_stretch is None:
-            self._young_stretch = stretch
-        else:
-            self._young_stretch.extend(stretch)
         if len(self._young) >= _RECENT_MAX:
-            if self._old_stretch is not None:
-                self._forget(self._old_stretch)
+            if self._old:
+                self._forget(self._old)
             self._old, self._young = self._young, {}
-            self._old_stretch, self._young_stretch = self._young_stretch, None
 
-    def doubt(self, committed: dict[CommitId, Version], *, first: int, last: int) -> None:
+    def doubt(self, committed: dict[CommitId, Version], last: int) -> None:
         """Notes a transaction of which only the file can say whether it took effect; arguments as in `remember`."""
         self.last_time = max(self.last_time, last)
         if committed:
-            self._forget(_Stretch(first, first, min(committed), max(committed)))
+            self._forget(committed)
 
-    def _forget(self, stretch: _Stretch) -> None:
-        self._stretches.append(stretch)
-        self._forgotten_to = max(self._forgotten_to, stretch.highest)
+    def _forget(self, committed: dict[CommitId, Version]) -> None:
+        highest = max(committed)
+        self._forgotten_to = max(self._forgotten_to, highest)
 
     def prune(self, now_ms: int) -> None:
-        """Drops from memory what the window has left behind."""
+        """Drops fences that the window has left behind from memory."""
         self._fences = {name: until_ms for name, until_ms in self._fences.items() if until_ms >= now_ms}
-        self._stretches = [one for one in self._stretches if until_ms_of(one.highest) >= now_ms]
 
 
 def entries_of(committed: Mapping[CommitId, Version]) -> bytes:

@@ -28,9 +28,10 @@ _TABLES: Final = (
     "CREATE TABLE garbage (name TEXT PRIMARY KEY) WITHOUT ROWID",
     # One row for the commits of one transaction. `first` and `last` are the hybrid times that they used, `tail` the
     # site and the nonce of their versions; `ids` holds 24 bytes for each: its id, and the hybrid time of its version.
-    # `until_ms` is when the last of the ids may be forgotten.
-    """CREATE TABLE commits (first INTEGER PRIMARY KEY, last INTEGER NOT NULL, until_ms INTEGER NOT NULL,
-    tail BLOB NOT NULL, ids BLOB NOT NULL)""",
+    # `from_ms` is when the first of the ids was made, `until_ms` when the last of them may be forgotten.
+    """CREATE TABLE commits (first INTEGER PRIMARY KEY, last INTEGER NOT NULL, from_ms INTEGER NOT NULL,
+    until_ms INTEGER NOT NULL, tail BLOB NOT NULL, ids BLOB NOT NULL)""",
+    "CREATE INDEX commits_made ON commits (until_ms, from_ms)",
     "CREATE TABLE fences (id BLOB PRIMARY KEY, until_ms INTEGER NOT NULL) WITHOUT ROWID",
     # How far a log's reader has come; the reader without a name is the trimming itself.
     """CREATE TABLE log_positions (space INTEGER NOT NULL, shard INTEGER NOT NULL, reader TEXT NOT NULL,

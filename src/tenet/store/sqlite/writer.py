@@ -15,7 +15,7 @@ import queue
 import threading
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Final
 
@@ -27,7 +27,7 @@ from tenet.base.errors import TenetError
 from tenet.store.contract import Commit, Unknown
 from tenet.store.errors import DeadlineExceeded, StoreUnavailable
 from tenet.store.sqlite.apply import Transaction, apply
-from tenet.store.sqlite.faults import is_surely_undone, translate
+from tenet.store.sqlite.faults import is_of_the_disk, is_surely_undone, translate
 from tenet.store.sqlite.figures import Figures
 from tenet.store.sqlite.works import Work
 
@@ -326,9 +326,7 @@ class Writer:
             self._doubt(transaction, error)
             return
         self.figures.note_transaction(len(self._group), elapsed_s)
-        self._outcomes.remember(
-            transaction.committed, transaction.fenced, first=transaction.first, last=transaction.time
-        )
+        self._outcomes.remember(transaction.committed, transaction.fenced, transaction.time)
         self._on_commit(self._group)
         self._answer(transaction)
 
@@ -356,7 +354,7 @@ class Writer:
     # ---- failures ----------------------------------------------------------------------------------------------------
 
     def _give_up(self, error: Exception) -> None:
-        """Undoes a transaction that nothing is left of, and tells its jobs."""
+        """Undoes a transaction that nothing is left of, and tells its jobs; or the one whose own fault it was."""
         group, self._group = self._group, []
         self._transaction = None
         self._unfinished = None
@@ -364,9 +362,14 @@ class Writer:
         self._roll_back()
         if not group and self._line:
             # Not even BEGIN went through: whoever is first in line hears of it.
-            job = self._line.popleft()
-            self._line_bytes -= job.byte_count
-            group = [job]
+            group = [self._line.popleft()]
+            self._line_bytes -= group[0].byte_count
+        elif not is_of_the_disk(error):
+            # The others are carried out once more, in their places.
+            *others, culprit = group
+            self._line.extendleft(reversed(others))
+            self._line_bytes += sum(job.byte_count for job in others)
+            group = [culprit]
         for job in group:
             job.result = refused
             job.resolve()
@@ -385,7 +388,7 @@ class Writer:
         group, self._group = self._group, []
         self._transaction = None
         refused = self._refusal(error)
-        self._outcomes.doubt(transaction.committed, first=transaction.first, last=transaction.time)
+        self._outcomes.doubt(transaction.committed, transaction.time)
         self._roll_back()
         for job in group:
             if job.commit is not None and job.commit.id in transaction.committed:
@@ -400,8 +403,10 @@ class Writer:
         return translate(error, self._connection, self._directory) if isinstance(error, apsw.Error) else error
 
     def _roll_back(self) -> None:
-        if self._connection.in_transaction:
-            self._connection.execute("ROLLBACK")
+        # After some errors SQLite has done it by itself; what it cannot undo, the next BEGIN will tell of.
+        with suppress(apsw.Error):
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
 
 
 def _begin_work(job: Job, transaction: Transaction) -> Iterator[Any]:
