@@ -132,8 +132,13 @@ def test_an_update_words_empty_keys_of_indexes_in_its_own_way(client: Any, table
     assert (code, text) == ("ValidationException", f"{put_text} IndexName: global-all, IndexKey: g")
 
 
-def test_no_projection_leads_into_a_key(client: Any, table: str) -> None:
+def test_no_path_leads_into_a_key(client: Any, table: str) -> None:
     get = {"TableName": table, "Key": KEY | {"r": {"S": "absent"}}, "ProjectionExpression": "p.a"}
+    update = {"TableName": table, "Key": KEY, "ExpressionAttributeValues": {":n": {"N": "1"}}}
+    for expression in ("SET g.a = :n", "ADD g.a :n", "SET x = if_not_exists(g.a, :n)"):
+        code, text = refusal(client.update_item, **update, UpdateExpression=expression)
+        assert (code, text.rpartition(" ")[2]) == ("ValidationException", "g")
+        assert text.startswith("Key attributes must be scalars")
     wanted = {"Keys": [get["Key"]], "ProjectionExpression": "p.a"}
     text = "Key attributes must be scalars; list random access '[]' and map lookup '.' are not allowed: Key: p"
     assert refusal(client.get_item, **get)[1] == text

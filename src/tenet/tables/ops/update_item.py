@@ -61,6 +61,7 @@ def update_plan(
     check_key(key, table.keys)
     if update is not None:
         update.check_keys(table.keys)
+        check_scalar_access(update.nested_names, table)
     if condition is not None:
         check_scalar_access(condition.nested_names, table)
 

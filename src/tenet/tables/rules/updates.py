@@ -45,6 +45,7 @@ class CompiledUpdate(Struct, frozen=True):
         flat: whether every path is an attribute of the item itself.
         only_takes: whether all actions are REMOVE or DELETE.
         names: the attributes that the paths begin with.
+        nested_names: the attributes into which a path leads, of what is computed too.
     """
 
     actions: tuple[tuple[ResolvedPath, Effect], ...]
@@ -52,6 +53,7 @@ class CompiledUpdate(Struct, frozen=True):
     flat: bool
     only_takes: bool
     names: frozenset[str]
+    nested_names: frozenset[str]
 
 
 class Update:
@@ -72,6 +74,11 @@ class Update:
     def names(self) -> frozenset[str]:
         """The attributes in which the update changes something."""
         return self._compiled.names
+
+    @property
+    def nested_names(self) -> frozenset[str]:
+        """The attributes into which a path of the update leads."""
+        return self._compiled.nested_names
 
     @property
     def paths(self) -> tuple[ResolvedPath, ...]:
@@ -143,6 +150,7 @@ def _compile(actions: tuple[UpdateAction, ...], bindings: Bindings) -> tuple[lis
         flat=all(len(path) == 1 for path, _ in compiled),
         only_takes=all(isinstance(action, RemoveAction | DeleteAction) for action in actions),
         names=frozenset(str(path[0]) for path, _ in compiled),
+        nested_names=frozenset(str(path[0]) for path in resolved.values() if len(path) > 1),
     )
 
 
