@@ -399,6 +399,7 @@ def test_health_tells_what_there_is(tmp_path: Path) -> None:
             assert int(health["wal_bytes"]) > 50_000
             assert int(health["file_bytes"]) > 0
             assert int(health["disk_free_bytes"]) > 0
+            assert int(health["pages"]) > int(health["free_pages"]) >= 0
             assert health["directory"] == str(tmp_path)
             assert file_of(engine).path == str(tmp_path / FILE_NAME)
 

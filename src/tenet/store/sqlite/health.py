@@ -7,16 +7,19 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from tenet.store.sqlite.opened import OpenFile
-from tenet.store.sqlite.schema import FORMAT_VERSION
+from tenet.store.sqlite.schema import FORMAT_VERSION, Execute
 
 
 def health_of(file: OpenFile, directory: str) -> Mapping[str, str | int | float | bool]:
     """Returns the figures by name; sizes in bytes, times in milliseconds."""
     figures = file.writer.figures
+    pages, free_pages = file.pool.on_loop(_count_pages)
     return {
         "directory": directory,
         "format_version": FORMAT_VERSION,
         "file_bytes": _size(file.path),
+        "pages": pages,
+        "free_pages": free_pages,
         "wal_bytes": _size(file.path + "-wal"),
         "wal_pages": figures.wal_pages,
         "disk_free_bytes": shutil.disk_usage(directory).free,
@@ -33,6 +36,12 @@ def health_of(file: OpenFile, directory: str) -> Mapping[str, str | int | float 
         "last_failure": figures.last_failure,
         "can_write": figures.can_write,
     }
+
+
+def _count_pages(execute: Execute) -> tuple[int, int]:
+    ((pages,),) = execute("PRAGMA page_count").fetchall()
+    ((free_pages,),) = execute("PRAGMA freelist_count").fetchall()
+    return pages, free_pages
 
 
 def _size(path: str) -> int:
