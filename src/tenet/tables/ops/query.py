@@ -9,7 +9,7 @@ from tenet.tables.errors import ValidationException
 from tenet.tables.ops.paging import behind, read_page, start_of, view_of
 from tenet.tables.rules.parameters import query_expressions
 from tenet.tables.rules.positions import check_query_position, check_within
-from tenet.tables.rules.selection import check_select
+from tenet.tables.rules.selection import check_select, index_of
 
 if TYPE_CHECKING:
     from tenet.store.contract import Page, Record
@@ -30,12 +30,12 @@ async def query(context: Context, caller: Caller, request: dict[str, Any]) -> by
     expressions = query_expressions(request)
     table = await context.catalog.table(caller.account, request["TableName"], deadline=caller.deadline)
     caller.notes["table"] = table.name
-    view = view_of(table, request, expressions)
-    index = view.index
+    index = index_of(request, table)
     schema = table.keys if index is None else index.keys
     assert expressions.key_condition is not None
     wanted = expressions.key_condition.against(schema)
-    _check_filter(view.filter, schema)
+    _check_filter(expressions.filter, schema)
+    view = view_of(table, request, expressions)
     within = keys.everything_of(index)
     if wanted.operator:
         within = keys.sort_within(index, wanted.operator, wanted.values)
