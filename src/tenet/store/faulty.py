@@ -47,6 +47,7 @@ from tenet.store.contract import (
     new_commit_id,
 )
 from tenet.store.errors import StoreError, StoreUnavailable
+from tenet.store.validate import check_commit
 
 T = TypeVar("T")
 
@@ -256,6 +257,8 @@ class Faulty:
     async def commit(self, commit: Commit, *, deadline: float = NEVER) -> Outcome:
         """Commits, or does not, or later; see ``Store``."""
         faults = await self._enter("commit")
+        # What is wrong in itself, an engine refuses before it sends anything.
+        check_commit(commit, partitions_max=self.capabilities.partitions_max, now_ms=self._clock.wall_ms())
         if not commit.writes and not commit.appends:
             return await self._engine.commit(commit, deadline=deadline)
         plan = self._plan.commits

@@ -207,6 +207,7 @@ def test_what_is_wrong_stays_wrong() -> None:
             await faulty.commit(commit_of(Put(KEY, b"1"), Put(KEY, b"2")))
 
     play(FaultPlan(calls=CallFaults(delayed=1.0, delay_ms_max=1)), scene)
+    play(of_commits(unknown_lost=1.0), scene)
 
 
 def test_a_seed_determines_every_fault() -> None:
