@@ -22,6 +22,14 @@ from tenet.wire.limits import EdgeLimits
 #: DynamoDB's words for ThrottlingException.
 THROTTLED: Final = "Rate of requests exceeds the allowed throughput."
 
+#: A turn of the loop that takes longer shows that the server has no time left.
+_TURN_S_MAX: Final = 0.003
+#: How long answers to refused requests are then kept back, and how that changes with each of them.
+_HOLD_S_MIN: Final = 0.01
+_HOLD_S_MAX: Final = 0.04
+_HOLD_LONGER: Final = 1.05
+_HOLD_SHORTER: Final = 0.99
+
 #: Levels of brackets taken away as text before the rest is counted one by one.
 _PEELED: Final = 10
 _AS_BRACES: Final = bytes.maketrans(b"[]", b"{}")
@@ -72,6 +80,9 @@ class Admission:
         self._tenants: dict[str, TokenBucket] = {}
         self._waiting: deque[tuple[asyncio.Future[bool], float]] = deque()
         self._timer: asyncio.TimerHandle | None = None
+        self._delay_s = 0.0
+        self._turn_s = 0.0
+        self._hold_s = 0.0
         self.in_flight = 0
         #: Requests refused, by what refused them.
         self.shed: dict[str, int] = {}
@@ -98,12 +109,27 @@ class Admission:
         """How many requests wait for a place."""
         return len(self._waiting)
 
+    async def hold_back(self) -> None:
+        """Keeps the answer to a request that was refused back, for as long as the server has no time.
+
+        While it has time, refusing is cheap. When it has none, clients that try again at once would take from the
+        admitted ones what refusing them was to save; the longer the loop's turns become, the longer they wait.
+        """
+        if max(self._turn_s, self._delay_s) > _TURN_S_MAX:
+            self._hold_s = min(max(self._hold_s * _HOLD_LONGER, _HOLD_S_MIN), _HOLD_S_MAX)
+        elif self._hold_s:
+            self._hold_s *= _HOLD_SHORTER
+            if self._hold_s < _HOLD_S_MIN:
+                self._hold_s = 0.0
+        if self._hold_s:
+            await asyncio.sleep(self._hold_s)
+
     def enter(self, now_s: float, delay_s: float) -> bool:
         """Takes a place for a request, before anything is known of its sender.
 
         Args:
             now_s: seconds on the monotonic clock.
-            delay_s: how long the request waited to be read.
+            delay_s: how long ago the loop's turn began that read it; it may have waited for as long.
 
         Returns:
             Whether it has a place; where not, it may ``wait`` for one.
@@ -111,6 +137,9 @@ class Admission:
         Raises:
             Throttled: the server takes on no more.
         """
+        if delay_s < self._delay_s:
+            self._turn_s = self._delay_s  # a new turn of the loop: what the last one took
+        self._delay_s = delay_s
         limits = self._limits
         if delay_s * 1000 > limits.loop_delay_ms_max > 0:
             raise self._refuse("delay")

@@ -95,15 +95,15 @@ class Dispatcher:
             entered = False
             try:
                 self._check(request, incoming, began_s)
-                entered = admission.enter(began_s, began_s - incoming.read_s) or await admission.wait(began_s)
+                entered = admission.enter(began_s, began_s - incoming.turn_s) or await admission.wait(began_s)
                 if mount.signing_name:
-                    self._verify(request, headers, mount.signing_name, self._present.wall_s)
-                    if admission.has_tenant_limits:
-                        admission.enter_tenant(request.principal.tenant, began_s)
+                    self._identify(request, headers, mount.signing_name, began_s)
                 if "content-encoding" in headers:
                     await self._decompress(request, headers["content-encoding"], mount)
                 response = await service.answer(request)
             except TenetError as error:
+                if isinstance(error, Throttled):
+                    await admission.hold_back()
                 response = service.refuse(request, error)
             except Exception:  # noqa: BLE001 (whatever happens, the client gets an answer and the log the traceback)
                 response = _fail(service, request)
@@ -119,11 +119,19 @@ class Dispatcher:
         """Refuses what is too large or too deep, before it takes a place."""
         request.peer = incoming.peer
         limits = self._admission.limits
-        request.deadline = began_s + limits.deadline_s
-        if incoming.refusal:
-            raise BodyTooLarge if incoming.refusal == BODY_TOO_LARGE else Throttled(THROTTLED)
+        request.deadline = incoming.read_s + limits.deadline_s
+        if incoming.refusal == BODY_TOO_LARGE:
+            raise BodyTooLarge
+        if incoming.refusal or began_s > request.deadline:
+            raise Throttled(THROTTLED)
         if len(incoming.body) > limits.nesting_max and "content-encoding" not in incoming.headers:
             check_nesting(incoming.body, limits.nesting_max)
+
+    def _identify(self, request: Request, headers: dict[str, str], service: str, began_s: float) -> None:
+        """Finds out who signed a request, and counts it against the share of that tenant."""
+        self._verify(request, headers, service, self._present.wall_s)
+        if self._admission.has_tenant_limits:
+            self._admission.enter_tenant(request.principal.tenant, began_s)
 
     def _write(self, request: Request, incoming: Incoming, response: Response, *, crc32: bool) -> bytes:
         body, headers = response.body, incoming.headers

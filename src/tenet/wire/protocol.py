@@ -55,7 +55,8 @@ class Incoming(Struct, gc=False):
         peer: the client's address.
         keep_alive: whether the connection can serve another request; the handler may switch it off.
         refusal: why the body was not kept: "" (it was), ``BODY_TOO_LARGE`` or ``MEMORY_FULL``.
-        read_s: when the loop's turn that read its last byte began, in seconds on the loop's clock.
+        read_s: when its last byte was read, in seconds on the loop's clock.
+        turn_s: when the turn of the loop began that hands it over.
     """
 
     method: str
@@ -66,6 +67,7 @@ class Incoming(Struct, gc=False):
     keep_alive: bool = True
     refusal: str = ""
     read_s: float = 0.0
+    turn_s: float = 0.0
 
 
 class Handler(Protocol):
@@ -413,6 +415,8 @@ class Connection(asyncio.Protocol):
         if self._ending or self._offers_upgrade:
             return
         parser, body = self._parser, self._body
+        # uvloop's clock stands still during a turn of the loop.
+        turn_s = self._loop.time()
         incoming = Incoming(
             _METHODS.get(parser.get_method()) or parser.get_method().decode("latin-1"),
             self._url.decode("latin-1"),
@@ -421,7 +425,8 @@ class Connection(asyncio.Protocol):
             self._peer,
             parser.should_keep_alive() and not self._shared.draining,
             "",
-            self._loop.time(),
+            turn_s,
+            turn_s,
         )
         self._body_bytes = 0  # from here on the answer gives the body's bytes back
         self._begin_message()
@@ -458,6 +463,7 @@ class Connection(asyncio.Protocol):
             keep_alive=False,
             refusal=refusal,
             read_s=self._loop.time(),
+            turn_s=self._loop.time(),
         )
         self._stop_reading()
         self._take(incoming)
@@ -515,7 +521,7 @@ class Connection(asyncio.Protocol):
                 self._answer(incoming, await rest)
             while (waiting := self._next()) is not None:
                 # It waited for its own forerunners, not because the server was late.
-                waiting.read_s = self._loop.time()
+                waiting.turn_s = self._loop.time()
                 self._answer(waiting, await self._shared.handler.handle(waiting))
             self._busy = False
             self._settle()
