@@ -14,6 +14,8 @@ COMPRESS_BYTES_MIN: Final = 1024
 #: Larger bodies are worked on beside the loop.
 _ON_LOOP_BYTES_MAX: Final = 64 * 1024
 
+#: A body may consist of several members (RFC 1952, section 2.2); each has to be begun anew.
+_MEMBERS_MAX: Final = 100
 _GZIP_WBITS: Final = 16 + zlib.MAX_WBITS
 #: Level 1 takes a third of the time of level 6 for about a tenth more bytes.
 _LEVEL: Final = 1
@@ -47,7 +49,7 @@ async def decompress(body: bytes, encoding: str, *, bytes_max: int, ratio_max: i
 
     Raises:
         BodyTooLarge: it would become larger than that.
-        MalformedBody: it is no gzip, or damaged, or has something behind its end.
+        MalformedBody: it is no gzip, or damaged, or has something else behind its end.
     """
     encoding = encoding.strip().lower()
     if encoding in {"", "identity"}:
@@ -61,13 +63,18 @@ async def decompress(body: bytes, encoding: str, *, bytes_max: int, ratio_max: i
 
 
 def _decompress(body: bytes, size_max: int) -> bytes:
-    member = zlib.decompressobj(_GZIP_WBITS)
-    try:
-        plain = member.decompress(body, size_max + 1)
-    except zlib.error:
-        raise MalformedBody from None
-    if len(plain) > size_max:
-        raise BodyTooLarge
-    if not member.eof or member.unused_data:
-        raise MalformedBody
-    return plain
+    plain = b""
+    for _ in range(_MEMBERS_MAX):
+        member = zlib.decompressobj(_GZIP_WBITS)
+        try:
+            plain += member.decompress(body, size_max + 1 - len(plain))
+        except zlib.error:
+            raise MalformedBody from None
+        if len(plain) > size_max:
+            raise BodyTooLarge
+        if not member.eof:
+            raise MalformedBody
+        body = member.unused_data
+        if not body:
+            return plain
+    raise MalformedBody

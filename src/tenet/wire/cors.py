@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 PREFLIGHT_S: Final = 172_800
-_EXPOSED: Final = "x-amzn-RequestId,x-amzn-ErrorType,x-amzn-ErrorMessage,Date"
+_EXPOSED: Final = "x-amzn-RequestId,x-amzn-ErrorType,x-amz-request-id,x-amz-id-2,x-amzn-ErrorMessage,Date"
 
 
 def preflight_headers(headers: dict[str, str]) -> str:

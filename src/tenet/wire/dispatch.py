@@ -23,11 +23,10 @@ from tenet.wire.errors import BodyTooLarge, Throttled, UnknownOperation
 from tenet.wire.metrics import Metrics
 from tenet.wire.observe import Observer
 from tenet.wire.protocol import BODY_TOO_LARGE, Incoming
-from tenet.wire.routing import Routes
+from tenet.wire.routing import Routes, is_json
 from tenet.wire.sigv4 import Verifier
 
 _EDGE: Final = "edge"
-_JSON_TYPES: Final = frozenset({"application/json", "application/x-amz-json-1.0", "application/x-amz-json-1.1"})
 #: Where a request that no service knows ends (the words are DynamoDB's).
 _NOTHING_HERE: Final = b"<UnknownOperationException/>\n"
 
@@ -184,8 +183,7 @@ class Dispatcher:
         if page is not None:
             return page, _EDGE, request.path == "/"
         service = self._routes.fallback
-        content_type = headers.get("content-type", "").partition(";")[0].strip().lower()
-        if service is None or request.method != "POST" or (request.body and content_type not in _JSON_TYPES):
+        if service is None or request.method != "POST" or (request.body and not is_json(headers)):
             return Response(404, _NOTHING_HERE, "", error_code="UnknownOperationException"), _EDGE, True
         return service.refuse(request, UnknownOperation()), service.mount.label, service.mount.crc32
 

@@ -19,6 +19,8 @@ _BACKLOG: Final = 1024
 _ACCEPTS_MAX: Final = 64
 #: How long the loop leaves the sockets alone when the process has no descriptors left.
 _PAUSE_S: Final = 0.1
+#: How long a client may take to say goodbye over TLS; those that keep idle connections in a pool never do.
+_GOODBYE_S: Final = 0.5
 #: How long a connection that was turned away may take to read why.
 _TURNED_AWAY_S: Final = 1.0
 
@@ -150,6 +152,7 @@ class Listener:
                 accepted,
                 ssl=self._tls,
                 ssl_handshake_timeout=self._shared.limits.handshake_s_max if self._tls is not None else None,
+                ssl_shutdown_timeout=_GOODBYE_S if self._tls is not None else None,
             )
         except (OSError, ssl.SSLError, TimeoutError):
             self._metrics.handshakes_failed += 1

@@ -8,6 +8,7 @@ from typing import Final
 
 from tenet.wire.door import Service
 
+_JSON: Final = frozenset({"application/x-amz-json-1.0", "application/json"})
 FORM: Final = "application/x-www-form-urlencoded"
 _VERSION: Final = re.compile(rb"(?:^|&)Version=([0-9A-Za-z.%\-]{1,32})(?:&|$)")
 _ACTION: Final = re.compile(rb"(?:^|&)Action=([0-9A-Za-z]{1,128})(?:&|$)")
@@ -59,7 +60,7 @@ class Routes:
         if target is not None:
             prefix, _, operation = target.rpartition(".")
             service = self._by_target.get(prefix)
-            if service is not None:
+            if service is not None and method == "POST" and (not body or is_json(headers)):
                 return service, operation
         for prefix, owner in self._by_prefix:
             if path.startswith(prefix) and path[len(prefix) : len(prefix) + 1] in {"", "/"}:
@@ -81,6 +82,12 @@ class Routes:
         if found is not None:
             return found[0].mount.body_bytes_max
         return max((service.mount.body_bytes_max for service in self.services), default=0)
+
+
+def is_json(headers: dict[str, str]) -> bool:
+    """Tells whether a body is declared to be of the JSON protocol; version 1.1 of it is not spoken here."""
+    content_type = headers.get("content-type", "")
+    return content_type in _JSON or content_type.partition(";")[0].strip().lower() in _JSON
 
 
 def _claim(owners: dict[str, Service], names: Sequence[str], service: Service) -> None:

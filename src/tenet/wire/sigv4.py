@@ -38,6 +38,7 @@ MISMATCH: Final = (
     "and signing method. Consult the service documentation for details."
 )
 UNKNOWN_KEY: Final = "The security token included in the request is invalid."
+UNKNOWN_TOKEN: Final = "The security token included in the request is invalid"  # noqa: S105 (what is said of one)
 
 
 class Verifier:
@@ -97,7 +98,7 @@ class Verifier:
         if not compare_digest(signer.sign(text.encode("latin-1")), claim.signature.encode("latin-1")):
             raise InvalidSignature(MISMATCH)
         if claim.token:
-            raise UnrecognizedClient(UNKNOWN_KEY)
+            raise UnrecognizedClient(UNKNOWN_TOKEN)
         if claim.front:
             self._remember(claim)
         key.keep(scope, signer)

@@ -110,6 +110,16 @@ def test_what_is_badly_compressed_is_refused(body: bytes, encoding: str, code: s
     assert after.status == 200
 
 
+def test_a_body_of_several_members_is_one_body() -> None:
+    several = gzip.compress(b'{"a":') + gzip.compress(b"1}")
+    many = gzip.compress(b"") * 101 + gzip.compress(b"{}")
+    (answer, refused) = answers_to(
+        call("Echo", several, content_encoding="gzip"), call("Echo", many, content_encoding="gzip")
+    )
+    assert answer.body == b'{"a":1}'
+    assert refused.code == "SerializationException"
+
+
 def test_a_bomb_is_refused_by_its_ratio() -> None:
     bomb = gzip.compress(bytes(1024 * 1024), 9)
     (answer,) = answers_to(call("Echo", bomb, content_encoding="gzip"), limits=EdgeLimits(decompressed_ratio_max=100))
@@ -156,6 +166,14 @@ def test_the_root_says_that_it_is_healthy_as_dynamodb_does() -> None:
         raw("DELETE", "/", HOST),
         raw("POST", "/", HOST | {"content-type": "text/plain", "content-length": "2"}, b"{}"),
         raw("POST", "/", HOST | {"content-length": "2"}, b"{}"),
+        raw(
+            "PUT",
+            "/",
+            HOST | {"content-length": "2", "x-amz-target": f"{TARGET}.Echo", "content-type": JSON_1_0},
+            b"{}",
+        ),
+        call("Echo", content_type="application/x-amz-json-1.1"),
+        call("Echo", content_type="text/plain"),
     ],
 )
 def test_what_no_service_knows_is_not_found(request_: bytes) -> None:

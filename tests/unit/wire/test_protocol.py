@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
@@ -327,6 +328,8 @@ def test_bodies_beyond_the_memory_for_them_are_throttled() -> None:
 
 def test_a_client_that_does_not_read_is_not_served_on() -> None:
     async def body(edge: Edge, client: Client, echo: Echo) -> None:
+        transport: Any = client.writer.transport
+        transport.pause_reading()
         request = call("Repeat", bytes(50_000))
         sending = asyncio.create_task(client.send(request * 20))
         await asyncio.sleep(0.3)
@@ -334,6 +337,7 @@ def test_a_client_that_does_not_read_is_not_served_on() -> None:
         (connection,) = edge._shared.connections
         assert connection._transport is not None
         assert connection._transport.get_write_buffer_size() < 20_000_000
+        transport.resume_reading()
         for _ in range(20):
             assert len((await client.read()).body) == 5_000_000
         await sending

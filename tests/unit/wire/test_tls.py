@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import ssl
 import stat
@@ -148,6 +149,23 @@ def test_requests_are_served_over_tls_and_a_new_certificate_is_shown_without_a_r
             with pytest.raises(TlsUnusable):
                 load(context, wrong, local.files.private_key)
             assert await shown(edge) != before
+
+    on_loop(main)
+
+
+def test_draining_does_not_wait_for_clients_that_keep_idle_connections(tmp_path: Path) -> None:
+    local = authority(tmp_path)
+    local.ensure(["localhost"])
+    context = server_context(local.files.certificate, local.files.private_key)
+
+    async def main() -> None:
+        async with serving(tls=context) as edge:
+            client = await Client.connect(edge.address, strict_client(local))
+            await client.ask(call("Echo"))
+            # A pool that looks at its connections only when it needs one.
+            client.writer.transport.pause_reading()  # type: ignore[attr-defined]
+            assert await asyncio.wait_for(edge.drain(20.0), 5.0)
+            client.writer.transport.abort()
 
     on_loop(main)
 
