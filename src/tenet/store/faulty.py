@@ -46,7 +46,7 @@ from tenet.store.contract import (
     Watch,
     new_commit_id,
 )
-from tenet.store.errors import StoreError, StoreUnavailable
+from tenet.store.errors import DeadlineExceeded, StoreError, StoreUnavailable
 from tenet.store.validate import check_commit
 
 T = TypeVar("T")
@@ -257,7 +257,9 @@ class Faulty:
     async def commit(self, commit: Commit, *, deadline: float = NEVER) -> Outcome:
         """Commits, or does not, or later; see ``Store``."""
         faults = await self._enter("commit")
-        # What is wrong in itself, an engine refuses before it sends anything.
+        # What is wrong in itself or comes too late, an engine refuses before it sends anything.
+        if self._clock.monotonic_s() >= deadline:
+            raise DeadlineExceeded(f"the deadline passed before the commit was sent (seed {self._seed})")
         check_commit(commit, partitions_max=self.capabilities.partitions_max, now_ms=self._clock.wall_ms())
         if not commit.writes and not commit.appends:
             return await self._engine.commit(commit, deadline=deadline)
