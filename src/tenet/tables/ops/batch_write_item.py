@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 from msgspec import Struct
 
-from tenet.store.contract import Delete, Put
+from tenet.store.contract import Delete, Limits, Put
 from tenet.store.landing import land
 from tenet.tables.errors import ProvisionedThroughputExceededException, ValidationException
 from tenet.tables.ops.delete_item import delete_plan
@@ -21,12 +21,16 @@ from tenet.tables.rules.indexes import NOTHING, indexes_of
 from tenet.tables.rules.key_values import KEY_MISMATCH
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from tenet.store.contract import Write
     from tenet.tables.context import Caller, Context
     from tenet.tables.model import Item, Table
 
 #: The most writes of one call, over all tables.
 WRITES_MAX: Final = 25
+#: Blind writes are committed in portions of so many bytes, half of what a commit may carry.
+_PART_BYTES_MAX: Final = Limits.commit_bytes_max // 2
 
 
 class _Wanted(Struct, frozen=True, gc=False):
@@ -148,11 +152,26 @@ async def _carry_out(context: Context, caller: Caller, wanted: list[_Wanted], *,
             blind.append(Delete(plan.key) if plan.blind.value is None else Put(plan.key, plan.blind.value))
             written[at] = Written(ABSENT, plan.blind, NOTHING)
     work = [write(context, caller, plan, look=look) for _, plan in single]
-    if blind:
-        await land(context.store, blind, clock=context.clock, ids=context.ids, deadline=caller.deadline)
+    for part in _parts(blind):
+        await land(context.store, part, clock=context.clock, ids=context.ids, deadline=caller.deadline)
     for (at, _), done in zip(single, await asyncio.gather(*work), strict=True):
         written[at] = done
     return written
+
+
+def _parts(writes: list[Write]) -> Iterator[list[Write]]:
+    """Returns writes in portions that a commit has room for."""
+    part: list[Write] = []
+    room = _PART_BYTES_MAX
+    for one in writes:
+        size = len(one.value) if isinstance(one, Put) else 0
+        if part and size > room:
+            yield part
+            part, room = [], _PART_BYTES_MAX
+        part.append(one)
+        room -= size
+    if part:
+        yield part
 
 
 def _asks_for_figures(request: dict[str, Any]) -> bool:

@@ -19,6 +19,7 @@ from tenet.tables.rules import stored
 from tenet.tables.rules.attributes import check_item
 from tenet.tables.rules.capacity import Consumed, read_units
 from tenet.tables.rules.images import Image
+from tenet.tables.rules.indexes import resolved
 from tenet.tables.rules.key_values import check_scalar_access
 from tenet.tables.rules.positions import position_of
 from tenet.tables.rules.selection import index_of, must_fetch
@@ -140,16 +141,35 @@ async def read_page(context: Context, caller: Caller, view: View, fetch: Fetch, 
 
 
 async def _offer(context: Context, caller: Caller, view: View, page: _PageOfItems, records: Sequence[Record]) -> None:
-    if view.is_plain:
+    index = view.index
+    if index is not None and any(stored.is_reference(record.value) for record in records):
+        images = await _resolved(context, caller, view, index, records)
+    elif view.is_plain:
         page.count += len(records)
         if not view.count_only:
             page.pieces.extend(stored.jsons_of([record.value for record in records]))
         return
-    images = [Image(record.value) for record in records]
+    else:
+        images = [Image(record.value) for record in records]
     if view.from_table:
         images = await _from_table(context, caller, view, page, images)
     for image in images:
         page.offer(image)
+
+
+async def _resolved(
+    context: Context, caller: Caller, view: View, index: Index, records: Sequence[Record]
+) -> list[Image]:
+    """Returns entries of an index, with what references among them stand for."""
+    images = [Image(record.value) for record in records]
+    for at, record in enumerate(records):
+        item = images[at].item
+        if stored.is_reference(record.value) and item is not None:
+            key = keys.item_key(view.table, item)
+            (found,) = await context.store.get((key,), stale=not view.consistent, deadline=caller.deadline)
+            place = (record.partition, record.sort)
+            images[at] = resolved(view.table, index, place, Image.of_record(found))
+    return [image for image in images if image.exists]
 
 
 async def _from_table(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import Struct
 
-from tenet.store.contract import Committed, IsVersion, Record
+from tenet.store.contract import Committed, IsVersion, Limits, Record
 from tenet.store.errors import DeadlineExceeded
 from tenet.store.landing import land
 from tenet.tables.errors import (
@@ -38,6 +38,8 @@ _CODES: Final = {
 }
 #: The reason of an item that nothing speaks against.
 NO_REASON: Final = {"Code": "None"}
+#: Beyond it, index entries are written by reference; the rest of what a commit may carry is for keys.
+_VALUES_BYTES_MAX: Final = Limits.commit_bytes_max - 1024 * 1024
 _CONFLICT: Final = {"Code": "TransactionConflict", "Message": "Transaction is ongoing for the item"}
 
 
@@ -100,6 +102,8 @@ async def _attempt(
     found = await context.store.read_together(keys, deadline=caller.deadline) if keys else ()
     records = {key: record for key, record in zip(keys, found, strict=True) if isinstance(record, Record | None)}
     written = decided(plans, records)
+    if sum(done.new.stored_bytes + done.changes.value_bytes for done in written) > _VALUES_BYTES_MAX:
+        written = [done.by_reference(plan.table) for plan, done in zip(plans, written, strict=True)]
     writes: list[Write] = [write for plan, done in zip(plans, written, strict=True) for write in writes_of(plan, done)]
     checks = [IsVersion(key, None if record is None else record.version) for key, record in records.items()]
     outcome = await land(

@@ -54,6 +54,11 @@ class Image:
         return stored.json_of(self.value)
 
     @property
+    def stored_bytes(self) -> int:
+        """The bytes that it takes in the store; 0 where there is none."""
+        return 0 if self.value is None else len(self.value)
+
+    @property
     def size(self) -> int:
         """The item's size in bytes by the service's rules; 0 where there is none."""
         return 0 if self.value is None else stored.size_of(self.value)

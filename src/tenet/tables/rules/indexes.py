@@ -7,20 +7,23 @@ item's own commit and one on which they are kept up from the log.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
 from tenet.store.contract import Delete, Key, Put
 from tenet.tables import keys
+from tenet.tables.rules import stored
 from tenet.tables.rules.capacity import write_units
 from tenet.tables.rules.images import ABSENT, Image
 from tenet.tables.rules.sizes import item_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from tenet.tables.model import Index, Item, Table
+
+#: Entries of one item that take more bytes together are written by reference: a commit has a limit, and an item of
+#: 400 KB may have 25 entries.
+ENTRIES_BYTES_MAX: Final = 3 * 1024 * 1024
 
 
 class IndexChanges(Struct, frozen=True, gc=False):
@@ -33,6 +36,11 @@ class IndexChanges(Struct, frozen=True, gc=False):
 
     writes: tuple[Put | Delete, ...]
     units: dict[str, float]
+
+    @property
+    def value_bytes(self) -> int:
+        """The bytes of all values that are put."""
+        return sum(len(write.value) for write in self.writes if isinstance(write, Put))
 
 
 #: No index is touched.
@@ -60,21 +68,27 @@ def projected(table: Table, index: Index, image: Image) -> Image:
     return Image.of_item(entry, item_bytes(entry))
 
 
-def changes(table: Table, old: Image, new: Image, indexes: Iterable[Index] | None = None) -> IndexChanges:
-    """Returns what a write of an item means for indexes.
+def changes(table: Table, old: Image, new: Image, *, by_reference: bool = False) -> IndexChanges:
+    """Returns what a write of an item means for the indexes of its table.
 
     Args:
         table: the table.
         old: the item before, perhaps absent.
         new: the item after, perhaps absent.
-        indexes: which indexes; by default all of the table that are not being deleted.
+        by_reference: whether entries hold their keys alone; they do in any case where they are too large together.
     """
-    chosen = table.indexes if indexes is None else indexes
-    if not chosen:
+    if not table.indexes:
         return NOTHING
+    found = _changes(table, old, new, by_reference=by_reference)
+    if not by_reference and len(found.writes) > 1 and found.value_bytes > ENTRIES_BYTES_MAX:
+        return _changes(table, old, new, by_reference=True)
+    return found
+
+
+def _changes(table: Table, old: Image, new: Image, *, by_reference: bool) -> IndexChanges:
     writes: list[Put | Delete] = []
     units: dict[str, float] = {}
-    for index in chosen:
+    for index in table.indexes:
         before_key, before = _entry(table, index, old)
         after_key, after = _entry(table, index, new)
         spent = 0.0
@@ -84,11 +98,39 @@ def changes(table: Table, old: Image, new: Image, indexes: Iterable[Index] | Non
             before = ABSENT
         if after_key is not None and after.value != before.value:
             assert after.value is not None
-            writes.append(Put(after_key, after.value))
+            value = reference(table, index, new, after.size) if by_reference else after.value
+            writes.append(Put(after_key, value))
             spent += write_units(before.size, after.size)
         if spent:
             units[index.name] = spent
     return IndexChanges(tuple(writes), units)
+
+
+def reference(table: Table, index: Index, image: Image, size: int) -> bytes:
+    """Returns the entry that holds the keys of an item alone.
+
+    Args:
+        table: the table.
+        index: one of its indexes, in which the item has an entry.
+        image: the item.
+        size: the bytes of the whole entry.
+    """
+    item = image.item
+    assert item is not None
+    return stored.encode_reference({name: item[name] for name in (*table.keys.names, *index.keys.names)}, size)
+
+
+def resolved(table: Table, index: Index, at: tuple[bytes, bytes], image: Image) -> Image:
+    """Returns the entry that a reference stands for; ``ABSENT`` where the item has changed its place in the index.
+
+    Args:
+        table: the table.
+        index: the index in which the reference was found.
+        at: its partition and sort key there.
+        image: the item as it is now.
+    """
+    key, entry = _entry(table, index, image)
+    return entry if key is not None and (key.partition, key.sort) == at else ABSENT
 
 
 def _entry(table: Table, index: Index, image: Image) -> tuple[Key | None, Image]:

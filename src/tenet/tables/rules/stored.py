@@ -2,7 +2,8 @@
 
 ``format (1 byte) | size in bytes by the service's rules (3 bytes, big-endian) | the item as compact JSON``. A read that
 neither filters nor projects splices the JSON into its answer and decodes nothing. JSON that is too long for a record
-(400 KB of control characters are 2.4 MB of it) is kept compressed, as another format.
+(400 KB of control characters are 2.4 MB of it) is kept compressed, as another format; and index entries that would make
+a commit too large hold their keys alone, as a third.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 #: The first byte of a stored item says how the JSON behind the header is kept.
 PLAIN: Final = 1
 DEFLATED: Final = 2
+#: An index entry that holds the keys alone; the rest is in the item that it stands for.
+REFERENCE: Final = 3
 HEADER_BYTES: Final = 4
 _JSON_BYTES_MAX: Final = Limits.value_bytes_max - HEADER_BYTES
 
@@ -39,9 +42,24 @@ def encode(item: Item, size: int) -> bytes:
     return (PLAIN << 24 | size).to_bytes(HEADER_BYTES, "big") + json
 
 
+def encode_reference(keys: Item, size: int) -> bytes:
+    """Returns the stored form of an index entry that holds its keys alone.
+
+    Args:
+        keys: the key attributes of table and index.
+        size: the bytes of the whole entry by the service's rules.
+    """
+    return (REFERENCE << 24 | size).to_bytes(HEADER_BYTES, "big") + orjson.dumps(keys)
+
+
+def is_reference(value: bytes) -> bool:
+    """Whether a value is an index entry that holds its keys alone."""
+    return value[0] == REFERENCE
+
+
 def json_of(value: bytes) -> bytes:
     """Returns the item's JSON."""
-    if value[0] == PLAIN:
+    if value[0] != DEFLATED:
         return value[HEADER_BYTES:]
     return zlib.decompress(value[HEADER_BYTES:])
 

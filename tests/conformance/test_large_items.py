@@ -1,0 +1,113 @@
+"""The largest requests that the API allows fit into commits of the store, indexes and all, on every engine."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from tenet.base.clock import SystemClock
+from tenet.base.ids import SystemIds
+from tenet.store import memory
+from tenet.store.contract import Engine
+from tenet.store.sqlite import engine as sqlite
+from tenet.tables.api import Caller, Tables
+
+INDEXES = 20
+#: A little less than 400 KB with names and keys.
+LARGE = "x" * 409_000
+TABLE: dict[str, Any] = {
+    "TableName": "large",
+    "BillingMode": "PAY_PER_REQUEST",
+    "AttributeDefinitions": [{"AttributeName": name, "AttributeType": "S"} for name in ("p", "g")],
+    "KeySchema": [{"AttributeName": "p", "KeyType": "HASH"}],
+    "GlobalSecondaryIndexes": [
+        {
+            "IndexName": f"gsi-{number}",
+            "KeySchema": [{"AttributeName": "g", "KeyType": "HASH"}],
+            "Projection": {"ProjectionType": "ALL"},
+        }
+        for number in range(INDEXES)
+    ],
+}
+
+
+async def opened(name: str, directory: Path) -> Engine:
+    clock, ids = SystemClock(), SystemIds()
+    if name == "memory":
+        return await memory.open_engine("", clock=clock, ids=ids)
+    return await sqlite.open_engine(str(directory), clock=clock, ids=ids)
+
+
+async def call(tables: Tables, operation: str, **request: Any) -> Any:
+    return orjson.loads(await tables.call(operation, request, Caller("0" * 12)) or b"{}")
+
+
+def item(number: int, content: str = LARGE) -> dict[str, Any]:
+    return {"p": {"S": f"item-{number}"}, "g": {"S": "all"}, "content": {"S": content}}
+
+
+async def indexed(tables: Tables, index: int) -> dict[str, str]:
+    """The items of an index by their keys, read page by page."""
+    found: dict[str, str] = {}
+    start: dict[str, Any] = {}
+    while True:
+        page = await call(
+            tables,
+            "Query",
+            TableName="large",
+            IndexName=f"gsi-{index}",
+            KeyConditionExpression="g = :g",
+            ExpressionAttributeValues={":g": {"S": "all"}},
+            **start,
+        )
+        found |= {one["p"]["S"]: one["content"]["S"] for one in page["Items"]}
+        if "LastEvaluatedKey" not in page:
+            return found
+        start = {"ExclusiveStartKey": page["LastEvaluatedKey"]}
+
+
+@pytest.mark.parametrize("engine_name", ["memory", "sqlite"])
+def test_the_largest_items_and_requests_are_written_with_all_their_index_entries(
+    engine_name: str, tmp_path: Path
+) -> None:
+    async def main() -> None:
+        engine = await opened(engine_name, tmp_path)
+        tables = await Tables.open(engine, clock=SystemClock(), ids=SystemIds())
+        await call(tables, "CreateTable", **TABLE)
+        await call(tables, "PutItem", TableName="large", Item=item(0))
+        assert await indexed(tables, INDEXES - 1) == {"item-0": LARGE}
+        many = [{"Put": {"TableName": "large", "Item": item(number, "y" * 40_000)}} for number in range(100)]
+        await call(tables, "TransactWriteItems", TransactItems=many)
+        assert await indexed(tables, 3) == {f"item-{number}": "y" * 40_000 for number in range(100)}
+        batch = [{"PutRequest": {"Item": item(number)}} for number in range(25)]
+        await call(tables, "BatchWriteItem", RequestItems={"large": batch})
+        assert sum(content == LARGE for content in (await indexed(tables, 0)).values()) == 25
+        await call(tables, "DeleteItem", TableName="large", Key={"p": {"S": "item-0"}})
+        assert len(await indexed(tables, 1)) == 99
+        await tables.close()
+        await engine.close()
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("engine_name", ["memory", "sqlite"])
+def test_a_batch_of_the_largest_items_without_indexes(engine_name: str, tmp_path: Path) -> None:
+    async def main() -> None:
+        engine = await opened(engine_name, tmp_path)
+        tables = await Tables.open(engine, clock=SystemClock(), ids=SystemIds())
+        plain = {name: value for name, value in TABLE.items() if name != "GlobalSecondaryIndexes"}
+        await call(tables, "CreateTable", **plain | {"AttributeDefinitions": TABLE["AttributeDefinitions"][:1]})
+        batch = [{"PutRequest": {"Item": item(number)}} for number in range(25)]
+        assert await call(tables, "BatchWriteItem", RequestItems={"large": batch}) == {"UnprocessedItems": {}}
+        # Control characters take six bytes each in JSON.
+        await call(tables, "PutItem", TableName="large", Item=item(99, "\x01" * 409_000))
+        found = await call(tables, "GetItem", TableName="large", Key={"p": {"S": "item-99"}})
+        assert found["Item"] == item(99, "\x01" * 409_000)
+        await tables.close()
+        await engine.close()
+
+    asyncio.run(main())
