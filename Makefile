@@ -12,7 +12,7 @@ ARGS ?=
 UV := $(shell uv --version >/dev/null 2>&1 && echo uv)
 
 .DEFAULT_GOAL := help
-.PHONY: help up test check test-changed test-long coverage bench docs lock hooks audit clean
+.PHONY: help up test check test-changed test-long coverage bench peers docs lock hooks audit clean
 
 help: ## Says what each target does
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -37,6 +37,9 @@ coverage: $(VENV)/.development ## Runs the tests under coverage, started servers
 
 bench: $(VENV)/.development ## Measures Tenet with its peers beside it, in one run
 	@exec $(BIN)/python -m benchmarks $(ARGS)
+
+peers: $(VENV)/.development ## Fetches what tests and benchmarks run beside Tenet; they do it by themselves too
+	@exec $(BIN)/python -m tests.conformance.packages $(ARGS)
 
 docs: $(VENV)/.development ## Writes the generated parts of the documents anew
 	@exec $(BIN)/python -m tools.generated_docs

@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
+from decimal import Context, Decimal, InvalidOperation
 from typing import Any
 
 from tests.conformance.differential.schemas import Json
@@ -15,13 +15,15 @@ SUCCESS = "success"
 #: What a target that ended or broke the connection answers.
 NO_ANSWER = "no answer"
 
+#: More digits than any number has.
+_EXACT = Context(prec=60)
 _PREFIX = re.compile(r"^1 validation error detected: (?!Value (?:'|null |at ))")
 _CONSTRAINT = re.compile(
     r"(?:Value (?:'.*?' |null )?at '(?P<path>.*?)' failed|Failed) to satisfy constraint: "
     r"(?P<constraint>.*?)(?=; (?:Value|Failed)|$)",
     re.DOTALL,
 )
-_ENVELOPE = re.compile(r"^\d+ validation errors? detected: ")
+_ENVELOPE = re.compile(r"^(\d+ validation errors? detected: |Value .* failed to satisfy constraint: )")
 #: Attributes that a text lists in no order.
 _LISTED = re.compile(r"(does not project .*?)\[(.*)\]$")
 _SETS = frozenset({"SS", "NS", "BS"})
@@ -183,4 +185,4 @@ def _number(text: str) -> str:
         number = Decimal(text)
     except InvalidOperation:
         return text
-    return str(number.normalize()) if number else "0"
+    return str(number.normalize(_EXACT)) if number else "0"

@@ -227,9 +227,10 @@ class Arena:
 def execute(target: Target, step: Step) -> Answer:
     """Sends a step's request, to the end of all pages where the step asks for that."""
     answer = target.call(step.operation, step.request)
-    if not step.reads_all or not answer.is_success or "Limit" not in step.request:
+    limit = step.request.get("Limit")
+    if not step.reads_all or not answer.is_success or not isinstance(limit, int | float):
         return answer
-    request, pages, limit = dict(step.request), [answer.body], step.request["Limit"]
+    request, pages = dict(step.request), [answer.body]
     while "LastEvaluatedKey" in pages[-1]:
         if len(pages) > PAGES_MAX or pages[-1]["ScannedCount"] > limit:
             return Answer(0, NO_ANSWER, f"{len(pages)} pages, the last with {pages[-1]['ScannedCount']} items", {})

@@ -1,0 +1,49 @@
+"""The compatibility page leaves nothing of the API out, and says what the code does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tenet.tables.api import ROUTES
+from tenet.tables.rules import unavailable
+from tools import compatibility
+
+PAGE = Path(__file__).resolve().parents[3] / "docs" / "compat" / "tables.md"
+
+
+def test_every_operation_of_the_api_is_on_the_page() -> None:
+    page = PAGE.read_text(encoding="utf-8")
+    operations = compatibility.model("dynamodb").operation_names
+    assert len(operations) > 50
+    assert all(f"| `{name}` |" in page for name in operations)
+
+
+def test_the_page_lies_where_errors_say() -> None:
+    assert PAGE.as_posix().endswith(unavailable.PAGE)
+
+
+@pytest.mark.parametrize("operation", sorted(ROUTES))
+def test_every_parameter_of_an_operation_is_on_the_page(operation: str) -> None:
+    section = compatibility.parameters_section().split(f"### {operation}\n")[1].split("###")[0]
+    shape = compatibility.model("dynamodb").operation_model(operation).input_shape
+    assert shape is not None
+    assert all(f"| `{name}` |" in section for name in shape.members)
+
+
+def test_states_follow_the_code() -> None:
+    assert compatibility.state_of_operation("ExecuteStatement") == (compatibility.NOT_DONE, "")
+    assert compatibility.state_of_operation("GetItem")[0] == compatibility.IN_PART
+    assert compatibility.state_of_operation("DeleteTable") == (compatibility.DONE, "")
+    assert compatibility.state_of_parameter("GetItem", "AttributesToGet")[0] == compatibility.NOT_DONE
+    assert compatibility.state_of_parameter("GetItem", "Key") == (compatibility.DONE, "")
+    assert compatibility.state_of_parameter("CreateTable", "TableClass")[0] == compatibility.NO_EFFECT
+    assert compatibility.state_of_parameter("BatchGetItem", "RequestItems")[0] == compatibility.IN_PART
+
+
+def test_what_differs_exists() -> None:
+    for operation, parameter in compatibility.DIFFERENCES:
+        assert operation in ROUTES
+        shape = compatibility.model("dynamodb").operation_model(operation).input_shape
+        assert not parameter or (shape is not None and parameter in shape.members)

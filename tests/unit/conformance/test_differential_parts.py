@@ -1,0 +1,125 @@
+"""The parts of the differential test do what they are for: they find differences, and forgive only what is free."""
+
+from __future__ import annotations
+
+import json
+from random import Random
+
+import pytest
+
+from tenet.tables.rules.shape_model import REQUESTS
+from tests.conformance.differential.answers import Answer, by_value, comparable, message_form, parse
+from tests.conformance.differential.compare import Difference, differences
+from tests.conformance.differential.known_entries import KNOWN_DIFFERENCES, explain
+from tests.conformance.differential.requests import Step, sequence
+from tests.conformance.differential.schemas import SCHEMAS
+from tests.conformance.differential.table_requests import table_sequence
+from tests.conformance.peers import PEERS
+
+STEP = Step("Scan", {"TableName": "plain-S"})
+ORDERED = Step("Query", {"TableName": "plain-S"}, is_ordered=True)
+
+
+def answer(**body: object) -> Answer:
+    return parse(200, json.dumps(body).encode())
+
+
+def refusal(text: str, kind: str = "com.amazon.coral.validate#ValidationException", member: str = "message") -> Answer:
+    return parse(400, json.dumps({"__type": kind, member: text}).encode())
+
+
+ITEMS = [{"p": {"S": "a"}, "s": {"SS": ["x", "y"]}}, {"p": {"S": "b"}}]
+FAULT = "{} validation error detected: {} failed to satisfy constraint: Member must not be null"
+FAULTS = "2 validation errors detected: {} failed to satisfy constraint: X; {} failed to satisfy constraint: X"
+TURNED = [{"p": {"S": "b"}}, {"p": {"S": "a"}, "s": {"SS": ["y", "x"]}}]
+
+
+def test_order_counts_where_it_is_promised() -> None:
+    assert not differences(STEP, "moto", answer(Items=ITEMS), answer(Items=TURNED))
+    assert differences(ORDERED, "moto", answer(Items=ITEMS), answer(Items=TURNED))
+
+
+def test_every_part_of_an_answer_is_compared() -> None:
+    ours = answer(Items=ITEMS, Count=2, ConsumedCapacity={"CapacityUnits": 1.0})
+    found = differences(STEP, "moto", ours, answer(Items=ITEMS[:1], Count=1, ConsumedCapacity={"CapacityUnits": 1}))
+    assert [difference.member for difference in found] == ["Count", "Items"]
+
+
+def test_an_error_is_no_success_and_no_other_error() -> None:
+    good, bad = answer(), refusal("no")
+    missing = refusal("no", "com.amazonaws.dynamodb.v20120810#ResourceNotFoundException", "Message")
+    assert [difference.member for difference in differences(STEP, "moto", good, bad)] == ["outcome"]
+    assert [difference.member for difference in differences(STEP, "moto", bad, missing)] == ["outcome"]
+    assert [difference.member for difference in differences(STEP, "moto", bad, refusal("yes"))] == ["message"]
+    assert not differences(STEP, "moto", bad, refusal("no", member="Message"))
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "is_same"),
+    [
+        ("1 validation error detected: Invalid x", "Invalid x", True),
+        ("1 validation error detected: Value provided in x", "Value provided in x", True),
+        (FAULT.format(1, "Value '' at 'tableName'"), FAULT.format(1, "Value at 'TableName'"), True),
+        (
+            FAULTS.format("Value '1' at 'a'", "Value null at 'b'"),
+            FAULTS.format("Value null at 'b'", "Value '2' at 'a'"),
+            True,
+        ),
+        (FAULT.format(1, "Value '1' at 'a'"), FAULT.format(1, "Value '1' at 'b'"), False),
+        ("index does not project [a, b]", "index does not project [b, a]", True),
+        ("index does not project [a, b]", "index does not project [b]", False),
+        ("Invalid x", "Invalid y", False),
+    ],
+)
+def test_texts_are_one_where_the_service_words_them_in_two_ways(one: str, other: str, is_same: bool) -> None:
+    assert (message_form(one) == message_form(other)) is is_same
+
+
+def test_numbers_are_compared_by_their_text_and_for_contents_by_value() -> None:
+    one, other = {"a": {"L": [{"N": "1.0"}]}}, {"a": {"L": [{"N": "1"}]}}
+    assert differences(STEP, "moto", answer(Item=one), answer(Item=other))
+    assert by_value(one) == by_value(other)
+    assert by_value({"N": "1" * 38}) != by_value({"N": "1" * 37 + "2"})
+    assert by_value({"NS": ["1", "2.0"]}) == by_value({"NS": ["2", "1.00"]})
+    assert comparable(answer(Item=one), is_ordered=False) == {"outcome": "success", "Item": one}
+
+
+def test_known_differences_are_written_out() -> None:
+    names = [known.name for known in KNOWN_DIFFERENCES]
+    assert len(set(names)) == len(names)
+    for known in KNOWN_DIFFERENCES:
+        assert set(known.witnesses) <= set(PEERS), known.name
+        assert set(known.operations) <= set(REQUESTS), known.name
+        assert known.reason.endswith("."), known.name
+        assert known.source, known.name
+
+
+def test_a_known_difference_excuses_nothing_else() -> None:
+    def difference(witness: str, member: str, ours: object, theirs: object) -> Difference:
+        return Difference(witness, "GetItem", {"TableName": "plain-S"}, member, ours, theirs)
+
+    for witness in ("dynamodb-local", "dynalite", "dynoxide"):
+        assert explain(difference(witness, "Item", {"a": {"S": "x"}}, {"a": {"S": "y"}})) is None
+        assert explain(difference(witness, "outcome", "success: ", "ResourceNotFoundException: no")) is None
+        assert explain(difference(witness, "outcome", "InternalServerError: no", "success: ")) is None
+
+
+def test_sequences_come_again_from_their_seed_and_are_many() -> None:
+    made = [repr(sequence(Random(seed))) for seed in range(100)]
+    assert made == [repr(sequence(Random(seed))) for seed in range(100)]
+    assert len(set(made)) == 100
+    tables = [repr(table_sequence(Random(seed))) for seed in range(100)]
+    assert len(set(tables)) > 90
+
+
+def test_sequences_reach_every_operation_and_every_table() -> None:
+    steps = [step for seed in range(400) for step in sequence(Random(seed))]
+    assert {step.operation for step in steps} == {
+        *("PutItem", "GetItem", "UpdateItem", "DeleteItem", "Query", "Scan"),
+        *("BatchGetItem", "BatchWriteItem", "TransactGetItems", "TransactWriteItems"),
+    }
+    text = repr(steps)
+    assert all(f"'{schema.name}'" in text for schema in SCHEMAS)
+    assert all(f"'IndexName': '{index.name}'" in text for schema in SCHEMAS for index in schema.indexes)
+    faulty = sum(step.is_faulty for step in steps) / len(steps)
+    assert 0.1 < faulty < 0.5

@@ -1,0 +1,121 @@
+"""Renders docs/compat/tables.md: every operation and parameter of the API with its state, and the known differences.
+
+What the API has comes from botocore's model, what Tenet has from the routes of the tables and from what they list as
+unavailable, the differences and the counts from the differential test.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from botocore.model import ServiceModel
+from botocore.session import get_session
+
+from tenet.tables.api import ROUTES
+from tenet.tables.rules import unavailable
+from tests.conformance.differential import results
+from tests.conformance.differential.known_entries import KNOWN_DIFFERENCES
+
+DONE, NOT_DONE, DIFFERS, NO_EFFECT, IN_PART = "done", "not done", "differs", "no effect", "in part"
+
+#: Where Tenet answers otherwise than the service on purpose: by operation and parameter ("" for all of it), and why.
+DIFFERENCES = {
+    ("CreateTable", ""): "a table is ready as soon as it is made, unless the operator sets a time for transitions",
+    ("UpdateTable", ""): "a change is done at once, unless the operator sets a time for transitions",
+    ("DescribeEndpoints", ""): "answers the address that was called, since there is no other",
+    ("DescribeLimits", ""): "answers the service's own default quotas; what holds here is set in `[limits]`",
+    ("DescribeTimeToLive", ""): "always DISABLED, since it cannot be enabled yet",
+    ("Query", "ConsistentRead"): "global indexes are never stale here; asking for it is refused, as by the service",
+    ("Scan", "ConsistentRead"): "global indexes are never stale here; asking for it is refused, as by the service",
+    ("BatchWriteItem", "ReturnItemCollectionMetrics"): "the estimate is always 0 to 1 GB",
+    ("DeleteItem", "ReturnItemCollectionMetrics"): "the estimate is always 0 to 1 GB",
+    ("PutItem", "ReturnItemCollectionMetrics"): "the estimate is always 0 to 1 GB",
+    ("TransactWriteItems", "ReturnItemCollectionMetrics"): "the estimate is always 0 to 1 GB",
+    ("UpdateItem", "ReturnItemCollectionMetrics"): "the estimate is always 0 to 1 GB",
+}
+
+
+def model(service: str) -> ServiceModel:
+    """Returns botocore's model of a service."""
+    return get_session().get_service_model(service)
+
+
+def state_of_operation(operation: str) -> tuple[str, str]:
+    """Returns the state of an operation of the DynamoDB API, and why."""
+    if operation in unavailable.OPERATIONS or operation not in ROUTES:
+        return NOT_DONE, ""
+    lacking = len(unavailable.PARAMETERS.get(operation, ())) + len(unavailable.PARTS.get(operation, ()))
+    if lacking:
+        return IN_PART, f"{lacking} of its parameters or their parts are not done"
+    why = DIFFERENCES.get((operation, ""))
+    return (DIFFERS, why) if why else (DONE, "")
+
+
+def state_of_parameter(operation: str, parameter: str) -> tuple[str, str]:
+    """Returns the state of a parameter of an operation that Tenet has, and why."""
+    if parameter in unavailable.PARAMETERS.get(operation, ()):
+        return NOT_DONE, ""
+    parts = [part for part in unavailable.PARTS.get(operation, ()) if part.split(".")[0] == parameter]
+    if parts:
+        return IN_PART, "not: " + ", ".join(f"`{part}`" for part in parts)
+    if operation in {"CreateTable", "UpdateTable"} and parameter in unavailable.WITHOUT_EFFECT:
+        return NO_EFFECT, unavailable.WITHOUT_EFFECT[parameter]
+    why = DIFFERENCES.get((operation, parameter))
+    return (DIFFERS, why) if why else (DONE, "")
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Returns a table in Markdown."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+
+
+def operations_section() -> str:
+    """Returns every operation of DynamoDB and of its streams with its state."""
+    rows = [[f"`{name}`", *state_of_operation(name)] for name in sorted(model("dynamodb").operation_names)]
+    streams = [[f"`{name}` (streams)", NOT_DONE, ""] for name in sorted(model("dynamodbstreams").operation_names)]
+    return table(["operation", "state", "what differs or lacks"], [*rows, *streams])
+
+
+def parameters_section() -> str:
+    """Returns every parameter of the operations that Tenet has with its state."""
+    return "\n\n".join(_parameters_of(operation) for operation in sorted(ROUTES))
+
+
+def _parameters_of(operation: str) -> str:
+    shape = model("dynamodb").operation_model(operation).input_shape
+    members = sorted(shape.members) if shape is not None else []
+    if not members:
+        return f"### {operation}\n\nIt has no parameters."
+    rows = [[f"`{name}`", *state_of_parameter(operation, name)] for name in members]
+    return f"### {operation}\n\n" + table(["parameter", "state", "what differs or lacks"], rows)
+
+
+def differences_section() -> str:
+    """Returns the list of known differences between Tenet and the peers."""
+    rows = [
+        [known.reason, ", ".join(known.witnesses), ", ".join(known.operations) or "any", known.source]
+        for known in KNOWN_DIFFERENCES
+    ]
+    return table(["how the service answers, or the peer otherwise", "peers", "operations", "decided by"], rows)
+
+
+def comparison_section() -> str:
+    """Returns how many answers were compared with each peer, by operation, and how they compared."""
+    return "\n\n".join(_comparisons())
+
+
+def _comparisons() -> Iterator[str]:
+    for peer, (version, found) in results.read().items():
+        rows = [
+            [
+                f"`{one.operation}`",
+                str(one.compared),
+                str(one.equal),
+                str(one.other_words),
+                str(sum(one.known.values())),
+            ]
+            for one in found
+        ]
+        heads = ["operation", "compared", "equal", "equal but for words", "with a known difference"]
+        yield f"### {peer} {version}\n\n" + table(heads, rows)
