@@ -237,6 +237,18 @@ class Limits(Struct, frozen=True, kw_only=True):
             extra={"unit": "requests per second"} | RUNNING,
         ),
     ] = field(default_factory=dict)
+    refusals_per_s_max: Annotated[
+        int,
+        Meta(
+            description=(
+                "Throttled requests that are answered in a second; the answers to more of them are kept back, up to a "
+                "second, so that clients which try again at once cannot keep the server busy with refusing."
+            ),
+            ge=1,
+            le=10_000_000,
+            extra={"unit": "requests per second"} | RUNNING,
+        ),
+    ] = _EDGE.refusals_per_s_max
     loop_delay_ms_max: Annotated[
         int,
         Meta(

@@ -22,13 +22,10 @@ from tenet.wire.limits import EdgeLimits
 #: DynamoDB's words for ThrottlingException.
 THROTTLED: Final = "Rate of requests exceeds the allowed throughput."
 
-#: A turn of the loop that takes longer shows that the server has no time left.
-_TURN_S_MAX: Final = 0.003
-#: How long answers to refused requests are then kept back, and how that changes with each of them.
-_HOLD_S_MIN: Final = 0.01
-_HOLD_S_MAX: Final = 0.04
-_HOLD_LONGER: Final = 1.05
-_HOLD_SHORTER: Final = 0.99
+#: Refusals that may come at once, as the time that they have at their rate.
+_REFUSAL_BURST_S: Final = 0.05
+#: The longest that one is kept back, however many there are.
+_REFUSAL_S_MAX: Final = 1.0
 
 #: Levels of brackets taken away as text before the rest is counted one by one.
 _PEELED: Final = 10
@@ -80,9 +77,8 @@ class Admission:
         self._tenants: dict[str, TokenBucket] = {}
         self._waiting: deque[tuple[asyncio.Future[bool], float]] = deque()
         self._timer: asyncio.TimerHandle | None = None
-        self._delay_s = 0.0
-        self._turn_s = 0.0
-        self._hold_s = 0.0
+        #: When the refusal before had its turn, in seconds on the monotonic clock.
+        self._refusal_s = 0.0
         self.in_flight = 0
         #: Requests refused, by what refused them.
         self.shed: dict[str, int] = {}
@@ -110,19 +106,16 @@ class Admission:
         return len(self._waiting)
 
     async def hold_back(self) -> None:
-        """Keeps the answer to a request that was refused back, for as long as the server has no time.
+        """Waits for this refusal's turn: so many are answered a second, and what is left of the time serves the others.
 
-        While it has time, refusing is cheap. When it has none, clients that try again at once would take from the
-        admitted ones what refusing them was to save; the longer the loop's turns become, the longer they wait.
+        Clients that try again at once would otherwise take from the admitted what refusing them was to save.
         """
-        if max(self._turn_s, self._delay_s) > _TURN_S_MAX:
-            self._hold_s = min(max(self._hold_s * _HOLD_LONGER, _HOLD_S_MIN), _HOLD_S_MAX)
-        elif self._hold_s:
-            self._hold_s *= _HOLD_SHORTER
-            if self._hold_s < _HOLD_S_MIN:
-                self._hold_s = 0.0
-        if self._hold_s:
-            await asyncio.sleep(self._hold_s)
+        now_s = self._clock.monotonic_s()
+        rate = self._limits.refusals_per_s_max
+        turn_s = max(self._refusal_s, now_s - _REFUSAL_BURST_S) + 1 / rate
+        self._refusal_s = min(turn_s, now_s + _REFUSAL_S_MAX)
+        if turn_s > now_s:
+            await asyncio.sleep(self._refusal_s - now_s)
 
     def enter(self, now_s: float, delay_s: float) -> bool:
         """Takes a place for a request, before anything is known of its sender.
@@ -137,9 +130,6 @@ class Admission:
         Raises:
             Throttled: the server takes on no more.
         """
-        if delay_s < self._delay_s:
-            self._turn_s = self._delay_s  # a new turn of the loop: what the last one took
-        self._delay_s = delay_s
         limits = self._limits
         if delay_s * 1000 > limits.loop_delay_ms_max > 0:
             raise self._refuse("delay")

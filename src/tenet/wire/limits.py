@@ -28,6 +28,8 @@ class EdgeLimits(Struct, frozen=True, kw_only=True):
         requests_burst: how many may come at once under ``requests_per_s_max``; 0 is a tenth of a second's.
         tenant_requests_per_s_max: each tenant's share, 0 for no limit.
         tenant_requests_per_s: exceptions to it, by tenant.
+        refusals_per_s_max: throttled requests answered in a second; the answers to more of them are kept back, up to a
+            second, so that clients which try again at once cannot keep the server busy with refusing.
         loop_delay_ms_max: requests that waited longer than this to be read are throttled, 0 for never. What counts is
             the time since the server began its present round over the connections that had something to say.
         deadline_s: how long a request may take from its last byte to its answer.
@@ -53,6 +55,7 @@ class EdgeLimits(Struct, frozen=True, kw_only=True):
     requests_burst: float = 0.0
     tenant_requests_per_s_max: float = 0.0
     tenant_requests_per_s: Mapping[str, float] = field(default_factory=dict)
+    refusals_per_s_max: int = 5_500
     loop_delay_ms_max: int = 1000
     deadline_s: float = 30.0
     header_s_max: float = 10.0
