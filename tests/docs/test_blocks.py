@@ -1,19 +1,24 @@
 """Every code block of the README and the tutorials runs, in order, as a reader would run it.
 
 Shell blocks run in one directory per document, with `tenet` and `python` on the path; what one of them exports, the
-later ones have. A line `make up` or `tenet up` starts a server that stays for the rest of the document. A Python block
-whose first line is a comment with a file name is saved under it, for the shell to run; the others run in one
-interpreter per document. TOML blocks have to be valid settings. Blocks marked `text` are for reading; other languages
-are an error.
+later ones have. A line `make up` or `tenet up` starts a server that stays for the rest of the document, or until the
+document kills it; started again, it listens at the same address. What a line `pip install` names is fetched once, into
+the cache of packages. A Python block whose first line is a comment with a file name is saved under it, for the shell to
+run; the others run in one interpreter per document. TOML blocks have to be valid settings. Blocks marked `text` are for
+reading; other languages are an error.
 """
 
 from __future__ import annotations
 
 import os
+import random
 import re
 import shlex
+import signal
+import socket
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -21,12 +26,19 @@ from sybil import Example, Sybil
 from sybil.parsers.markdown import CodeBlockParser
 
 from tenet.app.configuration import load
+from tests.conformance.packages import TUTORIALS, libraries
+from tests.rounds import LONG, rounds
 from tests.servers import TENET, Server, clean_environment, start
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = sorted([ROOT / "README.md", *(ROOT / "docs" / "tutorials").glob("*.md")])
 START = re.compile(r"^(?:make|tenet) up\b(.*)$")
+INSTALL = re.compile(r"^pip install (.+)$")
 FILE_NAME = re.compile(r"^# ([\w-]+\.py)$")
+#: Below the ports that the system hands to clients, so that nobody takes the port of a server that was killed.
+PORTS = range(20_000, 32_000)
+#: What keeps a document short where the full rounds do not run; the document says so itself.
+SHORT = {} if LONG else {"PEOPLE_MIN": "15000"}
 
 #: Carries out blocks that it reads from its standard input, each between two lines of length and source.
 INTERPRETER = """
@@ -51,15 +63,21 @@ class Reader:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.environment = clean_environment(PATH=f"{TENET.parent}{os.pathsep}{os.environ['PATH']}")
+        self.environment = clean_environment(PATH=f"{TENET.parent}{os.pathsep}{os.environ['PATH']}", **SHORT)
         self.server: Server | None = None
         self.python: subprocess.Popen[str] | None = None
+        self.listen = f"127.0.0.1:{free_port()}"
+        self.shells: list[subprocess.Popen[str]] = []  # leaders of groups in which something may still run
 
     def sh(self, example: Example) -> None:
         script: list[str] = []
         for line in str(example.parsed).splitlines():
-            started = START.match(line)
-            if started:
+            started, installed = START.match(line), INSTALL.match(line)
+            if installed:
+                package = libraries(*shlex.split(installed[1]))
+                assert package.folder == TUTORIALS.folder, "tests/conformance/packages.py names what tutorials install"
+                self.environment["PYTHONPATH"] = str(package.ensure())
+            elif started:
                 self.run_script(script)
                 script = []
                 self.start_server(shlex.split(started[1], comments=True))
@@ -70,15 +88,20 @@ class Reader:
     def run_script(self, lines: list[str]) -> None:
         exports = self.folder / ".exports"
         script = "\n".join(["set -eu", *lines, f"env -0 > {shlex.quote(str(exports))}"])
-        done = subprocess.run(
+        shell = subprocess.Popen(
             ["/bin/sh", "-c", script],
             cwd=self.folder,
             env=self.environment,
-            capture_output=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
             text=True,
-            check=False,
+            process_group=0,
         )
-        assert done.returncode == 0, f"{script}\n{done.stdout}\n{done.stderr}"
+        self.shells.append(shell)
+        printed, _ = shell.communicate()
+        if not any(line.endswith("&") for line in lines):
+            self.shells.remove(shell)
+        assert shell.returncode == 0, f"{script}\n{printed}"
         pairs = exports.read_text(encoding="utf-8").split("\0")
         self.environment = dict(pair.split("=", 1) for pair in pairs if "=" in pair)
 
@@ -86,7 +109,8 @@ class Reader:
         if self.server is not None:
             self.server.stop()
         data = self.folder / "tenet-data"
-        self.server = start(data, *[argument for argument in arguments if argument != "&"])
+        listen = [] if "--listen" in arguments else ["--listen", self.listen]
+        self.server = start(data, *listen, *[argument for argument in arguments if argument != "&"])
         self.environment |= self.server.exports
 
     def run_python(self, example: Example) -> None:
@@ -121,6 +145,11 @@ class Reader:
         load(file)
 
     def close(self) -> None:
+        for shell in self.shells:
+            with suppress(ProcessLookupError):
+                os.killpg(shell.pid, signal.SIGKILL)
+            if shell.returncode is None:
+                shell.communicate()
         if self.python is not None:
             self.python.kill()
             self.python.communicate()
@@ -128,7 +157,16 @@ class Reader:
             self.server.stop()
 
 
-@pytest.mark.time_limit_s(300)
+def free_port() -> int:
+    """Returns a port of loopback that nobody listens at."""
+    for port in random.sample(PORTS, len(PORTS)):
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("no port is free")
+
+
+@pytest.mark.time_limit_s(rounds(600, 1_800))
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.stem)
 def test_blocks_run_as_they_are_written(document: Path, tmp_path: Path) -> None:
     reader = Reader(tmp_path)
