@@ -137,10 +137,10 @@ def _translate(request: Request, error: TenetError) -> TenetError:
     if isinstance(error, TablesError | EdgeError):
         return error
     if isinstance(error, StoreUnavailable):
-        request.notes["store_error"] = error.code
+        request.notes["store_error"] = f"{error.code}: {error.message}"
         return ServiceUnavailable(_UNAVAILABLE.get(error.code, _UNAVAILABLE["StoreUnavailable"]))
     if isinstance(error, OutcomeUnknown):
-        request.notes["store_error"] = error.code
+        request.notes["store_error"] = f"{error.code}: {error.message}"
         return InternalServerError("The outcome of the request is not known: it may or may not have taken effect.")
     _log.error(
         "a request failed inside",

@@ -23,6 +23,8 @@ _OPERATION_CHARS_MAX: Final = 64
 _UNKNOWN: Final = "UnknownOperationException"
 #: What sheds load says so in a count once a second, not in a line each: it must not cost what it saves.
 _SUMMED_UP: Final = frozenset({"ThrottlingException", "ServiceUnavailable"})
+#: The note in which a service tells that its store failed, and why: such a request was not shed.
+STORE_ERROR: Final = "store_error"
 
 _log = structlog.get_logger("tenet.request")
 
@@ -102,7 +104,8 @@ class Observer:
             self._trace(request, service, response, seconds)
 
     def _note_closely(self, request: Request, service: str, response: Response, seconds: float) -> None:
-        if response.error_code in _SUMMED_UP and seconds <= self._slow_s:
+        is_shed = response.error_code in _SUMMED_UP and STORE_ERROR not in request.notes
+        if is_shed and seconds <= self._slow_s:
             self._shed += 1
             return
         described = self._describe(request, service, response, seconds)

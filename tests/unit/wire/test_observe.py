@@ -115,6 +115,16 @@ def test_what_is_shed_is_told_in_one_line_a_second(lines: list[dict[str, Any]]) 
     assert [(line["event"], line["count"]) for line in lines] == [("requests shed", 1000)]
 
 
+def test_what_failed_in_the_store_is_not_taken_for_shed(lines: list[dict[str, Any]]) -> None:
+    watching = observer(sample_ratio=0)
+    failed = request("PutItem")
+    failed.notes["store_error"] = "DiskFull: no space is left"
+    watching.note(failed, "dynamodb", Response(500, b"", error_code="ServiceUnavailable"), 0.0001, 2)
+    watching.sum_up()
+    assert [(line["operation"], line["store_error"]) for line in lines] == [("PutItem", "DiskFull: no space is left")]
+    assert [kept["operation"] for kept in watching.recent()] == ["PutItem"]
+
+
 def test_recent_requests_are_bounded() -> None:
     structlog.configure(processors=[lambda *_: (_ for _ in ()).throw(structlog.DropEvent)])
     watching = observer()
