@@ -5,7 +5,7 @@ Load it with ``-p tenet.store.suite.plugin``, or by ``from tenet.store.suite.plu
 
 from __future__ import annotations
 
-import asyncio
+import inspect
 import pkgutil
 import sys
 from collections.abc import Iterator
@@ -40,7 +40,7 @@ def stage(harness: EngineHarness, request: pytest.FixtureRequest) -> Iterator[St
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     """Runs a test that is a coroutine and asks for ``stage`` in the loop that the engine lives in."""
     made = pyfuncitem.funcargs.get("stage")
-    if not isinstance(made, Stage) or not asyncio.iscoroutinefunction(pyfuncitem.obj):
+    if not isinstance(made, Stage) or not inspect.iscoroutinefunction(pyfuncitem.obj):
         return None
     names = pyfuncitem._fixtureinfo.argnames  # noqa: SLF001 - pytest's own runner asks the same way
     made.run(pyfuncitem.obj(**{name: pyfuncitem.funcargs[name] for name in names}))
