@@ -54,7 +54,7 @@ class Edge:
 
     def load(self, *, connections: int, seconds: float, rate: float = 0) -> dict[str, Any]:
         """Loads it from another process, half with gets and half with durable puts."""
-        requests = []
+        requests: list[str] = []
         for number in range(500):
             body = f"{number:032}".encode() + b"x" * 400
             calls = (call(operation, body, target="Records", by=Signature()) for operation in ("Get", "Put"))

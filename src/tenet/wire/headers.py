@@ -41,8 +41,3 @@ _USUAL: Final = (
 KNOWN_NAMES: Final[dict[bytes, str]] = {
     spelling.encode("ascii"): name.lower() for name in _USUAL for spelling in (name, name.lower(), name.title())
 }
-
-
-def name_text(name: bytes) -> str:
-    """Returns a header's name in lower case."""
-    return KNOWN_NAMES.get(name) or name.decode("latin-1").lower()

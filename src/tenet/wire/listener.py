@@ -99,7 +99,7 @@ class Listener:
                 if family == socket.AF_INET6:
                     listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
                 if port == 0 and len(sockets) > 1:
-                    address = (address[0], sockets[0].getsockname()[1], *address[2:])  # noqa: PLW2901
+                    address = (address[0], sockets[0].getsockname()[1], *address[2:])  # noqa: PLW2901 - both families share the first free port
                 listening.bind(address)
                 listening.listen(_BACKLOG)
         except OSError:

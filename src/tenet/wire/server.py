@@ -182,4 +182,7 @@ class Edge:
         yield CounterMetricFamily(
             "tenet_connections_refused", "Connections refused.", value=metrics.connections_refused
         )
+        yield CounterMetricFamily(
+            "tenet_handshakes_failed", "TLS handshakes that came to nothing.", value=metrics.handshakes_failed
+        )
         yield from gauges("tenet_store", "What the store says about itself.", store)
