@@ -7,6 +7,7 @@ unavailable, the differences and the counts from the differential test.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import cache
 
 from botocore.model import ServiceModel
 from botocore.session import get_session
@@ -35,6 +36,7 @@ DIFFERENCES = {
 }
 
 
+@cache
 def model(service: str) -> ServiceModel:
     """Returns botocore's model of a service."""
     return get_session().get_service_model(service)

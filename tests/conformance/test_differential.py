@@ -18,6 +18,7 @@ from tests.conformance.differential import results
 from tests.conformance.differential.arena import Arena
 from tests.conformance.differential.compare import Difference
 from tests.conformance.differential.requests import Step, sequence
+from tests.conformance.differential.scripted import SCRIPTS
 from tests.conformance.differential.table_requests import table_sequence
 from tests.conformance.differential.targets import Target
 from tests.conformance.peers import PEERS
@@ -28,6 +29,8 @@ ALWAYS = ("dynamodb-local", "dynalite")
 SEQUENCES = 3_000 if LONG else 60
 TABLES = 1_000 if LONG else 30
 SEQUENCES_WITH_MOTO = 300
+#: A run that found so many sequences with differences looks for no more.
+DIFFERENCES_MAX = 20
 
 #: The quick rounds are the same every time, the full ones are new. Nothing is shrunk by Hypothesis: a sequence is a
 #: seed, and `smallest` leaves out what is not needed.
@@ -67,33 +70,45 @@ def smallest(steps: Sequence[Step], run: Callable[[Sequence[Step]], list[Differe
     return kept
 
 
-def check(steps: Sequence[Step], run: Callable[[Sequence[Step]], list[Difference]]) -> None:
-    """Fails with the differences of a sequence, and the steps that lead to them."""
+def told(steps: Sequence[Step], run: Callable[[Sequence[Step]], list[Difference]]) -> str:
+    """Returns the differences of a sequence and the steps that lead to them; nothing where there are none."""
     if not run(steps):
-        return
+        return ""
     kept = smallest(steps, run)
     found = "\n".join(map(str, run(kept) or run(steps)))
-    pytest.fail(f"{found}\n\nafter\n" + "\n".join(f"{step.operation} {step.request}" for step in kept), pytrace=False)
+    return f"{found}\nafter\n" + "\n".join(f"  {step.operation} {step.request}" for step in kept)
+
+
+def check(make: Callable[[Random], list[Step]], run: Callable[[Sequence[Step]], list[Difference]], count: int) -> None:
+    """Runs many sequences, and fails with all that differs in them."""
+    found: list[str] = []
+
+    @settings(RUN, max_examples=count)
+    @given(seeds)
+    def run_one(seed: int) -> None:
+        if len(found) < DIFFERENCES_MAX:
+            found.append(told(make(Random(seed)), run))
+            found[:] = filter(None, found)
+
+    run_one()
+    if found:
+        pytest.fail("\n\n".join(found), pytrace=False)
 
 
 @pytest.mark.time_limit_s(5_400 if LONG else 240)
 def test_items_are_answered_alike(arena: Arena) -> None:
-    @settings(RUN, max_examples=SEQUENCES)
-    @given(seeds)
-    def run(seed: int) -> None:
-        check(sequence(Random(seed)), arena.run)
+    check(sequence, arena.run, SEQUENCES)
 
-    run()
+
+@pytest.mark.time_limit_s(240)
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_scripts_are_answered_alike(arena: Arena, script: str) -> None:
+    assert not told(SCRIPTS[script](), arena.run)
 
 
 @pytest.mark.time_limit_s(1_800 if LONG else 240)
 def test_tables_are_answered_alike(arena: Arena) -> None:
-    @settings(RUN, max_examples=TABLES)
-    @given(seeds)
-    def run(seed: int) -> None:
-        check(table_sequence(Random(seed)), arena.run_tables)
-
-    run()
+    check(table_sequence, arena.run_tables, TABLES)
 
 
 if LONG:
@@ -105,11 +120,5 @@ if LONG:
             running(folder / "data", "--plaintext") as server,
             Arena(Target.of_server(server), ["moto"], folder) as arena,
         ):
-
-            @settings(RUN, max_examples=SEQUENCES_WITH_MOTO)
-            @given(seeds)
-            def run(seed: int) -> None:
-                check(sequence(Random(seed)), arena.run)
-
-            run()
+            check(sequence, arena.run, SEQUENCES_WITH_MOTO)
             results.write(arena.tally, {"moto": PEERS["moto"].package.version})

@@ -225,24 +225,35 @@ class Arena:
 
 
 def execute(target: Target, step: Step) -> Answer:
-    """Sends a step's request, to the end of all pages where the step asks for that."""
-    answer = target.call(step.operation, step.request)
-    limit = step.request.get("Limit")
-    if not step.reads_all or not answer.is_success or not isinstance(limit, int | float):
-        return answer
-    request, pages = dict(step.request), [answer.body]
-    while "LastEvaluatedKey" in pages[-1]:
-        if len(pages) > PAGES_MAX or pages[-1]["ScannedCount"] > limit:
-            return Answer(0, NO_ANSWER, f"{len(pages)} pages, the last with {pages[-1]['ScannedCount']} items", {})
-        request["ExclusiveStartKey"] = pages[-1]["LastEvaluatedKey"]
-        answer = target.call(step.operation, request)
-        if not answer.is_success:
-            return answer
-        pages.append(answer.body)
+    """Sends a step's request, in all segments and to the end of all pages where the step asks for that."""
+    if not step.reads_all or not isinstance(step.request.get("Limit"), int | float):
+        return target.call(step.operation, step.request)
+    pages: list[Json] = []
+    for segment in range(step.segments):
+        request = step.request if step.segments == 1 else step.request | {"Segment": segment}
+        failure = _read_all(target, step.operation, request, pages)
+        if failure is not None:
+            return failure
     together: Json = {member: sum(page[member] for page in pages) for member in ("Count", "ScannedCount")}
     if any("Items" in page for page in pages):
         together["Items"] = [item for page in pages for item in page.get("Items", ())]
     return Answer(200, SUCCESS, "", together)
+
+
+def _read_all(target: Target, operation: str, request: Json, pages: list[Json]) -> Answer | None:
+    """Adds all pages of a reading request; returns what kept it from that, else None."""
+    at_first = len(pages)
+    while True:
+        answer = target.call(operation, request)
+        if not answer.is_success:
+            return answer
+        pages.append(answer.body)
+        scanned = answer.body["ScannedCount"]
+        if len(pages) - at_first > PAGES_MAX or scanned > request["Limit"]:
+            return Answer(0, NO_ANSWER, f"{len(pages)} pages, the last with {scanned} items", {})
+        if "LastEvaluatedKey" not in answer.body:
+            return None
+        request = request | {"ExclusiveStartKey": answer.body["LastEvaluatedKey"]}
 
 
 def settled(target: Target, step: Step, name: str) -> Answer:
@@ -299,4 +310,4 @@ def _with_tokens(step: Step, sequence: int) -> Step:
     if not isinstance(token, str) or not token.startswith(TOKEN):
         return step
     request = json.loads(json.dumps(step.request)) | {"ClientRequestToken": f"{sequence}-{token}"}
-    return Step(step.operation, request, step.is_ordered, step.reads_all, step.is_faulty)
+    return replace(step, request=request)

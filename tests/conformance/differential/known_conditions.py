@@ -7,6 +7,8 @@ from typing import Any
 
 from tests.conformance.differential.answers import by_value
 from tests.conformance.differential.compare import Difference
+from tests.conformance.differential.schemas import Json
+from tests.conformance.differential.scripted import FILLER
 
 CONTENTS = "contents.*"
 CONSUMED = "ConsumedCapacity"
@@ -17,6 +19,8 @@ READS = ("Query", "Scan", "BatchGetItem", "GetItem")
 NONE, SUCCESS = "^None$", "^success"
 
 _SETS_OR_ADDS = re.compile(r"\b(set|add)\b", re.IGNORECASE)
+#: The names of key attributes are single letters.
+_PATH_INTO_KEY = re.compile(r"(?<![\w:#.])[prghk]\s*[.\[]")
 _ODD_NUMBERS = re.compile(r"'[+]\d|'\d+\.'|'\.\d")
 
 
@@ -70,3 +74,22 @@ def in_local_index(difference: Difference) -> bool:
 def sends_odd_numbers(difference: Difference) -> bool:
     """Whether a number of the request has a plus sign, or nothing on one side of its point."""
     return _ODD_NUMBERS.search(str(difference.request)) is not None
+
+
+def is_about_full_pages(difference: Difference) -> bool:
+    """Whether the request is one of those that read items so large that they fill pages."""
+    return FILLER in str(difference.request.get("ProjectionExpression"))
+
+
+def leads_into_keys(difference: Difference) -> bool:
+    """Whether a path of a transaction leads into a key attribute."""
+    actions = [part for action in difference.request.get("TransactItems", ()) for part in action.values()]
+    return any(_PATH_INTO_KEY.search(_plain_text(part)) for part in actions if isinstance(part, dict))
+
+
+def _plain_text(part: Json) -> str:
+    """The expressions of an action, with names in place of their placeholders."""
+    text = " ".join(str(value) for name, value in part.items() if name.endswith("Expression"))
+    for placeholder, name in (part.get("ExpressionAttributeNames") or {}).items():
+        text = text.replace(str(placeholder), str(name))
+    return text

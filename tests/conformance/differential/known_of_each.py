@@ -174,7 +174,7 @@ OF_DYNAMODB_LOCAL = (
             "|Type mismatch for key$|The number of conditions on the keys is invalid|^Value null at"
             "|must be under 2048 bytes|DynamoDB only supports precision up to 38 digits|cannot have a null or no"
             "|Item to put in PutItem cannot be null|Input collection of type BS|not in key list"
-            "|Type mismatch for attribute to update|^$"
+            "|Type mismatch for attribute to update|If total segments|contains duplicates$|must be scalars.*IndexKey|^$"
         ),
     ),
 )
@@ -294,10 +294,20 @@ OF_DYNALITE = (
     KnownDifference(
         name="dynalite-order-of-texts",
         witnesses=(DYNALITE,),
-        member="outcome|Items|Count|LastEvaluatedKey",
+        member="outcome|message|Items|Count|LastEvaluatedKey",
         reason="Texts are in the order of their UTF-8 bytes; dynalite compares UTF-16 where it evaluates expressions.",
         source=CAPTURED,
         when=lambda difference: "\uffff" in str(difference.request),
+    ),
+    KnownDifference(
+        name="dynalite-paths-before-conditions",
+        witnesses=(DYNALITE,),
+        member="outcome",
+        reason="dynalite looks for the places of an update before it looks at the condition.",
+        source=CAPTURED,
+        operations=("UpdateItem",),
+        ours="^ConditionalCheckFailed",
+        theirs="document path provided in the update expression is invalid",
     ),
     KnownDifference(
         name="dynalite-empty-keys",
@@ -424,7 +434,8 @@ OF_DYNOXIDE = (
             "|Unexpected token|expression size: 5000$|^The parameter cannot be converted|^Number (under|over)flow"
             "|^Consistent reads|^Invalid (Filter|Projection)Expression|^An error occurred|^invalid type|^Attempting to"
             '|^TRUE_VALUE|Input collection \\["|Invalid function name|^An expression attribute|^Value provided'
-            "|Expected value reference|^The provided starting key is invalid$"
+            "|Expected value reference|^The provided starting key is invalid$|^tableName|UPDATE_NEW|^The requestItems"
+            "|^The provided key element|cannot have conditions on nested|^ExpressionAttributeValues contains"
         ),
     ),
 )

@@ -30,6 +30,7 @@ class Step:
         reads_all: whether it is sent again with the last key until the end, and what comes together is compared;
             where the order is not promised, single pages are not comparable.
         is_faulty: whether something was broken on purpose.
+        segments: in how many segments it is sent, one after the other, when it reads all.
     """
 
     operation: str
@@ -37,6 +38,7 @@ class Step:
     is_ordered: bool = False
     reads_all: bool = False
     is_faulty: bool = False
+    segments: int = 1
 
 
 class Requests:
