@@ -35,7 +35,7 @@ from tenet.store.contract import (
     Version,
     Write,
 )
-from tenet.store.errors import DeadlineExceeded
+from tenet.store.errors import DeadlineExceeded, LineNotFree
 from tenet.store.landing import land
 
 if TYPE_CHECKING:
@@ -243,7 +243,7 @@ class Combiner:
             deadline: when to give up, in seconds on the monotonic clock.
 
         Raises:
-            DeadlineExceeded: the lines did not get free in time.
+            LineNotFree: the lines did not get free in time.
         """
         held: list[Key] = []
         try:
@@ -271,7 +271,7 @@ class Combiner:
             else:
                 turn.cancel()
         if turn.cancelled():
-            raise DeadlineExceeded("the request's deadline passed while other writes to the same key were carried out")
+            raise LineNotFree("the request's deadline passed while other writes to the same key were carried out")
 
     def _pass_on(self, key: Key, left: _Seen) -> None:
         """Gives the line to whoever is next, or closes it."""

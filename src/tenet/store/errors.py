@@ -69,6 +69,12 @@ class DeadlineExceeded(StoreUnavailable):
     code = "DeadlineExceeded"
 
 
+class LineNotFree(DeadlineExceeded):
+    """The deadline passed while other writes to the same key were carried out; nothing was written."""
+
+    code = "LineNotFree"
+
+
 class DiskFull(StoreUnavailable):
     """The disk has no room; nothing was written. Clears by itself when space returns."""
 

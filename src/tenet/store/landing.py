@@ -45,6 +45,9 @@ async def land(
         outcome = await store.commit(commit, deadline=deadline)
         if not isinstance(outcome, Unknown):
             return outcome
+        if not writes and not appends:
+            # Nothing could have taken effect, and there is nothing to settle.
+            continue
         try:
             settled = await store.settle(commit, deadline=deadline)
         except StoreError as error:

@@ -8,13 +8,14 @@ import orjson
 import structlog
 
 from tenet.base.errors import TenetError
-from tenet.store.errors import OutcomeUnknown, StoreUnavailable
+from tenet.store.errors import LimitExceeded, OutcomeUnknown, StoreUnavailable
 from tenet.tables.context import Caller
 from tenet.tables.errors import (
     InternalServerError,
     SerializationException,
     ServiceUnavailable,
     TablesError,
+    ValidationException,
 )
 from tenet.wire.door import Mount, Response
 from tenet.wire.errors import BodyTooLarge, EdgeError
@@ -139,6 +140,8 @@ def _translate(request: Request, error: TenetError) -> TenetError:
     if isinstance(error, StoreUnavailable):
         request.notes["store_error"] = f"{error.code}: {error.message}"
         return ServiceUnavailable(_UNAVAILABLE.get(error.code, _UNAVAILABLE["StoreUnavailable"]))
+    if isinstance(error, LimitExceeded):
+        return ValidationException(f"The request is larger than one commit of the store: {error.message}")
     if isinstance(error, OutcomeUnknown):
         request.notes["store_error"] = f"{error.code}: {error.message}"
         return InternalServerError("The outcome of the request is not known: it may or may not have taken effect.")

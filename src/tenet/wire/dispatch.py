@@ -27,6 +27,8 @@ from tenet.wire.routing import Routes, is_json
 from tenet.wire.sigv4 import Verifier
 
 _EDGE: Final = "edge"
+#: Larger bodies are looked through only when their sender is known: it takes up to a second for the largest.
+_CHECKED_AT_ONCE_BYTES: Final = 64 * 1024
 #: Where a request that no service knows ends (the words are DynamoDB's).
 _NOTHING_HERE: Final = b"<UnknownOperationException/>\n"
 
@@ -123,12 +125,17 @@ class Dispatcher:
             raise BodyTooLarge
         if incoming.refusal or began_s > request.deadline:
             raise Throttled(THROTTLED)
-        if len(incoming.body) > limits.nesting_max and "content-encoding" not in incoming.headers:
+        if (
+            limits.nesting_max < len(incoming.body) <= _CHECKED_AT_ONCE_BYTES
+            and "content-encoding" not in incoming.headers
+        ):
             check_nesting(incoming.body, limits.nesting_max)
 
     def _identify(self, request: Request, headers: dict[str, str], service: str, began_s: float) -> None:
-        """Finds out who signed a request, and counts it against the share of that tenant."""
+        """Finds out who signed a request, and counts it against the share of that tenant; looks at a large body."""
         self._verify(request, headers, service, self._present.wall_s)
+        if len(request.body) > _CHECKED_AT_ONCE_BYTES and "content-encoding" not in headers:
+            check_nesting(request.body, self._admission.limits.nesting_max)
         if self._admission.has_tenant_limits:
             self._admission.enter_tenant(request.principal.tenant, began_s)
 

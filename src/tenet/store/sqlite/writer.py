@@ -220,8 +220,11 @@ class Writer:
         for job in self._group:
             if job.deadline < now and not job.future.done():
                 in_doubt = job.commit is not None and job.commit.id in self._transaction.committed
-                job.result = Unknown(job.commit.id) if in_doubt and job.commit else _late()
-                job.resolve()
+                # The result stays: what becomes durable has to be noted, whoever still waits for it.
+                if in_doubt and job.commit is not None:
+                    job.future.set_result(Unknown(job.commit.id))
+                else:
+                    job.future.set_exception(DeadlineExceeded("the disk took too long; it may still take effect"))
 
     # ---- a transaction -----------------------------------------------------------------------------------------------
 

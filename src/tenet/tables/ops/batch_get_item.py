@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from tenet.tables.rules.projections import Projection
 
 KEYS_MAX: Final = 100
-#: Items behind those that reach this size in all stay unprocessed, in bytes by the service's rules.
+#: Items behind those whose JSON reaches so many bytes in all stay unprocessed.
 ANSWER_BYTES_MAX: Final = 16 * 1024 * 1024
 
 
@@ -108,16 +108,17 @@ async def _read(context: Context, caller: Caller, asked: _Asked, room: int) -> _
     consistent = bool(asked.request.get("ConsistentRead"))
     records = await context.store.get(asked.keys, stale=not consistent, deadline=caller.deadline)
     found = _Found([], [], Consumed(asked.table))
-    size = 0
-    for key, record in zip(asked.request["Keys"], records, strict=True):
+    wanted = asked.request["Keys"]
+    for at, record in enumerate(records):
         image = Image.of_record(record)
-        if size + image.size > room:
-            found.unprocessed.append(key)
-            continue
-        size += image.size
+        answer = answered(image, asked.projection) if image.exists else b""
+        if len(answer) > room:
+            found.unprocessed.extend(wanted[at:])
+            break
+        room -= len(answer)
         found.consumed.add(read_units(image.size, consistent=consistent))
         if image.exists:
-            found.items.append(answered(image, asked.projection))
+            found.items.append(answer)
     context.throttle.spend_read(asked.table, found.consumed.total)
     return found
 

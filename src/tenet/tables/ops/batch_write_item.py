@@ -9,6 +9,7 @@ import orjson
 from msgspec import Struct
 
 from tenet.store.contract import Delete, Limits, Put
+from tenet.store.errors import StoreUnavailable
 from tenet.store.landing import land
 from tenet.tables.errors import ProvisionedThroughputExceededException, ValidationException
 from tenet.tables.ops.delete_item import delete_plan
@@ -21,9 +22,8 @@ from tenet.tables.rules.indexes import NOTHING, indexes_of
 from tenet.tables.rules.key_values import KEY_MISMATCH
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Coroutine, Iterator, Sequence
 
-    from tenet.store.contract import Write
     from tenet.tables.context import Caller, Context
     from tenet.tables.model import Item, Table
 
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 WRITES_MAX: Final = 25
 #: Blind writes are committed in portions of so many bytes, half of what a commit may carry.
 _PART_BYTES_MAX: Final = Limits.commit_bytes_max // 2
+_NOT_YET: Final = Written(ABSENT, ABSENT, NOTHING)
 
 
 class _Wanted(Struct, frozen=True, gc=False):
@@ -61,10 +62,18 @@ async def batch_write_item(context: Context, caller: Caller, request: dict[str, 
     wanted = await _plans(context, caller, request["RequestItems"], sizes)
     admitted, refused = _admit(context, wanted)
     looks = any(one.plan.table.is_limited for one in admitted) or _asks_for_figures(request)
-    written = await _carry_out(context, caller, admitted, look=looks)
-    for one, done in zip(admitted, written, strict=True):
-        charge(context, one.plan.table, done)
-    return _answer(request, admitted, written, refused)
+    outcomes = await _carry_out(context, caller, admitted, look=looks)
+    written: list[tuple[_Wanted, Written]] = []
+    for one, outcome in zip(admitted, outcomes, strict=True):
+        if isinstance(outcome, Written):
+            charge(context, one.plan.table, outcome)
+            written.append((one, outcome))
+        else:
+            refused.append(one)
+    failures = [outcome for outcome in outcomes if isinstance(outcome, StoreUnavailable)]
+    if failures and not written:
+        raise failures[0]
+    return _answer(request, written, refused)
 
 
 def _check(tables: dict[str, list[dict[str, Any]]]) -> list[int]:
@@ -138,37 +147,61 @@ def _admit(context: Context, wanted: list[_Wanted]) -> tuple[list[_Wanted], list
     return admitted, refused
 
 
-async def _carry_out(context: Context, caller: Caller, wanted: list[_Wanted], *, look: bool) -> list[Written]:
-    """Carries out blind writes in one commit where that is cheap, and every other one by itself."""
+async def _carry_out(
+    context: Context, caller: Caller, wanted: list[_Wanted], *, look: bool
+) -> list[Written | StoreUnavailable]:
+    """Carries out blind writes in one commit where that is cheap, and every other one by itself.
+
+    Returns:
+        What became of each: the store's refusal where it was not written.
+    """
     together = not look and context.store.capabilities.cheap_commits_across_partitions
-    blind: list[Write] = []
-    single: list[tuple[int, Plan]] = []
-    written: list[Written] = [Written(ABSENT, ABSENT, NOTHING)] * len(wanted)
+    blind: list[int] = []
+    single: list[int] = []
     for at, one in enumerate(wanted):
         plan = one.plan
         if not together or plan.blind is None or plan.table.indexes or context.combiner.is_busy(plan.key):
-            single.append((at, plan))
+            single.append(at)
         else:
-            blind.append(Delete(plan.key) if plan.blind.value is None else Put(plan.key, plan.blind.value))
-            written[at] = Written(ABSENT, plan.blind, NOTHING)
-    work = [write(context, caller, plan, look=look) for _, plan in single]
-    for part in _parts(blind):
-        await land(context.store, part, clock=context.clock, ids=context.ids, deadline=caller.deadline)
-    for (at, _), done in zip(single, await asyncio.gather(*work), strict=True):
-        written[at] = done
+            blind.append(at)
+    jobs: list[tuple[list[int], Coroutine[Any, Any, Sequence[Written]]]] = [
+        *((part, _write_blindly(context, caller, [wanted[at].plan for at in part])) for part in _parts(wanted, blind)),
+        *(([at], _write_one(context, caller, wanted[at].plan, look=look)) for at in single),
+    ]
+    outcomes: list[Written | StoreUnavailable] = [_NOT_YET] * len(wanted)
+    answers = await asyncio.gather(*(job for _, job in jobs), return_exceptions=True)
+    for (part, _), answer in zip(jobs, answers, strict=True):
+        if isinstance(answer, BaseException) and not isinstance(answer, StoreUnavailable):
+            raise answer
+        for index, at in enumerate(part):
+            outcomes[at] = answer if isinstance(answer, StoreUnavailable) else answer[index]
+    return outcomes
+
+
+async def _write_one(context: Context, caller: Caller, plan: Plan, *, look: bool) -> Sequence[Written]:
+    return [await write(context, caller, plan, look=look)]
+
+
+async def _write_blindly(context: Context, caller: Caller, plans: Sequence[Plan]) -> Sequence[Written]:
+    written = [Written(ABSENT, plan.blind or ABSENT, NOTHING) for plan in plans]
+    writes = [
+        Delete(plan.key) if done.new.value is None else Put(plan.key, done.new.value)
+        for plan, done in zip(plans, written, strict=True)
+    ]
+    await land(context.store, writes, clock=context.clock, ids=context.ids, deadline=caller.deadline)
     return written
 
 
-def _parts(writes: list[Write]) -> Iterator[list[Write]]:
-    """Returns writes in portions that a commit has room for."""
-    part: list[Write] = []
+def _parts(wanted: list[_Wanted], blind: list[int]) -> Iterator[list[int]]:
+    """Returns blind writes in portions that a commit has room for."""
+    part: list[int] = []
     room = _PART_BYTES_MAX
-    for one in writes:
-        size = len(one.value) if isinstance(one, Put) else 0
+    for at in blind:
+        size = (wanted[at].plan.blind or ABSENT).stored_bytes
         if part and size > room:
             yield part
             part, room = [], _PART_BYTES_MAX
-        part.append(one)
+        part.append(at)
         room -= size
     if part:
         yield part
@@ -178,7 +211,7 @@ def _asks_for_figures(request: dict[str, Any]) -> bool:
     return bool(request.get("ReturnConsumedCapacity", "NONE") != "NONE")
 
 
-def _answer(request: dict[str, Any], admitted: list[_Wanted], written: list[Written], refused: list[_Wanted]) -> bytes:
+def _answer(request: dict[str, Any], written: list[tuple[_Wanted, Written]], refused: list[_Wanted]) -> bytes:
     unprocessed: dict[str, list[dict[str, Any]]] = {}
     for one in refused:
         unprocessed.setdefault(one.name, []).append(one.request)
@@ -186,12 +219,12 @@ def _answer(request: dict[str, Any], admitted: list[_Wanted], written: list[Writ
     mode = request.get("ReturnConsumedCapacity", "NONE")
     if mode != "NONE":
         consumed: dict[str, Consumed] = {}
-        for one, done in zip(admitted, written, strict=True):
+        for one, done in written:
             consumed.setdefault(one.name, Consumed(one.plan.table)).merge(done.consumed(one.plan.table))
         answer["ConsumedCapacity"] = [of_table.answer(mode) for of_table in consumed.values()]
     if request.get("ReturnItemCollectionMetrics") == "SIZE":
         metrics: dict[str, list[dict[str, Any]]] = {}
-        for one in admitted:
+        for one, _ in written:
             if one.plan.table.local_indexes:
                 metrics.setdefault(one.name, []).append(collection_metrics(one.plan.table, one.item))
         if metrics:

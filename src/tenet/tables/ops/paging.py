@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 from msgspec import Struct
 
-from tenet.store.contract import Key, Limits, Range
+from tenet.store.contract import Key, Range
 from tenet.tables import keys
 from tenet.tables.errors import ValidationException
 from tenet.tables.rules import stored
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 #: A page is full when its items reach this size by the service's rules, in bytes.
 PAGE_BYTES: Final = 1024 * 1024
 _RECORDS_MAX: Final = 1_000
+_FETCHED_MAX: Final = 16
 
 #: Reads on behind a record (None: from the beginning): at most so many records, about so many bytes.
 Fetch = Callable[["Record | None", int, int], Awaitable["Page"]]
@@ -72,7 +73,7 @@ class View(Struct, frozen=True):
 class _PageOfItems:
     """A page that is being filled."""
 
-    __slots__ = ("_view", "bytes", "count", "fetched_units", "last", "pieces", "scanned")
+    __slots__ = ("_view", "bytes", "count", "fetched_bytes", "fetched_units", "last", "pieces", "scanned")
 
     def __init__(self, view: View) -> None:
         self._view = view
@@ -81,6 +82,7 @@ class _PageOfItems:
         self.scanned = 0
         self.bytes = 0
         self.fetched_units = 0.0
+        self.fetched_bytes = 0
         #: The record where the page ended, if it ended before what was asked for did.
         self.last: Record | None = None
 
@@ -130,10 +132,14 @@ async def read_page(context: Context, caller: Caller, view: View, fetch: Fetch, 
     context.throttle.admit_read(view.table, view.index)
     page = _PageOfItems(view)
     behind: Record | None = None
+    # Items that are fetched one by one are few at a time: together they may be four hundred times their entries.
+    most = _FETCHED_MAX if view.from_table else _RECORDS_MAX
     while True:
-        wanted = _RECORDS_MAX if view.limit is None else min(_RECORDS_MAX, view.limit - page.scanned)
+        wanted = most if view.limit is None else min(most, view.limit - page.scanned)
         part = await fetch(behind, wanted, PAGE_BYTES - page.bytes)
         await _offer(context, caller, view, page, page.take(part.records))
+        if page.last is None and part.more and page.bytes + page.fetched_bytes >= PAGE_BYTES:
+            page.last = part.records[-1]
         if page.last is not None or not part.more:
             break
         behind = part.records[-1]
@@ -162,13 +168,12 @@ async def _resolved(
 ) -> list[Image]:
     """Returns entries of an index, with what references among them stand for."""
     images = [Image(record.value) for record in records]
-    for at, record in enumerate(records):
-        item = images[at].item
-        if stored.is_reference(record.value) and item is not None:
-            key = keys.item_key(view.table, item)
-            (found,) = await context.store.get((key,), stale=not view.consistent, deadline=caller.deadline)
-            place = (record.partition, record.sort)
-            images[at] = resolved(view.table, index, place, Image.of_record(found))
+    references = [at for at, record in enumerate(records) if stored.is_reference(record.value)]
+    whole = [keys.item_key(view.table, item) for at in references if (item := images[at].item) is not None]
+    found = await context.store.get(whole, stale=not view.consistent, deadline=caller.deadline)
+    for at, record in zip(references, found, strict=True):
+        place = (records[at].partition, records[at].sort)
+        images[at] = resolved(view.table, index, place, Image.of_record(record))
     return [image for image in images if image.exists]
 
 
@@ -177,11 +182,9 @@ async def _from_table(
 ) -> list[Image]:
     """Returns the items that entries of a local index stand for."""
     whole: list[Key] = [keys.item_key(view.table, image.item) for image in entries if image.item is not None]
-    images = []
-    for start in range(0, len(whole), Limits.get_keys_max):
-        part = whole[start : start + Limits.get_keys_max]
-        records = await context.store.get(part, stale=not view.consistent, deadline=caller.deadline)
-        images.extend([Image.of_record(record) for record in records if record is not None])
+    records = await context.store.get(whole, stale=not view.consistent, deadline=caller.deadline)
+    images = [Image.of_record(record) for record in records if record is not None]
+    page.fetched_bytes += sum(image.size for image in images)
     page.fetched_units += sum(read_units(image.size, consistent=view.consistent) for image in images)
     return images
 

@@ -10,11 +10,18 @@ from msgspec import Struct
 
 from tenet.store.contract import Conflict
 from tenet.tables import keys
-from tenet.tables.errors import TablesError, ValidationException
+from tenet.tables.errors import TablesError, TransactionCanceledException, ValidationException
 from tenet.tables.ops.delete_item import delete_plan
 from tenet.tables.ops.put_item import put_plan
 from tenet.tables.ops.tokens import Token, replayed
-from tenet.tables.ops.transacting import NO_REASON, canceled, check_distinct, reason_of, transact
+from tenet.tables.ops.transacting import (
+    NO_REASON,
+    canceled,
+    check_collection_bytes,
+    check_distinct,
+    reason_of,
+    transact,
+)
 from tenet.tables.ops.update_item import update_plan
 from tenet.tables.ops.writing import Plan, charge, check_condition, collection_metrics, wants_old
 from tenet.tables.rules.attributes import check_item, check_item_size
@@ -29,8 +36,6 @@ if TYPE_CHECKING:
     from tenet.tables.ops.writing import Written
     from tenet.tables.rules.conditions import Condition
 
-#: The most that the items of a request may take together, in bytes by the service's rules.
-PAYLOAD_BYTES_MAX: Final = 4 * 1024 * 1024
 _ACTIONS: Final = ("ConditionCheck", "Put", "Delete", "Update")
 
 
@@ -60,8 +65,7 @@ async def transact_write_items(context: Context, caller: Caller, request: dict[s
         IdempotentParameterMismatchException: the client token was used for another request.
     """
     actions = [_action(element) for element in request["TransactItems"]]
-    if sum(action.size for action in actions) > PAYLOAD_BYTES_MAX:
-        raise ValidationException("Collection size of items exceeded 4MB limit")
+    check_collection_bytes(action.size for action in actions)
     tables = []
     for action in actions:
         tables.append(await context.catalog.table(caller.account, action.name, deadline=caller.deadline))
@@ -75,9 +79,14 @@ async def transact_write_items(context: Context, caller: Caller, request: dict[s
         context.throttle.admit_write(table)
     mode = request.get("ReturnConsumedCapacity", "NONE")
     extra = () if token is None else await token.writes(context, caller)
-    done = await transact(
-        context, caller, plans, extra=extra, look=mode != "NONE" or any(table.is_limited for table in tables)
-    )
+    look = mode != "NONE" or any(table.is_limited for table in tables)
+    try:
+        done = await transact(context, caller, plans, extra=extra, look=look)
+    except TransactionCanceledException:
+        # The first try of this very request may have landed meanwhile, and changed what its conditions look at.
+        if token is None or not await replayed(context, caller, token):
+            raise
+        return await _replay(context, caller, request, plans)
     if isinstance(done, Conflict):
         # The very token was used between the look and the commit: then the other request did the work.
         assert token is not None

@@ -7,13 +7,13 @@ this process cannot overtake it a second time. A conflict reaches the caller onl
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import Struct
 
 from tenet.store.contract import Committed, IsVersion, Limits, Record
-from tenet.store.errors import DeadlineExceeded
+from tenet.store.errors import LineNotFree
 from tenet.store.landing import land
 from tenet.tables.errors import (
     ConditionalCheckFailedException,
@@ -38,7 +38,9 @@ _CODES: Final = {
 }
 #: The reason of an item that nothing speaks against.
 NO_REASON: Final = {"Code": "None"}
-#: Beyond it, index entries are written by reference; the rest of what a commit may carry is for keys.
+#: The most that the items of a transaction may take together, in bytes by the service's rules.
+COLLECTION_BYTES_MAX: Final = 4 * 1024 * 1024
+#: Beyond it, values are squeezed; the rest of what a commit may carry is for keys.
 _VALUES_BYTES_MAX: Final = Limits.commit_bytes_max - 1024 * 1024
 _CONFLICT: Final = {"Code": "TransactionConflict", "Message": "Transaction is ongoing for the item"}
 
@@ -90,7 +92,7 @@ async def transact(
                     return attempt.conflict
                 if context.clock.monotonic_s() > caller.deadline:
                     raise canceled([_CONFLICT if key in attempt.conflict.records else NO_REASON for key in keys])
-    except DeadlineExceeded as error:
+    except LineNotFree as error:
         raise canceled([_CONFLICT for _ in keys]) from error
 
 
@@ -102,8 +104,9 @@ async def _attempt(
     found = await context.store.read_together(keys, deadline=caller.deadline) if keys else ()
     records = {key: record for key, record in zip(keys, found, strict=True) if isinstance(record, Record | None)}
     written = decided(plans, records)
+    check_collection_bytes(done.new.size for done in written)
     if sum(done.new.stored_bytes + done.changes.value_bytes for done in written) > _VALUES_BYTES_MAX:
-        written = [done.by_reference(plan.table) for plan, done in zip(plans, written, strict=True)]
+        written = [done.squeezed(plan.table) for plan, done in zip(plans, written, strict=True)]
     writes: list[Write] = [write for plan, done in zip(plans, written, strict=True) for write in writes_of(plan, done)]
     checks = [IsVersion(key, None if record is None else record.version) for key, record in records.items()]
     outcome = await land(
@@ -159,6 +162,19 @@ def canceled(reasons: Sequence[dict[str, Any]]) -> TransactionCanceledException:
         f"Transaction cancelled, please refer cancellation reasons for specific reasons [{codes}]",
         {"CancellationReasons": list(reasons)},
     )
+
+
+def check_collection_bytes(sizes: Iterable[int]) -> None:
+    """Refuses a transaction whose items are too large together.
+
+    Args:
+        sizes: of the items, in bytes by the service's rules.
+
+    Raises:
+        ValidationException: they are over 4 MB.
+    """
+    if sum(sizes) > COLLECTION_BYTES_MAX:
+        raise ValidationException("Collection size of items exceeded 4MB limit")
 
 
 def check_distinct(keys: Sequence[Key]) -> None:

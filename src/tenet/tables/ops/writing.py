@@ -60,9 +60,10 @@ class Written(Struct, frozen=True, gc=False):
     new: Image
     changes: IndexChanges
 
-    def by_reference(self, table: Table) -> Written:
-        """Returns the same with index entries that hold their keys alone."""
-        return Written(self.old, self.new, indexes.changes(table, self.old, self.new, by_reference=True))
+    def squeezed(self, table: Table) -> Written:
+        """Returns the same in fewer bytes: the item compressed, and index entries that hold their keys alone."""
+        changes = indexes.changes(table, self.old, self.new, by_reference=True)
+        return Written(self.old, self.new if self.new is self.old else self.new.deflated(), changes)
 
     def consumed(self, table: Table) -> Consumed:
         """Returns the capacity that the write took."""

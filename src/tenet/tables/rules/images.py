@@ -58,6 +58,10 @@ class Image:
         """The bytes that it takes in the store; 0 where there is none."""
         return 0 if self.value is None else len(self.value)
 
+    def deflated(self) -> Image:
+        """Returns the same item, or its absence, with its stored bytes compressed."""
+        return self if self.value is None else Image(stored.deflated(self.value), self._item)
+
     @property
     def size(self) -> int:
         """The item's size in bytes by the service's rules; 0 where there is none."""

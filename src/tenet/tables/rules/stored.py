@@ -42,6 +42,13 @@ def encode(item: Item, size: int) -> bytes:
     return (PLAIN << 24 | size).to_bytes(HEADER_BYTES, "big") + json
 
 
+def deflated(value: bytes) -> bytes:
+    """Returns the compressed form of a stored item."""
+    if value[0] != PLAIN:
+        return value
+    return bytes((DEFLATED,)) + value[1:HEADER_BYTES] + zlib.compress(value[HEADER_BYTES:], 1)
+
+
 def encode_reference(keys: Item, size: int) -> bytes:
     """Returns the stored form of an index entry that holds its keys alone.
 
