@@ -90,7 +90,7 @@ def test_what_waited_too_long_to_be_read_is_refused() -> None:
 def test_the_youngest_is_let_in_first_and_the_oldest_gives_up() -> None:
     async def main() -> None:
         clock = SystemClock()
-        admission = Admission(EdgeLimits(in_flight_max=1, waiting_max=2, waiting_ms_max=50), clock)
+        admission = Admission(EdgeLimits(in_flight_max=1, waiting_max=2, waiting_ms_max=500), clock)
         assert admission.enter(clock.monotonic_s(), 0.0)
         order: list[str] = []
 
@@ -226,7 +226,7 @@ def test_places_are_given_back_whatever_happens() -> None:
     echo = Echo()
 
     async def main() -> None:
-        limits = EdgeLimits(in_flight_max=2, waiting_max=1, waiting_ms_max=50)
+        limits = EdgeLimits(in_flight_max=2, waiting_max=1, waiting_ms_max=300)
         async with serving(echo, limits=limits) as edge:
             clients = [await Client.connect(edge.address) for _ in range(4)]
             for client in clients:
