@@ -15,6 +15,7 @@ from tenet.store import memory
 from tenet.store.contract import Engine
 from tenet.store.sqlite import engine as sqlite
 from tenet.tables.api import Caller, Tables
+from tenet.tables.errors import ValidationException
 
 INDEXES = 20
 #: A little less than 400 KB with names and keys.
@@ -99,14 +100,104 @@ def test_a_batch_of_the_largest_items_without_indexes(engine_name: str, tmp_path
     async def main() -> None:
         engine = await opened(engine_name, tmp_path)
         tables = await Tables.open(engine, clock=SystemClock(), ids=SystemIds())
-        plain = {name: value for name, value in TABLE.items() if name != "GlobalSecondaryIndexes"}
-        await call(tables, "CreateTable", **plain | {"AttributeDefinitions": TABLE["AttributeDefinitions"][:1]})
+        await plain_table(tables)
         batch = [{"PutRequest": {"Item": item(number)}} for number in range(25)]
         assert await call(tables, "BatchWriteItem", RequestItems={"large": batch}) == {"UnprocessedItems": {}}
         # Control characters take six bytes each in JSON.
         await call(tables, "PutItem", TableName="large", Item=item(99, "\x01" * 409_000))
         found = await call(tables, "GetItem", TableName="large", Key={"p": {"S": "item-99"}})
         assert found["Item"] == item(99, "\x01" * 409_000)
+        await tables.close()
+        await engine.close()
+
+    asyncio.run(main())
+
+
+def number_list(length: int) -> dict[str, Any]:
+    """A list that counts 3 bytes for each element and takes 10 in JSON."""
+    return {"L": [{"N": "1"}] * length}
+
+
+async def plain_table(tables: Tables) -> None:
+    plain = {name: value for name, value in TABLE.items() if name != "GlobalSecondaryIndexes"}
+    await call(tables, "CreateTable", **plain | {"AttributeDefinitions": TABLE["AttributeDefinitions"][:1]})
+
+
+@pytest.mark.parametrize("engine_name", ["memory", "sqlite"])
+def test_a_transaction_is_bounded_by_its_items_and_not_by_their_json(engine_name: str, tmp_path: Path) -> None:
+    async def main() -> None:
+        engine = await opened(engine_name, tmp_path)
+        tables = await Tables.open(engine, clock=SystemClock(), ids=SystemIds())
+        await plain_table(tables)
+        items = [{"p": {"S": f"list-{number}"}, "content": number_list(100_000)} for number in range(10)]
+        puts = [{"Put": {"TableName": "large", "Item": one}} for one in items]
+        await call(tables, "TransactWriteItems", TransactItems=puts)
+        found = await call(tables, "GetItem", TableName="large", Key={"p": {"S": "list-9"}})
+        assert found["Item"] == items[9]
+        for start in range(14):
+            await call(tables, "PutItem", TableName="large", Item=item(start))
+        changes = [
+            {
+                "Update": {
+                    "TableName": "large",
+                    "Key": {"p": {"S": f"item-{number}"}},
+                    "UpdateExpression": "SET q = :q",
+                    "ExpressionAttributeValues": {":q": {"N": "1"}},
+                }
+            }
+            for number in range(14)
+        ]
+        with pytest.raises(ValidationException, match="4MB"):
+            await call(tables, "TransactWriteItems", TransactItems=changes)
+        await tables.close()
+        await engine.close()
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("engine_name", ["memory", "sqlite"])
+def test_a_page_of_a_local_index_ends_by_what_it_fetches(engine_name: str, tmp_path: Path) -> None:
+    async def main() -> None:
+        engine = await opened(engine_name, tmp_path)
+        tables = await Tables.open(engine, clock=SystemClock(), ids=SystemIds())
+        keys = [{"AttributeName": name, "KeyType": kind} for name, kind in (("p", "HASH"), ("s", "RANGE"))]
+        await call(
+            tables,
+            "CreateTable",
+            TableName="large",
+            BillingMode="PAY_PER_REQUEST",
+            AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name in "psl"],
+            KeySchema=keys,
+            LocalSecondaryIndexes=[
+                {
+                    "IndexName": "lsi",
+                    "KeySchema": [keys[0], {"AttributeName": "l", "KeyType": "RANGE"}],
+                    "Projection": {"ProjectionType": "KEYS_ONLY"},
+                }
+            ],
+        )
+        for number in range(40):
+            one = {"p": {"S": "p"}, "s": {"S": f"{number:02}"}, "l": {"S": "l"}, "content": {"S": LARGE}}
+            await call(tables, "PutItem", TableName="large", Item=one)
+        found: list[str] = []
+        start: dict[str, Any] = {}
+        while True:
+            page = await call(
+                tables,
+                "Query",
+                TableName="large",
+                IndexName="lsi",
+                Select="ALL_ATTRIBUTES",
+                KeyConditionExpression="p = :p",
+                ExpressionAttributeValues={":p": {"S": "p"}},
+                **start,
+            )
+            assert len(page["Items"]) <= 16
+            found += [one["s"]["S"] for one in page["Items"]]
+            if "LastEvaluatedKey" not in page:
+                break
+            start = {"ExclusiveStartKey": page["LastEvaluatedKey"]}
+        assert found == [f"{number:02}" for number in range(40)]
         await tables.close()
         await engine.close()
 
