@@ -6,6 +6,7 @@ at most once, and every index holds exactly the entries that its items call for.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -167,6 +168,21 @@ class Program:
         if told == "done":
             self._ledger.tokens[token] = 1
 
+    async def resend(self) -> None:
+        """Sends one request a second time before the first has an answer: no try may be told that it was refused."""
+        token = self._dice.bytes(8).hex()
+        put = {
+            "TableName": "things",
+            "Item": key(f"once-{token}", 0),
+            "ConditionExpression": "attribute_not_exists(p)",
+        }
+        request = {"TransactItems": [{"Put": put}], "ClientRequestToken": token}
+        caller = Caller(ACCOUNT, deadline=self._sim.clock.monotonic_s() + CALLER_S_MAX)
+        tries = (self._tables.call("TransactWriteItems", dict(request), caller) for _ in range(2))
+        for told in await asyncio.gather(*tries, return_exceptions=True):
+            if isinstance(told, BaseException) and not isinstance(told, StoreUnavailable | OutcomeUnknown):
+                raise told
+
     async def run(self, steps: int) -> None:
         ways: list[Callable[[], Coroutine[Any, Any, None]]] = [
             self.count,
@@ -178,6 +194,7 @@ class Program:
             self.transfer,
             self.transfer,
             self.use_token,
+            self.resend,
         ]
         for _ in range(steps):
             await self._dice.pick(ways)()
