@@ -183,7 +183,7 @@ async def sessions(sim: Simulation) -> None:
         assert await pointers(sim) == []
 
 
-@pytest.mark.parametrize("seed", seeds(4, 120))
+@pytest.mark.parametrize("seed", seeds(4, 60))
 @pytest.mark.parametrize("engine", ENGINES)
 def test_what_is_due_goes_and_nothing_else(engine: type[MemoryEngine], seed: int) -> None:
     plan = replace(EVERY_FAULT, commits=replace(EVERY_FAULT.commits, late_ms_max=20_000))
