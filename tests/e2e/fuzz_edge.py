@@ -36,7 +36,6 @@ class Transport:
 
     def __init__(self) -> None:
         self.written = b""
-        self.is_closed = False
 
     def get_extra_info(self, name: str) -> None:
         del name
@@ -47,15 +46,10 @@ class Transport:
     def can_write_eof(self) -> bool:
         return False
 
-    def close(self) -> None:
-        self.is_closed = True
-
-    abort = close
-
     def pause_reading(self) -> None:
         """Nothing is read."""
 
-    resume_reading = pause_reading
+    resume_reading = close = abort = pause_reading
 
 
 def connection(data: bytes) -> None:

@@ -99,7 +99,7 @@ def edge(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Edge]:
 
 def check_answers(figures: dict[str, Any], unloaded: dict[str, Any]) -> None:
     """Every request was answered, admitted or throttled, and the admitted in time."""
-    assert set(figures) <= {"ok", "ThrottlingException", "sent", "unanswered"}
+    assert set(figures) <= {"ok", "ThrottlingException", "sent", "unanswered", "load_cpu_s"}
     assert figures.get("unanswered", {"count": 0})["count"] == 0
     assert figures["ok"]["count"] + figures["ThrottlingException"]["count"] == figures["sent"]
     assert figures["ok"]["p99_ms"] <= 3 * max(unloaded["ok"]["p99_ms"], FLOOR_MS)
@@ -128,7 +128,7 @@ def test_ten_times_the_connections_that_saturate_it(edge: Edge) -> None:
     unloaded = edge.load(connections=20, rate=100, seconds=5)
     edge.load(connections=SATURATING, seconds=3)
     before_bytes = edge.memory_bytes()
-    edge.limit(in_flight_max=SATURATING, waiting_max=SATURATING, waiting_ms_max=5)
+    edge.limit(in_flight_max=SATURATING, waiting_max=0)
     figures = edge.load(connections=10 * SATURATING, seconds=SECONDS)
     check_answers(figures, unloaded)
     check_recovery(edge, unloaded, before_bytes)

@@ -105,17 +105,17 @@ class Admission:
         """How many requests wait for a place."""
         return len(self._waiting)
 
-    async def hold_back(self) -> None:
-        """Waits for this refusal's turn: so many are answered a second, and what is left of the time serves the others.
+    def hold_s(self, now_s: float) -> float:
+        """Returns how long the answer to a refused request has to wait for its turn: so many are given out a second.
 
         Clients that try again at once would otherwise take from the admitted what refusing them was to save.
+
+        Args:
+            now_s: seconds on the monotonic clock.
         """
-        now_s = self._clock.monotonic_s()
-        rate = self._limits.refusals_per_s_max
-        turn_s = max(self._refusal_s, now_s - _REFUSAL_BURST_S) + 1 / rate
+        turn_s = max(self._refusal_s, now_s - _REFUSAL_BURST_S) + 1 / self._limits.refusals_per_s_max
         self._refusal_s = min(turn_s, now_s + _REFUSAL_S_MAX)
-        if turn_s > now_s:
-            await asyncio.sleep(self._refusal_s - now_s)
+        return max(self._refusal_s - now_s, 0.0)
 
     def enter(self, now_s: float, delay_s: float) -> bool:
         """Takes a place for a request, before anything is known of its sender.

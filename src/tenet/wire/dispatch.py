@@ -20,9 +20,9 @@ from tenet.wire.compression import COMPRESS_BYTES_MIN, accepts_gzip, compress, d
 from tenet.wire.cors import ANSWER_HEADERS, preflight_headers
 from tenet.wire.door import Mount, Request, Response, Service
 from tenet.wire.errors import BodyTooLarge, Throttled, UnknownOperation
+from tenet.wire.exchange import BODY_TOO_LARGE, Incoming
 from tenet.wire.metrics import Metrics
 from tenet.wire.observe import Observer
-from tenet.wire.protocol import BODY_TOO_LARGE, Incoming
 from tenet.wire.routing import Routes, is_json
 from tenet.wire.sigv4 import Verifier
 
@@ -39,7 +39,7 @@ Pages = Callable[[str, str, dict[str, str]], Awaitable[Response | None]]
 
 
 class Dispatcher:
-    """Implements ``protocol.Handler``.
+    """Implements ``exchange.Handler``.
 
     Args:
         routes: which service a request belongs to.
@@ -104,7 +104,7 @@ class Dispatcher:
                 response = await service.answer(request)
             except TenetError as error:
                 if isinstance(error, Throttled):
-                    await admission.hold_back()
+                    incoming.hold_s = admission.hold_s(began_s)
                 response = service.refuse(request, error)
             except Exception:  # noqa: BLE001 (whatever happens, the client gets an answer and the log the traceback)
                 response = _fail(service, request)

@@ -21,12 +21,12 @@ from __future__ import annotations
 import asyncio
 from asyncio import _enter_task, _leave_task  # documented under "Extending asyncio"
 from collections import deque
-from collections.abc import Coroutine, Generator
-from typing import Any, Final, Protocol, cast
+from typing import Final, cast
 
 import httptools
 from msgspec import Struct, field
 
+from tenet.wire.exchange import BODY_TOO_LARGE, MEMORY_FULL, Handler, Incoming, Resumed
 from tenet.wire.headers import KNOWN_NAMES
 from tenet.wire.limits import EdgeLimits
 
@@ -39,51 +39,6 @@ _FRAMING_BYTES: Final = 64 * 1024
 _SHORT_DIGITS: Final = 4
 
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
-
-BODY_TOO_LARGE: Final = "body-too-large"
-MEMORY_FULL: Final = "memory-full"
-
-
-class Incoming(Struct, gc=False):
-    """A complete request.
-
-    Args:
-        method: as it was sent.
-        target: the path, percent-encoded, and what follows it, as they were sent.
-        headers: by lower-case name, decoded as ISO 8859-1; repeated ones joined by a comma.
-        body: without transfer coding, still compressed; empty where `refusal` says that it was not kept.
-        peer: the client's address.
-        keep_alive: whether the connection can serve another request; the handler may switch it off.
-        refusal: why the body was not kept: "" (it was), ``BODY_TOO_LARGE`` or ``MEMORY_FULL``.
-        read_s: when its last byte was read, in seconds on the loop's clock.
-        turn_s: when the turn of the loop began that hands it over.
-    """
-
-    method: str
-    target: str
-    headers: dict[str, str]
-    body: bytes
-    peer: str
-    keep_alive: bool = True
-    refusal: str = ""
-    read_s: float = 0.0
-    turn_s: float = 0.0
-
-
-class Handler(Protocol):
-    """What connections hand their requests to."""
-
-    def handle(self, incoming: Incoming) -> Coroutine[Any, Any, bytes]:
-        """Answers a request with the bytes of a whole HTTP answer. Never raises."""
-        ...
-
-    def body_bytes_max(self, target: str, headers: dict[str, str]) -> int:
-        """Returns how large a request's body may be, going by its headers alone."""
-        ...
-
-    def malformed(self, status: int, reason: str) -> bytes:
-        """Returns the whole answer to what is no request, after which its connection ends."""
-        ...
 
 
 class Shared(Struct):
@@ -106,30 +61,6 @@ class Shared(Struct):
     connections: set[Connection] = field(default_factory=set)
     body_bytes_held: int = 0
     draining: bool = False
-
-
-class _Resumed:
-    """Awaits the rest of a coroutine that was already stepped once and yielded `pending`."""
-
-    __slots__ = ("_coroutine", "_pending")
-
-    def __init__(self, coroutine: Coroutine[Any, Any, bytes], pending: object) -> None:
-        self._coroutine = coroutine
-        self._pending = pending
-
-    def __await__(self) -> Generator[Any, Any, bytes]:
-        pending, coroutine = self._pending, self._coroutine
-        while True:
-            thrown: BaseException | None = None
-            sent: object = None
-            try:
-                sent = yield pending
-            except BaseException as error:  # noqa: BLE001 (whatever is thrown into the task belongs to the handler)
-                thrown = error
-            try:
-                pending = coroutine.send(sent) if thrown is None else coroutine.throw(thrown)
-            except StopIteration as stop:
-                return cast("bytes", stop.value)
 
 
 class Connection(asyncio.Protocol):
@@ -201,7 +132,7 @@ class Connection(asyncio.Protocol):
         self._body_since_s = 0.0
         # The messages that are being answered.
         self._busy = False
-        self._suspended: tuple[Incoming, _Resumed] | None = None
+        self._suspended: tuple[Incoming, Resumed] | None = None
         self._queue: deque[Incoming] = deque()
         self._held = b""
         self._continue_owed = False
@@ -506,13 +437,25 @@ class Connection(asyncio.Protocol):
         else:
             answer = None
             self._busy = True
-            self._suspended = (incoming, _Resumed(coroutine, pending))
+            self._suspended = (incoming, Resumed(coroutine, pending))
         finally:
             _leave_task(loop, task)
         if answer is None:
             self._wake_task()
+        elif incoming.hold_s:
+            self._busy = True
+            loop.call_later(incoming.hold_s, self._give_out, incoming, answer)
         else:
             self._answer(incoming, answer)
+
+    def _give_out(self, incoming: Incoming, answer: bytes) -> None:
+        """Gives an answer that was kept back, and goes on with what came meanwhile."""
+        self._busy = False
+        self._answer(incoming, answer)
+        if self._queue or self._held or self._transport is None:
+            self._wake_task()
+        else:
+            self._settle()
 
     def _wake_task(self) -> None:
         if not self._wake.done():
@@ -527,13 +470,18 @@ class Connection(asyncio.Protocol):
             if self._suspended is not None:
                 incoming, rest = self._suspended
                 self._suspended = None
-                self._answer(incoming, await rest)
+                await self._answer_in_time(incoming, await rest)
             while (waiting := self._next()) is not None:
                 # It waited for its own forerunners, not because the server was late.
                 waiting.turn_s = self._loop.time()
-                self._answer(waiting, await self._shared.handler.handle(waiting))
+                await self._answer_in_time(waiting, await self._shared.handler.handle(waiting))
             self._busy = False
             self._settle()
+
+    async def _answer_in_time(self, incoming: Incoming, answer: bytes) -> None:
+        if incoming.hold_s:
+            await asyncio.sleep(incoming.hold_s)
+        self._answer(incoming, answer)
 
     def _next(self) -> Incoming | None:
         """Returns the next request in turn, from those that wait or the bytes that were held back."""

@@ -1,0 +1,79 @@
+"""What connections hand over: complete requests, to whoever answers them."""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine, Generator
+from typing import Any, Final, Protocol, cast
+
+from msgspec import Struct
+
+BODY_TOO_LARGE: Final = "body-too-large"
+MEMORY_FULL: Final = "memory-full"
+
+
+class Incoming(Struct, gc=False):
+    """A complete request.
+
+    Args:
+        method: as it was sent.
+        target: the path, percent-encoded, and what follows it, as they were sent.
+        headers: by lower-case name, decoded as ISO 8859-1; repeated ones joined by a comma.
+        body: without transfer coding, still compressed; empty where `refusal` says that it was not kept.
+        peer: the client's address.
+        keep_alive: whether the connection can serve another request; the handler may switch it off.
+        refusal: why the body was not kept: "" (it was), ``BODY_TOO_LARGE`` or ``MEMORY_FULL``.
+        read_s: when its last byte was read, in seconds on the loop's clock.
+        turn_s: when the turn of the loop began that hands it over.
+        hold_s: how long the handler wants its answer to be kept back.
+    """
+
+    method: str
+    target: str
+    headers: dict[str, str]
+    body: bytes
+    peer: str
+    keep_alive: bool = True
+    refusal: str = ""
+    read_s: float = 0.0
+    turn_s: float = 0.0
+    hold_s: float = 0.0
+
+
+class Handler(Protocol):
+    """What connections hand their requests to."""
+
+    def handle(self, incoming: Incoming) -> Coroutine[Any, Any, bytes]:
+        """Answers a request with the bytes of a whole HTTP answer. Never raises."""
+        ...
+
+    def body_bytes_max(self, target: str, headers: dict[str, str]) -> int:
+        """Returns how large a request's body may be, going by its headers alone."""
+        ...
+
+    def malformed(self, status: int, reason: str) -> bytes:
+        """Returns the whole answer to what is no request, after which its connection ends."""
+        ...
+
+
+class Resumed:
+    """Awaits the rest of a coroutine that was already stepped once and yielded `pending`."""
+
+    __slots__ = ("_coroutine", "_pending")
+
+    def __init__(self, coroutine: Coroutine[Any, Any, bytes], pending: object) -> None:
+        self._coroutine = coroutine
+        self._pending = pending
+
+    def __await__(self) -> Generator[Any, Any, bytes]:
+        pending, coroutine = self._pending, self._coroutine
+        while True:
+            thrown: BaseException | None = None
+            sent: object = None
+            try:
+                sent = yield pending
+            except BaseException as error:  # noqa: BLE001 (whatever is thrown into the task belongs to the handler)
+                thrown = error
+            try:
+                pending = coroutine.send(sent) if thrown is None else coroutine.throw(thrown)
+            except StopIteration as stop:
+                return cast("bytes", stop.value)
