@@ -24,7 +24,7 @@ SATURATING = 32
 #: Of resident memory that overload may add.
 GROWTH_BYTES_MAX = 64 * 1024 * 1024
 #: What "no slower" means where everything is over within a few milliseconds: about one fsync.
-FLOOR_MS = 5.0
+FLOOR_MS = rounds(10.0, 5.0)
 
 
 class Edge:
