@@ -16,6 +16,7 @@ import msgspec
 import uvloop
 
 from tenet.app.logs import set_up
+from tenet.app.server import SWITCH_INTERVAL_S
 from tenet.base.clock import SystemClock
 from tenet.base.errors import TenetError
 from tenet.base.ids import SystemIds
@@ -93,6 +94,7 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
     sink = Sink()
     set_up(sink, "info")
     uvloop.run(main())
