@@ -597,7 +597,13 @@ class Engine(Store, Protocol):
         ...
 
     async def health(self) -> Mapping[str, str | int | float | bool]:
-        """Figures about the state of the engine for an operator, by name; no secrets."""
+        """Figures about the state of the engine for an operator, by name; no secrets. Never waits for what goes on.
+
+        Every engine gives ``can_write`` (bool): whether a commit can be expected to go through. Where it is false,
+        ``write_refusal`` (str) says why; it turns true again by itself, without anybody having to write. ``is_damaged``
+        (bool) says that stored bytes were met that no engine writes: it stays, until a backup is restored or the engine
+        is opened anew. ``is_restoring`` (bool) says that a backup is being restored.
+        """
         ...
 
 

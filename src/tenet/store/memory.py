@@ -491,6 +491,10 @@ class MemoryEngine:
         return {
             "engine": "memory",
             "is_open": not self._is_closed,
+            "can_write": not self._is_closed,
+            "write_refusal": "the engine is closed" if self._is_closed else "",
+            "is_damaged": False,
+            "is_restoring": False,
             "spaces": len(spaces),
             "records": sum(len(part.sorts) for space in spaces for part in space.partitions.values()),
             "settled": len(self._state.settled),

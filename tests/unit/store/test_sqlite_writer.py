@@ -320,16 +320,49 @@ def test_a_disk_that_takes_nothing_is_told_of_and_writing_recovers(
             assert {type(end) for end in ends} == {told}
             assert words.format(tmp_path) in str(ends[0])
             assert await value_of(engine, 1) == b"before"
-            assert (await engine.health())["can_write"] is False
+            health = await engine.health()
+            assert health["can_write"] is False
+            assert words.format(tmp_path) in str(health["write_refusal"])
             disk.write_error = None
             await put_surely(engine, 2, b"after")
             assert values(await engine.get([key(number) for number in range(4)])) == [None, b"before", b"after", None]
             health = await engine.health()
             assert health["can_write"] is True
+            assert health["write_refusal"] == ""
             assert health["failed_transactions"] == 1
 
     with misbehaving_disk() as disk:
         run(test(disk))
+
+
+def test_that_a_disk_takes_writes_again_is_found_out_although_nobody_writes(tmp_path: Path) -> None:
+    async def test(disk: Disk) -> None:
+        async with opened(tmp_path) as engine:
+            disk.write_error = apsw.FullError
+            with pytest.raises(DiskFull):
+                await put(engine, 1)
+            figures = file_of(engine).writer.figures
+            refused = figures.failed_transactions
+            await eventually(lambda: figures.failed_transactions >= refused + 1)
+            assert (await engine.health())["can_write"] is False
+            disk.write_error = None
+            await eventually(lambda: not figures.write_refusal)
+            health = await engine.health()
+            assert (health["can_write"], health["write_refusal"]) == (True, "")
+
+    with misbehaving_disk() as disk:
+        run(test(disk))
+
+
+def test_a_write_that_fails_by_its_own_fault_does_not_make_the_disk_one_that_refuses(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with opened(tmp_path) as engine:
+            with pytest.raises(UnicodeEncodeError):
+                await engine.commit(commit_of(Put(key(1), b"x", {"\udc80": 1})))
+            health = await engine.health()
+            assert (health["can_write"], health["failed_transactions"]) == (True, 1)
+
+    run(test())
 
 
 def test_a_sync_that_fails_leaves_the_outcome_unknown_until_it_is_settled(tmp_path: Path) -> None:

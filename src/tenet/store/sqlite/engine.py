@@ -34,7 +34,7 @@ from tenet.store.contract import (
 from tenet.store.errors import DeadlineExceeded, InvalidRequest, SettleWindowPassed, StoreUnavailable
 from tenet.store.sqlite import backup, logs, reads, works
 from tenet.store.sqlite.faults import from_system
-from tenet.store.sqlite.health import health_of
+from tenet.store.sqlite.health import RESTORING, health_of
 from tenet.store.sqlite.lock import DirectoryLock
 from tenet.store.sqlite.opened import OpenFile
 from tenet.store.sqlite.outcomes import until_ms_of
@@ -374,7 +374,11 @@ class SqliteEngine:
 
     async def health(self) -> Mapping[str, str | int | float | bool]:
         """Figures about the state of the engine; names as ``health.health_of`` gives them."""
-        return health_of(await self._ready(NEVER), self._directory)
+        if self._is_closed:
+            raise StoreUnavailable("the store is closed")
+        if self._file is None:
+            return {"directory": self._directory, **RESTORING}
+        return health_of(self._file, self._directory, is_restoring=self._is_restoring)
 
     async def backup(self, path: str) -> Mapping[str, int]:
         """Writes a consistent copy to a new file, while the store serves.

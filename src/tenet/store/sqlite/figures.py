@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import deque
 from typing import Final
 
+from tenet.store.errors import StoreCorrupt
+
 _SAMPLES: Final = 512
 
 
@@ -16,8 +18,10 @@ class Figures:
         self.jobs = 0
         self.failed_transactions = 0
         self.last_failure = ""
-        #: Whether the last transaction that wrote went through.
-        self.can_write = True
+        #: Why the disk took nothing of the last transaction that wrote; empty where that went through.
+        self.write_refusal = ""
+        #: What was found to be damaged, ever.
+        self.damage = ""
         self.largest_group = 0
         #: How many pages the write-ahead log holds.
         self.wal_pages = 0
@@ -31,16 +35,22 @@ class Figures:
             elapsed_s: how long its COMMIT took, seconds.
         """
         self.transactions += 1
-        self.can_write = True
+        self.write_refusal = ""
         self.jobs += jobs
         self.largest_group = max(self.largest_group, jobs)
         self._sync_s.append(elapsed_s)
 
     def note_failure(self, error: Exception) -> None:
-        """Counts a transaction that failed."""
+        """Counts a transaction, or a piece of upkeep, that failed."""
         self.failed_transactions += 1
         self.last_failure = str(error)
-        self.can_write = False
+        if isinstance(error, StoreCorrupt):
+            self.damage = str(error)
+
+    def note_refusal(self, error: Exception) -> None:
+        """Counts a transaction that the disk did not take; the next one will fare no better, until one goes through."""
+        self.note_failure(error)
+        self.write_refusal = str(error)
 
     def sync_ms(self, share: float) -> float:
         """Returns how long COMMIT took lately, milliseconds.

@@ -4,25 +4,41 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
+from typing import Final
 
+from tenet.store.errors import StoreCorrupt, StoreError
 from tenet.store.sqlite.opened import OpenFile
 from tenet.store.sqlite.schema import FORMAT_VERSION, Execute
 
+#: What there is to say while a backup takes the file's place.
+RESTORING: Final[Mapping[str, str | int | float | bool]] = {
+    "can_write": False,
+    "write_refusal": "a backup is being restored",
+    "is_damaged": False,
+    "is_restoring": True,
+}
 
-def health_of(file: OpenFile, directory: str) -> Mapping[str, str | int | float | bool]:
-    """Returns the figures by name; sizes in bytes, times in milliseconds."""
+
+def health_of(file: OpenFile, directory: str, *, is_restoring: bool) -> Mapping[str, str | int | float | bool]:
+    """Returns the figures by name; sizes in bytes, times in milliseconds.
+
+    Args:
+        file: the open file.
+        directory: the data directory.
+        is_restoring: whether a backup is about to take the file's place.
+    """
     figures = file.writer.figures
-    pages, free_pages = file.pool.on_loop(_count_pages)
+    pages = _count_pages(file)
     return {
         "directory": directory,
         "format_version": FORMAT_VERSION,
         "file_bytes": _size(file.path),
-        "pages": pages,
-        "free_pages": free_pages,
+        **pages,
         "wal_bytes": _size(file.path + "-wal"),
         "wal_pages": figures.wal_pages,
-        "disk_free_bytes": shutil.disk_usage(directory).free,
+        **_disk_free(directory),
         "spaces": len(list(file.catalogue)),
         "transactions": figures.transactions,
         "writes": figures.jobs,
@@ -34,18 +50,39 @@ def health_of(file: OpenFile, directory: str) -> Mapping[str, str | int | float 
         "commit_ms_p99": figures.sync_ms(0.99),
         "failed_transactions": figures.failed_transactions,
         "last_failure": figures.last_failure,
-        "can_write": figures.can_write,
+        "can_write": not figures.write_refusal,
+        "write_refusal": figures.write_refusal,
+        "is_damaged": bool(figures.damage),
+        "is_restoring": is_restoring,
     }
 
 
-def _count_pages(execute: Execute) -> tuple[int, int]:
+def _count_pages(file: OpenFile) -> dict[str, int]:
+    """Returns how many pages the file has, as far as it can be read."""
+    try:
+        return file.pool.on_loop(_read_page_counts)
+    except StoreCorrupt as error:
+        file.writer.figures.damage = error.message
+    except StoreError:
+        # Figures are wanted most while something is wrong.
+        pass
+    return {}
+
+
+def _read_page_counts(execute: Execute) -> dict[str, int]:
     ((pages,),) = execute("PRAGMA page_count").fetchall()
     ((free_pages,),) = execute("PRAGMA freelist_count").fetchall()
-    return pages, free_pages
+    return {"pages": pages, "free_pages": free_pages}
+
+
+def _disk_free(directory: str) -> dict[str, int]:
+    with suppress(OSError):
+        return {"disk_free_bytes": shutil.disk_usage(directory).free}
+    return {}
 
 
 def _size(path: str) -> int:
     try:
         return Path(path).stat().st_size
-    except FileNotFoundError:
+    except OSError:
         return 0

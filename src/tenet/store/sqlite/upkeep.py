@@ -9,18 +9,21 @@ one runs while the writer pauses between two transactions.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
 import apsw
 
+from tenet.store.errors import StoreUnavailable
 from tenet.store.sqlite import spaces
 from tenet.store.sqlite.apply import Transaction
 from tenet.store.sqlite.faults import translate
 from tenet.store.sqlite.logs import TRIMMED_PER_JOB, Trimming
 from tenet.store.sqlite.schema import PAGE_BYTES, Execute, connect
+from tenet.store.sqlite.works import probe
 
 if TYPE_CHECKING:
     from tenet.base.clock import Clock
@@ -79,12 +82,20 @@ class Upkeep:
         while True:
             await asyncio.sleep(_ROUND_S)
             round_number += 1
-            try:
-                await self._keep_log_short()
-                if round_number % _ROUNDS_TO_FORGET == 0:
-                    await self._forget()
-            except Exception as error:  # noqa: BLE001 - the operator sees it in the figures; the next round tries again
-                self._file.writer.figures.note_failure(error)
+            await self._try(self._keep_log_short)
+            if round_number % _ROUNDS_TO_FORGET == 0:
+                # Nobody may write while it is known that the disk takes nothing; so it is found out here.
+                await self._try(self._probe if self._file.writer.figures.write_refusal else self._forget)
+
+    async def _try(self, piece: Callable[[], Awaitable[object]]) -> None:
+        try:
+            await piece()
+        except Exception as error:  # noqa: BLE001 - the operator sees it in the figures; the next round tries again
+            self._file.writer.figures.note_failure(error)
+
+    async def _probe(self) -> None:
+        with suppress(StoreUnavailable):  # The writer has counted it.
+            await self._file.write(probe)
 
     async def _in_thread(self, call: Callable[[Execute], T]) -> T:
         try:

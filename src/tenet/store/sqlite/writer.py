@@ -376,7 +376,10 @@ class Writer:
         for job in group:
             job.result = refused
             job.resolve()
-        self.figures.note_failure(refused)
+        if is_of_the_disk(error):
+            self.figures.note_refusal(refused)
+        else:
+            self.figures.note_failure(refused)
         self._next()
 
     def _doubt(self, transaction: Transaction, error: apsw.Error) -> None:
@@ -399,7 +402,7 @@ class Writer:
             elif not isinstance(job.result, TenetError):
                 job.result = refused
             job.resolve()
-        self.figures.note_failure(refused)
+        self.figures.note_refusal(refused)
         self._next()
 
     def _refusal(self, error: Exception) -> Exception:

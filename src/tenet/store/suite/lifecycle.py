@@ -190,6 +190,8 @@ class TestEngine:
         health = await stage.store.health()
         assert health
         assert {type(value) for value in health.values()} <= {str, int, float, bool}
+        told = (health["can_write"], health["write_refusal"], health["is_damaged"], health["is_restoring"])
+        assert told == (True, "", False, False)
 
     async def test_closed_it_serves_nobody(self, stage: Stage) -> None:
         async with stage.private_engine() as engine:
