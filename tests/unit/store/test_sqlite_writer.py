@@ -9,6 +9,7 @@ from pathlib import Path
 
 import apsw
 import pytest
+from structlog.testing import capture_logs
 
 from tenet.base.clock import ManualClock
 from tenet.store.contract import (
@@ -34,6 +35,7 @@ from tenet.store.errors import (
 )
 from tenet.store.sqlite.keys import prefix_of
 from tenet.store.sqlite.schema import connect
+from tenet.store.sqlite.watches import Watches
 from tenet.store.sqlite.writer import QUEUE_BYTES_MAX, QUEUE_JOBS_MAX
 from tests.unit.store.sqlite_helpers import (
     CLOCK,
@@ -420,6 +422,82 @@ def test_one_that_nobody_can_write_down_fails_alone(tmp_path: Path) -> None:
             assert values(await engine.get([key(10), key(20)])) == [None, None]
             versions = [end.version for end in ends if isinstance(end, Committed)]
             assert versions == sorted(set(versions))
+
+    run(test())
+
+
+def test_hints_that_cannot_be_given_are_logged_and_stop_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test() -> None:
+        async with opened(tmp_path) as engine:
+            watch = engine.watch("things")
+
+            def fail(_watches: Watches, _commits: object) -> None:
+                raise RuntimeError("told so by a test")
+
+            with monkeypatch.context() as patch, capture_logs() as logs:
+                patch.setattr(Watches, "hint", fail)
+                ends = await asyncio.gather(*(put(engine, number) for number in range(5)))
+            assert {type(end) for end in ends} == {Committed}
+            assert [entry["event"] for entry in logs] == ["hints about commits could not be given"]
+            await put_surely(engine, 6)
+            assert await watch.wait(5)
+            assert (await engine.health())["can_write"] is True
+
+    run(test())
+
+
+def test_a_change_that_memory_does_not_take_up_stops_writing_and_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def test() -> None:
+        async with opened(tmp_path) as engine:
+            await put_surely(engine, 1)
+
+            def fail(_space: object) -> None:
+                raise RuntimeError("told so by a test")
+
+            with monkeypatch.context() as patch, capture_logs() as logs:
+                patch.setattr(file_of(engine), "set_space", fail)
+                making = asyncio.create_task(engine.ensure_space("more"))
+                await asyncio.sleep(0)
+                behind = asyncio.create_task(put(engine, 2))
+                with pytest.raises(RuntimeError):
+                    await making
+            assert logs[0]["log_level"] == "error"
+            for call in (behind, put(engine, 3)):
+                with pytest.raises(StoreUnavailable, match="must be opened anew"):
+                    await call
+            health = await engine.health()
+            assert health["can_write"] is False
+            assert "must be opened anew" in str(health["write_refusal"])
+            assert await value_of(engine, 1) == b"x"
+        async with opened(tmp_path) as engine:
+            assert [info.name for info in await engine.list_spaces()] == ["more", "things"]
+            await put_surely(engine, 2)
+
+    run(test())
+
+
+def test_a_commit_that_ends_before_the_disk_was_asked_leaves_nothing_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def test() -> None:
+        async with opened(tmp_path) as engine:
+            file = file_of(engine)
+            begin_change = file.pool.begin_change
+
+            def fail() -> None:
+                begin_change()
+                raise apsw.IOError("told so by a test")
+
+            with monkeypatch.context() as patch:
+                patch.setattr(file.pool, "begin_change", fail)
+                ends = await asyncio.gather(*(put(engine, number) for number in range(3)), return_exceptions=True)
+            assert {type(end) for end in ends} == {StoreUnavailable}
+            assert not file.writer._is_committing
+            assert not file.pool._is_changing
+            assert values(await engine.get([key(number) for number in range(3)])) == [None] * 3
+            await put_surely(engine, 1)
 
     run(test())
 

@@ -50,7 +50,7 @@ def is_of_the_disk(error: Exception) -> bool:
     )
 
 
-def is_surely_undone(error: apsw.Error) -> bool:
+def is_surely_undone(error: Exception) -> bool:
     """Whether a COMMIT that raised this left nothing behind that could ever count.
 
     The page that makes a transaction valid is written last; where a write failed, it was not written.

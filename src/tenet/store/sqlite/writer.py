@@ -20,6 +20,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any, Final
 
 import apsw
+import structlog
 from msgspec import Struct
 
 from tenet.base.clock import NEVER
@@ -48,6 +49,8 @@ GROUP_BYTES_MAX: Final = 8 * 1024 * 1024
 TURN_COST: Final = 256
 #: How often jobs are looked through for deadlines that have passed.
 _SWEEP_S: Final = 0.05
+
+_log = structlog.get_logger(__name__)
 
 
 class _Order(Enum):
@@ -142,6 +145,8 @@ class Writer:
         self._is_running = False
         self._is_committing = False
         self._is_closed = False
+        #: Why no more is taken until the store is opened anew; empty as long as all is well.
+        self._broken = ""
         self._pauses: deque[asyncio.Future[None]] = deque()
         self._sweeper: asyncio.TimerHandle | None = None
         self._orders: queue.SimpleQueue[_Order] = queue.SimpleQueue()
@@ -158,8 +163,8 @@ class Writer:
         Raises:
             StoreUnavailable: the line is full, or the engine is closed.
         """
-        if self._is_closed:
-            raise StoreUnavailable("the store is closed")
+        if self._is_closed or self._broken:
+            raise StoreUnavailable(self._broken or "the store is closed")
         line = self._line
         if len(line) >= QUEUE_JOBS_MAX or self._line_bytes + job.byte_count > QUEUE_BYTES_MAX:
             raise StoreUnavailable(f"{len(line)} writes wait for the disk; no more are taken until it has caught up")
@@ -301,8 +306,8 @@ class Writer:
         assert transaction is not None
         if transaction.has_written:
             transaction.write_ids()
-            self._is_committing = True
             self._pool.begin_change()
+            self._is_committing = True
             self._orders.put(_Order.COMMIT)
             return
         self._connection.execute("ROLLBACK")
@@ -312,14 +317,14 @@ class Writer:
         """The commit thread."""
         while self._orders.get() is _Order.COMMIT:
             began = self._clock.monotonic_s()
-            error: apsw.Error | None = None
+            error: Exception | None = None
             try:
                 self._connection.execute("COMMIT")
-            except apsw.Error as raised:
+            except Exception as raised:  # noqa: BLE001 - it is looked at on the loop; without this thread nothing is
                 error = raised
             self._loop.call_soon_threadsafe(self._committed, error, self._clock.monotonic_s() - began)
 
-    def _committed(self, error: apsw.Error | None, elapsed_s: float) -> None:
+    def _committed(self, error: Exception | None, elapsed_s: float) -> None:
         """Takes up the end of a COMMIT."""
         transaction = self._transaction
         assert transaction is not None
@@ -330,7 +335,11 @@ class Writer:
             return
         self.figures.note_transaction(len(self._group), elapsed_s)
         self._outcomes.remember(transaction.committed, transaction.fenced, transaction.time)
-        self._on_commit(self._group)
+        try:
+            self._on_commit(self._group)
+        except Exception:  # noqa: BLE001 - whatever it is, the writer goes on
+            # Nobody may rely on a hint; the commits are durable, and those who wait for them are answered.
+            _log.exception("hints about commits could not be given")
         self._answer(transaction)
 
     def _answer(self, transaction: Transaction) -> None:
@@ -339,10 +348,26 @@ class Writer:
         self._transaction = None
         self._outcomes.last_time = max(self._outcomes.last_time, transaction.time)
         for job in group:
-            if job.on_durable is not None and not isinstance(job.result, TenetError):
-                job.on_durable(job.result)
+            try:
+                if job.on_durable is not None and not isinstance(job.result, TenetError):
+                    job.on_durable(job.result)
+            except Exception as error:  # noqa: BLE001 - whatever it is, it is told
+                _log.exception("what became durable could not be taken up; the store takes no more writes")
+                job.result = error
+                self._stop_taking(error)
             job.resolve()
         self._next()
+
+    def _stop_taking(self, error: Exception) -> None:
+        """Refuses all writes from now on: memory no longer tells what the file holds, and must not be built upon."""
+        self._broken = f"the store must be opened anew, because a change could not be taken up: {error!r}"
+        refusal = StoreUnavailable(self._broken)
+        self.figures.note_refusal(refusal)
+        while self._line:
+            job = self._line.popleft()
+            job.result = refusal
+            job.resolve()
+        self._line_bytes = 0
 
     def _next(self) -> None:
         if self._line or self._pauses:
@@ -363,11 +388,13 @@ class Writer:
         self._unfinished = None
         refused = self._refusal(error)
         self._roll_back()
+        # The change may have been announced to the readers before the commit thread could be told.
+        self._pool.end_change()
         if not group and self._line:
             # Not even BEGIN went through: whoever is first in line hears of it.
             group = [self._line.popleft()]
             self._line_bytes -= group[0].byte_count
-        elif not is_of_the_disk(error):
+        elif group and not is_of_the_disk(error):
             # The others are carried out once more, in their places.
             *others, culprit = group
             self._line.extendleft(reversed(others))
@@ -382,7 +409,7 @@ class Writer:
             self.figures.note_failure(refused)
         self._next()
 
-    def _doubt(self, transaction: Transaction, error: apsw.Error) -> None:
+    def _doubt(self, transaction: Transaction, error: Exception) -> None:
         """Answers the jobs of a transaction whose COMMIT failed.
 
         Where a write failed, the last page, which makes all of them valid, is not in the file. Otherwise only the file
