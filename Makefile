@@ -17,25 +17,25 @@ UV := $(shell uv --version >/dev/null 2>&1 && echo uv)
 help: ## Says what each target does
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
 
-up: $(VENV)/.runtime ## Starts Tenet here, with its data in ./tenet-data (ARGS="--listen 127.0.0.1:9000")
+up: $(VENV)/.compiled ## Starts Tenet here, with its data in ./tenet-data (ARGS="--listen 127.0.0.1:9000")
 	@exec $(BIN)/tenet up $(ARGS)
 
-test: $(VENV)/.development ## Passes every test: lint, types, architecture, documents, unit to end-to-end
+test: $(VENV)/.development $(VENV)/.compiled ## Passes every test: lint, types, architecture, documents, unit to end-to-end
 	@exec $(BIN)/python -m tools.stages test $(ARGS)
 
-check: $(VENV)/.development ## The quick part of the tests, under a minute
+check: $(VENV)/.development $(VENV)/.compiled ## The quick part of the tests, under a minute
 	@exec $(BIN)/python -m tools.stages check $(ARGS)
 
-test-changed: $(VENV)/.development ## Passes the tests that the import graph says a change can touch (ARGS=main)
+test-changed: $(VENV)/.development $(VENV)/.compiled ## Passes the tests that the import graph says a change can touch (ARGS=main)
 	@exec $(BIN)/python -m tools.changed_tests $(ARGS)
 
-test-long: $(VENV)/.development ## Passes the full rounds and writes docs/results/test-long.md
+test-long: $(VENV)/.development $(VENV)/.compiled ## Passes the full rounds and writes docs/results/test-long.md
 	@exec $(BIN)/python -m tools.stages long $(ARGS)
 
 coverage: $(VENV)/.development ## Runs the tests under coverage, started servers included, and reports
 	@exec $(BIN)/python -m tools.stages coverage $(ARGS)
 
-bench: $(VENV)/.development ## Measures Tenet with its peers beside it, in one run
+bench: $(VENV)/.development $(VENV)/.compiled ## Measures Tenet with its peers beside it, in one run
 	@exec $(BIN)/python -m benchmarks $(ARGS)
 
 peers: $(VENV)/.development ## Fetches what tests and benchmarks run beside Tenet; they do it by themselves too
@@ -65,7 +65,7 @@ LOCKS := uv.lock pyproject.toml requirements.lock
 
 $(VENV)/.runtime: $(LOCKS)
 ifeq ($(UV),uv)
-	uv sync --quiet --frozen --no-dev --inexact
+	uv sync --quiet --frozen --no-dev --inexact --compile-bytecode
 else
 	$(PYTHON) tools/pip_environment.py $(VENV) requirements.lock
 endif
@@ -73,8 +73,14 @@ endif
 
 $(VENV)/.development: $(LOCKS) requirements-dev.lock
 ifeq ($(UV),uv)
-	uv sync --quiet --frozen
+	uv sync --quiet --frozen --compile-bytecode
 else
 	$(PYTHON) tools/pip_environment.py $(VENV) requirements-dev.lock
 endif
 	@touch $@ $(VENV)/.runtime
+
+# Compiled ahead, no start has to do it: it takes three times as long as everything else that a start does, and where
+# PYTHONDONTWRITEBYTECODE is set, as in many containers, each start would do it again. pip compiles what it installs.
+$(VENV)/.compiled: $(VENV)/.runtime $(shell find src -name '*.py')
+	@$(BIN)/python -m compileall -q src
+	@touch $@
