@@ -631,13 +631,27 @@ class Backups(Protocol):
     """Offered by engines that can be backed up as one file while they serve."""
 
     async def backup(self, path: str) -> Mapping[str, int]:
-        """Writes a consistent copy to a new file; returns figures (``bytes``, ``records``)."""
+        """Writes a consistent copy to a new file, which only its owner may read.
+
+        The file has its name when it is complete and on the disk, not before.
+
+        Args:
+            path: the file; its folder exists, it does not.
+
+        Returns:
+            Figures: ``bytes`` and ``records``.
+
+        Raises:
+            InvalidRequest: there is a file of that name, or no such folder.
+            DiskFull: there is no room for it.
+        """
         ...
 
     async def restore(self, path: str) -> None:
         """Replaces everything in the store by what a backup holds; durable when it returns, and all or nothing.
 
-        Calls that come meanwhile wait for it. What services keep in memory about the store is void afterwards.
+        Calls that come meanwhile wait for it, but for ``health``. Once begun it goes on to its end, even if nobody
+        waits for it any more. What services keep in memory about the store is void afterwards.
 
         Raises:
             InvalidRequest: there is no such file. Nothing was changed.

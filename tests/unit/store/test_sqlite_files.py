@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
+import threading
 from pathlib import Path
+from typing import Any
 
 import apsw
 import pytest
@@ -24,7 +27,8 @@ from tenet.store.contract import (
     SpaceOptions,
     Version,
 )
-from tenet.store.errors import DiskFull, InvalidRequest, StoreCorrupt, StoreLocked
+from tenet.store.errors import DiskFull, InvalidRequest, StoreCorrupt, StoreLocked, StoreUnavailable
+from tenet.store.sqlite import backup as backups
 from tenet.store.sqlite.backup import restore_file
 from tenet.store.sqlite.engine import open_engine
 from tenet.store.sqlite.keys import prefix_of
@@ -33,6 +37,7 @@ from tests.unit.store.sqlite_helpers import (
     CLOCK,
     IDS,
     commit_of,
+    eventually,
     file_of,
     key,
     misbehaving_disk,
@@ -257,6 +262,144 @@ def test_a_backup_overwrites_nothing_and_needs_a_folder(tmp_path: Path) -> None:
     run(test())
 
 
+def test_only_its_owner_may_read_a_backup(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with opened(tmp_path / "data") as engine:
+            await engine.backup(str(tmp_path / "backup.db"))
+        assert (tmp_path / "backup.db").stat().st_mode & 0o777 == 0o600
+        assert names_in(tmp_path) == {"backup.db", "data"}
+
+    run(test())
+
+
+@pytest.mark.parametrize("has_links", [True, False])
+def test_of_two_backups_under_one_name_one_is_written_and_the_other_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, has_links: bool
+) -> None:
+    if not has_links:
+        monkeypatch.setattr(os, "link", refuse_to_link)
+
+    async def test() -> None:
+        async with opened(tmp_path / "data") as engine:
+            await put_surely(engine, 1)
+            path = str(tmp_path / "backup.db")
+            both_copied, one_by_one = threading.Barrier(2), threading.Lock()
+            give_name = backups._give_name
+
+            def give_name_when_both_are_copied(partial: Path, target: Path) -> None:
+                both_copied.wait(20)
+                with one_by_one:
+                    give_name(partial, target)
+
+            monkeypatch.setattr(backups, "_give_name", give_name_when_both_are_copied)
+            ends = await asyncio.gather(engine.backup(path), engine.backup(path), return_exceptions=True)
+            (figures,) = [end for end in ends if isinstance(end, dict)]
+            (refused,) = [end for end in ends if isinstance(end, InvalidRequest)]
+            assert "a backup never overwrites one" in str(refused)
+            assert figures["bytes"] == (tmp_path / "backup.db").stat().st_size
+            assert names_in(tmp_path) == {"backup.db", "data"}
+            await engine.restore(path)
+
+    run(test())
+
+
+def refuse_to_link(source: Path, target: Path) -> None:
+    """What a file system does that has no links."""
+    raise OSError(errno.ENOTSUP, os.strerror(errno.ENOTSUP), str(source), None, str(target))
+
+
+@pytest.mark.parametrize("step", ["stage_restore", "swap"])
+def test_a_restore_goes_on_to_its_end_when_nobody_waits_for_it_any_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    async def test() -> None:
+        async with opened(tmp_path / "data") as engine:
+            await put_surely(engine, 1, b"then")
+            await engine.backup(str(tmp_path / "backup.db"))
+            await put_surely(engine, 1, b"now")
+            may_go_on = threading.Event()
+            began = threading.Event()
+            carry_out = getattr(backups, step)
+
+            def held(*arguments: object) -> object:
+                began.set()
+                assert may_go_on.wait(20)
+                return carry_out(*arguments)
+
+            monkeypatch.setattr(backups, step, held)
+            restoring = asyncio.create_task(engine.restore(str(tmp_path / "backup.db")))
+            await eventually(began.is_set)
+            restoring.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await restoring
+            async with asyncio.timeout(1):
+                health = await engine.health()
+            assert (health["is_restoring"], health["can_write"]) == (True, step == "stage_restore")
+            with pytest.raises(InvalidRequest, match="another backup is being restored"):
+                await engine.restore(str(tmp_path / "backup.db"))
+            reading = asyncio.create_task(value_of(engine, 1))
+            may_go_on.set()
+            await reading
+            await eventually(lambda: not engine._is_restoring)
+            assert await value_of(engine, 1) == b"then"
+            assert (await engine.health())["is_restoring"] is False
+            await put_surely(engine, 1, b"again")
+            await engine.restore(str(tmp_path / "backup.db"))
+        assert names_in(tmp_path / "data") == {FILE_NAME, "tenet.lock"}
+
+    run(test())
+
+
+def test_closing_before_a_backup_took_its_place_leaves_the_store_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def test() -> None:
+        async with opened(tmp_path / "data") as engine:
+            await engine.backup(str(tmp_path / "backup.db"))
+            await put_surely(engine, 1, b"now")
+            may_go_on = threading.Event()
+            began = threading.Event()
+            stage_restore = backups.stage_restore
+
+            def held(directory: str, path: str) -> Path:
+                began.set()
+                assert may_go_on.wait(20)
+                return stage_restore(directory, path)
+
+            monkeypatch.setattr(backups, "stage_restore", held)
+            restoring = asyncio.create_task(engine.restore(str(tmp_path / "backup.db")))
+            await eventually(began.is_set)
+            await engine.close()
+            may_go_on.set()
+            with pytest.raises(StoreUnavailable):
+                await restoring
+        assert names_in(tmp_path / "data") == {FILE_NAME, "tenet.lock"}
+        async with opened(tmp_path / "data") as engine:
+            assert await value_of(engine, 1) == b"now"
+
+    run(test())
+
+
+def test_a_backup_that_cannot_be_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test() -> None:
+        async with opened(tmp_path / "data") as engine:
+            await engine.backup(str(tmp_path / "backup.db"))
+            open_file = os.open
+
+            def refuse(path: str | Path, *how: Any, **more: Any) -> int:
+                # Whoever runs the tests may be one who may read everything.
+                if str(path).endswith("backup.db"):
+                    raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+                return open_file(path, *how, **more)
+
+            monkeypatch.setattr(os, "open", refuse)
+            with pytest.raises(InvalidRequest, match=r"backup\.db cannot be read: Permission denied"):
+                await engine.restore(str(tmp_path / "backup.db"))
+        assert names_in(tmp_path / "data") == {FILE_NAME, "tenet.lock"}
+
+    run(test())
+
+
 def test_restoring_while_it_serves_brings_back_everything(tmp_path: Path) -> None:
     async def test() -> None:
         backup = tmp_path / "backup.db"
@@ -344,7 +487,8 @@ def damage(backup: Path, what: str) -> None:
 def test_what_a_restore_that_was_broken_off_has_left_is_removed(tmp_path: Path) -> None:
     async def test() -> None:
         for suffix in ("", "-wal", "-shm", "-journal"):
-            (tmp_path / f"{FILE_NAME}.restoring{suffix}").write_bytes(b"half of it")
+            for name in ("", "x7_5", "aaaa"):
+                (tmp_path / f"{FILE_NAME}.restoring{name}{suffix}").write_bytes(b"half of it")
         async with opened(tmp_path):
             pass
         assert names_in(tmp_path) == {FILE_NAME, "tenet.lock"}

@@ -1,14 +1,17 @@
 """Backups: one file that holds everything as of one moment, written while the store serves; and the way back.
 
 A backup is a database file of its own, in the format of the store. It appears under its name when it is complete and
-on the disk, never before. To restore, it is copied beside the store's file, checked there, and renamed over it, so that
-a crash leaves either the old store or the new one.
+on the disk, never before, and never in the place of another file; only its owner may read it. To restore, it is copied
+beside the store's file, checked there, and renamed over it, so that a crash leaves either the old store or the new one.
+What is not complete yet has a name of its own each time: nobody meets the half of somebody else.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import shutil
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
@@ -21,7 +24,7 @@ from tenet.store.sqlite.lock import DirectoryLock
 from tenet.store.sqlite.migrations import prepare
 from tenet.store.sqlite.schema import APPLICATION_ID, FILE_NAME, connect
 
-_STAGED_NAME: Final = FILE_NAME + ".restoring"
+_STAGED_PREFIX: Final = FILE_NAME + ".restoring"
 _CACHE_BYTES: Final = 8 * 1024 * 1024
 
 
@@ -42,27 +45,57 @@ def write_backup(source_path: str, path: str) -> Mapping[str, int]:
         DiskFull: there is no room for it.
     """
     target = Path(path)
-    if target.exists():
-        raise InvalidRequest(f"there is a file {path} already; a backup never overwrites one")
+    if os.path.lexists(target):
+        raise _taken(path)
     if not target.parent.is_dir():
         raise InvalidRequest(f"there is no folder {target.parent} to write the backup to")
-    partial = target.with_name(target.name + ".partial")
     try:
-        _copy(source_path, partial)
-        figures = _verified(partial)
-        _sync(partial)
-        partial.rename(target)
-        _sync(target.parent)
+        partial = _make_private(target.parent, f"{target.name}.", ".partial")
+        try:
+            _copy(source_path, partial)
+            figures = _verified(partial)
+            _sync(partial)
+            _give_name(partial, target)
+            _sync(target.parent)
+        finally:
+            _remove_database(partial)
+    except FileExistsError as error:
+        raise _taken(path) from error
     except OSError as error:
         raise from_system(error, str(target.parent)) from error
-    finally:
-        _remove_database(partial)
     return figures
 
 
+def _taken(path: str) -> InvalidRequest:
+    return InvalidRequest(f"there is a file {path} already; a backup never overwrites one")
+
+
+def _make_private(folder: Path, prefix: str, suffix: str) -> Path:
+    """Makes an empty file of a new name, which only its owner may read and write."""
+    descriptor, path = tempfile.mkstemp(suffix, prefix, folder)
+    os.close(descriptor)
+    return Path(path)
+
+
+def _give_name(partial: Path, target: Path) -> None:
+    """Gives a file its name.
+
+    Raises:
+        FileExistsError: the name was taken meanwhile.
+    """
+    try:
+        os.link(partial, target)
+    except FileExistsError:
+        raise
+    except OSError:
+        # A file system without links.
+        if os.path.lexists(target):
+            raise FileExistsError(target) from None
+        partial.rename(target)
+
+
 def _copy(source_path: str, target: Path) -> None:
-    """Copies a database as of one moment into a new file, which has no more pages than it needs."""
-    _remove_database(target)
+    """Copies a database as of one moment into an empty file, which gets no more pages than it needs."""
     source = connect(source_path, cache_bytes=_CACHE_BYTES)
     try:
         source.execute("VACUUM INTO ?", (str(target),))
@@ -110,29 +143,35 @@ def stage_restore(directory: str, path: str) -> Path:
     """Copies a backup into the data directory and checks it there; returns the copy, which `swap` puts in place.
 
     Raises:
-        InvalidRequest: there is no such file.
+        InvalidRequest: there is no such file, or it cannot be read.
         StoreCorrupt: it is no backup, or damaged, or of a later version.
         DiskFull: there is no room for it.
     """
     if not Path(path).is_file():
         raise InvalidRequest(f"there is no backup {path}")
-    staged = Path(directory, _STAGED_NAME)
     try:
-        remove_staged(directory)
-        _copy_file(Path(path), staged)
-        _verified(staged)
-        _sync(staged)
-    except BaseException as error:
-        remove_staged(directory)
-        if isinstance(error, OSError):
-            raise from_system(error, directory) from error
-        raise
+        staged = _make_private(Path(directory), _STAGED_PREFIX, "")
+        try:
+            _copy_file(path, staged)
+            _verified(staged)
+            _sync(staged)
+        except BaseException:
+            _remove_database(staged)
+            raise
+    except OSError as error:
+        raise from_system(error, directory) from error
     return staged
 
 
 def remove_staged(directory: str) -> None:
-    """Removes what a restore that was broken off has left."""
-    _remove_database(Path(directory, _STAGED_NAME))
+    """Removes what restores that were broken off have left; for whoever has just locked the directory."""
+    for left in Path(directory).glob(f"{_STAGED_PREFIX}*"):
+        left.unlink(missing_ok=True)
+
+
+def discard_staged(staged: Path) -> None:
+    """Removes a staged copy that is not to be put in place."""
+    _remove_database(staged)
 
 
 def swap(staged: Path) -> None:
@@ -161,8 +200,8 @@ def restore_file(directory: str, path: str) -> None:
     """
     lock = DirectoryLock(directory)
     try:
-        staged = stage_restore(directory, path)
-        swap(staged)
+        remove_staged(directory)
+        swap(stage_restore(directory, path))
     finally:
         lock.release()
 
@@ -195,11 +234,13 @@ def _continue_from(staged: Path, old: Path) -> None:
     _sync(staged)
 
 
-def _copy_file(source: Path, target: Path) -> None:
-    with source.open("rb") as read, target.open("xb") as written:
-        os.fchmod(written.fileno(), 0o600)
-        while chunk := read.read(1024 * 1024):
-            written.write(chunk)
+def _copy_file(path: str, target: Path) -> None:
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except OSError as error:
+        raise InvalidRequest(f"the backup {path} cannot be read: {error.strerror}") from error
+    with os.fdopen(descriptor, "rb") as source, target.open("wb") as written:
+        shutil.copyfileobj(source, written, 1024 * 1024)
 
 
 def _remove_database(path: Path) -> None:

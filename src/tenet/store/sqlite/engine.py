@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+import structlog
+
 from tenet.base.clock import NEVER, Clock
 from tenet.base.ids import Ids
 from tenet.store import validate
@@ -54,6 +56,8 @@ _LOOP_RECORDS_MAX: Final = 100
 _LOOP_BYTES_MAX: Final = 128 * 1024
 _INTEGER_MAX: Final = 2**63 - 1
 _DEFAULT_OPTIONS: Final = SpaceOptions()
+
+_log = structlog.get_logger(__name__)
 
 
 async def open_engine(location: str, *, clock: Clock, ids: Ids, site: int = 0) -> SqliteEngine:
@@ -108,6 +112,7 @@ class SqliteEngine:
         self._reopened = asyncio.Event()
         self._life = asyncio.Lock()
         self._is_restoring = False
+        self._restoring: asyncio.Task[None] | None = None
 
     def _open(self) -> OpenFile:
         return OpenFile(self._directory, clock=self._clock, ids=self._ids, site=self._site, watches=self._watches)
@@ -394,10 +399,12 @@ class SqliteEngine:
             DiskFull: there is no room for it.
         """
         file = await self._ready(NEVER)
-        return await asyncio.get_running_loop().run_in_executor(None, backup.write_backup, file.path, path)
+        return await self._loop.run_in_executor(None, backup.write_backup, file.path, path)
 
     async def restore(self, path: str) -> None:
         """Puts a backup in the place of everything that is stored. Calls wait meanwhile; later ones see the backup.
+
+        Once begun it goes on to its end, even if nobody waits for it any more.
 
         Args:
             path: a file that ``backup`` wrote, of this format or an older one.
@@ -406,15 +413,25 @@ class SqliteEngine:
             InvalidRequest: there is no such file, or another restore runs.
             StoreCorrupt: it is no backup, or damaged, or of a later version; the store is left as it was.
             DiskFull: there is no room for it beside the store.
+            StoreUnavailable: the store was closed before the backup took its place; it is left as it was.
         """
         if self._is_restoring:
             raise InvalidRequest("another backup is being restored")
         self._is_restoring = True
+        self._restoring = asyncio.create_task(self._restore(path))
+        await asyncio.shield(self._restoring)
+
+    async def _restore(self, path: str) -> None:
         try:
-            loop = asyncio.get_running_loop()
-            staged = await loop.run_in_executor(None, backup.stage_restore, self._directory, path)
-            async with self._life:
-                await self._swap(staged)
+            staged = await self._loop.run_in_executor(None, backup.stage_restore, self._directory, path)
+            try:
+                async with self._life:
+                    await self._swap(staged)
+            finally:
+                await self._loop.run_in_executor(None, backup.discard_staged, staged)
+        except Exception as error:
+            _log.warning("a backup could not be restored", path=path, error=str(error))
+            raise
         finally:
             self._is_restoring = False
 
@@ -425,7 +442,7 @@ class SqliteEngine:
         self._file = None
         try:
             await file.close()
-            await asyncio.get_running_loop().run_in_executor(None, backup.swap, staged)
+            await self._loop.run_in_executor(None, backup.swap, staged)
         finally:
             try:
                 self._file = self._open()
