@@ -190,6 +190,45 @@ def test_a_later_format_is_refused_and_left_alone(tmp_path: Path) -> None:
         run(refused(tmp_path))
 
 
+@pytest.mark.parametrize(
+    ("statement", "words"),
+    [
+        (
+            "ALTER TABLE commits DROP COLUMN tail",
+            "has a table commits of the columns .* which should be",
+        ),
+        ("ALTER TABLE s2 DROP COLUMN cells", "has a table s2 of the columns"),
+        ("ALTER TABLE s1 ADD COLUMN more BLOB NOT NULL DEFAULT x''", "more BLOB not null"),
+        ("DROP TABLE t2", "has no table t2"),
+        ("DROP TABLE l2", "has no table l2"),
+        ("DROP TABLE fences", "has no table fences"),
+        ("DROP INDEX s1_key", "has no index s1_key"),
+        ("DROP INDEX commits_made", "has no index commits_made"),
+        ("INSERT INTO garbage VALUES ('s99')", "has no table s99"),
+        ("UPDATE spaces SET options = x'7b'", "has a space whose options cannot be read"),
+    ],
+)
+def test_a_file_whose_tables_are_not_those_of_its_format_is_refused_with_what_is_wrong(
+    tmp_path: Path, statement: str, words: str
+) -> None:
+    async def test() -> None:
+        async with opened(tmp_path / "data") as engine:
+            await engine.ensure_space("logged", SpaceOptions(stamps=True, log=LogOptions()))
+            await engine.backup(str(tmp_path / "backup.db"))
+        for path in (tmp_path / "data" / FILE_NAME, tmp_path / "backup.db"):
+            connection = apsw.Connection(str(path))
+            connection.execute(statement)
+            connection.close()
+        with pytest.raises(StoreCorrupt, match=words):
+            await refused(tmp_path / "data")
+        async with opened(tmp_path / "other") as engine:
+            with pytest.raises(StoreCorrupt, match=words):
+                await engine.restore(str(tmp_path / "backup.db"))
+            await put_surely(engine, 1)
+
+    run(test())
+
+
 def test_a_database_of_somebody_else_is_refused(tmp_path: Path) -> None:
     connection = apsw.Connection(str(tmp_path / FILE_NAME))
     connection.execute("CREATE TABLE films (title TEXT)")

@@ -13,6 +13,7 @@ import apsw
 
 from tenet.store.contract import CommitId, commit_id_ms
 from tenet.store.errors import StoreCorrupt
+from tenet.store.sqlite.layout import check_layout
 from tenet.store.sqlite.outcomes import until_ms_of
 from tenet.store.sqlite.schema import APPLICATION_ID, FORMAT_VERSION, Execute, make
 
@@ -23,7 +24,7 @@ def prepare(connection: apsw.Connection) -> None:
     """Makes the tables of a new file, or brings those of an older format to this one.
 
     Raises:
-        StoreCorrupt: the file is of a later format, or is not one of ours.
+        StoreCorrupt: the file is of a later format, is not one of ours, or its tables are not those of its format.
     """
     found = connection.pragma("user_version")
     assert isinstance(found, int)
@@ -40,6 +41,7 @@ def prepare(connection: apsw.Connection) -> None:
     connection.pragma("journal_mode", "wal")
     if found < FORMAT_VERSION:
         _migrate(connection, found)
+    check_layout(connection.execute, connection.filename)
 
 
 def _migrate(connection: apsw.Connection, found: int) -> None:
