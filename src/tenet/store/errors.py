@@ -83,9 +83,19 @@ class DiskFull(StoreUnavailable):
 
 
 class ReadOnlyStore(StoreUnavailable):
-    """The data directory cannot be written to; reads go on. Clears by itself when it can."""
+    """The data directory cannot be written to; nothing was written, and reads go on. Clears when it can be.
+
+    Somebody has to give the directory back first, so that sending the same call again is of no use.
+    """
 
     code = "ReadOnlyStore"
+    retryable = False
+
+
+class StoreFault(StoreError):
+    """The engine failed in a way that does not pass; nothing was written, and the same call would fail again."""
+
+    code = "StoreFault"
 
 
 class OutcomeUnknown(StoreError):

@@ -8,7 +8,7 @@ import orjson
 import structlog
 
 from tenet.base.errors import TenetError
-from tenet.store.errors import LimitExceeded, OutcomeUnknown, StoreUnavailable
+from tenet.store.errors import LimitExceeded, OutcomeUnknown, ReadOnlyStore, StoreUnavailable
 from tenet.tables.context import Caller
 from tenet.tables.errors import (
     InternalServerError,
@@ -61,8 +61,8 @@ _UNAVAILABLE: Final = {
     "StoreUnavailable": "The service is unavailable at the moment. Nothing was written; please try again.",
     "DeadlineExceeded": "The request could not be carried out in time. Nothing was written; please try again.",
     "DiskFull": "The server's disk is full. Nothing was written; try again when there is space.",
-    "ReadOnlyStore": "The server's storage cannot be written to. Nothing was written; reads go on.",
 }
+_READ_ONLY: Final = "The server's storage cannot be written to. Nothing was written; reads go on."
 
 _log = structlog.get_logger(__name__)
 
@@ -139,6 +139,8 @@ def _translate(request: Request, error: TenetError) -> TenetError:
         return error
     if isinstance(error, StoreUnavailable):
         request.notes["store_error"] = f"{error.code}: {error.message}"
+        if isinstance(error, ReadOnlyStore):
+            return InternalServerError(_READ_ONLY)
         return ServiceUnavailable(_UNAVAILABLE.get(error.code, _UNAVAILABLE["StoreUnavailable"]))
     if isinstance(error, LimitExceeded):
         return ValidationException(f"The request is larger than one commit of the store: {error.message}")

@@ -187,6 +187,19 @@ def test_whatever_bytes_come_get_an_answer(body: bytes) -> None:
             },
         ),
         (
+            store_errors.ReadOnlyStore("/secret/path"),
+            500,
+            {
+                "__type": MODEL + "InternalServerError",
+                "message": "The server's storage cannot be written to. Nothing was written; reads go on.",
+            },
+        ),
+        (
+            store_errors.StoreFault("no such table: s7 in /secret/path"),
+            500,
+            {"__type": MODEL + "InternalServerError", "message": "Internal server error (request id RID)"},
+        ),
+        (
             store_errors.StoreUnavailable("10.0.0.1 is down"),
             503,
             {

@@ -8,10 +8,25 @@ from typing import Final
 
 import apsw
 
-from tenet.store.errors import DiskFull, ReadOnlyStore, StoreCorrupt, StoreError, StoreUnavailable
+from tenet.store.errors import DiskFull, ReadOnlyStore, StoreCorrupt, StoreError, StoreFault, StoreUnavailable
 
 _READ_ONLY: Final = frozenset({errno.EROFS, errno.EACCES, errno.EPERM})
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+#: What a disk or a file system says that has found its own data to be damaged.
+_DAMAGED: Final = frozenset({apsw.SQLITE_IOERR_CORRUPTFS, apsw.SQLITE_IOERR_DATA})
+#: The statement itself is wrong for this file: a bug of ours, or somebody changed the file's tables.
+_OF_THE_STATEMENT: Final = (
+    apsw.SQLError,
+    apsw.ConstraintError,
+    apsw.MismatchError,
+    apsw.MisuseError,
+    apsw.RangeError,
+    apsw.TooBigError,
+    apsw.AuthError,
+    apsw.FormatError,
+    apsw.NotFoundError,
+    apsw.InternalError,
+)
 
 
 def translate(error: apsw.Error, connection: apsw.Connection | None, directory: str) -> StoreError:
@@ -22,16 +37,21 @@ def translate(error: apsw.Error, connection: apsw.Connection | None, directory: 
         connection: where it was raised, which knows the operating system's last error; None if it never opened.
         directory: the data directory.
     """
+    extended = getattr(error, "extendedresult", 0)
     is_of_system = isinstance(error, apsw.IOError | apsw.CantOpenError)
     number = connection.system_errno if is_of_system and connection is not None else 0
     # The index of the write-ahead log is a file too, and could not be made longer.
-    is_index = getattr(error, "extendedresult", 0) == apsw.SQLITE_IOERR_SHMSIZE
+    is_index = extended == apsw.SQLITE_IOERR_SHMSIZE
     if isinstance(error, apsw.FullError) or number in _FULL or is_index:
         return disk_full(directory)
+    if extended == apsw.SQLITE_READONLY_DBMOVED:
+        return StoreFault(f"the store's file in {directory} was moved or replaced while it was open: stop the server")
     if isinstance(error, apsw.ReadOnlyError) or number in _READ_ONLY:
         return read_only(directory)
-    if isinstance(error, apsw.CorruptError | apsw.NotADBError):
+    if isinstance(error, apsw.CorruptError | apsw.NotADBError) or extended in _DAMAGED:
         return StoreCorrupt(f"the store in {directory} is damaged ({error}): restore it from a backup")
+    if isinstance(error, _OF_THE_STATEMENT):
+        return StoreFault(f"the store in {directory} cannot do it, now or later: {error!r}")
     return StoreUnavailable(f"the store in {directory} could not do it: {error}{_system_text(number)}")
 
 
