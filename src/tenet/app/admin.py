@@ -13,7 +13,7 @@ import msgspec
 import structlog
 from msgspec import Struct
 
-from tenet.app.messages import PREFIX, SIGNING_NAME, Administration, Failure, FileNamed, KeyWanted
+from tenet.app.messages import PREFIX, SIGNING_NAME, Administration, BackupWanted, Failure, FileNamed, KeyWanted
 from tenet.base.errors import TenetError
 from tenet.wire.door import Mount, Request, Response
 from tenet.wire.errors import AccessDenied, EdgeError
@@ -117,7 +117,7 @@ async def _rotate_master_key(administration: Administration, _argument: str, _bo
 
 
 async def _backup(administration: Administration, _argument: str, body: bytes) -> object:
-    return await administration.backup(msgspec.json.decode(body, type=FileNamed))
+    return await administration.backup(msgspec.json.decode(body, type=BackupWanted))
 
 
 async def _restore(administration: Administration, _argument: str, body: bytes) -> object:

@@ -7,9 +7,9 @@ import os
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from tenet.app.messages import Figures, FileNamed, KeyMade, KeyShown, KeysSealed, KeyWanted
+from tenet.app.messages import BackupWanted, Figures, FileNamed, KeyMade, KeyShown, KeysSealed, KeyWanted
 from tenet.base.errors import TenetError
 from tenet.store.contract import Backups
 
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from tenet.app.core import Core
     from tenet.app.messages import Diagnosis
     from tenet.base.clock import Clock
+
+#: Random bytes in the name of a file that is to take the place of another.
+_NAME_BYTES: Final = 4
 
 
 class CannotBackUp(TenetError):
@@ -72,12 +75,18 @@ class CoreAdministration:
         """Encrypts all secrets under a new master key and forgets the old one."""
         return KeysSealed(await self._core.ring.rotate_master())
 
-    async def backup(self, named: FileNamed) -> Figures:
-        """Writes a consistent copy of the store to a new file."""
-        _check_writable(Path(named.path))
+    async def backup(self, wanted: BackupWanted) -> Figures:
+        """Writes a consistent copy of the store to a file; where that takes another's place, only once it is whole."""
+        target = Path(wanted.path)
+        takes_a_place = self._takes_a_place(target, may_replace=wanted.replaces)
         began_s = self._clock.monotonic_s()
-        figures = await self._backups().backup(named.path)
-        return self._figures(named, began_s, figures)
+        if not takes_a_place:
+            figures = await self._backups().backup(wanted.path)
+        else:
+            beside = target.with_name(f"{target.name}.{self._core.ids.draw(_NAME_BYTES).hex()}.new")
+            figures = await self._backups().backup(str(beside))
+            await asyncio.to_thread(_replace, target, beside)
+        return self._figures(wanted.path, began_s, figures)
 
     async def restore(self, named: FileNamed) -> Figures:
         """Replaces everything in the store by what a backup holds; goes on to its end even if nobody waits for it."""
@@ -93,7 +102,7 @@ class CoreAdministration:
         async with self._paused():
             await self._backups().restore(named.path)
             await self._core.read_keys()
-        return self._figures(named, began_s, {})
+        return self._figures(named.path, began_s, {})
 
     async def diagnosis(self) -> Diagnosis:
         """Returns what the process knows about itself."""
@@ -105,12 +114,38 @@ class CoreAdministration:
             raise CannotBackUp(f"the engine {store.capabilities.engine} does not write backups")
         return store
 
-    def _figures(self, named: FileNamed, began_s: float, figures: Mapping[str, int]) -> Figures:
-        return Figures(named.path, round((self._clock.monotonic_s() - began_s) * 1000), figures)
+    def _figures(self, path: str, began_s: float, figures: Mapping[str, int]) -> Figures:
+        return Figures(path, round((self._clock.monotonic_s() - began_s) * 1000), figures)
+
+    def _takes_a_place(self, path: Path, *, may_replace: bool) -> bool:
+        """Says whether there is a file where a backup is wanted.
+
+        Raises:
+            CannotBackUp: none may be there.
+        """
+        directory = self._core.directory
+        if path.resolve().is_relative_to(directory.path.resolve()) or path == directory.master_key_file:
+            raise CannotBackUp(f"{path} is a place of the installation's own files; name one outside {directory.path}")
+        if path.is_dir():
+            raise CannotBackUp(f"{path} is a directory; name a file in it")
+        if os.path.lexists(path) and not (may_replace and path.is_file()):
+            raise CannotBackUp(f"{path} exists; name a new file, or have it replaced with --force")
+        if not path.parent.is_dir():
+            raise CannotBackUp(f"there is no directory {path.parent}")
+        if not os.access(path.parent, os.W_OK):
+            raise CannotBackUp(f"the process {os.getpid()}, which holds the store, cannot write to {path.parent}")
+        return path.exists()
 
 
-def _check_writable(path: Path) -> None:
-    if path.exists():
-        raise CannotBackUp(f"{path} exists; name a new file")
-    if not os.access(path.parent, os.W_OK):
-        raise CannotBackUp(f"the process {os.getpid()}, which holds the store, cannot write to {path.parent}")
+def _replace(target: Path, beside: Path) -> None:
+    """Puts a file in the place of another, and on the disk."""
+    try:
+        beside.replace(target)
+        folder = os.open(target.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+    except OSError as error:
+        beside.unlink(missing_ok=True)
+        raise CannotBackUp(f"{target} cannot be replaced: {error.strerror}; it is as it was") from error

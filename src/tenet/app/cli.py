@@ -26,6 +26,9 @@ Result = TypeVar("Result")
 #: What Tenet writes is for its own user: data, keys, archives.
 PRIVATE: Final = 0o077
 
+#: How long ``tenet env --wait`` waits unless told otherwise.
+WAIT_S: Final = 30
+
 EXIT_FAILED: Final = 1
 EXIT_SETTINGS: Final = 3
 EXIT_TAKEN: Final = 4
@@ -139,16 +142,38 @@ def up(configuration: Configuration) -> None:
     show_default=True,
     help="What the client is written in: Node.js and Java find certificate authorities in ways of their own.",
 )
+@click.option(
+    "--wait",
+    "wait_s",
+    metavar="[SECONDS]",
+    type=click.FloatRange(0, 86_400),
+    is_flag=False,
+    flag_value=WAIT_S,
+    help=f"Wait until the server is ready, {WAIT_S} s at most unless SECONDS says otherwise.",
+)
 @_common
-def env(configuration: Configuration, shell: str, runtime: str) -> None:
+def env(configuration: Configuration, shell: str, runtime: str, wait_s: float | None) -> None:
     """Print the lines that point clients at the server of a data directory.
 
     For instance: eval "$(tenet env)"
+
+    Where no server is ready there, the lines are printed all the same, and a warning on standard error says why; with
+    --wait that is an error, once the time is up.
     """
     from tenet.app.access import access
+    from tenet.app.data_directory import DataDirectory
     from tenet.app.exports import lines, variables
+    from tenet.app.reach import wait_until_ready, why_not_ready
+    from tenet.base.clock import SystemClock
 
-    click.echo(lines(variables(access(configuration), runtime), shell))
+    if wait_s is not None:
+        wait_until_ready(configuration, wait_s, SystemClock())
+    found = access(configuration)
+    if wait_s is None:
+        trouble = why_not_ready(DataDirectory(configuration.settings))
+        if trouble:
+            click.echo(f"tenet: these lines do not work yet: {trouble}", err=True)
+    click.echo(lines(variables(found, runtime), shell))
 
 
 @main.group()
@@ -211,17 +236,18 @@ def rotate_master_key(configuration: Configuration) -> None:
 
 @main.command()
 @click.argument("file", type=click.Path(path_type=Path))
+@click.option("--force", is_flag=True, help="Replace FILE where it exists, once the new backup is whole.")
 @_common
-def backup(configuration: Configuration, file: Path) -> None:
+def backup(configuration: Configuration, file: Path, *, force: bool) -> None:
     """Write a consistent copy of the store to a new FILE, while the server serves.
 
     The server writes the file, with its own permissions. The master key and the local certificate authority are not in
     it: keep a copy of the master key elsewhere, for without it the access keys of a backup cannot be read.
     """
-    from tenet.app.messages import FileNamed
+    from tenet.app.messages import BackupWanted
 
-    named = FileNamed(str(file.absolute()))
-    done = _administer(configuration, lambda administration: administration.backup(named))
+    wanted = BackupWanted(str(file.absolute()), force)
+    done = _administer(configuration, lambda administration: administration.backup(wanted))
     figures = ", ".join(f"{value:,} {name}" for name, value in done.figures.items())
     click.echo(f"{done.path}: {figures}, in {done.elapsed_ms / 1000:.1f} s.")
 

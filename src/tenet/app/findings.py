@@ -75,13 +75,24 @@ def _disk(facts: Facts) -> Iterator[str]:
 
 
 def _store(facts: Facts) -> Iterator[str]:
-    if not facts.store.get("can_write", True):
+    store = facts.store
+    if store.get("is_restoring"):
+        yield "A backup is being restored: requests are refused meanwhile, and clients retry them."
+    elif not store.get("can_write", True):
+        # What refused the write knows best what to do; its text says it.
         yield (
-            f"The store cannot write: {facts.store.get('last_failure')}. Reads go on. Make room or give the directory "
-            "its permissions back; it goes on by itself."
+            f"The store takes no writes: {store.get('write_refusal')}. It is tried again every second, and `/readyz` "
+            "answers 503 until a write goes through. Where that does not come, the log of the system says more about "
+            "the disk, and a restart of the server loses nothing that was acknowledged."
         )
-    if facts.store.get("error"):
-        yield f"The store cannot be examined: {facts.store['error']}."
+    if store.get("is_damaged"):
+        yield (
+            f"The store met bytes that it never wrote (last failure: {store.get('last_failure')}). Stop the server, "
+            "copy its data directory for an examination, look at the disk and the memory of the machine, and bring "
+            "the latest good backup back: tenet restore FILE."
+        )
+    if store.get("error"):
+        yield f"The store cannot be examined: {store['error']}."
 
 
 def _certificate(facts: Facts) -> Iterator[str]:

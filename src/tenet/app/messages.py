@@ -83,6 +83,18 @@ class FileNamed(Struct, frozen=True, forbid_unknown_fields=True):
     path: Annotated[str, Meta(pattern=r"^/")]
 
 
+class BackupWanted(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Asks for a backup in a file on the server's machine.
+
+    Args:
+        path: absolute.
+        replaces: whether it may take the place of a file; else there must be none of that name.
+    """
+
+    path: Annotated[str, Meta(pattern=r"^/")]
+    replaces: bool = False
+
+
 class Figures(Struct, frozen=True):
     """What a backup or a restore did.
 
@@ -148,8 +160,8 @@ class Administration(Protocol):
         """Encrypts all secrets under a new master key and forgets the old one."""
         ...
 
-    async def backup(self, named: FileNamed) -> Figures:
-        """Writes a consistent copy of the store to a new file."""
+    async def backup(self, wanted: BackupWanted) -> Figures:
+        """Writes a consistent copy of the store to a file."""
         ...
 
     async def restore(self, named: FileNamed) -> Figures:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from tenet.app.access import NotStartedYet
 from tenet.app.administration import CoreAdministration
@@ -19,6 +20,10 @@ from tenet.store.errors import StoreLocked
 if TYPE_CHECKING:
     from tenet.app.configuration import Configuration
     from tenet.app.messages import Administration
+    from tenet.base.clock import Clock
+
+#: How often a server that is waited for is asked.
+_ASK_AGAIN_S: Final = 0.1
 
 
 @asynccontextmanager
@@ -66,3 +71,28 @@ def remote_of(directory: DataDirectory) -> RemoteAdministration | None:
         return None
     ca_file = directory.ca_file if running.endpoint.startswith("https") else None
     return RemoteAdministration(running.endpoint, root_key=root_key, ca_file=ca_file, clock=SystemClock())
+
+
+def wait_until_ready(configuration: Configuration, wait_s: float, clock: Clock) -> None:
+    """Returns once the server of a data directory is ready to serve.
+
+    Args:
+        configuration: says which directory.
+        wait_s: how long at most; 0 asks once.
+        clock: time.
+
+    Raises:
+        NotReached: it is not ready by then; the message says why.
+    """
+    directory = DataDirectory(configuration.settings)
+    until_s = clock.monotonic_s() + wait_s
+    while trouble := why_not_ready(directory):
+        if clock.monotonic_s() >= until_s:
+            raise NotReached(f"not ready after {wait_s:g} s: {trouble}")
+        time.sleep(_ASK_AGAIN_S)
+
+
+def why_not_ready(directory: DataDirectory) -> str:
+    """Returns why no server serves a data directory, or "" where one does."""
+    remote = remote_of(directory)
+    return remote.trouble("/readyz") if remote is not None else f"no server runs on {directory.path}"

@@ -14,6 +14,7 @@ import msgspec
 from tenet.app.messages import (
     PREFIX,
     SIGNING_NAME,
+    BackupWanted,
     Diagnosis,
     Failure,
     Figures,
@@ -35,12 +36,15 @@ if TYPE_CHECKING:
 Answer = TypeVar("Answer")
 
 CONNECT_S_MAX: Final = 5
+ANSWER_S_MAX: Final = 60
 #: A backup or a restore of a large store takes its time.
-ANSWER_S_MAX: Final = 3_600
+COPY_S_MAX: Final = 3_600
 #: How often a request that the server shed is sent, and how long it waits in between.
 TRIES_MAX: Final = 40
 TRY_AGAIN_S: Final = 0.25
 SHED: Final = frozenset({"ThrottlingException", "ServiceUnavailable"})
+#: How much is shown of an answer that is none of the administrative API.
+SAID_BYTES_MAX: Final = 500
 _REGION: Final = "local"
 
 
@@ -82,11 +86,15 @@ class RemoteAdministration:
         self._ca_file = ca_file
         self._clock = clock
 
-    def trouble(self) -> str:
-        """Returns why the server cannot be reached, or "" where it can."""
+    def trouble(self, page: str = "/healthz") -> str:
+        """Returns why the server does not answer, or "" where it does.
+
+        Args:
+            page: of its own; ``/readyz`` asks whether it serves, the other one whether it lives.
+        """
         try:
-            self._connect().close()
-        except NotReached as error:
+            self._exchange("GET", page, b"", answer_s_max=CONNECT_S_MAX)
+        except (NotReached, Refused) as error:
             return error.message
         return ""
 
@@ -106,13 +114,13 @@ class RemoteAdministration:
         """Makes the server encrypt all secrets under a new master key and forget the old one."""
         return self._call("POST", "/master-key/rotate", KeysSealed)
 
-    async def backup(self, named: FileNamed) -> Figures:
-        """Makes the server write a consistent copy of the store to a new file on its machine."""
-        return self._call("POST", "/backup", Figures, named)
+    async def backup(self, wanted: BackupWanted) -> Figures:
+        """Makes the server write a consistent copy of the store to a file on its machine."""
+        return self._call("POST", "/backup", Figures, wanted, answer_s_max=COPY_S_MAX)
 
     async def restore(self, named: FileNamed) -> Figures:
         """Makes the server replace everything in its store by what a backup holds."""
-        return self._call("POST", "/restore", Figures, named)
+        return self._call("POST", "/restore", Figures, named, answer_s_max=COPY_S_MAX)
 
     async def diagnosis(self) -> Diagnosis:
         """Returns what the server knows about itself."""
@@ -122,20 +130,30 @@ class RemoteAdministration:
         """Returns the server's metrics in the text format of Prometheus."""
         return self._exchange("GET", "/metrics", b"").decode("utf-8", "replace")
 
-    def _call(self, method: str, path: str, kind: type[Answer], message: msgspec.Struct | None = None) -> Answer:
+    def _call(
+        self,
+        method: str,
+        path: str,
+        kind: type[Answer],
+        message: msgspec.Struct | None = None,
+        *,
+        answer_s_max: float = ANSWER_S_MAX,
+    ) -> Answer:
         body = msgspec.json.encode(message) if message is not None else b""
         for _ in range(TRIES_MAX - 1):
             try:
-                return msgspec.json.decode(self._exchange(method, PREFIX + path, body), type=kind)
+                content = self._exchange(method, PREFIX + path, body, answer_s_max=answer_s_max)
+                return msgspec.json.decode(content, type=kind)
             except Refused as error:
                 # An operator has to get through to a server that sheds load; refused like this, nothing was done.
                 if error.code not in SHED:
                     raise
                 time.sleep(TRY_AGAIN_S)
-        return msgspec.json.decode(self._exchange(method, PREFIX + path, body), type=kind)
+        return msgspec.json.decode(self._exchange(method, PREFIX + path, body, answer_s_max=answer_s_max), type=kind)
 
-    def _exchange(self, method: str, target: str, body: bytes) -> bytes:
+    def _exchange(self, method: str, target: str, body: bytes, *, answer_s_max: float = ANSWER_S_MAX) -> bytes:
         connection = self._connect()
+        connection.sock.settimeout(answer_s_max)
         try:
             connection.request(method, target, body, self._headers(method, target, body, connection))
             answer = connection.getresponse()
@@ -161,7 +179,6 @@ class RemoteAdministration:
             connection.connect()
         except OSError as error:
             raise NotReached(f"no server answers at {self._endpoint}: {error}") from error
-        connection.sock.settimeout(ANSWER_S_MAX)
         return connection
 
     def _headers(
@@ -185,4 +202,5 @@ def _failure(content: bytes, status: int) -> Failure:
     try:
         return msgspec.json.decode(content, type=Failure)
     except msgspec.DecodeError:
-        return Failure("UnexpectedAnswer", f"the server answered with status {status}")
+        said = content[:SAID_BYTES_MAX].decode("utf-8", "replace").strip()
+        return Failure("UnexpectedAnswer", f"the server answered with status {status}: {said}")

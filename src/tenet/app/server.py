@@ -206,7 +206,8 @@ class Server:
         """What is printed once it serves: where, and the lines that point clients at it."""
         found = variables(access(self.configuration))
         return (
-            f"Tenet {tenet_version()} serves at {self.endpoint}; its data is in {self.directory.path}.\n"
+            f"Tenet {tenet_version()} serves at {self.endpoint}, as process {os.getpid()}; "
+            f"its data is in {self.directory.path}.\n"
             f"In another terminal, these lines point clients at it (tenet env prints them again):\n\n"
             f"{lines(found)}\n\nCtrl-C stops it.\n"
         )

@@ -26,7 +26,7 @@ class Pages:
     """Answers GET and HEAD of the server's own paths.
 
     Args:
-        store: asked whether it can be reached.
+        store: asked whether it can be reached, and whether it takes writes.
         collect: yields the metrics, given the store's figures.
         clock: time, for deadlines.
         region: what ``GET /`` names where the Host header names none.
@@ -78,6 +78,10 @@ class Pages:
             return Response(503, f"{self.stopping}\n".encode(), TEXT, error_code="Draining")
         if self._store is not None:
             try:
+                figures = await self._store.health()
+                if not figures.get("can_write", True):
+                    reason = f"the store takes no writes: {figures.get('write_refusal')}\n"
+                    return Response(503, reason.encode(), TEXT, error_code="StoreUnavailable")
                 await self._store.list_spaces("a", deadline=self._clock.monotonic_s() + _STORE_S_MAX)
             except TenetError as error:
                 reason = f"the store does not answer: {error.code}: {error.message}\n"

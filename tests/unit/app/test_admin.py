@@ -10,7 +10,17 @@ import pytest
 
 from tenet.app.admin import AdminService
 from tenet.app.administration import CannotBackUp
-from tenet.app.messages import PREFIX, Diagnosis, Figures, FileNamed, KeyMade, KeyShown, KeysSealed, KeyWanted
+from tenet.app.messages import (
+    PREFIX,
+    BackupWanted,
+    Diagnosis,
+    Figures,
+    FileNamed,
+    KeyMade,
+    KeyShown,
+    KeysSealed,
+    KeyWanted,
+)
 from tenet.wire.door import Principal, Request
 from tenet.wire.errors import Throttled
 
@@ -38,8 +48,8 @@ class Asked:
         self.calls.append("rotate")
         return KeysSealed(3)
 
-    async def backup(self, named: FileNamed) -> Figures:
-        raise CannotBackUp(f"{named.path} exists")
+    async def backup(self, wanted: BackupWanted) -> Figures:
+        raise CannotBackUp(f"{wanted.path} exists")
 
     async def restore(self, named: FileNamed) -> Figures:
         self.calls.append(("restore", named.path))

@@ -38,7 +38,15 @@ def test_a_healthy_server_has_nothing_wrong() -> None:
             "Nothing could be found out about the installation: x is damaged",
         ),
         ({"disk_free_bytes": 1024**3 // 2}, "has 0.50 GiB left"),
-        ({"store": {"can_write": False, "last_failure": "disk full"}}, "The store cannot write: disk full."),
+        (
+            {"store": {"can_write": False, "write_refusal": "no room"}},
+            "The store takes no writes: no room. It is tried",
+        ),
+        ({"store": {"can_write": False, "write_refusal": "x", "is_restoring": True}}, "A backup is being restored"),
+        (
+            {"store": {"can_write": True, "is_damaged": True, "last_failure": "page 7"}},
+            "never wrote (last failure: page",
+        ),
         ({"store": {"error": "locked by 5"}}, "cannot be examined: locked by 5"),
         ({"certificate_days": 12.2}, "ends in 12 days"),
         ({"certificate_days": -1.0}, "has ended"),

@@ -216,7 +216,7 @@ def test_pages_of_the_server() -> None:
             await store.close()
             unready = await client.ask(get("/readyz"))
             assert unready.status == 503
-            assert b"the store does not answer" in unready.body
+            assert b"the engine is closed" in unready.body
 
     on_loop(main)
 

@@ -1,0 +1,154 @@
+"""What an operator meets when something is wrong: a server that may not write, hangs, is gone, or is not there yet."""
+
+from __future__ import annotations
+
+import resource
+import signal
+import ssl
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from botocore.config import Config
+from botocore.exceptions import ClientError
+
+from tests.servers import TENET, Server, clean_environment, running, start, tenet
+
+RECOVERY_S_MAX = 20
+
+
+def make_table(server: Server) -> None:
+    server.client().create_table(
+        TableName="things",
+        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+        AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
+        BillingMode="PAY_PER_REQUEST",
+    )
+
+
+def readiness(server: Server) -> tuple[int, str]:
+    """Status and text of the page that a load balancer asks."""
+    context = ssl.create_default_context(cafile=server.exports["AWS_CA_BUNDLE"])
+    try:
+        with urllib.request.urlopen(f"{server.endpoint}/readyz", timeout=10, context=context) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read().decode()
+
+
+@contextmanager
+def no_room(server: Server) -> Iterator[None]:
+    """For the length of a block no file of the server can grow, which is what a full disk does to it."""
+    limits = resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE)
+    resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, (0, limits[1]))
+    try:
+        yield
+    finally:
+        resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, limits)
+
+
+def test_a_server_that_cannot_write_is_not_ready_says_why_and_recovers_by_itself(tmp_path: Path) -> None:
+    with running(tmp_path / "data") as server:
+        make_table(server)
+        client = server.client(config=Config(retries={"total_max_attempts": 1}))
+        client.put_item(TableName="things", Item={"id": {"S": "before"}})
+        assert readiness(server) == (200, "ready\n")
+        with no_room(server):
+            with pytest.raises(ClientError) as refused:
+                client.put_item(TableName="things", Item={"id": {"S": "lost"}})
+            assert "The server's disk is full. Nothing was written" in str(refused.value)
+            status, why = readiness(server)
+            assert status == 503
+            assert why.startswith("the store takes no writes: ")
+            assert client.get_item(TableName="things", Key={"id": {"S": "before"}})["Item"]
+            waited = server.command("env", "--wait=0.2")
+            assert waited.returncode == 5
+            assert "not ready after 0.2 s" in waited.stderr
+            assert why.strip() in waited.stderr
+            examined = server.command("doctor", "--output", str(tmp_path / "doctor.tar.gz"))
+            assert f"- The store takes no writes: {why.strip().partition(': ')[2]}" in examined.stdout
+        # Nobody writes: it is the server that finds out.
+        assert server.command("env", f"--wait={RECOVERY_S_MAX}").returncode == 0
+        assert readiness(server) == (200, "ready\n")
+        client.put_item(TableName="things", Item={"id": {"S": "after"}})
+
+
+def test_env_waits_until_the_first_start_is_done(tmp_path: Path) -> None:
+    command = [str(TENET), "env", "--wait", "--data", str(tmp_path / "data")]
+    with (
+        subprocess.Popen(command, env=clean_environment(), stdout=subprocess.PIPE, text=True) as waiting,
+        running(tmp_path / "data") as server,
+    ):
+        printed, _ = waiting.communicate(timeout=30)
+        assert f"export AWS_ENDPOINT_URL={server.endpoint}\n" in printed
+        assert waiting.returncode == 0
+
+
+def test_env_says_that_nobody_serves(tmp_path: Path) -> None:
+    with running(tmp_path / "data") as server:
+        assert server.command("env").stderr == ""
+    gone = tenet("env", "--data", str(tmp_path / "data"))
+    assert gone.returncode == 0
+    assert "export AWS_ENDPOINT_URL=" in gone.stdout
+    assert gone.stderr == f"tenet: these lines do not work yet: no server runs on {tmp_path / 'data'}\n"
+    waited = tenet("env", "--wait=0", "--data", str(tmp_path / "data"))
+    assert (waited.returncode, waited.stdout) == (5, "")
+
+
+def test_a_server_that_hangs_is_named_within_seconds(tmp_path: Path) -> None:
+    with running(tmp_path / "data", "--plaintext") as server:
+        server.process.send_signal(signal.SIGSTOP)
+        try:
+            began = time.monotonic()
+            refused = server.command("keys", "list")
+            elapsed_s = time.monotonic() - began
+        finally:
+            server.process.send_signal(signal.SIGCONT)
+        assert refused.returncode == 5
+        assert f"in use by the process {server.process.pid}" in refused.stderr
+        assert elapsed_s < 30
+
+
+def test_the_start_names_its_process(tmp_path: Path) -> None:
+    with subprocess.Popen(
+        [str(TENET), "up", "--data", str(tmp_path / "data"), "--listen", "127.0.0.1:0"],
+        env=clean_environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        assert f", as process {process.pid};" in process.stdout.readline()
+        process.terminate()
+
+
+def test_a_backup_takes_the_place_of_another_only_when_forced(tmp_path: Path) -> None:
+    file = tmp_path / "backup.tenet"
+    with running(tmp_path / "data") as server:
+        file.write_bytes(b"mine")
+        refused = server.command("backup", str(file))
+        assert refused.returncode == 1
+        assert "--force" in refused.stderr
+        assert file.read_bytes() == b"mine"
+        forced = server.command("backup", "--force", str(file))
+        assert forced.returncode == 0, forced.stderr
+        assert file.stat().st_mode & 0o077 == 0
+        assert [path.name for path in tmp_path.iterdir() if path.name.startswith("backup")] == ["backup.tenet"]
+        assert server.command("restore", "--yes", str(file)).returncode == 0
+        for name, why in {
+            "data/running.json": "a place of the installation's own files",
+            "data/new": "a place of the installation's own files",
+            "data.master-key": "a place of the installation's own files",
+            "absent/backup": "there is no directory",
+            ".": "is a directory",
+        }.items():
+            refused = server.command("backup", "--force", str(tmp_path / name))
+            assert refused.returncode == 1
+            assert why in refused.stderr
+    start(tmp_path / "data").stop()
