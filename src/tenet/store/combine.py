@@ -155,11 +155,8 @@ class _Batch:
         self.results.append((waiting.future, change.result, None))
 
     def _with_value(self, value: bytes | None) -> Record | None:
-        if value is None:
-            return None
-        if self._after is None:
-            return Record(self._key.partition, self._key.sort, value, _NOT_YET)
-        return Record(self._key.partition, self._key.sort, value, self._after.version, self._after.cells)
+        version = _NOT_YET if self._after is None else self._after.version
+        return _landed(self._key, self._after, value, version)
 
     def writes(self) -> list[Write]:
         """Returns all that has to be written, the record itself last."""
@@ -180,7 +177,7 @@ class _Batch:
         after = self._after
         if not self._changed or after is None:
             return after
-        return Record(after.partition, after.sort, after.value, version, after.cells)
+        return _landed(self._key, after, after.value, version)
 
 
 class Combiner:
@@ -219,18 +216,45 @@ class Combiner:
             StoreUnavailable: nothing was written.
             OutcomeUnknown: the store could not say whether the change took effect.
         """
-        waiting = _Waiting(step, deadline, asyncio.get_running_loop().create_future())
         line = self._lines.get(key)
-        if line is not None:
-            line.append(waiting)
-            return await waiting.future  # type: ignore[no-any-return]
+        if line is None:
+            return await self._carry_out_first(key, step, deadline)
+        waiting = _Waiting(step, deadline, asyncio.get_running_loop().create_future())
+        line.append(waiting)
+        return await waiting.future  # type: ignore[no-any-return]
+
+    async def _carry_out_first(self, key: Key, step: Step[T], deadline: float) -> T:
+        """Opens a line and carries out a step by itself: most keys are cold, and most lines end with their first step.
+
+        What ``_carry_out`` does for many, without the means to answer many.
+        """
+        store = self._store
         line = self._lines[key] = deque()
         left = _UNSEEN
         try:
-            left = await self._carry_out(key, line, [waiting], left)
+            (record,) = await store.get((key,), deadline=deadline)
+            while True:
+                change = step(record)
+                value = change.value
+                writes: list[Write] = [*change.writes]
+                if value is not KEEP:
+                    writes.append(Delete(key) if value is None else Put(key, value))
+                elif not writes and not change.appends:
+                    return change.result
+                checks = (IsVersion(key, None if record is None else record.version),)
+                outcome = await land(
+                    store, writes, checks, change.appends, clock=self._clock, ids=self._ids, deadline=deadline
+                )
+                if isinstance(outcome, Committed):
+                    if line:
+                        left = _Seen(_landed(key, record, value, outcome.version), is_fresh=False)
+                    return change.result
+                if key in outcome.records:
+                    record = outcome.records[key]
+                else:
+                    (record,) = await store.get((key,), deadline=deadline)
         finally:
             self._pass_on(key, left)
-        return waiting.future.result()  # type: ignore[no-any-return]
 
     @asynccontextmanager
     async def hold(self, keys: Iterable[Key], *, deadline: float = NEVER) -> AsyncIterator[None]:
@@ -358,6 +382,15 @@ class Combiner:
             taken.append(waiting)
             batch.carry_out(waiting)
         return batch
+
+
+def _landed(key: Key, before: Record | None, value: bytes | Keep | None, version: Version) -> Record | None:
+    """Returns what a record becomes with a new value, which leaves its cells as they are."""
+    if value is KEEP:
+        return before
+    if value is None:
+        return None
+    return Record(key.partition, key.sort, value, version, NO_CELLS if before is None else before.cells)
 
 
 def _take(line: deque[_Waiting]) -> list[_Waiting]:

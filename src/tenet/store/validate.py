@@ -85,7 +85,8 @@ def check_partition(partition: bytes) -> None:
 
 def check_key(key: Key) -> None:
     """Refuses a key that is too long."""
-    check_partition(key.partition)
+    if len(key.partition) > Limits.partition_bytes_max:
+        check_partition(key.partition)
     if len(key.sort) > Limits.sort_bytes_max:
         raise LimitExceeded(f"a sort key has at most {Limits.sort_bytes_max} bytes, not {len(key.sort)}")
 
@@ -152,15 +153,17 @@ def check_commit(commit: Commit, *, partitions_max: int, now_ms: int) -> int:
         raise InvalidRequest(f"a commit id has {_COMMIT_ID_BYTES} bytes, not {len(commit_id)}")
     if now_ms - commit_id_ms(commit_id) > _WINDOW_MS:
         raise InvalidRequest(f"the commit was made more than {Limits.settle_window_s} s ago")
-    check_count("the number of checks", len(checks), Limits.checks_max)
-    check_count("the number of writes", len(writes), Limits.writes_max)
+    if len(checks) > Limits.checks_max or len(writes) > Limits.writes_max:
+        check_count("the number of checks", len(checks), Limits.checks_max)
+        check_count("the number of writes", len(writes), Limits.writes_max)
     for check in checks:
         _check_check(check)
     byte_count = _check_writes(writes)
     if appends:
         check_count("the number of appends", len(appends), Limits.appends_max)
         byte_count += sum(map(_check_append, appends))
-    check_count("the bytes of a commit", byte_count, Limits.commit_bytes_max)
+    if byte_count > Limits.commit_bytes_max:
+        check_count("the bytes of a commit", byte_count, Limits.commit_bytes_max)
     if len(checks) + len(writes) + len(appends) > partitions_max:
         touched = {(place.space, place.partition) for place in _places(commit)}
         check_count("the number of partitions of a commit", len(touched), partitions_max)

@@ -169,8 +169,11 @@ def test_no_read_goes_back_behind_one_that_saw_the_commit(tmp_path: Path) -> Non
             await eventually(lambda: file_of(engine).writer._is_committing)
             for _ in range(50):
                 assert await value_of(engine, 1) == b"old"
+            assert file_of(engine).pool._keeps
+            page = await engine.scan("things", limit=1)
+            assert [record.value for record in page.records] == [b"old"]
             disk.release()
-            # As a read in a thread does, this sees the commit before the loop has heard of it.
+            # As a read in a thread may, this sees the commit before the loop has heard of it.
             other = connect(file_of(engine).path, cache_bytes=2**20)
             sql, parameters = file_of(engine).catalogue.find("things").get_sql, (prefix_of(b"p1"),)
             while other.execute(sql, parameters).fetchall()[0][1] == b"old":

@@ -46,6 +46,8 @@ from tenet.store.validate import check_stamp_of
 STATEMENTS_PER_TURN: Final = 200
 _CELL_MIN: Final = -Limits.cell_max - 1
 
+NO_SUMS: Final[Mapping[Key, Mapping[str, int]]] = {}
+
 #: What a job has come to: None is "not done, call again".
 Progress: TypeAlias = Iterator[Outcome | None]
 
@@ -148,7 +150,13 @@ def apply(transaction: Transaction, commit: Commit) -> Progress:
             yield earlier
             return
     _check_spaces(transaction, commit)
-    failed = _failed(transaction, commit.checks) if commit.checks else ()
+    checks = commit.checks
+    if len(checks) == 1 == len(writes) and not appends:
+        is_done = _replace(transaction, checks[0], writes[0])
+        if is_done is not None:
+            yield _committed(transaction, commit) if is_done else _conflict(transaction, commit, (0,), ())
+            return
+    failed = _failed(transaction, checks) if checks else ()
     sums: dict[Key, dict[str, int]] = {}
     out_of_bounds: list[int] = []
     if Add in map(type, writes):
@@ -161,12 +169,39 @@ def apply(transaction: Transaction, commit: Commit) -> Progress:
         _write(transaction, writes, version, sums)
     else:
         yield from _write_in_turns(transaction, commit, version, sums)
-    if has_effect:
+    yield _committed(transaction, commit, sums)
+
+
+def _committed(transaction: Transaction, commit: Commit, sums: Mapping[Key, Mapping[str, int]] = NO_SUMS) -> Committed:
+    """Notes that a commit was carried out, and returns its outcome."""
+    version = transaction.next_version()
+    if commit.writes or commit.appends:
         transaction.has_written = True
         transaction.committed[commit.id] = version
     # Every entry of a log has a hybrid time to itself: it is the entry's position.
-    transaction.time += len(appends) or 1
-    yield Committed(version, sums) if commit.return_cells else Committed(version)
+    transaction.time += len(commit.appends) or 1
+    return Committed(version, sums) if commit.return_cells else Committed(version)
+
+
+def _replace(transaction: Transaction, check: Check, write: Write) -> bool | None:
+    """Carries out what most commits are, a put of the record whose version it checks, in one statement.
+
+    Returns:
+        Whether the check held; None for a commit of any other form, of which nothing is carried out.
+    """
+    if type(write) is not Put or type(check) is not IsVersion or write.cells is not None or check.key != write.key:
+        return None
+    key = write.key
+    space = transaction.find_space(key.space)
+    if space.stamps:
+        return None
+    prefix = prefix_of(key.partition)
+    version = transaction.next_version()
+    if check.version is None:
+        transaction.execute(space.put_absent_sql, (prefix + key.sort, len(prefix), version, write.value, None))
+    else:
+        transaction.execute(space.put_version_sql, (version, write.value, prefix + key.sort, check.version))
+    return transaction.connection.changes() == 1
 
 
 def _write_in_turns(

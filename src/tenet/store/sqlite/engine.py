@@ -186,11 +186,13 @@ class SqliteEngine:
         file = self._file or await self._ready(deadline)
         if deadline < self._clock.monotonic_s():
             raise _late()
-        find, get = file.catalogue.find, file.pool.get
         found = []
         for key in keys:
             validate.check_key(key)
-            found.append(find(key.space))
+            found.append(file.catalogue.find(key.space))
+        get = file.pool.get
+        if len(keys) == 1:
+            return [get(found[0], keys[0])]
         return [get(space, key) for space, key in zip(found, keys, strict=True)]
 
     async def _get_many(self, keys: Sequence[Key], deadline: float) -> Sequence[Record | None]:

@@ -52,7 +52,9 @@ class ReaderPool:
         self._get: Execute = self._connection.cursor().execute
         self._reads = 0
         self._keeps = False
+        self._reads_to_keep = _READS_TO_KEEP
         self._is_changing = False
+        self._may_be_behind = False
         self._threads = [connect(path, cache_bytes=THREAD_CACHE_BYTES) for _ in range(THREADS)]
         self._idle: queue.SimpleQueue[apsw.Connection] = queue.SimpleQueue()
         for connection in self._threads:
@@ -93,24 +95,34 @@ class ReaderPool:
 
     def _count_read(self) -> None:
         # Beginning and ending a read costs as much as reading a record. As this process makes all commits, the
-        # connection can keep what it sees until the next one begins.
+        # connection can keep what it sees until the next one has ended.
         self._reads += 1
-        if self._reads > _READS_TO_KEEP and not self._is_changing:
+        if self._reads > self._reads_to_keep and not self._may_be_behind:
             self._execute("BEGIN")
             self._keeps = True
 
     def begin_change(self) -> None:
-        """To be called before a COMMIT: from now on every read on the loop sees the newest state.
+        """To be called before a COMMIT, which is durable for others before the loop hears of it.
 
-        A read in a thread may see the commit before the loop hears that it is done. If a read on the loop then showed
-        an older state, whoever does one after the other would see time go backwards.
+        Until the loop does, its own reads may go on to show the state before: nobody has been told of the new one. A
+        read in a thread may see that, however; if a read on the loop then showed an older state, whoever does one
+        after the other would see time go backwards. So the loop keeps what it sees only while no thread reads.
         """
         self._is_changing = True
-        self.let_go()
+        if self._waiting:
+            self._see_the_newest()
 
     def end_change(self) -> None:
         """To be called after a COMMIT."""
-        self._is_changing = False
+        self._is_changing = self._may_be_behind = False
+        # Where many reads come between two commits, the next ones will too.
+        self._reads_to_keep = 0 if self._reads > _READS_TO_KEEP else _READS_TO_KEEP
+        self.let_go()
+
+    def _see_the_newest(self) -> None:
+        """Makes every read on the loop look for itself until the COMMIT that is under way has ended."""
+        self._may_be_behind = True
+        self.let_go()
 
     def let_go(self) -> None:
         """Makes the loop's connection give up what it sees."""
@@ -136,6 +148,8 @@ class ReaderPool:
         broken_off: list[bool] = []
         in_order = partial(_at_one_moment, read=read) if one_moment else read
         self._waiting += 1
+        if self._is_changing:
+            self._see_the_newest()
         try:
             async with asyncio.timeout(None if deadline == NEVER else deadline - self._clock.monotonic_s()):
                 return await asyncio.get_running_loop().run_in_executor(

@@ -35,13 +35,16 @@ class Space:
         "cells_sql",
         "delete_sql",
         "get_sql",
-        "insert_sql",
         "log",
         "name",
         "number",
         "options",
+        "put_absent_sql",
+        "put_absent_sql",
         "put_cells_sql",
         "put_sql",
+        "put_version_sql",
+        "put_version_sql",
         "query_down_sql",
         "query_sql",
         "records",
@@ -66,6 +69,8 @@ class Space:
         insert = f"INSERT INTO {records} (key, head, version, value, cells) VALUES (?, ?, ?, ?, ?)"
         upsert = f"{insert} ON CONFLICT (key) DO UPDATE"
         self.put_sql = f"{upsert} SET version = excluded.version, value = excluded.value"
+        self.put_version_sql = f"UPDATE {records} SET version = ?, value = ? WHERE key = ? AND version = ?"
+        self.put_absent_sql = f"{insert} ON CONFLICT (key) DO NOTHING"
         self.put_cells_sql = f"{self.put_sql}, cells = excluded.cells"
         self.add_sql = f"{upsert} SET cells = excluded.cells"
         self.delete_sql = f"DELETE FROM {records} WHERE key = ?"
