@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+import apsw
 import pytest
 
 from tenet.store.contract import Append, Committed, Delete, Key, LogOptions, Put, SpaceOptions
 from tenet.store.errors import SpaceNotFound
 from tenet.store.sqlite import upkeep
 from tenet.store.sqlite.engine import SqliteEngine
+from tenet.store.sqlite.removals import BYTES_PER_STEP, RECORD_SIZE, ROWS_PER_STEP, remove_some
 from tests.unit.store.sqlite_helpers import IDS, commit_of, eventually, file_of, key, opened, put_surely, run, value_of
 
 MIB = 1024 * 1024
@@ -152,6 +154,52 @@ def test_trimming_takes_no_more_than_the_slowest_reader_allows(tmp_path: Path) -
             assert page.first == page.entries[0].position == entries[334].position
 
     run(test())
+
+
+@pytest.mark.parametrize("what", ["dropped", "discarded", "trimmed"])
+def test_large_values_are_removed_in_bounded_steps(tmp_path: Path, what: str) -> None:
+    async def test() -> None:
+        async with opened(tmp_path) as engine:
+            await engine.ensure_space("doomed", SpaceOptions(log=LogOptions(readers=("tail",))))
+            one, value = Key("doomed", b"p"), bytes(400_000)
+            for number in range(12):
+                appends = [Append(one, None, value)] if what == "trimmed" else []
+                puts = [Put(Key("doomed", b"p", b"%d" % number), b"x" if what == "trimmed" else value)]
+                await engine.commit(commit_of(*puts, appends=appends))
+            before = int((await engine.health())["transactions"])
+            if what == "discarded":
+                await engine.discard("doomed", b"p")
+                assert (await engine.query("doomed", b"p", limit=1)).records == []
+            elif what == "dropped":
+                await engine.drop_space("doomed")
+                await file_of(engine).upkeep._forget()
+                assert tables(engine) == {"s1"}
+            else:
+                last = await engine.read_log("doomed", 0, after=0, limit=500)
+                while last.entries and last.entries[-1].position < last.closed:
+                    last = await engine.read_log("doomed", 0, after=last.entries[-1].position, limit=500)
+                await engine.read_log("doomed", 0, after=last.closed, limit=1, reader="tail")
+                await file_of(engine).upkeep._forget()
+                assert (await engine.read_log("doomed", 0, after=last.closed, limit=1)).first > last.closed
+            # Three of these values make a mebibyte.
+            assert int((await engine.health())["transactions"]) - before >= 4
+
+    run(test())
+
+
+def test_what_is_removed_ends_with_the_row_that_reaches_the_bound() -> None:
+    connection = apsw.Connection(":memory:")
+    connection.execute("CREATE TABLE s7 (id INTEGER PRIMARY KEY, value BLOB)")
+    sizes = [BYTES_PER_STEP - 1, 1, *([10] * (ROWS_PER_STEP + 1)), 2 * BYTES_PER_STEP, 3]
+    connection.executemany("INSERT INTO s7 (value) VALUES (zeroblob(?))", [(size,) for size in sizes])
+    steps = []
+    while True:
+        removed = remove_some(connection.execute, "s7", RECORD_SIZE)
+        steps.append((len(removed.numbers), removed.more))
+        if not removed.more:
+            break
+    assert steps == [(2, True), (ROWS_PER_STEP, True), (2, True), (1, False)]
+    assert connection.execute("SELECT count(*) FROM s7").fetchall() == [(0,)]
 
 
 def test_discarding_many_records_leaves_the_others(tmp_path: Path) -> None:

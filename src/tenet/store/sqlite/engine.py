@@ -41,6 +41,7 @@ from tenet.store.sqlite.lock import DirectoryLock
 from tenet.store.sqlite.opened import OpenFile
 from tenet.store.sqlite.outcomes import until_ms_of
 from tenet.store.sqlite.reads import together as read_at_once
+from tenet.store.sqlite.removals import discard
 from tenet.store.sqlite.schema import Execute
 from tenet.store.sqlite.watches import Watches
 from tenet.store.sqlite.writer import ALONE, Job
@@ -352,13 +353,11 @@ class SqliteEngine:
     async def discard(
         self, space: str, partition: bytes, within: Range = EVERYTHING, *, deadline: float = NEVER
     ) -> None:
-        """Removes a range of a partition, some hundred records per transaction."""
+        """Removes a range of a partition, some hundred records or a mebibyte per transaction."""
         validate.check_partition(partition)
         validate.check_range(within)
         file = await self._ready(deadline)
-        work = works.discard(file.catalogue.find(space), partition, within)
-        while await file.write(work, deadline=deadline) == works.DISCARDED_PER_JOB:
-            pass
+        await file.remove_all(discard(file.catalogue.find(space), partition, within), deadline=deadline)
 
     def watch(self, space: str, partition: bytes | None = None) -> Watch:
         """Watches a partition, or the whole space, for commits into it."""

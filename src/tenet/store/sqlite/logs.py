@@ -14,13 +14,13 @@ from msgspec import Struct
 from tenet.store.contract import LogEntry, LogOptions, LogPage
 from tenet.store.errors import InvalidRequest, LogTrimmed
 from tenet.store.sqlite.apply import Transaction
+from tenet.store.sqlite.removals import ENTRY_SIZE, remove_some
 from tenet.store.sqlite.schema import TRIMMING, Execute
 from tenet.store.sqlite.spaces import Space
 
 #: What a page holds at the most, whatever was asked for; a reader goes on behind it.
 PAGE_ENTRIES_MAX: Final = 500
 PAGE_BYTES_MAX: Final = 512 * 1024
-TRIMMED_PER_JOB: Final = 200
 _POSITION_SQL: Final = (
     "INSERT INTO log_positions (space, shard, reader, position) VALUES (?, ?, ?, ?)"
     " ON CONFLICT DO UPDATE SET position = max(position, excluded.position)"
@@ -174,20 +174,23 @@ class Trimming(Struct, frozen=True, gc=False):
         sql = f"SELECT EXISTS (SELECT 1 FROM {table} WHERE shard = ? AND position <= ?)"
         return bool(execute(sql, (self.shard, self.floor)).fetchall()[0][0])
 
-    def work(self, transaction: Transaction) -> Iterator[int]:
-        """Trims some entries; yields how many."""
+    def work(self, transaction: Transaction) -> Iterator[bool]:
+        """Trims some entries; yields whether there may be more."""
         number, shard = self.space.number, self.shard
         now = transaction.catalogue.get(self.space.name)
         if now is None or not transaction.catalogue.has(self.space) or now.log is None:
-            yield 0
+            yield False
             return
-        rows = transaction.execute(
-            f"SELECT position FROM l{number} WHERE shard = ? AND position <= ? ORDER BY position LIMIT ?",
-            (shard, self.floor, TRIMMED_PER_JOB),
-        ).fetchall()
-        if rows:
+        removed = remove_some(
+            transaction.execute,
+            f"l{number}",
+            ENTRY_SIZE,
+            where="shard = ? AND position <= ?",
+            parameters=(shard, self.floor),
+            order="position",
+        )
+        if removed.numbers:
             transaction.has_written = True
-            last = rows[-1][0]
-            transaction.execute(f"DELETE FROM l{number} WHERE shard = ? AND position <= ?", (shard, last))
-            transaction.execute(_POSITION_SQL, (number, shard, TRIMMING, last))
-        yield len(rows)
+            # An entry's row number is its position.
+            transaction.execute(_POSITION_SQL, (number, shard, TRIMMING, removed.numbers[-1]))
+        yield removed.more

@@ -18,6 +18,7 @@ from tenet.store.sqlite.logs import Releases
 from tenet.store.sqlite.migrations import prepare
 from tenet.store.sqlite.outcomes import Outcomes
 from tenet.store.sqlite.pool import ReaderPool
+from tenet.store.sqlite.removals import STEP_COST
 from tenet.store.sqlite.schema import FILE_NAME, connect
 from tenet.store.sqlite.spaces import Catalogue, Space
 from tenet.store.sqlite.upkeep import Upkeep
@@ -91,9 +92,9 @@ class OpenFile:
         self.writer.submit(Job(future, work=work, deadline=deadline, on_durable=on_durable, cost=cost))
         return await future
 
-    async def write_all(self, work: Work[int], full: int) -> None:
-        """Repeats a job as long as it finds as much as it can take."""
-        while await self.write(work) >= full:
+    async def remove_all(self, step: Work[bool], *, deadline: float = NEVER) -> None:
+        """Repeats a step of ``removals`` as long as there may be more to remove."""
+        while await self.write(step, deadline=deadline, cost=STEP_COST):
             pass
 
     def check_there(self, *read: Space) -> None:

@@ -202,18 +202,6 @@ def drop(connection: apsw.Connection, space: Space) -> None:
     connection.executemany("INSERT INTO garbage (name) VALUES (?)", [(table,) for table in tables])
 
 
-def sweep_garbage(execute: Execute, table: str, row_count: int) -> bool:
-    """Removes some rows of a table that nobody reads, and the table once it is empty; true when that is so."""
-    # Tables of stamps have no row numbers.
-    row = "bucket" if table.startswith("t") else "rowid"
-    execute(f"DELETE FROM {table} WHERE {row} IN (SELECT {row} FROM {table} LIMIT ?)", (row_count,))
-    if execute(f"SELECT 1 FROM {table} LIMIT 1").fetchall():
-        return False
-    execute(f"DROP TABLE {table}")
-    execute("DELETE FROM garbage WHERE name = ?", (table,))
-    return True
-
-
 def _create_log(execute: Execute, number: int) -> None:
     execute(
         f"CREATE TABLE l{number} (position INTEGER PRIMARY KEY, shard INTEGER NOT NULL, commit_id BLOB NOT NULL,"

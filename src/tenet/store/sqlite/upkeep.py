@@ -9,7 +9,7 @@ one runs while the writer pauses between two transactions.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -18,17 +18,15 @@ from typing import TYPE_CHECKING, Final, TypeVar
 import apsw
 
 from tenet.store.errors import StoreUnavailable
-from tenet.store.sqlite import spaces
-from tenet.store.sqlite.apply import Transaction
 from tenet.store.sqlite.faults import translate
-from tenet.store.sqlite.logs import TRIMMED_PER_JOB, Trimming
+from tenet.store.sqlite.logs import Trimming
+from tenet.store.sqlite.removals import prune, sweep
 from tenet.store.sqlite.schema import PAGE_BYTES, Execute, connect
 from tenet.store.sqlite.works import probe
 
 if TYPE_CHECKING:
     from tenet.base.clock import Clock
     from tenet.store.sqlite.opened import OpenFile
-    from tenet.store.sqlite.works import Work
 
 T = TypeVar("T")
 
@@ -40,11 +38,7 @@ _PAGES_TO_PAUSE: Final = 64 * 1024 * 1024 // PAGE_BYTES
 #: A write-ahead log that has been idle for so many rounds, and is larger than this, gives its space back.
 _IDLE_ROUNDS: Final = 20
 _IDLE_BYTES: Final = 4 * 1024 * 1024
-_ROWS_PER_JOB: Final = 200
 _CACHE_BYTES: Final = 1024 * 1024
-#: The last row stays, because hybrid time goes on from it.
-_PRUNE_SQL: Final = f"""DELETE FROM commits WHERE first IN (
-    SELECT first FROM commits WHERE until_ms < ? AND first < (SELECT max(first) FROM commits) LIMIT {_ROWS_PER_JOB})"""
 
 
 class Upkeep:
@@ -140,7 +134,7 @@ class Upkeep:
         await self._prune_outcomes()
         await self._trim_logs()
         for (table,) in await self._in_thread(lambda execute: execute("SELECT name FROM garbage").fetchall()):
-            await self._file.write_all(_sweep(table), _ROWS_PER_JOB)
+            await self._file.remove_all(sweep(table))
 
     async def _prune_outcomes(self) -> None:
         now_ms = self._clock.wall_ms()
@@ -152,7 +146,7 @@ class Upkeep:
             ).fetchall()
         )
         if any(until_ms is not None and until_ms < now_ms for (until_ms,) in oldest):
-            await self._file.write_all(_prune(now_ms), _ROWS_PER_JOB)
+            await self._file.remove_all(prune(now_ms))
 
     async def _trim_logs(self) -> None:
         now_ms, closed = self._clock.wall_ms(), self._file.outcomes.closed_time
@@ -166,24 +160,6 @@ class Upkeep:
             return
         needed = await self._in_thread(lambda execute: [one for one in trimmings if one.is_needed(execute)])
         for trimming in needed:
-            await self._file.write_all(trimming.work, TRIMMED_PER_JOB)
+            await self._file.remove_all(trimming.work)
         for trimming in trimmings:
             self._trimmed[(trimming.space.number, trimming.shard)] = trimming.floor
-
-
-def _prune(now_ms: int) -> Work[int]:
-    def work(transaction: Transaction) -> Iterator[int]:
-        transaction.has_written = True
-        transaction.execute("DELETE FROM fences WHERE until_ms < ?", (now_ms,))
-        transaction.execute(_PRUNE_SQL, (now_ms,))
-        yield transaction.connection.changes()
-
-    return work
-
-
-def _sweep(table: str) -> Work[int]:
-    def work(transaction: Transaction) -> Iterator[int]:
-        transaction.has_written = True
-        yield 0 if spaces.sweep_garbage(transaction.execute, table, _ROWS_PER_JOB) else _ROWS_PER_JOB
-
-    return work

@@ -1,15 +1,13 @@
-"""The writes of the contract that are no commits: spaces, settling, discarding. Each is a job of the writer."""
+"""The writes of the contract that are no commits: spaces and settling. Each is a job of the writer."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Final, TypeAlias, TypeVar
+from typing import TypeAlias, TypeVar
 
-from tenet.store.contract import Commit, Committed, NeverCommitted, Range, Settled, SpaceOptions
-from tenet.store.errors import SpaceNotFound
+from tenet.store.contract import Commit, Committed, NeverCommitted, Settled, SpaceOptions
 from tenet.store.sqlite import spaces
 from tenet.store.sqlite.apply import Transaction
-from tenet.store.sqlite.keys import bounds
 from tenet.store.sqlite.outcomes import until_ms_of
 from tenet.store.sqlite.schema import FORMAT_VERSION
 from tenet.store.sqlite.spaces import Space
@@ -18,8 +16,6 @@ from tenet.store.validate import check_change
 T = TypeVar("T")
 #: Carries a job out; yields None whenever the loop should have a turn, and at last the result.
 Work: TypeAlias = Callable[[Transaction], Iterator[T]]
-
-DISCARDED_PER_JOB: Final = 200
 
 
 def ensure_space(name: str, options: SpaceOptions) -> Work[Space]:
@@ -66,25 +62,6 @@ def settle(commit: Commit) -> Work[Settled]:
             transaction.fenced.add(commit_id)
             transaction.execute("INSERT INTO fences (id, until_ms) VALUES (?, ?)", (commit_id, until_ms_of(commit_id)))
         yield NeverCommitted(commit_id)
-
-    return work
-
-
-def discard(space: Space, partition: bytes, within: Range) -> Work[int]:
-    """Removes some records of a range of a partition; yields how many."""
-    lower, upper = bounds(partition, within)
-    sql = (
-        f"DELETE FROM {space.records} WHERE id IN"
-        f" (SELECT id FROM {space.records} WHERE key >= ? AND key < ? ORDER BY key LIMIT {DISCARDED_PER_JOB})"
-    )
-
-    def work(transaction: Transaction) -> Iterator[int]:
-        if not transaction.catalogue.has(space):
-            raise SpaceNotFound(f"there is no space {space.name!r}")
-        transaction.execute(sql, (lower, upper))
-        removed = transaction.connection.changes()
-        transaction.has_written = transaction.has_written or removed > 0
-        yield removed
 
     return work
 
