@@ -3,15 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tenet.store.contract import Add, Key, Put, Range, SpaceOptions, StampOf
-from tenet.store.errors import DeadlineExceeded, StoreUnavailable
+from tenet.store.contract import Add, Key, Put, Range, Record, SpaceOptions, StampOf
+from tenet.store.errors import DeadlineExceeded, SpaceNotFound, StoreCorrupt, StoreUnavailable
 from tenet.store.sqlite import pool
 from tenet.store.sqlite.engine import SqliteEngine
-from tests.unit.store.sqlite_helpers import CLOCK, commit_of, eventually, file_of, opened, put_surely, run, value_of
+from tenet.store.sqlite.removals import sweep
+from tenet.store.sqlite.schema import FILE_NAME, PAGE_BYTES
+from tenet.store.sqlite.spaces import Space
+from tests.unit.store.sqlite_helpers import (
+    CLOCK,
+    commit_of,
+    eventually,
+    file_of,
+    opened,
+    put_surely,
+    run,
+    value_of,
+    values,
+)
 
 
 async def fill(engine: SqliteEngine, count: int, value: bytes = b"x") -> None:
@@ -39,6 +54,89 @@ def test_a_query_is_the_same_on_the_loop_and_in_a_thread(tmp_path: Path) -> None
                 assert page.more == (count < 500)
 
     run(test())
+
+
+def test_large_values_are_read_in_a_thread_and_are_the_same_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def test() -> None:
+        async with opened(tmp_path) as engine:
+            await engine.ensure_space("stamped", SpaceOptions(stamps=True))
+            keys = [Key("stamped", b"p", b"%03d" % number) for number in range(100)]
+            for number, one in enumerate(keys[:50]):
+                await engine.commit(commit_of(Put(one, b"%03d" % number * 50_000)))
+            stamp = StampOf("stamped", b"p")
+            records = await engine.get(keys)
+            read_pool = file_of(engine).pool
+            read_on_loop: list[object] = []
+            get = read_pool.get
+
+            def get_counted(space: Space, key: Key) -> Record | None:
+                read_on_loop.append(key)
+                return get(space, key)
+
+            monkeypatch.setattr(read_pool, "get", get_counted)
+            assert await engine.get(keys) == records
+            # 150,000 bytes each: the fourth makes them pass half a mebibyte.
+            assert read_on_loop == keys[:4]
+            assert values(records) == [*(b"%03d" % number * 50_000 for number in range(50)), *[None] * 50]
+            assert (await engine.read_together([*keys, stamp]))[:100] == records
+            assert (await engine.read_together([stamp, *keys[:2]]))[1:] == records[:2]
+            # The last one may pass it: there is nothing more to read.
+            assert await engine.read_together(keys[:4]) == records[:4]
+            ((told, *_), at_once) = (await engine.read_together([stamp]), await engine.read_together([stamp, *keys]))
+            assert at_once[0] == told != 0
+
+    run(test())
+
+
+def test_a_read_whose_table_went_away_meanwhile_says_that_the_space_is_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def test() -> None:
+        async with opened(tmp_path) as engine:
+            await engine.ensure_space("doomed")
+            await engine.commit(commit_of(*(Put(Key("doomed", b"%d" % number), b"x") for number in range(200))))
+            file, may_read = file_of(engine), threading.Event()
+            read_in_order = file.pool._read
+
+            def read_late(read: Any, broken_off: list[bool]) -> Any:
+                assert may_read.wait(20)
+                return read_in_order(read, broken_off)
+
+            monkeypatch.setattr(file.pool, "_read", read_late)
+            scanning = asyncio.create_task(engine.scan("doomed", limit=1_000))
+            await asyncio.sleep(0)
+            await engine.drop_space("doomed")
+            await file.remove_all(sweep("s2"))
+            may_read.set()
+            with pytest.raises(SpaceNotFound):
+                await scanning
+
+    run(test())
+
+
+def test_damage_that_a_read_meets_is_kept_in_mind(tmp_path: Path) -> None:
+    async def make() -> None:
+        async with opened(tmp_path) as engine:
+            await fill(engine, 300, b"v" * 3_000)
+
+    run(make())
+    path = tmp_path / FILE_NAME
+    data = bytearray(path.read_bytes())
+    # All but the pages that hold the schema and the roots of the tables.
+    for page in range(20, len(data) // PAGE_BYTES):
+        data[page * PAGE_BYTES : page * PAGE_BYTES + 16] = b"\xff" * 16
+    path.write_bytes(data)
+
+    async def meet() -> None:
+        async with opened(tmp_path) as engine:
+            with pytest.raises(StoreCorrupt):
+                await engine.scan("things", limit=1_000)
+            health = await engine.health()
+            assert health["is_damaged"] is True
+
+    run(meet())
 
 
 def test_a_read_that_is_too_late_is_broken_off(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -40,9 +41,10 @@ from tenet.store.sqlite.health import RESTORING, health_of
 from tenet.store.sqlite.lock import DirectoryLock
 from tenet.store.sqlite.opened import OpenFile
 from tenet.store.sqlite.outcomes import until_ms_of
-from tenet.store.sqlite.reads import together as read_at_once
+from tenet.store.sqlite.reads import Together
 from tenet.store.sqlite.removals import discard
 from tenet.store.sqlite.schema import Execute
+from tenet.store.sqlite.spaces import Space
 from tenet.store.sqlite.watches import Watches
 from tenet.store.sqlite.writer import ALONE, Job
 
@@ -50,8 +52,9 @@ CAPABILITIES: Final = Capabilities(
     engine="sqlite", partitions_max=Limits.writes_max + Limits.checks_max, cheap_commits_across_partitions=True
 )
 PAGE_BYTES: Final = 1024 * 1024
-#: Up to so many keys are read on the loop.
+#: Up to so many keys are read on the loop, until their values have come to so many bytes; then a thread goes on.
 _LOOP_KEYS_MAX: Final = 100
+_LOOP_VALUE_BYTES_MAX: Final = 512 * 1024
 #: What a query reads on the loop before it is begun again in a thread.
 _LOOP_RECORDS_MAX: Final = 100
 _LOOP_BYTES_MAX: Final = 128 * 1024
@@ -194,23 +197,35 @@ class SqliteEngine:
         get = file.pool.get
         if len(keys) == 1:
             return [get(found[0], keys[0])]
-        return [get(space, key) for space, key in zip(found, keys, strict=True)]
+        records: list[Record | None] = []
+        bytes_left = _LOOP_VALUE_BYTES_MAX
+        for space, key in zip(found, keys, strict=True):
+            if bytes_left <= 0:
+                done = len(records)
+                return records + await self._get_in_thread(file, found[done:], keys[done:], deadline)
+            record = get(space, key)
+            records.append(record)
+            if record is not None:
+                bytes_left -= len(record.value)
+        return records
 
     async def _get_many(self, keys: Sequence[Key], deadline: float) -> Sequence[Record | None]:
-        """Reads in a thread."""
+        """Reads so many keys that a thread does it from the beginning."""
         validate.check_count("the number of keys", len(keys), Limits.get_keys_max)
         file = await self._to_read(deadline)
         found = []
         for key in keys:
             validate.check_key(key)
             found.append(file.catalogue.find(key.space))
+        return await self._get_in_thread(file, found, keys, deadline)
 
+    async def _get_in_thread(
+        self, file: OpenFile, found: Sequence[Space], keys: Sequence[Key], deadline: float
+    ) -> list[Record | None]:
         def read(execute: Execute) -> list[Record | None]:
             return [reads.get(execute, space, key) for space, key in zip(found, keys, strict=True)]
 
-        records = await file.pool.in_thread(read, deadline=deadline)
-        file.check_there(*found)
-        return records
+        return await file.read_in_thread(read, *found, deadline=deadline)
 
     async def query(
         self,
@@ -243,9 +258,7 @@ class SqliteEngine:
         page = file.pool.on_loop(query.capped(_LOOP_RECORDS_MAX, _LOOP_BYTES_MAX).read, one_moment=one_moment)
         if not page.more:
             return page
-        page = await file.pool.in_thread(query.read, one_moment=one_moment, deadline=deadline)
-        file.check_there(found)
-        return page
+        return await file.read_in_thread(query.read, found, one_moment=one_moment, deadline=deadline)
 
     async def scan(
         self,
@@ -270,9 +283,7 @@ class SqliteEngine:
         file = await self._to_read(deadline)
         found = file.catalogue.find(space)
         scan = reads.Scan(found, within, limit, limit_bytes, slice_index, slice_count, after)
-        page = await file.pool.in_thread(scan.read, deadline=deadline)
-        file.check_there(found)
-        return page
+        return await file.read_in_thread(scan.read, found, deadline=deadline)
 
     async def read_together(
         self,
@@ -290,14 +301,13 @@ class SqliteEngine:
             else:
                 validate.check_key(read)
 
-        def at_once(execute: Execute) -> list[Record | int | None]:
-            return read_at_once(execute, found, reads)
-
+        together = Together(reads, found)
         if len(reads) <= _LOOP_KEYS_MAX:
-            return file.pool.on_loop(at_once, one_moment=True)
-        answers = await file.pool.in_thread(at_once, one_moment=True, deadline=deadline)
-        file.check_there(*found)
-        return answers
+            read_some = partial(together.read_up_to, value_bytes=_LOOP_VALUE_BYTES_MAX)
+            answers = file.pool.on_loop(read_some, one_moment=True)
+            if answers is not None:
+                return answers
+        return await file.read_in_thread(together.read, *found, one_moment=True, deadline=deadline)
 
     async def read_log(
         self,

@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from tenet.store.errors import StoreCorrupt, StoreError
+from tenet.store.errors import StoreError
 from tenet.store.sqlite.opened import OpenFile
 from tenet.store.sqlite.schema import FORMAT_VERSION, Execute
 
@@ -52,7 +52,7 @@ def health_of(file: OpenFile, directory: str, *, is_restoring: bool) -> Mapping[
         "last_failure": figures.last_failure,
         "can_write": not figures.write_refusal,
         "write_refusal": figures.write_refusal,
-        "is_damaged": bool(figures.damage),
+        "is_damaged": bool(figures.damage or file.pool.damage),
         "is_restoring": is_restoring,
     }
 
@@ -61,12 +61,9 @@ def _count_pages(file: OpenFile) -> dict[str, int]:
     """Returns how many pages the file has, as far as it can be read."""
     try:
         return file.pool.on_loop(_read_page_counts)
-    except StoreCorrupt as error:
-        file.writer.figures.damage = error.message
     except StoreError:
         # Figures are wanted most while something is wrong.
-        pass
-    return {}
+        return {}
 
 
 def _read_page_counts(execute: Execute) -> dict[str, int]:

@@ -12,14 +12,14 @@ import apsw
 from tenet.base.clock import NEVER, Clock
 from tenet.base.ids import Ids
 from tenet.store.contract import Committed
-from tenet.store.errors import SpaceNotFound
+from tenet.store.errors import SpaceNotFound, StoreError
 from tenet.store.sqlite.faults import translate
 from tenet.store.sqlite.logs import Releases
 from tenet.store.sqlite.migrations import prepare
 from tenet.store.sqlite.outcomes import Outcomes
 from tenet.store.sqlite.pool import ReaderPool
 from tenet.store.sqlite.removals import STEP_COST
-from tenet.store.sqlite.schema import FILE_NAME, connect
+from tenet.store.sqlite.schema import FILE_NAME, Execute, connect
 from tenet.store.sqlite.spaces import Catalogue, Space
 from tenet.store.sqlite.upkeep import Upkeep
 from tenet.store.sqlite.watches import Watches
@@ -96,6 +96,23 @@ class OpenFile:
         """Repeats a step of ``removals`` as long as there may be more to remove."""
         while await self.write(step, deadline=deadline, cost=STEP_COST):
             pass
+
+    async def read_in_thread(
+        self, read: Callable[[Execute], T], *spaces: Space, one_moment: bool = False, deadline: float = NEVER
+    ) -> T:
+        """Reads from spaces in a thread; arguments as ``ReaderPool.in_thread`` has them.
+
+        Raises:
+            SpaceNotFound: a space was dropped meanwhile: what was read of it may have been on the way out.
+        """
+        try:
+            answer = await self.pool.in_thread(read, one_moment=one_moment, deadline=deadline)
+        except StoreError:
+            # Where its very table has gone, that is the reason.
+            self.check_there(*spaces)
+            raise
+        self.check_there(*spaces)
+        return answer
 
     def check_there(self, *read: Space) -> None:
         """Raises if a space was dropped while a thread read it: its records may have been on the way out."""

@@ -13,7 +13,7 @@ import apsw
 
 from tenet.base.clock import NEVER, Clock
 from tenet.store.contract import Key, Record
-from tenet.store.errors import DeadlineExceeded, StoreUnavailable
+from tenet.store.errors import DeadlineExceeded, StoreCorrupt, StoreError, StoreUnavailable
 from tenet.store.sqlite.faults import translate
 from tenet.store.sqlite.keys import prefix_of
 from tenet.store.sqlite.rows import record_of
@@ -61,6 +61,8 @@ class ReaderPool:
             self._idle.put(connection)
         self._executor = ThreadPoolExecutor(THREADS, thread_name_prefix="tenet-read")
         self._waiting = 0
+        #: What was found to be damaged, ever.
+        self.damage = ""
 
     @property
     def waiting(self) -> int:
@@ -81,7 +83,7 @@ class ReaderPool:
                 return read(self._execute)
             return _at_one_moment(self._execute, read)
         except apsw.Error as error:
-            raise translate(error, self._connection, self._directory) from error
+            raise self._refusal(error, self._connection) from error
 
     def get(self, space: Space, key: Key) -> Record | None:
         """Reads one record on the loop: what `on_loop` with ``reads.get`` does, for half of the cost."""
@@ -90,7 +92,7 @@ class ReaderPool:
                 self._count_read()
             rows = self._get(space.get_sql, (prefix_of(key.partition) + key.sort,)).fetchall()
         except apsw.Error as error:
-            raise translate(error, self._connection, self._directory) from error
+            raise self._refusal(error, self._connection) from error
         return record_of(key.partition, key.sort, rows[0]) if rows else None
 
     def _count_read(self) -> None:
@@ -168,10 +170,16 @@ class ReaderPool:
             connection.set_progress_handler(lambda: bool(broken_off), _STEPS_TO_LOOK)
             return read(connection.execute)
         except apsw.Error as error:
-            raise translate(error, connection, self._directory) from error
+            raise self._refusal(error, connection) from error
         finally:
             connection.set_progress_handler(None)
             self._idle.put(connection)
+
+    def _refusal(self, error: apsw.Error, connection: apsw.Connection) -> StoreError:
+        refusal = translate(error, connection, self._directory)
+        if isinstance(refusal, StoreCorrupt):
+            self.damage = refusal.message
+        return refusal
 
     async def close(self) -> None:
         """Waits for the reads that run or wait, then closes the connections."""

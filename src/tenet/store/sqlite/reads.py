@@ -117,9 +117,31 @@ class Scan(Struct, frozen=True, gc=False):
         return Page(records, more=False)
 
 
-def together(execute: Execute, spaces: Sequence[Space], reads: Sequence[Key | StampOf]) -> list[Record | int | None]:
-    """Returns records and stamps; needs one moment."""
-    return [
-        stamp(execute, space, read) if isinstance(read, StampOf) else get(execute, space, read)
-        for space, read in zip(spaces, reads, strict=True)
-    ]
+class Together(Struct, frozen=True, gc=False):
+    """Records and stamps of one moment.
+
+    Args:
+        reads: what is read.
+        spaces: the space of each.
+    """
+
+    reads: Sequence[Key | StampOf]
+    spaces: Sequence[Space]
+
+    def read(self, execute: Execute) -> list[Record | int | None]:
+        """Returns them all; needs one moment."""
+        return [self._read_one(execute, space, read) for space, read in zip(self.spaces, self.reads, strict=True)]
+
+    def read_up_to(self, execute: Execute, value_bytes: int) -> list[Record | int | None] | None:
+        """Returns them all, or None when their values have come to so many bytes before the last; needs one moment."""
+        answers: list[Record | int | None] = []
+        for space, read in zip(self.spaces, self.reads, strict=True):
+            if value_bytes <= 0:
+                return None
+            answer = self._read_one(execute, space, read)
+            value_bytes -= len(answer.value) if isinstance(answer, Record) else 0
+            answers.append(answer)
+        return answers
+
+    def _read_one(self, execute: Execute, space: Space, read: Key | StampOf) -> Record | int | None:
+        return stamp(execute, space, read) if isinstance(read, StampOf) else get(execute, space, read)
