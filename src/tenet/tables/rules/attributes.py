@@ -78,7 +78,7 @@ def check_value(value: AttributeValue) -> int:
         ValidationException: it breaks a rule of its type.
     """
     try:
-        return _check_one(value, 1)
+        return _check_all((value,), 1)
     except ValidationException:
         check_wire_types({"": value})
         raise
@@ -105,7 +105,7 @@ def check_expression_values(values: Item) -> None:
 
 def _check_expression_value(placeholder: str, value: AttributeValue) -> None:
     try:
-        _check_one(value, 1)
+        _check_all((value,), 1)
     except ValidationException as error:
         raise ValidationException(
             f"ExpressionAttributeValues contains invalid value: {error.message} for key {placeholder}"
@@ -134,27 +134,35 @@ def check_updated_item_size(size_bytes: int) -> None:
 
 def _check_members(members: Item, level: int) -> int:
     """Checks the attributes of an item or the members of a map; returns the bytes of names and values."""
-    size = 0
     if "" in members:
         check_name("")
-    for name, value in members.items():
-        size += len(name) if name.isascii() else len(name.encode())
+    size = _check_all(members.values(), level)
+    names = "".join(members)
+    size += len(names) if names.isascii() else len(names.encode())
+    if len(names) > ATTRIBUTE_NAME_BYTES_MAX // 4:
+        for name in members:
+            check_name(name)
+    return size
+
+
+def _check_all(values: Iterable[AttributeValue], level: int) -> int:
+    """Checks values that stand side by side, and returns their bytes."""
+    size = 0
+    for value in values:
         try:
-            ((kind, content),) = value.items()
-        except (AttributeError, ValueError):
+            (kind,) = value
+            content = value[kind]
+        except (TypeError, ValueError, LookupError):
             kind, content = _the_one_type(value)
         if content.__class__ is str:
             if kind == "S":
                 size += len(content) if content.isascii() else len(content.encode())
                 continue
-            if kind == "N":
-                value["N"] = text = numbers.canonical(content)
-                size += numbers.size_bytes(text)
+            if kind == "N" and numbers.is_plain(content):
+                # What ``numbers.size_bytes`` says of it.
+                size += 1 + ((len(content.rstrip("0")) + 1) >> 1)
                 continue
         size += _CHECKS.get(kind, _check_unknown)(value, content, level)
-    if size > ATTRIBUTE_NAME_BYTES_MAX:
-        for name in members:
-            check_name(name)
     return size
 
 
@@ -170,15 +178,6 @@ def check_name(name: str) -> None:
         raise ValidationException(
             f"Attribute name is too large, must be less than {ATTRIBUTE_NAME_BYTES_MAX + 1} bytes"
         )
-
-
-def _check_one(value: AttributeValue, level: int) -> int:
-    """Checks one value and returns its bytes."""
-    try:
-        ((kind, content),) = value.items()
-    except (AttributeError, ValueError):
-        kind, content = _the_one_type(value)
-    return _CHECKS.get(kind, _check_unknown)(value, content, level)
 
 
 def _the_one_type(value: object) -> tuple[str, object]:
@@ -265,10 +264,7 @@ def _check_list(value: AttributeValue, content: object, level: int) -> int:
         _wrong_type(value)
     if level >= LEVELS_MAX:
         raise ValidationException(TOO_DEEP)
-    size = 3 + len(content)
-    for element in content:
-        size += _check_one(element, level + 1)
-    return size
+    return 3 + len(content) + _check_all(content, level + 1)
 
 
 def _check_map(value: AttributeValue, content: object, level: int) -> int:
@@ -285,11 +281,12 @@ def _check_string_set(value: AttributeValue, content: object, _level: int) -> in
         invalid_parameter("An string set  may not be empty")
     if len(set(members)) != len(members):
         invalid_parameter(f"Input collection [{', '.join(members)}] contains duplicates.")
-    if all(map(str.isascii, members)):
+    joined = "".join(members)
+    if joined.isascii():
         members.sort()
-        return sum(map(len, members))
+        return len(joined)
     members.sort(key=str.encode)
-    return sum(len(member.encode()) for member in members)
+    return len(joined.encode())
 
 
 def _check_number_set(value: AttributeValue, content: object, _level: int) -> int:

@@ -34,6 +34,11 @@ TOO_PRECISE: Final = "Attempting to store more than 38 significant digits in a N
 NOT_A_NUMBER: Final = "The parameter cannot be converted to a numeric value"
 
 
+def is_plain(text: str) -> bool:
+    """Whether a text is a canonical number without sign or point, as most are. False is no answer."""
+    return text.isdigit() and len(text) <= DIGITS_MAX and (text[0] != "0" or text == "0") and text.isascii()
+
+
 def canonical(text: str, too_precise: str = TOO_PRECISE) -> str:
     """Returns the canonical text of a number.
 
@@ -44,11 +49,8 @@ def canonical(text: str, too_precise: str = TOO_PRECISE) -> str:
     Raises:
         ValidationException: it is no number, has more than 38 significant digits, or its magnitude is out of range.
     """
-    if len(text) <= DIGITS_MAX:
-        if text.isdigit() and text.isascii() and (text[0] != "0" or text == "0"):
-            return text
-        if _CANONICAL.fullmatch(text):
-            return text
+    if len(text) <= DIGITS_MAX and (is_plain(text) or _CANONICAL.fullmatch(text)):
+        return text
     match = _NUMBER.fullmatch(text)
     if match is None or not (match["whole"] or match["fraction"]):
         raise ValidationException(f"{NOT_A_NUMBER}: {text}" if text else NOT_A_NUMBER)
