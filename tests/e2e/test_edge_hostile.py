@@ -72,7 +72,8 @@ def nested(levels: int) -> str:
 BODIES = {
     "nested to the limit of an item": ("PutItem", put(nested(31)), 200, None),
     "nested one level too deep": ("PutItem", put(nested(33)), 400, "ValidationException"),
-    "nested hundreds of levels deep": ("PutItem", put(nested(200)), 400, "SerializationException"),
+    "nested hundreds of levels deep": ("PutItem", put(nested(490)), 400, "ValidationException"),
+    "nested more than a thousand levels deep": ("PutItem", put(nested(510)), 400, "SerializationException"),
     "nested a hundred thousand levels deep": ("PutItem", put(nested(100_000)), 400, "SerializationException"),
     "brackets that never close": ("PutItem", b"[" * 1_000_000, 400, "SerializationException"),
     "number of many digits": ("PutItem", put('{"N":"%s"}' % ("1" * 100_000)), 400, "ValidationException"),

@@ -11,6 +11,7 @@ others, instead of answering all of them late.
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import deque
 from itertools import accumulate
 from typing import Final
@@ -72,8 +73,6 @@ class Admission:
 
     def __init__(self, limits: EdgeLimits, clock: Clock) -> None:
         self._clock = clock
-        self._limits = limits
-        self._bucket: TokenBucket | None = None
         self._tenants: dict[str, TokenBucket] = {}
         self._waiting: deque[tuple[asyncio.Future[bool], float]] = deque()
         self._timer: asyncio.TimerHandle | None = None
@@ -94,6 +93,8 @@ class Admission:
         now_s = self._clock.monotonic_s()
         rate = limits.requests_per_s_max
         self._limits = limits
+        self._delay_s_max = limits.loop_delay_ms_max / 1000 or math.inf
+        self._in_flight_max = limits.in_flight_max
         self._bucket = TokenBucket(rate, limits.requests_burst or rate / 10, now_s) if rate > 0 else None
         self._tenants.clear()
         #: Whether ``enter_tenant`` may refuse anybody.
@@ -130,14 +131,14 @@ class Admission:
         Raises:
             Throttled: the server takes on no more.
         """
-        limits = self._limits
-        if delay_s * 1000 > limits.loop_delay_ms_max > 0:
+        if delay_s > self._delay_s_max:
             raise self._refuse("delay")
         if self._bucket is not None and not self._bucket.take(now_s):
             raise self._refuse("rate")
-        if self.in_flight < limits.in_flight_max:
+        if self.in_flight < self._in_flight_max:
             self.in_flight += 1
             return True
+        limits = self._limits
         if len(self._waiting) >= limits.waiting_max or limits.waiting_ms_max <= 0:
             raise self._refuse("concurrency")
         return False
@@ -213,8 +214,13 @@ def check_nesting(body: bytes, nesting_max: int) -> None:
     Raises:
         MalformedBody: it is nested too deeply.
     """
-    if body.count(b"{") + body.count(b"[") > nesting_max and nesting(body) > nesting_max:
+    if _count(body, b"{", nesting_max) + _count(body, b"[", nesting_max) > nesting_max and nesting(body) > nesting_max:
         raise MalformedBody
+
+
+def _count(body: bytes, bracket: bytes, most: int) -> int:
+    """Returns how often a bracket occurs, up to one more than `most`, jumping from one to the next."""
+    return len(body) - len(body.replace(bracket, b"", most + 1))
 
 
 def nesting(body: bytes) -> int:

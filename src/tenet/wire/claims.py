@@ -5,7 +5,6 @@ The texts are DynamoDB's. Nothing here is believed yet; ``sigv4`` checks it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from email.utils import parsedate_tz
 from typing import Final
 from urllib.parse import unquote
@@ -65,7 +64,7 @@ class Claim(Struct, gc=False):
         timestamp: when it was signed, in ISO 8601's basic format.
         token: the session token, or "".
         expires_s: how long a presigned URL is good for; None for a header.
-        front: what stands before the signature in the header, if the statement was read from it just now.
+        front: what stands before the signature in the header, if nothing stands behind it.
     """
 
     statement: Statement
@@ -76,13 +75,12 @@ class Claim(Struct, gc=False):
     front: str = ""
 
 
-def read_claim(query: str, headers: dict[str, str], known: Mapping[str, Statement]) -> Claim:
+def read_claim(query: str, headers: dict[str, str]) -> Claim:
     """Returns what a request says about its signature.
 
     Args:
         query: as it was sent.
         headers: by lower-case name.
-        known: statements by what stands before the signature in the headers that they were read from.
 
     Raises:
         MissingAuthenticationToken: it says nothing.
@@ -99,13 +97,8 @@ def read_claim(query: str, headers: dict[str, str], known: Mapping[str, Statemen
         if not presigned:
             raise MissingAuthenticationToken("Request is missing Authentication Token")
         return _read_query(query)
-    front, _, signature = authorization.rpartition("Signature=")
-    statement = known.get(front)
-    timestamp = headers.get("x-amz-date")
-    token = headers.get("x-amz-security-token", "")
-    if statement is None or timestamp is None:
-        return _read_header(authorization, timestamp or _basic_date(headers.get("date", "")), token)
-    return Claim(statement, signature, timestamp, token)
+    timestamp = headers.get("x-amz-date") or _basic_date(headers.get("date", ""))
+    return _read_header(authorization, timestamp, headers.get("x-amz-security-token", ""))
 
 
 def _read_header(authorization: str, timestamp: str, token: str) -> Claim:

@@ -33,20 +33,20 @@ class Signer:
         key: 32 bytes.
     """
 
-    __slots__ = ("_inner", "_outer")
+    __slots__ = ("_copy_inner", "_copy_outer")
 
     def __init__(self, key: bytes) -> None:
         block = key.ljust(_BLOCK_BYTES, b"\x00")
-        self._inner = sha256(block.translate(_INNER_PAD))
-        self._outer = sha256(block.translate(_OUTER_PAD))
+        self._copy_inner = sha256(block.translate(_INNER_PAD)).copy
+        self._copy_outer = sha256(block.translate(_OUTER_PAD)).copy
 
-    def sign(self, text: bytes) -> bytes:
+    def sign(self, text: bytes) -> str:
         """Returns the MAC as 64 hexadecimal digits."""
-        inner = self._inner.copy()
+        inner = self._copy_inner()
         inner.update(text)
-        outer = self._outer.copy()
+        outer = self._copy_outer()
         outer.update(inner.digest())
-        return outer.hexdigest().encode("ascii")
+        return outer.hexdigest()
 
 
 class AccessKey(Struct, frozen=True):

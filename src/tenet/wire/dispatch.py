@@ -11,14 +11,14 @@ from zlib import crc32 as _crc32
 
 import structlog
 
-from tenet.base.clock import Clock
+from tenet.base.clock import NEVER, Clock
 from tenet.base.errors import TenetError
-from tenet.base.ids import Ids, request_id
+from tenet.base.ids import Ids
 from tenet.wire.admission import THROTTLED, Admission, check_nesting
-from tenet.wire.answers import Present
+from tenet.wire.answers import Present, request_ids
 from tenet.wire.compression import COMPRESS_BYTES_MIN, accepts_gzip, compress, decompress
 from tenet.wire.cors import ANSWER_HEADERS, preflight_headers
-from tenet.wire.door import Mount, Request, Response, Service
+from tenet.wire.door import NOBODY, Mount, Request, Response, Service
 from tenet.wire.errors import BodyTooLarge, Throttled, UnknownOperation
 from tenet.wire.exchange import BODY_TOO_LARGE, Incoming
 from tenet.wire.metrics import Metrics
@@ -71,59 +71,59 @@ class Dispatcher:
         self._metrics = metrics
         self._pages = pages
         self._now = clock.monotonic_s
-        self._ids = ids
-        self._draw = ids.draw
+        self._next_id = request_ids(ids).__next__
         self._present = Present(clock)
 
     # ---- what connections ask ----------------------------------------------------------------------------------------
 
-    async def handle(self, incoming: Incoming) -> bytes:
-        """Answers a request with the bytes of a whole HTTP answer. Never raises."""
+    async def handle(self, incoming: Incoming) -> None:
+        """Leaves in a request the bytes of a whole HTTP answer. Never raises."""
         began_s = self._now()
-        if began_s >= self._present.until_s:
-            self._present.renew(began_s)
+        present = self._present
+        if began_s >= present.until_s:
+            present.renew(began_s)
         path, _, query = incoming.target.partition("?")
         headers, body = incoming.headers, incoming.body
-        request = Request(incoming.method, path, query, headers, body, "", self._draw(26).hex().upper())
+        request = Request(
+            incoming.method, path, query, headers, body, "", self._next_id(), NOBODY, NEVER, "", incoming.peer
+        )
         found = self._routes.find(incoming.method, path, query, headers, body)
         if found is None:
             response, label, crc32 = await self._answer_unrouted(request, headers)
         else:
-            service, request.operation = found
-            mount = service.mount
-            label, crc32 = mount.label, mount.crc32
+            route, request.operation = found
+            label, crc32 = route.label, route.crc32
             admission = self._admission
             entered = False
             try:
                 self._check(request, incoming, began_s)
                 entered = admission.enter(began_s, began_s - incoming.turn_s) or await admission.wait(began_s)
-                if mount.signing_name:
-                    self._identify(request, headers, mount.signing_name, began_s)
-                if "content-encoding" in headers:
-                    await self._decompress(request, headers["content-encoding"], mount)
-                response = await service.answer(request)
+                if route.signing_name:
+                    self._verify(request, headers, route.signing_name, present.wall_s)
+                if len(body) > _CHECKED_AT_ONCE_BYTES or admission.has_tenant_limits or "content-encoding" in headers:
+                    await self._check_closely(request, headers, route.mount, began_s)
+                response = await route.service.answer(request)
             except TenetError as error:
                 if isinstance(error, Throttled):
                     incoming.hold_s = admission.hold_s(began_s)
-                response = service.refuse(request, error)
+                response = route.service.refuse(request, error)
             except Exception:  # noqa: BLE001 (whatever happens, the client gets an answer and the log the traceback)
-                response = _fail(service, request)
+                response = _fail(route.service, request)
             finally:
                 if entered:
                     admission.leave()
         if "accept-encoding" in headers and len(response.body) >= COMPRESS_BYTES_MIN:
             await _compress(headers["accept-encoding"], response)
         self._note(request, label, response, self._now() - began_s, len(body))
-        return self._write(request, incoming, response, crc32=crc32)
+        incoming.answer = self._write(request, incoming, response, crc32=crc32)
 
     def _check(self, request: Request, incoming: Incoming, began_s: float) -> None:
-        """Refuses what is too large or too deep, before it takes a place."""
-        request.peer = incoming.peer
+        """Refuses what is too late, too large or too deep, before it takes a place."""
         limits = self._admission.limits
-        request.deadline = incoming.read_s + limits.deadline_s
+        request.deadline = deadline = incoming.read_s + limits.deadline_s
         if incoming.refusal == BODY_TOO_LARGE:
             raise BodyTooLarge
-        if incoming.refusal or began_s > request.deadline:
+        if incoming.refusal or began_s > deadline:
             raise Throttled(THROTTLED)
         if (
             limits.nesting_max < len(incoming.body) <= _CHECKED_AT_ONCE_BYTES
@@ -131,32 +131,36 @@ class Dispatcher:
         ):
             check_nesting(incoming.body, limits.nesting_max)
 
-    def _identify(self, request: Request, headers: dict[str, str], service: str, began_s: float) -> None:
-        """Finds out who signed a request, and counts it against the share of that tenant; looks at a large body."""
-        self._verify(request, headers, service, self._present.wall_s)
-        if len(request.body) > _CHECKED_AT_ONCE_BYTES and "content-encoding" not in headers:
-            check_nesting(request.body, self._admission.limits.nesting_max)
-        if self._admission.has_tenant_limits:
-            self._admission.enter_tenant(request.principal.tenant, began_s)
+    async def _check_closely(self, request: Request, headers: dict[str, str], mount: Mount, began_s: float) -> None:
+        """Does what few requests need, now that it is known who asks: their tenant's share, decompression, nesting."""
+        admission = self._admission
+        limits = admission.limits
+        if mount.signing_name and admission.has_tenant_limits:
+            admission.enter_tenant(request.principal.tenant, began_s)
+        encoding = headers.get("content-encoding")
+        if encoding is not None:
+            request.body = await decompress(
+                request.body, encoding, bytes_max=mount.body_bytes_max, ratio_max=limits.decompressed_ratio_max
+            )
+        if encoding is not None or len(request.body) > _CHECKED_AT_ONCE_BYTES:
+            check_nesting(request.body, limits.nesting_max)
 
     def _write(self, request: Request, incoming: Incoming, response: Response, *, crc32: bool) -> bytes:
-        body, headers = response.body, incoming.headers
-        front = self._present.front(response.status, response.content_type)
-        head = f"{front}{len(body)}\r\nx-amzn-RequestId: {request.request_id}\r\n"
-        if crc32:
-            head += f"x-amz-crc32: {_crc32(body)}\r\n"
+        body, headers, kind = response.body, incoming.headers, response.content_type
+        present = self._present
+        front = present.fronts.get((response.status, kind)) or present.front(response.status, kind)
+        more = f"x-amz-crc32: {_crc32(body)}\r\n" if crc32 else ""
         for name, value in response.headers:
-            head += f"{name}: {value}\r\n"
+            more += f"{name}: {value}\r\n"
         if "traceparent" in headers:
             # As the header is called in W3C Trace Context, level 2 (a draft).
-            head += f"traceresponse: {request.trace.traceparent}\r\n"
+            more += f"traceresponse: {request.trace.traceparent}\r\n"
         if "origin" in headers:
-            head += preflight_headers(headers) if incoming.method == "OPTIONS" else ANSWER_HEADERS
+            more += preflight_headers(headers) if incoming.method == "OPTIONS" else ANSWER_HEADERS
         if not incoming.keep_alive:
-            head += "Connection: close\r\n"
-        if incoming.method == "HEAD":
-            body = b""
-        return b"%b\r\n%b" % (head.encode("latin-1"), body)
+            more += "Connection: close\r\n"
+        head = f"{front}{len(body)}\r\nx-amzn-RequestId: {request.request_id}\r\n{more}\r\n".encode("latin-1")
+        return head if incoming.method == "HEAD" else head + body
 
     def body_bytes_max(self, target: str, headers: dict[str, str]) -> int:
         """Returns how large a request's body may be, going by its headers alone."""
@@ -170,17 +174,10 @@ class Dispatcher:
             self._present.renew(now_s)
         body = f"{reason}\n".encode()
         front = self._present.front(status, "text/plain; charset=utf-8")
-        head = f"{front}{len(body)}\r\nx-amzn-RequestId: {request_id(self._ids)}\r\nConnection: close\r\n\r\n"
+        head = f"{front}{len(body)}\r\nx-amzn-RequestId: {self._next_id()}\r\nConnection: close\r\n\r\n"
         return head.encode("latin-1") + body
 
     # ---- serving -----------------------------------------------------------------------------------------------------
-
-    async def _decompress(self, request: Request, encoding: str, mount: Mount) -> None:
-        limits = self._admission.limits
-        request.body = await decompress(
-            request.body, encoding, bytes_max=mount.body_bytes_max, ratio_max=limits.decompressed_ratio_max
-        )
-        check_nesting(request.body, limits.nesting_max)
 
     async def _answer_unrouted(self, request: Request, headers: dict[str, str]) -> tuple[Response, str, bool]:
         """Answers what belongs to no service: browsers asking first, the server's own pages, and mistakes."""
@@ -189,10 +186,10 @@ class Dispatcher:
         page = await self._pages(request.method, request.path, headers)
         if page is not None:
             return page, _EDGE, request.path == "/"
-        service = self._routes.fallback
-        if service is None or request.method != "POST" or (request.body and not is_json(headers)):
+        route = self._routes.fallback
+        if route is None or request.method != "POST" or (request.body and not is_json(headers)):
             return Response(404, _NOTHING_HERE, "", error_code="UnknownOperationException"), _EDGE, True
-        return service.refuse(request, UnknownOperation()), service.mount.label, service.mount.crc32
+        return route.service.refuse(request, UnknownOperation()), route.label, route.crc32
 
 
 def _fail(service: Service, request: Request) -> Response:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Coroutine, Generator
-from typing import Any, Final, Protocol, cast
+from typing import Any, Final, Protocol
 
 from msgspec import Struct
 
@@ -25,6 +25,7 @@ class Incoming(Struct, gc=False):
         read_s: when its last byte was read, in seconds on the loop's clock.
         turn_s: when the turn of the loop began that hands it over.
         hold_s: how long the handler wants its answer to be kept back.
+        answer: the bytes of a whole HTTP answer, once the handler has come to its end.
     """
 
     method: str
@@ -37,13 +38,14 @@ class Incoming(Struct, gc=False):
     read_s: float = 0.0
     turn_s: float = 0.0
     hold_s: float = 0.0
+    answer: bytes = b""
 
 
 class Handler(Protocol):
     """What connections hand their requests to."""
 
-    def handle(self, incoming: Incoming) -> Coroutine[Any, Any, bytes]:
-        """Answers a request with the bytes of a whole HTTP answer. Never raises."""
+    def handle(self, incoming: Incoming) -> Coroutine[Any, Any, None]:
+        """Leaves in a request the bytes of a whole HTTP answer. Never raises."""
         ...
 
     def body_bytes_max(self, target: str, headers: dict[str, str]) -> int:
@@ -56,16 +58,16 @@ class Handler(Protocol):
 
 
 class Resumed:
-    """Awaits the rest of a coroutine that was already stepped once and yielded `pending`."""
+    """Awaits the rest of what was already stepped once and yielded `pending`."""
 
-    __slots__ = ("_coroutine", "_pending")
+    __slots__ = ("_pending", "_steps")
 
-    def __init__(self, coroutine: Coroutine[Any, Any, bytes], pending: object) -> None:
-        self._coroutine = coroutine
+    def __init__(self, steps: Generator[Any, Any, None], pending: object) -> None:
+        self._steps = steps
         self._pending = pending
 
-    def __await__(self) -> Generator[Any, Any, bytes]:
-        pending, coroutine = self._pending, self._coroutine
+    def __await__(self) -> Generator[Any, Any, None]:
+        pending, steps = self._pending, self._steps
         while True:
             thrown: BaseException | None = None
             sent: object = None
@@ -74,6 +76,6 @@ class Resumed:
             except BaseException as error:  # noqa: BLE001 (whatever is thrown into the task belongs to the handler)
                 thrown = error
             try:
-                pending = coroutine.send(sent) if thrown is None else coroutine.throw(thrown)
-            except StopIteration as stop:
-                return cast("bytes", stop.value)
+                pending = steps.send(sent) if thrown is None else steps.throw(thrown)
+            except StopIteration:
+                return

@@ -47,7 +47,7 @@ class EdgeLimits(Struct, frozen=True, kw_only=True):
     pipelined_max: int = 32
     body_bytes_held_max: int = 256 * _MIB
     decompressed_ratio_max: int = 200
-    nesting_max: int = 256
+    nesting_max: int = 1_000
     in_flight_max: int = 1024
     waiting_max: int = 1024
     waiting_ms_max: int = 250

@@ -75,7 +75,8 @@ class Metrics:
     """Counts what the edge does."""
 
     def __init__(self) -> None:
-        self._series: dict[tuple[str, str], Series] = {}
+        #: What is counted, by service and operation.
+        self.known: dict[tuple[str, str], Series] = {}
         #: Messages that were no requests, by the status that they were answered with.
         self.malformed: dict[int, int] = {}
         self.connections_accepted = 0
@@ -83,18 +84,15 @@ class Metrics:
         self.handshakes_failed = 0
 
     def series(self, service: str, operation: str) -> Series:
-        """Returns what is counted of an operation.
+        """Returns what is counted of an operation; of too many different ones, all under one name.
 
         Args:
             service: the label of the service's mount.
             operation: what was asked for.
         """
-        return self._series.get((service, operation)) or self._new_series(service, operation)
-
-    def _new_series(self, service: str, operation: str) -> Series:
-        if len(self._series) >= _SERIES_MAX or len(operation) > _OPERATION_CHARS_MAX:
+        if len(self.known) >= _SERIES_MAX or len(operation) > _OPERATION_CHARS_MAX:
             operation = OTHER
-        return self._series.setdefault((service, operation), Series())
+        return self.known.setdefault((service, operation), Series())
 
     def requests(self) -> Iterator[Metric]:
         """Yields what was counted of requests."""
@@ -106,7 +104,7 @@ class Metrics:
         )
         received = CounterMetricFamily("tenet_received_bytes", "Bodies of requests.", labels=("service", "operation"))
         sent = CounterMetricFamily("tenet_sent_bytes", "Bodies of answers.", labels=("service", "operation"))
-        for names, series in self._series.items():
+        for names, series in self.known.items():
             for code, count in series.codes.items():
                 total.add_metric((*names, code), count)
             sums = accumulate(series.buckets)
@@ -118,7 +116,7 @@ class Metrics:
 
     def totals(self) -> dict[str, dict[str, int]]:
         """Returns answers by service and operation, and by code, for a diagnosis."""
-        return {f"{service} {operation}": dict(series.codes) for (service, operation), series in self._series.items()}
+        return {f"{service} {operation}": dict(series.codes) for (service, operation), series in self.known.items()}
 
 
 def counter(name: str, words: str, label: str, counts: Mapping[str, int]) -> Metric:

@@ -53,6 +53,7 @@ class Observer:
 
     def __init__(self, metrics: Metrics, clock: Clock, rules: ObservedRules, tracer: Tracer | None = None) -> None:
         self._metrics = metrics
+        self._known = metrics.known
         self._clock = clock
         self._tracer = tracer
         self._recent: deque[dict[str, Any]] = deque(maxlen=_RECENT_MAX)
@@ -83,20 +84,20 @@ class Observer:
             received_bytes: of the request's body as it came.
         """
         code = response.error_code
-        series = self._metrics.series(service, OTHER if code == _UNKNOWN else request.operation)
-        codes = series.codes
-        if code in codes:
-            codes[code] += 1
-        else:
+        operation = OTHER if code == _UNKNOWN else request.operation
+        series = self._known.get((service, operation)) or self._metrics.series(service, operation)
+        try:
+            series.codes[code] += 1
+        except KeyError:
             series.count_code(code)
         series.buckets[bisect_left(BOUNDS_S, seconds)] += 1
         series.seconds += seconds
         series.received_bytes += received_bytes
         series.sent_bytes += len(response.body)
-        self._until_sample -= 1
+        self._until_sample = left = self._until_sample - 1
         if code or seconds > self._slow_s:
             self._note_closely(request, service, response, seconds)
-        elif not self._until_sample:
+        elif not left:
             self._until_sample = self._every
             self._tell(self._describe(request, service, response, seconds))
             self._trace(request, service, response, seconds)

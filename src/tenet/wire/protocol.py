@@ -21,6 +21,7 @@ from __future__ import annotations
 import asyncio
 from asyncio import _enter_task, _leave_task  # documented under "Extending asyncio"
 from collections import deque
+from collections.abc import Awaitable
 from typing import Final, cast
 
 import httptools
@@ -37,6 +38,9 @@ _FRAMING_BYTES: Final = 64 * 1024
 
 #: A length of so few digits is fine for every service.
 _SHORT_DIGITS: Final = 4
+
+#: What a handler that never suspends steps to.
+_DONE: Final = object()
 
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
@@ -426,32 +430,28 @@ class Connection(asyncio.Protocol):
             if self._is_full() and self._transport is not None:
                 self._transport.pause_reading()
             return
-        coroutine = self._shared.handler.handle(incoming)
+        steps = self._shared.handler.handle(incoming).__await__()
         loop, task = self._loop, self._task
         assert task is not None
         _enter_task(loop, task)
         try:
-            pending = coroutine.send(None)
-        except StopIteration as stop:
-            answer: bytes | None = stop.value
-        else:
-            answer = None
-            self._busy = True
-            self._suspended = (incoming, Resumed(coroutine, pending))
+            pending = next(steps, _DONE)
         finally:
             _leave_task(loop, task)
-        if answer is None:
+        if pending is not _DONE:
+            self._busy = True
+            self._suspended = (incoming, Resumed(steps, pending))
             self._wake_task()
         elif incoming.hold_s:
             self._busy = True
-            loop.call_later(incoming.hold_s, self._give_out, incoming, answer)
+            loop.call_later(incoming.hold_s, self._give_out, incoming)
         else:
-            self._answer(incoming, answer)
+            self._answer(incoming)
 
-    def _give_out(self, incoming: Incoming, answer: bytes) -> None:
+    def _give_out(self, incoming: Incoming) -> None:
         """Gives an answer that was kept back, and goes on with what came meanwhile."""
         self._busy = False
-        self._answer(incoming, answer)
+        self._answer(incoming)
         if self._queue or self._held or self._transport is None:
             self._wake_task()
         else:
@@ -463,6 +463,8 @@ class Connection(asyncio.Protocol):
 
     async def _run(self) -> None:
         """Takes over handlers that suspend, and serves the requests that queue up behind them."""
+        rest: Awaitable[None] | None
+        incoming: Incoming | None
         while self._transport is not None:
             await self._wake
             self._wake = self._loop.create_future()
@@ -470,18 +472,21 @@ class Connection(asyncio.Protocol):
             if self._suspended is not None:
                 incoming, rest = self._suspended
                 self._suspended = None
-                await self._answer_in_time(incoming, await rest)
-            while (waiting := self._next()) is not None:
+                await self._answer_in_time(incoming, rest)
+            while (incoming := self._next()) is not None:
                 # It waited for its own forerunners, not because the server was late.
-                waiting.turn_s = self._loop.time()
-                await self._answer_in_time(waiting, await self._shared.handler.handle(waiting))
+                incoming.turn_s = self._loop.time()
+                await self._answer_in_time(incoming, self._shared.handler.handle(incoming))
+            # An idle connection keeps no request in memory.
+            rest = None
             self._busy = False
             self._settle()
 
-    async def _answer_in_time(self, incoming: Incoming, answer: bytes) -> None:
+    async def _answer_in_time(self, incoming: Incoming, handled: Awaitable[None]) -> None:
+        await handled
         if incoming.hold_s:
             await asyncio.sleep(incoming.hold_s)
-        self._answer(incoming, answer)
+        self._answer(incoming)
 
     def _next(self) -> Incoming | None:
         """Returns the next request in turn, from those that wait or the bytes that were held back."""
@@ -509,13 +514,13 @@ class Connection(asyncio.Protocol):
     def _is_full(self) -> bool:
         return self._blocked or len(self._queue) >= self._shared.limits.pipelined_max
 
-    def _answer(self, incoming: Incoming, answer: bytes) -> None:
+    def _answer(self, incoming: Incoming) -> None:
         self._shared.body_bytes_held -= len(incoming.body)
         self._idle_since_s = self._loop.time()
         transport = self._transport
         if transport is None:
             return
-        transport.write(answer)
+        transport.write(incoming.answer)
         if not incoming.keep_alive:
             self._queue.clear()
             self._final = b""

@@ -14,6 +14,24 @@ _VERSION: Final = re.compile(rb"(?:^|&)Version=([0-9A-Za-z.%\-]{1,32})(?:&|$)")
 _ACTION: Final = re.compile(rb"(?:^|&)Action=([0-9A-Za-z]{1,128})(?:&|$)")
 
 
+class Route:
+    """A service, and what its mount says, looked up once.
+
+    Args:
+        service: who answers.
+    """
+
+    __slots__ = ("crc32", "label", "mount", "service", "signing_name")
+
+    def __init__(self, service: Service) -> None:
+        mount = service.mount
+        self.service = service
+        self.mount = mount
+        self.label = mount.label
+        self.signing_name = mount.signing_name
+        self.crc32 = mount.crc32
+
+
 class Routes:
     """All mounts of a server.
 
@@ -25,20 +43,20 @@ class Routes:
     """
 
     def __init__(self, services: Sequence[Service]) -> None:
-        self._by_target: dict[str, Service] = {}
-        self._by_version: dict[str, Service] = {}
-        by_prefix: dict[str, Service] = {}
+        self._by_target: dict[str, Route] = {}
+        self._by_version: dict[str, Route] = {}
+        by_prefix: dict[str, Route] = {}
         #: Refuses what belongs to nobody.
-        self.fallback: Service | None = None
+        self.fallback: Route | None = None
         for service in services:
-            mount = service.mount
-            _claim(self._by_target, mount.targets, service)
-            _claim(self._by_version, mount.form_versions, service)
-            _claim(by_prefix, mount.path_prefixes, service)
+            mount, route = service.mount, Route(service)
+            _claim(self._by_target, mount.targets, route)
+            _claim(self._by_version, mount.form_versions, route)
+            _claim(by_prefix, mount.path_prefixes, route)
             if mount.fallback:
                 if self.fallback is not None:
                     raise ValueError("two mounts are the fallback")
-                self.fallback = service
+                self.fallback = route
         #: The longest first, so that the nearest mount gets the request.
         self._by_prefix = sorted(by_prefix.items(), key=lambda item: -len(item[0]))
         self.services = tuple(services)
@@ -46,7 +64,7 @@ class Routes:
 
     def find(
         self, method: str, path: str, query: str, headers: dict[str, str], body: bytes
-    ) -> tuple[Service, str] | None:
+    ) -> tuple[Route, str] | None:
         """Returns the service that a request belongs to, and the operation; None where it is nobody's.
 
         Args:
@@ -59,9 +77,9 @@ class Routes:
         target = headers.get("x-amz-target")
         if target is not None:
             prefix, _, operation = target.rpartition(".")
-            service = self._by_target.get(prefix)
-            if service is not None and method == "POST" and (not body or is_json(headers)):
-                return service, operation
+            route = self._by_target.get(prefix)
+            if route is not None and method == "POST" and (not body or is_json(headers)):
+                return route, operation
         for prefix, owner in self._by_prefix:
             if path.startswith(prefix) and path[len(prefix) : len(prefix) + 1] in {"", "/"}:
                 return owner, ""
@@ -69,12 +87,12 @@ class Routes:
             return self._find_form(method, query, headers, body)
         return None
 
-    def _find_form(self, method: str, query: str, headers: dict[str, str], body: bytes) -> tuple[Service, str] | None:
+    def _find_form(self, method: str, query: str, headers: dict[str, str], body: bytes) -> tuple[Route, str] | None:
         is_form = method == "POST" and headers.get("content-type", "").startswith(FORM)
         form = body if is_form else query.encode("latin-1")
         version, action = _VERSION.search(form), _ACTION.search(form)
-        service = self._by_version.get(version[1].decode("ascii")) if version else None
-        return None if service is None else (service, action[1].decode("ascii") if action else "")
+        route = self._by_version.get(version[1].decode("ascii")) if version else None
+        return None if route is None else (route, action[1].decode("ascii") if action else "")
 
     def body_bytes_max(self, path: str, headers: dict[str, str]) -> int:
         """Returns how large a body may be, as the headers tell; where they do not, what the largest mount takes."""
@@ -90,7 +108,7 @@ def is_json(headers: dict[str, str]) -> bool:
     return content_type in _JSON or content_type.partition(";")[0].strip().lower() in _JSON
 
 
-def _claim(owners: dict[str, Service], names: Sequence[str], service: Service) -> None:
+def _claim(owners: dict[str, Route], names: Sequence[str], route: Route) -> None:
     for name in names:
-        if owners.setdefault(name, service) is not service:
+        if owners.setdefault(name, route) is not route:
             raise ValueError(f"two mounts claim {name!r}")

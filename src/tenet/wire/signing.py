@@ -48,7 +48,7 @@ def sign_headers(
     )
     scope = f"{date}/{region}/{service}/{TERMINATOR}"
     text = f"{ALGORITHM}\n{timestamp}\n{scope}\n{sha256(canonical.encode('latin-1')).hexdigest()}"
-    signature = Signer(derive(secret, (date, region, service))).sign(text.encode("latin-1")).decode("ascii")
+    signature = Signer(derive(secret, (date, region, service))).sign(text.encode("latin-1"))
     headers["authorization"] = (
         f"{ALGORITHM} Credential={access_key_id}/{scope}, SignedHeaders={signed}, Signature={signature}"
     )

@@ -20,8 +20,8 @@ from time import gmtime, strftime, strptime
 from typing import Final
 
 from tenet.wire.canonical import canonical_path, canonical_query
-from tenet.wire.claims import Claim, Statement, check_scope, check_signed, read_claim
-from tenet.wire.credentials import Keys, Signer, derive
+from tenet.wire.claims import ALGORITHM, Claim, Statement, check_scope, check_signed, read_claim
+from tenet.wire.credentials import TERMINATOR, AccessKey, Keys, Signer, derive
 from tenet.wire.door import Request
 from tenet.wire.errors import IncompleteSignature, InvalidSignature, UnrecognizedClient
 
@@ -29,6 +29,10 @@ SKEW_S: Final = 15 * 60
 
 #: Statements, and times, that are remembered in parsed form.
 _REMEMBERED_MAX: Final = 1024
+#: Sets of header names that are remembered of a client.
+_COVERED_MAX: Final = 32
+
+_ALGORITHM_LINE: Final = ALGORITHM + "\n"
 
 _BASIC_FORMAT: Final = "%Y%m%dT%H%M%SZ"
 _BASIC: Final = re.compile(r"[0-9]{8}T[0-9]{6}Z")
@@ -41,6 +45,30 @@ UNKNOWN_KEY: Final = "The security token included in the request is invalid."
 UNKNOWN_TOKEN: Final = "The security token included in the request is invalid"  # noqa: S105 (what is said of one)
 
 
+class _Known:
+    """What the right signatures of a client had in common: it is looked up by what stands before them in the header.
+
+    Args:
+        statement: who signed what.
+        service: the signing name that the scope was right for.
+        key: the access key that they were made with.
+        signer: what it derived to.
+    """
+
+    __slots__ = ("covered", "date", "key", "scope", "service", "signer", "statement")
+
+    def __init__(self, statement: Statement, service: str, key: AccessKey, signer: Signer) -> None:
+        self.statement = statement
+        self.service = service
+        self.key = key
+        self.signer = signer
+        self.date = statement.date
+        #: The line of the scope in what is signed.
+        self.scope = _scope_line(statement, service)
+        #: Names of all headers of a request, of which all that have to be were signed.
+        self.covered: set[tuple[str, ...]] = set()
+
+
 class Verifier:
     """Verifies signatures.
 
@@ -50,7 +78,7 @@ class Verifier:
 
     def __init__(self, keys: Keys) -> None:
         self._keys = keys
-        self._statements: dict[str, Statement] = {}
+        self._known: dict[str, _Known] = {}
         self._times: dict[str, int] = {}
 
     def verify(self, request: Request, headers: dict[str, str], service: str, wall_s: int) -> None:
@@ -68,47 +96,76 @@ class Verifier:
             InvalidSignature: it is out of its time or its scope, leaves out a header, or does not match.
             UnrecognizedClient: there is no such access key, or there is a session token, which nobody gives out.
         """
-        query = request.query
-        claim = read_claim(query, headers, self._statements)
-        statement, timestamp = claim.statement, claim.timestamp
+        front, _, signature = headers.get("authorization", "").rpartition("Signature=")
+        known = self._known.get(front)
+        if known is None or request.query:
+            self._verify_new(request, headers, service, wall_s)
+            return
+        timestamp = headers.get("x-amz-date", "")
         signed_s = self._times.get(timestamp)
-        if signed_s is None or claim.expires_s is not None or not -SKEW_S <= signed_s - wall_s <= SKEW_S:
-            self._check_time(claim, wall_s)
-        check_signed(statement, headers)
-        if claim.front or statement.service != service or statement.date != timestamp[:8]:
-            check_scope(claim, service)
-        key = self._keys.find(statement.access_key_id)
-        if key is None:
-            raise UnrecognizedClient(UNKNOWN_KEY)
+        statement = known.statement
+        if (
+            signed_s is None
+            or not -SKEW_S <= signed_s - wall_s <= SKEW_S
+            or known.date != timestamp[:8]
+            or known.service != service
+            or known.key is not self._keys.find(statement.access_key_id)
+            or "x-amz-security-token" in headers
+        ):
+            # Something is new, or wrong, which is then told in its order.
+            self._verify_new(request, headers, service, wall_s)
+            return
+        names = tuple(headers)
+        if names not in known.covered:
+            check_signed(statement, headers)
+            known.covered.add(names)
+            if len(known.covered) > _COVERED_MAX:
+                known.covered.clear()
         path = request.path
         if path != "/":
             path = canonical_path(path)
-        if query:
-            query = canonical_query(query, without=None if claim.expires_s is None else "X-Amz-Signature")
         canonical = (
-            f"{request.method}\n{path}\n{query}\n{statement.canonical(headers)}\n"
+            f"{request.method}\n{path}\n\n{statement.canonical(headers)}\n"
+            f"{statement.signed_headers}\n{sha256(request.body).hexdigest()}"
+        )
+        text = f"{_ALGORITHM_LINE}{timestamp}\n{known.scope}{sha256(canonical.encode('latin-1')).hexdigest()}"
+        if not signature.isascii() or not compare_digest(known.signer.sign(text.encode("latin-1")), signature):
+            raise InvalidSignature(MISMATCH)
+        request.principal, request.region = known.key.principal, statement.region
+
+    def _verify_new(self, request: Request, headers: dict[str, str], service: str, wall_s: int) -> None:
+        """Verifies a signature step by step, and remembers what the next ones may have in common with it."""
+        query = request.query
+        claim = read_claim(query, headers)
+        statement = claim.statement
+        self._check_time(claim, wall_s)
+        check_signed(statement, headers)
+        check_scope(claim, service)
+        key = self._keys.find(statement.access_key_id)
+        if key is None:
+            raise UnrecognizedClient(UNKNOWN_KEY)
+        query = canonical_query(query, without=None if claim.expires_s is None else "X-Amz-Signature")
+        canonical = (
+            f"{request.method}\n{canonical_path(request.path)}\n{query}\n{statement.canonical(headers)}\n"
             f"{statement.signed_headers}\n{sha256(request.body).hexdigest()}"
         )
         text = (
-            f"AWS4-HMAC-SHA256\n{timestamp}\n{statement.date}/{statement.region}/{service}/aws4_request\n"
+            f"{_ALGORITHM_LINE}{claim.timestamp}\n{_scope_line(statement, service)}"
             f"{sha256(canonical.encode('latin-1')).hexdigest()}"
         )
         scope = statement.date, statement.region, service
         signer = key.signers.get(scope) or Signer(derive(key.secret, scope))
-        if not compare_digest(signer.sign(text.encode("latin-1")), claim.signature.encode("latin-1")):
+        if not claim.signature.isascii() or not compare_digest(signer.sign(text.encode("latin-1")), claim.signature):
             raise InvalidSignature(MISMATCH)
         if claim.token:
             raise UnrecognizedClient(UNKNOWN_TOKEN)
-        if claim.front:
-            self._remember(claim)
+        # Kept of a right signature alone, so that strangers cannot fill the memory.
         key.keep(scope, signer)
+        if claim.front:
+            if len(self._known) >= _REMEMBERED_MAX:
+                self._known.clear()
+            self._known[claim.front] = _Known(statement, service, key, signer)
         request.principal, request.region = key.principal, statement.region
-
-    def _remember(self, claim: Claim) -> None:
-        """Keeps what was read; only of a right signature, so that strangers cannot fill the memory."""
-        if len(self._statements) >= _REMEMBERED_MAX:
-            self._statements.clear()
-        self._statements[claim.front] = claim.statement
 
     def _check_time(self, claim: Claim, wall_s: int) -> None:
         timestamp = claim.timestamp
@@ -140,6 +197,10 @@ class Verifier:
             self._times.clear()
         self._times[timestamp] = signed_s
         return signed_s
+
+
+def _scope_line(statement: Statement, service: str) -> str:
+    return f"{statement.date}/{statement.region}/{service}/{TERMINATOR}\n"
 
 
 def _basic(seconds: int) -> str:

@@ -277,6 +277,14 @@ def test_forms_and_paths_find_their_services() -> None:
     assert root.body.startswith(b"healthy")
 
 
+def test_large_bodies_are_looked_through_whether_or_not_they_are_signed() -> None:
+    deep = b"[" * 2_000 + b"]" * 2_000 + b" " * 70_000
+    unsigned = raw("POST", "/placement", HOST | {"content-length": str(len(deep))}, deep)
+    signed, placed = answers_to(call("Echo", deep), unsigned, services=[Echo(), Paths()])
+    assert signed.code == "SerializationException"
+    assert placed.body == b"<Error>SerializationException</Error>"
+
+
 def test_mounts_must_not_overlap() -> None:
     with pytest.raises(ValueError, match="claim"):
         answers_to(services=[Echo(), Echo(fallback=False)])

@@ -376,6 +376,20 @@ def test_a_sender_of_a_byte_now_and_then_gains_no_time() -> None:
     on_connection(body, limits=SLOW)
 
 
+def test_an_idle_connection_keeps_no_request_in_memory() -> None:
+    async def body(edge: Edge, client: Client, echo: Echo) -> None:
+        await client.send(call("Wait", bytes(10_000)))
+        await until(lambda: bool(echo.seen))
+        echo.gate.set()
+        await client.read()
+        (connection,) = edge._shared.connections
+        task: Any = connection._task
+        kept = task.get_coro().cr_frame.f_locals
+        assert not {name: value for name, value in kept.items() if name != "self" and value is not None}
+
+    on_connection(body)
+
+
 def test_idle_connections_are_ended() -> None:
     async def body(_edge: Edge, client: Client, _echo: Echo) -> None:
         await client.ask(call("Echo"))

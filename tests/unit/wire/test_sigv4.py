@@ -209,7 +209,7 @@ def test_the_example_of_the_aws_documentation_derives_to_its_key() -> None:
         "f536975d06c0309214f805bb90ccff089219ecd68b2577efef23edd43b7e1a59"
     )
     signature = Signer(key).sign(text.encode())
-    assert signature == b"5d672d79c15b13162d9279b0855cfba6789a8edb4c82c400e06b5924a6f2b5d7"
+    assert signature == "5d672d79c15b13162d9279b0855cfba6789a8edb4c82c400e06b5924a6f2b5d7"
 
 
 def with_authorization(authorization: str | None, **more: str) -> Request:
@@ -352,6 +352,16 @@ def presigned(**parts: str | None) -> Request:
             IncompleteSignature,
             "X-Amz-Expires must be less than a week (in seconds) that is 604800",
         ),
+        (
+            presigned(Algorithm="AWS4-HMAC-SHA1"),
+            IncompleteSignature,
+            "Unsupported AWS 'algorithm': 'AWS4-HMAC-SHA1' (only AWS4-HMAC-SHA256 for now). ",
+        ),
+        (
+            presigned(Credential=f"{KEY_ID}%2F20231114%2Fus-east-1%2Fdynamodb%2Faws5_request"),
+            InvalidSignature,
+            "Credential should be scoped with a valid terminator: 'aws4_request', not 'aws5_request'. ",
+        ),
         (presigned(), InvalidSignature, MISMATCH),
     ],
 )
@@ -359,6 +369,13 @@ def test_each_mistake_of_a_presigned_url_has_its_words(request_: Request, error:
     with pytest.raises(error) as refused:
         verify(request_)
     assert refused.value.message == message
+
+
+def test_the_scope_is_checked_in_whatever_order_the_header_has_its_parts() -> None:
+    credential = f"Credential={KEY_ID}/20231114//dynamodb/aws5_request"
+    authorization = f"AWS4-HMAC-SHA256 Signature={'0' * 64}, {credential}, SignedHeaders=host;x-amz-date"
+    with pytest.raises(InvalidSignature, match=r"valid region.*valid terminator"):
+        verify(with_authorization(authorization))
 
 
 def test_a_request_signed_twice_is_refused() -> None:
@@ -387,6 +404,25 @@ def test_a_key_that_was_revoked_counts_no_more_however_often_it_was_used() -> No
         verify(usual(), verifier=verifier)
 
 
+def test_headers_that_a_remembered_client_adds_have_to_be_signed_too() -> None:
+    verifier = Verifier(Keys())
+    request = usual()
+    verify(request, verifier=verifier)
+    more = dict(request.headers) | {"x-amz-more": "1"}
+    for _ in range(2):
+        with pytest.raises(InvalidSignature, match="'x-amz-more' must be a 'SignedHeader'"):
+            verify(Request("POST", "/", "", more, request.body), verifier=verifier)
+
+
+def test_what_is_remembered_of_the_headers_of_a_client_is_bounded() -> None:
+    verifier = Verifier(Keys())
+    request = usual()
+    for number in range(500):
+        verify(Request("POST", "/", "", dict(request.headers) | {f"x-{number}": "1"}, request.body), verifier=verifier)
+    (known,) = verifier._known.values()
+    assert len(known.covered) <= 32
+
+
 def test_a_scope_that_was_remembered_is_still_checked_against_the_service_and_the_day() -> None:
     verifier = Verifier(Keys())
     request = usual()
@@ -406,7 +442,7 @@ def test_the_date_header_will_do() -> None:
     canonical = f"POST\n/\n\ndate:{date}\nhost:h\n\ndate;host\n{sha256(b'{}').hexdigest()}"
     digest = sha256(canonical.encode()).hexdigest()
     text = f"AWS4-HMAC-SHA256\n{BASIC_NOW}\n20231114/us-east-1/dynamodb/aws4_request\n{digest}"
-    signature = Signer(key).sign(text.encode()).decode()
+    signature = Signer(key).sign(text.encode())
     authorization = (
         f"AWS4-HMAC-SHA256 Credential={KEY_ID}/20231114/us-east-1/dynamodb/aws4_request,SignedHeaders=date;host,"
         f"Signature={signature}"
@@ -426,7 +462,7 @@ def test_strangers_cannot_fill_the_memory_and_clients_cannot_overfill_it(seed: i
                 with_authorization(header(credential=f"{KEY_ID}/20231114/{region}/dynamodb/aws4_request")),
                 verifier=verifier,
             )
-    remembered: Any = verifier._statements
+    remembered: Any = verifier._known
     assert not remembered
     assert not keys.keys[KEY_ID].signers
     for number in range(1100):
