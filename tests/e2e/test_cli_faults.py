@@ -152,3 +152,42 @@ def test_a_backup_takes_the_place_of_another_only_when_forced(tmp_path: Path) ->
             assert refused.returncode == 1
             assert why in refused.stderr
     start(tmp_path / "data").stop()
+
+
+def test_a_store_that_cannot_be_opened_is_kept_aside_by_a_restore(tmp_path: Path) -> None:
+    file = tmp_path / "backup.tenet"
+    with running(tmp_path / "data") as server:
+        make_table(server)
+        server.client().put_item(TableName="things", Item={"id": {"S": "a"}})
+        assert server.command("backup", str(file)).returncode == 0
+    damaged = bytes(range(256)) * 16 + (tmp_path / "data" / "store" / "tenet.db").read_bytes()[4096:]
+    (tmp_path / "data" / "store" / "tenet.db").write_bytes(damaged)
+    refused = tenet("up", "--data", str(tmp_path / "data"), "--listen", "127.0.0.1:0")
+    assert refused.returncode == 1
+    assert "is damaged" in refused.stderr
+    restored = server.command("restore", "--yes", str(file))
+    assert restored.returncode == 0, restored.stderr
+    kept = tmp_path / "data" / "store.damaged-1"
+    assert restored.stderr == f"tenet: the store could not be opened; it is kept in {kept}\n"
+    assert (kept / "tenet.db").read_bytes() == damaged
+    with running(tmp_path / "data") as again:
+        assert again.client().get_item(TableName="things", Key={"id": {"S": "a"}})["Item"] == {"id": {"S": "a"}}
+
+
+def test_no_command_makes_an_installation_but_up(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    for command in (["keys", "list"], ["backup", "x"], ["env"], ["restore", "--yes", __file__]):
+        refused = tenet(*command, "--data", str(tmp_path / "data"))
+        assert refused.returncode == 1
+        assert "no server was ever started on" in refused.stderr
+    assert list(tmp_path.rglob("*")) == [tmp_path / "data"]
+
+
+def test_the_doctor_says_what_it_found_even_where_its_archive_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "there").write_bytes(b"mine")
+    for output, why in {"there": "there exists", "absent/x": "cannot be written: No such file"}.items():
+        told = tenet("doctor", "--data", str(tmp_path / "data"), "--output", str(tmp_path / output))
+        assert told.returncode == 1
+        assert "Nothing could be found out" in told.stderr
+        assert why in told.stderr
+    assert (tmp_path / "there").read_bytes() == b"mine"

@@ -20,6 +20,11 @@ class NotStartedYet(TenetError):
     code = "NotStartedYet"
     http_status = 409
 
+    @classmethod
+    def in_directory(cls, directory: DataDirectory) -> NotStartedYet:
+        """Returns the error for a directory, which it names."""
+        return cls(f"no server was ever started on {directory.path}; start one with `tenet up`, or name another.")
+
 
 def access(configuration: Configuration) -> Access:
     """Returns what a client needs to know to use an installation as its root.
@@ -33,7 +38,7 @@ def access(configuration: Configuration) -> Access:
     directory = DataDirectory(configuration.settings)
     root_key, running = directory.root_key(), directory.running()
     if root_key is None:
-        raise NotStartedYet(f"there is no root key in {directory.path} yet; start it with `tenet up`, or name another.")
+        raise NotStartedYet.in_directory(directory)
     settings = configuration.settings
     endpoint = running.endpoint if running else endpoint_of(settings, host_and_port(settings.server.listen)[1])
     is_secure = endpoint.startswith("https")

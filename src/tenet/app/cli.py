@@ -56,7 +56,7 @@ def _common(command: Callable[..., Result]) -> Callable[..., Result]:
     )
     @functools.wraps(command)
     def wrapped(*arguments: Any, data: str | None, settings_file: Path | None, **options: Any) -> Result:
-        flags: dict[str, Value] = {"data": data} if data else {}
+        flags: dict[str, Value] = {"data": data} if data is not None else {}
         for name, setting in {"listen": "server.listen", "plaintext": "tls.plaintext"}.items():
             given = options.pop(name, None)
             if given:
@@ -73,12 +73,17 @@ def _configuration(file: Path | None, flags: dict[str, Value]) -> Configuration:
     return load(file or (default if default.exists() else None), os.environ, flags)
 
 
-def _administer(configuration: Configuration, work: Callable[[Administration], Awaitable[Result]]) -> Result:
+def _administer(
+    configuration: Configuration,
+    work: Callable[[Administration], Awaitable[Result]],
+    *,
+    kept: Callable[[Path], None] | None = None,
+) -> Result:
     """Carries out what an administrator asks: by the server that runs, else on the data directory itself."""
     from tenet.app.reach import reach
 
     async def carry_out() -> Result:
-        async with reach(configuration) as administration:
+        async with reach(configuration, kept=kept) as administration:
             return await work(administration)
 
     return asyncio.run(carry_out())
@@ -260,7 +265,8 @@ def restore(configuration: Configuration, file: Path, *, yes: bool) -> None:
     """Replace everything in the store by what the backup FILE holds.
 
     A server that runs goes on serving: requests during the restore, about a second, are answered with an error that
-    clients retry. What was written since the backup is lost.
+    clients retry. What was written since the backup is lost. Where no server runs and the store is too damaged to be
+    opened, it is kept under another name.
     """
     from tenet.app.messages import FileNamed
 
@@ -269,7 +275,11 @@ def restore(configuration: Configuration, file: Path, *, yes: bool) -> None:
             f"Everything in {configuration.settings.data} is replaced by {file}. Go on?", abort=True, err=True
         )
     named = FileNamed(str(file.absolute()))
-    done = _administer(configuration, lambda administration: administration.restore(named))
+
+    def say(place: Path) -> None:
+        click.echo(f"tenet: the store could not be opened; it is kept in {place}", err=True)
+
+    done = _administer(configuration, lambda administration: administration.restore(named), kept=say)
     click.echo(f"{done.path} is restored, in {done.elapsed_ms / 1000:.1f} s.")
 
 

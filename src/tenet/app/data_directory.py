@@ -12,6 +12,7 @@ The master key lies outside, by default beside the directory.
 
 from __future__ import annotations
 
+from itertools import count
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -69,6 +70,14 @@ class DataDirectory:
         engine, _, location = self._settings.store.url.partition(":")
         return engine, location or str(self.path / "store")
 
+    def set_store_aside(self) -> Path:
+        """Gives a store that cannot be opened another name, and returns it; the next start makes an empty one."""
+        store = Path(self.engine_and_location[1])
+        names = (store.with_name(f"{store.name}.damaged-{number}") for number in count(1))
+        kept = next(name for name in names if not name.exists())
+        store.rename(kept)
+        return kept
+
     @property
     def root_key_file(self) -> Path:
         """The root key."""
@@ -104,12 +113,16 @@ class DataDirectory:
         try:
             self.path.mkdir(mode=PRIVATE_DIRECTORY, parents=True, exist_ok=True)
             self.tls.mkdir(mode=PRIVATE_DIRECTORY, exist_ok=True)
+        except (FileExistsError, NotADirectoryError) as error:
+            raise ConfigurationError(
+                [f"the data directory {self.path} cannot be made: a file is in its way."]
+            ) from error
         except OSError as error:
             raise ConfigurationError([f"the data directory {self.path} cannot be made: {error.strerror}."]) from error
 
     def root_key(self) -> RootKey | None:
         """Returns the root key, or None before the first start."""
-        return _read(self.root_key_file, RootKey)
+        return _read(self.root_key_file, RootKey, "bring it back, or remove it: the next start makes another root key")
 
     def keep_root_key(self, key: RootKey) -> None:
         """Writes the root key."""
@@ -119,7 +132,7 @@ class DataDirectory:
 
     def running(self) -> Running | None:
         """Returns who said last that it holds the directory; it may be gone."""
-        return _read(self._running_file, Running)
+        return _read(self._running_file, Running, "remove it: it only says where a server answers")
 
     def announce(self, running: Running) -> None:
         """Says that this process holds the directory."""
@@ -136,7 +149,7 @@ class DataDirectory:
         return self.path / "running.json"
 
 
-def _read(path: Path, kind: type[Content]) -> Content | None:
+def _read(path: Path, kind: type[Content], remedy: str) -> Content | None:
     try:
         return msgspec.json.decode(path.read_bytes(), type=kind)
     except FileNotFoundError:
@@ -144,4 +157,4 @@ def _read(path: Path, kind: type[Content]) -> Content | None:
     except PermissionError as error:
         raise ConfigurationError([f"{path} belongs to another user; run this as the one who runs Tenet."]) from error
     except msgspec.DecodeError as error:
-        raise ConfigurationError([f"{path} is damaged: {error}."]) from error
+        raise ConfigurationError([f"{path} is damaged ({error}); {remedy}."]) from error

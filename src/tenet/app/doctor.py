@@ -34,6 +34,13 @@ from tenet.base.errors import TenetError
 _EMPTY = Diagnosis(server={}, settings={}, store={}, requests=[], limits={}, certificate={})
 
 
+class CannotWrite(TenetError):
+    """The archive cannot be written where it is wanted."""
+
+    code = "CannotWrite"
+    http_status = 400
+
+
 class Collected(Struct, frozen=True):
     """What was found out.
 
@@ -56,6 +63,9 @@ async def examine(configuration: Configuration, output: Path | None) -> tuple[Pa
     Args:
         configuration: says which installation.
         output: the archive; None names one after the time, in the working directory.
+
+    Raises:
+        CannotWrite: there is a file of that name, or none can be made.
     """
     collected = await _collect(configuration)
     directory = DataDirectory(configuration.settings)
@@ -78,7 +88,14 @@ async def examine(configuration: Configuration, output: Path | None) -> tuple[Pa
         "disk.json": disk | {"modes": {path: f"{mode:04o}" for path, mode in modes.items()}},
         "metrics.txt": collected.metrics,
     }
-    _write(output, files, at_s=now.timestamp())
+    try:
+        _write(output, files, at_s=now.timestamp())
+    except FileExistsError as error:
+        raise CannotWrite(f"{summary}\n\n{output} exists; name a new file with --output FILE.") from error
+    except OSError as error:
+        raise CannotWrite(
+            f"{summary}\n\n{output} cannot be written: {error.strerror}; name another with --output FILE."
+        ) from error
     return output, summary
 
 

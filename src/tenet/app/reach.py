@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from tenet.app.access import NotStartedYet
@@ -15,7 +16,7 @@ from tenet.app.diagnosis import diagnose_core
 from tenet.app.remote import NotReached, RemoteAdministration
 from tenet.base.clock import SystemClock
 from tenet.base.ids import SystemIds
-from tenet.store.errors import StoreLocked
+from tenet.store.errors import StoreCorrupt, StoreLocked
 
 if TYPE_CHECKING:
     from tenet.app.configuration import Configuration
@@ -27,15 +28,20 @@ _ASK_AGAIN_S: Final = 0.1
 
 
 @asynccontextmanager
-async def reach(configuration: Configuration) -> AsyncIterator[Administration]:
+async def reach(
+    configuration: Configuration, *, kept: Callable[[Path], None] | None = None
+) -> AsyncIterator[Administration]:
     """Yields the administration of an installation.
 
     Args:
         configuration: says where it lies.
+        kept: given where an empty store will do instead of one that cannot be opened, as for a restore; it is told
+            where the damaged one is kept.
 
     Raises:
         NotStartedYet: nothing was ever started there.
         NotReached: a process holds the data directory and does not answer.
+        StoreCorrupt: the store is damaged, or of a later version, and no other will do.
     """
     directory = DataDirectory(configuration.settings)
     remote = remote_of(directory)
@@ -43,21 +49,26 @@ async def reach(configuration: Configuration) -> AsyncIterator[Administration]:
     if remote is not None and not trouble:
         yield remote
         return
-    if not directory.path.exists():
-        raise NotStartedYet(f"there is nothing in {directory.path} yet; start it with `tenet up`, or name another.")
-    async with _opened(directory, configuration, trouble) as administration:
+    if directory.root_key() is None and directory.running() is None:
+        raise NotStartedYet.in_directory(directory)
+    async with _opened(directory, configuration, trouble, kept) as administration:
         yield administration
 
 
 @asynccontextmanager
 async def _opened(
-    directory: DataDirectory, configuration: Configuration, trouble: str
+    directory: DataDirectory, configuration: Configuration, trouble: str, kept: Callable[[Path], None] | None
 ) -> AsyncIterator[CoreAdministration]:
-    clock = SystemClock()
+    clock, ids = SystemClock(), SystemIds()
     try:
-        core = await Core.open(directory, clock=clock, ids=SystemIds())
+        core = await Core.open(directory, clock=clock, ids=ids)
     except StoreLocked as error:
         raise NotReached(f"{error.message}; that process does not answer: {trouble}") from error
+    except StoreCorrupt:
+        if kept is None:
+            raise
+        kept(directory.set_store_aside())
+        core = await Core.open(directory, clock=clock, ids=ids)
     try:
         yield CoreAdministration(core, clock=clock, diagnose=lambda: diagnose_core(core, configuration))
     finally:

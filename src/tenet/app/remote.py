@@ -177,6 +177,11 @@ class RemoteAdministration:
             connection = http.client.HTTPConnection(host, port, timeout=CONNECT_S_MAX)
         try:
             connection.connect()
+        except ssl.SSLCertVerificationError as error:
+            raise NotReached(
+                f"what answers at {self._endpoint} is another server: its certificate is not of {self._ca_file} "
+                f"({error.verify_message})"
+            ) from error
         except OSError as error:
             raise NotReached(f"no server answers at {self._endpoint}: {error}") from error
         return connection

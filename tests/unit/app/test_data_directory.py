@@ -42,14 +42,31 @@ def test_a_running_server_is_announced_until_it_stops(tmp_path: Path) -> None:
 def test_a_damaged_file_is_named(tmp_path: Path) -> None:
     data = directory(tmp_path / "data")
     (tmp_path / "data" / "root-key.json").write_bytes(b'{"access_key_id": ')
-    with pytest.raises(ConfigurationError, match=r"root-key\.json is damaged"):
+    with pytest.raises(ConfigurationError, match=r"root-key\.json is damaged .*; bring it back, or remove it"):
         data.root_key()
+    (tmp_path / "data" / "running.json").write_bytes(b"{")
+    with pytest.raises(ConfigurationError, match=r"running\.json is damaged .*; remove it"):
+        data.running()
 
 
 def test_a_directory_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
-    with pytest.raises(ConfigurationError, match=r"cannot be made: Not a directory"):
+    with pytest.raises(ConfigurationError, match=r"cannot be made: a file is in its way"):
         directory(tmp_path / "file" / "data")
+
+
+def test_a_store_that_is_set_aside_keeps_everything_and_never_takes_a_name_twice(tmp_path: Path) -> None:
+    data = directory(tmp_path / "data")
+    kept = []
+    for content in (b"one", b"two"):
+        (tmp_path / "data" / "store").mkdir()
+        (tmp_path / "data" / "store" / "file").write_bytes(content)
+        kept.append(data.set_store_aside())
+    assert [(path.name, (path / "file").read_bytes()) for path in kept] == [
+        ("store.damaged-1", b"one"),
+        ("store.damaged-2", b"two"),
+    ]
+    assert not (tmp_path / "data" / "store").exists()
 
 
 def test_the_master_key_lies_apart(tmp_path: Path) -> None:
