@@ -144,3 +144,26 @@ def test_no_path_leads_into_a_key(client: Any, table: str) -> None:
     assert refusal(client.get_item, **get)[1] == text
     assert refusal(client.transact_get_items, TransactItems=[{"Get": get}])[1] == text
     assert refusal(client.batch_get_item, RequestItems={table: wanted})[1] == text
+
+
+def test_a_scan_goes_on_only_in_the_segment_in_which_it_ended(client: Any, fresh_name: Callable[[str], str]) -> None:
+    name = fresh_name("segments")
+    keys = [{"AttributeName": "p", "KeyType": "HASH"}]
+    attributes = [{"AttributeName": "p", "AttributeType": "S"}]
+    client.create_table(TableName=name, KeySchema=keys, AttributeDefinitions=attributes, BillingMode="PAY_PER_REQUEST")
+    client.get_waiter("table_exists").wait(TableName=name, WaiterConfig={"Delay": 1})
+    for number in range(20):
+        client.put_item(TableName=name, Item={"p": {"S": str(number)}})
+    for segment in range(3):
+        page = client.scan(TableName=name, Segment=segment, TotalSegments=3, Limit=1)
+        behind = page["LastEvaluatedKey"]
+        assert client.scan(TableName=name, Segment=segment, TotalSegments=3, ExclusiveStartKey=behind)["Count"] > 0
+        assert client.scan(TableName=name, ExclusiveStartKey=behind)["Count"] > 0
+        code, text = refusal(
+            client.scan, TableName=name, Segment=(segment + 1) % 3, TotalSegments=3, ExclusiveStartKey=behind
+        )
+        assert code == "ValidationException"
+        assert text == (
+            "The provided starting key is invalid: Invalid ExclusiveStartKey. Please use ExclusiveStartKey with correct"
+            f" Segment. TotalSegments: 3 Segment: {(segment + 1) % 3}"
+        )

@@ -512,10 +512,13 @@ class Store(Protocol):
             limit_bytes: the page ends with the record that makes its values reach so many bytes; by default 1 MiB.
             slice_index: 0 to ``slice_count - 1``.
             slice_count: 1 to ``Limits.slices_max``.
-            after: partition and sort key of the record to go on behind; it need not exist any more, and it may lie
-                before the slice (which then begins at its beginning) or behind it (nothing is left then).
+            after: partition and sort key of the record to go on behind, which lies in the slice; it need not exist any
+                more.
             stale: whether an older state will do, where that is cheaper.
             deadline: when to give up.
+
+        Raises:
+            OutsideSlice: `after` lies in another slice.
         """
         ...
 

@@ -39,6 +39,12 @@ class InvalidRequest(StoreError):
     http_status = 400
 
 
+class OutsideSlice(InvalidRequest):
+    """The record to go on behind lies in another slice of the scan. Nothing was read."""
+
+    code = "OutsideSlice"
+
+
 class LogTrimmed(StoreError):
     """The position asked for lies before the first one that the log still holds.
 

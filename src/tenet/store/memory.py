@@ -58,6 +58,7 @@ from tenet.store.errors import (
     InvalidRequest,
     LimitExceeded,
     LogTrimmed,
+    OutsideSlice,
     SettleWindowPassed,
     SpaceNotFound,
     StoreUnavailable,
@@ -232,8 +233,10 @@ class MemoryEngine:
         check_range(within)
         check_slices(slice_index, slice_count)
         behind = (-1, b"", b"") if after is None else (token(after[0]), *after)
+        if after is not None and _slice_of(after[0], slice_count) != slice_index:
+            raise OutsideSlice(f"the record to go on behind is not in slice {slice_index} of {slice_count}")
         records = _scan(self._space(space), within, behind)
-        of_slice = (record for record in records if token(record.partition) * slice_count >> 64 == slice_index)
+        of_slice = (record for record in records if _slice_of(record.partition, slice_count) == slice_index)
         return _page(of_slice, limit, limit_bytes)
 
     async def read_together(
@@ -526,6 +529,10 @@ def _scan(space: Space, within: Range, behind: tuple[int, bytes, bytes]) -> Iter
         for sort in partition.sorts_within(within):
             if (*place, sort) > behind:
                 yield partition.records[sort]
+
+
+def _slice_of(partition: bytes, slice_count: int) -> int:
+    return token(partition) * slice_count >> 64
 
 
 def _page(records: Iterator[Record], limit: int, limit_bytes: int) -> Page:

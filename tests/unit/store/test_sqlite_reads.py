@@ -13,6 +13,7 @@ from tenet.store.contract import Add, Key, Put, Range, Record, SpaceOptions, Sta
 from tenet.store.errors import DeadlineExceeded, SpaceNotFound, StoreCorrupt, StoreUnavailable
 from tenet.store.sqlite import pool
 from tenet.store.sqlite.engine import SqliteEngine
+from tenet.store.sqlite.reads import Scan, Start
 from tenet.store.sqlite.removals import sweep
 from tenet.store.sqlite.schema import FILE_NAME, PAGE_BYTES
 from tenet.store.sqlite.spaces import Space
@@ -86,6 +87,38 @@ def test_large_values_are_read_in_a_thread_and_are_the_same_there(
             assert await engine.read_together(keys[:4]) == records[:4]
             ((told, *_), at_once) = (await engine.read_together([stamp]), await engine.read_together([stamp, *keys]))
             assert at_once[0] == told != 0
+
+    run(test())
+
+
+def test_a_scan_of_few_among_many_gives_its_thread_back_now_and_then(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def test() -> None:
+        async with opened(tmp_path) as engine:
+            await fill(engine, 3_000)
+            sparse = [Key("things", b"p", b"x%d" % number) for number in range(3)]
+            await engine.commit(commit_of(*(Put(one, b"found") for one in sparse)))
+            looked_at: list[int] = []
+            read_among = Scan.read_among
+
+            def read_counted(scan: Scan, execute: Any, start: Start, row_count: int) -> Any:
+                looked_at.append(row_count)
+                return read_among(scan, execute, start, row_count)
+
+            monkeypatch.setattr(Scan, "read_among", read_counted)
+            monkeypatch.setattr("tenet.store.sqlite.engine._SCANNED_ROWS_MAX", 500)
+            page = await engine.scan("things", Range(b"x", b"y"), limit=2)
+            assert [record.sort for record in page.records] == [b"x0", b"x1"]
+            assert page.more
+            assert looked_at[:8] == [8, 16, 32, 64, 128, 256, 500, 500]
+            assert sum(looked_at[:-1]) < 3_000 <= sum(looked_at)
+            page = await engine.scan("things", Range(b"x", b"y"), limit=2, after=(b"p", b"x1"))
+            assert [record.sort for record in page.records] == [b"x2"]
+            looked_at.clear()
+            page = await engine.scan("things", Range(b"y"), limit=1_000)
+            assert (list(page.records), page.more) == ([], False)
+            assert max(looked_at) <= 4_000
 
     run(test())
 

@@ -58,6 +58,9 @@ _LOOP_VALUE_BYTES_MAX: Final = 512 * 1024
 #: What a query reads on the loop before it is begun again in a thread.
 _LOOP_RECORDS_MAX: Final = 100
 _LOOP_BYTES_MAX: Final = 128 * 1024
+#: How many rows a scan looks at for each record that is wanted before it looks whether it has found any; and at most.
+_ROWS_PER_RECORD: Final = 4
+_SCANNED_ROWS_MAX: Final = 5_000
 _INTEGER_MAX: Final = 2**63 - 1
 _DEFAULT_OPTIONS: Final = SpaceOptions()
 
@@ -283,7 +286,18 @@ class SqliteEngine:
         file = await self._to_read(deadline)
         found = file.catalogue.find(space)
         scan = reads.Scan(found, within, limit, limit_bytes, slice_index, slice_count, after)
-        return await file.read_in_thread(scan.read, found, deadline=deadline)
+        start = scan.begin()
+        if within == EVERYTHING:
+            return await file.read_in_thread(scan.read, found, deadline=deadline)
+        # Where few of the rows are asked for, a page takes many of them; the thread is given back now and then.
+        row_count = limit * _ROWS_PER_RECORD
+        while True:
+            read = partial(scan.read_among, start=start, row_count=row_count)
+            page, behind = await file.read_in_thread(read, found, deadline=deadline)
+            if page.records or behind is None:
+                return page
+            start = behind
+            row_count = min(row_count * 2, _SCANNED_ROWS_MAX)
 
     async def read_together(
         self,

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from msgspec import Struct
 
 from tenet.store.contract import NO_CELLS, Key, Page, Range, Record, StampOf
+from tenet.store.errors import OutsideSlice
 from tenet.store.sqlite.keys import HEAD_BYTES, bounds, prefix_of, slice_bounds
 from tenet.store.sqlite.rows import cells_from_bytes, record_of
 from tenet.store.sqlite.schema import Execute
@@ -89,23 +90,59 @@ class Scan(Struct, frozen=True, gc=False):
     slice_count: int = 1
     after: tuple[bytes, bytes] | None = None
 
+    def begin(self) -> Start:
+        """Returns where it begins.
+
+        Raises:
+            OutsideSlice: `after` lies in another slice.
+        """
+        lower, upper = slice_bounds(self.slice_index, self.slice_count)
+        if self.after is None:
+            return Start(lower)
+        partition, sort = self.after
+        key = prefix_of(partition) + sort
+        if not lower <= key < upper:
+            raise OutsideSlice(f"the record to go on behind is not in slice {self.slice_index} of {self.slice_count}")
+        return Start(key, ">")
+
     def read(self, execute: Execute) -> Page:
         """Returns the page."""
-        lower, upper = slice_bounds(self.slice_index, self.slice_count)
-        comparison = ">="
-        if self.after is not None:
-            partition, sort = self.after
-            resumed = prefix_of(partition) + sort
-            if resumed >= lower:
-                lower, comparison = resumed, ">"
+        return self._read(execute, self.begin(), self._end)
+
+    def read_among(self, execute: Execute, start: Start, row_count: int) -> tuple[Page, Start | None]:
+        """Returns what of the page is among the next rows, and where to go on behind them; None: the slice ends there.
+
+        The page may be empty, whatever follows: to look at a row takes as long where its sort key is not asked for.
+
+        Args:
+            execute: of a connection.
+            start: where to begin.
+            row_count: how many rows are looked at.
+        """
+        ends = execute(
+            f"SELECT key FROM {self.space.records} WHERE key {start.comparison} ? AND key < ? ORDER BY key"
+            " LIMIT 1 OFFSET ?",
+            (start.key, self._end, row_count),
+        ).fetchall()
+        if not ends:
+            return self._read(execute, start, self._end), None
+        ((end,),) = ends
+        page = self._read(execute, start, end)
+        return Page(page.records, more=True), Start(end)
+
+    @property
+    def _end(self) -> bytes:
+        return slice_bounds(self.slice_index, self.slice_count)[1]
+
+    def _read(self, execute: Execute, start: Start, end: bytes) -> Page:
         within = self.within
-        parameters: list[bytes | int] = [lower, upper]
+        parameters: list[bytes | int] = [start.key, end]
         if within.lower:
             parameters.append(within.lower)
         if within.upper is not None:
             parameters.append(within.upper)
         parameters.append(self.limit + 1)
-        sql = self.space.scan_sql(comparison, has_lower=bool(within.lower), has_upper=within.upper is not None)
+        sql = self.space.scan_sql(start.comparison, has_lower=bool(within.lower), has_upper=within.upper is not None)
         records: list[Record] = []
         bytes_left = self.limit_bytes
         for key, head, version, value, cells in execute(sql, parameters):
@@ -115,6 +152,13 @@ class Scan(Struct, frozen=True, gc=False):
             records.append(Record(partition, sort, value, version, cells_from_bytes(cells) if cells else NO_CELLS))
             bytes_left -= len(value)
         return Page(records, more=False)
+
+
+class Start(Struct, frozen=True, gc=False):
+    """Where a scan begins or goes on: at a stored key (``>=``) or behind it (``>``)."""
+
+    key: bytes
+    comparison: str = ">="
 
 
 class Together(Struct, frozen=True, gc=False):

@@ -9,7 +9,7 @@ import pytest
 
 from tenet.base.dice import Dice
 from tenet.store.contract import Delete, Key, Limits, Put, Range, Record
-from tenet.store.errors import InvalidRequest, LimitExceeded
+from tenet.store.errors import InvalidRequest, LimitExceeded, OutsideSlice
 from tenet.store.suite.model import length_of_page
 from tenet.store.suite.stage import SEED, Stage, all_of, rounds
 
@@ -90,18 +90,35 @@ class TestScans:
         rest = await stage.client.scan_all(space, after=(order[10][0], order[10][1] + b"\x00"))
         assert [place_of(record) for record in rest] == [place for place in order[11:] if place != gone]
 
-    async def test_a_position_before_or_behind_a_slice(self, stage: Stage) -> None:
+    async def test_a_position_in_another_slice_is_refused(self, stage: Stage) -> None:
         space, _ = await filled(stage)
         slices = [await stage.client.scan_all(space, slice_index=at, slice_count=5) for at in range(5)]
-        order = [place_of(record) for record in await stage.client.scan_all(space)]
-        first_of = [order.index(place_of(part[0])) for part in slices]
         for at, part in enumerate(slices):
-            for other, start in enumerate(first_of):
-                rest = await stage.client.scan_all(space, slice_index=at, slice_count=5, after=order[start])
+            for other, start in enumerate(slices):
+                scan = stage.client.scan_all(space, slice_index=at, slice_count=5, after=place_of(start[0]))
                 if other == at:
-                    assert rest == part[1:]
+                    assert await scan == part[1:]
                 else:
-                    assert rest == (part if start < first_of[at] else [])
+                    with pytest.raises(OutsideSlice):
+                        await scan
+        # A place that never was belongs to a slice all the same.
+        scans = [
+            stage.client.scan_all(space, slice_index=at, slice_count=5, after=(b"nobody", b"at all")) for at in range(5)
+        ]
+        ends = await asyncio.gather(*scans, return_exceptions=True)
+        assert sum(isinstance(end, OutsideSlice) for end in ends) == 4
+
+    async def test_few_sort_keys_of_many_are_found_wherever_they_lie(self, stage: Stage) -> None:
+        space = await stage.own_space()
+        count = rounds(300, 3_000)
+        wanted = {(b"p%d" % number, b"y") for number in range(0, count, count // 3)}
+        places = {(b"p%d" % (number % 700), b"x%d" % number) for number in range(count)}
+        await stage.client.write(*(Put(Key(space, *place), b"v") for place in sorted(places | wanted)))
+        for page in (1, 2, 1_000):
+            found = await stage.client.scan_all(space, Range(b"y", b"z"), page=page)
+            assert {place_of(record) for record in found} == wanted
+            assert len(found) == len(wanted)
+        assert await stage.client.scan_all(space, Range(b"z"), page=1) == []
 
     async def test_pages_end_with_the_record_that_reaches_their_bytes(self, stage: Stage) -> None:
         space, _ = await filled(stage)

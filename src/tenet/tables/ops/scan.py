@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from tenet.store.errors import OutsideSlice
 from tenet.tables import keys
 from tenet.tables.ops.paging import read_page, start_of, view_of
 from tenet.tables.rules.parameters import scan_expressions
-from tenet.tables.rules.positions import check_scan_position, check_segments
+from tenet.tables.rules.positions import check_scan_position, check_segments, outside_segment
 from tenet.tables.rules.selection import check_select
 
 if TYPE_CHECKING:
@@ -50,4 +51,7 @@ async def scan(context: Context, caller: Caller, request: dict[str, Any]) -> byt
             deadline=caller.deadline,
         )
 
-    return await read_page(context, caller, view, fetch, request)
+    try:
+        return await read_page(context, caller, view, fetch, request)
+    except OutsideSlice:
+        raise outside_segment(segment, segments) from None

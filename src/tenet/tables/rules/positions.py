@@ -77,6 +77,19 @@ def check_segments(request: dict[str, Any]) -> None:
         )
 
 
+def outside_segment(segment: int, total: int) -> ValidationException:
+    """Returns the error of a Scan whose ExclusiveStartKey belongs to another segment.
+
+    Args:
+        segment: ``Segment``.
+        total: ``TotalSegments``.
+    """
+    return ValidationException(
+        f"{_INVALID}: Invalid ExclusiveStartKey. Please use ExclusiveStartKey with correct Segment. "
+        f"TotalSegments: {total} Segment: {segment}"
+    )
+
+
 def _types(table: Table, index: Index | None) -> dict[str, str]:
     schemas: tuple[KeySchema, ...] = (table.keys,) if index is None else (table.keys, index.keys)
     return {
