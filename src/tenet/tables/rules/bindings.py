@@ -116,6 +116,7 @@ class Bindings:
             ValidationException: one is not used; names before values.
         """
         used: set[str] = set().union(*self._used)
+        # All that is used is defined, so that the numbers are equal only where nothing is left over.
         if len(used) != len(self.names) + len(self.values):
             _refuse_unused("ExpressionAttributeNames", self.names, used)
             _refuse_unused("ExpressionAttributeValues", self.values, used)

@@ -134,10 +134,10 @@ def _bindings(request: dict[str, Any], expressions: Sequence[str], *, values_for
     """
     names = request.get("ExpressionAttributeNames")
     values = request.get("ExpressionAttributeValues")
-    given = any(expression in request for expression in expressions)
+    given = not request.keys().isdisjoint(expressions)
     if names is not None and not given:
         raise ValidationException("ExpressionAttributeNames can only be specified when using expressions")
-    if values is not None and values_for and not any(expression in request for expression in values_for):
+    if values is not None and values_for and request.keys().isdisjoint(values_for):
         missing = " and ".join(values_for)
         verb = "is" if len(values_for) == 1 else "are"
         raise ValidationException(
