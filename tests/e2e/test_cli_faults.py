@@ -115,9 +115,9 @@ def test_a_server_that_hangs_is_named_within_seconds(tmp_path: Path) -> None:
         assert elapsed_s < 30
 
 
-def test_the_start_names_its_process(tmp_path: Path) -> None:
+def test_the_start_names_its_process_and_the_command_that_prints_the_lines_again(tmp_path: Path) -> None:
     with subprocess.Popen(
-        [str(TENET), "up", "--data", str(tmp_path / "data"), "--listen", "127.0.0.1:0"],
+        [str(TENET), "up", "--data", str(tmp_path / "the data"), "--listen", "127.0.0.1:0"],
         env=clean_environment(),
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
@@ -125,6 +125,16 @@ def test_the_start_names_its_process(tmp_path: Path) -> None:
     ) as process:
         assert process.stdout is not None
         assert f", as process {process.pid};" in process.stdout.readline()
+        printed: list[str] = []
+        while "So does:" not in "".join(printed):
+            printed.append(process.stdout.readline())
+        command = printed.pop().partition("So does:")[2].strip()
+        script = f"{command}; export -p | grep -c AWS_"
+        done = subprocess.run(
+            ["/bin/sh", "-euc", script], env=clean_environment(), capture_output=True, text=True, check=False
+        )
+        exports = sum(line.startswith("export AWS_") for line in printed)
+        assert (done.stdout, done.stderr) == (f"{exports}\n", "")
         process.terminate()
 
 

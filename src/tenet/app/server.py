@@ -6,10 +6,13 @@ import asyncio
 import errno
 import gc
 import os
+import shlex
+import shutil
 import signal
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -205,11 +208,12 @@ class Server:
     def greeting(self) -> str:
         """What is printed once it serves: where, and the lines that point clients at it."""
         found = variables(access(self.configuration))
+        again = shlex.join([*_command(), "env", "--data", str(self.directory.path)])
         return (
             f"Tenet {tenet_version()} serves at {self.endpoint}, as process {os.getpid()}; "
             f"its data is in {self.directory.path}.\n"
-            f"In another terminal, these lines point clients at it (tenet env prints them again):\n\n"
-            f"{lines(found)}\n\nCtrl-C stops it.\n"
+            f"In another terminal, these lines point clients at it:\n\n{lines(found)}\n\n"
+            f'So does:  eval "$({again})"\nCtrl-C stops it.\n'
         )
 
     def take_over_settings(self) -> None:
@@ -281,6 +285,15 @@ def limits_of(settings: Settings) -> EdgeLimits:
 def rules_of(settings: Settings) -> ObservedRules:
     """Returns which requests leave a log line."""
     return ObservedRules(slow_ms=settings.logs.slow_ms, sample_ratio=settings.logs.sample_ratio)
+
+
+def _command() -> list[str]:
+    """Returns how a shell of this machine calls the command that runs: by its name where that is on the path."""
+    running = Path(sys.argv[0]).absolute()
+    if running.suffix == ".py":
+        return [sys.executable, "-m", "tenet.app.cli"]
+    found = shutil.which(running.name)
+    return [running.name if found and running.exists() and Path(found).samefile(running) else str(running)]
 
 
 def _not_listening(listen: str, error: OSError) -> TenetError:
