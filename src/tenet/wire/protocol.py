@@ -30,11 +30,17 @@ from msgspec import Struct, field
 from tenet.wire.exchange import BODY_TOO_LARGE, MEMORY_FULL, Handler, Incoming, Resumed
 from tenet.wire.headers import KNOWN_NAMES
 from tenet.wire.limits import EdgeLimits
+from tenet.wire.shapes import HEAD_BYTES_MAX, NONE_YET, Shapes
 
 #: Bytes given to the parser at a time, which bounds how many requests one read can complete.
 _SLICE_BYTES: Final = 16 * 1024
 #: What chunk sizes and their extensions may add to a body as it comes over the wire.
 _FRAMING_BYTES: Final = 64 * 1024
+
+#: Lines of a head that are no headers: the first one, and the empty one at its end.
+_LINES_BESIDE: Final = 2
+#: Requests of a connection whose shape is looked for in vain before that is given up.
+_TRIES: Final = 8
 
 #: A length of so few digits is fine for every service.
 _SHORT_DIGITS: Final = 4
@@ -56,6 +62,7 @@ class Shared(Struct):
         connections: every open connection.
         body_bytes_held: bodies in memory now, in bytes.
         draining: whether connections end after the answer that they are at.
+        shapes: of the heads of requests.
     """
 
     handler: Handler
@@ -65,6 +72,7 @@ class Shared(Struct):
     connections: set[Connection] = field(default_factory=set)
     body_bytes_held: int = 0
     draining: bool = False
+    shapes: Shapes = field(default_factory=Shapes)
 
 
 class Connection(asyncio.Protocol):
@@ -93,6 +101,7 @@ class Connection(asyncio.Protocol):
         "_held",
         "_idle_since_s",
         "_keep_alive",
+        "_left_bytes",
         "_loop",
         "_offers_upgrade",
         "_open",
@@ -100,11 +109,14 @@ class Connection(asyncio.Protocol):
         "_peer",
         "_queue",
         "_repeats",
+        "_shape",
         "_shared",
         "_suspended",
         "_task",
+        "_time",
         "_tls",
         "_transport",
+        "_tries",
         "_url",
         "_wake",
         "_wire_bytes",
@@ -113,12 +125,15 @@ class Connection(asyncio.Protocol):
     def __init__(self, shared: Shared, loop: asyncio.AbstractEventLoop) -> None:
         self._shared = shared
         self._loop = loop
+        self._time = loop.time
         self._transport: asyncio.Transport | None = None
         self._task: asyncio.Task[None] | None = None
         self._wake: asyncio.Future[None] = loop.create_future()
         self._parser = httptools.HttpRequestParser(self)
         self._peer = ""
         self._tls = False
+        self._shape = NONE_YET
+        self._tries = _TRIES
         # The message that is being parsed.
         self._open = False
         self._url = b""
@@ -130,6 +145,7 @@ class Connection(asyncio.Protocol):
         self._body: list[bytes] = []
         self._body_bytes = 0
         self._body_limit = 0
+        self._left_bytes = 0
         self._head_bytes = 0
         self._wire_bytes = 0
         self._head_since_s = 0.0
@@ -142,7 +158,7 @@ class Connection(asyncio.Protocol):
         self._continue_owed = False
         self._final = b""
         # The connection.
-        self._idle_since_s = loop.time()
+        self._idle_since_s = self._time()
         self._blocked = False
         self._ending = False
         self._eof = False
@@ -180,14 +196,14 @@ class Connection(asyncio.Protocol):
     def pause_writing(self) -> None:
         """Stops serving a client that does not read its answers."""
         self._blocked = True
-        self._idle_since_s = self._loop.time()
+        self._idle_since_s = self._time()
         if self._transport is not None:
             self._transport.pause_reading()
 
     def resume_writing(self) -> None:
         """Goes on with the requests that waited."""
         self._blocked = False
-        self._idle_since_s = self._loop.time()
+        self._idle_since_s = self._time()
         self._wake_task()
 
     def data_received(self, data: bytes) -> None:
@@ -196,6 +212,11 @@ class Connection(asyncio.Protocol):
             return
         if self._held:
             self._held += data
+            return
+        if self._left_bytes:
+            self._read_on(data)
+            return
+        if not self._open and self._tries and self._read_by_shape(data):
             return
         self._open = True
         if len(data) > _SLICE_BYTES:
@@ -207,6 +228,71 @@ class Connection(asyncio.Protocol):
             self._stumble(error, data)
         if self._open:
             self._track(len(data))
+
+    # ---- reading what has a known shape ------------------------------------------------------------------------------
+
+    def _read_by_shape(self, data: bytes) -> bool:
+        """Reads a request, or its head and what is there of its body, if its head has a known shape; else nothing."""
+        text = data[:HEAD_BYTES_MAX].decode("latin-1")
+        shape, shared = self._shape, self._shared
+        head = shape.match(text)
+        if head is None:
+            found = shared.shapes.find(text, self._time())
+            if found is None or (head := found.match(text)) is None:
+                self._tries -= 1
+                return False
+            self._shape = shape = found
+        values = head.groups()
+        end = head.end()
+        length = int(values[shape.length_at])
+        left = end + length - len(data)
+        limits = shared.limits
+        if (
+            left < 0
+            or text.count("\r", 0, end) != len(values) + _LINES_BESIDE
+            or "\0" in text
+            or length > shared.body_bytes_small
+            or shared.body_bytes_held + length > limits.body_bytes_held_max
+            or len(values) > limits.headers_max
+        ):
+            return False
+        headers = {name: value for name, value in zip(shape.names, values)}  # noqa: B905, C416 (on every request)
+        if left:
+            self._begin_body(headers, data[end:], left)
+            return True
+        shared.body_bytes_held += length
+        turn_s = self._time()
+        self._take(
+            Incoming("POST", "/", headers, data[end:], self._peer, not shared.draining, "", turn_s, turn_s),
+        )
+        return True
+
+    def _begin_body(self, headers: dict[str, str], begun: bytes, left: int) -> None:
+        """Takes over a head, and begins to count its body."""
+        self._open = self._headers_done = self._keep_alive = True
+        self._url = b"/"
+        self._headers = headers
+        self._body_limit = self._shared.body_bytes_small
+        self._left_bytes = left
+        if begun:
+            self.on_body(begun)
+        self._track(len(begun))
+
+    def _read_on(self, data: bytes) -> None:
+        """Reads a piece of a body whose length is known, and what stands behind it."""
+        left = self._left_bytes
+        rest = data[left:]
+        piece = data[:left] if rest else data
+        self.on_body(piece)
+        if self._ending:
+            return
+        if len(piece) < left:
+            self._left_bytes = left - len(piece)
+            self._track(len(piece))
+            return
+        self._complete("POST")
+        if rest:
+            self.data_received(rest)
 
     # ---- parsing -----------------------------------------------------------------------------------------------------
 
@@ -258,7 +344,7 @@ class Connection(asyncio.Protocol):
 
     def _track(self, size: int) -> None:
         """Counts bytes and time of a message that is not complete yet."""
-        limits, now = self._shared.limits, self._loop.time()
+        limits, now = self._shared.limits, self._time()
         if not self._headers_done:
             self._head_bytes += size
             self._head_since_s = self._head_since_s or now
@@ -356,16 +442,18 @@ class Connection(asyncio.Protocol):
     def on_message_complete(self) -> None:
         """Hands the request over, or puts it behind those that are being answered."""
         self._open = False
-        if self._ending or self._offers_upgrade:
-            return
-        parser, body = self._parser, self._body
+        if not (self._ending or self._offers_upgrade):
+            self._complete(self._parser.get_method().decode())
+
+    def _complete(self, method: str) -> None:
+        self._open = False
         # uvloop's clock stands still during a turn of the loop.
-        turn_s = self._loop.time()
+        turn_s = self._time()
         incoming = Incoming(
-            parser.get_method().decode(),
+            method,
             self._url.decode(),
             self._headers,
-            b"".join(body),
+            b"".join(self._body),
             self._peer,
             self._keep_alive and not self._shared.draining,
             "",
@@ -381,6 +469,7 @@ class Connection(asyncio.Protocol):
         self._headers = {}
         self._headers_done = False
         self._repeats = 0
+        self._left_bytes = 0
         self._body = []
         self._head_bytes = self._wire_bytes = 0
         self._head_since_s = self._body_since_s = 0.0
@@ -399,15 +488,15 @@ class Connection(asyncio.Protocol):
     def _refuse_body(self, refusal: str) -> None:
         """Hands over a request whose body is not kept, as the last one of its connection."""
         incoming = Incoming(
-            self._parser.get_method().decode(),
+            "POST" if self._left_bytes else self._parser.get_method().decode(),
             self._url.decode(),
             self._headers,
             b"",
             self._peer,
             keep_alive=False,
             refusal=refusal,
-            read_s=self._loop.time(),
-            turn_s=self._loop.time(),
+            read_s=self._time(),
+            turn_s=self._time(),
         )
         self._stop_reading()
         self._take(incoming)
@@ -420,7 +509,7 @@ class Connection(asyncio.Protocol):
         self._open = False
         self._begin_message()
         self._held = b""
-        self._idle_since_s = self._loop.time()
+        self._idle_since_s = self._time()
 
     # ---- answering ---------------------------------------------------------------------------------------------------
 
@@ -475,7 +564,7 @@ class Connection(asyncio.Protocol):
                 await self._answer_in_time(incoming, rest)
             while (incoming := self._next()) is not None:
                 # It waited for its own forerunners, not because the server was late.
-                incoming.turn_s = self._loop.time()
+                incoming.turn_s = self._time()
                 await self._answer_in_time(incoming, self._shared.handler.handle(incoming))
             # An idle connection keeps no request in memory.
             rest = None
@@ -516,7 +605,7 @@ class Connection(asyncio.Protocol):
 
     def _answer(self, incoming: Incoming) -> None:
         self._shared.body_bytes_held -= len(incoming.body)
-        self._idle_since_s = self._loop.time()
+        self._idle_since_s = self._time()
         transport = self._transport
         if transport is None:
             return

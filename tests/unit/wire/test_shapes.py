@@ -1,0 +1,191 @@
+"""What is read by the shape of its head is what the parser reads, and the rest is left to the parser."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine, Sequence
+from typing import Any, cast
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from tenet.wire.exchange import Incoming
+from tenet.wire.limits import EdgeLimits
+from tenet.wire.protocol import Connection, Shared
+from tenet.wire.shapes import Shapes
+from tests.edges import call
+
+PLAIN = [("Host", "h"), ("Content-Type", "application/x-amz-json-1.0"), ("x-amz-target", "T.Op"), ("X-Test", "a b")]
+
+
+class Kept:
+    """A handler that keeps what it is handed, and a transport that keeps what is written."""
+
+    def __init__(self) -> None:
+        self.requests: list[tuple[object, ...]] = []
+        self.written = b""
+        self.ended = False
+
+    def handle(self, incoming: Incoming) -> Coroutine[Any, Any, None]:
+        self.requests.append(
+            (
+                incoming.method, incoming.target, list(incoming.headers.items()), incoming.body, incoming.keep_alive,
+                incoming.refusal,
+            )
+        )  # fmt: skip
+
+        async def answer() -> None:
+            incoming.answer = b"."
+
+        return answer()
+
+    def body_bytes_max(self, target: str, headers: dict[str, str]) -> int:
+        del target, headers
+        return 1_000
+
+    def malformed(self, status: int, reason: str) -> bytes:
+        del reason
+        return b"%d" % status
+
+    def get_extra_info(self, name: str) -> None:
+        del name
+
+    def write(self, data: bytes) -> None:
+        self.written += data
+
+    def can_write_eof(self) -> bool:
+        return False
+
+    def pause_reading(self) -> None:
+        """Nothing is read."""
+
+    resume_reading = pause_reading
+
+    def close(self) -> None:
+        self.ended = True
+
+    abort = close
+
+
+def read(pieces: Sequence[bytes], *, by_shape: bool) -> tuple[object, ...]:
+    """What a connection makes of these pieces; whether it may read by shape."""
+    kept = Kept()
+    seen: list[object] = []
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        shared = Shared(kept, EdgeLimits(headers_max=10), 500)
+        connection = Connection(shared, loop)
+        if not by_shape:
+            connection._tries = 0
+        done = loop.create_future()
+
+        def feed() -> None:
+            try:
+                connection.connection_made(cast("asyncio.BaseTransport", kept))
+                for piece in pieces:
+                    connection.data_received(piece)
+                seen.extend((shared.body_bytes_held, connection._open))
+                done.set_result(None)
+            except BaseException as error:  # noqa: BLE001 (whatever it is, the test has to see it)
+                done.set_exception(error)
+
+        loop.call_soon(feed)
+        await done
+        connection.connection_lost(None)
+        assert shared.body_bytes_held == 0
+
+    asyncio.run(main())
+    return kept.requests, kept.written, kept.ended, *seen
+
+
+def message(headers: Sequence[tuple[str, str]], body: bytes, *, colon: str = ": ", end: str = "\r\n") -> bytes:
+    lines = "".join(f"{name}{colon}{value}{end}" for name, value in headers)
+    return f"POST / HTTP/1.1{end}{lines}{end}".encode("latin-1") + body
+
+
+NAMES = st.sampled_from([
+    "Host", "host", "X-Test", "x-test", "X Test", "x_test", "Content-Length", "Transfer-Encoding", "Connection",
+    "Expect", "Upgrade", "Content-Type", "Proxy-Connection", "TE", "",
+])  # fmt: skip
+#: The control characters beside these may be kept or refused.
+TEXT = st.text(st.sampled_from("abz09 ,;:=/\t\r\n\0\x7f\xa0\xe9\xad"), max_size=6).filter(
+    lambda text: "\x7f" not in text
+)
+VALUES = TEXT | st.sampled_from(
+    ["chunked", "close", "keep-alive", "Keep-Alive", "upgrade", "100-continue", "2", "02", "+2"]
+)
+
+
+@st.composite
+def messages(draw: st.DrawFn) -> bytes:
+    headers = list(PLAIN)
+    for _ in range(draw(st.integers(0, 3))):
+        at = draw(st.integers(0, len(headers)))
+        replaced = draw(st.integers(0, 1))
+        headers[at : at + replaced] = [(draw(NAMES), draw(VALUES))]
+    body = draw(st.binary(max_size=20))
+    length = draw(
+        st.sampled_from([str(len(body))] * 6 + [f"0{len(body)}", f"{len(body)} ", "3", "", "-1", "501", "1001"])
+    )
+    headers.insert(draw(st.integers(0, len(headers))), ("Content-Length", length))
+    return message(headers, body, colon=draw(st.sampled_from([": "] * 8 + [":", ":  ", " : ", ":\t"])))
+
+
+def with_value(value: str) -> list[bytes]:
+    """A plain message, and one of its shape with another value."""
+    return [message([*PLAIN, ("X-More", more), ("Content-Length", "2")], b"{}") for more in ("plain", value)]
+
+
+@given(sent=st.lists(messages(), min_size=1, max_size=3), cuts=st.lists(st.integers(1, 200), max_size=6))
+@example(sent=with_value("plain"), cuts=[])
+@example(sent=with_value("a\rb"), cuts=[])
+@example(sent=with_value("a\r"), cuts=[])
+@example(sent=with_value("a\0b"), cuts=[])
+@example(sent=with_value("a\nb"), cuts=[])
+@example(sent=with_value("a\tb\t"), cuts=[])
+@example(sent=with_value(" a "), cuts=[])
+@example(sent=with_value(""), cuts=[])
+@example(sent=with_value("\xe9\x85"), cuts=[])
+@example(sent=[message([*PLAIN, ("Connection", "keep-alive"), ("Content-Length", "2")], b"{}")] * 2, cuts=[])
+@example(sent=[message([*PLAIN, ("Content-Length", "3")], b"{}")] * 2, cuts=[100])
+def test_what_is_read_by_shape_is_what_the_parser_reads(sent: list[bytes], cuts: list[int]) -> None:
+    pieces: list[bytes] = []
+    for data in sent:
+        rest = data
+        for cut in cuts:
+            pieces.append(rest[:cut])
+            rest = rest[cut:]
+        pieces.append(rest)
+    pieces = [piece for piece in pieces if piece]
+    assert read(pieces, by_shape=True) == read(pieces, by_shape=False)
+
+
+@pytest.mark.parametrize("cuts", [[], [120], [400], [470, 480]])
+@pytest.mark.parametrize("body", [b"", b"{}", b"x" * 499, b"x" * 900, b"x" * 2000])
+def test_a_body_may_come_in_pieces_and_with_the_next_request(cuts: list[int], body: bytes) -> None:
+    data = call("Echo", body) + call("Echo", b"{}")
+    starts, ends = [0, *cuts], [*cuts, len(data)]
+    pieces = [data[start:end] for start, end in zip(starts, ends, strict=True)]
+    first = call("Echo", b"{}")
+    assert read([first, *pieces], by_shape=True) == read([first, *pieces], by_shape=False)
+
+
+def test_most_requests_are_read_by_shape() -> None:
+    shapes = Shapes()
+    found = [shapes.find(request.decode("latin-1"), 1.0) for request in (call("Echo"), call("Other", b"[]"), call("X"))]
+    assert found[0] is not None
+    assert found == [found[0]] * 3
+
+
+def test_strangers_cannot_have_many_expressions_made() -> None:
+    shapes = Shapes()
+    made = sum(
+        shapes.find(f"POST / HTTP/1.1\r\nHost: h\r\nX-{number}: 1\r\nContent-Length: 0\r\n\r\n", 100.0) is not None
+        for number in range(100)
+    )
+    assert made == 1
+    for number in range(1_000):
+        shapes.find(f"POST / HTTP/1.1\r\nHost: h\r\nX-{number}: 1\r\nContent-Length: 0\r\n\r\n", 101.0 + number)
+    assert len(shapes._known) <= 256
