@@ -5,9 +5,7 @@ Every mistake is found in one pass and named with its place, what was expected, 
 
 from __future__ import annotations
 
-import difflib
 import ipaddress
-import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
@@ -145,6 +143,8 @@ def host_and_port(listen: str) -> tuple[str, int]:
 
 
 def _from_file(file: Path, problems: list[str]) -> Iterator[Given]:
+    import tomllib
+
     try:
         document = tomllib.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
@@ -184,6 +184,8 @@ def _from_environment(environment: Mapping[str, str], problems: list[str]) -> It
 
 
 def _nearest(name: str, known: Mapping[str, str] | Sequence[str]) -> str:
+    import difflib
+
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     return f" (did you mean `{near[0]}`?)" if near and near[0] != name else ""
 

@@ -1,23 +1,11 @@
-"""Figures about the server, counted in plain integers while it serves and put into words when somebody asks.
-
-The words are Prometheus's text format, by ``prometheus_client``.
-"""
+"""Figures about the server, counted in plain integers while it serves; ``exposition`` puts them into words."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from itertools import accumulate
+from collections.abc import Mapping
 from typing import Final
 
 from msgspec import Struct, field
-from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import (
-    CounterMetricFamily,
-    GaugeMetricFamily,
-    HistogramMetricFamily,
-    Metric,
-)
-from prometheus_client.registry import Collector
 
 #: Upper bounds of the buckets of latencies, in seconds.
 BOUNDS_S: Final = (
@@ -94,60 +82,6 @@ class Metrics:
             operation = OTHER
         return self.known.setdefault((service, operation), Series())
 
-    def requests(self) -> Iterator[Metric]:
-        """Yields what was counted of requests."""
-        total = CounterMetricFamily(
-            "tenet_requests", "Requests answered, by error code.", labels=("service", "operation", "code")
-        )
-        seconds = HistogramMetricFamily(
-            "tenet_request_seconds", "Time from a request's last byte to its answer.", labels=("service", "operation")
-        )
-        received = CounterMetricFamily("tenet_received_bytes", "Bodies of requests.", labels=("service", "operation"))
-        sent = CounterMetricFamily("tenet_sent_bytes", "Bodies of answers.", labels=("service", "operation"))
-        for names, series in self.known.items():
-            for code, count in series.codes.items():
-                total.add_metric((*names, code), count)
-            sums = accumulate(series.buckets)
-            buckets = [(str(bound), float(sum_)) for bound, sum_ in zip((*BOUNDS_S, "+Inf"), sums, strict=True)]
-            seconds.add_metric(names, buckets=buckets, sum_value=series.seconds)
-            received.add_metric(names, series.received_bytes)
-            sent.add_metric(names, series.sent_bytes)
-        yield from (total, seconds, received, sent)
-
     def totals(self) -> dict[str, dict[str, int]]:
         """Returns answers by service and operation, and by code, for a diagnosis."""
         return {f"{service} {operation}": dict(series.codes) for (service, operation), series in self.known.items()}
-
-
-def counter(name: str, words: str, label: str, counts: Mapping[str, int]) -> Metric:
-    """Returns a counter with one label."""
-    family = CounterMetricFamily(name, words, labels=(label,))
-    for value, count in counts.items():
-        family.add_metric((value,), count)
-    return family
-
-
-def gauges(prefix: str, words: str, figures: Figures) -> Iterator[Metric]:
-    """Yields a gauge for each figure that is a number or a truth value."""
-    for name, value in figures.items():
-        if not isinstance(value, str):
-            yield GaugeMetricFamily(f"{prefix}_{name}", words, value=float(value))
-
-
-class _Once(Collector):
-    def __init__(self, collect: Callable[[], Iterator[Metric]]) -> None:
-        self._collect = collect
-
-    def collect(self) -> Iterator[Metric]:
-        return self._collect()
-
-
-def render(collect: Callable[[], Iterator[Metric]]) -> bytes:
-    """Returns metrics in Prometheus's text format.
-
-    Args:
-        collect: yields them.
-    """
-    registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Once(collect))
-    return generate_latest(registry)

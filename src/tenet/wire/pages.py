@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from typing import Final
-
-from prometheus_client.core import Metric
 
 from tenet.base.clock import Clock
 from tenet.base.errors import TenetError
 from tenet.store.contract import Engine
 from tenet.wire.door import Response
-from tenet.wire.metrics import Figures, render
+from tenet.wire.metrics import Figures
 
 TEXT: Final = "text/plain; charset=utf-8"
 PROMETHEUS: Final = "text/plain; version=0.0.4; charset=utf-8"
@@ -27,16 +25,14 @@ class Pages:
 
     Args:
         store: asked whether it can be reached, and whether it takes writes.
-        collect: yields the metrics, given the store's figures.
+        exposition: writes the page of metrics, given the store's figures.
         clock: time, for deadlines.
         region: what ``GET /`` names where the Host header names none.
     """
 
-    def __init__(
-        self, store: Engine | None, collect: Callable[[Figures], Iterator[Metric]], clock: Clock, region: str
-    ) -> None:
+    def __init__(self, store: Engine | None, exposition: Callable[[Figures], bytes], clock: Clock, region: str) -> None:
         self._store = store
-        self._collect = collect
+        self._exposition = exposition
         self._clock = clock
         self._region = region
         self._paths: dict[str, Callable[[dict[str, str]], Awaitable[Response]]] = {
@@ -95,4 +91,4 @@ class Pages:
                 figures = await self._store.health()
             except TenetError:
                 figures = {"reachable": False}
-        return Response(200, render(lambda: self._collect(figures)), PROMETHEUS)
+        return Response(200, self._exposition(figures), PROMETHEUS)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 import structlog
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from tenet.base.clock import Clock
 from tenet.base.ids import Ids
@@ -20,7 +19,7 @@ from tenet.wire.door import Service
 from tenet.wire.errors import PlaintextRefused
 from tenet.wire.limits import EdgeLimits
 from tenet.wire.listener import Listener, is_loopback
-from tenet.wire.metrics import Figures, Metrics, counter, gauges
+from tenet.wire.metrics import Figures, Metrics
 from tenet.wire.observe import ObservedRules, Observer
 from tenet.wire.pages import Pages
 from tenet.wire.protocol import Shared
@@ -70,7 +69,7 @@ class Edge:
         self.metrics = Metrics()
         self.admission = Admission(limits, clock)
         self.observer = Observer(self.metrics, clock, rules or ObservedRules(), tracer)
-        self._pages = Pages(store, self._collect, clock, region)
+        self._pages = Pages(store, self._exposition, clock, region)
         dispatcher = Dispatcher(
             routes=routes,
             admission=self.admission,
@@ -162,27 +161,8 @@ class Edge:
         self.observer.sum_up()
         self._sweeper = loop.call_later(_SWEEP_S, self._sweep)
 
-    def _collect(self, store: Figures) -> Iterator[Metric]:
-        metrics, admission, shared = self.metrics, self.admission, self._shared
-        yield from metrics.requests()
-        yield counter("tenet_requests_shed", "Requests refused to shed load.", "reason", admission.shed)
-        yield counter(
-            "tenet_malformed_messages",
-            "Messages that were no requests, by the status that they were answered with.",
-            "status",
-            {str(status): count for status, count in metrics.malformed.items()},
-        )
-        yield GaugeMetricFamily("tenet_requests_in_flight", "Requests worked on now.", value=admission.in_flight)
-        yield GaugeMetricFamily("tenet_requests_waiting", "Requests that wait for a place.", value=admission.waiting)
-        yield GaugeMetricFamily("tenet_connections", "Connections open now.", value=len(shared.connections))
-        yield GaugeMetricFamily("tenet_body_bytes_held", "Bodies in memory now.", value=shared.body_bytes_held)
-        yield CounterMetricFamily(
-            "tenet_connections_accepted", "Connections accepted.", value=metrics.connections_accepted
-        )
-        yield CounterMetricFamily(
-            "tenet_connections_refused", "Connections refused.", value=metrics.connections_refused
-        )
-        yield CounterMetricFamily(
-            "tenet_handshakes_failed", "TLS handshakes that came to nothing.", value=metrics.handshakes_failed
-        )
-        yield from gauges("tenet_store", "What the store says about itself.", store)
+    def _exposition(self, store: Figures) -> bytes:
+        # What the words take is loaded when somebody asks for them, not by every start.
+        from tenet.wire.exposition import exposition
+
+        return exposition(self.metrics, self.admission, self._shared, store)

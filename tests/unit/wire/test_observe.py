@@ -18,8 +18,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from tenet.base.clock import ManualClock
 from tenet.wire.door import Request, Response
 from tenet.wire.errors import TracesUnusable
+from tenet.wire.exposition import counter, gauges, render, requests
 from tenet.wire.log import Sink
-from tenet.wire.metrics import OTHER, Metrics, counter, gauges, render
+from tenet.wire.metrics import OTHER, Metrics
 from tenet.wire.observe import ObservedRules, Observer
 from tenet.wire.spans import SpanTracer, lines_exporter, otlp_exporter
 from tenet.wire.trace import Finished, context_of
@@ -146,7 +147,9 @@ def test_metrics_add_up(lines: list[dict[str, Any]]) -> None:
     for seconds in (0.0002, 0.003, 0.003, 20.0):
         watching.note(request(), "dynamodb", OK, seconds, 100)
     watching.note(request(), "dynamodb", FAILED, 0.001, 100)
-    families = {family.name: family for family in text_string_to_metric_families(render(metrics.requests).decode())}
+    families = {
+        family.name: family for family in text_string_to_metric_families(render(lambda: requests(metrics)).decode())
+    }
     totals = {sample.labels["code"]: sample.value for sample in families["tenet_requests"].samples}
     assert totals == {"": 4.0, "ValidationException": 1.0}
     histogram = {

@@ -1,0 +1,110 @@
+"""The page of metrics: what was counted, in Prometheus's text format, by ``prometheus_client``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from itertools import accumulate
+from typing import TYPE_CHECKING
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
+from prometheus_client.registry import Collector
+
+from tenet.wire.metrics import BOUNDS_S, Figures, Metrics
+
+if TYPE_CHECKING:
+    from tenet.wire.admission import Admission
+    from tenet.wire.protocol import Shared
+
+
+def exposition(metrics: Metrics, admission: Admission, shared: Shared, store: Figures) -> bytes:
+    """Returns the page.
+
+    Args:
+        metrics: what was counted.
+        admission: says what is worked on, waits, and was shed.
+        shared: says what the connections hold.
+        store: what the store says about itself.
+    """
+    return render(lambda: _collect(metrics, admission, shared, store))
+
+
+def _collect(metrics: Metrics, admission: Admission, shared: Shared, store: Figures) -> Iterator[Metric]:
+    yield from requests(metrics)
+    yield counter("tenet_requests_shed", "Requests refused to shed load.", "reason", admission.shed)
+    yield counter(
+        "tenet_malformed_messages",
+        "Messages that were no requests, by the status that they were answered with.",
+        "status",
+        {str(status): count for status, count in metrics.malformed.items()},
+    )
+    yield GaugeMetricFamily("tenet_requests_in_flight", "Requests worked on now.", value=admission.in_flight)
+    yield GaugeMetricFamily("tenet_requests_waiting", "Requests that wait for a place.", value=admission.waiting)
+    yield GaugeMetricFamily("tenet_connections", "Connections open now.", value=len(shared.connections))
+    yield GaugeMetricFamily("tenet_body_bytes_held", "Bodies in memory now.", value=shared.body_bytes_held)
+    yield CounterMetricFamily("tenet_connections_accepted", "Connections accepted.", value=metrics.connections_accepted)
+    yield CounterMetricFamily("tenet_connections_refused", "Connections refused.", value=metrics.connections_refused)
+    yield CounterMetricFamily(
+        "tenet_handshakes_failed", "TLS handshakes that came to nothing.", value=metrics.handshakes_failed
+    )
+    yield from gauges("tenet_store", "What the store says about itself.", store)
+
+
+def requests(metrics: Metrics) -> Iterator[Metric]:
+    """Yields what was counted of requests."""
+    total = CounterMetricFamily(
+        "tenet_requests", "Requests answered, by error code.", labels=("service", "operation", "code")
+    )
+    seconds = HistogramMetricFamily(
+        "tenet_request_seconds", "Time from a request's last byte to its answer.", labels=("service", "operation")
+    )
+    received = CounterMetricFamily("tenet_received_bytes", "Bodies of requests.", labels=("service", "operation"))
+    sent = CounterMetricFamily("tenet_sent_bytes", "Bodies of answers.", labels=("service", "operation"))
+    for names, series in metrics.known.items():
+        for code, count in series.codes.items():
+            total.add_metric((*names, code), count)
+        sums = accumulate(series.buckets)
+        buckets = [(str(bound), float(sum_)) for bound, sum_ in zip((*BOUNDS_S, "+Inf"), sums, strict=True)]
+        seconds.add_metric(names, buckets=buckets, sum_value=series.seconds)
+        received.add_metric(names, series.received_bytes)
+        sent.add_metric(names, series.sent_bytes)
+    yield from (total, seconds, received, sent)
+
+
+def counter(name: str, words: str, label: str, counts: Mapping[str, int]) -> Metric:
+    """Returns a counter with one label."""
+    family = CounterMetricFamily(name, words, labels=(label,))
+    for value, count in counts.items():
+        family.add_metric((value,), count)
+    return family
+
+
+def gauges(prefix: str, words: str, figures: Figures) -> Iterator[Metric]:
+    """Yields a gauge for each figure that is a number or a truth value."""
+    for name, value in figures.items():
+        if not isinstance(value, str):
+            yield GaugeMetricFamily(f"{prefix}_{name}", words, value=float(value))
+
+
+class _Once(Collector):
+    def __init__(self, collect: Callable[[], Iterator[Metric]]) -> None:
+        self._collect = collect
+
+    def collect(self) -> Iterator[Metric]:
+        return self._collect()
+
+
+def render(collect: Callable[[], Iterator[Metric]]) -> bytes:
+    """Returns metrics in Prometheus's text format.
+
+    Args:
+        collect: yields them.
+    """
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(_Once(collect))
+    return generate_latest(registry)
