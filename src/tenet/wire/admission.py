@@ -93,6 +93,9 @@ class Admission:
         now_s = self._clock.monotonic_s()
         rate = limits.requests_per_s_max
         self._limits = limits
+        #: Of the limits in force, what every request is checked against.
+        self.deadline_s = limits.deadline_s
+        self.nesting_max = limits.nesting_max
         self._delay_s_max = limits.loop_delay_ms_max / 1000 or math.inf
         self._in_flight_max = limits.in_flight_max
         self._bucket = TokenBucket(rate, limits.requests_burst or rate / 10, now_s) if rate > 0 else None

@@ -78,7 +78,7 @@ class CanonicalHeaders:
         self._values = itemgetter(*names, names[0])
         self._template = "".join([name.replace("%", "%%") + ":%s\n" for name in names]) + "%.0s"
 
-    def __call__(self, headers: dict[str, str]) -> str:
+    def lines(self, headers: dict[str, str]) -> str:
         """Returns a line for each signed header.
 
         Args:
@@ -87,5 +87,5 @@ class CanonicalHeaders:
         try:
             lines = self._template % self._values(headers)
         except KeyError:
-            return self({**dict.fromkeys(self._names, ""), **headers})
+            return self.lines({**dict.fromkeys(self._names, ""), **headers})
         return _SPACES.sub(" ", lines) if "  " in lines else lines

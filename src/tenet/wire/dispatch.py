@@ -119,17 +119,17 @@ class Dispatcher:
 
     def _check(self, request: Request, incoming: Incoming, began_s: float) -> None:
         """Refuses what is too late, too large or too deep, before it takes a place."""
-        limits = self._admission.limits
-        request.deadline = deadline = incoming.read_s + limits.deadline_s
+        admission = self._admission
+        request.deadline = deadline = incoming.read_s + admission.deadline_s
         if incoming.refusal == BODY_TOO_LARGE:
             raise BodyTooLarge
         if incoming.refusal or began_s > deadline:
             raise Throttled(THROTTLED)
         if (
-            limits.nesting_max < len(incoming.body) <= _CHECKED_AT_ONCE_BYTES
+            admission.nesting_max < len(incoming.body) <= _CHECKED_AT_ONCE_BYTES
             and "content-encoding" not in incoming.headers
         ):
-            check_nesting(incoming.body, limits.nesting_max)
+            check_nesting(incoming.body, admission.nesting_max)
 
     async def _check_closely(self, request: Request, headers: dict[str, str], mount: Mount, began_s: float) -> None:
         """Does what few requests need, now that it is known who asks: their tenant's share, decompression, nesting."""

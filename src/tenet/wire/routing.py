@@ -78,7 +78,11 @@ class Routes:
         if target is not None:
             prefix, _, operation = target.rpartition(".")
             route = self._by_target.get(prefix)
-            if route is not None and method == "POST" and (not body or is_json(headers)):
+            if (
+                route is not None
+                and method == "POST"
+                and (headers.get("content-type") in _JSON or not body or is_json(headers))
+            ):
                 return route, operation
         for prefix, owner in self._by_prefix:
             if path.startswith(prefix) and path[len(prefix) : len(prefix) + 1] in {"", "/"}:

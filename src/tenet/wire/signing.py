@@ -43,7 +43,7 @@ def sign_headers(
     signed = ";".join(names)
     path, _, query = target.partition("?")
     canonical = (
-        f"{method}\n{canonical_path(path)}\n{canonical_query(query)}\n{CanonicalHeaders(names)(headers)}\n"
+        f"{method}\n{canonical_path(path)}\n{canonical_query(query)}\n{CanonicalHeaders(names).lines(headers)}\n"
         f"{signed}\n{sha256(body).hexdigest()}"
     )
     scope = f"{date}/{region}/{service}/{TERMINATOR}"

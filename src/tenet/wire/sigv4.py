@@ -55,13 +55,15 @@ class _Known:
         signer: what it derived to.
     """
 
-    __slots__ = ("covered", "date", "key", "scope", "service", "signer", "statement")
+    __slots__ = ("canonical", "covered", "date", "key", "names", "scope", "service", "sign", "statement")
 
     def __init__(self, statement: Statement, service: str, key: AccessKey, signer: Signer) -> None:
         self.statement = statement
         self.service = service
         self.key = key
-        self.signer = signer
+        self.sign = signer.sign
+        self.canonical = statement.canonical.lines
+        self.names = statement.signed_headers
         self.date = statement.date
         #: The line of the scope in what is signed.
         self.scope = _scope_line(statement, service)
@@ -125,11 +127,10 @@ class Verifier:
         if path != "/":
             path = canonical_path(path)
         canonical = (
-            f"{request.method}\n{path}\n\n{statement.canonical(headers)}\n"
-            f"{statement.signed_headers}\n{sha256(request.body).hexdigest()}"
+            f"{request.method}\n{path}\n\n{known.canonical(headers)}\n{known.names}\n{sha256(request.body).hexdigest()}"
         )
         text = f"{_ALGORITHM_LINE}{timestamp}\n{known.scope}{sha256(canonical.encode('latin-1')).hexdigest()}"
-        if not signature.isascii() or not compare_digest(known.signer.sign(text.encode("latin-1")), signature):
+        if not signature.isascii() or not compare_digest(known.sign(text.encode("latin-1")), signature):
             raise InvalidSignature(MISMATCH)
         request.principal, request.region = known.key.principal, statement.region
 
@@ -146,7 +147,7 @@ class Verifier:
             raise UnrecognizedClient(UNKNOWN_KEY)
         query = canonical_query(query, without=None if claim.expires_s is None else "X-Amz-Signature")
         canonical = (
-            f"{request.method}\n{canonical_path(request.path)}\n{query}\n{statement.canonical(headers)}\n"
+            f"{request.method}\n{canonical_path(request.path)}\n{query}\n{statement.canonical.lines(headers)}\n"
             f"{statement.signed_headers}\n{sha256(request.body).hexdigest()}"
         )
         text = (
