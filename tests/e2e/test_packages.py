@@ -117,6 +117,8 @@ def test_the_container_builds_from_files_that_exist() -> None:
     ]
     assert copied
     assert not [name for name in copied if not (ROOT / name).exists()]
+    sent = (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
+    assert sorted(line[1:] for line in sent if line.startswith("!")) == sorted(name for name in copied if name != "./")
     (command,) = [line.removeprefix("CMD ") for line in lines if line.startswith("CMD ")]
     assert json.loads(command) == ["tenet", "up"]
 
