@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from tenet.tables.model import AttributeValue, Item
+    from tenet.tables.rules.operand_checks import Check
     from tenet.tables.rules.paths import ResolvedPath
     from tenet.tables.rules.syntax_tree import Path
 
@@ -42,7 +43,7 @@ class Bindings:
         SerializationException: a value is not of the JSON type that its member asks for.
     """
 
-    __slots__ = ("_used", "names", "values")
+    __slots__ = ("_used", "checks", "names", "values")
 
     def __init__(self, names: Mapping[str, str] | None = None, values: Item | None = None) -> None:
         if names is not None:
@@ -52,6 +53,8 @@ class Bindings:
         self.names: Mapping[str, str] = names or {}
         self.values: Mapping[str, AttributeValue] = values or {}
         self._used: list[tuple[str, ...]] = []
+        #: What the expressions ask of the values.
+        self.checks: list[Check] = []
 
     def resolve(self, path: Path) -> ResolvedPath:
         """Returns a path with the attributes' own names.
@@ -105,9 +108,10 @@ class Bindings:
             raise undefined_value(placeholder)
         return value
 
-    def note_used(self, placeholders: tuple[str, ...]) -> None:
-        """Notes the names and values that an expression uses."""
+    def note(self, placeholders: tuple[str, ...], checks: Iterable[Check]) -> None:
+        """Notes the names and values that an expression uses, and what it asks of the values."""
         self._used.append(placeholders)
+        self.checks.extend(checks)
 
     def check_all_used(self) -> None:
         """Checks that the expressions use every name and every value.

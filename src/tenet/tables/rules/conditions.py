@@ -60,6 +60,10 @@ class Condition:
         self._test = compiled.test
         self._values = values
 
+    def with_values(self, values: Values) -> Condition:
+        """Returns the same condition with the values of another request."""
+        return Condition(self._compiled, values)
+
     def test(self, item: Item | None) -> bool:
         """Whether the condition holds for an item; None stands for an item that does not exist."""
         return self._test(_NO_ITEM if item is None else item, self._values)

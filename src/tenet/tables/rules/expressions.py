@@ -80,15 +80,16 @@ def compiled_with(
     naming = tuple(map(bindings.names.get, parsed.names))
     kept = parsed.compiled.get(naming)
     if kept is None:
-        checks, compiled = compile_(parsed.trees, bindings)
+        found, compiled = compile_(parsed.trees, bindings)
+        checks = tuple(found)
         if len(parsed.compiled) >= _KEPT_NAMINGS:
             parsed.compiled.clear()
-        parsed.compiled[naming] = (tuple(checks), compiled)
+        parsed.compiled[naming] = (checks, compiled)
     else:
-        compiled = cast("_Compiled", kept[1])
-        for check in kept[0]:
+        checks, compiled = kept[0], cast("_Compiled", kept[1])
+        for check in checks:
             check(bindings.values)
-    bindings.note_used(parsed.used)
+    bindings.note(parsed.used, checks)
     return compiled
 
 

@@ -87,6 +87,10 @@ class KeyConditions:
         self._conditions = conditions
         self._values = values
 
+    def with_values(self, values: Mapping[str, AttributeValue]) -> KeyConditions:
+        """Returns the same conditions with the values of another request."""
+        return KeyConditions(self._conditions, values)
+
     def against(self, keys: KeySchema) -> KeyCondition:
         """Returns what the conditions say about a key.
 

@@ -6,7 +6,7 @@ values, then each expression, the update or key condition first; last what is no
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import Struct
 
@@ -14,11 +14,14 @@ from tenet.tables.errors import ValidationException
 from tenet.tables.rules.bindings import Bindings
 from tenet.tables.rules.conditions import Condition, compile_condition
 from tenet.tables.rules.key_conditions import KeyConditions, compile_key_condition
+from tenet.tables.rules.prepared import Prepared
 from tenet.tables.rules.projections import Projection, compile_projection
 from tenet.tables.rules.updates import Update, compile_update
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from tenet.tables.rules.operands import Values
 
 
 class ReadExpressions(Struct, frozen=True):
@@ -27,6 +30,32 @@ class ReadExpressions(Struct, frozen=True):
     key_condition: KeyConditions | None
     filter: Condition | None
     projection: Projection | None
+
+    def with_values(self, values: Values) -> ReadExpressions:
+        """Returns the same expressions with the values of another request."""
+        return ReadExpressions(
+            None if self.key_condition is None else self.key_condition.with_values(values),
+            None if self.filter is None else self.filter.with_values(values),
+            self.projection,
+        )
+
+
+def _with_values(
+    both: tuple[Update | None, Condition | None], values: Values
+) -> tuple[Update | None, Condition | None]:
+    update, condition = both
+    return (
+        None if update is None else update.with_values(values),
+        None if condition is None else condition.with_values(values),
+    )
+
+
+_CONDITION: Final = ("ConditionExpression",)
+_UPDATE: Final = ("UpdateExpression", "ConditionExpression")
+_QUERY: Final = ("KeyConditionExpression", "FilterExpression", "ProjectionExpression")
+_CONDITIONS: Final[Prepared[Condition]] = Prepared(_CONDITION, Condition.with_values)
+_UPDATES: Final[Prepared[tuple[Update | None, Condition | None]]] = Prepared(_UPDATE, _with_values)
+_QUERIES: Final[Prepared[ReadExpressions]] = Prepared(_QUERY, ReadExpressions.with_values)
 
 
 def condition_of(request: dict[str, Any], *, values_alone: bool = False) -> Condition | None:
@@ -39,12 +68,15 @@ def condition_of(request: dict[str, Any], *, values_alone: bool = False) -> Cond
     Raises:
         ValidationException: names, values or the condition are wrong.
     """
-    bindings = _bindings(request, ("ConditionExpression",), values_for=() if values_alone else ("ConditionExpression",))
     text = request.get("ConditionExpression")
+    if text is not None and (condition := _CONDITIONS.find(request)) is not None:
+        return condition
+    bindings = _bindings(request, _CONDITION, values_for=() if values_alone else _CONDITION)
     if bindings is None or text is None:
         return None
     condition = compile_condition(text, bindings)
     bindings.check_all_used()
+    _CONDITIONS.keep(request, condition, bindings.checks)
     return condition
 
 
@@ -54,8 +86,9 @@ def update_of(request: dict[str, Any]) -> tuple[Update | None, Condition | None]
     Raises:
         ValidationException: names, values or an expression are wrong.
     """
-    expressions = ("UpdateExpression", "ConditionExpression")
-    bindings = _bindings(request, expressions, values_for=expressions)
+    if (found := _UPDATES.find(request)) is not None:
+        return found
+    bindings = _bindings(request, _UPDATE, values_for=_UPDATE)
     if bindings is None:
         return None, None
     text = request.get("UpdateExpression")
@@ -63,6 +96,7 @@ def update_of(request: dict[str, Any]) -> tuple[Update | None, Condition | None]
     text = request.get("ConditionExpression")
     condition = None if text is None else compile_condition(text, bindings)
     bindings.check_all_used()
+    _UPDATES.keep(request, (update, condition), bindings.checks)
     return update, condition
 
 
@@ -90,8 +124,9 @@ def query_expressions(request: dict[str, Any]) -> ReadExpressions:
     Raises:
         ValidationException: names, values or an expression are wrong, or the key condition is missing.
     """
-    expressions = ("KeyConditionExpression", "FilterExpression", "ProjectionExpression")
-    bindings = _bindings(request, expressions, values_for=("FilterExpression", "KeyConditionExpression"))
+    if (found := _QUERIES.find(request)) is not None:
+        return found
+    bindings = _bindings(request, _QUERY, values_for=("FilterExpression", "KeyConditionExpression"))
     text = request.get("KeyConditionExpression")
     if text is None:
         raise ValidationException(
@@ -99,7 +134,9 @@ def query_expressions(request: dict[str, Any]) -> ReadExpressions:
         )
     assert bindings is not None
     key_condition = compile_key_condition(text, bindings)
-    return _with_filter(request, bindings, key_condition)
+    found = _with_filter(request, bindings, key_condition)
+    _QUERIES.keep(request, found, bindings.checks)
+    return found
 
 
 def scan_expressions(request: dict[str, Any]) -> ReadExpressions:

@@ -70,6 +70,10 @@ class Update:
         self._compiled = compiled
         self._values = values
 
+    def with_values(self, values: Values) -> Update:
+        """Returns the same update with the values of another request."""
+        return Update(self._compiled, values)
+
     @property
     def names(self) -> frozenset[str]:
         """The attributes in which the update changes something."""
