@@ -266,7 +266,7 @@ def test_what_is_no_backup_is_refused_and_changes_nothing(server: Server, tmp_pa
         (tmp_path / name).write_bytes(content)
         refused = server.command("restore", str(tmp_path / name), "--yes")
         assert refused.returncode == 1
-        assert refused.stderr.startswith("tenet: ")
+        assert refused.stderr.startswith(f"tenet: {tmp_path / name} is not a backup of Tenet")
     assert "kept" in server.client().list_tables()["TableNames"]
 
 

@@ -53,7 +53,7 @@ def write_backup(source_path: str, path: str) -> Mapping[str, int]:
         partial = _make_private(target.parent, f"{target.name}.", ".partial")
         try:
             _copy(source_path, partial)
-            figures = _verified(partial)
+            figures = _verified(partial, shown=path)
             _sync(partial)
             _give_name(partial, target)
             _sync(target.parent)
@@ -105,8 +105,12 @@ def _copy(source_path: str, target: Path) -> None:
         source.close()
 
 
-def _verified(path: Path) -> dict[str, int]:
+def _verified(path: Path, *, shown: str) -> dict[str, int]:
     """Returns the figures of a backup, after looking whether it can be restored.
+
+    Args:
+        path: where it lies now.
+        shown: what its owner calls it.
 
     Raises:
         StoreCorrupt: it is no backup, or damaged, or of a later version.
@@ -114,18 +118,18 @@ def _verified(path: Path) -> dict[str, int]:
     connection = apsw.Connection(str(path))
     try:
         if connection.pragma("application_id") != APPLICATION_ID:
-            raise StoreCorrupt(f"{path} is not a backup of Tenet")
+            raise StoreCorrupt(f"{shown} is not a backup of Tenet")
         # One file, without a log beside it.
         connection.pragma("journal_mode", "delete")
         prepare(connection)
         problems = connection.execute("PRAGMA quick_check(1)").fetchall()
         if problems != [("ok",)]:
-            raise StoreCorrupt(f"{path} is damaged: {problems[0][0]}")
+            raise StoreCorrupt(f"{shown} is damaged: {problems[0][0]}")
         numbers = [number for (number,) in connection.execute("SELECT number FROM spaces").fetchall()]
         records = sum(_count(connection, f"s{number}") for number in numbers)
         connection.pragma("journal_mode", "delete")
     except (apsw.NotADBError, apsw.CorruptError) as error:
-        raise StoreCorrupt(f"{path} is not a backup of Tenet, or damaged: {error}") from error
+        raise StoreCorrupt(f"{shown} is not a backup of Tenet, or damaged: {error}") from error
     except apsw.Error as error:
         raise translate(error, connection, str(path.parent)) from error
     finally:
@@ -153,7 +157,7 @@ def stage_restore(directory: str, path: str) -> Path:
         staged = _make_private(Path(directory), _STAGED_PREFIX, "")
         try:
             _copy_file(path, staged)
-            _verified(staged)
+            _verified(staged, shown=path)
             _sync(staged)
         except BaseException:
             _remove_database(staged)
