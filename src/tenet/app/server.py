@@ -55,6 +55,8 @@ _LOOK_S: Final = 0.01
 #: How long the loop may keep the interpreter from a thread that waits for it. With Python's own 5 ms the thread that
 #: commits waits for them twice a commit while the loop is busy, which makes the slowest puts of a loaded server slower.
 SWITCH_INTERVAL_S: Final = 0.0005
+#: Signals that come closer together are one wish: make and supervisors pass on what the whole group has got anyway.
+AT_ONCE_S: Final = 0.3
 #: How often the certificate is looked at; the local one is renewed a month before it ends.
 _RENEW_S: Final = 6 * 3600
 
@@ -90,9 +92,11 @@ def run(configuration: Configuration) -> None:
 async def _serve(server: Server) -> None:
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
+    asked_s: list[float] = []
 
     def ask_to_stop() -> None:
-        if stop.is_set():
+        asked_s.append(loop.time())
+        if asked_s[-1] - asked_s[0] > AT_ONCE_S:
             os._exit(128 + signal.SIGINT)  # asked twice: at once; what was acknowledged is on disk
         stop.set()
 
