@@ -224,6 +224,48 @@ def test_expression_values_of_a_wrong_json_type_are_found_first() -> None:
         check_expression_values({":broken": {"N": "x"}, ":v": {"S": 1}})
 
 
+TOO_LARGE = "Item size has exceeded the maximum allowed size"
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"L": [{"S": ""}] * 409_601},
+        {"L": [*[{"N": "1"}] * 300_000, {"N": "x"}]},
+        {"L": [{"L": [{"S": ""}] * 300_000}, {"L": [{"S": ""}] * 300_000}, {}]},
+        {"M": {str(at): {"S": ""} for at in range(409_601)}},
+        {"SS": [""] * 409_601},
+        {"SS": [str(at) for at in range(100_000)]},
+        {"NS": [*(str(at) for at in range(200_000)), "x"]},
+        {"BS": [f"{at:08}" for at in range(110_000)]},
+        {"L": [{"S": "x" * 410_000}, {}]},
+    ],
+)
+def test_what_lies_behind_400_kb_of_an_item_is_not_looked_at(value: dict[str, Any]) -> None:
+    assert refusal_of(lambda: check_item({"p": {"S": "a"}, "v": value})) == TOO_LARGE
+
+
+def test_one_value_may_be_larger_than_an_item_until_it_is_known_what_it_is_for() -> None:
+    assert check_item({"p": {"S": "x" * 500_000}}) == 500_001
+    assert refusal_of(lambda: check_item({"p": {"S": "x" * 500_000}, "q": {}})) == TOO_LARGE
+
+
+def test_values_of_expressions_may_be_larger_than_an_item_together() -> None:
+    check_expression_values({f":{at}": {"S": "x" * 300_000} for at in range(6)})
+    said = refusal_of(lambda: check_expression_values({f":{at}": {"S": "x" * 300_000} for at in range(9)}))
+    assert said == "Item size to update has exceeded the maximum allowed size"
+    said = refusal_of(lambda: check_expression_values({":v": {"L": [{"S": "x" * 300_000}] * 3}}))
+    assert said == "Item size to update has exceeded the maximum allowed size"
+
+
+def test_wrong_json_types_are_looked_for_among_so_many_values() -> None:
+    item = {"bad": {}, "v": {"L": [*[{"S": ""}] * 99_000, {"S": 1}]}}
+    with pytest.raises(SerializationException):
+        check_item(item)
+    item = {"bad": {}, "v": {"L": [*[{"S": ""}] * 101_000, {"S": 1}]}}
+    assert refusal_of(lambda: check_item(item)) == EMPTY
+
+
 @given(values())
 def test_checking_twice_changes_nothing(value: dict[str, Any]) -> None:
     size_bytes = check_value(value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from tenet.tables.errors import SerializationException, ValidationException
 from tenet.tables.rules import shape_model
-from tenet.tables.rules.shape_constraints import violations
+from tenet.tables.rules.shape_constraints import utf16_length, violations
 from tenet.tables.rules.shape_conversion import convert_request
 from tenet.tables.rules.shapes import check_shape
 from tools import generate_shapes
@@ -371,3 +372,74 @@ def test_the_quick_and_the_slow_way_agree() -> None:
     shape = shape_model.REQUESTS["PutItem"]
     assert convert_request(shape, PUT) == PUT
     assert violations(shape, PUT) == []
+
+
+MANY = 300_000
+
+
+@pytest.mark.parametrize(
+    ("operation", "request_of", "said"),
+    [
+        ("TransactWriteItems", {"TransactItems": [{"Put": {}}] * MANY}, ("transactItems", 100)),
+        ("TransactGetItems", {"TransactItems": [{}] * MANY}, ("transactItems", 100)),
+        ("BatchGetItem", {"RequestItems": {f"t{at}": {} for at in range(MANY)}}, ("requestItems", 100)),
+        (
+            "BatchGetItem",
+            {"RequestItems": {"abc": {"Keys": [{}] * MANY}}},
+            ("requestItems.abc.member.keys", 100),
+        ),
+        ("BatchWriteItem", {"RequestItems": {"abc": [{}] * MANY}}, ("requestItems.abc.member", 25)),
+        ("TagResource", {"ResourceArn": "arn", "Tags": [{}] * MANY}, ("tags", 10_000)),
+        ("CreateTable", {"TableName": "abc", "KeySchema": [{}] * MANY}, ("keySchema", 10_000)),
+        (
+            "Query",
+            {"TableName": "abc", "KeyConditions": {str(at): {} for at in range(MANY)}},
+            ("keyConditions", 10_000),
+        ),
+        (
+            "PutItem",
+            PUT | {"ExpressionAttributeNames": {f"#{at}": "a" for at in range(MANY)}},
+            ("expressionAttributeNames", 10_000),
+        ),
+        (
+            "PutItem",
+            PUT | {"ExpressionAttributeValues": {f":{at}": {"S": ""} for at in range(MANY)}},
+            ("expressionAttributeValues", 10_000),
+        ),
+        ("GetItem", {"TableName": "abc", "Key": {str(at): {"S": ""} for at in range(MANY)}}, ("key", 10_000)),
+    ],
+)
+def test_what_is_far_too_long_is_refused_without_looking_at_all_of_it(
+    operation: str, request_of: dict[str, Any], said: tuple[str, int]
+) -> None:
+    began = time.process_time()
+    message = refusal(operation, request_of)
+    took = time.process_time() - began
+    where, most = said
+    assert message.startswith("1 validation error detected: Value '")
+    assert message.endswith(
+        f" at '{where}' failed to satisfy constraint: Member must have length less than or equal to {most}"
+    )
+    assert len(message) < 70_000
+    # Looking at every element and printing it took some seconds.
+    assert took < 0.3
+
+
+def test_what_is_wrong_at_the_beginning_of_something_far_too_long_is_said_first() -> None:
+    said = conversion_error("TransactWriteItems", {"TransactItems": [{"Put": {"TableName": 1}}] * MANY})
+    assert said == "NUMBER_VALUE cannot be converted to String"
+
+
+def test_what_is_a_little_too_long_is_looked_at_and_printed_as_far_as_it_is_quoted() -> None:
+    key = {"a": {"S": "x" * 1_000}}
+    said = refusal("BatchGetItem", {"RequestItems": {"abc": {"Keys": [key] * 150}}, "ReturnConsumedCapacity": "X"})
+    assert said.startswith("2 validation errors detected: Value 'X' at 'returnConsumedCapacity'")
+    assert said.endswith("Member must have length less than or equal to 100")
+    assert len(said) < 70_000
+
+
+@pytest.mark.parametrize(
+    ("text", "units"), [("", 0), ("abc", 3), ("\xe9", 1), ("\u20ac", 1), ("a\U0001f600", 3), ("\ud800", 1)]
+)
+def test_lengths_count_the_units_of_utf_16(text: str, units: int) -> None:
+    assert utf16_length(text) == units

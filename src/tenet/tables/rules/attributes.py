@@ -22,13 +22,15 @@ from tenet.tables.rules import numbers
 from tenet.tables.rules.wire_types import BOOLEAN_TEXTS, KINDS, check_wire_types, decode_binary
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sized
     from typing import TypeAlias
 
     from tenet.tables.model import AttributeValue, Item
 
 ITEM_BYTES_MAX: Final = 400 * 1024
 ATTRIBUTE_NAME_BYTES_MAX: Final = 65_535
+#: All values of the expressions of a request ("Expressions" in the service's quotas).
+EXPRESSION_VALUES_BYTES_MAX: Final = 2 * 1024 * 1024
 #: A list or map may hold others to this depth, counted from the attribute's own value as 1.
 LEVELS_MAX: Final = 32
 
@@ -39,6 +41,8 @@ MORE_THAN_ONE_TYPE: Final = (
 TOO_DEEP: Final = (
     "Nesting Levels have exceeded supported limits: Attributes in the item have nested levels beyond supported limit"
 )
+_TOO_LARGE: Final = "Item size has exceeded the maximum allowed size"
+_UPDATED_TOO_LARGE: Final = "Item size to update has exceeded the maximum allowed size"
 
 if TYPE_CHECKING:
     #: Checks the content of an attribute value, which it may replace, and returns its size in bytes.
@@ -50,6 +54,10 @@ def invalid_parameter(why: str) -> NoReturn:
     raise ValidationException(f"One or more parameter values were invalid: {why}")
 
 
+class TooLarge(ValidationException):
+    """An item is so large that the rest of it is not looked at."""
+
+
 def check_item(item: Item) -> int:
     """Checks an item or a key, makes it canonical in place, and returns its size in bytes.
 
@@ -58,10 +66,13 @@ def check_item(item: Item) -> int:
 
     Raises:
         SerializationException: a value is not of the JSON type that its member asks for.
-        ValidationException: a value breaks a rule of its type. The size of the item is not looked at.
+        ValidationException: a value breaks a rule of its type.
+        TooLarge: the item passes 400 KB before its last value; a single value may. What is behind is not looked at.
     """
     try:
         return _check_members(item, 1)
+    except TooLarge:
+        raise
     except ValidationException:
         check_wire_types(item)
         raise
@@ -95,7 +106,9 @@ def check_expression_values(values: Item) -> None:
         ValidationException: a value breaks a rule of its type; the message names its placeholder.
     """
     try:
-        _check_members(values, 1)
+        _check_members(values, 1, EXPRESSION_VALUES_BYTES_MAX)
+    except TooLarge:
+        raise ValidationException(_UPDATED_TOO_LARGE) from None
     except ValidationException:
         check_wire_types(values)
         for placeholder, value in values.items():
@@ -119,7 +132,7 @@ def check_item_size(size_bytes: int) -> None:
         ValidationException: it is over 400 KB.
     """
     if size_bytes > ITEM_BYTES_MAX:
-        raise ValidationException("Item size has exceeded the maximum allowed size")
+        raise ValidationException(_TOO_LARGE)
 
 
 def check_updated_item_size(size_bytes: int) -> None:
@@ -129,14 +142,20 @@ def check_updated_item_size(size_bytes: int) -> None:
         ValidationException: it is over 400 KB.
     """
     if size_bytes > ITEM_BYTES_MAX:
-        raise ValidationException("Item size to update has exceeded the maximum allowed size")
+        raise ValidationException(_UPDATED_TOO_LARGE)
 
 
-def _check_members(members: Item, level: int) -> int:
-    """Checks the attributes of an item or the members of a map; returns the bytes of names and values."""
+def _check_members(members: Item, level: int, bytes_max: int = ITEM_BYTES_MAX) -> int:
+    """Checks the attributes of an item or the members of a map; returns the bytes of names and values.
+
+    Raises:
+        TooLarge: they pass `bytes_max` before the last one.
+    """
+    if len(members) > bytes_max:
+        raise TooLarge(_TOO_LARGE)
     if "" in members:
         check_name("")
-    size = _check_all(members.values(), level)
+    size = _check_all(members.values(), level, bytes_max)
     names = "".join(members)
     size += len(names) if names.isascii() else len(names.encode())
     if len(names) > ATTRIBUTE_NAME_BYTES_MAX // 4:
@@ -145,10 +164,16 @@ def _check_members(members: Item, level: int) -> int:
     return size
 
 
-def _check_all(values: Iterable[AttributeValue], level: int) -> int:
-    """Checks values that stand side by side, and returns their bytes."""
+def _check_all(values: Iterable[AttributeValue], level: int, bytes_max: int = ITEM_BYTES_MAX) -> int:
+    """Checks values that stand side by side, and returns their bytes.
+
+    Raises:
+        TooLarge: they pass `bytes_max` before the last one.
+    """
     size = 0
     for value in values:
+        if size > bytes_max:
+            raise TooLarge(_TOO_LARGE)
         try:
             (kind,) = value
             content = value[kind]
@@ -264,7 +289,14 @@ def _check_list(value: AttributeValue, content: object, level: int) -> int:
         _wrong_type(value)
     if level >= LEVELS_MAX:
         raise ValidationException(TOO_DEEP)
+    _check_count(content)
     return 3 + len(content) + _check_all(content, level + 1)
+
+
+def _check_count(elements: Sized) -> None:
+    """Refuses so many elements that they alone pass the size of an item: each counts as a byte at least."""
+    if len(elements) > ITEM_BYTES_MAX:
+        raise TooLarge(_TOO_LARGE)
 
 
 def _check_map(value: AttributeValue, content: object, level: int) -> int:
@@ -279,6 +311,8 @@ def _check_string_set(value: AttributeValue, content: object, _level: int) -> in
     members = _set_members(value, content)
     if not members:
         invalid_parameter("An string set  may not be empty")
+    if sum(map(len, members)) > ITEM_BYTES_MAX:
+        raise TooLarge(_TOO_LARGE)
     if len(set(members)) != len(members):
         invalid_parameter(f"Input collection [{', '.join(members)}] contains duplicates.")
     joined = "".join(members)
@@ -293,18 +327,27 @@ def _check_number_set(value: AttributeValue, content: object, _level: int) -> in
     members = _set_members(value, content)
     if not members:
         invalid_parameter("An number set  may not be empty")
-    texts = [numbers.canonical(member) for member in members]
+    texts: list[str] = []
+    size = 0
+    for member in members:
+        if size > ITEM_BYTES_MAX:
+            raise TooLarge(_TOO_LARGE)
+        text = numbers.canonical(member)
+        texts.append(text)
+        size += numbers.size_bytes(text)
     if len(set(texts)) != len(texts):
         raise ValidationException("Input collection contains duplicates")
     texts.sort(key=numbers.value)
     value["NS"] = texts
-    return sum(map(numbers.size_bytes, texts))
+    return size
 
 
 def _check_binary_set(value: AttributeValue, content: object, _level: int) -> int:
     members = _set_members(value, content)
     if not members:
         invalid_parameter("Binary sets should not be empty")
+    if sum(map(len, members)) > 2 * ITEM_BYTES_MAX:
+        raise TooLarge(_TOO_LARGE)
     decoded = {member: decode_binary(member) for member in members}
     if len(decoded) != len(members):
         invalid_parameter(f"Input collection [{', '.join(members)}]of type BS contains duplicates.")
@@ -316,6 +359,7 @@ def _set_members(value: AttributeValue, content: object) -> list[str]:
     """Returns the members of a set, which are strings."""
     if not isinstance(content, list):
         _wrong_type(value)
+    _check_count(content)
     for member in content:
         if member.__class__ is not str:
             check_wire_types({"": value})

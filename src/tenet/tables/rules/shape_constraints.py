@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import TYPE_CHECKING, Any, Final
 
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
 VIOLATIONS_MAX: Final = 10
 #: A value is quoted up to here: an answer must not be as large as the largest request.
 QUOTED_CHARS_MAX: Final = 64 * 1024
+#: What a list or map, other than an item, may hold where the model names no limit. An expression has 4 KB, and so room
+#: for far fewer names and values; a table has 50 tags and 20 indexes.
+ELEMENTS_MAX: Final = 10_000
+_ITEM: Final = "PutItemInputAttributeMap"
 
 _NOT_NULL: Final = "Member must not be null"
 _NAME: Final = re.compile(NAME_PATTERN)
@@ -42,6 +47,53 @@ def violations(shape: Shape, request: dict[str, Any]) -> list[str]:
         if len(found) == VIOLATIONS_MAX:
             break
     return found
+
+
+def endless(shape: Shape, value: Any, path: str = "") -> tuple[Shape, Any, str] | None:
+    """Returns the first list or map that is far too long for any right request, with its shape and its path, or None.
+
+    Items are left to ``rules.attributes``, which knows how large they may be.
+
+    Args:
+        shape: of the value.
+        value: a request as parsed, or a part of it.
+        path: where the value stands.
+    """
+    if shape.kind == "structure" and isinstance(value, dict):
+        parts = [
+            (SHAPES[of], value.get(name), f"{path}.{_lower(name)}" if path else _lower(name))
+            for name, of in shape.members.items()
+        ]
+    elif shape.kind in {"list", "map"} and isinstance(value, list | dict):
+        if len(value) > endless_from(shape):
+            return shape, value, path
+        inner = SHAPES[shape.member or shape.value]
+        if inner.name == ATTRIBUTE_VALUE or inner.kind not in {"structure", "list", "map"}:
+            return None
+        elements = value.items() if isinstance(value, dict) else enumerate(value, 1)
+        parts = [(inner, element, f"{path}.{at}.member") for at, element in elements]
+    else:
+        return None
+    return next((found for part in parts if (found := endless(*part)) is not None), None)
+
+
+def endless_from(shape: Shape) -> float:
+    """Returns above how many elements a list or map is not looked at any more."""
+    if shape.name == _ITEM:
+        return math.inf
+    return ELEMENTS_MAX if shape.max is None else 2 * shape.max
+
+
+def endless_violation(shape: Shape, beginning: Any, path: str) -> str:
+    """Returns what is said of a list or map that is far too long.
+
+    Args:
+        shape: its shape.
+        beginning: its first elements, converted.
+        path: where it stands.
+    """
+    most = ELEMENTS_MAX if shape.max is None else shape.max
+    return _violation(_java_text(shape, beginning), path, _at_most(most))
 
 
 def table_name_problem(operation: str, name: str | None) -> str | None:
@@ -68,7 +120,7 @@ def table_name_problem(operation: str, name: str | None) -> str | None:
 
 def utf16_length(text: str) -> int:
     """Returns the length of a string as the service counts it, in UTF-16 units."""
-    return len(text) + sum(character > "\uffff" for character in text)
+    return len(text) if text.isascii() else len(text.encode("utf-16-le", "surrogatepass")) // 2
 
 
 # ---- the walk --------------------------------------------------------------------------------------------------------
@@ -212,27 +264,49 @@ def _lower(name: str) -> str:
     return name[0].lower() + name[1:]
 
 
-def _java_text(shape: Shape, value: Any, depth: int = 0) -> str:
-    """Returns a value as Java's ``toString`` prints it."""
+def _java_text(shape: Shape, value: Any) -> str:
+    """Returns a value as Java's ``toString`` prints it, at least as far as it is quoted."""
+    pieces: list[str] = []
+    chars = 0
+    for piece in _java_pieces(shape, value, 0):
+        pieces.append(piece)
+        chars += len(piece)
+        if chars > QUOTED_CHARS_MAX:
+            break
+    return "".join(pieces)
+
+
+def _java_pieces(shape: Shape, value: Any, depth: int) -> Iterator[str]:
     if value is None:
-        return "null"
-    if depth > VIOLATIONS_MAX:
-        return "..."
-    if shape.kind == "structure":
-        names = PRINTED_MEMBERS.get(shape.name, tuple(shape.members))
-        return f"{shape.name}({', '.join(_java_member(shape, value, name, depth) for name in names)})"
-    if shape.kind == "list":
-        return "[" + ", ".join(_java_text(SHAPES[shape.member], element, depth + 1) for element in value) + "]"
-    if shape.kind == "map":
-        of_value = SHAPES[shape.value]
-        return (
-            "{" + ", ".join(f"{key}={_java_text(of_value, element, depth + 1)}" for key, element in value.items()) + "}"
-        )
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return str(value)
+        yield "null"
+    elif depth > VIOLATIONS_MAX:
+        yield "..."
+    elif shape.kind == "structure":
+        yield from _java_members(shape, value, depth)
+    elif shape.kind == "list":
+        yield "["
+        for at, element in enumerate(value):
+            yield ", " if at else ""
+            yield from _java_pieces(SHAPES[shape.member], element, depth + 1)
+        yield "]"
+    elif shape.kind == "map":
+        yield "{"
+        for at, (key, element) in enumerate(value.items()):
+            yield f"{', ' if at else ''}{key}="
+            yield from _java_pieces(SHAPES[shape.value], element, depth + 1)
+        yield "}"
+    elif isinstance(value, bool):
+        yield "true" if value else "false"
+    else:
+        yield str(value)
 
 
-def _java_member(shape: Shape, value: dict[str, Any], name: str, depth: int) -> str:
-    known = name in shape.members and name in value
-    return f"{_lower(name)}={_java_text(SHAPES[shape.members[name]], value[name], depth + 1) if known else 'null'}"
+def _java_members(shape: Shape, value: dict[str, Any], depth: int) -> Iterator[str]:
+    yield f"{shape.name}("
+    for at, name in enumerate(PRINTED_MEMBERS.get(shape.name, tuple(shape.members))):
+        yield f"{', ' if at else ''}{_lower(name)}="
+        if name in shape.members:
+            yield from _java_pieces(SHAPES[shape.members[name]], value.get(name), depth + 1)
+        else:
+            yield "null"
+    yield ")"

@@ -51,6 +51,11 @@ def convert_request(shape: Shape, request: dict[str, Any]) -> dict[str, Any]:
     return converted
 
 
+def convert(shape: Shape, value: Any) -> Any:
+    """Returns a part of a request with its values converted; errors as for `convert_request`."""
+    return _convert(shape, value, is_element=False)
+
+
 def _convert(shape: Shape, value: Any, *, is_element: bool) -> Any:
     """Converts a value.
 
@@ -96,6 +101,9 @@ def _list(shape: Shape, value: Any, *, is_element: bool) -> list[Any]:
     if not isinstance(value, list):
         raise SerializationException(_PARAMETERIZED if is_element else _UNEXPECTED_FIELD)
     of_member = SHAPES[shape.member]
+    if of_member.name == ATTRIBUTE_VALUE:
+        check_wire_types(dict(enumerate(value)))
+        return list(value)
     return [_convert(of_member, member, is_element=True) for member in value]
 
 
@@ -105,6 +113,9 @@ def _map(shape: Shape, value: Any, *, is_element: bool) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise SerializationException(_PARAMETERIZED if is_element else _UNEXPECTED_FIELD)
     of_value = SHAPES[shape.value]
+    if of_value.name == ATTRIBUTE_VALUE:
+        check_wire_types(value)
+        return dict(value)
     return {name: _convert(of_value, member, is_element=True) for name, member in value.items()}
 
 

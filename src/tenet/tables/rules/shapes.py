@@ -10,13 +10,21 @@ say (``rules.table_definition`` and the operations).
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from tenet.tables.errors import ValidationException
-from tenet.tables.rules.shape_constraints import table_name_problem, violations
-from tenet.tables.rules.shape_conversion import convert_request
+from tenet.tables.rules.shape_constraints import (
+    endless,
+    endless_from,
+    endless_violation,
+    table_name_problem,
+    violations,
+)
+from tenet.tables.rules.shape_conversion import convert, convert_request
 from tenet.tables.rules.shape_facts import TABLE_ARN_SHAPE, TABLE_NAME, TABLE_NAME_FIRST
 from tenet.tables.rules.shape_model import ATTRIBUTE_VALUE, REQUESTS, SHAPES
 
@@ -26,6 +34,8 @@ if TYPE_CHECKING:
 #: Says whether a value is right. Where its JSON type alone decides, it is that type, which saves a call.
 _Test: TypeAlias = Callable[[Any], bool] | type
 
+#: So many elements of a list that is far too long are printed.
+_BEGINNING: Final = 1_000
 #: So many names are remembered.
 NAMES_MAX: Final = 10_000
 
@@ -47,6 +57,7 @@ def check_shape(operation: str, request: dict[str, Any]) -> dict[str, Any]:
     if test(request):
         return request
     shape = REQUESTS[operation]
+    _refuse_endless(shape, request)
     converted = convert_request(shape, request)
     if operation in TABLE_NAME_FIRST:
         problem = table_name_problem(operation, converted.get("TableName"))
@@ -57,6 +68,16 @@ def check_shape(operation: str, request: dict[str, Any]) -> dict[str, Any]:
         plural = "s" if len(problems) > 1 else ""
         raise ValidationException(f"{len(problems)} validation error{plural} detected: {'; '.join(problems)}")
     return converted
+
+
+def _refuse_endless(shape: Shape, request: dict[str, Any]) -> None:
+    """Refuses a list or map that is far too long before all of it is converted, looked through and printed."""
+    found = endless(shape, request)
+    if found is not None:
+        of, value, path = found
+        some = islice(value.items() if isinstance(value, dict) else value, _BEGINNING)
+        beginning = convert(of, dict(some) if isinstance(value, dict) else list(some))
+        raise ValidationException(f"1 validation error detected: {endless_violation(of, beginning, path)}")
 
 
 # ---- compilation -----------------------------------------------------------------------------------------------------
@@ -108,7 +129,7 @@ def _structure_test(shape: Shape) -> Callable[[Any], bool]:
 
 
 def _list_test(shape: Shape) -> _Test:
-    low, high = shape.min or 0, shape.max if shape.max is not None else 1 << 62
+    low, high = shape.min or 0, shape.max if shape.max is not None else endless_from(shape)
     if shape.member == ATTRIBUTE_VALUE:
         return lambda value: type(value) is list and low <= len(value) <= high
     of_member = _call(_test(SHAPES[shape.member]))
@@ -116,9 +137,11 @@ def _list_test(shape: Shape) -> _Test:
 
 
 def _map_test(shape: Shape) -> _Test:
-    if shape.value == ATTRIBUTE_VALUE:
+    low, high = shape.min or 0, shape.max if shape.max is not None else endless_from(shape)
+    if high == math.inf:
         return dict
-    low, high = shape.min or 0, shape.max if shape.max is not None else 1 << 62
+    if shape.value == ATTRIBUTE_VALUE:
+        return lambda value: type(value) is dict and low <= len(value) <= high
     of_key, of_value = SHAPES[shape.key], _call(_test(SHAPES[shape.value]))
     if not _is_bounded(of_key):
         return lambda value: type(value) is dict and low <= len(value) <= high and all(map(of_value, value.values()))

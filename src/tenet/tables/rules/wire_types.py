@@ -21,6 +21,8 @@ BOOLEAN_TEXTS: Final = {
     **dict.fromkeys(("true", "t", "yes", "y", "1"), True),
     **dict.fromkeys(("false", "f", "no", "n", "0"), False),
 }
+#: So many values are looked at, which takes some 50 ms.
+VALUES_MAX: Final = 100_000
 
 _ATTRIBUTE_VALUE: Final = "com.amazonaws.dynamodb.v20120810.AttributeValue"
 _STRUCTURE_NOT_EXPECTED: Final = "Start of structure or map found where not expected"
@@ -30,6 +32,8 @@ _FIELD_TYPE_NOT_EXPECTED: Final = "Unexpected field type"
 def check_wire_types(values: object) -> None:
     """Checks that attribute values by name have the JSON types of the API, to any depth.
 
+    Of more than ``VALUES_MAX`` values, the first so many are looked at; what lies behind them is not worth the time.
+
     Raises:
         SerializationException: one has not; the first one in the order of the request.
     """
@@ -37,7 +41,9 @@ def check_wire_types(values: object) -> None:
         return
     # Values yet to be looked at, the next one last: no recursion, since nothing has bounded the depth here.
     pending = list(reversed(values.values()))
-    while pending:
+    looked_at = 0
+    while pending and looked_at < VALUES_MAX:
+        looked_at += 1
         value = pending.pop()
         if value is None:
             continue
