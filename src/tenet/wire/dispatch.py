@@ -21,6 +21,7 @@ from tenet.wire.cors import ANSWER_HEADERS, preflight_headers
 from tenet.wire.door import NOBODY, Mount, Request, Response, Service
 from tenet.wire.errors import BodyTooLarge, Throttled, UnknownOperation
 from tenet.wire.exchange import BODY_TOO_LARGE, Incoming
+from tenet.wire.foreign import refuse_foreign, service_meant
 from tenet.wire.metrics import Metrics
 from tenet.wire.observe import Observer
 from tenet.wire.routing import Routes, is_json
@@ -183,6 +184,9 @@ class Dispatcher:
         """Answers what belongs to no service: browsers asking first, the server's own pages, and mistakes."""
         if request.method == "OPTIONS" and "origin" in headers:
             return Response(200, b"", ""), _EDGE, False
+        meant = service_meant(request.query, headers)
+        if meant and meant not in self._routes.signing_names:
+            return refuse_foreign(meant, self._routes.spoken, headers, request.request_id), _EDGE, False
         page = await self._pages(request.method, request.path, headers)
         if page is not None:
             return page, _EDGE, request.path == "/"

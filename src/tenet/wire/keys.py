@@ -110,6 +110,8 @@ class KeyRing:
         self._records: dict[str, Record] = {}
         self._stamp: int | None = None
         self._refreshing = asyncio.Lock()
+        #: Held while a secret is encrypted and stored, and while the master key changes.
+        self._sealing = asyncio.Lock()
 
     @classmethod
     async def open(cls, store: Store, master: MasterKeys, *, clock: Clock, ids: Ids) -> KeyRing:
@@ -155,12 +157,14 @@ class KeyRing:
             raise AccessKeyInvalid("a secret access key has 8 to 128 printable ASCII characters, none of them a space")
         key_id = access_key_id or "AKIA" + base64.b32encode(self._ids.draw(10)).decode("ascii")
         secret = secret or base64.b64encode(self._ids.draw(30)).decode("ascii")
-        sealed = self._master.seal(secret.encode("ascii"), _belongs_to(key_id, tenant))
-        stored = _Stored(1, tenant, is_root, self._clock.wall_ms(), sealed)
         key = _key(key_id)
-        if not await self._land([Put(key, msgspec.json.encode(stored))], [IsVersion(key, None)]):
-            raise AccessKeyExists(f"there is an access key {key_id} already")
-        await self.refresh()
+        async with self._sealing:
+            sealed = self._master.seal(secret.encode("ascii"), _belongs_to(key_id, tenant))
+            stored = _Stored(1, tenant, is_root, self._clock.wall_ms(), sealed)
+            if not await self._land([Put(key, msgspec.json.encode(stored))], [IsVersion(key, None)]):
+                raise AccessKeyExists(f"there is an access key {key_id} already")
+            # Another process may have begun to change the master key meanwhile, and not have seen this record.
+            await self._seal_anew()
         return NewKey(key_id, secret, tenant)
 
     async def revoke(self, access_key_id: str) -> None:
@@ -192,21 +196,31 @@ class KeyRing:
         Returns:
             How many secrets were encrypted anew.
         """
-        self._master.add()
-        await self.refresh()
-        count = 0
-        for key_id, record in list(self._records.items()):
-            stored = _decode(record)
-            belongs_to = _belongs_to(key_id, stored.tenant)
-            sealed = self._master.seal(self._master.unseal(stored.secret, belongs_to), belongs_to)
-            value = msgspec.json.encode(msgspec.structs.replace(stored, secret=sealed))
-            key = _key(key_id)
-            # A conflict means that it was revoked meanwhile: nobody else changes a key's record.
-            count += await self._land([Put(key, value)], [IsVersion(key, record.version)])
-        self._master.retire()
-        self._stamp = None
-        await self.refresh()
+        async with self._sealing:
+            former = self._master.add()
+            count = await self._seal_anew()
+            self._master.retire(former)
         return count
+
+    async def _seal_anew(self) -> int:
+        """Encrypts every secret under the current master key that is encrypted under another; returns how many."""
+        count = 0
+        while True:
+            await self.refresh()
+            self._master.read_again()
+            outdated = [
+                (key_id, record, stored)
+                for key_id, record in self._records.items()
+                if key_id in self._keys and (stored := _decode(record)).secret.master != self._master.current
+            ]
+            if not outdated:
+                return count
+            for key_id, record, stored in outdated:
+                secret = self._keys[key_id].secret.encode("ascii")
+                sealed = self._master.seal(secret, _belongs_to(key_id, stored.tenant))
+                value = msgspec.json.encode(msgspec.structs.replace(stored, secret=sealed))
+                # A conflict means that it was revoked meanwhile, or encrypted anew by another process.
+                count += await self._land([Put(_key(key_id), value)], [IsVersion(_key(key_id), record.version)])
 
     async def refresh(self) -> None:
         """Reads the keys again if any changed: one store read, and another page by page where something did."""

@@ -17,7 +17,8 @@ class EdgeLimits(Struct, frozen=True, kw_only=True):
         header_bytes_max: request line and headers together.
         headers_max: header lines of a request.
         pipelined_max: requests of one connection that wait for their turn; reading pauses beyond.
-        body_bytes_held_max: request bodies held in memory over all connections; beyond, requests are throttled.
+        body_bytes_held_max: bodies held in memory over all connections, of requests and of answers that their clients
+            do not read; beyond, requests are throttled.
         decompressed_ratio_max: how many times its size a compressed body may grow to (beyond ``Mount.body_bytes_max``
             it is refused whatever this says).
         nesting_max: brackets open at once in a JSON body.

@@ -24,6 +24,10 @@ _GOODBYE_S: Final = 0.5
 #: How long a connection that was turned away may take to read why.
 _TURNED_AWAY_S: Final = 1.0
 
+#: The first byte of a TLS record that begins a handshake (RFC 8446, section 5.1).
+_HANDSHAKE: Final = b"\x16"
+HTTPS_ONLY: Final = "Only https is spoken here: send the request to https:// instead of http://"
+
 _log = structlog.get_logger(__name__)
 
 
@@ -35,6 +39,11 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host.partition("%")[0]).is_loopback
     except ValueError:
         return False
+
+
+def _note(ready: asyncio.Future[None]) -> None:
+    if not ready.done():
+        ready.set_result(None)
 
 
 class Listener:
@@ -147,6 +156,10 @@ class Listener:
     async def _greet(self, accepted: socket.socket, connection: Connection) -> None:
         """Makes a connection of an accepted socket; its TLS handshake included."""
         try:
+            if self._tls is not None and not await self._begins_handshake(accepted):
+                self._metrics.handshakes_failed += 1
+                self._tell(accepted, 400, HTTPS_ONLY)
+                return
             await self._loop.connect_accepted_socket(
                 lambda: connection,
                 accepted,
@@ -159,6 +172,25 @@ class Listener:
             accepted.close()
         finally:
             self._shared.greeted.discard(connection)
+
+    async def _begins_handshake(self, accepted: socket.socket) -> bool:
+        """Waits for a client's first byte, and tells whether it is one of TLS; an ended connection passes for that."""
+        try:
+            first = accepted.recv(1, socket.MSG_PEEK)
+        except (BlockingIOError, InterruptedError):
+            ready: asyncio.Future[None] = self._loop.create_future()
+            descriptor = accepted.fileno()
+            self._loop.add_reader(descriptor, _note, ready)
+            try:
+                async with asyncio.timeout(self._shared.limits.handshake_s_max):
+                    await ready
+            except asyncio.CancelledError:
+                accepted.close()
+                raise
+            finally:
+                self._loop.remove_reader(descriptor)
+            first = accepted.recv(1, socket.MSG_PEEK)
+        return first in {_HANDSHAKE, b""}
 
     def _pause(self, listening: socket.socket, error: OSError) -> None:
         """The process has no descriptors left: leaves new connections in the backlog for a moment."""
@@ -175,12 +207,19 @@ class Listener:
     def _turn_away(self, accepted: socket.socket) -> None:
         """Answers 503 and hangs up; over TLS, where that would take a handshake, just hangs up."""
         self._metrics.connections_refused += 1
-        if self._tls is not None or len(self._turned_away) >= _BACKLOG:
+        if self._tls is not None:
             accepted.close()
             return
         accepted.settimeout(0.0)
+        self._tell(accepted, 503, "The server has as many connections as it takes")
+
+    def _tell(self, accepted: socket.socket, status: int, reason: str) -> None:
+        """Sends an answer that ends the connection, and leaves its client a moment to read it."""
+        if len(self._turned_away) >= _BACKLOG:
+            accepted.close()
+            return
         with contextlib.suppress(OSError):
-            accepted.send(self._shared.handler.malformed(503, "The server has as many connections as it takes"))
+            accepted.send(self._shared.handler.malformed(status, reason))
             accepted.shutdown(socket.SHUT_WR)
         self._turned_away.add(accepted)
         self._loop.call_later(_TURNED_AWAY_S, self._forget, accepted)

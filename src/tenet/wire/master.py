@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Collection
 from pathlib import Path
 
 import msgspec
@@ -87,15 +88,25 @@ class MasterKeys:
         """The name of the key that is encrypted under."""
         return self._current
 
-    def add(self) -> None:
-        """Makes a new current key; those before it can still decrypt. Durable when it returns."""
-        name = self._ids.draw(_NAME_BYTES).hex()
-        keys = {**self._keys, name: self._ids.draw(_KEY_BYTES)}
-        self._save(name, keys)
+    def add(self) -> frozenset[str]:
+        """Makes a new current key; those before it can still decrypt. Durable when it returns.
 
-    def retire(self) -> None:
-        """Forgets every key but the current one. Durable when it returns."""
-        self._save(self._current, {self._current: self._keys[self._current]})
+        Returns:
+            The names of those before it.
+        """
+        former = self.read_again()
+        name = self._ids.draw(_NAME_BYTES).hex()
+        self._save(name, {**former, name: self._ids.draw(_KEY_BYTES)})
+        return frozenset(former)
+
+    def retire(self, former: Collection[str]) -> None:
+        """Forgets keys under which nothing is encrypted any more. Durable when it returns.
+
+        Args:
+            former: their names; what another process has added meanwhile stays.
+        """
+        kept = {name: key for name, key in self.read_again().items() if name not in former}
+        self._save(self._current, kept)
 
     def seal(self, secret: bytes, belongs_to: bytes) -> Sealed:
         """Encrypts a secret under the current key.
@@ -114,7 +125,7 @@ class MasterKeys:
         Raises:
             MasterKeyUnusable: it was encrypted under another key, or for something else, or is damaged.
         """
-        key = self._keys.get(sealed.master) or self._read_again().get(sealed.master)
+        key = self._keys.get(sealed.master) or self.read_again().get(sealed.master)
         if key is None:
             raise MasterKeyUnusable(f"{self._path} does not hold the master key {sealed.master}")
         try:
@@ -122,8 +133,8 @@ class MasterKeys:
         except (InvalidTag, ValueError):
             raise MasterKeyUnusable("an encrypted secret is damaged, or not in its place") from None
 
-    def _read_again(self) -> dict[str, bytes]:
-        """Another process may have put a new key into the file."""
+    def read_again(self) -> dict[str, bytes]:
+        """Takes over what another process has put into the file, and returns the keys by name."""
         file = _read(self._path)
         if file is not None:
             self._current, self._keys = file.current, file.keys

@@ -60,7 +60,7 @@ class Shared(Struct):
         body_bytes_small: bodies up to this size are fine for every service.
         greeted: accepted connections that are not open yet; over TLS those in their handshakes.
         connections: every open connection.
-        body_bytes_held: bodies in memory now, in bytes.
+        body_bytes_held: bodies in memory now, in bytes; of answers, those that their clients do not read.
         draining: whether connections end after the answer that they are at.
         shapes: of the heads of requests.
     """
@@ -117,6 +117,7 @@ class Connection(asyncio.Protocol):
         "_tls",
         "_transport",
         "_tries",
+        "_unread_bytes",
         "_url",
         "_wake",
         "_wire_bytes",
@@ -160,6 +161,7 @@ class Connection(asyncio.Protocol):
         # The connection.
         self._idle_since_s = self._time()
         self._blocked = False
+        self._unread_bytes = 0
         self._ending = False
         self._eof = False
 
@@ -183,6 +185,7 @@ class Connection(asyncio.Protocol):
         self._shared.connections.discard(self)
         self._shared.body_bytes_held -= self._body_bytes + sum(len(waiting.body) for waiting in self._queue)
         self._body_bytes = 0
+        self._count_unread(0)
         self._queue.clear()
         self._held = b""
         if not self._busy and self._task is not None:
@@ -194,8 +197,10 @@ class Connection(asyncio.Protocol):
         return not self._tls and bool(self._busy or self._queue or self._blocked)
 
     def pause_writing(self) -> None:
-        """Stops serving a client that does not read its answers."""
+        """Stops serving a client that does not read its answers, and counts what waits for it."""
         self._blocked = True
+        if self._transport is not None:
+            self._count_unread(self._transport.get_write_buffer_size())
         self._idle_since_s = self._time()
         if self._transport is not None:
             self._transport.pause_reading()
@@ -203,8 +208,13 @@ class Connection(asyncio.Protocol):
     def resume_writing(self) -> None:
         """Goes on with the requests that waited."""
         self._blocked = False
+        self._count_unread(0)
         self._idle_since_s = self._time()
         self._wake_task()
+
+    def _count_unread(self, size: int) -> None:
+        self._shared.body_bytes_held += size - self._unread_bytes
+        self._unread_bytes = size
 
     def data_received(self, data: bytes) -> None:
         """Takes in what the client sent."""

@@ -60,6 +60,11 @@ class Routes:
         #: The longest first, so that the nearest mount gets the request.
         self._by_prefix = sorted(by_prefix.items(), key=lambda item: -len(item[0]))
         self.services = tuple(services)
+        mounts = [service.mount for service in services]
+        #: What signatures may be scoped to.
+        self.signing_names = frozenset(mount.signing_name for mount in mounts)
+        #: Those of them that are AWS services.
+        self.spoken = frozenset(mount.signing_name for mount in mounts if mount.targets or mount.form_versions)
         self.body_bytes_small = min((service.mount.body_bytes_max for service in services), default=0)
 
     def find(

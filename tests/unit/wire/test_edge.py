@@ -285,6 +285,48 @@ def test_large_bodies_are_looked_through_whether_or_not_they_are_signed() -> Non
     assert placed.body == b"<Error>SerializationException</Error>"
 
 
+def signed_for(service: str, method: str, target: str, body: bytes = b"", **headers: str) -> bytes:
+    from tenet.wire.signing import sign_headers
+
+    by = Signature()
+    signed = sign_headers(
+        method, target, HOST | {name.replace("_", "-"): value for name, value in headers.items()}, body,
+        access_key_id=by.key_id, secret=by.secret, region=by.region, service=service, clock=by.clock,
+    )  # fmt: skip
+    return raw(method, target, signed | {"content-length": str(len(body))}, body)
+
+
+FORM = "application/x-www-form-urlencoded; charset=utf-8"
+
+
+@pytest.mark.parametrize(
+    ("service", "request_", "kind"),
+    [
+        ("sts", ("POST", "/", b"Action=GetCallerIdentity&Version=2011-06-15", {"content_type": FORM}), "text/xml"),
+        ("s3", ("GET", "/", b"", {}), "text/xml"),
+        ("s3", ("PUT", "/bucket/key", b"content", {}), "text/xml"),
+        ("lambda", ("GET", "/2015-03-31/functions/", b"", {}), JSON_1_0),
+        ("sqs", ("POST", "/", b"{}", {"content_type": JSON_1_0, "x_amz_target": "AmazonSQS.SendMessage"}), JSON_1_0),
+        (
+            "logs",
+            ("POST", "/", b"{}", {"content_type": "application/x-amz-json-1.1", "x_amz_target": "Logs_20140328.X"}),
+            JSON_1_0,
+        ),
+    ],
+)
+def test_requests_for_other_services_are_told_which_ones_are_served(
+    service: str, request_: tuple[str, str, bytes, dict[str, str]], kind: str
+) -> None:
+    method, target, body, headers = request_
+    sent = signed_for(service, method, target, body, **headers)
+    (answer,) = answers_to(sent, services=[Echo(), Paths()])
+    assert (answer.status, answer.headers["content-type"]) == (400, kind)
+    told = answer.body.decode()
+    assert "UnknownServiceException" in told
+    assert f"This endpoint serves dynamodb, and the request is for {service}." in told
+    assert "AWS_ENDPOINT_URL_DYNAMODB" in told
+
+
 def test_mounts_must_not_overlap() -> None:
     with pytest.raises(ValueError, match="claim"):
         answers_to(services=[Echo(), Echo(fallback=False)])

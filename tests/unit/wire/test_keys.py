@@ -196,6 +196,45 @@ def test_a_rotation_that_another_process_carried_out_is_followed(tmp_path: Path)
     on_store(tmp_path, body)
 
 
+def test_a_key_that_is_made_while_the_master_key_changes_can_be_used(tmp_path: Path) -> None:
+    async def body(store: Engine, master: MasterKeys, ring: KeyRing) -> None:
+        await ring.create(TENANT)
+        made, *_ = await asyncio.gather(
+            ring.create(TENANT), ring.rotate_master(), ring.create(TENANT), ring.rotate_master(), ring.create(TENANT)
+        )
+        # As after a restart: with what is in the file, and nothing that is remembered.
+        again = await KeyRing.open(
+            store, MasterKeys.open(tmp_path / "master", IDS, may_create=False), clock=SystemClock(), ids=IDS
+        )
+        found = again.find(made.access_key_id)
+        assert found is not None
+        assert found.secret == made.secret
+        assert all(again.find(info.access_key_id) for info in ring.list())
+        assert len(ring.list()) == 4
+
+    on_store(tmp_path, body)
+
+
+def test_a_key_made_in_another_process_while_the_master_key_changes_can_be_used(tmp_path: Path) -> None:
+    async def body(store: Engine, _master: MasterKeys, ring: KeyRing) -> None:
+        same_file = MasterKeys.open(tmp_path / "master", IDS, may_create=False)
+        other = await KeyRing.open(store, same_file, clock=SystemClock(), ids=IDS)
+        made, *_ = await asyncio.gather(
+            other.create(TENANT), ring.rotate_master(), other.create(TENANT), other.rotate_master()
+        )
+        for opened in (ring, other):
+            await opened.refresh()
+        again = await KeyRing.open(
+            store, MasterKeys.open(tmp_path / "master", IDS, may_create=False), clock=SystemClock(), ids=IDS
+        )
+        found = again.find(made.access_key_id)
+        assert found is not None
+        assert found.secret == made.secret
+        assert all(again.find(info.access_key_id) for info in other.list())
+
+    on_store(tmp_path, body)
+
+
 # ---- the master key --------------------------------------------------------------------------------------------------
 
 
@@ -237,8 +276,8 @@ def test_a_secret_is_unsealed_in_its_place_alone_and_only_whole(tmp_path: Path) 
 def test_the_keys_before_stay_until_they_are_retired(tmp_path: Path) -> None:
     master = MasterKeys.open(tmp_path / "master", IDS, may_create=True)
     sealed = master.seal(b"secret", b"place")
-    master.add()
+    former = master.add()
     assert MasterKeys.open(tmp_path / "master", IDS, may_create=False).unseal(sealed, b"place") == b"secret"
-    master.retire()
+    master.retire(former)
     with pytest.raises(MasterKeyUnusable, match="does not hold"):
         MasterKeys.open(tmp_path / "master", IDS, may_create=False).unseal(sealed, b"place")

@@ -407,6 +407,21 @@ def test_a_client_that_never_reads_is_ended() -> None:
     on_connection(body, limits=SLOW)
 
 
+def test_answers_that_are_not_read_count_as_held_in_memory() -> None:
+    async def body(edge: Edge, client: Client, _echo: Echo) -> None:
+        client.writer.transport.pause_reading()  # type: ignore[attr-defined]
+        await client.send(call("Repeat", bytes(200_000)))
+        await until(lambda: edge._shared.body_bytes_held > 5_000_000)
+        async with connected(edge) as other:
+            assert (await other.ask(call("Echo"))).code == "ThrottlingException"
+        client.writer.transport.resume_reading()  # type: ignore[attr-defined]
+        assert len((await client.read()).body) == 20_000_000
+        async with connected(edge) as other:
+            assert (await other.ask(call("Echo"))).status == 200
+
+    on_connection(body, limits=EdgeLimits(body_bytes_held_max=4_000_000))
+
+
 def test_one_connection_too_many_is_told_so() -> None:
     async def main() -> None:
         async with serving(limits=EdgeLimits(connections_max=2)) as edge:

@@ -14,7 +14,8 @@ import pytest
 from tenet.base.clock import ManualClock, SystemClock
 from tenet.base.ids import SystemIds
 from tenet.wire.errors import PlaintextRefused, TlsUnusable
-from tenet.wire.listener import is_loopback
+from tenet.wire.limits import EdgeLimits
+from tenet.wire.listener import HTTPS_ONLY, is_loopback
 from tenet.wire.server import Edge
 from tenet.wire.tls import (
     AUTHORITY_DAYS,
@@ -27,7 +28,7 @@ from tenet.wire.tls import (
     server_names,
     write_trust_store,
 )
-from tests.edges import Client, Echo, Keys, call, on_loop, serving
+from tests.edges import Client, Echo, Keys, call, on_loop, serving, until
 
 DAY_MS = 24 * 3600 * 1000
 
@@ -177,7 +178,12 @@ def test_http_on_a_tls_port_and_broken_handshakes_harm_nobody(tmp_path: Path) ->
 
     async def main() -> None:
         async with serving(tls=context) as edge:
-            for nonsense in (call("Echo"), b"\x16\x03\x01\xff\xff" + b"x" * 100, b""):
+            client = await Client.connect(edge.address)
+            refused = await client.ask(call("Echo"))
+            assert (refused.status, refused.body) == (400, f"{HTTPS_ONLY}\n".encode())
+            assert await client.is_ended()
+            await client.close()
+            for nonsense in (b"\x00", b"\x16\x03\x01\xff\xff" + b"x" * 100, b""):
                 client = await Client.connect(edge.address)
                 await client.send(nonsense)
                 if not nonsense:
@@ -188,6 +194,29 @@ def test_http_on_a_tls_port_and_broken_handshakes_harm_nobody(tmp_path: Path) ->
             assert (await client.ask(call("Echo"))).status == 200
             await client.close()
             assert not edge._shared.greeted
+
+    on_loop(main)
+
+
+def test_a_client_that_says_nothing_instead_of_a_handshake_is_ended(tmp_path: Path) -> None:
+    local = authority(tmp_path)
+    local.ensure(["localhost"])
+    context = server_context(local.files.certificate, local.files.private_key)
+
+    async def main() -> None:
+        async with serving(tls=context, limits=EdgeLimits(handshake_s_max=0.2)) as edge:
+            silent = await Client.connect(edge.address)
+            assert await silent.is_ended()
+            await silent.close()
+            slow = await Client.connect(edge.address)
+            await slow.send(b"\x16")
+            assert await slow.is_ended()
+            await slow.close()
+            waiting = await Client.connect(edge.address)
+            await until(lambda: bool(edge._shared.greeted))
+            assert await edge.drain(1.0)
+            assert await waiting.is_ended()
+            await waiting.close()
 
     on_loop(main)
 
