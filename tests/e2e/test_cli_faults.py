@@ -151,12 +151,14 @@ def test_a_backup_takes_the_place_of_another_only_when_forced(tmp_path: Path) ->
         assert file.stat().st_mode & 0o077 == 0
         assert [path.name for path in tmp_path.iterdir() if path.name.startswith("backup")] == ["backup.tenet"]
         assert server.command("restore", "--yes", str(file)).returncode == 0
+        (tmp_path / "loose").symlink_to(tmp_path / "nowhere")
         for name, why in {
             "data/running.json": "a place of the installation's own files",
             "data/new": "a place of the installation's own files",
             "data.master-key": "a place of the installation's own files",
             "absent/backup": "there is no directory",
             ".": "is a directory",
+            "loose": "is no ordinary file",
         }.items():
             refused = server.command("backup", "--force", str(tmp_path / name))
             assert refused.returncode == 1

@@ -128,7 +128,9 @@ class CoreAdministration:
             raise CannotBackUp(f"{path} is a place of the installation's own files; name one outside {directory.path}")
         if path.is_dir():
             raise CannotBackUp(f"{path} is a directory; name a file in it")
-        if os.path.lexists(path) and not (may_replace and path.is_file()):
+        if os.path.lexists(path) and not path.is_file():
+            raise CannotBackUp(f"{path} is no ordinary file; name a new one")
+        if path.exists() and not may_replace:
             raise CannotBackUp(f"{path} exists; name a new file, or have it replaced with --force")
         if not path.parent.is_dir():
             raise CannotBackUp(f"there is no directory {path.parent}")
