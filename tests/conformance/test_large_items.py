@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 from tenet.base.clock import SystemClock
 from tenet.base.ids import SystemIds
 from tenet.store import memory
-from tenet.store.contract import Engine
+from tenet.store.contract import Engine, Page
 from tenet.store.sqlite import engine as sqlite
 from tenet.tables.api import Caller, Tables
 from tenet.tables.errors import ValidationException
@@ -89,6 +90,94 @@ def test_the_largest_items_and_requests_are_written_with_all_their_index_entries
         assert sum(content == LARGE for content in (await indexed(tables, 0)).values()) == 25
         await call(tables, "DeleteItem", TableName="large", Key={"p": {"S": "item-0"}})
         assert len(await indexed(tables, 1)) == 99
+        await tables.close()
+        await engine.close()
+
+    asyncio.run(main())
+
+
+class Hurried:
+    """A store in which something happens right after the first page of a query was read.
+
+    Args:
+        engine: the store.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self.happens: Callable[[], Awaitable[object]] | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._engine, name)
+
+    async def query(self, *arguments: Any, **options: Any) -> Page:
+        """Reads a page."""
+        page = await self._engine.query(*arguments, **options)
+        if self.happens is not None:
+            happens, self.happens = self.happens, None
+            await happens()
+        return page
+
+
+@pytest.mark.parametrize("engine_name", ["memory", "sqlite"])
+@pytest.mark.parametrize("change", ["moved", "changed", "deleted", "touched"])
+def test_entries_without_their_items_are_read_as_of_one_moment(engine_name: str, change: str, tmp_path: Path) -> None:
+    """Items that are too large for their entries are fetched after the page, and must not have moved on by then."""
+
+    async def main() -> None:
+        engine = await opened(engine_name, tmp_path)
+        store: Any = Hurried(engine)
+        tables = await Tables.open(store, clock=SystemClock(), ids=SystemIds())
+        keys = [{"AttributeName": name, "KeyType": kind} for name, kind in (("g", "HASH"), ("r", "RANGE"))]
+        all_of_it, none_of_it = {"ProjectionType": "ALL"}, {"ProjectionType": "KEYS_ONLY"}
+        indexes = [
+            {"IndexName": f"gsi-{number}", "KeySchema": keys, "Projection": none_of_it if number == 1 else all_of_it}
+            for number in range(INDEXES)
+        ]
+        attributes = [{"AttributeName": name, "AttributeType": "S"} for name in "pgr"]
+        await call(
+            tables, "CreateTable", **TABLE | {"GlobalSecondaryIndexes": indexes, "AttributeDefinitions": attributes}
+        )
+        for number in range(2):
+            await call(tables, "PutItem", TableName="large", Item=item(number) | {"r": {"S": str(number + 5)}})
+
+        async def happen() -> None:
+            key = {"p": {"S": "item-1"}}
+            if change == "deleted":
+                await call(tables, "DeleteItem", TableName="large", Key=key)
+                return
+            name, value = {"moved": ("r", "1"), "changed": ("content", "new"), "touched": ("content", "new")}[change]
+            await call(
+                tables,
+                "UpdateItem",
+                TableName="large",
+                Key=key,
+                UpdateExpression="SET #n = :v",
+                ExpressionAttributeNames={"#n": name},
+                ExpressionAttributeValues={":v": {"S": value}},
+            )
+
+        store.happens = happen
+        page = await call(
+            tables,
+            "Query",
+            TableName="large",
+            IndexName="gsi-1" if change == "touched" else "gsi-0",
+            KeyConditionExpression="g = :g",
+            ExpressionAttributeValues={":g": {"S": "all"}},
+        )
+        assert store.happens is None
+        found = [(one["p"]["S"], one["r"]["S"], len(one.get("content", {"S": ""})["S"])) for one in page["Items"]]
+        assert page["Count"] == page["ScannedCount"] == len(found)
+        assert (
+            found
+            == {
+                "moved": [("item-1", "1", len(LARGE)), ("item-0", "5", len(LARGE))],
+                "changed": [("item-0", "5", len(LARGE)), ("item-1", "6", 3)],
+                "deleted": [("item-0", "5", len(LARGE))],
+                "touched": [("item-0", "5", 0), ("item-1", "6", 0)],
+            }[change]
+        )
         await tables.close()
         await engine.close()
 

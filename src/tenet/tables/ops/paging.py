@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 from msgspec import Struct
 
-from tenet.store.contract import Key, Range
+from tenet.store.contract import Key, Limits, Range, Record
 from tenet.tables import keys
 from tenet.tables.errors import ValidationException
 from tenet.tables.rules import stored
@@ -25,7 +25,7 @@ from tenet.tables.rules.positions import position_of
 from tenet.tables.rules.selection import index_of, must_fetch
 
 if TYPE_CHECKING:
-    from tenet.store.contract import Page, Record
+    from tenet.store.contract import Page
     from tenet.tables.context import Caller, Context
     from tenet.tables.model import Index, Item, Table
     from tenet.tables.rules.conditions import Condition
@@ -36,9 +36,11 @@ if TYPE_CHECKING:
 PAGE_BYTES: Final = 1024 * 1024
 _RECORDS_MAX: Final = 1_000
 _FETCHED_MAX: Final = 16
+#: So many references are looked up together, each with its item.
+_REFERENCES_MAX: Final = Limits.together_max // 2
 
 #: Reads on behind a record (None: from the beginning): at most so many records, about so many bytes.
-Fetch = Callable[["Record | None", int, int], Awaitable["Page"]]
+Fetch = Callable[[Record | None, int, int], Awaitable["Page"]]
 
 
 class View(Struct, frozen=True):
@@ -137,7 +139,12 @@ async def read_page(context: Context, caller: Caller, view: View, fetch: Fetch, 
     while True:
         wanted = most if view.limit is None else min(most, view.limit - page.scanned)
         part = await fetch(behind, wanted, PAGE_BYTES - page.bytes)
-        await _offer(context, caller, view, page, page.take(part.records))
+        before = page.scanned, page.bytes
+        if not await _offer(context, caller, view, page, page.take(part.records)):
+            # Read again, and less: of fewer entries, fewer change meanwhile.
+            (page.scanned, page.bytes), page.last = before, None
+            most = max(1, wanted // 2)
+            continue
         if page.last is None and part.more and page.bytes + page.fetched_bytes >= PAGE_BYTES:
             page.last = part.records[-1]
         if page.last is not None or not part.more:
@@ -146,35 +153,49 @@ async def read_page(context: Context, caller: Caller, view: View, fetch: Fetch, 
     return _answer(context, view, page, request)
 
 
-async def _offer(context: Context, caller: Caller, view: View, page: _PageOfItems, records: Sequence[Record]) -> None:
+async def _offer(context: Context, caller: Caller, view: View, page: _PageOfItems, records: Sequence[Record]) -> bool:
+    """Answers records, as far as the filter lets them pass; false where some have changed since they were read."""
     index = view.index
     if index is not None and any(stored.is_reference(record.value) for record in records):
-        images = await _resolved(context, caller, view, index, records)
+        resolved = await _resolved(context, caller, view, index, records)
+        if resolved is None:
+            return False
+        images = resolved
     elif view.is_plain:
         page.count += len(records)
         if not view.count_only:
             page.pieces.extend(stored.jsons_of([record.value for record in records]))
-        return
+        return True
     else:
         images = [Image(record.value) for record in records]
     if view.from_table:
         images = await _from_table(context, caller, view, page, images)
     for image in images:
         page.offer(image)
+    return True
 
 
 async def _resolved(
     context: Context, caller: Caller, view: View, index: Index, records: Sequence[Record]
-) -> list[Image]:
-    """Returns entries of an index, with what references among them stand for."""
+) -> list[Image] | None:
+    """Returns entries of an index as they were when they were read, with what references among them stand for.
+
+    An entry is written anew whenever what it stands for changes. So an item that is read together with an entry which
+    is still of the same version holds what it held when the entry was first read. None: some are not.
+    """
     images = [Image(record.value) for record in records]
     references = [at for at, record in enumerate(records) if stored.is_reference(record.value)]
-    whole = [keys.item_key(view.table, item) for at in references if (item := images[at].item) is not None]
-    found = await context.store.get(whole, stale=not view.consistent, deadline=caller.deadline)
-    for at, record in zip(references, found, strict=True):
-        place = (records[at].partition, records[at].sort)
-        images[at] = resolved(view.table, index, place, Image.of_record(record))
-    return [image for image in images if image.exists]
+    space = keys.space_of(view.table, index)
+    for start in range(0, len(references), _REFERENCES_MAX):
+        some = references[start : start + _REFERENCES_MAX]
+        entries = [Key(space, records[at].partition, records[at].sort) for at in some]
+        items = [keys.item_key(view.table, item) for at in some if (item := images[at].item) is not None]
+        found = await context.store.read_together([*entries, *items], deadline=caller.deadline)
+        for at, entry, record in zip(some, found[: len(some)], found[len(some) :], strict=True):
+            if not isinstance(entry, Record) or entry.version != records[at].version or not isinstance(record, Record):
+                return None
+            images[at] = resolved(view.table, index, (entry.partition, entry.sort), Image.of_record(record))
+    return images
 
 
 async def _from_table(
