@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
+from html import escape
 from typing import Final
 from urllib.parse import unquote
-from xml.sax.saxutils import escape
 
 import msgspec
 

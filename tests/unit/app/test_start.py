@@ -10,7 +10,6 @@ import sys
 LATER = frozenset(
     {
         "difflib",
-        "html",
         "http.client",
         "http.server",
         "opentelemetry",
