@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 from msgspec import Struct
 
 from tenet.base.clock import NEVER, Clock
+from tenet.store.combine_waiting import Deadlines, Waiting
 from tenet.store.contract import (
     NO_CELLS,
     Append,
@@ -81,17 +82,6 @@ class Change(Struct, Generic[T], frozen=True, gc=False):
 Step = Callable[[Record | None], "Change[T]"]
 
 
-class _Waiting:
-    """A step in a line, or a holder that wants the line for itself (``step`` None)."""
-
-    __slots__ = ("deadline", "future", "step")
-
-    def __init__(self, step: Step[Any] | None, deadline: float, future: asyncio.Future[Any]) -> None:
-        self.step = step
-        self.deadline = deadline
-        self.future = future
-
-
 class _Seen:
     """A record as it was seen, and whether by a read made for the steps at hand."""
 
@@ -134,7 +124,7 @@ class _Batch:
         """Whether there is nothing to commit."""
         return not (self._changed or self._writes or self.appends)
 
-    def carry_out(self, waiting: _Waiting) -> None:
+    def carry_out(self, waiting: Waiting) -> None:
         """Carries out one more step."""
         assert waiting.step is not None
         try:
@@ -194,8 +184,9 @@ class Combiner:
         self._clock = clock
         self._ids = ids
         # A key is in here as long as somebody works on it; the deque holds who waits behind.
-        self._lines: dict[Key, deque[_Waiting]] = {}
+        self._lines: dict[Key, deque[Waiting]] = {}
         self._drains: set[asyncio.Task[None]] = set()
+        self._deadlines = Deadlines(clock)
 
     def is_busy(self, key: Key) -> bool:
         """Whether a line stands at the key."""
@@ -214,13 +205,14 @@ class Combiner:
         Raises:
             TenetError: whatever the step refused with.
             StoreUnavailable: nothing was written.
-            OutcomeUnknown: the store could not say whether the change took effect.
+            OutcomeUnknown: the store could not say before the deadline whether the change took effect.
         """
         line = self._lines.get(key)
         if line is None:
             return await self._carry_out_first(key, step, deadline)
-        waiting = _Waiting(step, deadline, asyncio.get_running_loop().create_future())
+        waiting = Waiting(step, deadline, asyncio.get_running_loop().create_future())
         line.append(waiting)
+        self._deadlines.watch(waiting)
         return await waiting.future  # type: ignore[no-any-return]
 
     async def _carry_out_first(self, key: Key, step: Step[T], deadline: float) -> T:
@@ -285,7 +277,7 @@ class Combiner:
             held.append(key)
             return
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        line.append(_Waiting(None, deadline, turn))
+        line.append(Waiting(None, deadline, turn))
         try:
             await asyncio.wait((turn,), timeout=None if deadline == NEVER else deadline - self._clock.monotonic_s())
         finally:
@@ -311,7 +303,7 @@ class Combiner:
             self._drains.add(task)
             task.add_done_callback(self._drains.discard)
 
-    async def _drain(self, key: Key, line: deque[_Waiting], left: _Seen) -> None:
+    async def _drain(self, key: Key, line: deque[Waiting], left: _Seen) -> None:
         """Carries out who waits, up to the next holder."""
         try:
             while taken := _take(line):
@@ -319,7 +311,7 @@ class Combiner:
         finally:
             self._pass_on(key, left)
 
-    async def _carry_out(self, key: Key, line: deque[_Waiting], taken: list[_Waiting], left: _Seen) -> _Seen:
+    async def _carry_out(self, key: Key, line: deque[Waiting], taken: list[Waiting], left: _Seen) -> _Seen:
         """Commits steps and answers their callers; never raises but for cancellation.
 
         Args:
@@ -342,6 +334,8 @@ class Combiner:
                 if not batch.results or (batch.is_empty and seen.is_fresh):
                     _answer(batch)
                     return seen
+                for waiting in taken:
+                    waiting.is_committing = True
                 outcome = await land(
                     self._store,
                     batch.writes(),
@@ -354,6 +348,8 @@ class Combiner:
                 if isinstance(outcome, Committed):
                     _answer(batch)
                     return _Seen(batch.landed(outcome.version), is_fresh=False)
+                for waiting in taken:
+                    waiting.is_committing = False
                 known = key in outcome.records
                 seen = _Seen(outcome.records[key], is_fresh=True) if known else _UNSEEN
         except Exception as error:  # noqa: BLE001 - it is the callers' error, and their futures carry it to them
@@ -362,7 +358,7 @@ class Combiner:
                     waiting.future.set_exception(error)
             return _UNSEEN
 
-    def _apply(self, key: Key, line: deque[_Waiting], taken: list[_Waiting], base: Record | None) -> _Batch:
+    def _apply(self, key: Key, line: deque[Waiting], taken: list[Waiting], base: Record | None) -> _Batch:
         """Carries out steps in memory; those that are cancelled, too late or too many leave `taken`."""
         batch = _Batch(key, base)
         now = self._clock.monotonic_s()
@@ -393,14 +389,14 @@ def _landed(key: Key, before: Record | None, value: bytes | Keep | None, version
     return Record(key.partition, key.sort, value, version, NO_CELLS if before is None else before.cells)
 
 
-def _take(line: deque[_Waiting]) -> list[_Waiting]:
-    taken: list[_Waiting] = []
+def _take(line: deque[Waiting]) -> list[Waiting]:
+    taken: list[Waiting] = []
     while line and line[0].step is not None and len(taken) < STEPS_MAX:
         taken.append(line.popleft())
     return taken
 
 
-def _latest(taken: Sequence[_Waiting]) -> float:
+def _latest(taken: Sequence[Waiting]) -> float:
     return max(waiting.deadline for waiting in taken)
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import asyncio
+from typing import TYPE_CHECKING, Final
 
 from tenet.store.contract import Commit, Committed, Unknown, new_commit_id
 from tenet.store.errors import OutcomeUnknown, StoreError
@@ -12,7 +13,11 @@ if TYPE_CHECKING:
 
     from tenet.base.clock import Clock
     from tenet.base.ids import Ids
-    from tenet.store.contract import Append, Check, Conflict, Store, Write
+    from tenet.store.contract import Append, Check, Conflict, Settled, Store, Write
+
+#: How long it waits before it settles again, seconds; twice as long each time.
+_PAUSE_S_MIN: Final = 0.02
+_PAUSE_S_MAX: Final = 1.0
 
 
 async def land(
@@ -48,9 +53,22 @@ async def land(
         if not writes and not appends:
             # Nothing could have taken effect, and there is nothing to settle.
             continue
-        try:
-            settled = await store.settle(commit, deadline=deadline)
-        except StoreError as error:
-            raise OutcomeUnknown(f"whether the write took effect is not known: {error.message}") from error
+        settled = await _settled(store, commit, clock, deadline)
         if isinstance(settled, Committed):
             return settled
+
+
+async def _settled(store: Store, commit: Commit, clock: Clock, deadline: float) -> Settled:
+    """Settles a commit; tries again while the store cannot serve.
+
+    It ends at the deadline, or when the store may have forgotten the commit (``Limits.settle_window_s``).
+    """
+    pause_s = _PAUSE_S_MIN
+    while True:
+        try:
+            return await store.settle(commit, deadline=deadline)
+        except StoreError as error:
+            if not error.retryable or clock.monotonic_s() + pause_s > deadline:
+                raise OutcomeUnknown(f"whether the write took effect is not known: {error.message}") from error
+        await asyncio.sleep(pause_s)
+        pause_s = min(2 * pause_s, _PAUSE_S_MAX)

@@ -7,11 +7,11 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from tenet.base.clock import NEVER, SystemClock
-from tenet.base.ids import SeededIds
+from tenet.base.clock import NEVER, Clock, SystemClock
+from tenet.base.ids import Ids, SeededIds
 from tenet.store.combine import KEEP, Change, Combiner
 from tenet.store.contract import Commit, Committed, Key, Outcome, Put, Record, new_commit_id
-from tenet.store.errors import DeadlineExceeded, StoreUnavailable
+from tenet.store.errors import DeadlineExceeded, OutcomeUnknown, StoreUnavailable
 from tenet.store.memory import MemoryEngine
 from tenet.store.memory_state import MemoryState
 
@@ -24,10 +24,19 @@ class Slow(MemoryEngine):
 
     commits = 0
     refuse = False
+    waiting = 0
+
+    def __init__(self, state: MemoryState, *, clock: Clock, ids: Ids) -> None:
+        super().__init__(state, clock=clock, ids=ids)
+        self.may_commit = asyncio.Event()
+        self.may_commit.set()
 
     async def commit(self, commit: Commit, *, deadline: float = NEVER) -> Outcome:
         """Commits a little later."""
         await asyncio.sleep(0.001)
+        self.waiting += 1
+        await self.may_commit.wait()
+        self.waiting -= 1
         self.commits += 1
         if self.refuse:
             raise StoreUnavailable("refused for a test")
@@ -54,6 +63,13 @@ def run(body: Callable[[Slow, Combiner], Awaitable[None]]) -> None:
         await body(store, Combiner(store, clock=clock, ids=ids))
 
     asyncio.run(main())
+
+
+async def eventually(condition: Callable[[], bool]) -> None:
+    """Waits until a condition holds."""
+    async with asyncio.timeout(10):
+        while not condition():  # noqa: ASYNC110 - what is waited for sets no event
+            await asyncio.sleep(0.002)
 
 
 async def value(store: Slow, key: Key = KEY) -> bytes | None:
@@ -166,6 +182,41 @@ def test_a_deadline_that_passes_in_the_line_writes_nothing() -> None:
             await combiner.mutate(KEY, add(1), deadline=SystemClock().monotonic_s())
         assert await first == 1
         assert await value(store) == b"1"
+
+    run(body)
+
+
+@pytest.mark.parametrize("is_hung", [True, False])
+def test_whoever_waits_is_answered_by_his_own_deadline_while_the_others_go_on(*, is_hung: bool) -> None:
+    async def body(store: Slow, combiner: Combiner) -> None:
+        clock = SystemClock()
+        store.may_commit.clear()
+        patient = [asyncio.create_task(combiner.mutate(KEY, add(1)))]
+        await eventually(lambda: store.waiting == 1)
+        if is_hung:
+            # These are part of the commit that hangs; those behind are not.
+            patient.append(asyncio.create_task(combiner.mutate(KEY, add(10))))
+            hurried = asyncio.create_task(combiner.mutate(KEY, add(100), deadline=clock.monotonic_s() + 0.3))
+            store.may_commit.set()
+            await patient[0]
+            store.may_commit.clear()
+            await eventually(lambda: store.waiting == 1)
+        else:
+            hurried = asyncio.create_task(combiner.mutate(KEY, add(100), deadline=clock.monotonic_s() + 0.3))
+        behind = asyncio.create_task(combiner.mutate(KEY, add(1_000), deadline=clock.monotonic_s() + 0.3))
+        patient.append(asyncio.create_task(combiner.mutate(KEY, add(10_000), deadline=clock.monotonic_s() + 60)))
+        began = clock.monotonic_s()
+        with pytest.raises(OutcomeUnknown if is_hung else DeadlineExceeded):
+            await hurried
+        with pytest.raises(DeadlineExceeded, match="before it was carried out"):
+            await behind
+        assert clock.monotonic_s() - began < 5
+        assert not patient[-1].done()
+        store.may_commit.set()
+        await asyncio.gather(*patient)
+        # What was being committed has landed; what waited was never carried out.
+        assert await value(store) == (b"10111" if is_hung else b"10001")
+        assert not combiner.is_busy(KEY)
 
     run(body)
 
