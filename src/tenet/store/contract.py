@@ -53,7 +53,9 @@ class Limits:
     cell_max: Final = 2**63 - 1  # and -2**63
     checks_max: Final = 100
     writes_max: Final = 6_000  # puts, deletes and adds together
-    commit_bytes_max: Final = 8 * 1024 * 1024  # keys, values and log entries together
+    #: The partition keys, sort keys and values of all puts, deletes and adds, and the same of log entries, whose values
+    #: are `old` and `new`. Cells, checks and ids do not count.
+    commit_bytes_max: Final = 8 * 1024 * 1024
     appends_max: Final = 6_000
     get_keys_max: Final = 1_000
     together_max: Final = 1_000
@@ -162,8 +164,8 @@ class Page(Struct, frozen=True, gc=False):
 class StampOf(Struct, frozen=True, gc=False):
     """Names a stamp: of a partition, or of one bucket of it where the space declares ``stamp_prefix_bytes``.
 
-    A stamp is 0 before the first commit into what it covers; every commit raises it, by any amount. ``discard`` leaves
-    it.
+    A stamp is 0 before the first commit into what it covers. Every put, delete and add raises it, by any amount; an add
+    does although it leaves the record's version. ``discard`` leaves it.
     """
 
     space: str
@@ -366,6 +368,9 @@ class LogEntry(Struct, frozen=True, gc=False):
 class LogPage(Struct, frozen=True, gc=False):
     """A part of one shard of a log.
 
+    It may end early, with fewer entries than were asked for: only where it has none, or its last one is at `closed`, is
+    there nothing more at or below `closed`. Otherwise the reader goes on behind its last entry.
+
     Args:
         entries: by ascending position, each at or below `closed`.
         closed: nothing that is not in the log yet will ever appear at or below this position.
@@ -416,11 +421,13 @@ class Store(Protocol):
     """What every engine offers.
 
     Deadlines are seconds on ``Clock.monotonic_s``; past its deadline, a call raises ``DeadlineExceeded``.
-    A commit whose deadline passes before it was begun raises it too; later, it is ``Unknown``. ``ensure_space``,
-    ``drop_space``, ``discard`` and the release in ``read_log`` may have taken effect then, and are safe to repeat.
+    A commit whose deadline passes before it was begun raises it too; later, it is ``Unknown``.
 
-    Any call may raise ``StoreUnavailable`` (nothing was written; retryable), ``LimitExceeded``, ``InvalidRequest`` and,
-    where it names a space, ``SpaceNotFound``.
+    Any call may raise ``StoreUnavailable`` (nothing was written; retryable, unless it is ``ReadOnlyStore``),
+    ``StoreFault`` and ``StoreCorrupt`` (nothing was written; not retryable), ``LimitExceeded``, ``InvalidRequest`` and,
+    where it names a space, ``SpaceNotFound``. The exceptions are ``ensure_space``, ``drop_space``, ``discard`` and the
+    release in ``read_log``, which have no id to settle: where they raise ``DeadlineExceeded`` or ``StoreUnavailable``,
+    they may have taken effect, in whole or, ``discard``, in part. They are safe to repeat.
     """
 
     @property
