@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 import pytest
 from msgspec.structs import replace
 
+from tenet.base.clock import NEVER
 from tenet.store.contract import (
     Add,
     Commit,
@@ -262,6 +263,36 @@ def test_a_crowd_of_one_second_is_swept_in_bounded_batches() -> None:
         assert await pointers(sim) == []
         assert len(await sim.truth.log_all(SPACE, limit=10_000)) == count
         assert 0 < largest <= 100
+
+    simulate(scene, 0, NO_FAULTS, Measured)
+
+
+def test_records_are_read_in_batches_that_are_bounded_in_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tenet.store.expiry._READ_BYTES_MAX", 64 * 1024)
+    value_bytes, largest = 4_000, 0
+
+    class Measured(MemoryEngine):
+        async def get(
+            self, keys: Sequence[Key], *, stale: bool = False, deadline: float = NEVER
+        ) -> Sequence[Record | None]:
+            nonlocal largest
+            records = await super().get(keys, stale=stale, deadline=deadline)
+            largest = max(largest, sum(len(record.value) for record in records if record is not None))
+            return records
+
+    async def scene(sim: Simulation) -> None:
+        index = await prepare(sim)
+        due_ms = sim.clock.wall_ms() + 10_000
+        for start in range(0, 2_000, 200):
+            keys = [Key(SPACE, b"p", b"%d" % number) for number in range(start, start + 200)]
+            pointers_of = [write for key in keys for write in index.pointers_for(key, due_ms)]
+            await sim.truth.write(*(Put(key, value_of(due_ms, bytes(value_bytes))) for key in keys), *pointers_of)
+        host = Host(sim.node())
+        async with host.sweeping():
+            await asyncio.sleep(30)
+        assert await records_of(sim) == {}
+        # Each of the 16 shards has some 125. Half of the bound are 8 of them: no more than 16 are read at a time.
+        assert largest == 16 * (value_bytes + 8)
 
     simulate(scene, 0, NO_FAULTS, Measured)
 

@@ -59,7 +59,10 @@ LATENESS_MS: Final = Limits.settle_window_s * 1_000 + 300_000
 #: How far behind itself a sweeper reads with every pass.
 _OVERLAP_MS: Final = 2_000
 _THOROUGH_EVERY_S: Final = 60.0
-_BATCH: Final = Limits.checks_max
+#: How many pointers are dealt with at a time: few at first, more as long as their records are small.
+_BATCH_MIN: Final = 4
+_BATCH_MAX: Final = Limits.checks_max
+_READ_BYTES_MAX: Final = 4 * 1024 * 1024
 _PAGE_BYTES: Final = 64 * 1024
 #: How long one call of a sweeper may take before it tries again.
 _CALL_S: Final = 30.0
@@ -229,12 +232,14 @@ class Swept(Struct, frozen=True):
         stale: pointers that it removed without a record.
         left: pointers that it has to look at again.
         late_ms_max: how long after its time the latest record was removed, milliseconds.
+        read_bytes: values of the records that it looked at.
     """
 
     expired: int = 0
     stale: int = 0
     left: int = 0
     late_ms_max: int = 0
+    read_bytes: int = 0
 
     def plus(self, other: Swept) -> Swept:
         """Returns both together."""
@@ -243,6 +248,7 @@ class Swept(Struct, frozen=True):
             self.stale + other.stale,
             self.left + other.left,
             max(self.late_ms_max, other.late_ms_max),
+            self.read_bytes + other.read_bytes,
         )
 
 
@@ -359,6 +365,7 @@ class Sweeper:
     async def _sweep_range(self, shard: int, lower_ms: int, now_ms: int) -> tuple[Swept, int]:
         """Sweeps what is due in a stretch of time; returns the time of the first pointer that was left, too."""
         swept, left_from_ms = Swept(), now_ms
+        batch = _BATCH_MIN
         for period in range(lower_ms // PERIOD_MS, now_ms // PERIOD_MS + 1):
             partition = _partition(shard, period)
             lower, upper = lower_ms.to_bytes(8, "big"), (now_ms + 1).to_bytes(8, "big")
@@ -368,7 +375,7 @@ class Sweeper:
                     self._index.space,
                     partition,
                     Range(lower, upper),
-                    limit=_BATCH,
+                    limit=batch,
                     limit_bytes=_PAGE_BYTES,
                     stale=True,
                     deadline=self._deadline(),
@@ -376,6 +383,7 @@ class Sweeper:
                 if page.records:
                     done, left = await self._sweep_batch(page.records, now_ms)
                     swept = swept.plus(done)
+                    batch = _adapted(batch, done.read_bytes)
                     left_from_ms = min([left_from_ms, *(pointer.due_ms for pointer in left)])
                     lower = page.records[-1].sort + b"\x00"
                 if not page.more:
@@ -422,10 +430,10 @@ class Sweeper:
         for attempt in range(_ATTEMPTS_MAX):
             if attempt:
                 pointers = await self._still_there(pointers)
-            items, young = await self._judge(pointers, now_ms)
+            items, young, read_bytes = await self._judge(pointers, now_ms)
             left += young
             done, refused = await self._carry_out(items)
-            swept = swept.plus(self._count(done))
+            swept = swept.plus(self._count(done)).plus(Swept(read_bytes=read_bytes))
             pointers = [pointer for item in refused for pointer in item.pointers]
             if not pointers:
                 break
@@ -441,16 +449,18 @@ class Sweeper:
             if record is not None
         ]
 
-    async def _judge(self, pointers: Sequence[_Pointer], now_ms: int) -> tuple[list[_Item], list[_Pointer]]:
-        """Returns what is to be done about pointers, and those about which nothing may be done yet."""
+    async def _judge(self, pointers: Sequence[_Pointer], now_ms: int) -> tuple[list[_Item], list[_Pointer], int]:
+        """Returns what is to be done about pointers, those about which nothing may be done yet, and the bytes read."""
         targets: dict[str, dict[Key, list[_Pointer]]] = {}
         for pointer in pointers:
             targets.setdefault(pointer.target.space, {}).setdefault(pointer.target, []).append(pointer)
         items: list[_Item] = []
         young: list[_Pointer] = []
+        read_bytes = 0
         for space, of_space in targets.items():
             rule = await self._rules(space)
             records = await self._records(list(of_space))
+            read_bytes += sum(len(record.value) for record in records.values() if record is not None)
             for key, of_key in of_space.items():
                 record = records.get(key)
                 if record is not None and rule is not None and _is_due(rule, key, record, now_ms):
@@ -459,14 +469,15 @@ class Sweeper:
                     young += of_key
                 else:
                     items.append(self._stale(key, record, of_key, is_known=key in records))
-        return items, young
+        return items, young, read_bytes
 
     async def _records(self, keys: Sequence[Key]) -> Mapping[Key, Record | None]:
         """Returns the records of keys of one space; nothing where the space is gone."""
         try:
-            return dict(zip(keys, await self._store.get(keys, deadline=self._deadline()), strict=True))
+            records = await self._store.get(keys, deadline=self._deadline())
         except SpaceNotFound:
             return {}
+        return dict(zip(keys, records, strict=True))
 
     def _may_record_come(self, pointers: Sequence[_Pointer], now_ms: int) -> bool:
         """Whether the commit that a pointer was written before may still be under way."""
@@ -478,7 +489,7 @@ class Sweeper:
         own = self._deletes(pointers) if self._is_in_same_commit else ()
         checks = (IsVersion(key, record.version), *removal.checks)
         writes = (Delete(key), *removal.writes, *own)
-        return _Item(checks, writes, removal.appends, pointers=pointers, is_due=True)
+        return _Item(checks, writes, removal.appends, removed_bytes=len(record.value), pointers=pointers, is_due=True)
 
     def _stale(self, key: Key, record: Record | None, pointers: Sequence[_Pointer], *, is_known: bool) -> _Item:
         if self._is_in_same_commit and is_known:
@@ -540,6 +551,18 @@ class Sweeper:
                 return [], list(batch)
         results = [await self._commit_each([item]) for item in batch]
         return [item for done, _ in results for item in done], [item for _, failed in results for item in failed]
+
+
+def _adapted(batch: int, read_bytes: int) -> int:
+    """Returns how many pointers are dealt with next, so that their records do not fill the memory.
+
+    Args:
+        batch: how many it was.
+        read_bytes: the values of their records.
+    """
+    if read_bytes > _READ_BYTES_MAX:
+        return max(_BATCH_MIN, batch // 2)
+    return min(_BATCH_MAX, batch * 2) if read_bytes <= _READ_BYTES_MAX // 2 else batch
 
 
 def _is_due(rule: ExpiryRule, key: Key, record: Record, now_ms: int) -> bool:

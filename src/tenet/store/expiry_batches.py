@@ -21,11 +21,13 @@ class Item(Struct, frozen=True, gc=False):
         checks: what must hold.
         writes: what is written; at least one.
         appends: log entries.
+        removed_bytes: of the values that its deletes remove, which an engine has to free.
     """
 
     checks: Sequence[Check]
     writes: Sequence[Write]
     appends: Sequence[Append] = ()
+    removed_bytes: int = 0
 
     @property
     def places(self) -> set[tuple[str, bytes]]:
@@ -98,8 +100,8 @@ class _Batch(Generic[ItemT]):
 
 
 def _value_bytes(item: Item) -> int:
-    """Returns the bytes of an item's values, of records and of log entries."""
-    total = 0
+    """Returns the bytes of an item's values: of records, written and removed, and of log entries."""
+    total = item.removed_bytes
     for append in item.appends:
         total += len(append.old or b"") + len(append.new or b"")
     for write in item.writes:

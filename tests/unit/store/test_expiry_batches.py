@@ -31,6 +31,11 @@ def test_values_are_bounded() -> None:
     assert sizes([item_of(1, value=bytes(2 * 1024 * 1024)), item_of(2, put), item_of(3, value=b"x")]) == [2, 1]
 
 
+def test_values_that_are_removed_are_bounded_too() -> None:
+    items = [Item([], [Delete(Key("s", b"p", b"%d" % number))], removed_bytes=1_500_000) for number in range(5)]
+    assert sizes(items) == [2, 2, 1]
+
+
 def test_one_that_is_too_large_goes_alone() -> None:
     huge = item_of(1, *(Delete(Key("s", b"q", b"%d" % number)) for number in range(5_000)))
     assert sizes([item_of(0), huge, item_of(2)]) == [1, 1, 1]
