@@ -183,10 +183,10 @@ class Connection(asyncio.Protocol):
         self._transport = None
         self._ending = True
         self._shared.connections.discard(self)
-        self._shared.body_bytes_held -= self._body_bytes + sum(len(waiting.body) for waiting in self._queue)
+        self._shared.body_bytes_held -= self._body_bytes
         self._body_bytes = 0
         self._count_unread(0)
-        self._queue.clear()
+        self._drop_queue()
         self._held = b""
         if not self._busy and self._task is not None:
             self._task.cancel()
@@ -366,10 +366,13 @@ class Connection(asyncio.Protocol):
         if self._wire_bytes > 2 * self._body_limit + _FRAMING_BYTES:
             self._refuse(400, "The chunks are too small for the body that they make up")
 
+    def on_message_begin(self) -> None:
+        """Notes that from here on bytes belong to a message that the parser has begun with."""
+        self._open = True
+
     def on_url(self, url: bytes) -> None:
         """Takes in a piece of the request target."""
         if not self._headers_done:
-            self._open = True
             self._url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -621,9 +624,13 @@ class Connection(asyncio.Protocol):
             return
         transport.write(incoming.answer)
         if not incoming.keep_alive:
-            self._queue.clear()
+            self._drop_queue()
             self._final = b""
             self._end()
+
+    def _drop_queue(self) -> None:
+        self._shared.body_bytes_held -= sum(len(waiting.body) for waiting in self._queue)
+        self._queue.clear()
 
     def _write(self, data: bytes) -> None:
         if self._transport is not None:

@@ -422,6 +422,22 @@ def test_answers_that_are_not_read_count_as_held_in_memory() -> None:
     on_connection(body, limits=EdgeLimits(body_bytes_held_max=4_000_000))
 
 
+def test_what_comes_behind_the_last_request_of_a_connection_is_dropped_and_not_held() -> None:
+    async def body(edge: Edge, client: Client, echo: Echo) -> None:
+        assert (await client.ask(call("Echo", b"first"))).body == b"first"
+        await client.send(call("Wait", b"last", connection="close"))
+        await until(lambda: len(echo.seen) == 2)
+        await client.send(call("Echo", b"behind"))
+        await asyncio.sleep(0.05)
+        echo.gate.set()
+        assert (await client.read()).body == b"last"
+        assert await client.is_ended()
+        assert len(echo.seen) == 2
+        await until(lambda: not edge._shared.connections)
+
+    on_connection(body)
+
+
 def test_one_connection_too_many_is_told_so() -> None:
     async def main() -> None:
         async with serving(limits=EdgeLimits(connections_max=2)) as edge:
