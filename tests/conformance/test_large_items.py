@@ -291,3 +291,31 @@ def test_a_page_of_a_local_index_ends_by_what_it_fetches(engine_name: str, tmp_p
         await engine.close()
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize("operation", ["BatchWriteItem", "TransactWriteItems"])
+def test_others_have_a_turn_between_the_large_items_of_one_request(operation: str) -> None:
+    async def main() -> None:
+        tables = await Tables.open(await opened("memory", Path()), clock=SystemClock(), ids=SystemIds())
+        items = [{"p": {"S": str(number)}, "content": number_list(100_000)} for number in range(10)]
+        # Refused before the store is asked for anything, which gives others a turn too.
+        items.append({"p": {"S": "last"}, "wrong": {"N": "none"}})
+        puts = [{"Put": {"TableName": "large", "Item": one}} for one in items]
+        requests = [{"PutRequest": {"Item": one}} for one in items]
+        request = {"RequestItems": {"large": requests}} if operation == "BatchWriteItem" else {"TransactItems": puts}
+        turns = 0
+
+        async def others() -> None:
+            nonlocal turns
+            while True:
+                turns += 1
+                await asyncio.sleep(0)
+
+        meanwhile = asyncio.create_task(others())
+        with pytest.raises(ValidationException, match="cannot be converted to a numeric value: none"):
+            await call(tables, operation, **request)
+        assert turns >= 10
+        meanwhile.cancel()
+        await tables.close()
+
+    asyncio.run(main())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from typing import Any
 
 import orjson
@@ -277,3 +278,25 @@ def test_every_code_of_the_api_has_its_type() -> None:
             body = orjson.loads(TablesService(Called()).refuse(request(), ours("words")).body)
             assert body["__type"] == MODEL + name
             assert "words" in {body.get(member) for member in shape.members if member.lower() == "message"}, name
+
+
+def test_large_bodies_are_parsed_like_small_ones_and_the_collector_goes_on() -> None:
+    document = {"TableName": "abc", "Item": {"p": {"L": [{"S": "[{"}] * 50_000}}}
+    assert parse(orjson.dumps(document)) == document
+    assert gc.isenabled()
+    with pytest.raises(errors.SerializationException):
+        parse(orjson.dumps(document)[:-1])
+    assert gc.isenabled()
+
+
+@pytest.mark.parametrize("element", [b"{}", b"[]"])
+def test_a_body_of_nothing_but_brackets_is_refused_before_it_is_parsed(element: bytes) -> None:
+    with pytest.raises(errors.ValidationException, match="more than 2,000,000 values"):
+        parse(b'{"Item":[' + element + (b"," + element) * 2_000_000 + b"]}")
+    assert len(parse(b'{"Item":[' + element + (b"," + element) * 1_000_000 + b"]}")["Item"]) == 1_000_001
+
+
+def test_brackets_in_texts_are_no_values() -> None:
+    text = '[{"\\' * 600_000
+    document = {"Item": {"p": {"S": text}, "q": {"S": text}}}
+    assert parse(orjson.dumps(document)) == document

@@ -14,7 +14,7 @@ from tenet.store.landing import land
 from tenet.tables.errors import ProvisionedThroughputExceededException, ValidationException
 from tenet.tables.ops.delete_item import delete_plan
 from tenet.tables.ops.put_item import put_plan
-from tenet.tables.ops.writing import Plan, Written, charge, collection_metrics, write
+from tenet.tables.ops.writing import TURN_BYTES, Plan, Written, charge, collection_metrics, write
 from tenet.tables.rules.attributes import check_item, check_item_size
 from tenet.tables.rules.capacity import Consumed
 from tenet.tables.rules.images import ABSENT
@@ -58,7 +58,7 @@ async def batch_write_item(context: Context, caller: Caller, request: dict[str, 
         ResourceNotFoundException: there is no such table; nothing was written.
         ProvisionedThroughputExceededException: no table has capacity left; nothing was written.
     """
-    sizes = _check(request["RequestItems"])
+    sizes = await _check(request["RequestItems"])
     wanted = await _plans(context, caller, request["RequestItems"], sizes)
     admitted, refused = _admit(context, wanted)
     looks = any(one.plan.table.is_limited for one in admitted) or _asks_for_figures(request)
@@ -76,7 +76,7 @@ async def batch_write_item(context: Context, caller: Caller, request: dict[str, 
     return _answer(request, written, refused)
 
 
-def _check(tables: dict[str, list[dict[str, Any]]]) -> list[int]:
+async def _check(tables: dict[str, list[dict[str, Any]]]) -> list[int]:
     """Checks what needs no table; returns the size of each put, 0 for deletes, in order."""
     sizes = []
     for requests in tables.values():
@@ -90,6 +90,8 @@ def _check(tables: dict[str, list[dict[str, Any]]]) -> list[int]:
                 size = check_item(one["PutRequest"]["Item"])
                 check_item_size(size)
                 sizes.append(size)
+                if size > TURN_BYTES:
+                    await asyncio.sleep(0)
             else:
                 check_item(one["DeleteRequest"]["Key"])
                 sizes.append(0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
@@ -23,7 +24,7 @@ from tenet.tables.ops.transacting import (
     transact,
 )
 from tenet.tables.ops.update_item import update_plan
-from tenet.tables.ops.writing import Plan, charge, check_condition, collection_metrics, wants_old
+from tenet.tables.ops.writing import TURN_BYTES, Plan, charge, check_condition, collection_metrics, wants_old
 from tenet.tables.rules.attributes import check_item, check_item_size
 from tenet.tables.rules.capacity import Consumed, write_units
 from tenet.tables.rules.images import Image
@@ -64,7 +65,11 @@ async def transact_write_items(context: Context, caller: Caller, request: dict[s
         TransactionCanceledException: an action cannot be carried out; its reasons name each one.
         IdempotentParameterMismatchException: the client token was used for another request.
     """
-    actions = [_action(element) for element in request["TransactItems"]]
+    actions = []
+    for element in request["TransactItems"]:
+        actions.append(_action(element))
+        if actions[-1].size > TURN_BYTES:
+            await asyncio.sleep(0)
     check_collection_bytes(action.size for action in actions)
     tables = []
     for action in actions:

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from tenet.tables.rules.indexes import IndexChanges
 
 EMPTY_ANSWER: Final = b"{}"
+#: Whoever has checked an item of so many bytes lets others have a turn of the loop before the next one.
+TURN_BYTES: Final = 64 * 1024
 
 
 class Plan(Struct, frozen=True, gc=False):
