@@ -8,6 +8,7 @@ Prints host and port once it listens; takes further limits, a JSON object a line
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import sys
 from pathlib import Path
@@ -16,7 +17,7 @@ import msgspec
 import uvloop
 
 from tenet.app.logs import set_up
-from tenet.app.server import SWITCH_INTERVAL_S
+from tenet.app.server import COLLECTOR_THRESHOLDS, SWITCH_INTERVAL_S
 from tenet.base.clock import SystemClock
 from tenet.base.errors import TenetError
 from tenet.base.ids import SystemIds
@@ -83,6 +84,10 @@ async def main() -> None:
         tls = server_context(local.files.certificate, local.files.private_key)
     edge = Edge([Records(store)], OneKey(), clock=CLOCK, ids=IDS, limits=EdgeLimits(**limits), store=store)
     await edge.start("127.0.0.1", 0, tls=tls)
+    # As the product does, whose process this one stands for.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*COLLECTOR_THRESHOLDS)
     print(json.dumps(edge.address), flush=True)
     loop = asyncio.get_running_loop()
     reader = asyncio.StreamReader()

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import json
+import os
+import resource
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+import warnings
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.edges import Signature, call
-from tests.rounds import LONG, rounds
 
-pytestmark = [pytest.mark.alone, pytest.mark.time_limit_s(180)]
+pytestmark = [
+    pytest.mark.alone,
+    pytest.mark.time_limit_s(240),
+    pytest.mark.filterwarnings("default:latency was not judged"),
+]
 
 LOAD = Path(__file__).with_name("load.py")
 EDGE = Path(__file__).with_name("edge_process.py")
@@ -25,6 +32,40 @@ SATURATING = 32
 GROWTH_BYTES_MAX = 64 * 1024 * 1024
 #: What "no slower" means where everything is over within a few milliseconds: about one fsync.
 FLOOR_MS = 5.0
+#: Of the machine's CPU time, what other processes may use while latency is judged.
+OTHERS_SHARE_MAX = 0.1
+#: Times that a run is tried in which others used more.
+ATTEMPTS = 3
+
+
+class Cpus:
+    """How much of the CPU time was used by processes other than a server and those that load it.
+
+    Args:
+        server: process id of the server.
+    """
+
+    def __init__(self, server: int) -> None:
+        self._server = server
+        self._began = (time.monotonic(), self._busy_s(), self._own_s())
+
+    def _busy_s(self) -> float:
+        """CPU time that was not idle, of the machine; what a hypervisor gave to others counts. proc(5), /proc/stat."""
+        ticks = list(map(int, Path("/proc/stat").read_text(encoding="ascii").split(maxsplit=11)[1:9]))
+        return (sum(ticks) - ticks[3] - ticks[4]) / os.sysconf("SC_CLK_TCK")
+
+    def _own_s(self) -> float:
+        stat = Path(f"/proc/{self._server}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+        served_s = (int(stat[11]) + int(stat[12])) / os.sysconf("SC_CLK_TCK")
+        return served_s + sum(
+            sum(resource.getrusage(who)[:2]) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+        )
+
+    def others_share(self) -> float:
+        """Since this was made; 0 to 1."""
+        began_s, busy_s, own_s = self._began
+        elapsed_s = (time.monotonic() - began_s) * (os.cpu_count() or 1)
+        return max(self._busy_s() - busy_s - (self._own_s() - own_s), 0.0) / elapsed_s
 
 
 class Edge:
@@ -65,6 +106,7 @@ class Edge:
         }  # fmt: skip
         if self._tls:
             options["ca"] = str(self._directory / "ca.pem")
+        cpus = Cpus(self.process.pid) if sys.platform == "linux" else None
         done = subprocess.run(
             [sys.executable, str(LOAD), json.dumps(options)],
             input=json.dumps(requests),
@@ -75,6 +117,7 @@ class Edge:
         )
         assert done.returncode == 0, done.stderr
         figures: dict[str, Any] = json.loads(done.stdout)
+        figures["others_share"] = round(cpus.others_share(), 3) if cpus else 0.0
         print(f"{connections} connections, {rate or 'as many as possible'}/s, {seconds} s: {figures}")
         return figures
 
@@ -91,32 +134,39 @@ class Edge:
         assert self.process.returncode == 0
 
 
-# With TLS, the generator's handshakes and ciphers take half of the two cores that the server needs, and the p99 of the
-# closed loop is above the bound; the full rounds show by how much.
-@pytest.fixture(params=rounds([False], [False, True]), ids=rounds(["http"], ["http", "https"]))
+@pytest.fixture(params=[False, True], ids=["http", "https"])
 def edge(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Edge]:
     started = Edge(tmp_path, {}, tls=request.param)
     yield started
     started.stop()
 
 
-def check_answers(figures: dict[str, Any], unloaded: dict[str, Any]) -> None:
-    """Every request was answered, admitted or throttled, and the admitted in time."""
-    assert set(figures) <= {"ok", "ThrottlingException", "sent", "unanswered", "load_cpu_s"}
-    assert figures.get("unanswered", {"count": 0})["count"] == 0
-    assert figures["ok"]["count"] + figures["ThrottlingException"]["count"] == figures["sent"]
-    # Latency is judged in the full rounds: it depends on what else the two cores do, and is not reached everywhere yet
-    # (DESIGN.md of the edge, "Not reached").
-    if LONG:
-        assert figures["ok"]["p99_ms"] <= 3 * max(unloaded["ok"]["p99_ms"], FLOOR_MS)
+def in_time(load: Callable[[], dict[str, Any]], unloaded: dict[str, Any]) -> dict[str, Any]:
+    """The figures of a run whose requests were all answered, and the admitted ones in time.
+
+    Latency is judged where the processes of this test had the machine for themselves: a run in which others used it is
+    repeated, and where that does not help it is said so.
+    """
+    bound_ms = 3 * max(unloaded["ok"]["p99_ms"], FLOOR_MS)
+    for attempt in range(ATTEMPTS):
+        figures = load()
+        assert set(figures) <= {"ok", "ThrottlingException", "sent", "unanswered", "load_cpu_s", "others_share"}
+        assert figures.get("unanswered", {"count": 0})["count"] == 0
+        throttled = figures.get("ThrottlingException", {"count": 0})
+        assert figures["ok"]["count"] + throttled["count"] == figures["sent"]
+        if figures["ok"]["p99_ms"] <= bound_ms:
+            return figures
+        assert figures["others_share"] > OTHERS_SHARE_MAX, figures
+        if attempt == ATTEMPTS - 1:
+            warnings.warn(f"latency was not judged, other processes used the machine: {figures}", stacklevel=2)
+            return figures
+    raise AssertionError
 
 
 def check_recovery(edge: Edge, unloaded: dict[str, Any], before_bytes: int) -> None:
     """It is as before at once: nothing refused, nothing slower, no memory kept."""
-    after = edge.load(connections=20, rate=100, seconds=3)
+    after = in_time(lambda: edge.load(connections=20, rate=100, seconds=3), unloaded)
     assert after["ok"]["count"] == after["sent"]
-    if LONG:
-        assert after["ok"]["p99_ms"] <= 3 * max(unloaded["ok"]["p99_ms"], FLOOR_MS)
     assert edge.memory_bytes() - before_bytes <= GROWTH_BYTES_MAX
 
 
@@ -124,8 +174,7 @@ def test_ten_times_the_rate_that_is_admitted(edge: Edge) -> None:
     unloaded = edge.load(connections=20, rate=100, seconds=5)
     before_bytes = edge.memory_bytes()
     edge.limit(requests_per_s_max=500)
-    figures = edge.load(connections=200, rate=5_000, seconds=SECONDS)
-    check_answers(figures, unloaded)
+    figures = in_time(lambda: edge.load(connections=200, rate=5_000, seconds=SECONDS), unloaded)
     assert figures["ok"]["count"] >= 500 * SECONDS * 0.9
     assert figures["ok"]["count"] <= 500 * (SECONDS + 1) + 50
     check_recovery(edge, unloaded, before_bytes)
@@ -136,6 +185,5 @@ def test_ten_times_the_connections_that_saturate_it(edge: Edge) -> None:
     edge.load(connections=SATURATING, seconds=3)
     before_bytes = edge.memory_bytes()
     edge.limit(in_flight_max=SATURATING // 2, waiting_max=0)
-    figures = edge.load(connections=10 * SATURATING, seconds=SECONDS)
-    check_answers(figures, unloaded)
+    in_time(lambda: edge.load(connections=10 * SATURATING, seconds=SECONDS), unloaded)
     check_recovery(edge, unloaded, before_bytes)
