@@ -11,7 +11,7 @@ from zlib import crc32 as _crc32
 
 import structlog
 
-from tenet.base.clock import NEVER, Clock
+from tenet.base.clock import Clock
 from tenet.base.errors import TenetError
 from tenet.base.ids import Ids
 from tenet.wire.admission import THROTTLED, Admission, check_nesting
@@ -85,8 +85,10 @@ class Dispatcher:
             present.renew(began_s)
         path, _, query = incoming.target.partition("?")
         headers, body = incoming.headers, incoming.body
+        admission = self._admission
+        deadline = incoming.read_s + admission.deadline_s
         request = Request(
-            incoming.method, path, query, headers, body, "", self._next_id(), NOBODY, NEVER, "", incoming.peer
+            incoming.method, path, query, headers, body, "", self._next_id(), NOBODY, deadline, "", incoming.peer
         )
         found = self._routes.find(incoming.method, path, query, headers, body)
         if found is None:
@@ -94,10 +96,10 @@ class Dispatcher:
         else:
             route, request.operation = found
             label, crc32 = route.label, route.crc32
-            admission = self._admission
             entered = False
             try:
-                self._check(request, incoming, began_s)
+                if began_s > deadline or len(body) > admission.nesting_max or incoming.refusal:
+                    self._check(incoming, began_s > deadline)
                 entered = admission.enter(began_s, began_s - incoming.turn_s) or await admission.wait(began_s)
                 if route.signing_name:
                     self._verify(request, headers, route.signing_name, present.wall_s)
@@ -105,8 +107,7 @@ class Dispatcher:
                     await self._check_closely(request, headers, route.mount, began_s)
                 response = await route.service.answer(request)
             except TenetError as error:
-                if isinstance(error, Throttled):
-                    incoming.hold_s = admission.hold_s(began_s)
+                incoming.hold_s = self._hold_s(error, began_s)
                 response = route.service.refuse(request, error)
             except Exception:  # noqa: BLE001 (whatever happens, the client gets an answer and the log the traceback)
                 response = _fail(route.service, request)
@@ -118,19 +119,18 @@ class Dispatcher:
         self._note(request, label, response, self._now() - began_s, len(body))
         incoming.answer = self._write(request, incoming, response, crc32=crc32)
 
-    def _check(self, request: Request, incoming: Incoming, began_s: float) -> None:
+    def _hold_s(self, error: TenetError, began_s: float) -> float:
+        """Returns how long a refusal waits for its turn; only those that shed load do."""
+        return self._admission.hold_s(began_s) if isinstance(error, Throttled) else 0.0
+
+    def _check(self, incoming: Incoming, is_late: bool) -> None:  # noqa: FBT001 (called in one place)
         """Refuses what is too late, too large or too deep, before it takes a place."""
-        admission = self._admission
-        request.deadline = deadline = incoming.read_s + admission.deadline_s
         if incoming.refusal == BODY_TOO_LARGE:
             raise BodyTooLarge
-        if incoming.refusal or began_s > deadline:
+        if incoming.refusal or is_late:
             raise Throttled(THROTTLED)
-        if (
-            admission.nesting_max < len(incoming.body) <= _CHECKED_AT_ONCE_BYTES
-            and "content-encoding" not in incoming.headers
-        ):
-            check_nesting(incoming.body, admission.nesting_max)
+        if len(incoming.body) <= _CHECKED_AT_ONCE_BYTES and "content-encoding" not in incoming.headers:
+            check_nesting(incoming.body, self._admission.nesting_max)
 
     async def _check_closely(self, request: Request, headers: dict[str, str], mount: Mount, began_s: float) -> None:
         """Does what few requests need, now that it is known who asks: their tenant's share, decompression, nesting."""

@@ -37,8 +37,6 @@ _SLICE_BYTES: Final = 16 * 1024
 #: What chunk sizes and their extensions may add to a body as it comes over the wire.
 _FRAMING_BYTES: Final = 64 * 1024
 
-#: Lines of a head that are no headers: the first one, and the empty one at its end.
-_LINES_BESIDE: Final = 2
 #: Requests of a connection whose shape is looked for in vain before that is given up.
 _TRIES: Final = 8
 
@@ -259,8 +257,8 @@ class Connection(asyncio.Protocol):
         limits = shared.limits
         if (
             left < 0
-            or text.count("\r", 0, end) != len(values) + _LINES_BESIDE
-            or "\0" in text
+            or "\r" in (joined := "".join(values))
+            or "\0" in joined
             or length > shared.body_bytes_small
             or shared.body_bytes_held + length > limits.body_bytes_held_max
             or len(values) > limits.headers_max
