@@ -151,7 +151,7 @@ class Limits(Struct, frozen=True, kw_only=True):
     body_bytes_held_max: Annotated[
         int,
         Meta(
-            description="Bodies and unread answers held in memory over all connections; beyond, requests are throttled.",
+            description="Bodies and unread answers in memory over all connections; beyond, requests are throttled.",
             ge=16_777_216,
             le=1_099_511_627_776,
             extra={"unit": "bytes"} | RUNNING,
