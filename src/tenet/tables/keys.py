@@ -104,7 +104,7 @@ def spaces(table: Table) -> tuple[str, ...]:
 
 # ---- items and index entries -----------------------------------------------------------------------------------------
 
-_ITEM_PREFIX: Final = b"\x00"
+ITEM_PREFIX: Final = b"\x00"
 _LOCAL_PREFIX: Final = b"\x01"
 
 
@@ -130,7 +130,7 @@ def item_key(table: Table, item: Item) -> Key:
         item: the item or its key; its key values are valid.
     """
     keys = table.keys
-    sort = _ITEM_PREFIX if keys.sort is None else _ITEM_PREFIX + plain(item[keys.sort.name])
+    sort = ITEM_PREFIX if keys.sort is None else ITEM_PREFIX + plain(item[keys.sort.name])
     return Key(table.space, plain(item[keys.partition.name]), sort)
 
 
@@ -158,7 +158,7 @@ def local_prefix(index: Index) -> bytes:
 def sort_prefix(index: Index | None) -> bytes:
     """Returns what the sort keys of a table's items (index None), or of an index's entries, begin with."""
     if index is None:
-        return _ITEM_PREFIX
+        return ITEM_PREFIX
     return b"" if index.is_global else local_prefix(index)
 
 

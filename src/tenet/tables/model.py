@@ -168,6 +168,17 @@ class Table(msgspec.Struct, frozen=True, dict=True):
         return f"arn:aws:dynamodb:{self.region}:{self.account}:table/{self.name}"
 
     @cached_property
+    def key_count(self) -> int:
+        """How many attributes its primary key has."""
+        return len(self.keys.names)
+
+    @cached_property
+    def plain_key_names(self) -> tuple[str, ...]:
+        """Names of its key attributes where all of them are strings; else empty."""
+        attributes = (self.keys.partition, self.keys.sort)
+        return self.keys.names if all(one is None or one.type == "S" for one in attributes) else ()
+
+    @cached_property
     def space(self) -> str:
         """The name of the space of its items and local index entries."""
         return stored_keys.table_space(self.id)

@@ -193,13 +193,15 @@ class SqliteEngine:
         file = self._file or await self._ready(deadline)
         if deadline < self._clock.monotonic_s():
             raise _late()
+        get = file.pool.get
+        if len(keys) == 1:
+            (key,) = keys
+            validate.check_key(key)
+            return [get(file.catalogue.find(key.space), key)]
         found = []
         for key in keys:
             validate.check_key(key)
             found.append(file.catalogue.find(key.space))
-        get = file.pool.get
-        if len(keys) == 1:
-            return [get(found[0], keys[0])]
         records: list[Record | None] = []
         bytes_left = _LOOP_VALUE_BYTES_MAX
         for space, key in zip(found, keys, strict=True):

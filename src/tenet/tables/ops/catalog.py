@@ -132,6 +132,16 @@ class Catalog:
 
     # ---- reading -----------------------------------------------------------------------------------------------------
 
+    def known(self, account: str, name_or_arn: str) -> Table | None:
+        """Returns what `table` would return without a round trip, or None.
+
+        Args:
+            account: the caller's tenant.
+            name_or_arn: as in the request.
+        """
+        cached = self._cache.get((account, name_or_arn))
+        return cached.table if cached is not None and self._clock.monotonic_s() < cached.until_s else None
+
     async def table(self, account: str, name_or_arn: str, *, deadline: float = NEVER) -> Table:
         """Returns a table that takes requests for items: one that is active or being updated.
 
@@ -146,9 +156,9 @@ class Catalog:
             ResourceNotFoundException: there is none, or it is being created or deleted.
             AccessDeniedException: the ARN is of another tenant.
         """
-        cached = self._cache.get((account, name_or_arn))
-        if cached is not None and self._clock.monotonic_s() < cached.until_s:
-            return cached.table
+        known = self.known(account, name_or_arn)
+        if known is not None:
+            return known
         until_s = self._clock.monotonic_s() + STALE_S
         changes = self._changes
         name = table_name(account, name_or_arn)

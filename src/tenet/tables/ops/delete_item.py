@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tenet.tables import keys
 from tenet.tables.errors import ValidationException
 from tenet.tables.ops.writing import Plan, answer, charge, check_condition, must_look, wants_old, write
 from tenet.tables.rules.attributes import check_item
 from tenet.tables.rules.images import ABSENT, Image
-from tenet.tables.rules.key_values import check_key, check_scalar_access
+from tenet.tables.rules.key_values import check_scalar_access, place_of_key, plain_key
 from tenet.tables.rules.parameters import condition_of
 
 if TYPE_CHECKING:
+    from tenet.store.contract import Key
     from tenet.tables.context import Caller, Context
-    from tenet.tables.model import Item, Table
+    from tenet.tables.model import Table
     from tenet.tables.rules.conditions import Condition
 
 
@@ -27,33 +27,36 @@ async def delete_item(context: Context, caller: Caller, request: dict[str, Any])
         ConditionalCheckFailedException: the condition does not hold.
     """
     key = request["Key"]
-    check_item(key)
+    known = context.catalog.known(caller.account, request["TableName"])
+    place = None if known is None else plain_key(known, key)
+    if place is None:
+        check_item(key)
     mode = request.get("ReturnValues", "NONE")
     if mode not in {"NONE", "ALL_OLD"}:
         raise ValidationException("ReturnValues can only be ALL_OLD or NONE")
     condition = condition_of(request)
-    table = await context.catalog.table(caller.account, request["TableName"], deadline=caller.deadline)
+    table = known or await context.catalog.table(caller.account, request["TableName"], deadline=caller.deadline)
     caller.notes["table"] = table.name
-    plan = delete_plan(table, key, condition, return_old=wants_old(request))
+    place = place or place_of_key(table, key)
+    plan = delete_plan(table, place, condition, return_old=wants_old(request))
     context.throttle.admit_write(table)
     written = await write(context, caller, plan, look=must_look(request, table))
     charge(context, table, written)
     return answer(request, table, written, written.old if mode == "ALL_OLD" and written.old.exists else None, key)
 
 
-def delete_plan(table: Table, key: Item, condition: Condition | None, *, return_old: bool) -> Plan:
+def delete_plan(table: Table, place: Key, condition: Condition | None, *, return_old: bool) -> Plan:
     """Returns the plan that deletes an item.
 
     Args:
         table: where from.
-        key: its key, checked and canonical.
+        place: where it lies.
         condition: on what is there, or None.
         return_old: whether a failed condition carries the item that is there.
 
     Raises:
-        ValidationException: the key does not match the table's schema.
+        ValidationException: the condition leads into a key attribute.
     """
-    check_key(key, table.keys)
     if condition is not None:
         check_scalar_access(condition.nested_names, table)
 
@@ -61,4 +64,4 @@ def delete_plan(table: Table, key: Item, condition: Condition | None, *, return_
         check_condition(condition, old, return_old=return_old)
         return ABSENT if old.exists else old
 
-    return Plan(table, keys.item_key(table, key), decide, ABSENT if condition is None else None)
+    return Plan(table, place, decide, ABSENT if condition is None else None)

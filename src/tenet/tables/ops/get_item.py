@@ -6,11 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from tenet.tables import keys
 from tenet.tables.rules.attributes import check_item
 from tenet.tables.rules.capacity import Consumed, read_units
 from tenet.tables.rules.images import Image
-from tenet.tables.rules.key_values import check_key, check_scalar_access
+from tenet.tables.rules.key_values import check_scalar_access, place_of_key, plain_key
 from tenet.tables.rules.parameters import projection_of
 
 if TYPE_CHECKING:
@@ -27,16 +26,20 @@ async def get_item(context: Context, caller: Caller, request: dict[str, Any]) ->
         ResourceNotFoundException: there is no such table.
     """
     key = request["Key"]
-    check_item(key)
+    known = context.catalog.known(caller.account, request["TableName"])
+    place = None if known is None else plain_key(known, key)
+    if place is None:
+        check_item(key)
     projection = projection_of(request)
-    table = await context.catalog.table(caller.account, request["TableName"], deadline=caller.deadline)
+    table = known or await context.catalog.table(caller.account, request["TableName"], deadline=caller.deadline)
     caller.notes["table"] = table.name
-    check_key(key, table.keys)
+    if place is None:
+        place = place_of_key(table, key)
     if projection is not None:
         check_scalar_access(projection.nested_names, table)
     context.throttle.admit_read(table)
     consistent = bool(request.get("ConsistentRead"))
-    (record,) = await context.store.get((keys.item_key(table, key),), stale=not consistent, deadline=caller.deadline)
+    (record,) = await context.store.get((place,), stale=not consistent, deadline=caller.deadline)
     image = Image.of_record(record)
     members = []
     if image.exists:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tenet.tables import keys
 from tenet.tables.errors import ValidationException
 from tenet.tables.ops.writing import Plan, answer, charge, check_condition, must_look, wants_old, write
 from tenet.tables.rules.attributes import check_item, check_item_size
 from tenet.tables.rules.images import Image
 from tenet.tables.rules.indexes import indexes_of
-from tenet.tables.rules.key_values import check_item_keys, check_scalar_access
+from tenet.tables.rules.key_values import check_scalar_access, place_of_item
 from tenet.tables.rules.parameters import condition_of
 
 if TYPE_CHECKING:
@@ -56,7 +55,7 @@ def put_plan(table: Table, item: Item, size: int, condition: Condition | None, *
     Raises:
         ValidationException: its keys do not match the schema of the table or of an index.
     """
-    check_item_keys(item, table)
+    place = place_of_item(table, item)
     if condition is not None:
         check_scalar_access(condition.nested_names, table)
     new = Image.of_item(item, size)
@@ -65,4 +64,4 @@ def put_plan(table: Table, item: Item, size: int, condition: Condition | None, *
         check_condition(condition, old, return_old=return_old)
         return new
 
-    return Plan(table, keys.item_key(table, item), decide, new if condition is None else None)
+    return Plan(table, place, decide, new if condition is None else None)

@@ -10,7 +10,6 @@ import orjson
 from msgspec import Struct
 
 from tenet.store.contract import Conflict
-from tenet.tables import keys
 from tenet.tables.errors import TablesError, TransactionCanceledException, ValidationException
 from tenet.tables.ops.delete_item import delete_plan
 from tenet.tables.ops.put_item import put_plan
@@ -28,7 +27,7 @@ from tenet.tables.ops.writing import TURN_BYTES, Plan, charge, check_condition, 
 from tenet.tables.rules.attributes import check_item, check_item_size
 from tenet.tables.rules.capacity import Consumed, write_units
 from tenet.tables.rules.images import Image
-from tenet.tables.rules.key_values import EmptyKeyValue, check_key, check_scalar_access
+from tenet.tables.rules.key_values import EmptyKeyValue, check_scalar_access, place_of_key
 from tenet.tables.rules.parameters import condition_of, update_of
 
 if TYPE_CHECKING:
@@ -130,7 +129,10 @@ def _delete(request: dict[str, Any]) -> _Action:
     check_item(key)
     condition = condition_of(request)
     return _Action(
-        request["TableName"], key, 0, lambda table: delete_plan(table, key, condition, return_old=wants_old(request))
+        request["TableName"],
+        key,
+        0,
+        lambda table: delete_plan(table, place_of_key(table, key), condition, return_old=wants_old(request)),
     )
 
 
@@ -142,7 +144,9 @@ def _update(request: dict[str, Any]) -> _Action:
         request["TableName"],
         key,
         0,
-        lambda table: update_plan(table, key, update, condition, return_old=wants_old(request)),
+        lambda table: update_plan(
+            table, place_of_key(table, key), key, update, condition, return_old=wants_old(request)
+        ),
     )
 
 
@@ -156,7 +160,7 @@ def _condition_check(request: dict[str, Any]) -> _Action:
 
 
 def _check_plan(table: Table, key: Item, condition: Condition | None, *, return_old: bool) -> Plan:
-    check_key(key, table.keys)
+    place = place_of_key(table, key)
     if condition is not None:
         check_scalar_access(condition.nested_names, table)
 
@@ -164,7 +168,7 @@ def _check_plan(table: Table, key: Item, condition: Condition | None, *, return_
         check_condition(condition, old, return_old=return_old)
         return old
 
-    return Plan(table, keys.item_key(table, key), decide)
+    return Plan(table, place, decide)
 
 
 _BY_NAME: Final[dict[str, Callable[[dict[str, Any]], _Action]]] = {

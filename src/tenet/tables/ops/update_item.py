@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tenet.tables import keys
 from tenet.tables.ops.writing import Plan, answer, charge, check_condition, wants_old, write
 from tenet.tables.rules.attributes import check_item, check_updated_item_size
 from tenet.tables.rules.images import Image
-from tenet.tables.rules.key_values import check_index_keys, check_key, check_scalar_access
+from tenet.tables.rules.key_values import check_index_keys, check_scalar_access, place_of_key, plain_key
 from tenet.tables.rules.parameters import update_of
 from tenet.tables.rules.returns import returned_attributes
 from tenet.tables.rules.sizes import changed_bytes, item_bytes
 
 if TYPE_CHECKING:
+    from tenet.store.contract import Key
     from tenet.tables.context import Caller, Context
     from tenet.tables.model import Item, Table
     from tenet.tables.rules.conditions import Condition
@@ -29,12 +29,16 @@ async def update_item(context: Context, caller: Caller, request: dict[str, Any])
         ConditionalCheckFailedException: the condition does not hold.
     """
     key = request["Key"]
-    check_item(key)
+    known = context.catalog.known(caller.account, request["TableName"])
+    place = None if known is None else plain_key(known, key)
+    if place is None:
+        check_item(key)
     mode = request.get("ReturnValues", "NONE")
     update, condition = update_of(request)
-    table = await context.catalog.table(caller.account, request["TableName"], deadline=caller.deadline)
+    table = known or await context.catalog.table(caller.account, request["TableName"], deadline=caller.deadline)
     caller.notes["table"] = table.name
-    plan = update_plan(table, key, update, condition, return_old=wants_old(request))
+    place = place or place_of_key(table, key)
+    plan = update_plan(table, place, key, update, condition, return_old=wants_old(request))
     context.throttle.admit_write(table)
     written = await write(context, caller, plan, look=True)
     charge(context, table, written)
@@ -44,21 +48,21 @@ async def update_item(context: Context, caller: Caller, request: dict[str, Any])
 
 
 def update_plan(
-    table: Table, key: Item, update: Update | None, condition: Condition | None, *, return_old: bool
+    table: Table, place: Key, key: Item, update: Update | None, condition: Condition | None, *, return_old: bool
 ) -> Plan:
     """Returns the plan that changes an item.
 
     Args:
         table: its table.
+        place: where it lies.
         key: its key, checked and canonical.
         update: what to change; None makes an item of the key alone where there is none.
         condition: on what is there, or None.
         return_old: whether a failed condition carries the item that is there.
 
     Raises:
-        ValidationException: the key does not match the table's schema, or the update would change it.
+        ValidationException: the update would change the key.
     """
-    check_key(key, table.keys)
     if update is not None:
         update.check_keys(table.keys)
         check_scalar_access(update.nested_names, table)
@@ -76,4 +80,4 @@ def update_plan(
             check_index_keys(item, table, is_update=True)
         return Image.of_item(item, size)
 
-    return Plan(table, keys.item_key(table, key), decide)
+    return Plan(table, place, decide)

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NoReturn
 
+from tenet.store.contract import Key
 from tenet.tables.errors import ValidationException
+from tenet.tables.keys import ITEM_PREFIX, item_key
 from tenet.tables.rules.sizes import binary_bytes, text_bytes
 
 if TYPE_CHECKING:
@@ -15,6 +17,8 @@ if TYPE_CHECKING:
 
 PARTITION_KEY_BYTES_MAX: Final = 2_048
 SORT_KEY_BYTES_MAX: Final = 1_024
+
+_PARTITION_AND_SORT: Final = 2
 
 KEY_MISMATCH: Final = "The provided key element does not match the schema"
 _INVALID: Final = "One or more parameter values were invalid:"
@@ -24,6 +28,77 @@ _EMPTY: Final = "The AttributeValue for a key attribute cannot contain an empty 
 
 class EmptyKeyValue(ValidationException):
     """A key attribute is empty; a transaction is refused for it as a whole, and not cancelled."""
+
+
+def plain_key(table: Table, key: Item) -> Key | None:
+    """Returns where the item of a key lies, if the key is right and made of strings, as most are.
+
+    What ``check_item``, `check_key` and ``keys.item_key`` come to for such a key, at a fifth of the cost.
+
+    Args:
+        table: the table.
+        key: as parsed.
+
+    Returns:
+        The place; None says nothing but that the key has to be looked at closely.
+    """
+    return _plain(table, key) if len(key) == table.key_count else None
+
+
+def place_of_key(table: Table, key: Item) -> Key:
+    """Checks the key that a request names an item by, and returns where the item lies.
+
+    Args:
+        table: the table.
+        key: canonical attribute values by name.
+
+    Raises:
+        ValidationException: as for `check_key`.
+    """
+    place = plain_key(table, key)
+    if place is None:
+        check_key(key, table.keys)
+        place = item_key(table, key)
+    return place
+
+
+def place_of_item(table: Table, item: Item) -> Key:
+    """Checks the key attributes of an item that is to be written, and returns where it lies.
+
+    Args:
+        table: its table.
+        item: the item, canonical.
+
+    Raises:
+        ValidationException: as for `check_item_keys`.
+    """
+    place = _plain(table, item)
+    if place is None:
+        check_item_keys(item, table)
+        return item_key(table, item)
+    if table.indexes:
+        check_index_keys(item, table)
+    return place
+
+
+def _plain(table: Table, item: Item) -> Key | None:
+    """Returns where an item lies, if its key attributes are strings, and neither empty nor too long."""
+    names = table.plain_key_names
+    try:
+        if len(names) == _PARTITION_AND_SORT:
+            partition, sort = item[names[0]], item[names[1]]
+            if len(partition) == len(sort) == 1:
+                first, second = partition["S"].encode(), sort["S"].encode()
+                if 0 < len(first) <= SORT_KEY_BYTES_MAX and 0 < len(second) <= SORT_KEY_BYTES_MAX:
+                    return Key(table.space, first, ITEM_PREFIX + second)
+        elif names:
+            partition = item[names[0]]
+            if len(partition) == 1 and 0 < len(first := partition["S"].encode()) <= PARTITION_KEY_BYTES_MAX:
+                return Key(table.space, first, ITEM_PREFIX)
+    except (LookupError, TypeError, AttributeError):
+        # An attribute is missing, has another type, or is none: whoever looks closely will say so.
+        return None
+    return None
 
 
 def check_key(key: Item, keys: KeySchema) -> None:
