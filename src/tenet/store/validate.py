@@ -192,16 +192,15 @@ def _check_writes(writes: Sequence[Write]) -> int:
     byte_count = 0
     for write in writes:
         key = write.key
-        partition_bytes, sort_bytes = len(key.partition), len(key.sort)
-        if partition_bytes > Limits.partition_bytes_max or sort_bytes > Limits.sort_bytes_max:
+        byte_count += len(key.partition) + len(key.sort)
+        if len(key.partition) > Limits.partition_bytes_max or len(key.sort) > Limits.sort_bytes_max:
             check_key(key)
-        byte_count += partition_bytes + sort_bytes
-        if isinstance(write, Add):
-            _check_add(write)
-        elif isinstance(write, Put):
+        if type(write) is Put:
             byte_count += len(write.value)
             if write.cells or len(write.value) > Limits.value_bytes_max:
                 _check_put(write)
+        elif type(write) is Add:
+            _check_add(write)
     if len(writes) > 1 and len({write.key for write in writes}) < len(writes):
         _check_repeated_keys(writes)
     return byte_count

@@ -46,21 +46,26 @@ class Watches:
     """All watches of an engine."""
 
     def __init__(self) -> None:
-        self._at: dict[tuple[str, bytes | None], set[SpaceWatch]] = {}
+        # By space, then by partition; None is the whole space.
+        self._at: dict[str, dict[bytes | None, set[SpaceWatch]]] = {}
 
     def add(self, space: str, partition: bytes | None) -> SpaceWatch:
         """Begins a watch."""
         watch = SpaceWatch(self, (space, partition))
-        self._at.setdefault((space, partition), set()).add(watch)
+        self._at.setdefault(space, {}).setdefault(partition, set()).add(watch)
         return watch
 
     def remove(self, place: tuple[str, bytes | None], watch: SpaceWatch) -> None:
         """Ends a watch."""
-        watches = self._at.get(place)
+        space, partition = place
+        of_space = self._at.get(space, {})
+        watches = of_space.get(partition)
         if watches is not None:
             watches.discard(watch)
             if not watches:
-                del self._at[place]
+                del of_space[partition]
+            if not of_space:
+                del self._at[space]
 
     @property
     def are_there(self) -> bool:
@@ -69,17 +74,17 @@ class Watches:
 
     def hint(self, commits: Iterable[Commit]) -> None:
         """Wakes the watches of everything that these commits wrote or logged."""
-        places: set[tuple[str, bytes | None]] = set()
         for commit in commits:
             for change in (*commit.writes, *commit.appends):
-                places.add((change.key.space, change.key.partition))
-                places.add((change.key.space, None))
-        for place in places:
-            for watch in self._at.get(place, ()):
-                watch.hint()
+                of_space = self._at.get(change.key.space)
+                # Most of what is written is in spaces that nobody watches.
+                if of_space is not None:
+                    for watch in (*of_space.get(None, ()), *of_space.get(change.key.partition, ())):
+                        watch.hint()
 
     def hint_all(self) -> None:
         """Wakes every watch."""
-        for watches in self._at.values():
-            for watch in watches:
-                watch.hint()
+        for of_space in self._at.values():
+            for watches in of_space.values():
+                for watch in watches:
+                    watch.hint()

@@ -46,10 +46,13 @@ def changed_bytes(old_bytes: int, old: Item, new: Item, names: Iterable[str]) ->
         return item_bytes(new)
     size = old_bytes
     for name in names:
-        if name in old:
-            size -= text_bytes(name) + value_bytes(old[name])
-        if name in new:
-            size += text_bytes(name) + value_bytes(new[name])
+        before, after = old.get(name), new.get(name)
+        if before is not None and after is not None:
+            size += value_bytes(after) - value_bytes(before)
+        elif before is not None:
+            size -= text_bytes(name) + value_bytes(before)
+        elif after is not None:
+            size += text_bytes(name) + value_bytes(after)
     return size
 
 
@@ -58,7 +61,7 @@ def value_bytes(value: AttributeValue) -> int:
     ((kind, content),) = value.items()
     match kind:
         case "S":
-            return text_bytes(content)
+            return len(content) if content.isascii() else len(content.encode())
         case "N":
             return numbers.size_bytes(content)
         case "B":
