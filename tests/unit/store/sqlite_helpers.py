@@ -17,6 +17,7 @@ from tenet.base.ids import SystemIds
 from tenet.store.contract import Append, Check, Commit, Committed, Key, Outcome, Put, Record, Write, new_commit_id
 from tenet.store.sqlite.engine import SqliteEngine, open_engine
 from tenet.store.sqlite.opened import OpenFile
+from tenet.store.sqlite.schema import FILE_NAME
 
 T = TypeVar("T")
 
@@ -89,7 +90,7 @@ def values(records: Any) -> list[bytes | None]:
 
 
 class Disk(apsw.VFS):
-    """A disk below SQLite that does as it is told with the write-ahead log; all else is the machine's."""
+    """A disk below SQLite that does as it is told with the log and with reads; all else is the machine's."""
 
     def __init__(self) -> None:
         self.name = "misbehaving"
@@ -98,6 +99,8 @@ class Disk(apsw.VFS):
         self.write_error: type[apsw.Error] | None = None
         #: Raised by every synchronisation of the log, after it was done.
         self.sync_error: type[apsw.Error] | None = None
+        #: Raised by every read of the file.
+        self.read_error: apsw.Error | None = None
         #: How often the log was synchronised.
         self.syncs = 0
         self._may_sync = threading.Event()
@@ -121,6 +124,11 @@ class Disk(apsw.VFS):
         if self.write_error is not None:
             raise self.write_error("told so by a test")
 
+    def before_read(self) -> None:
+        """Called before the file is read."""
+        if self.read_error is not None:
+            raise self.read_error
+
     def after_sync(self) -> None:
         """Called after the log was synchronised."""
         self.syncs += 1
@@ -136,7 +144,14 @@ class DiskFile(apsw.VFSFile):
         self._disk = disk
         text = name.filename() if isinstance(name, apsw.URIFilename) else name
         self._is_log = text is not None and text.endswith("-wal")
+        self._is_file = text is not None and text.endswith(FILE_NAME)
         super().__init__(disk.base, name, flags)
+
+    def xRead(self, amount: int, offset: int) -> bytes:  # noqa: N802 - SQLite's name
+        """Reads."""
+        if self._is_file:
+            self._disk.before_read()
+        return super().xRead(amount, offset)
 
     def xWrite(self, data: bytes, offset: int) -> None:  # noqa: N802 - SQLite's name
         """Writes."""

@@ -7,6 +7,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
+import apsw
 import pytest
 
 from tenet.store.contract import Add, Key, Put, Range, Record, SpaceOptions, StampOf
@@ -15,13 +16,15 @@ from tenet.store.sqlite import pool
 from tenet.store.sqlite.engine import SqliteEngine
 from tenet.store.sqlite.reads import Scan, Start
 from tenet.store.sqlite.removals import sweep
-from tenet.store.sqlite.schema import FILE_NAME, PAGE_BYTES
+from tenet.store.sqlite.schema import FILE_NAME, PAGE_BYTES, Execute
 from tenet.store.sqlite.spaces import Space
 from tests.unit.store.sqlite_helpers import (
     CLOCK,
+    Disk,
     commit_of,
     eventually,
     file_of,
+    misbehaving_disk,
     opened,
     put_surely,
     run,
@@ -215,6 +218,98 @@ def test_a_reader_that_keeps_what_it_sees_sees_every_commit(tmp_path: Path) -> N
                 assert file_of(engine).pool._keeps
 
     run(test())
+
+
+def test_a_read_that_the_disk_refuses_stops_neither_the_next_reads_nor_the_writer(tmp_path: Path) -> None:
+    async def test(disk: Disk) -> None:
+        async with opened(tmp_path) as engine:
+            await fill(engine, 300, b"v" * 3_000)
+            await put_surely(engine, 1, b"before")
+        async with opened(tmp_path) as engine, asyncio.timeout(10):
+            for _ in range(20):
+                assert await value_of(engine, 1) == b"before"
+            reader = file_of(engine).pool
+            assert reader._keeps
+            disk.read_error = apsw.IOError("told so by a test")
+            with pytest.raises(StoreUnavailable):
+                await engine.get([Key("things", b"p", b"000150")])
+            disk.read_error = None
+            # SQLite has ended what the connection kept.
+            assert (reader._keeps, reader._connection.in_transaction) == (False, False)
+            await put_surely(engine, 1, b"after")
+            assert await value_of(engine, 1) == b"after"
+
+    with misbehaving_disk() as disk:
+        run(test(disk))
+
+
+def test_a_kept_moment_that_has_ended_by_itself_is_given_up_all_the_same(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with opened(tmp_path) as engine, asyncio.timeout(10):
+            for _ in range(20):
+                await value_of(engine, 1)
+            reader = file_of(engine).pool
+            assert reader._keeps
+            reader._connection.execute("ROLLBACK")
+            await put_surely(engine, 1, b"x")
+            assert await value_of(engine, 1) == b"x"
+
+    run(test())
+
+
+@pytest.mark.parametrize("place", ["loop", "thread"])
+def test_a_failed_read_of_one_moment_tells_what_failed_first(tmp_path: Path, place: str) -> None:
+    async def test(disk: Disk) -> None:
+        async with opened(tmp_path) as engine:
+            await fill(engine, 300, b"v" * 3_000)
+        async with opened(tmp_path) as engine:
+            reader = file_of(engine).pool
+
+            async def fail(error: apsw.Error) -> object:
+                def read(execute: Execute) -> object:
+                    disk.read_error = error
+                    return execute("SELECT count(*), max(value) FROM s1").fetchall()
+
+                if place == "loop":
+                    return reader.on_loop(read, one_moment=True)
+                return await reader.in_thread(read, one_moment=True)
+
+            for error, told in (apsw.IOError("told so by a test"), StoreUnavailable), (_damaged(), StoreCorrupt):
+                with pytest.raises(told, match="told so by a test"):
+                    await fail(error)
+                disk.read_error = None
+                # The connection takes the next one.
+                answer = reader.on_loop(lambda execute: execute("SELECT 1").fetchall(), one_moment=True)
+                assert answer == [(1,)]
+            assert (await engine.health())["is_damaged"] is True
+
+    with misbehaving_disk() as disk:
+        run(test(disk))
+
+
+def _damaged() -> apsw.Error:
+    """What a file system raises that has found its own data to be damaged."""
+    error: Any = apsw.IOError("told so by a test")
+    error.extendedresult = apsw.SQLITE_IOERR_CORRUPTFS
+    return error  # type: ignore[no-any-return]
+
+
+def test_a_read_that_could_not_begin_is_not_counted_as_waiting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test() -> None:
+        async with opened(tmp_path) as engine:
+            reader = file_of(engine).pool
+            with monkeypatch.context() as patch:
+                patch.setattr(reader, "_is_changing", True)
+                patch.setattr(reader, "let_go", _fail)
+                with pytest.raises(apsw.IOError):
+                    await reader.in_thread(lambda execute: execute("SELECT 1").fetchall())
+            assert reader.waiting == 0
+
+    run(test())
+
+
+def _fail() -> None:
+    raise apsw.IOError("told so by a test")
 
 
 def test_a_stamp_and_what_it_covers_are_of_one_moment(tmp_path: Path) -> None:

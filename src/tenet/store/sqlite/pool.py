@@ -6,6 +6,7 @@ import asyncio
 import queue
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from typing import Final, TypeVar
 
@@ -83,7 +84,7 @@ class ReaderPool:
                 return read(self._execute)
             return _at_one_moment(self._execute, read)
         except apsw.Error as error:
-            raise self._refusal(error, self._connection) from error
+            raise self._refusal_on_loop(error) from error
 
     def get(self, space: Space, key: Key) -> Record | None:
         """Reads one record on the loop: what `on_loop` with ``reads.get`` does, for half of the cost."""
@@ -92,7 +93,7 @@ class ReaderPool:
                 self._count_read()
             rows = self._get(space.get_sql, (prefix_of(key.partition) + key.sort,)).fetchall()
         except apsw.Error as error:
-            raise self._refusal(error, self._connection) from error
+            raise self._refusal_on_loop(error) from error
         return record_of(key.partition, key.sort, rows[0]) if rows else None
 
     def _count_read(self) -> None:
@@ -131,7 +132,12 @@ class ReaderPool:
         self._reads = 0
         if self._keeps:
             self._keeps = False
-            self._execute("COMMIT")
+            try:
+                self._execute("COMMIT")
+            except apsw.Error:
+                # After some errors SQLite has ended it by itself: https://www.sqlite.org/lang_transaction.html, 2.3.
+                if self._connection.in_transaction:
+                    self._execute("ROLLBACK")
 
     async def in_thread(self, read: Callable[[Execute], T], *, one_moment: bool = False, deadline: float = NEVER) -> T:
         """Reads in a thread.
@@ -149,9 +155,9 @@ class ReaderPool:
             raise StoreUnavailable(f"{self._waiting} long reads wait already; no more are taken")
         broken_off: list[bool] = []
         in_order = partial(_at_one_moment, read=read) if one_moment else read
-        self._waiting += 1
         if self._is_changing:
             self._see_the_newest()
+        self._waiting += 1
         try:
             async with asyncio.timeout(None if deadline == NEVER else deadline - self._clock.monotonic_s()):
                 return await asyncio.get_running_loop().run_in_executor(
@@ -175,6 +181,12 @@ class ReaderPool:
             connection.set_progress_handler(None)
             self._idle.put(connection)
 
+    def _refusal_on_loop(self, error: apsw.Error) -> StoreError:
+        refusal = self._refusal(error, self._connection)
+        # Whatever SQLite has left of what the connection kept: the next reads must not take it for one moment.
+        self.let_go()
+        return refusal
+
     def _refusal(self, error: apsw.Error, connection: apsw.Connection) -> StoreError:
         refusal = translate(error, connection, self._directory)
         if isinstance(refusal, StoreCorrupt):
@@ -192,6 +204,11 @@ class ReaderPool:
 def _at_one_moment(execute: Execute, read: Callable[[Execute], T]) -> T:
     execute("BEGIN")
     try:
-        return read(execute)
-    finally:
-        execute("COMMIT")
+        answer = read(execute)
+    except BaseException:
+        # SQLite may have ended it by itself; the caller has to hear of what came first.
+        with suppress(apsw.Error):
+            execute("ROLLBACK")
+        raise
+    execute("COMMIT")
+    return answer
