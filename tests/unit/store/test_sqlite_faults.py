@@ -8,7 +8,7 @@ import apsw
 import pytest
 
 from tenet.store.errors import DiskFull, ReadOnlyStore, StoreCorrupt, StoreError, StoreFault, StoreUnavailable
-from tenet.store.sqlite.faults import translate
+from tenet.store.sqlite.faults import is_of_the_disk, translate
 
 
 def raised(kind: type[apsw.Error], extended: int = 0) -> apsw.Error:
@@ -41,3 +41,20 @@ def test_what_passes_and_what_does_not(error: apsw.Error, told: type[StoreError]
     assert type(answer) is told
     assert answer.retryable is is_retryable
     assert "/data/here" in answer.message
+
+
+@pytest.mark.parametrize(
+    ("error", "is_it"),
+    [
+        (raised(apsw.FullError), True),
+        (raised(apsw.IOError, apsw.SQLITE_IOERR_FSYNC), True),
+        (raised(apsw.NotADBError), True),
+        (raised(apsw.CorruptError), False),
+        (raised(apsw.IOError, apsw.SQLITE_IOERR_CORRUPTFS), False),
+        (raised(apsw.IOError, apsw.SQLITE_IOERR_DATA), False),
+        (raised(apsw.SQLError), False),
+        (ValueError(), False),
+    ],
+)
+def test_only_what_the_next_statement_would_meet_too_is_of_the_disk(error: Exception, *, is_it: bool) -> None:
+    assert is_of_the_disk(error) is is_it

@@ -31,10 +31,12 @@ from tenet.store.errors import (
     InvalidRequest,
     ReadOnlyStore,
     SpaceNotFound,
+    StoreCorrupt,
     StoreUnavailable,
 )
+from tenet.store.sqlite.apply import Transaction
 from tenet.store.sqlite.keys import prefix_of
-from tenet.store.sqlite.schema import connect
+from tenet.store.sqlite.schema import FILE_NAME, PAGE_BYTES, connect
 from tenet.store.sqlite.watches import Watches
 from tenet.store.sqlite.writer import QUEUE_BYTES_MAX, QUEUE_JOBS_MAX
 from tests.unit.store.sqlite_helpers import (
@@ -501,6 +503,85 @@ def test_a_commit_that_ends_before_the_disk_was_asked_leaves_nothing_behind(
             assert not file.pool._is_changing
             assert values(await engine.get([key(number) for number in range(3)])) == [None] * 3
             await put_surely(engine, 1)
+
+    run(test())
+
+
+def test_a_damaged_page_is_the_trouble_of_those_who_need_it(tmp_path: Path) -> None:
+    sorts = [b"%04d" % number for number in range(300)]
+
+    async def make() -> None:
+        async with opened(tmp_path) as engine:
+            await engine.ensure_space("whole")
+            await engine.commit(commit_of(Put(Key("whole", b"p"), b"before")))
+            await engine.commit(commit_of(*(Put(Key("things", b"p", sort), bytes(3_000)) for sort in sorts)))
+
+    run(make())
+    path = tmp_path / FILE_NAME
+    data = bytearray(path.read_bytes())
+    # What was written last: leaves of one table.
+    for page in range(20, len(data) // PAGE_BYTES):
+        data[page * PAGE_BYTES : page * PAGE_BYTES + 16] = b"\xff" * 16
+    path.write_bytes(data)
+
+    async def meet() -> None:
+        async with opened(tmp_path) as engine:
+            calls = [engine.commit(commit_of(Put(Key("whole", b"%d" % number), b"after"))) for number in range(20)]
+            calls[10:10] = [engine.commit(commit_of(Put(Key("things", b"p", sorts[150]), b"x")))]
+            ends = await asyncio.gather(*calls, return_exceptions=True)
+            assert [type(end) for end in ends] == [Committed] * 10 + [StoreCorrupt] + [Committed] * 10
+            with pytest.raises(StoreCorrupt):
+                await engine.commit(commit_of(Put(Key("things", b"p", sorts[150]), b"x")))
+            health = await engine.health()
+            told = (health["can_write"], health["write_refusal"], health["is_damaged"])
+            assert told == (True, "", True)
+
+    run(meet())
+
+
+def test_what_befalls_a_whole_transaction_is_told_to_all_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def test() -> None:
+        async with opened(tmp_path) as engine:
+
+            def fail(_transaction: Transaction) -> None:
+                raise apsw.CorruptError("told so by a test")
+
+            with monkeypatch.context() as patch:
+                patch.setattr(Transaction, "write_ids", fail)
+                ends = await asyncio.gather(*(put(engine, number) for number in range(50)), return_exceptions=True)
+            assert {type(end) for end in ends} == {StoreCorrupt}
+            assert (await engine.health())["failed_transactions"] == 1
+            await put_surely(engine, 1)
+
+    run(test())
+
+
+@pytest.mark.parametrize("was_committed", [True, False])
+def test_an_end_that_readers_cannot_be_told_of_is_answered_and_stops_writing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, was_committed: bool
+) -> None:
+    async def test() -> None:
+        async with opened(tmp_path) as engine:
+            reader = file_of(engine).pool
+
+            def fail() -> None:
+                raise RuntimeError("told so by a test")
+
+            with monkeypatch.context() as patch, capture_logs() as logs:
+                patch.setattr(reader, "end_change", fail)
+                if not was_committed:
+                    patch.setattr(reader, "begin_change", fail)
+                async with asyncio.timeout(5):
+                    ends = await asyncio.gather(*(put(engine, number) for number in range(3)), return_exceptions=True)
+            assert {type(end) for end in ends} == {Unknown if was_committed else RuntimeError}
+            assert logs[0]["log_level"] == "error"
+            with pytest.raises(StoreUnavailable, match="must be opened anew"):
+                await put(engine, 3)
+            assert (await engine.health())["can_write"] is False
+        async with opened(tmp_path) as engine:
+            assert await value_of(engine, 1) == (b"x" if was_committed else None)
 
     run(test())
 

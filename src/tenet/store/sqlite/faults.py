@@ -56,8 +56,11 @@ def translate(error: apsw.Error, connection: apsw.Connection | None, directory: 
 
 
 def is_of_the_disk(error: Exception) -> bool:
-    """Whether an error has nothing to do with the statement that it befell: the next one would have fared no better."""
-    return isinstance(
+    """Whether an error has nothing to do with the statement that it befell: the next one would have fared no better.
+
+    A damaged page concerns those who need it.
+    """
+    return getattr(error, "extendedresult", 0) not in _DAMAGED and isinstance(
         error,
         apsw.FullError
         | apsw.IOError
@@ -65,7 +68,6 @@ def is_of_the_disk(error: Exception) -> bool:
         | apsw.CantOpenError
         | apsw.BusyError
         | apsw.NoMemError
-        | apsw.CorruptError
         | apsw.NotADBError,
     )
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 import apsw
 
-from tenet.store.errors import StoreUnavailable
+from tenet.store.errors import StoreError
 from tenet.store.sqlite.faults import translate
 from tenet.store.sqlite.logs import Trimming
 from tenet.store.sqlite.removals import prune, sweep
@@ -88,7 +88,7 @@ class Upkeep:
             self._file.writer.figures.note_failure(error)
 
     async def _probe(self) -> None:
-        with suppress(StoreUnavailable):  # The writer has counted it.
+        with suppress(StoreError):  # The writer has counted it.
             await self._file.write(probe)
 
     async def _in_thread(self, call: Callable[[Execute], T]) -> T:

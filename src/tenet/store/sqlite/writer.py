@@ -238,12 +238,16 @@ class Writer:
         try:
             if self._transaction is None and not self._begin():
                 return
-            if self._carry_out():
-                self._finish()
-            else:
+            if not self._carry_out():
                 self._loop.call_soon(self._run)
+                return
         except Exception as error:  # noqa: BLE001 - whatever it is, the jobs of this transaction have to hear of it
             self._give_up(error)
+            return
+        try:
+            self._finish()
+        except Exception as error:  # noqa: BLE001 - as above
+            self._give_up(error, is_of_all=True)
 
     def _begin(self) -> bool:
         """Opens a transaction; false where there is nothing to do, or somebody wants a pause."""
@@ -329,12 +333,16 @@ class Writer:
         transaction = self._transaction
         assert transaction is not None
         self._is_committing = False
-        self._pool.end_change()
-        if error is not None:
-            self._doubt(transaction, error)
+        try:
+            self._pool.end_change()
+            if error is not None:
+                self._doubt(transaction, error)
+                return
+            self.figures.note_transaction(len(self._group), elapsed_s)
+            self._outcomes.remember(transaction.committed, transaction.fenced, transaction.time)
+        except Exception as lost:  # noqa: BLE001 - whatever it is, those who wait are answered
+            self._lose_track(transaction, lost)
             return
-        self.figures.note_transaction(len(self._group), elapsed_s)
-        self._outcomes.remember(transaction.committed, transaction.fenced, transaction.time)
         try:
             self._on_commit(self._group)
         except Exception:  # noqa: BLE001 - whatever it is, the writer goes on
@@ -381,20 +389,29 @@ class Writer:
 
     # ---- failures ----------------------------------------------------------------------------------------------------
 
-    def _give_up(self, error: Exception) -> None:
-        """Undoes a transaction that nothing is left of, and tells its jobs; or the one whose own fault it was."""
+    def _give_up(self, error: Exception, *, is_of_all: bool = False) -> None:
+        """Undoes a transaction that nothing is left of, and tells its jobs; or the one whose own fault it was.
+
+        Args:
+            error: what went wrong.
+            is_of_all: whether it befell what the jobs share, so that it is the fault of none.
+        """
         group, self._group = self._group, []
         self._transaction = None
         self._unfinished = None
         refused = self._refusal(error)
         self._roll_back()
-        # The change may have been announced to the readers before the commit thread could be told.
-        self._pool.end_change()
+        try:
+            # The change may have been announced to the readers before the commit thread could be told.
+            self._pool.end_change()
+        except Exception as lost:  # noqa: BLE001 - the jobs have to hear of the first trouble
+            _log.exception("the readers could not be told; the store takes no more writes")
+            self._stop_taking(lost)
         if not group and self._line:
             # Not even BEGIN went through: whoever is first in line hears of it.
             group = [self._line.popleft()]
             self._line_bytes -= group[0].byte_count
-        elif group and not is_of_the_disk(error):
+        elif group and not is_of_all and not is_of_the_disk(error):
             # The others are carried out once more, in their places.
             *others, culprit = group
             self._line.extendleft(reversed(others))
@@ -418,18 +435,30 @@ class Writer:
         if is_surely_undone(error):
             self._give_up(error)
             return
-        group, self._group = self._group, []
-        self._transaction = None
         refused = self._refusal(error)
         self._outcomes.doubt(transaction.committed, transaction.time)
         self._roll_back()
+        self._answer_in_doubt(transaction, refused)
+        self.figures.note_refusal(refused)
+        self._next()
+
+    def _answer_in_doubt(self, transaction: Transaction, refused: Exception) -> None:
+        """Answers the jobs of a transaction of which nobody can say whether it is durable."""
+        group, self._group = self._group, []
+        self._transaction = None
         for job in group:
             if job.commit is not None and job.commit.id in transaction.committed:
                 job.result = Unknown(job.commit.id)
             elif not isinstance(job.result, TenetError):
                 job.result = refused
             job.resolve()
-        self.figures.note_refusal(refused)
+
+    def _lose_track(self, transaction: Transaction, error: Exception) -> None:
+        """Answers the jobs of a transaction whose end could not be taken up, and refuses all writes from now on."""
+        _log.exception("the end of a transaction could not be taken up; the store takes no more writes")
+        self._roll_back()
+        self._stop_taking(error)
+        self._answer_in_doubt(transaction, StoreUnavailable(self._broken))
         self._next()
 
     def _refusal(self, error: Exception) -> Exception:
