@@ -32,6 +32,8 @@ from tenet.store.errors import (
     ReadOnlyStore,
     SpaceNotFound,
     StoreCorrupt,
+    StoreError,
+    StoreFault,
     StoreUnavailable,
 )
 from tenet.store.sqlite.apply import Transaction
@@ -539,19 +541,20 @@ def test_a_damaged_page_is_the_trouble_of_those_who_need_it(tmp_path: Path) -> N
     run(meet())
 
 
+@pytest.mark.parametrize(("raised", "told"), [(apsw.CorruptError, StoreCorrupt), (apsw.SQLError, StoreFault)])
 def test_what_befalls_a_whole_transaction_is_told_to_all_at_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, raised: type[apsw.Error], told: type[StoreError]
 ) -> None:
     async def test() -> None:
         async with opened(tmp_path) as engine:
 
             def fail(_transaction: Transaction) -> None:
-                raise apsw.CorruptError("told so by a test")
+                raise raised("told so by a test")
 
             with monkeypatch.context() as patch:
                 patch.setattr(Transaction, "write_ids", fail)
                 ends = await asyncio.gather(*(put(engine, number) for number in range(50)), return_exceptions=True)
-            assert {type(end) for end in ends} == {StoreCorrupt}
+            assert {type(end) for end in ends} == {told}
             assert (await engine.health())["failed_transactions"] == 1
             await put_surely(engine, 1)
 
