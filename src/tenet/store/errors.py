@@ -129,3 +129,9 @@ class StoreCorrupt(StoreError):
     """Stored bytes are not what this or an older version writes; the message says where."""
 
     code = "StoreCorrupt"
+
+
+class StoreOfLaterVersion(StoreCorrupt):
+    """Nothing is damaged: a later version wrote it, in a format that this one does not know."""
+
+    code = "StoreOfLaterVersion"

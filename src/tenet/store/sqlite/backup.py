@@ -12,9 +12,9 @@ import contextlib
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import apsw
 
@@ -26,6 +26,8 @@ from tenet.store.sqlite.schema import APPLICATION_ID, FILE_NAME, connect
 
 _STAGED_PREFIX: Final = FILE_NAME + ".restoring"
 _CACHE_BYTES: Final = 8 * 1024 * 1024
+_PRIVATE_DIRECTORY: Final = 0o700
+_PRIVATE_FILE: Final = 0o600
 
 
 def write_backup(source_path: str, path: str) -> Mapping[str, int]:
@@ -190,24 +192,78 @@ def swap(staged: Path) -> None:
     _sync(target.parent)
 
 
-def restore_file(directory: str, path: str) -> None:
-    """Restores a backup into the data directory of a server that is stopped.
+def restore_file(location: str, path: str, /, *, kept_in: str | None = None) -> None:
+    """Restores a backup into the data directory of a server that is stopped; see ``contract.RestoreClosed``.
+
+    The old store need not be one that can be opened. Under its name there is always the old file or the new one.
 
     Args:
-        directory: the data directory, made where it is missing.
+        location: the data directory, made where it is missing.
         path: the backup.
+        kept_in: a folder to be made, which the old file and its log are kept in; None where they may go.
 
     Raises:
         StoreLocked: the server runs.
         InvalidRequest: there is no such file.
         StoreCorrupt: the file is no backup, or damaged, or of a later version; the store is left as it was.
+        DiskFull: there is no room for it; the store is left as it was.
     """
-    lock = DirectoryLock(directory)
     try:
-        remove_staged(directory)
-        swap(stage_restore(directory, path))
+        lock = DirectoryLock(location)
+    except OSError as error:
+        raise from_system(error, location) from error
+    try:
+        remove_staged(location)
+        staged = stage_restore(location, path)
+        try:
+            with _kept(Path(location), Path(kept_in)) if kept_in is not None else contextlib.nullcontext():
+                swap(staged)
+        finally:
+            discard_staged(staged)
+    except OSError as error:
+        raise from_system(error, location) from error
     finally:
         lock.release()
+
+
+@contextlib.contextmanager
+def _kept(directory: Path, kept: Path) -> Iterator[None]:
+    """Gives the store's file and its log a second name for a block, and for good where the block ends well.
+
+    Where it does not, the store has its file and its log as before.
+    """
+    kept.mkdir(mode=_PRIVATE_DIRECTORY)
+    file, log = (directory / (FILE_NAME + suffix) for suffix in ("", "-wal"))
+    there = [path for path in (file, log) if path.exists()]
+    number = _inode(file)
+    try:
+        for path in there:
+            _link(path, kept / path.name)
+        _sync(kept)
+        _sync(kept.parent)
+        yield
+    except BaseException:
+        # Beside a file that has taken its place already, the old log must not lie.
+        if _inode(file) == number:
+            if log in there and not log.exists():
+                (kept / log.name).rename(log)
+                _sync(directory)
+            shutil.rmtree(kept)
+        raise
+
+
+def _inode(path: Path) -> int | None:
+    return path.stat().st_ino if path.exists() else None
+
+
+def _link(path: Path, second: Path) -> None:
+    """Gives a file a second name; a copy of it, on another file system or on one without links."""
+    try:
+        os.link(path, second)
+    except OSError:
+        shutil.copyfile(path, second)
+        second.chmod(_PRIVATE_FILE)
+        _sync(second)
 
 
 def _continue_from(staged: Path, old: Path) -> None:
@@ -224,8 +280,8 @@ def _continue_from(staged: Path, old: Path) -> None:
             contextlib.suppress(apsw.Error, StoreError),
             contextlib.closing(connect(str(old), cache_bytes=_CACHE_BYTES)) as before,
         ):
-            times = before.execute("SELECT last FROM commits ORDER BY first DESC LIMIT 1").fetchall()
-            fences = before.execute("SELECT id, until_ms FROM fences").fetchall()
+            times = _readable(before, "SELECT last FROM commits ORDER BY first DESC LIMIT 1")
+            fences = _readable(before, "SELECT id, until_ms FROM fences")
             with connection:
                 connection.executemany(
                     "INSERT OR IGNORE INTO commits (first, last, from_ms, until_ms, tail, ids)"
@@ -236,6 +292,14 @@ def _continue_from(staged: Path, old: Path) -> None:
     finally:
         connection.close()
     _sync(staged)
+
+
+def _readable(connection: apsw.Connection, query: str) -> list[Any]:
+    """Returns the rows of a query up to the first that damage keeps from being read."""
+    rows: list[Any] = []
+    with contextlib.suppress(apsw.Error):
+        rows.extend(connection.execute(query))
+    return rows
 
 
 def _copy_file(path: str, target: Path) -> None:

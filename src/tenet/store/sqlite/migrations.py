@@ -12,7 +12,7 @@ from typing import Final
 import apsw
 
 from tenet.store.contract import CommitId, commit_id_ms
-from tenet.store.errors import StoreCorrupt
+from tenet.store.errors import StoreCorrupt, StoreOfLaterVersion
 from tenet.store.sqlite.layout import check_layout
 from tenet.store.sqlite.outcomes import until_ms_of
 from tenet.store.sqlite.schema import APPLICATION_ID, FORMAT_VERSION, Execute, make
@@ -24,7 +24,8 @@ def prepare(connection: apsw.Connection) -> None:
     """Makes the tables of a new file, or brings those of an older format to this one.
 
     Raises:
-        StoreCorrupt: the file is of a later format, is not one of ours, or its tables are not those of its format.
+        StoreOfLaterVersion: the file is of a later format.
+        StoreCorrupt: it is not one of ours, or its tables are not those of its format.
     """
     found = connection.pragma("user_version")
     assert isinstance(found, int)
@@ -34,7 +35,7 @@ def prepare(connection: apsw.Connection) -> None:
     if connection.pragma("application_id") != APPLICATION_ID or found < 1:
         raise StoreCorrupt(f"{connection.filename} is a database, but not a store of Tenet")
     if found > FORMAT_VERSION:
-        raise StoreCorrupt(
+        raise StoreOfLaterVersion(
             f"{connection.filename} has the format {found}, and this version of Tenet reads up to {FORMAT_VERSION}:"
             " start the version that wrote it, or a later one"
         )
