@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import metadata
-from typing import TYPE_CHECKING, Final, cast
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Protocol, cast
 
 from tenet.app.configuration import ConfigurationError
 from tenet.store.contract import OpenEngine
+from tenet.store.errors import DiskFull, ReadOnlyStore
 
 if TYPE_CHECKING:
     from tenet.app.data_directory import DataDirectory
@@ -15,6 +20,32 @@ if TYPE_CHECKING:
     from tenet.store.contract import Engine
 
 GROUP: Final = "tenet.engines"
+RESTORES_GROUP: Final = "tenet.restores"
+
+
+class RestoreClosed(Protocol):
+    """What the entry points of the group ``tenet.restores`` name: puts a backup in the place of a store that is closed.
+
+    It does for a store that is too damaged to be opened what ``Backups.restore`` does for an open one.
+    """
+
+    def __call__(self, location: str, path: str, /, *, kept_in: str | None = None) -> None:
+        """Restores the backup; durable when it returns. Blocks, and is meant for a thread.
+
+        Args:
+            location: as for ``contract.OpenEngine``.
+            path: the backup.
+            kept_in: a folder to be made, which the old store is kept in; None where nobody wants it any more.
+
+        Raises:
+            StoreLocked: another process holds the data.
+            InvalidRequest: there is no such backup, or it cannot be read.
+            StoreCorrupt: the file is no backup of this engine, is damaged, or of a later version.
+            DiskFull: there is no room for it beside the old store.
+
+            In every case the old store is left as it was.
+        """
+        ...
 
 
 async def open_store(directory: DataDirectory, *, clock: Clock, ids: Ids) -> Engine:
@@ -28,7 +59,8 @@ async def open_store(directory: DataDirectory, *, clock: Clock, ids: Ids) -> Eng
     Raises:
         ConfigurationError: no such engine is installed.
         StoreLocked: another process holds the data.
-        StoreCorrupt: the data is of a later version, or damaged.
+        StoreOfLaterVersion: the data is of a later version.
+        StoreCorrupt: the data is damaged.
     """
     name, location = directory.engine_and_location
     found = metadata.entry_points(group=GROUP, name=name)
@@ -37,3 +69,49 @@ async def open_store(directory: DataDirectory, *, clock: Clock, ids: Ids) -> Eng
         raise ConfigurationError([f"`store.url` names the engine '{name}'; installed are: {known}."])
     open_engine = cast(OpenEngine, next(iter(found)).load())
     return await open_engine(location, clock=clock, ids=ids)
+
+
+async def restore_damaged_store(directory: DataDirectory, path: str) -> Path | None:
+    """Puts a backup in the place of a store that is too damaged to be opened; the store is kept beside it.
+
+    Args:
+        directory: says which engine, and where.
+        path: the backup.
+
+    Returns:
+        Where the damaged store is kept; None where the engine has no way to restore one, and nothing was done.
+
+    Raises:
+        StoreError: it could not be restored; the damaged store is left as it was.
+    """
+    name, location = directory.engine_and_location
+    found = metadata.entry_points(group=RESTORES_GROUP, name=name)
+    if not found:
+        return None
+    restore = cast(RestoreClosed, next(iter(found)).load())
+    kept = directory.place_for_damaged_store()
+    await asyncio.to_thread(restore, location, path, kept_in=str(kept))
+    return kept
+
+
+@contextmanager
+def needing_to_write(directory: DataDirectory) -> Iterator[None]:
+    """Says of a disk that refuses writes what that means for what has to write before anything is opened.
+
+    Raises:
+        DiskFull: there is no room.
+        ReadOnlyStore: the directory cannot be written to.
+    """
+    location = directory.engine_and_location[1]
+    try:
+        yield
+    except DiskFull as error:
+        raise DiskFull(
+            f"no room is left on the disk of {location}, and without some the store cannot be opened. Free some, then"
+            " try again"
+        ) from error
+    except ReadOnlyStore as error:
+        raise ReadOnlyStore(
+            f"the directory {location} cannot be written to, and so the store cannot be opened. Mount it writable, or"
+            " give this user the right to write, then try again"
+        ) from error

@@ -636,31 +636,6 @@ class OpenEngine(Protocol):
         ...
 
 
-class RestoreClosed(Protocol):
-    """What the entry points of the group ``tenet.restores`` name: puts a backup in the place of a store that is closed.
-
-    It does for a store that is too damaged to be opened what ``Backups.restore`` does for an open one.
-    """
-
-    def __call__(self, location: str, path: str, /, *, kept_in: str | None = None) -> None:
-        """Restores the backup; durable when it returns. Blocks, and is meant for a thread.
-
-        Args:
-            location: as for ``OpenEngine``.
-            path: the backup.
-            kept_in: a folder to be made, which the old store is kept in; None where nobody wants it any more.
-
-        Raises:
-            StoreLocked: another process holds the data.
-            InvalidRequest: there is no such backup, or it cannot be read.
-            StoreCorrupt: the file is no backup of this engine, is damaged, or of a later version.
-            DiskFull: there is no room for it beside the old store.
-
-            In every case the old store is left as it was.
-        """
-        ...
-
-
 @runtime_checkable
 class Backups(Protocol):
     """Offered by engines that can be backed up as one file while they serve."""

@@ -18,7 +18,7 @@ from typing import Any, Final
 
 import apsw
 
-from tenet.store.errors import InvalidRequest, StoreCorrupt, StoreError
+from tenet.store.errors import InvalidRequest, StoreCorrupt, StoreError, StoreUnavailable
 from tenet.store.sqlite.faults import from_system, translate
 from tenet.store.sqlite.lock import DirectoryLock
 from tenet.store.sqlite.migrations import prepare
@@ -26,6 +26,8 @@ from tenet.store.sqlite.schema import APPLICATION_ID, FILE_NAME, connect
 
 _STAGED_PREFIX: Final = FILE_NAME + ".restoring"
 _CACHE_BYTES: Final = 8 * 1024 * 1024
+#: How long a restore waits for whoever still reads the old store; all calls wait meanwhile.
+_FOLD_IN_WAIT_MS: Final = 2_000
 _PRIVATE_DIRECTORY: Final = 0o700
 _PRIVATE_FILE: Final = 0o600
 
@@ -181,19 +183,50 @@ def discard_staged(staged: Path) -> None:
 
 
 def swap(staged: Path) -> None:
-    """Puts a staged copy in the place of the store's file, to which nobody has a connection."""
+    """Puts a staged copy in the place of the store's file, which nobody writes to.
+
+    Raises:
+        StoreUnavailable: somebody still reads the store, as a backup does; it is left as it was.
+        DiskFull: there is no room for what the store's log holds; it is left as it was.
+    """
     target = staged.with_name(FILE_NAME)
     _continue_from(staged, target)
-    # With the last connection SQLite has folded the log into the file and removed it. If it could not, what is left of
-    # it must not be taken for a log of the new file.
-    for suffix in ("-wal", "-shm"):
+    _fold_in(target)
+    # The old store is whole without its log, which must not be taken for a log of the new file.
+    for suffix in ("-wal", "-shm", "-journal"):
         target.with_name(FILE_NAME + suffix).unlink(missing_ok=True)
     staged.rename(target)
     _sync(target.parent)
 
 
+def _fold_in(store: Path) -> None:
+    """Brings all that the log of a store holds into its file; a damaged one is left as it is.
+
+    Raises:
+        StoreUnavailable: somebody still reads the store as it was before.
+        DiskFull: there is no room for it.
+    """
+    log = store.with_name(store.name + "-wal")
+    if not store.exists() or not log.exists() or not log.stat().st_size:
+        return
+    try:
+        with contextlib.closing(connect(str(store), cache_bytes=_CACHE_BYTES)) as connection:
+            connection.set_busy_timeout(_FOLD_IN_WAIT_MS)
+            try:
+                ((is_busy, frames, folded),) = connection.execute("PRAGMA wal_checkpoint(FULL)").fetchall()
+            except apsw.Error as error:
+                raise translate(error, connection, str(store.parent)) from error
+    except StoreCorrupt:
+        return
+    if is_busy or folded < frames:
+        raise StoreUnavailable(
+            f"the store in {store.parent} is still being read, as by a backup that is being written: restore when that"
+            " has ended"
+        )
+
+
 def restore_file(location: str, path: str, /, *, kept_in: str | None = None) -> None:
-    """Restores a backup into the data directory of a server that is stopped; see ``contract.RestoreClosed``.
+    """Restores a backup into the data directory of a server that is stopped: the entry point ``tenet.restores``.
 
     The old store need not be one that can be opened. Under its name there is always the old file or the new one.
 
@@ -207,6 +240,7 @@ def restore_file(location: str, path: str, /, *, kept_in: str | None = None) -> 
         InvalidRequest: there is no such file.
         StoreCorrupt: the file is no backup, or damaged, or of a later version; the store is left as it was.
         DiskFull: there is no room for it; the store is left as it was.
+        StoreUnavailable: somebody still reads the store; it is left as it was.
     """
     try:
         lock = DirectoryLock(location)
@@ -275,7 +309,6 @@ def _continue_from(staged: Path, old: Path) -> None:
         return
     connection = apsw.Connection(str(staged))
     try:
-        # Reading it also folds its log into it, so that a crash before the renaming leaves it whole.
         with (
             contextlib.suppress(apsw.Error, StoreError),
             contextlib.closing(connect(str(old), cache_bytes=_CACHE_BYTES)) as before,
