@@ -568,6 +568,66 @@ def test_restoring_takes_what_lies_in_the_log_of_the_old_store_for_nothing(tmp_p
     run(test())
 
 
+@pytest.mark.parametrize("is_open", [True, False])
+def test_restoring_waits_with_the_old_log_for_whoever_reads_the_old_store(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, is_open: bool
+) -> None:
+    """Without its log the old store would lack what was acknowledged, if the renaming did not come about."""
+    monkeypatch.setattr(backups, "_FOLD_IN_WAIT_MS", 10)
+    data, backup = tmp_path / "data", tmp_path / "backup.db"
+
+    async def test() -> None:
+        async with opened(data) as engine:
+            await put_surely(engine, 1, b"then")
+            await engine.backup(str(backup))
+            reader = apsw.Connection(str(data / FILE_NAME))
+            reader.execute("BEGIN")
+            reader.execute("SELECT * FROM spaces").fetchall()
+            await put_surely(engine, 1, b"now")
+            if is_open:
+                with pytest.raises(StoreUnavailable, match="still being read"):
+                    await engine.restore(str(backup))
+                assert await value_of(engine, 1) == b"now"
+        if not is_open:
+            with pytest.raises(StoreUnavailable, match="still being read"):
+                restore_file(str(data), str(backup))
+        reader.close()
+        async with opened(data) as engine:
+            assert await value_of(engine, 1) == b"now"
+            await engine.restore(str(backup))
+            assert await value_of(engine, 1) == b"then"
+
+    run(test())
+
+
+def test_a_renaming_that_does_not_come_about_leaves_all_of_the_old_store(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, backup = tmp_path / "data", tmp_path / "backup.db"
+
+    def refuse(_self: Path, _target: Path) -> None:
+        raise OSError(errno.EIO, "told so by a test")
+
+    async def test() -> None:
+        async with opened(data) as engine:
+            await put_surely(engine, 1, b"then")
+            await engine.backup(str(backup))
+            await put_surely(engine, 1, b"now")
+            # It sees all that there is: a restore need not wait for it. But it keeps the log from being removed.
+            reader = apsw.Connection(str(data / FILE_NAME))
+            reader.execute("BEGIN")
+            reader.execute("SELECT * FROM spaces").fetchall()
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "rename", refuse)
+            with pytest.raises(StoreUnavailable):
+                restore_file(str(data), str(backup))
+        reader.close()
+        async with opened(data) as engine:
+            assert await value_of(engine, 1) == b"now"
+
+    run(test())
+
+
 def test_health_tells_what_there_is(tmp_path: Path) -> None:
     async def test() -> None:
         async with opened(tmp_path) as engine:

@@ -22,7 +22,7 @@ from tenet.store.errors import InvalidRequest, StoreCorrupt, StoreError, StoreUn
 from tenet.store.sqlite.faults import from_system, translate
 from tenet.store.sqlite.lock import DirectoryLock
 from tenet.store.sqlite.migrations import prepare
-from tenet.store.sqlite.schema import APPLICATION_ID, FILE_NAME, connect
+from tenet.store.sqlite.schema import APPLICATION_ID, FILE_NAME, Execute, connect
 
 _STAGED_PREFIX: Final = FILE_NAME + ".restoring"
 _CACHE_BYTES: Final = 8 * 1024 * 1024
@@ -212,8 +212,9 @@ def _fold_in(store: Path) -> None:
     try:
         with contextlib.closing(connect(str(store), cache_bytes=_CACHE_BYTES)) as connection:
             connection.set_busy_timeout(_FOLD_IN_WAIT_MS)
+            execute: Execute = connection.execute
             try:
-                ((is_busy, frames, folded),) = connection.execute("PRAGMA wal_checkpoint(FULL)").fetchall()
+                ((is_busy, frames, folded),) = execute("PRAGMA wal_checkpoint(FULL)").fetchall()
             except apsw.Error as error:
                 raise translate(error, connection, str(store.parent)) from error
     except StoreCorrupt:

@@ -440,7 +440,8 @@ class SqliteEngine:
             InvalidRequest: there is no such file, or another restore runs.
             StoreCorrupt: it is no backup, or damaged, or of a later version; the store is left as it was.
             DiskFull: there is no room for it beside the store.
-            StoreUnavailable: the store was closed before the backup took its place; it is left as it was.
+            StoreUnavailable: the store was closed before the backup took its place, or something still reads it, such
+                as a backup that is being written; it is left as it was.
         """
         if self._is_restoring:
             raise InvalidRequest("another backup is being restored")
