@@ -11,11 +11,17 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import apsw
 import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 from tests.servers import TENET, Server, clean_environment, running, start, tenet
 
@@ -152,6 +158,11 @@ def test_a_backup_takes_the_place_of_another_only_when_forced(tmp_path: Path) ->
         assert [path.name for path in tmp_path.iterdir() if path.name.startswith("backup")] == ["backup.tenet"]
         assert server.command("restore", "--yes", str(file)).returncode == 0
         (tmp_path / "loose").symlink_to(tmp_path / "nowhere")
+        (tmp_path / "link-to-key").symlink_to(tmp_path / "data.master-key")
+        (tmp_path / "folder").mkdir()
+        (tmp_path / "folder" / "link").symlink_to(tmp_path)
+        (tmp_path / ".data.master-key.new").write_bytes(b"")
+        key = (tmp_path / "data.master-key").read_bytes()
         for name, why in {
             "data/running.json": "a place of the installation's own files",
             "data/new": "a place of the installation's own files",
@@ -159,11 +170,32 @@ def test_a_backup_takes_the_place_of_another_only_when_forced(tmp_path: Path) ->
             "absent/backup": "there is no directory",
             ".": "is a directory",
             "loose": "is no ordinary file",
+            "folder/../data.master-key": "a place of the installation's own files",
+            "link-to-key": "a place of the installation's own files",
+            "folder/link/data.master-key": "a place of the installation's own files",
+            ".data.master-key.new": "a place of the installation's own files",
         }.items():
             refused = server.command("backup", "--force", str(tmp_path / name))
             assert refused.returncode == 1
-            assert why in refused.stderr
+            assert why in refused.stderr, name
+        assert (tmp_path / "data.master-key").read_bytes() == key
     start(tmp_path / "data").stop()
+
+
+def test_no_backup_takes_the_place_of_a_store_that_lies_elsewhere_or_of_a_certificate(tmp_path: Path) -> None:
+    certificate, key = operators_certificate(tmp_path)
+    environment = {
+        "TENET_STORE_URL": f"sqlite:{tmp_path / 'elsewhere'}",
+        "TENET_TLS_CERTIFICATE_FILE": str(certificate),
+        "TENET_TLS_PRIVATE_KEY_FILE": str(key),
+    }
+    with running(tmp_path / "data", environment=environment) as server:
+        for path in (tmp_path / "elsewhere" / "tenet.db", certificate, key):
+            content = path.read_bytes()
+            refused = server.command("backup", "--force", str(path))
+            assert refused.returncode == 1
+            assert "a place of the installation's own files" in refused.stderr
+            assert path.read_bytes() == content
 
 
 def test_a_store_that_cannot_be_opened_is_kept_aside_by_a_restore(tmp_path: Path) -> None:
@@ -184,6 +216,166 @@ def test_a_store_that_cannot_be_opened_is_kept_aside_by_a_restore(tmp_path: Path
     assert (kept / "tenet.db").read_bytes() == damaged
     with running(tmp_path / "data") as again:
         assert again.client().get_item(TableName="things", Key={"id": {"S": "a"}})["Item"] == {"id": {"S": "a"}}
+
+
+def content_of(folder: Path) -> dict[str, bytes]:
+    """Every file below a folder, but for the lock, which names whoever held it last."""
+    return {path.name: path.read_bytes() for path in folder.rglob("*") if path.is_file() and path.name != "tenet.lock"}
+
+
+def test_a_damaged_store_stays_where_it_is_when_its_backup_is_no_better(tmp_path: Path) -> None:
+    file, store = tmp_path / "backup.tenet", tmp_path / "data" / "store"
+    with running(tmp_path / "data") as server:
+        make_table(server)
+        assert server.command("backup", str(file)).returncode == 0
+    (store / "tenet.db").write_bytes(bytes(range(256)) * 16 + (store / "tenet.db").read_bytes()[4096:])
+    (tmp_path / "cut").write_bytes(file.read_bytes()[: 5 * 8192])
+    (tmp_path / "text").write_bytes(b"no backup" * 999)
+    before = content_of(store)
+    for name in ("cut", "text"):
+        refused = server.command("restore", "--yes", str(tmp_path / name))
+        assert refused.returncode == 1
+        assert refused.stderr.startswith(f"tenet: {tmp_path / name} is ")
+        assert content_of(store) == before
+    limited = tenet_without_room("restore", "--yes", str(file), "--data", str(tmp_path / "data"))
+    assert limited.returncode == 1
+    assert "no room is left" in limited.stderr
+    assert content_of(store) == before
+    assert sorted(path.name for path in (tmp_path / "data").iterdir() if path.name.startswith("store")) == ["store"]
+    assert server.command("restore", "--yes", str(file)).returncode == 0
+    with running(tmp_path / "data") as again:
+        assert again.client().list_tables()["TableNames"] == ["things"]
+
+
+def test_a_store_of_a_later_version_is_no_damage_and_is_not_replaced(tmp_path: Path) -> None:
+    file, store = tmp_path / "backup.tenet", tmp_path / "data" / "store"
+    with running(tmp_path / "data") as server:
+        make_table(server)
+        assert server.command("backup", str(file)).returncode == 0
+    connection = apsw.Connection(str(store / "tenet.db"))
+    connection.pragma("user_version", 99)
+    connection.close()
+    refused = server.command("restore", "--yes", str(file))
+    assert refused.returncode == 1
+    assert "has the format 99" in refused.stderr
+    assert "start the version that wrote it" in refused.stderr
+    assert [path.name for path in (tmp_path / "data").glob("store*")] == ["store"]
+    connection = apsw.Connection(str(store / "tenet.db"))
+    assert connection.pragma("user_version") == 99
+    connection.close()
+
+
+def test_without_its_master_key_a_damaged_store_is_not_replaced(tmp_path: Path) -> None:
+    file, store = tmp_path / "backup.tenet", tmp_path / "data" / "store"
+    with running(tmp_path / "data") as server:
+        assert server.command("backup", str(file)).returncode == 0
+    (store / "tenet.db").write_bytes(b"damaged" * 2_000)
+    (tmp_path / "data.master-key").unlink()
+    before = content_of(store)
+    refused = server.command("restore", "--yes", str(file))
+    assert refused.returncode == 1
+    assert "data.master-key is missing" in refused.stderr
+    assert content_of(store) == before
+
+
+def tenet_without_room(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Runs a command that can write no byte to any file, which is what a full disk does to it."""
+    return subprocess.run(
+        ["/bin/sh", "-c", 'ulimit -f 0; exec "$@"', "sh", str(TENET), *arguments],
+        env=clean_environment(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_a_start_without_room_says_what_to_do_before_the_next(tmp_path: Path) -> None:
+    start(tmp_path / "data").stop()
+    refused = tenet_without_room("up", "--data", str(tmp_path / "data"), "--listen", "127.0.0.1:0")
+    assert refused.returncode == 1
+    assert refused.stderr == (
+        f"tenet: no room is left on the disk of {tmp_path / 'data' / 'store'}, and without some the store cannot be"
+        " opened. Free some, then try again\n"
+    )
+    first = tenet_without_room("up", "--data", str(tmp_path / "new"), "--listen", "127.0.0.1:0")
+    assert first.returncode == 1
+    assert "Free some, then try again" in first.stderr
+    start(tmp_path / "data").stop()
+
+
+def operators_certificate(folder: Path) -> tuple[Path, Path]:
+    """A certificate that its operator has signed with its own key, made out to one name, none of this machine."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "db.example.com")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(hours=1))
+        .not_valid_after(now + timedelta(days=60))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("*.example.com")]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    (folder / "own.pem").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    (folder / "own-key.pem").write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    )
+    return folder / "own.pem", folder / "own-key.pem"
+
+
+def test_commands_reach_a_server_that_shows_the_operators_own_certificate(tmp_path: Path) -> None:
+    certificate, key = operators_certificate(tmp_path)
+    environment = {"TENET_TLS_CERTIFICATE_FILE": str(certificate), "TENET_TLS_PRIVATE_KEY_FILE": str(key)}
+    with running(tmp_path / "data", environment=environment) as server:
+        # Without the server's own settings, which the command need not have.
+        waited = server.command("env", "--wait=10")
+        assert (waited.returncode, waited.stderr) == (0, "")
+        listed = server.command("keys", "list")
+        assert listed.returncode == 0, listed.stderr
+        # Behind the server's back: it still shows the other one.
+        (tmp_path / "another").mkdir()
+        another, _ = operators_certificate(tmp_path / "another")
+        certificate.write_bytes(another.read_bytes())
+        refused = server.command("env", "--wait=0")
+        assert refused.returncode == 5
+        assert f"its certificate is not of {certificate}" in refused.stderr
+
+
+def test_a_certificate_that_cannot_be_used_is_a_wrong_setting(tmp_path: Path) -> None:
+    certificate, key = operators_certificate(tmp_path)
+    (tmp_path / "another").mkdir()
+    _, key_of_another = operators_certificate(tmp_path / "another")
+    for files, why in {
+        (certificate, tmp_path / "absent"): f"`tls.private_key_file` is '{tmp_path / 'absent'}', which is no file",
+        (tmp_path / "absent", key): f"`tls.certificate_file` is '{tmp_path / 'absent'}', which is no file",
+        (certificate, key_of_another): "cannot be used: ",
+    }.items():
+        environment = {"TENET_TLS_CERTIFICATE_FILE": str(files[0]), "TENET_TLS_PRIVATE_KEY_FILE": str(files[1])}
+        refused = tenet("up", "--data", str(tmp_path / "data"), "--listen", "127.0.0.1:0", **environment)
+        assert refused.returncode == 3
+        assert why in refused.stderr
+
+
+def test_waiting_for_a_server_that_hangs_ends_with_its_time(tmp_path: Path) -> None:
+    with running(tmp_path / "data") as server:
+        began = time.monotonic()
+        assert server.command("env", "--wait=0").returncode == 0
+        answered_s = time.monotonic() - began
+        server.process.send_signal(signal.SIGSTOP)
+        try:
+            began = time.monotonic()
+            waited = server.command("env", "--wait=0.5")
+            elapsed_s = time.monotonic() - began
+        finally:
+            server.process.send_signal(signal.SIGCONT)
+        assert waited.returncode == 5
+        assert "not ready after 0.5 s" in waited.stderr
+        # Starting the command takes its time too; a single question used to take five seconds.
+        assert elapsed_s < answered_s + 4
 
 
 def test_no_command_makes_an_installation_but_up(tmp_path: Path) -> None:

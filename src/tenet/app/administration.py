@@ -124,7 +124,7 @@ class CoreAdministration:
             CannotBackUp: none may be there.
         """
         directory = self._core.directory
-        if path.resolve().is_relative_to(directory.path.resolve()) or path == directory.master_key_file:
+        if any(_lies_in(path, place) for place in directory.own_places):
             raise CannotBackUp(f"{path} is a place of the installation's own files; name one outside {directory.path}")
         if path.is_dir():
             raise CannotBackUp(f"{path} is a directory; name a file in it")
@@ -137,6 +137,14 @@ class CoreAdministration:
         if not os.access(path.parent, os.W_OK):
             raise CannotBackUp(f"the process {os.getpid()}, which holds the store, cannot write to {path.parent}")
         return path.exists()
+
+
+def _lies_in(path: Path, place: Path) -> bool:
+    """Whether a path leads to a file or directory, or into that directory, by whatever way it is named."""
+    # The name itself counts beside what a link of that name leads to: the link is what would be replaced.
+    names = (path.resolve(), path.parent.resolve() / path.name)
+    places = (place.resolve(), place.parent.resolve() / place.name)
+    return any(name.is_relative_to(own) for name in names for own in places)
 
 
 def _replace(target: Path, beside: Path) -> None:

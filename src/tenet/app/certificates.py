@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from tenet.app.configuration import host_and_port
+from tenet.app.configuration import ConfigurationError, host_and_port
 from tenet.app.exports import TRUST_STORE_PASSWORD
+from tenet.wire.errors import TlsUnusable
 from tenet.wire.tls import LocalAuthority, describe, load, server_context, server_names, write_trust_store
 
 if TYPE_CHECKING:
@@ -43,22 +47,26 @@ class Certificates:
         """Returns the settings of handshakes; None where http is spoken. Makes what is missing.
 
         Raises:
-            TlsUnusable: a file cannot be read or written, or does not belong to the other.
+            ConfigurationError: the operator's own certificate cannot be used.
+            TlsUnusable: the local authority's files cannot be read or written.
         """
         if not self._settings.tls.plaintext:
             self._make()
-            self._context = server_context(*self._files(self._settings))
+            with _named_by(self._settings):
+                self._context = server_context(*self._files(self._settings))
         return self._context
 
     def read_again(self, settings: Settings) -> None:
         """Shows the certificate that the settings name now, which may have been renewed, to new connections.
 
         Raises:
-            TlsUnusable: it cannot be used; the former one stays.
+            ConfigurationError: the operator's own cannot be used; the former one stays.
+            TlsUnusable: the local authority's cannot be used; the former one stays.
         """
         if self._context is not None:
             self._make()
-            load(self._context, *self._files(settings))
+            with _named_by(settings):
+                load(self._context, *self._files(settings))
         self._settings = settings
 
     def shown(self) -> Mapping[str, Any]:
@@ -79,3 +87,21 @@ class Certificates:
         if settings.tls.certificate_file:
             return Path(settings.tls.certificate_file), Path(settings.tls.private_key_file)
         return self._authority.files.certificate, self._authority.files.private_key
+
+
+@contextmanager
+def _named_by(settings: Settings) -> Iterator[None]:
+    """Says which setting names files that cannot be used, where one does."""
+    tls = settings.tls
+    named = {"tls.certificate_file": tls.certificate_file, "tls.private_key_file": tls.private_key_file}
+    try:
+        yield
+    except TlsUnusable as error:
+        if not tls.certificate_file:
+            raise
+        problems = [
+            f"`{setting}` is '{file}', which is no file that can be read."
+            for setting, file in named.items()
+            if not (Path(file).is_file() and os.access(file, os.R_OK))
+        ]
+        raise ConfigurationError(problems or [f"`tls.certificate_file`: {error.message}."]) from error

@@ -73,17 +73,12 @@ def _configuration(file: Path | None, flags: dict[str, Value]) -> Configuration:
     return load(file or (default if default.exists() else None), os.environ, flags)
 
 
-def _administer(
-    configuration: Configuration,
-    work: Callable[[Administration], Awaitable[Result]],
-    *,
-    kept: Callable[[Path], None] | None = None,
-) -> Result:
+def _administer(configuration: Configuration, work: Callable[[Administration], Awaitable[Result]]) -> Result:
     """Carries out what an administrator asks: by the server that runs, else on the data directory itself."""
     from tenet.app.reach import reach
 
     async def carry_out() -> Result:
-        async with reach(configuration, kept=kept) as administration:
+        async with reach(configuration) as administration:
             return await work(administration)
 
     return asyncio.run(carry_out())
@@ -269,6 +264,7 @@ def restore(configuration: Configuration, file: Path, *, yes: bool) -> None:
     opened, it is kept under another name.
     """
     from tenet.app.messages import FileNamed
+    from tenet.app.reach import restore as restore_wherever_it_is
 
     if not yes:
         click.confirm(
@@ -279,7 +275,7 @@ def restore(configuration: Configuration, file: Path, *, yes: bool) -> None:
     def say(place: Path) -> None:
         click.echo(f"tenet: the store could not be opened; it is kept in {place}", err=True)
 
-    done = _administer(configuration, lambda administration: administration.restore(named), kept=say)
+    done = asyncio.run(restore_wherever_it_is(configuration, named, say))
     click.echo(f"{done.path} is restored, in {done.elapsed_ms / 1000:.1f} s.")
 
 

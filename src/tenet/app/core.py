@@ -8,7 +8,7 @@ import contextlib
 from typing import TYPE_CHECKING, Final
 
 from tenet.app.data_directory import DataDirectory, RootKey
-from tenet.app.engines import open_store
+from tenet.app.engines import needing_to_write, open_store
 from tenet.app.messages import FIRST_TENANT
 from tenet.wire.keys import KeyRing
 from tenet.wire.master import MasterKeys
@@ -64,10 +64,12 @@ class Core:
             ConfigurationError: a file or directory cannot be made or read.
         """
         directory.make()
-        store = await open_store(directory, clock=clock, ids=ids)
+        with needing_to_write(directory):
+            store = await open_store(directory, clock=clock, ids=ids)
         core = cls(directory, store, clock=clock, ids=ids)
         try:
-            await core.read_keys()
+            with needing_to_write(directory):
+                await core.read_keys()
         except BaseException:
             await store.close()
             raise

@@ -12,6 +12,7 @@ The master key lies outside, by default beside the directory.
 
 from __future__ import annotations
 
+import os
 from itertools import count
 from pathlib import Path
 from typing import Final, TypeVar
@@ -46,11 +47,13 @@ class Running(Struct, frozen=True):
         endpoint: URL of its listener.
         pid: its process.
         version: of Tenet.
+        certificate_file: the certificate that its operator has given it; empty where it has one of the local authority.
     """
 
     endpoint: str
     pid: int
     version: str
+    certificate_file: str = ""
 
 
 class DataDirectory:
@@ -70,13 +73,19 @@ class DataDirectory:
         engine, _, location = self._settings.store.url.partition(":")
         return engine, location or str(self.path / "store")
 
-    def set_store_aside(self) -> Path:
-        """Gives a store that cannot be opened another name, and returns it; the next start makes an empty one."""
+    def place_for_damaged_store(self) -> Path:
+        """Returns a free name beside the store, for a damaged one to be kept under."""
         store = Path(self.engine_and_location[1])
         names = (store.with_name(f"{store.name}.damaged-{number}") for number in count(1))
-        kept = next(name for name in names if not name.exists())
-        store.rename(kept)
-        return kept
+        return next(name for name in names if not os.path.lexists(name))
+
+    @property
+    def own_places(self) -> tuple[Path, ...]:
+        """Every file and directory of the installation's own that nothing else may be written to."""
+        tls = self._settings.tls
+        key = self.master_key_file
+        further = [Path(name) for name in (tls.certificate_file, tls.private_key_file) if name]
+        return (self.path, Path(self.engine_and_location[1]), key, key.with_name(f".{key.name}.new"), *further)
 
     @property
     def root_key_file(self) -> Path:
@@ -125,20 +134,24 @@ class DataDirectory:
         return _read(self.root_key_file, RootKey, "bring it back, or remove it: the next start makes another root key")
 
     def keep_root_key(self, key: RootKey) -> None:
-        """Writes the root key."""
-        from tenet.wire.master import write_private
+        """Writes the root key.
 
-        write_private(self.root_key_file, msgspec.json.encode(key))
+        Raises:
+            ConfigurationError: it cannot be written.
+        """
+        _write(self.root_key_file, key)
 
     def running(self) -> Running | None:
         """Returns who said last that it holds the directory; it may be gone."""
         return _read(self._running_file, Running, "remove it: it only says where a server answers")
 
     def announce(self, running: Running) -> None:
-        """Says that this process holds the directory."""
-        from tenet.wire.master import write_private
+        """Says that this process holds the directory.
 
-        write_private(self._running_file, msgspec.json.encode(running))
+        Raises:
+            ConfigurationError: the file cannot be written.
+        """
+        _write(self._running_file, running)
 
     def withdraw(self) -> None:
         """Says that nobody holds it any more."""
@@ -158,3 +171,12 @@ def _read(path: Path, kind: type[Content], remedy: str) -> Content | None:
         raise ConfigurationError([f"{path} belongs to another user; run this as the one who runs Tenet."]) from error
     except msgspec.DecodeError as error:
         raise ConfigurationError([f"{path} is damaged ({error}); {remedy}."]) from error
+
+
+def _write(path: Path, content: Struct) -> None:
+    from tenet.wire.master import write_private
+
+    try:
+        write_private(path, msgspec.json.encode(content))
+    except OSError as error:
+        raise ConfigurationError([f"{path} cannot be written: {error.strerror}."]) from error

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -13,10 +13,13 @@ from tenet.app.administration import CoreAdministration
 from tenet.app.core import Core
 from tenet.app.data_directory import DataDirectory
 from tenet.app.diagnosis import diagnose_core
-from tenet.app.remote import NotReached, RemoteAdministration
+from tenet.app.engines import needing_to_write, restore_damaged_store
+from tenet.app.messages import Figures, FileNamed
+from tenet.app.remote import QUESTION_S_MAX, NotReached, RemoteAdministration, Trust
 from tenet.base.clock import SystemClock
 from tenet.base.ids import SystemIds
-from tenet.store.errors import StoreCorrupt, StoreLocked
+from tenet.store.errors import StoreCorrupt, StoreLocked, StoreOfLaterVersion
+from tenet.wire.master import MasterKeys
 
 if TYPE_CHECKING:
     from tenet.app.configuration import Configuration
@@ -25,23 +28,22 @@ if TYPE_CHECKING:
 
 #: How often a server that is waited for is asked.
 _ASK_AGAIN_S: Final = 0.1
+#: What a question may take, however little is left of the time to wait: a busy machine does not answer at once.
+_QUESTION_S_MIN: Final = 1.0
 
 
 @asynccontextmanager
-async def reach(
-    configuration: Configuration, *, kept: Callable[[Path], None] | None = None
-) -> AsyncIterator[Administration]:
+async def reach(configuration: Configuration) -> AsyncIterator[Administration]:
     """Yields the administration of an installation.
 
     Args:
         configuration: says where it lies.
-        kept: given where an empty store will do instead of one that cannot be opened, as for a restore; it is told
-            where the damaged one is kept.
 
     Raises:
         NotStartedYet: nothing was ever started there.
         NotReached: a process holds the data directory and does not answer.
-        StoreCorrupt: the store is damaged, or of a later version, and no other will do.
+        StoreOfLaterVersion: a later version wrote the store.
+        StoreCorrupt: the store is damaged.
     """
     directory = DataDirectory(configuration.settings)
     remote = remote_of(directory)
@@ -51,24 +53,58 @@ async def reach(
         return
     if directory.root_key() is None and directory.running() is None:
         raise NotStartedYet.in_directory(directory)
-    async with _opened(directory, configuration, trouble, kept) as administration:
+    async with _opened(directory, configuration, trouble) as administration:
         yield administration
+
+
+async def restore(configuration: Configuration, named: FileNamed, kept: Callable[[Path], None]) -> Figures:
+    """Replaces everything in the store of an installation by what a backup holds, be it too damaged to be opened.
+
+    Args:
+        configuration: says where the installation lies.
+        named: the backup.
+        kept: is told where a damaged store is kept.
+
+    Raises:
+        StoreOfLaterVersion: a later version wrote the store, which is no reason to replace it.
+        TenetError: as from ``reach``, or the backup could not be restored; the store is left as it was.
+    """
+    async with AsyncExitStack() as stack:
+        try:
+            administration = await stack.enter_async_context(reach(configuration))
+        except StoreOfLaterVersion:
+            raise
+        except StoreCorrupt as error:
+            return await _restore_damaged(configuration, named, kept, error)
+        return await administration.restore(named)
+
+
+async def _restore_damaged(
+    configuration: Configuration, named: FileNamed, kept: Callable[[Path], None], damage: StoreCorrupt
+) -> Figures:
+    directory, clock, ids = DataDirectory(configuration.settings), SystemClock(), SystemIds()
+    began_s = clock.monotonic_s()
+    # What else could keep the restored store from being opened is found out before anything is replaced.
+    MasterKeys.open(directory.master_key_file, ids, may_create=directory.root_key() is None)
+    with needing_to_write(directory):
+        place = await restore_damaged_store(directory, named.path)
+    if place is None:
+        raise damage
+    kept(place)
+    core = await Core.open(directory, clock=clock, ids=ids)
+    await core.close()
+    return Figures(named.path, round((clock.monotonic_s() - began_s) * 1000))
 
 
 @asynccontextmanager
 async def _opened(
-    directory: DataDirectory, configuration: Configuration, trouble: str, kept: Callable[[Path], None] | None
+    directory: DataDirectory, configuration: Configuration, trouble: str
 ) -> AsyncIterator[CoreAdministration]:
     clock, ids = SystemClock(), SystemIds()
     try:
         core = await Core.open(directory, clock=clock, ids=ids)
     except StoreLocked as error:
         raise NotReached(f"{error.message}; that process does not answer: {trouble}") from error
-    except StoreCorrupt:
-        if kept is None:
-            raise
-        kept(directory.set_store_aside())
-        core = await Core.open(directory, clock=clock, ids=ids)
     try:
         yield CoreAdministration(core, clock=clock, diagnose=lambda: diagnose_core(core, configuration))
     finally:
@@ -80,8 +116,10 @@ def remote_of(directory: DataDirectory) -> RemoteAdministration | None:
     running, root_key = directory.running(), directory.root_key()
     if running is None or root_key is None:
         return None
-    ca_file = directory.ca_file if running.endpoint.startswith("https") else None
-    return RemoteAdministration(running.endpoint, root_key=root_key, ca_file=ca_file, clock=SystemClock())
+    trust = Trust(directory.ca_file)
+    if running.certificate_file:
+        trust = Trust(Path(running.certificate_file), is_of_operator=True)
+    return RemoteAdministration(running.endpoint, root_key=root_key, trust=trust, clock=SystemClock())
 
 
 def wait_until_ready(configuration: Configuration, wait_s: float, clock: Clock) -> None:
@@ -97,13 +135,22 @@ def wait_until_ready(configuration: Configuration, wait_s: float, clock: Clock) 
     """
     directory = DataDirectory(configuration.settings)
     until_s = clock.monotonic_s() + wait_s
-    while trouble := why_not_ready(directory):
-        if clock.monotonic_s() >= until_s:
+    left_s = wait_s
+    while trouble := why_not_ready(directory, s_max=max(left_s, _QUESTION_S_MIN)):
+        left_s = until_s - clock.monotonic_s()
+        if left_s <= 0:
             raise NotReached(f"not ready after {wait_s:g} s: {trouble}")
-        time.sleep(_ASK_AGAIN_S)
+        time.sleep(min(_ASK_AGAIN_S, left_s))
 
 
-def why_not_ready(directory: DataDirectory) -> str:
-    """Returns why no server serves a data directory, or "" where one does."""
+def why_not_ready(directory: DataDirectory, *, s_max: float = QUESTION_S_MAX) -> str:
+    """Returns why no server serves a data directory, or "" where one does.
+
+    Args:
+        directory: the data directory.
+        s_max: seconds that the answer may take.
+    """
     remote = remote_of(directory)
-    return remote.trouble("/readyz") if remote is not None else f"no server runs on {directory.path}"
+    if remote is None:
+        return f"no server runs on {directory.path}"
+    return remote.trouble("/readyz", s_max=s_max)

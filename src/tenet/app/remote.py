@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import http.client
+import math
+import socket
 import ssl
 import time
 from pathlib import Path
@@ -25,7 +27,9 @@ from tenet.app.messages import (
     KeyWanted,
 )
 from tenet.base.errors import TenetError
+from tenet.wire.errors import TlsUnusable
 from tenet.wire.signing import sign_headers
+from tenet.wire.tls import describe
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -37,6 +41,10 @@ Answer = TypeVar("Answer")
 
 CONNECT_S_MAX: Final = 5
 ANSWER_S_MAX: Final = 60
+#: Asking whether a server lives or serves, connecting included.
+QUESTION_S_MAX: Final = 10
+#: What is left of a time that is over: a socket takes 0 for not waiting at all, and says so in words of its own.
+_LEFT_S_MIN: Final = 0.001
 #: A backup or a restore of a large store takes its time.
 COPY_S_MAX: Final = 3_600
 #: How often a request that the server shed is sent, and how long it waits in between.
@@ -70,30 +78,45 @@ class Refused(TenetError):
         self.http_status = status
 
 
+class Trust(msgspec.Struct, frozen=True):
+    """What a server's certificate has to be, for https.
+
+    Args:
+        file: PEM file of the installation's own authority; or of the certificate that its operator has given it.
+        is_of_operator: whether it is the operator's. The system's authorities are trusted beside it, and it is made out
+            to names of the operator's choice, to which the address that the server is reached at need not belong.
+    """
+
+    file: Path
+    is_of_operator: bool = False
+
+
 class RemoteAdministration:
     """Implements ``messages.Administration`` by calls to a server.
 
     Args:
         endpoint: URL of its listener.
         root_key: signs.
-        ca_file: PEM file of the authority to trust, for https.
+        trust: which certificates are good, for https.
         clock: time, for signatures.
     """
 
-    def __init__(self, endpoint: str, *, root_key: RootKey, ca_file: Path | None, clock: Clock) -> None:
+    def __init__(self, endpoint: str, *, root_key: RootKey, trust: Trust, clock: Clock) -> None:
         self._endpoint = endpoint
         self._root_key = root_key
-        self._ca_file = ca_file
+        self._trust = trust
         self._clock = clock
 
-    def trouble(self, page: str = "/healthz") -> str:
+    def trouble(self, page: str = "/healthz", *, s_max: float = QUESTION_S_MAX) -> str:
         """Returns why the server does not answer, or "" where it does.
 
         Args:
             page: of its own; ``/readyz`` asks whether it serves, the other one whether it lives.
+            s_max: seconds that it may take.
         """
+        until_s = self._clock.monotonic_s() + s_max
         try:
-            self._exchange("GET", page, b"", answer_s_max=CONNECT_S_MAX)
+            self._exchange("GET", page, b"", answer_s_max=CONNECT_S_MAX, until_s=until_s)
         except (NotReached, Refused) as error:
             return error.message
         return ""
@@ -151,9 +174,17 @@ class RemoteAdministration:
                 time.sleep(TRY_AGAIN_S)
         return msgspec.json.decode(self._exchange(method, PREFIX + path, body, answer_s_max=answer_s_max), type=kind)
 
-    def _exchange(self, method: str, target: str, body: bytes, *, answer_s_max: float = ANSWER_S_MAX) -> bytes:
-        connection = self._connect()
-        connection.sock.settimeout(answer_s_max)
+    def _exchange(
+        self,
+        method: str,
+        target: str,
+        body: bytes,
+        *,
+        answer_s_max: float = ANSWER_S_MAX,
+        until_s: float = math.inf,
+    ) -> bytes:
+        connection = self._connect(until_s)
+        connection.sock.settimeout(self._left_s(answer_s_max, until_s))
         try:
             connection.request(method, target, body, self._headers(method, target, body, connection))
             answer = connection.getresponse()
@@ -166,23 +197,26 @@ class RemoteAdministration:
             raise Refused(_failure(content, answer.status), answer.status)
         return content
 
-    def _connect(self) -> http.client.HTTPConnection:
+    def _left_s(self, s_max: float, until_s: float) -> float:
+        return max(_LEFT_S_MIN, min(s_max, until_s - self._clock.monotonic_s()))
+
+    def _connect(self, until_s: float) -> http.client.HTTPConnection:
         url = urlsplit(self._endpoint)
         host, port = url.hostname or "localhost", url.port
-        connection: http.client.HTTPConnection
-        if url.scheme == "https":
-            context = ssl.create_default_context(cafile=self._ca_file)
-            connection = http.client.HTTPSConnection(host, port, timeout=CONNECT_S_MAX, context=context)
-        else:
-            connection = http.client.HTTPConnection(host, port, timeout=CONNECT_S_MAX)
+        connection = http.client.HTTPConnection(host, port, timeout=self._left_s(CONNECT_S_MAX, until_s))
         try:
             connection.connect()
+            if url.scheme == "https":
+                connection.sock.settimeout(self._left_s(CONNECT_S_MAX, until_s))
+                connection.sock = _secured(connection.sock, self._trust, host)
         except ssl.SSLCertVerificationError as error:
+            connection.close()
             raise NotReached(
-                f"what answers at {self._endpoint} is another server: its certificate is not of {self._ca_file} "
+                f"what answers at {self._endpoint} is another server: its certificate is not of {self._trust.file} "
                 f"({error.verify_message})"
             ) from error
-        except OSError as error:
+        except (OSError, TlsUnusable) as error:
+            connection.close()
             raise NotReached(f"no server answers at {self._endpoint}: {error}") from error
         return connection
 
@@ -201,6 +235,30 @@ class RemoteAdministration:
             service=SIGNING_NAME,
             clock=self._clock,
         )
+
+
+def _secured(connected: socket.socket, trust: Trust, host: str) -> ssl.SSLSocket:
+    """Shakes hands.
+
+    Raises:
+        SSLCertVerificationError: the server's certificate is not one to trust.
+        OSError: it went wrong, or the file to trust cannot be read.
+        TlsUnusable: what the file holds is no certificate.
+    """
+    if not trust.is_of_operator:
+        return ssl.create_default_context(cafile=trust.file).wrap_socket(connected, server_hostname=host)
+    context = ssl.create_default_context()
+    context.load_verify_locations(trust.file)
+    # The certificate itself may be all there is to trust, and authorities of one's own leave out much (RFC 5280, 4.2).
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    return context.wrap_socket(connected, server_hostname=_name_of(trust.file, host))
+
+
+def _name_of(certificate: Path, host: str) -> str:
+    """Returns a name that a certificate is made out to: the host where it is, else its first one."""
+    names = [name for name in describe(certificate)["names"].split(", ") if name]
+    return host if host in names or not names else names[0].replace("*", "tenet")
 
 
 def _failure(content: bytes, status: int) -> Failure:

@@ -27,6 +27,7 @@ from tenet.app.configuration import ConfigurationError, host_and_port, unchangea
 from tenet.app.core import Core, cancelled
 from tenet.app.data_directory import DataDirectory, Running
 from tenet.app.diagnosis import diagnose
+from tenet.app.engines import needing_to_write
 from tenet.app.exports import lines, variables
 from tenet.app.gate import Gate
 from tenet.app.logs import set_up
@@ -167,7 +168,8 @@ class Server:
         """
         self.core = await Core.open(self.directory, clock=self._clock, ids=self._ids)
         try:
-            self._tables = await self._open_tables()
+            with needing_to_write(self.directory):
+                self._tables = await self._open_tables()
             try:
                 await self._listen()
             except BaseException:
@@ -178,8 +180,18 @@ class Server:
             raise
         self.core.watch_keys()
         self._renewing = asyncio.create_task(self._renew_certificate())
-        self.directory.announce(Running(self.endpoint, os.getpid(), tenet_version()))
+        try:
+            self._announce()
+        except BaseException:
+            await self.stop()
+            raise
         _log.info("serving", endpoint=self.endpoint, data=str(self.directory.path), version=tenet_version())
+
+    def _announce(self) -> None:
+        """Says where commands find this server, and which certificate it shows them."""
+        named = self.settings.tls.certificate_file if self.endpoint.startswith("https") else ""
+        certificate_file = str(Path(named).absolute()) if named else ""
+        self.directory.announce(Running(self.endpoint, os.getpid(), tenet_version(), certificate_file))
 
     async def _open_tables(self) -> Tables:
         options = self.settings.tables
@@ -232,10 +244,17 @@ class Server:
             _log.error("settings are not taken over", reason=error.message)
             return
         self.configuration = found
+        self._announce_again()
         self.edge.limits = limits_of(found.settings)
         self.edge.observer.rules = rules_of(found.settings)
         set_up(self._sink, found.settings.logs.level)
         _log.warning("settings are taken over")
+
+    def _announce_again(self) -> None:
+        try:
+            self._announce()
+        except TenetError as error:
+            _log.error("commands may not find this server any more", reason=error.message)
 
     async def stop(self) -> None:
         """Lets what has begun end, then closes everything."""

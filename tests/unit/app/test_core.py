@@ -11,11 +11,13 @@ import pytest
 from tenet.app.configuration import ConfigurationError
 from tenet.app.core import Core
 from tenet.app.data_directory import DataDirectory, RootKey
+from tenet.app.engines import needing_to_write
 from tenet.app.settings import Settings, StoreSettings
 from tenet.base.clock import ManualClock
+from tenet.base.errors import TenetError
 from tenet.base.ids import SeededIds
 from tenet.store.contract import Backups
-from tenet.store.errors import StoreLocked
+from tenet.store.errors import DiskFull, ReadOnlyStore, StoreLocked
 from tenet.wire.errors import MasterKeyUnusable
 
 
@@ -129,3 +131,31 @@ def test_an_unknown_engine_is_named_with_those_that_exist(tmp_path: Path) -> Non
     settings = msgspec.structs.replace(Settings(data=str(tmp_path)), store=StoreSettings(url="oracle:x"))
     with pytest.raises(ConfigurationError, match=r"'oracle'; installed are: .*sqlite"):
         asyncio.run(Core.open(DataDirectory(settings), clock=ManualClock(), ids=SeededIds(1)))
+
+
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        (DiskFull("writing goes on by itself"), "no room is left .* Free some, then try again"),
+        (ReadOnlyStore("writing goes on by itself"), "cannot be written to, .* Mount it writable"),
+    ],
+)
+def test_a_disk_that_refuses_writes_while_opening_is_not_said_to_recover_by_itself(
+    tmp_path: Path, error: TenetError, says: str
+) -> None:
+    with pytest.raises(type(error), match=says) as told, needing_to_write(directory(tmp_path)):
+        raise error
+    assert "by itself" not in told.value.message
+    assert str(tmp_path / "data" / "store") in told.value.message
+
+
+def test_a_root_key_that_cannot_be_written_is_an_error_that_names_its_file(tmp_path: Path) -> None:
+    async def main() -> None:
+        place = directory(tmp_path)
+        place.make()
+        # A directory is in the way of the new file.
+        (tmp_path / "data" / ".root-key.json.new").mkdir()
+        with pytest.raises(ConfigurationError, match=r"root-key\.json cannot be written: "):
+            await opened(tmp_path)
+
+    asyncio.run(main())

@@ -55,18 +55,12 @@ def test_a_directory_that_cannot_be_made_is_named(tmp_path: Path) -> None:
         directory(tmp_path / "file" / "data")
 
 
-def test_a_store_that_is_set_aside_keeps_everything_and_never_takes_a_name_twice(tmp_path: Path) -> None:
+def test_a_damaged_store_never_takes_a_name_twice(tmp_path: Path) -> None:
     data = directory(tmp_path / "data")
-    kept = []
-    for content in (b"one", b"two"):
-        (tmp_path / "data" / "store").mkdir()
-        (tmp_path / "data" / "store" / "file").write_bytes(content)
-        kept.append(data.set_store_aside())
-    assert [(path.name, (path / "file").read_bytes()) for path in kept] == [
-        ("store.damaged-1", b"one"),
-        ("store.damaged-2", b"two"),
-    ]
-    assert not (tmp_path / "data" / "store").exists()
+    assert data.place_for_damaged_store() == tmp_path / "data" / "store.damaged-1"
+    (tmp_path / "data" / "store.damaged-1").mkdir()
+    (tmp_path / "data" / "store.damaged-2").symlink_to("nowhere")
+    assert data.place_for_damaged_store() == tmp_path / "data" / "store.damaged-3"
 
 
 def test_the_master_key_lies_apart(tmp_path: Path) -> None:
