@@ -13,6 +13,7 @@ import orjson
 from msgspec import Struct
 
 from tenet.store.contract import Key, Limits, Range, Record
+from tenet.store.errors import StoreUnavailable
 from tenet.tables import keys
 from tenet.tables.errors import ValidationException
 from tenet.tables.rules import stored
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
 PAGE_BYTES: Final = 1024 * 1024
 _RECORDS_MAX: Final = 1_000
 _FETCHED_MAX: Final = 16
+#: So often in a row entries may turn out to have changed since they were read; halved each time, they are one at last.
+_ATTEMPTS_MAX: Final = 30
 #: So many references are looked up together, each with its item.
 _REFERENCES_MAX: Final = Limits.together_max // 2
 
@@ -130,12 +133,16 @@ async def read_page(context: Context, caller: Caller, view: View, fetch: Fetch, 
         view: what.
         fetch: where from.
         request: for ``ReturnConsumedCapacity``.
+
+    Raises:
+        StoreUnavailable: entries of the index do not stay as they are for as long as it takes to read their items.
     """
     context.throttle.admit_read(view.table, view.index)
     page = _PageOfItems(view)
     behind: Record | None = None
     # Items that are fetched one by one are few at a time: together they may be four hundred times their entries.
-    most = _FETCHED_MAX if view.from_table else _RECORDS_MAX
+    most = most_ever = _FETCHED_MAX if view.from_table else _RECORDS_MAX
+    attempts = 0
     while True:
         wanted = most if view.limit is None else min(most, view.limit - page.scanned)
         part = await fetch(behind, wanted, PAGE_BYTES - page.bytes)
@@ -144,13 +151,25 @@ async def read_page(context: Context, caller: Caller, view: View, fetch: Fetch, 
             # Read again, and less: of fewer entries, fewer change meanwhile.
             (page.scanned, page.bytes), page.last = before, None
             most = max(1, wanted // 2)
+            attempts += 1
+            if attempts == _ATTEMPTS_MAX:
+                raise _unresolved(view)
             continue
+        most, attempts = min(most_ever, 2 * most), 0
         if page.last is None and part.more and page.bytes + page.fetched_bytes >= PAGE_BYTES:
             page.last = part.records[-1]
         if page.last is not None or not part.more:
             break
         behind = part.records[-1]
     return _answer(context, view, page, request)
+
+
+def _unresolved(view: View) -> StoreUnavailable:
+    name = "" if view.index is None else view.index.name
+    return StoreUnavailable(
+        f"entries of the index {name!r} of the table {view.table.name!r} changed, or had no item, {_ATTEMPTS_MAX} times"
+        " in a row while they were read"
+    )
 
 
 async def _offer(context: Context, caller: Caller, view: View, page: _PageOfItems, records: Sequence[Record]) -> bool:
