@@ -345,6 +345,30 @@ def test_commands_reach_a_server_that_shows_the_operators_own_certificate(tmp_pa
         assert f"its certificate is not of {certificate}" in refused.stderr
 
 
+def test_commands_follow_a_server_to_another_certificate(tmp_path: Path) -> None:
+    settings = tmp_path / "tenet.toml"
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+        operators_certificate(tmp_path / name)
+    text = """
+        version = 1
+        [tls]
+        certificate_file = "{folder}/own.pem"
+        private_key_file = "{folder}/own-key.pem"
+    """
+    settings.write_text(text.format(folder=tmp_path / "first"), encoding="utf-8")
+    with running(tmp_path / "data", "--config", str(settings)) as server:
+        assert server.command("keys", "list").returncode == 0
+        settings.write_text(text.format(folder=tmp_path / "second"), encoding="utf-8")
+        server.process.send_signal(signal.SIGHUP)
+        described = tmp_path / "data" / "running.json"
+        while "second" not in described.read_text(encoding="utf-8"):
+            assert server.process.poll() is None
+            time.sleep(0.01)
+        listed = server.command("keys", "list")
+        assert listed.returncode == 0, listed.stderr
+
+
 def test_a_certificate_that_cannot_be_used_is_a_wrong_setting(tmp_path: Path) -> None:
     certificate, key = operators_certificate(tmp_path)
     (tmp_path / "another").mkdir()
