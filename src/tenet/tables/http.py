@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import re
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
@@ -36,8 +35,6 @@ BODY_BYTES_MAX: Final = 16 * 1024 * 1024
 _LARGE_BYTES: Final = 256 * 1024
 #: Nothing in a request is denser than empty lists, ``{"L":[]},``: two brackets in 9 bytes. A body has no room for more.
 _CONTAINERS_MAX: Final = 4_000_000
-#: A string of JSON (RFC 8259, section 7).
-_STRING: Final = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
 
 _MOUNT: Final = Mount(
     label="dynamodb",
@@ -151,7 +148,7 @@ def _parse_large(body: bytes) -> object:
         ValidationException: it may hold more objects and lists than any right request.
     """
     # Brackets within strings are rare enough to be counted first, and taken out only where it matters.
-    if _brackets(body) > _CONTAINERS_MAX and _brackets(_STRING.sub(b"", body)) > _CONTAINERS_MAX:
+    if _brackets(body) > _CONTAINERS_MAX and _brackets(_without_strings(body)) > _CONTAINERS_MAX:
         raise ValidationException(f"The request has more than {_CONTAINERS_MAX:,} values")
     was_enabled = gc.isenabled()
     gc.disable()
@@ -160,6 +157,12 @@ def _parse_large(body: bytes) -> object:
     finally:
         if was_enabled:
             gc.enable()
+
+
+def _without_strings(body: bytes) -> bytes:
+    """Returns a body without its strings (RFC 8259, section 7), in time linear in its length, whatever it holds."""
+    body = body.replace(b"\\\\", b"").replace(b'\\"', b"")
+    return b"".join(body.split(b'"')[::2])
 
 
 def _brackets(body: bytes) -> int:

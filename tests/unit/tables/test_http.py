@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import time
 from typing import Any
 
 import orjson
@@ -300,3 +301,12 @@ def test_brackets_in_texts_are_no_values() -> None:
     text = '[[{{"\\' * 600_000
     document = {"Item": {"p": {"S": text}, "q": {"S": text}}}
     assert parse(orjson.dumps(document)) == document
+
+
+@pytest.mark.parametrize("tail", [b'"' + b'\\"' * 1_000_000, b'"' + b"\\n" * 1_000_000, b'"' + b"\\" * 2_000_001])
+def test_a_text_that_does_not_end_is_looked_through_once(tail: bytes) -> None:
+    began_s = time.process_time()
+    with pytest.raises(errors.ValidationException, match="more than 4,000,000 values"):
+        parse(b"[]" * 4_000_001 + tail)
+    # Looked through again from each of its quotes, it takes hours.
+    assert time.process_time() - began_s < 10
