@@ -19,7 +19,8 @@ import msgspec
 from tenet.wire.door import Response
 
 CODE: Final = "UnknownServiceException"
-_SCOPE: Final = re.compile(r"Credential=[^/,\s&]+/[0-9]{8}/[^/,\s&]*/([a-z0-9-]{1,64})/aws4_request")
+#: Each part has a bound, so that a header which only begins to look like a scope, again and again, is read in one pass.
+_SCOPE: Final = re.compile(r"Credential=[^/,\s&=]{1,128}/[0-9]{8}/[^/,\s&=]{0,64}/([a-z0-9-]{1,64})/aws4_request")
 _XML_SERVICES: Final = frozenset({"s3"})
 
 
