@@ -19,6 +19,8 @@ ALGORITHM: Final = "AWS4-HMAC-SHA256"
 EXPIRES_S_MAX: Final = 7 * 24 * 3600
 _EXPIRES_S: Final = 900
 _EXPIRES_CHARS_MAX: Final = 20
+#: More than any client signs; as long a list of names that are each short fits in the default ``header_bytes_max``.
+SIGNED_HEADERS_MAX: Final = 1_000
 
 _PARTS: Final = ("Credential", "Signature", "SignedHeaders")
 _QUERY_PARTS: Final = ("X-Amz-Algorithm", "X-Amz-Credential", "X-Amz-Signature", "X-Amz-SignedHeaders", "X-Amz-Date")
@@ -85,7 +87,7 @@ def read_claim(query: str, headers: dict[str, str]) -> Claim:
     Raises:
         MissingAuthenticationToken: it says nothing.
         IncompleteSignature: it leaves a part out.
-        InvalidSignature: it says it twice.
+        InvalidSignature: it says it twice, or names a header twice or too many of them.
     """
     authorization = headers.get("authorization")
     presigned = bool(query) and "X-Amz-Algorithm=" in query
@@ -143,6 +145,11 @@ def _read_query(query: str) -> Claim:
 
 def _statement(algorithm: str, credential: str, signed_headers: str) -> Statement:
     names = tuple(signed_headers.lower().split(";"))
+    # The canonical request has a line for each name: named again and again, one header would make it huge.
+    if len(names) > SIGNED_HEADERS_MAX or len(frozenset(names)) < len(names):
+        raise InvalidSignature(
+            f"'SignedHeaders' must name each header once, and at most {SIGNED_HEADERS_MAX} headers in all."
+        )
     # Slashes at the end do not count.
     parts = tuple(credential.rstrip("/").split("/"))
     key_id, date, region, service = parts[:4] if len(parts) == _CREDENTIAL_PARTS else ("", "", "", "")

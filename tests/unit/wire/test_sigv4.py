@@ -474,3 +474,10 @@ def test_strangers_cannot_fill_the_memory_and_clients_cannot_overfill_it(seed: i
 
 def test_a_secret_is_not_shown() -> None:
     assert SECRET not in repr(Keys().keys)
+
+
+@pytest.mark.parametrize("names", ["host;host", "host;Host", "host;x-amz-date;;", ";".join(map(str, range(1_001)))])
+def test_a_header_is_signed_once_and_so_are_not_too_many(names: str) -> None:
+    for request_ in (with_authorization(header(names=names)), presigned(SignedHeaders=names)):
+        with pytest.raises(InvalidSignature, match="must name each header once, and at most 1000"):
+            verify(request_)
