@@ -17,6 +17,7 @@ import structlog
 from msgspec import Struct
 
 from tenet.base.clock import Clock
+from tenet.base.errors import TenetError
 from tenet.base.ids import Ids
 from tenet.store.contract import (
     Check,
@@ -164,7 +165,11 @@ class KeyRing:
             if not await self._land([Put(key, msgspec.json.encode(stored))], [IsVersion(key, None)]):
                 raise AccessKeyExists(f"there is an access key {key_id} already")
             # Another process may have begun to change the master key meanwhile, and not have seen this record.
-            await self._seal_anew()
+            try:
+                await self._seal_anew()
+            except (TenetError, OSError) as error:
+                # The key is made: its secret must not be lost to whoever asked for it.
+                _log.warning("a new access key could not be read again", access_key_id=key_id, reason=str(error))
         return NewKey(key_id, secret, tenant)
 
     async def revoke(self, access_key_id: str) -> None:

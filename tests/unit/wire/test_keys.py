@@ -11,6 +11,7 @@ import pytest
 from tenet.base.clock import SystemClock
 from tenet.base.ids import SystemIds
 from tenet.store.contract import Engine, Range
+from tenet.store.errors import StoreUnavailable
 from tenet.store.sqlite.engine import open_engine
 from tenet.wire.errors import (
     AccessKeyExists,
@@ -231,6 +232,24 @@ def test_a_key_made_in_another_process_while_the_master_key_changes_can_be_used(
         assert found is not None
         assert found.secret == made.secret
         assert all(again.find(info.access_key_id) for info in other.list())
+
+    on_store(tmp_path, body)
+
+
+def test_a_key_that_was_made_is_told_though_it_cannot_be_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def body(_store: Engine, _master: MasterKeys, ring: KeyRing) -> None:
+        async def fail() -> None:
+            raise StoreUnavailable("the disk is gone")
+
+        with monkeypatch.context() as patched:
+            patched.setattr(ring, "refresh", fail)
+            made = await ring.create(TENANT)
+        await ring.refresh()
+        found = ring.find(made.access_key_id)
+        assert found is not None
+        assert found.secret == made.secret
 
     on_store(tmp_path, body)
 
