@@ -41,3 +41,13 @@ _USUAL: Final = (
 KNOWN_NAMES: Final[dict[bytes, str]] = {
     spelling.encode("ascii"): name.lower() for name in _USUAL for spelling in (name, name.lower(), name.title())
 }
+
+
+def head_bytes(target: bytes, headers: dict[str, str]) -> int:
+    """Returns about how long a head was, at least the text of its parts.
+
+    Args:
+        target: as it was sent.
+        headers: by name.
+    """
+    return len(target) + sum(map(len, headers)) + sum(map(len, headers.values())) + 4 * len(headers)

@@ -28,7 +28,7 @@ import httptools
 from msgspec import Struct, field
 
 from tenet.wire.exchange import BODY_TOO_LARGE, MEMORY_FULL, Handler, Incoming, Resumed
-from tenet.wire.headers import KNOWN_NAMES
+from tenet.wire.headers import KNOWN_NAMES, head_bytes
 from tenet.wire.limits import EdgeLimits
 from tenet.wire.shapes import HEAD_BYTES_MAX, NONE_YET, Shapes
 
@@ -262,6 +262,7 @@ class Connection(asyncio.Protocol):
             or length > shared.body_bytes_small
             or shared.body_bytes_held + length > limits.body_bytes_held_max
             or len(values) > limits.headers_max
+            or end > limits.header_bytes_max
         ):
             return False
         headers = {name: value for name, value in zip(shape.names, values)}  # noqa: B905, C416 (on every request)
@@ -270,9 +271,7 @@ class Connection(asyncio.Protocol):
             return True
         shared.body_bytes_held += length
         turn_s = self._time()
-        self._take(
-            Incoming("POST", "/", headers, data[end:], self._peer, not shared.draining, "", turn_s, turn_s),
-        )
+        self._take(Incoming("POST", "/", headers, data[end:], self._peer, not shared.draining, "", turn_s, turn_s))
         return True
 
     def _begin_body(self, headers: dict[str, str], begun: bytes, left: int) -> None:
@@ -396,6 +395,8 @@ class Connection(asyncio.Protocol):
         """Checks what the headers alone can tell."""
         if self._headers_done or self._ending:
             return
+        if (size := head_bytes(self._url, self._headers)) > self._shared.limits.header_bytes_max:
+            self._track(size)
         self._headers_done = True
         headers, shared = self._headers, self._shared
         self._body_limit = shared.body_bytes_small

@@ -23,11 +23,15 @@ _TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _READ_OTHERWISE: Final = frozenset({"expect", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade"})
 #: What stands for a value, of these headers and of all others. That there is no CR or NUL in one is checked apart.
 _VALUES: Final = {"content-length": "([0-9]{1,8})", "connection": "([Kk]eep-[Aa]live)"}
-_VALUE: Final = "(?! )(.+)(?<! )"
+_VALUE: Final = r"(?![ \t])(.+)(?<![ \t])"
 
 _SHAPES_MAX: Final = 256
+#: Heads of more headers are the parser's: the time to make an expression grows with them.
+_HEADERS_MAX: Final = 40
 #: Making an expression takes about a millisecond: strangers must not be able to ask for many.
 _MAKE_EVERY_S: Final = 0.05
+#: Shapes seen once, by their hashes, which are remembered; one is made for a client that sends the same again.
+_SEEN_MAX: Final = 4096
 
 
 class Shape:
@@ -58,6 +62,7 @@ class Shapes:
 
     def __init__(self) -> None:
         self._known: dict[tuple[str, ...], Shape] = {}
+        self._seen: set[int] = set()
         self._next_s = 0.0
 
     def find(self, text: str, now_s: float) -> Shape | None:
@@ -73,7 +78,7 @@ class Shapes:
             return None
         spelled = tuple([line.partition(":")[0] for line in lines])
         shape = self._known.get(spelled)
-        if shape is None and now_s >= self._next_s and _is_plain(spelled):
+        if shape is None and self._is_seen_again(spelled) and now_s >= self._next_s and _is_plain(spelled):
             self._next_s = now_s + _MAKE_EVERY_S
             shape = Shape(spelled)
             if not shape.match(text):
@@ -82,6 +87,17 @@ class Shapes:
                 self._known.clear()
             self._known[spelled] = shape
         return shape
+
+    def _is_seen_again(self, spelled: tuple[str, ...]) -> bool:
+        if len(spelled) > _HEADERS_MAX:
+            return False
+        seen, known = self._seen, hash(spelled)
+        if known in seen:
+            return True
+        if len(seen) >= _SEEN_MAX:
+            seen.clear()
+        seen.add(known)
+        return False
 
 
 def _is_plain(spelled: tuple[str, ...]) -> bool:

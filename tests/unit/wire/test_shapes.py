@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tenet.wire.exchange import Incoming
 from tenet.wire.limits import EdgeLimits
 from tenet.wire.protocol import Connection, Shared
-from tenet.wire.shapes import Shapes
+from tenet.wire.shapes import Shape, Shapes
 from tests.edges import call
 
 PLAIN = [("Host", "h"), ("Content-Type", "application/x-amz-json-1.0"), ("x-amz-target", "T.Op"), ("X-Test", "a b")]
@@ -69,6 +69,13 @@ class Kept:
     abort = close
 
 
+class AtOnce(Shapes):
+    """Makes the expression of a shape when it is first seen."""
+
+    def find(self, text: str, now_s: float) -> Shape | None:
+        return super().find(text, now_s) or super().find(text, now_s)
+
+
 def read(pieces: Sequence[bytes], *, by_shape: bool) -> tuple[object, ...]:
     """What a connection makes of these pieces; whether it may read by shape."""
     kept = Kept()
@@ -76,7 +83,7 @@ def read(pieces: Sequence[bytes], *, by_shape: bool) -> tuple[object, ...]:
 
     async def main() -> None:
         loop = asyncio.get_running_loop()
-        shared = Shared(kept, EdgeLimits(headers_max=10), 500)
+        shared = Shared(kept, EdgeLimits(headers_max=10, header_bytes_max=1_000), 500, shapes=AtOnce())
         connection = Connection(shared, loop)
         if not by_shape:
             connection._tries = 0
@@ -136,7 +143,8 @@ def messages(draw: st.DrawFn) -> bytes:
 
 def with_value(value: str) -> list[bytes]:
     """A plain message, and one of its shape with another value."""
-    return [message([*PLAIN, ("X-More", more), ("Content-Length", "2")], b"{}") for more in ("plain", value)]
+    values = ("plain", "plain", value)
+    return [message([*PLAIN, ("X-More", more), ("Content-Length", "2")], b"{}") for more in values]
 
 
 @given(
@@ -148,6 +156,8 @@ def with_value(value: str) -> list[bytes]:
 @example(sent=with_value("a\0b"), cuts=[100])
 @example(sent=with_value("a\nb"), cuts=[100])
 @example(sent=with_value("a\tb\t"), cuts=[100])
+@example(sent=with_value("\ta"), cuts=[100])
+@example(sent=with_value("a\t"), cuts=[100])
 @example(sent=with_value(" a "), cuts=[100])
 @example(sent=with_value(""), cuts=[100])
 @example(sent=with_value("\xe9\x85"), cuts=[100])
@@ -182,6 +192,7 @@ def test_what_the_parser_has_begun_with_stays_the_parsers(begun: bytes) -> None:
 
 def test_most_requests_are_read_by_shape() -> None:
     shapes = Shapes()
+    assert shapes.find(call("Echo").decode("latin-1"), 1.0) is None
     found = [shapes.find(request.decode("latin-1"), 1.0) for request in (call("Echo"), call("Other", b"[]"), call("X"))]
     assert found[0] is not None
     assert found == [found[0]] * 3
@@ -189,11 +200,33 @@ def test_most_requests_are_read_by_shape() -> None:
 
 def test_strangers_cannot_have_many_expressions_made() -> None:
     shapes = Shapes()
-    made = sum(
-        shapes.find(f"POST / HTTP/1.1\r\nHost: h\r\nX-{number}: 1\r\nContent-Length: 0\r\n\r\n", 100.0) is not None
-        for number in range(100)
-    )
-    assert made == 1
-    for number in range(1_000):
-        shapes.find(f"POST / HTTP/1.1\r\nHost: h\r\nX-{number}: 1\r\nContent-Length: 0\r\n\r\n", 101.0 + number)
+
+    def find(number: int, now_s: float) -> Shape | None:
+        return shapes.find(f"POST / HTTP/1.1\r\nHost: h\r\nX-{number}: 1\r\nContent-Length: 0\r\n\r\n", now_s)
+
+    assert not any(find(number, 100.0 + number) for number in range(100)), "what is sent once costs no expression"
+    assert sum(find(number, 300.0) is not None for number in range(100)) == 1
+    for number in range(10_000):
+        find(number, 400.0 + number)
+        find(number, 400.5 + number)
     assert len(shapes._known) <= 256
+    assert len(shapes._seen) <= 4096
+
+
+@pytest.mark.parametrize(("count", "is_made"), [(38, True), (39, False)])
+def test_a_head_of_very_many_headers_is_the_parsers(count: int, is_made: bool) -> None:
+    lines = "".join(f"X-{number}: 1\r\n" for number in range(count))
+    assert (
+        AtOnce().find(f"POST / HTTP/1.1\r\nHost: h\r\n{lines}Content-Length: 0\r\n\r\n", 1.0) is not None
+    ) is is_made
+
+
+@pytest.mark.parametrize("by_shape", [True, False])
+def test_a_head_that_is_too_long_is_refused_though_it_comes_at_once(by_shape: bool) -> None:
+    def head(size: int) -> bytes:
+        return message([*PLAIN, ("X-More", "x" * size), ("Content-Length", "2")], b"{}")
+
+    kept, *_ = read([head(700)], by_shape=by_shape)
+    assert len(cast("list[object]", kept)) == 1
+    kept, written, *_ = read([head(1_000)], by_shape=by_shape)
+    assert (kept, written) == ([], b"431")
