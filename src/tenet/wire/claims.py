@@ -19,7 +19,7 @@ ALGORITHM: Final = "AWS4-HMAC-SHA256"
 EXPIRES_S_MAX: Final = 7 * 24 * 3600
 _EXPIRES_S: Final = 900
 _EXPIRES_CHARS_MAX: Final = 20
-#: More than any client signs; as long a list of names that are each short fits in the default ``header_bytes_max``.
+#: More than any client signs.
 SIGNED_HEADERS_MAX: Final = 1_000
 
 _PARTS: Final = ("Credential", "Signature", "SignedHeaders")
