@@ -19,7 +19,7 @@ from tenet.tables.rules.attributes import check_item, check_item_size
 from tenet.tables.rules.capacity import Consumed
 from tenet.tables.rules.images import ABSENT
 from tenet.tables.rules.indexes import NOTHING, indexes_of
-from tenet.tables.rules.key_values import KEY_MISMATCH
+from tenet.tables.rules.key_values import KEY_MISMATCH, place_of_key
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterator, Sequence
@@ -118,7 +118,7 @@ async def _plans(
                 plan = _put(table, item, size)
             else:
                 item = one["DeleteRequest"]["Key"]
-                plan = delete_plan(table, item, None, return_old=False)
+                plan = delete_plan(table, place_of_key(table, item), None, return_old=False)
             wanted.append(_Wanted(name, one, plan, item))
     if len({one.plan.key for one in wanted}) < len(wanted):
         raise ValidationException("Provided list of item keys contains duplicates")
