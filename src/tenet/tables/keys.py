@@ -134,6 +134,12 @@ def item_key(table: Table, item: Item) -> Key:
     return Key(table.space, plain(item[keys.partition.name]), sort)
 
 
+def plain_key_at(table: Table, partition: bytes, sort: bytes) -> Item:
+    """Returns the key of the item that lies at a place, of a table whose keys are strings."""
+    values = (partition, sort[len(ITEM_PREFIX) :])
+    return {name: {"S": value.decode()} for name, value in zip(table.plain_key_names, values, strict=False)}
+
+
 def entry_key(table: Table, index: Index, item: Item) -> Key:
     """Returns where the entry of an item lies in an index.
 

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from typing import Final
-from zlib import crc32 as _crc32
 
 import structlog
+from zlib_ng.zlib_ng import crc32 as _crc32
 
 from tenet.base.clock import Clock
 from tenet.base.errors import TenetError

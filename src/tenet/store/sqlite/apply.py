@@ -318,6 +318,8 @@ def _write(
 
     The keys of a commit are different ones, so that it does not matter which of its statements runs first.
     """
+    if len(writes) == 1 and _put_alone(transaction, writes[0], version):
+        return
     statements: dict[str, list[tuple[object, ...]]] = {}
     stamped: set[tuple[str, bytes]] = set()
     for write in writes:
@@ -346,6 +348,19 @@ def _write(
     for sql, bucket in stamped:
         # The hybrid time only grows, so that no stamp ever has the same number twice.
         transaction.execute(sql, (bucket, transaction.time))
+
+
+def _put_alone(transaction: Transaction, write: Write, version: Version) -> bool:
+    """Carries a put that is all of a commit out; false where it is no plain one, and nothing was done."""
+    if type(write) is not Put or write.cells is not None:
+        return False
+    key = write.key
+    space = transaction.find_space(key.space)
+    if space.stamps:
+        return False
+    prefix = prefix_of(key.partition)
+    transaction.execute(space.put_sql, (prefix + key.sort, len(prefix), version, write.value, None))
+    return True
 
 
 def _append(transaction: Transaction, commit: Commit, version: Version, first: int) -> None:

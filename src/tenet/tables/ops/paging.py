@@ -230,20 +230,28 @@ async def _from_table(
 
 
 def _answer(context: Context, view: View, page: _PageOfItems, request: dict[str, Any]) -> bytes:
-    members = [b'"Count":%d,"ScannedCount":%d' % (page.count, page.scanned)]
+    pieces = [b'{"Count":%d,"ScannedCount":%d' % (page.count, page.scanned)]
     if not view.count_only:
-        members.append(b'"Items":[' + b",".join(page.pieces) + b"]")
+        pieces += (b',"Items":[', b",".join(page.pieces), b"]")
     if page.last is not None:
-        item = Image(page.last.value).item
-        assert item is not None
-        members.append(b'"LastEvaluatedKey":' + orjson.dumps(position_of(view.table, view.index, item)))
+        pieces += (b',"LastEvaluatedKey":', orjson.dumps(_position_of(view, page.last)))
     mode = request.get("ReturnConsumedCapacity", "NONE")
     if mode != "NONE" or view.table.is_limited:
         consumed = _consumed(view, page)
         context.throttle.spend_read(view.table, consumed.total, view.index)
         if mode != "NONE":
-            members.append(b'"ConsumedCapacity":' + orjson.dumps(consumed.answer(mode)))
-    return b"{" + b",".join(members) + b"}"
+            pieces += (b',"ConsumedCapacity":', orjson.dumps(consumed.answer(mode)))
+    pieces.append(b"}")
+    return b"".join(pieces)
+
+
+def _position_of(view: View, last: Record) -> Item:
+    """Returns where a page ended, from the place of its last record if that tells, else from what it holds."""
+    if view.index is None and view.table.plain_key_names:
+        return keys.plain_key_at(view.table, last.partition, last.sort)
+    item = Image(last.value).item
+    assert item is not None
+    return position_of(view.table, view.index, item)
 
 
 def _consumed(view: View, page: _PageOfItems) -> Consumed:
