@@ -39,7 +39,7 @@ from tenet.store.sqlite.keys import prefix_of
 from tenet.store.sqlite.outcomes import Outcomes, entries_of, until_ms_of
 from tenet.store.sqlite.rows import cells_from_bytes, cells_to_bytes, record_of
 from tenet.store.sqlite.schema import Execute
-from tenet.store.sqlite.spaces import Catalogue
+from tenet.store.sqlite.spaces import Catalogue, Space
 from tenet.store.validate import check_stamp_of
 
 #: After so many statements a commit lets the loop do something else.
@@ -48,6 +48,8 @@ _CELL_MIN: Final = -Limits.cell_max - 1
 
 NO_SUMS: Final[Mapping[Key, Mapping[str, int]]] = {}
 
+#: A row to be put: stored key, bytes before the sort key, version, value, cells.
+_Row: TypeAlias = tuple[bytes, int, Version, bytes, None]
 #: What a job has come to: None is "not done, call again".
 Progress: TypeAlias = Iterator[Outcome | None]
 
@@ -150,11 +152,11 @@ def apply(transaction: Transaction, commit: Commit) -> Progress:
             yield earlier
             return
     _check_spaces(transaction, commit)
-    checks = commit.checks
+    checks, version = commit.checks, transaction.next_version()
     if len(checks) == 1 == len(writes) and not appends:
-        is_done = _replace(transaction, checks[0], writes[0])
+        is_done = _replace(transaction, checks[0], writes[0], version)
         if is_done is not None:
-            yield _committed(transaction, commit) if is_done else _conflict(transaction, commit, (0,), ())
+            yield _committed(transaction, commit, version) if is_done else _conflict(transaction, commit, (0,), ())
             return
     failed = _failed(transaction, checks) if checks else ()
     sums: dict[Key, dict[str, int]] = {}
@@ -164,17 +166,17 @@ def apply(transaction: Transaction, commit: Commit) -> Progress:
     if failed or out_of_bounds:
         yield _conflict(transaction, commit, failed, out_of_bounds)
         return
-    version = transaction.next_version()
     if len(writes) <= STATEMENTS_PER_TURN and not appends:
         _write(transaction, writes, version, sums)
     else:
         yield from _write_in_turns(transaction, commit, version, sums)
-    yield _committed(transaction, commit, sums)
+    yield _committed(transaction, commit, version, sums)
 
 
-def _committed(transaction: Transaction, commit: Commit, sums: Mapping[Key, Mapping[str, int]] = NO_SUMS) -> Committed:
+def _committed(
+    transaction: Transaction, commit: Commit, version: Version, sums: Mapping[Key, Mapping[str, int]] = NO_SUMS
+) -> Committed:
     """Notes that a commit was carried out, and returns its outcome."""
-    version = transaction.next_version()
     if commit.writes or commit.appends:
         transaction.has_written = True
         transaction.committed[commit.id] = version
@@ -183,25 +185,36 @@ def _committed(transaction: Transaction, commit: Commit, sums: Mapping[Key, Mapp
     return Committed(version, sums) if commit.return_cells else Committed(version)
 
 
-def _replace(transaction: Transaction, check: Check, write: Write) -> bool | None:
+def _replace(transaction: Transaction, check: Check, write: Write, version: Version) -> bool | None:
     """Carries out what most commits are, a put of the record whose version it checks, in one statement.
 
     Returns:
         Whether the check held; None for a commit of any other form, of which nothing is carried out.
     """
-    if type(write) is not Put or type(check) is not IsVersion or write.cells is not None or check.key != write.key:
+    if type(check) is not IsVersion or check.key != write.key:
+        return None
+    put = _plain_put(transaction, write, version)
+    if put is None:
+        return None
+    space, row = put
+    if check.version is None:
+        transaction.execute(space.put_absent_sql, row)
+    else:
+        stored, _, _, value, _ = row
+        transaction.execute(space.put_version_sql, (version, value, stored, check.version))
+    return transaction.connection.changes() == 1
+
+
+def _plain_put(transaction: Transaction, write: Write, version: Version) -> tuple[Space, _Row] | None:
+    """Returns the space and the row of a put that is one statement: of a value alone, where no stamp is raised."""
+    if type(write) is not Put or write.cells is not None:
         return None
     key = write.key
     space = transaction.find_space(key.space)
     if space.stamps:
         return None
     prefix = prefix_of(key.partition)
-    version = transaction.next_version()
-    if check.version is None:
-        transaction.execute(space.put_absent_sql, (prefix + key.sort, len(prefix), version, write.value, None))
-    else:
-        transaction.execute(space.put_version_sql, (version, write.value, prefix + key.sort, check.version))
-    return transaction.connection.changes() == 1
+    return space, (prefix + key.sort, len(prefix), version, write.value, None)
 
 
 def _write_in_turns(
@@ -318,7 +331,9 @@ def _write(
 
     The keys of a commit are different ones, so that it does not matter which of its statements runs first.
     """
-    if len(writes) == 1 and _put_alone(transaction, writes[0], version):
+    if len(writes) == 1 and (put := _plain_put(transaction, writes[0], version)) is not None:
+        space, only_row = put
+        transaction.execute(space.put_sql, only_row)
         return
     statements: dict[str, list[tuple[object, ...]]] = {}
     stamped: set[tuple[str, bytes]] = set()
@@ -348,19 +363,6 @@ def _write(
     for sql, bucket in stamped:
         # The hybrid time only grows, so that no stamp ever has the same number twice.
         transaction.execute(sql, (bucket, transaction.time))
-
-
-def _put_alone(transaction: Transaction, write: Write, version: Version) -> bool:
-    """Carries a put that is all of a commit out; false where it is no plain one, and nothing was done."""
-    if type(write) is not Put or write.cells is not None:
-        return False
-    key = write.key
-    space = transaction.find_space(key.space)
-    if space.stamps:
-        return False
-    prefix = prefix_of(key.partition)
-    transaction.execute(space.put_sql, (prefix + key.sort, len(prefix), version, write.value, None))
-    return True
 
 
 def _append(transaction: Transaction, commit: Commit, version: Version, first: int) -> None:

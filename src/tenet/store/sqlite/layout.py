@@ -17,19 +17,16 @@ from msgspec import Struct
 from tenet.store.contract import LogOptions, SpaceOptions
 from tenet.store.errors import StoreCorrupt
 from tenet.store.sqlite.schema import FORMAT_VERSION, Execute, make
-from tenet.store.sqlite.spaces import create
+from tenet.store.sqlite.spaces import Catalogue, create
 
 #: A column: its name, type, whether it may not be NULL, and its place in the primary key.
 _Column: TypeAlias = tuple[str, str, int, int]
-#: The spaces of a file: number and options.
-_Spaces: TypeAlias = list[tuple[int, SpaceOptions]]
 
 _FIXED: Final = ("spaces", "garbage", "commits", "fences", "log_positions")
 _COLUMNS_SQL: Final = (
     'SELECT t.name, c.name, c.type, c."notnull", c.pk FROM sqlite_schema t, pragma_table_info(t.name) c'
     " WHERE t.type = 'table'"
 )
-_decoder: Final = msgspec.json.Decoder(SpaceOptions)
 
 
 class _Layout(Struct, frozen=True):
@@ -62,8 +59,9 @@ def _problems(execute: Execute) -> Iterator[str]:
     found, expected = _layout_of(execute), _expected()
     for table in _FIXED:
         yield from _differences(found, table, expected.tables[table])
+    spaces = Catalogue()
     try:
-        spaces = _spaces_of(execute)
+        spaces.load(execute)
     except msgspec.DecodeError as error:
         yield f"has a space whose options cannot be read ({error})"
         return
@@ -74,27 +72,22 @@ def _problems(execute: Execute) -> Iterator[str]:
     yield from (f"has no index {name}" for name in _indexes_of(spaces) if name not in found.indexes)
 
 
-def _tables_of(spaces: _Spaces) -> Iterator[tuple[str, str]]:
+def _tables_of(spaces: Catalogue) -> Iterator[tuple[str, str]]:
     """Gives the tables of the spaces, each with the table that it must be like."""
-    for number, options in spaces:
-        yield f"s{number}", "s1"
-        if options.stamps:
-            yield f"t{number}", "t1"
-        if options.log is not None:
-            yield f"l{number}", "l1"
+    for space in spaces:
+        yield space.records, "s1"
+        if space.stamps:
+            yield f"t{space.number}", "t1"
+        if space.log is not None:
+            yield f"l{space.number}", "l1"
 
 
-def _indexes_of(spaces: _Spaces) -> Iterator[str]:
+def _indexes_of(spaces: Catalogue) -> Iterator[str]:
     yield "commits_made"
-    for number, options in spaces:
-        yield f"s{number}_key"
-        if options.log is not None:
-            yield f"l{number}_shard"
-
-
-def _spaces_of(execute: Execute) -> _Spaces:
-    rows = execute("SELECT number, options FROM spaces").fetchall()
-    return [(number, _decoder.decode(options)) for number, options in rows]
+    for space in spaces:
+        yield f"{space.records}_key"
+        if space.log is not None:
+            yield f"l{space.number}_shard"
 
 
 def _differences(found: _Layout, table: str, wanted: frozenset[_Column]) -> Iterator[str]:

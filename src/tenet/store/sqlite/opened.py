@@ -52,7 +52,7 @@ class OpenFile:
         self._watches = watches
         self._connection = _open(self.path, directory)
         self.catalogue = Catalogue()
-        self.catalogue.load(self._connection)
+        self.catalogue.load(self._connection.execute)
         self.outcomes = Outcomes(self._connection)
         self.outcomes.load()
         self.releases = Releases()

@@ -112,9 +112,9 @@ class Catalogue:
     def __init__(self) -> None:
         self._by_name: dict[str, Space] = {}
 
-    def load(self, connection: apsw.Connection) -> None:
+    def load(self, execute: Execute) -> None:
         """Reads the catalogue from the file."""
-        rows: list[Any] = connection.execute("SELECT number, name, options FROM spaces").fetchall()
+        rows: list[Any] = execute("SELECT number, name, options FROM spaces").fetchall()
         self._by_name = {name: Space(number, name, _decoder.decode(options)) for number, name, options in rows}
 
     def find(self, name: str) -> Space:
