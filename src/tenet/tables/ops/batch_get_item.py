@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 from msgspec import Struct
 
-from tenet.tables import keys
 from tenet.tables.errors import ProvisionedThroughputExceededException, ValidationException
 from tenet.tables.ops.get_item import answered
 from tenet.tables.rules.attributes import check_item
 from tenet.tables.rules.capacity import Consumed, read_units
 from tenet.tables.rules.images import Image
-from tenet.tables.rules.key_values import check_key, check_scalar_access
+from tenet.tables.rules.key_values import check_scalar_access, place_of_key
 from tenet.tables.rules.parameters import projection_of
 
 if TYPE_CHECKING:
@@ -92,11 +91,9 @@ async def _asked(context: Context, caller: Caller, tables: dict[str, dict[str, A
     for (name, of_table), projection in zip(tables.items(), projections, strict=True):
         table = await context.catalog.table(caller.account, name, deadline=caller.deadline)
         caller.notes["table"] = table.name
-        for key in of_table["Keys"]:
-            check_key(key, table.keys)
+        where = [place_of_key(table, key) for key in of_table["Keys"]]
         if projection is not None:
             check_scalar_access(projection.nested_names, table)
-        where = [keys.item_key(table, key) for key in of_table["Keys"]]
         if len(set(where)) < len(where):
             raise ValidationException("Provided list of item keys contains duplicates")
         asked.append(_Asked(name, of_table, projection, table, where))

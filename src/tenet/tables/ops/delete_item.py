@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from tenet.tables.errors import ValidationException
+from tenet.tables.ops.placing import at_sight
 from tenet.tables.ops.writing import Plan, answer, charge, check_condition, must_look, wants_old, write
-from tenet.tables.rules.attributes import check_item
 from tenet.tables.rules.images import ABSENT, Image
-from tenet.tables.rules.key_values import check_scalar_access, place_of_key, plain_key
+from tenet.tables.rules.key_values import check_scalar_access, place_of_key
 from tenet.tables.rules.parameters import condition_of
 
 if TYPE_CHECKING:
@@ -27,10 +27,7 @@ async def delete_item(context: Context, caller: Caller, request: dict[str, Any])
         ConditionalCheckFailedException: the condition does not hold.
     """
     key = request["Key"]
-    known = context.catalog.known(caller.account, request["TableName"])
-    place = None if known is None else plain_key(known, key)
-    if place is None:
-        check_item(key)
+    known, place = at_sight(context, caller, request)
     mode = request.get("ReturnValues", "NONE")
     if mode not in {"NONE", "ALL_OLD"}:
         raise ValidationException("ReturnValues can only be ALL_OLD or NONE")

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from tenet.tables.rules.attributes import check_item
+from tenet.tables.ops.placing import at_sight
 from tenet.tables.rules.capacity import Consumed, read_units
 from tenet.tables.rules.images import Image
-from tenet.tables.rules.key_values import check_scalar_access, place_of_key, plain_key
+from tenet.tables.rules.key_values import check_scalar_access, place_of_key
 from tenet.tables.rules.parameters import projection_of
 
 if TYPE_CHECKING:
@@ -26,15 +26,11 @@ async def get_item(context: Context, caller: Caller, request: dict[str, Any]) ->
         ResourceNotFoundException: there is no such table.
     """
     key = request["Key"]
-    known = context.catalog.known(caller.account, request["TableName"])
-    place = None if known is None else plain_key(known, key)
-    if place is None:
-        check_item(key)
+    known, place = at_sight(context, caller, request)
     projection = projection_of(request)
     table = known or await context.catalog.table(caller.account, request["TableName"], deadline=caller.deadline)
     caller.notes["table"] = table.name
-    if place is None:
-        place = place_of_key(table, key)
+    place = place or place_of_key(table, key)
     if projection is not None:
         check_scalar_access(projection.nested_names, table)
     context.throttle.admit_read(table)

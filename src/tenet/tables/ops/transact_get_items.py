@@ -7,19 +7,19 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 
 from tenet.store.contract import Record
-from tenet.tables import keys
 from tenet.tables.errors import TablesError, ValidationException
 from tenet.tables.ops.get_item import answered
 from tenet.tables.ops.transacting import NO_REASON, canceled, check_distinct, reason_of
 from tenet.tables.rules.attributes import check_item
 from tenet.tables.rules.capacity import Consumed, read_units
 from tenet.tables.rules.images import Image
-from tenet.tables.rules.key_values import EmptyKeyValue, check_key, check_scalar_access
+from tenet.tables.rules.key_values import EmptyKeyValue, check_scalar_access, place_of_key
 from tenet.tables.rules.parameters import projection_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from tenet.store.contract import Key
     from tenet.tables.context import Caller, Context
     from tenet.tables.model import Table
 
@@ -45,11 +45,10 @@ async def transact_get_items(context: Context, caller: Caller, request: dict[str
     for get in gets:
         tables.append(await context.catalog.table(caller.account, get["TableName"], deadline=caller.deadline))
         caller.notes["table"] = tables[-1].name
-    _check_keys(tables, gets)
+    where = _places(tables, gets)
     for table, projection in zip(tables, projections, strict=True):
         if projection is not None:
             check_scalar_access(projection.nested_names, table)
-    where = [keys.item_key(table, get["Key"]) for table, get in zip(tables, gets, strict=True)]
     check_distinct(where)
     for table in tables:
         context.throttle.admit_read(table)
@@ -69,18 +68,21 @@ async def transact_get_items(context: Context, caller: Caller, request: dict[str
     return answer + b"}"
 
 
-def _check_keys(tables: Sequence[Table], gets: Sequence[dict[str, Any]]) -> None:
+def _places(tables: Sequence[Table], gets: Sequence[dict[str, Any]]) -> list[Key]:
+    """Returns where the items lie; cancels the transaction where keys do not match their schema."""
+    places = []
     reasons = []
     for table, get in zip(tables, gets, strict=True):
         try:
-            check_key(get["Key"], table.keys)
+            places.append(place_of_key(table, get["Key"]))
             reasons.append(NO_REASON)
         except EmptyKeyValue:
             raise
         except TablesError as error:
             reasons.append(reason_of(error))
-    if any(reason is not NO_REASON for reason in reasons):
+    if len(places) < len(gets):
         raise canceled(reasons)
+    return places
 
 
 def _charge(context: Context, tables: Sequence[Table], images: Sequence[Image]) -> list[Consumed]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from tenet.tables.ops.placing import at_sight
 from tenet.tables.ops.writing import Plan, answer, charge, check_condition, wants_old, write
-from tenet.tables.rules.attributes import check_item, check_updated_item_size
+from tenet.tables.rules.attributes import check_updated_item_size
 from tenet.tables.rules.images import Image
-from tenet.tables.rules.key_values import check_index_keys, check_scalar_access, place_of_key, plain_key
+from tenet.tables.rules.key_values import check_index_keys, check_scalar_access, place_of_key
 from tenet.tables.rules.parameters import update_of
 from tenet.tables.rules.returns import returned_attributes
 from tenet.tables.rules.sizes import changed_bytes, item_bytes
@@ -29,10 +30,7 @@ async def update_item(context: Context, caller: Caller, request: dict[str, Any])
         ConditionalCheckFailedException: the condition does not hold.
     """
     key = request["Key"]
-    known = context.catalog.known(caller.account, request["TableName"])
-    place = None if known is None else plain_key(known, key)
-    if place is None:
-        check_item(key)
+    known, place = at_sight(context, caller, request)
     mode = request.get("ReturnValues", "NONE")
     update, condition = update_of(request)
     table = known or await context.catalog.table(caller.account, request["TableName"], deadline=caller.deadline)
