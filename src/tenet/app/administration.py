@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from tenet.app.messages import BackupWanted, Figures, FileNamed, KeyMade, KeyShown, KeysSealed, KeyWanted
 from tenet.base.errors import TenetError
 from tenet.store.contract import Backups
+from tenet.wire.master import replace_durably
 
 if TYPE_CHECKING:
     from tenet.app.core import Core
@@ -150,12 +151,7 @@ def _lies_in(path: Path, place: Path) -> bool:
 def _replace(target: Path, beside: Path) -> None:
     """Puts a file in the place of another, and on the disk."""
     try:
-        beside.replace(target)
-        folder = os.open(target.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        replace_durably(target, beside)
     except OSError as error:
         beside.unlink(missing_ok=True)
         raise CannotBackUp(f"{target} cannot be replaced: {error.strerror}; it is as it was") from error

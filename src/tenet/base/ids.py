@@ -57,8 +57,3 @@ class SeededIds:
 def uuid4_text(ids: Ids) -> str:
     """Returns a random UUID (RFC 9562, version 4) in its canonical text form."""
     return str(uuid.UUID(bytes=ids.draw(16), version=4))
-
-
-def request_id(ids: Ids) -> str:
-    """Returns a request id of the form that AWS JSON services use: 52 capitals and digits, 208 bits of randomness."""
-    return ids.draw(26).hex().upper()

@@ -10,6 +10,7 @@ import orjson
 import structlog
 
 from tenet.base.errors import TenetError
+from tenet.base.json_text import without_strings
 from tenet.store.errors import LimitExceeded, OutcomeUnknown, ReadOnlyStore, StoreUnavailable
 from tenet.tables.context import Caller
 from tenet.tables.errors import (
@@ -148,7 +149,7 @@ def _parse_large(body: bytes) -> object:
         ValidationException: it may hold more objects and lists than any right request.
     """
     # Brackets within strings are rare enough to be counted first, and taken out only where it matters.
-    if _brackets(body) > _CONTAINERS_MAX and _brackets(_without_strings(body)) > _CONTAINERS_MAX:
+    if _brackets(body) > _CONTAINERS_MAX and _brackets(without_strings(body)) > _CONTAINERS_MAX:
         raise ValidationException(f"The request has more than {_CONTAINERS_MAX:,} values")
     was_enabled = gc.isenabled()
     gc.disable()
@@ -157,12 +158,6 @@ def _parse_large(body: bytes) -> object:
     finally:
         if was_enabled:
             gc.enable()
-
-
-def _without_strings(body: bytes) -> bytes:
-    """Returns a body without its strings (RFC 8259, section 7), in time linear in its length, whatever it holds."""
-    body = body.replace(b"\\\\", b"").replace(b'\\"', b"")
-    return b"".join(body.split(b'"')[::2])
 
 
 def _brackets(body: bytes) -> int:

@@ -179,7 +179,17 @@ def write_private(path: Path, content: bytes) -> None:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
-    temporary.replace(path)
+    replace_durably(path, temporary)
+
+
+def replace_durably(path: Path, by: Path) -> None:
+    """Gives a file the name of another, in whose place it is from then on; durable when it returns.
+
+    Args:
+        path: the name, with or without a file.
+        by: a file in the same directory that is on the disk.
+    """
+    by.replace(path)
     directory = os.open(path.parent, os.O_RDONLY)
     try:
         os.fsync(directory)
