@@ -38,6 +38,33 @@ def refusal(error: TenetError) -> Response:
     return Response(error.http_status, told, JSON_1_0, error_code=error.code)
 
 
+class Written:
+    """A transport that keeps what is written: whoever hands a connection its bytes needs no network."""
+
+    def __init__(self) -> None:
+        self.written = b""
+        self.ended = False
+
+    def get_extra_info(self, name: str) -> None:
+        del name
+
+    def write(self, data: bytes) -> None:
+        self.written += data
+
+    def can_write_eof(self) -> bool:
+        return False
+
+    def pause_reading(self) -> None:
+        """Nothing is read."""
+
+    resume_reading = pause_reading
+
+    def close(self) -> None:
+        self.ended = True
+
+    abort = close
+
+
 class Echo:
     """Answers with the body; the operations Wait and Fail do what their names say."""
 

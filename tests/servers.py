@@ -115,6 +115,16 @@ def start(data: Path, *arguments: str, environment: Mapping[str, str] | None = N
 
 
 @contextmanager
+def hung(server: Server) -> Iterator[None]:
+    """Stops a server's process for the length of a block: it accepts connections, and answers none."""
+    server.process.send_signal(signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        server.process.send_signal(signal.SIGCONT)
+
+
+@contextmanager
 def running(data: Path, *arguments: str, environment: Mapping[str, str] | None = None) -> Iterator[Server]:
     """A server for the length of a block; it is ended whatever happens, and drains where it is still there."""
     server = start(data, *arguments, environment=environment)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,18 @@ async def opened(name: str, directory: Path) -> Engine:
     return await sqlite.open_engine(str(directory), clock=clock, ids=ids)
 
 
+@asynccontextmanager
+async def serving(name: str, directory: Path) -> AsyncIterator[Tables]:
+    """The service on an engine of its own."""
+    engine = await opened(name, directory)
+    tables = await Tables.open(engine, clock=SystemClock(), ids=SystemIds())
+    try:
+        yield tables
+    finally:
+        await tables.close()
+        await engine.close()
+
+
 async def call(tables: Tables, operation: str, **request: Any) -> Any:
     return orjson.loads(await tables.call(operation, request, Caller("0" * 12)) or b"{}")
 
@@ -77,21 +90,18 @@ def test_the_largest_items_and_requests_are_written_with_all_their_index_entries
     engine_name: str, tmp_path: Path
 ) -> None:
     async def main() -> None:
-        engine = await opened(engine_name, tmp_path)
-        tables = await Tables.open(engine, clock=SystemClock(), ids=SystemIds())
-        await call(tables, "CreateTable", **TABLE)
-        await call(tables, "PutItem", TableName="large", Item=item(0))
-        assert await indexed(tables, INDEXES - 1) == {"item-0": LARGE}
-        many = [{"Put": {"TableName": "large", "Item": item(number, "y" * 40_000)}} for number in range(100)]
-        await call(tables, "TransactWriteItems", TransactItems=many)
-        assert await indexed(tables, 3) == {f"item-{number}": "y" * 40_000 for number in range(100)}
-        batch = [{"PutRequest": {"Item": item(number)}} for number in range(25)]
-        await call(tables, "BatchWriteItem", RequestItems={"large": batch})
-        assert sum(content == LARGE for content in (await indexed(tables, 0)).values()) == 25
-        await call(tables, "DeleteItem", TableName="large", Key={"p": {"S": "item-0"}})
-        assert len(await indexed(tables, 1)) == 99
-        await tables.close()
-        await engine.close()
+        async with serving(engine_name, tmp_path) as tables:
+            await call(tables, "CreateTable", **TABLE)
+            await call(tables, "PutItem", TableName="large", Item=item(0))
+            assert await indexed(tables, INDEXES - 1) == {"item-0": LARGE}
+            many = [{"Put": {"TableName": "large", "Item": item(number, "y" * 40_000)}} for number in range(100)]
+            await call(tables, "TransactWriteItems", TransactItems=many)
+            assert await indexed(tables, 3) == {f"item-{number}": "y" * 40_000 for number in range(100)}
+            batch = [{"PutRequest": {"Item": item(number)}} for number in range(25)]
+            await call(tables, "BatchWriteItem", RequestItems={"large": batch})
+            assert sum(content == LARGE for content in (await indexed(tables, 0)).values()) == 25
+            await call(tables, "DeleteItem", TableName="large", Key={"p": {"S": "item-0"}})
+            assert len(await indexed(tables, 1)) == 99
 
     asyncio.run(main())
 
@@ -187,17 +197,14 @@ def test_entries_without_their_items_are_read_as_of_one_moment(engine_name: str,
 @pytest.mark.parametrize("engine_name", ["memory", "sqlite"])
 def test_a_batch_of_the_largest_items_without_indexes(engine_name: str, tmp_path: Path) -> None:
     async def main() -> None:
-        engine = await opened(engine_name, tmp_path)
-        tables = await Tables.open(engine, clock=SystemClock(), ids=SystemIds())
-        await plain_table(tables)
-        batch = [{"PutRequest": {"Item": item(number)}} for number in range(25)]
-        assert await call(tables, "BatchWriteItem", RequestItems={"large": batch}) == {"UnprocessedItems": {}}
-        # Control characters take six bytes each in JSON.
-        await call(tables, "PutItem", TableName="large", Item=item(99, "\x01" * 409_000))
-        found = await call(tables, "GetItem", TableName="large", Key={"p": {"S": "item-99"}})
-        assert found["Item"] == item(99, "\x01" * 409_000)
-        await tables.close()
-        await engine.close()
+        async with serving(engine_name, tmp_path) as tables:
+            await plain_table(tables)
+            batch = [{"PutRequest": {"Item": item(number)}} for number in range(25)]
+            assert await call(tables, "BatchWriteItem", RequestItems={"large": batch}) == {"UnprocessedItems": {}}
+            # Control characters take six bytes each in JSON.
+            await call(tables, "PutItem", TableName="large", Item=item(99, "\x01" * 409_000))
+            found = await call(tables, "GetItem", TableName="large", Key={"p": {"S": "item-99"}})
+            assert found["Item"] == item(99, "\x01" * 409_000)
 
     asyncio.run(main())
 
@@ -215,31 +222,28 @@ async def plain_table(tables: Tables) -> None:
 @pytest.mark.parametrize("engine_name", ["memory", "sqlite"])
 def test_a_transaction_is_bounded_by_its_items_and_not_by_their_json(engine_name: str, tmp_path: Path) -> None:
     async def main() -> None:
-        engine = await opened(engine_name, tmp_path)
-        tables = await Tables.open(engine, clock=SystemClock(), ids=SystemIds())
-        await plain_table(tables)
-        items = [{"p": {"S": f"list-{number}"}, "content": number_list(100_000)} for number in range(10)]
-        puts = [{"Put": {"TableName": "large", "Item": one}} for one in items]
-        await call(tables, "TransactWriteItems", TransactItems=puts)
-        found = await call(tables, "GetItem", TableName="large", Key={"p": {"S": "list-9"}})
-        assert found["Item"] == items[9]
-        for start in range(14):
-            await call(tables, "PutItem", TableName="large", Item=item(start))
-        changes = [
-            {
-                "Update": {
-                    "TableName": "large",
-                    "Key": {"p": {"S": f"item-{number}"}},
-                    "UpdateExpression": "SET q = :q",
-                    "ExpressionAttributeValues": {":q": {"N": "1"}},
+        async with serving(engine_name, tmp_path) as tables:
+            await plain_table(tables)
+            items = [{"p": {"S": f"list-{number}"}, "content": number_list(100_000)} for number in range(10)]
+            puts = [{"Put": {"TableName": "large", "Item": one}} for one in items]
+            await call(tables, "TransactWriteItems", TransactItems=puts)
+            found = await call(tables, "GetItem", TableName="large", Key={"p": {"S": "list-9"}})
+            assert found["Item"] == items[9]
+            for start in range(14):
+                await call(tables, "PutItem", TableName="large", Item=item(start))
+            changes = [
+                {
+                    "Update": {
+                        "TableName": "large",
+                        "Key": {"p": {"S": f"item-{number}"}},
+                        "UpdateExpression": "SET q = :q",
+                        "ExpressionAttributeValues": {":q": {"N": "1"}},
+                    }
                 }
-            }
-            for number in range(14)
-        ]
-        with pytest.raises(ValidationException, match="4MB"):
-            await call(tables, "TransactWriteItems", TransactItems=changes)
-        await tables.close()
-        await engine.close()
+                for number in range(14)
+            ]
+            with pytest.raises(ValidationException, match="4MB"):
+                await call(tables, "TransactWriteItems", TransactItems=changes)
 
     asyncio.run(main())
 
@@ -247,48 +251,45 @@ def test_a_transaction_is_bounded_by_its_items_and_not_by_their_json(engine_name
 @pytest.mark.parametrize("engine_name", ["memory", "sqlite"])
 def test_a_page_of_a_local_index_ends_by_what_it_fetches(engine_name: str, tmp_path: Path) -> None:
     async def main() -> None:
-        engine = await opened(engine_name, tmp_path)
-        tables = await Tables.open(engine, clock=SystemClock(), ids=SystemIds())
-        keys = [{"AttributeName": name, "KeyType": kind} for name, kind in (("p", "HASH"), ("s", "RANGE"))]
-        await call(
-            tables,
-            "CreateTable",
-            TableName="large",
-            BillingMode="PAY_PER_REQUEST",
-            AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name in "psl"],
-            KeySchema=keys,
-            LocalSecondaryIndexes=[
-                {
-                    "IndexName": "lsi",
-                    "KeySchema": [keys[0], {"AttributeName": "l", "KeyType": "RANGE"}],
-                    "Projection": {"ProjectionType": "KEYS_ONLY"},
-                }
-            ],
-        )
-        for number in range(40):
-            one = {"p": {"S": "p"}, "s": {"S": f"{number:02}"}, "l": {"S": "l"}, "content": {"S": LARGE}}
-            await call(tables, "PutItem", TableName="large", Item=one)
-        found: list[str] = []
-        start: dict[str, Any] = {}
-        while True:
-            page = await call(
+        async with serving(engine_name, tmp_path) as tables:
+            keys = [{"AttributeName": name, "KeyType": kind} for name, kind in (("p", "HASH"), ("s", "RANGE"))]
+            await call(
                 tables,
-                "Query",
+                "CreateTable",
                 TableName="large",
-                IndexName="lsi",
-                Select="ALL_ATTRIBUTES",
-                KeyConditionExpression="p = :p",
-                ExpressionAttributeValues={":p": {"S": "p"}},
-                **start,
+                BillingMode="PAY_PER_REQUEST",
+                AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name in "psl"],
+                KeySchema=keys,
+                LocalSecondaryIndexes=[
+                    {
+                        "IndexName": "lsi",
+                        "KeySchema": [keys[0], {"AttributeName": "l", "KeyType": "RANGE"}],
+                        "Projection": {"ProjectionType": "KEYS_ONLY"},
+                    }
+                ],
             )
-            assert len(page["Items"]) <= 16
-            found += [one["s"]["S"] for one in page["Items"]]
-            if "LastEvaluatedKey" not in page:
-                break
-            start = {"ExclusiveStartKey": page["LastEvaluatedKey"]}
-        assert found == [f"{number:02}" for number in range(40)]
-        await tables.close()
-        await engine.close()
+            for number in range(40):
+                one = {"p": {"S": "p"}, "s": {"S": f"{number:02}"}, "l": {"S": "l"}, "content": {"S": LARGE}}
+                await call(tables, "PutItem", TableName="large", Item=one)
+            found: list[str] = []
+            start: dict[str, Any] = {}
+            while True:
+                page = await call(
+                    tables,
+                    "Query",
+                    TableName="large",
+                    IndexName="lsi",
+                    Select="ALL_ATTRIBUTES",
+                    KeyConditionExpression="p = :p",
+                    ExpressionAttributeValues={":p": {"S": "p"}},
+                    **start,
+                )
+                assert len(page["Items"]) <= 16
+                found += [one["s"]["S"] for one in page["Items"]]
+                if "LastEvaluatedKey" not in page:
+                    break
+                start = {"ExclusiveStartKey": page["LastEvaluatedKey"]}
+            assert found == [f"{number:02}" for number in range(40)]
 
     asyncio.run(main())
 

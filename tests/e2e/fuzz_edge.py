@@ -28,28 +28,7 @@ with atheris.instrument_imports(include=["tenet.wire"]):
     from tenet.wire.sigv4 import Verifier
     from tenet.wire.trace import context_of
 
-from tests.edges import Echo, Keys
-
-
-class Transport:
-    """Takes what is written; a fuzzer of bytes needs no network."""
-
-    def __init__(self) -> None:
-        self.written = b""
-
-    def get_extra_info(self, name: str) -> None:
-        del name
-
-    def write(self, data: bytes) -> None:
-        self.written += data
-
-    def can_write_eof(self) -> bool:
-        return False
-
-    def pause_reading(self) -> None:
-        """Nothing is read."""
-
-    resume_reading = close = abort = pause_reading
+from tests.edges import Echo, Keys, Written
 
 
 def connection(data: bytes) -> None:
@@ -57,7 +36,7 @@ def connection(data: bytes) -> None:
 
     async def main() -> None:
         edge = Edge([Echo()], Keys(), clock=ManualClock(), ids=SeededIds(0))
-        transport = Transport()
+        transport = Written()
         served = Connection(edge._shared, asyncio.get_running_loop())
         # As from a transport: not from within a task.
         finished = asyncio.get_running_loop().create_future()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import json
 import shutil
-import signal
 import tarfile
 import threading
 from collections import deque
@@ -17,7 +16,7 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from tests.servers import Server, running, start, tenet
+from tests.servers import Server, hung, running, start, tenet
 
 
 def make_table(client: Any, name: str = "things") -> None:
@@ -136,15 +135,12 @@ def test_without_its_master_key_nothing_starts(tmp_path: Path) -> None:
 
 def test_a_process_that_holds_the_directory_and_hangs_is_named(tmp_path: Path) -> None:
     with running(tmp_path / "data", "--plaintext") as server:
-        server.process.send_signal(signal.SIGSTOP)
-        try:
+        with hung(server):
             described = json.loads((tmp_path / "data" / "running.json").read_text(encoding="utf-8"))
             # A stopped process still accepts connections; one that nobody listens for shows the other way to fail.
             described["endpoint"] = "http://127.0.0.1:1"
             (tmp_path / "data" / "running.json").write_text(json.dumps(described), encoding="utf-8")
             refused = server.command("keys", "list")
-        finally:
-            server.process.send_signal(signal.SIGCONT)
         assert refused.returncode == 5
         assert f"in use by the process {server.process.pid}" in refused.stderr
 

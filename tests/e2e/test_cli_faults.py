@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from tests.servers import TENET, Server, clean_environment, running, start, tenet
+from tests.servers import TENET, Server, clean_environment, hung, running, start, tenet
 
 RECOVERY_S_MAX = 20
 
@@ -109,13 +109,10 @@ def test_env_says_that_nobody_serves(tmp_path: Path) -> None:
 
 def test_a_server_that_hangs_is_named_within_seconds(tmp_path: Path) -> None:
     with running(tmp_path / "data", "--plaintext") as server:
-        server.process.send_signal(signal.SIGSTOP)
-        try:
+        with hung(server):
             began = time.monotonic()
             refused = server.command("keys", "list")
             elapsed_s = time.monotonic() - began
-        finally:
-            server.process.send_signal(signal.SIGCONT)
         assert refused.returncode == 5
         assert f"in use by the process {server.process.pid}" in refused.stderr
         assert elapsed_s < 30
@@ -389,13 +386,10 @@ def test_waiting_for_a_server_that_hangs_ends_with_its_time(tmp_path: Path) -> N
         began = time.monotonic()
         assert server.command("env", "--wait=0").returncode == 0
         answered_s = time.monotonic() - began
-        server.process.send_signal(signal.SIGSTOP)
-        try:
+        with hung(server):
             began = time.monotonic()
             waited = server.command("env", "--wait=0.5")
             elapsed_s = time.monotonic() - began
-        finally:
-            server.process.send_signal(signal.SIGCONT)
         assert waited.returncode == 5
         assert "not ready after 0.5 s" in waited.stderr
         # Starting the command takes its time too; a single question used to take five seconds.

@@ -17,7 +17,7 @@ from tenet.base.ids import SystemIds
 from tenet.store.contract import Append, Check, Commit, Committed, Key, Outcome, Put, Record, Write, new_commit_id
 from tenet.store.sqlite.engine import SqliteEngine, open_engine
 from tenet.store.sqlite.opened import OpenFile
-from tenet.store.sqlite.schema import FILE_NAME
+from tenet.store.sqlite.schema import FILE_NAME, PAGE_BYTES
 
 T = TypeVar("T")
 
@@ -45,6 +45,15 @@ def file_of(engine: SqliteEngine) -> OpenFile:
     """The open file of an engine."""
     assert engine._file is not None
     return engine._file
+
+
+def damage_leaves(directory: Path) -> None:
+    """Damages the file of a closed engine: all pages but those that hold the schema and the roots of the tables."""
+    path = directory / FILE_NAME
+    data = bytearray(path.read_bytes())
+    for page in range(20, len(data) // PAGE_BYTES):
+        data[page * PAGE_BYTES : page * PAGE_BYTES + 16] = b"\xff" * 16
+    path.write_bytes(data)
 
 
 def commit_of(

@@ -16,12 +16,13 @@ from tenet.store.sqlite import pool
 from tenet.store.sqlite.engine import SqliteEngine
 from tenet.store.sqlite.reads import Scan, Start
 from tenet.store.sqlite.removals import sweep
-from tenet.store.sqlite.schema import FILE_NAME, PAGE_BYTES, Execute
+from tenet.store.sqlite.schema import Execute
 from tenet.store.sqlite.spaces import Space
 from tests.unit.store.sqlite_helpers import (
     CLOCK,
     Disk,
     commit_of,
+    damage_leaves,
     eventually,
     file_of,
     misbehaving_disk,
@@ -158,12 +159,7 @@ def test_damage_that_a_read_meets_is_kept_in_mind(tmp_path: Path) -> None:
             await fill(engine, 300, b"v" * 3_000)
 
     run(make())
-    path = tmp_path / FILE_NAME
-    data = bytearray(path.read_bytes())
-    # All but the pages that hold the schema and the roots of the tables.
-    for page in range(20, len(data) // PAGE_BYTES):
-        data[page * PAGE_BYTES : page * PAGE_BYTES + 16] = b"\xff" * 16
-    path.write_bytes(data)
+    damage_leaves(tmp_path)
 
     async def meet() -> None:
         async with opened(tmp_path) as engine:

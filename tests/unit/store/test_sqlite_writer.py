@@ -38,13 +38,14 @@ from tenet.store.errors import (
 )
 from tenet.store.sqlite.apply import Transaction
 from tenet.store.sqlite.keys import prefix_of
-from tenet.store.sqlite.schema import FILE_NAME, PAGE_BYTES, connect
+from tenet.store.sqlite.schema import connect
 from tenet.store.sqlite.watches import Watches
 from tenet.store.sqlite.writer import QUEUE_BYTES_MAX, QUEUE_JOBS_MAX
 from tests.unit.store.sqlite_helpers import (
     CLOCK,
     Disk,
     commit_of,
+    damage_leaves,
     eventually,
     file_of,
     key,
@@ -519,12 +520,8 @@ def test_a_damaged_page_is_the_trouble_of_those_who_need_it(tmp_path: Path) -> N
             await engine.commit(commit_of(*(Put(Key("things", b"p", sort), bytes(3_000)) for sort in sorts)))
 
     run(make())
-    path = tmp_path / FILE_NAME
-    data = bytearray(path.read_bytes())
     # What was written last: leaves of one table.
-    for page in range(20, len(data) // PAGE_BYTES):
-        data[page * PAGE_BYTES : page * PAGE_BYTES + 16] = b"\xff" * 16
-    path.write_bytes(data)
+    damage_leaves(tmp_path)
 
     async def meet() -> None:
         async with opened(tmp_path) as engine:

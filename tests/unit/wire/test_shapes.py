@@ -15,18 +15,17 @@ from tenet.wire.exchange import Incoming
 from tenet.wire.limits import EdgeLimits
 from tenet.wire.protocol import Connection, Shared
 from tenet.wire.shapes import Shape, Shapes
-from tests.edges import call
+from tests.edges import Written, call
 
 PLAIN = [("Host", "h"), ("Content-Type", "application/x-amz-json-1.0"), ("x-amz-target", "T.Op"), ("X-Test", "a b")]
 
 
-class Kept:
+class Kept(Written):
     """A handler that keeps what it is handed, and a transport that keeps what is written."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.requests: list[tuple[object, ...]] = []
-        self.written = b""
-        self.ended = False
 
     def handle(self, incoming: Incoming) -> Coroutine[Any, Any, None]:
         self.requests.append(
@@ -48,25 +47,6 @@ class Kept:
     def malformed(self, status: int, reason: str) -> bytes:
         del reason
         return b"%d" % status
-
-    def get_extra_info(self, name: str) -> None:
-        del name
-
-    def write(self, data: bytes) -> None:
-        self.written += data
-
-    def can_write_eof(self) -> bool:
-        return False
-
-    def pause_reading(self) -> None:
-        """Nothing is read."""
-
-    resume_reading = pause_reading
-
-    def close(self) -> None:
-        self.ended = True
-
-    abort = close
 
 
 class AtOnce(Shapes):
