@@ -12,30 +12,37 @@ ARGS ?=
 UV := $(shell uv --version >/dev/null 2>&1 && echo uv)
 
 .DEFAULT_GOAL := help
-.PHONY: help up test check test-changed test-long coverage bench peers docs lock hooks audit clean
+.PHONY: help up compile test check test-changed test-long coverage bench peers docs lock hooks audit clean
 
 help: ## Says what each target does
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
 
-up: $(VENV)/.compiled ## Starts Tenet here, with its data in ./tenet-data (ARGS="--listen 127.0.0.1:9000")
+up: $(VENV)/.bytecode ## Starts Tenet here, with its data in ./tenet-data (ARGS="--listen 127.0.0.1:9000")
+	@$(BIN)/python -m tools.compile
 	@exec $(BIN)/tenet up $(ARGS)
 
-test: $(VENV)/.development $(VENV)/.compiled ## Passes every test: lint, types, architecture, documents, unit to end-to-end
+compile: $(VENV)/.bytecode ## Compiles the modules of the request path; up, test and bench do it too
+	@exec $(BIN)/python -m tools.compile --required
+
+test: $(VENV)/.development $(VENV)/.bytecode ## Passes every test: lint, types, architecture, documents, unit to end-to-end
+	@$(BIN)/python -m tools.compile --required
 	@exec $(BIN)/python -m tools.stages test $(ARGS)
 
-check: $(VENV)/.development $(VENV)/.compiled ## The quick part of the tests, under a minute
+check: $(VENV)/.development $(VENV)/.bytecode ## The quick part of the tests, under a minute
 	@exec $(BIN)/python -m tools.stages check $(ARGS)
 
-test-changed: $(VENV)/.development $(VENV)/.compiled ## Passes the tests that the import graph says a change can touch (ARGS=main)
+test-changed: $(VENV)/.development $(VENV)/.bytecode ## Passes the tests that the import graph says a change can touch (ARGS=main)
 	@exec $(BIN)/python -m tools.changed_tests $(ARGS)
 
-test-long: $(VENV)/.development $(VENV)/.compiled ## Passes the full rounds and writes docs/results/test-long.md
+test-long: $(VENV)/.development $(VENV)/.bytecode ## Passes the full rounds and writes docs/results/test-long.md
+	@$(BIN)/python -m tools.compile --required
 	@exec $(BIN)/python -m tools.stages long $(ARGS)
 
 coverage: $(VENV)/.development ## Runs the tests under coverage, started servers included, and reports
 	@exec $(BIN)/python -m tools.stages coverage $(ARGS)
 
-bench: $(VENV)/.development $(VENV)/.compiled ## Measures Tenet with its peers beside it, in one run
+bench: $(VENV)/.development $(VENV)/.bytecode ## Measures Tenet with its peers beside it, in one run
+	@$(BIN)/python -m tools.compile --required
 	@exec $(BIN)/python -m benchmarks $(ARGS)
 
 peers: $(VENV)/.development ## Fetches what tests and benchmarks run beside Tenet; they do it by themselves too
@@ -47,6 +54,8 @@ docs: $(VENV)/.development ## Writes the generated parts of the documents anew
 lock: $(VENV)/.development ## Locks the dependencies anew (needs uv) and exports them for pip
 	uv lock
 	uv export --quiet --frozen --no-dev --no-emit-project --format requirements-txt --no-header -o requirements.lock
+	uv export --quiet --frozen --no-dev --group compile --no-emit-project --format requirements-txt --no-header \
+	  -o requirements-compile.lock
 	uv export --quiet --frozen --no-emit-project --format requirements-txt --no-header -o requirements-dev.lock
 
 hooks: $(VENV)/.development ## Installs the git hooks, which run lint and format on what is committed
@@ -56,18 +65,18 @@ audit: $(VENV)/.development ## Looks the locked dependencies up in the vulnerabi
 	@exec $(BIN)/python -m tools.audit
 
 clean: ## Removes what was built here, except the data
-	rm -rf $(VENV) build dist htmlcov .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis \
+	rm -rf $(VENV) src/tenet/_compiled build dist htmlcov .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis \
 	  .import_linter_cache .cache
 
 # ---- the environment -------------------------------------------------------------------------------------------------
 
-LOCKS := uv.lock pyproject.toml requirements.lock
+LOCKS := uv.lock pyproject.toml requirements-compile.lock
 
 $(VENV)/.runtime: $(LOCKS)
 ifeq ($(UV),uv)
-	uv sync --quiet --frozen --no-dev --inexact --compile-bytecode
+	uv sync --quiet --frozen --no-dev --group compile --inexact --compile-bytecode
 else
-	$(PYTHON) tools/pip_environment.py $(VENV) requirements.lock
+	$(PYTHON) tools/pip_environment.py $(VENV) requirements-compile.lock
 endif
 	@touch $@
 
@@ -81,6 +90,6 @@ endif
 
 # Compiled ahead, no start has to do it: it takes three times as long as everything else that a start does, and where
 # PYTHONDONTWRITEBYTECODE is set, as in many containers, each start would do it again. pip compiles what it installs.
-$(VENV)/.compiled: $(VENV)/.runtime $(shell find src -name '*.py')
+$(VENV)/.bytecode: $(VENV)/.runtime $(shell find src -name '*.py')
 	@$(BIN)/python -m compileall -q src
 	@touch $@

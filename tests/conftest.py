@@ -11,6 +11,9 @@ from types import FrameType
 import pytest
 from hypothesis import settings
 
+# What runs by hand runs from source, and so do the servers that it starts; `tools.stages` says where it does not.
+os.environ.setdefault("TENET_COMPILED", "0")
+
 #: Whether the full rounds run (``make test-long``).
 LONG = os.environ.get("TENET_TEST_LONG") == "1"
 #: Seconds that a test without a mark of its own may take.

@@ -21,8 +21,10 @@ _EXPORT = re.compile(r"^export ([A-Z_]+)=(.*)$")
 
 
 def clean_environment(**more: str) -> dict[str, str]:
-    """The environment without anything that Tenet or an AWS SDK reads."""
+    """The environment without anything that Tenet or an AWS SDK reads, but for whether compiled modules are run."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("TENET_", "AWS_"))}
+    if "TENET_COMPILED" in os.environ:
+        kept["TENET_COMPILED"] = os.environ["TENET_COMPILED"]
     return kept | more
 
 

@@ -82,7 +82,8 @@ def test_package_files_hold_a_docstring_alone() -> None:
     assert packages
     for path in packages:
         body = tree_of(path).body
-        assert len(body) == 1, f"{name_of(path)} has code"
+        # Before anything is imported, the root decides in which form it is: compiled, or from source.
+        assert len(body) == 1 or path.parent == SOURCE, f"{name_of(path)} has code"
         assert ast.get_docstring(tree_of(path)), f"{name_of(path)} has no docstring"
 
 

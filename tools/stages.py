@@ -19,7 +19,7 @@ import resource
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -37,12 +37,14 @@ class Stage:
         paths: files and folders; those that do not exist are left out.
         workers: how many processes share the tests; 0 runs them in this one.
         marks: pytest's expression for which tests take part.
+        compiled: whether compiled modules are tested, here and in servers that are started, or the source.
     """
 
     name: str
     paths: tuple[str, ...]
     workers: int = 2
     marks: str = "not alone"
+    compiled: bool = False
 
 
 @dataclass(frozen=True)
@@ -64,14 +66,27 @@ class Result:
 
 
 HOUSE = Stage("house", ("tests/house", "tests/test_tidy.py"))
-FOLDERS = ("unit", "contract", "sim", "docs", "e2e", "conformance")
-ALONE = Stage("alone", ("tests",), workers=0, marks="alone")
+UNIT = Stage("unit", ("tests/unit",))
+CONTRACT = Stage("contract", ("tests/contract",))
+SIM = Stage("sim", ("tests/sim",))
+#: The same once more in the form that is shipped; whatever looks inside can only do so from source.
+COMPILED = Stage(
+    "compiled", ("tests/unit", "tests/contract", "tests/sim"), marks="not alone and not interpreted", compiled=True
+)
+DOCS = Stage("docs", ("tests/docs",), compiled=True)
+E2E = Stage("e2e", ("tests/e2e",), compiled=True)
+CONFORMANCE = Stage("conformance", ("tests/conformance",), compiled=True)
+#: What runs where there is no C compiler has to answer the same.
+FROM_SOURCE = Stage("from source", ("tests/conformance",))
+ALONE = Stage("alone", ("tests",), workers=0, marks="alone", compiled=True)
+ALL = (UNIT, CONTRACT, SIM, COMPILED, DOCS, E2E, CONFORMANCE, FROM_SOURCE, ALONE)
 PLANS: dict[str, tuple[Stage, ...]] = {
-    "check": (HOUSE, Stage("unit", ("tests/unit",))),
-    "test": (HOUSE, *(Stage(name, (f"tests/{name}",)) for name in FOLDERS), ALONE),
-    "long": (*(Stage(name, (f"tests/{name}",)) for name in FOLDERS), ALONE),
+    "check": (HOUSE, UNIT),
+    "test": (HOUSE, *ALL),
+    "long": ALL,
+    # Lines are counted by the interpreter.
+    "coverage": tuple(replace(stage, compiled=False) for stage in ALL if stage not in (COMPILED, FROM_SOURCE)),
 }
-PLANS["coverage"] = PLANS["test"][1:]
 
 
 def run(stage: Stage, seed: int, extra: list[str], environment: dict[str, str], prefix: list[str]) -> Result:
@@ -83,7 +98,8 @@ def run(stage: Stage, seed: int, extra: list[str], environment: dict[str, str], 
     print(f"\n==== {stage.name} ====", flush=True)
     started, cpu = time.monotonic(), children_cpu_s()
     last = ""
-    with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True) as process:
+    form = {"TENET_COMPILED": str(int(stage.compiled))}
+    with subprocess.Popen(command, cwd=ROOT, env=environment | form, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         for line in process.stdout:
             print(line, end="", flush=True)

@@ -125,12 +125,12 @@ def test_the_container_builds_from_files_that_exist() -> None:
 
 @pytest.mark.time_limit_s(240)
 def test_what_make_installs_is_compiled_so_that_no_start_has_to_do_it(tmp_path: Path) -> None:
-    for name in ("src", "tools"):
-        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("Makefile", "pyproject.toml", "uv.lock", "requirements.lock", "README.md", "LICENSE"):
+    for name in ("src", "tools", "packaging"):
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__", "_compiled*"))
+    for name in ("Makefile", "pyproject.toml", "uv.lock", "requirements-compile.lock", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, tmp_path)
-    environment = clean_environment(PYTHONDONTWRITEBYTECODE="1")
-    subprocess.run(["make", ".venv/.compiled"], cwd=tmp_path, env=environment, check=True, capture_output=True)
+    environment = clean_environment(PYTHONDONTWRITEBYTECODE="1", TENET_COMPILED="0")
+    subprocess.run(["make", ".venv/.bytecode"], cwd=tmp_path, env=environment, check=True, capture_output=True)
     # Python says with -v where the code of each module came from: from x.pyc, or from x.py, which it had to compile.
     started = subprocess.run(
         [".venv/bin/python", "-v", "-c", "import tenet.app.server"],

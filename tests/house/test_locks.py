@@ -47,7 +47,14 @@ def needed(*groups: str) -> set[str]:
     return reached
 
 
-@pytest.mark.parametrize(("name", "groups"), [("requirements.lock", ()), ("requirements-dev.lock", ("dev",))])
+@pytest.mark.parametrize(
+    ("name", "groups"),
+    [
+        ("requirements.lock", ()),
+        ("requirements-compile.lock", ("compile",)),
+        ("requirements-dev.lock", ("dev",)),
+    ],
+)
 def test_export_is_the_lock(name: str, groups: tuple[str, ...]) -> None:
     packages, export = locked(), exported(name)
     direct = {entry["name"] for entry in packages["tenet-cloud"]["dependencies"]}

@@ -18,7 +18,7 @@ from tenet.app.settings import Settings
 from tenet.base.errors import TenetError
 
 #: Variables with the prefix that are no settings.
-NO_SETTINGS: Final = ("TENET_CONFIG", "TENET_TEST_")
+NO_SETTINGS: Final = ("TENET_COMPILED", "TENET_CONFIG", "TENET_TEST_")
 PORT_MAX: Final = 65_535
 
 

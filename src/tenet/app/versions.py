@@ -8,6 +8,8 @@ from functools import cache
 from importlib import metadata
 from typing import Final
 
+from tenet.base import compiled
+
 DISTRIBUTION: Final = "tenet-cloud"
 
 
@@ -18,8 +20,16 @@ def tenet_version() -> str:
 
 
 def versions() -> Mapping[str, str]:
-    """Returns versions of Tenet, Python, the platform and every library that Tenet needs, by name."""
-    found = {"tenet": tenet_version(), "python": platform.python_version(), "platform": platform.platform()}
+    """Returns versions of Tenet, Python, the platform and every library that Tenet needs, by name.
+
+    With them whether compiled modules are in use, and if not, why.
+    """
+    found = {
+        "tenet": tenet_version(),
+        "compiled": compiled.status(),
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+    }
     for requirement in metadata.requires(DISTRIBUTION) or ():
         name, _, condition = requirement.partition(";")
         if "extra" not in condition:

@@ -15,12 +15,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterable, Sequence
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
-
-from msgspec import Struct
 
 from tenet.base.clock import NEVER, Clock
 from tenet.store.combine_waiting import Deadlines, Waiting
@@ -61,7 +58,7 @@ class Keep(Enum):
 KEEP: Final = Keep.KEEP
 
 
-class Change(Struct, Generic[T], frozen=True, gc=False):
+class Change(Generic[T]):
     """What a step decides.
 
     Args:
@@ -71,10 +68,19 @@ class Change(Struct, Generic[T], frozen=True, gc=False):
         appends: log entries that go with it.
     """
 
-    result: T
-    value: bytes | Keep | None = KEEP
-    writes: Sequence[Put | Delete] = ()
-    appends: Sequence[Append] = ()
+    __slots__ = ("appends", "result", "value", "writes")
+
+    def __init__(
+        self,
+        result: T,
+        value: bytes | Keep | None = KEEP,
+        writes: Sequence[Put | Delete] = (),
+        appends: Sequence[Append] = (),
+    ) -> None:
+        self.result = result
+        self.value = value
+        self.writes = writes
+        self.appends = appends
 
 
 #: Looks at the record (None: absent) and decides. May be called again with a newer record; must not have effects.
@@ -248,9 +254,8 @@ class Combiner:
         finally:
             self._pass_on(key, left)
 
-    @asynccontextmanager
-    async def hold(self, keys: Iterable[Key], *, deadline: float = NEVER) -> AsyncIterator[None]:
-        """Keeps the lines of these keys to oneself; no step is carried out on them meanwhile.
+    def hold(self, keys: Iterable[Key], *, deadline: float = NEVER) -> _Hold:
+        """Keeps every step for these keys waiting for as long as the block runs.
 
         Taken in the order of the keys, so that two holders never wait for each other.
 
@@ -259,16 +264,21 @@ class Combiner:
             deadline: when to give up, in seconds on the monotonic clock.
 
         Raises:
-            LineNotFree: the lines did not get free in time.
+            LineNotFree: on entering the block: the lines did not get free in time.
         """
-        held: list[Key] = []
+        return _Hold(self, sorted(set(keys)), deadline)
+
+    async def _hold_all(self, keys: list[Key], deadline: float, held: list[Key]) -> None:
         try:
-            for key in sorted(set(keys)):
+            for key in keys:
                 await self._hold_one(key, deadline, held)
-            yield
-        finally:
-            for key in held:
-                self._pass_on(key, _UNSEEN)
+        except BaseException:
+            self._let_go(held)
+            raise
+
+    def _let_go(self, held: list[Key]) -> None:
+        for key in held:
+            self._pass_on(key, _UNSEEN)
 
     async def _hold_one(self, key: Key, deadline: float, held: list[Key]) -> None:
         line = self._lines.get(key)
@@ -408,3 +418,21 @@ def _answer(batch: _Batch) -> None:
             future.set_result(result)
         else:
             future.set_exception(error)
+
+
+class _Hold:
+    """The lines of some keys, for the time of a block."""
+
+    __slots__ = ("_combiner", "_deadline", "_held", "_keys")
+
+    def __init__(self, combiner: Combiner, keys: list[Key], deadline: float) -> None:
+        self._combiner = combiner
+        self._keys = keys
+        self._deadline = deadline
+        self._held: list[Key] = []
+
+    async def __aenter__(self) -> None:
+        await self._combiner._hold_all(self._keys, self._deadline, self._held)  # noqa: SLF001 (of one piece with it)
+
+    async def __aexit__(self, *_raised: object) -> None:
+        self._combiner._let_go(self._held)  # noqa: SLF001 (the same)

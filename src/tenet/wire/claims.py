@@ -5,11 +5,10 @@ The texts are DynamoDB's. Nothing here is believed yet; ``sigv4`` checks it.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from email.utils import parsedate_tz
 from typing import Final
 from urllib.parse import unquote
-
-from msgspec import Struct
 
 from tenet.wire.canonical import CanonicalHeaders
 from tenet.wire.credentials import TERMINATOR
@@ -29,7 +28,8 @@ _CREDENTIAL_PARTS: Final = 5
 _NEED_NOT_BE_SIGNED: Final = frozenset({"x-amz-user-agent"})
 
 
-class Statement(Struct, frozen=True):
+@dataclass(frozen=True)
+class Statement:
     """Which key signed which headers for which scope: what the requests of a client have in common for a day.
 
     Args:
@@ -57,7 +57,8 @@ class Statement(Struct, frozen=True):
     may_be_there: frozenset[str]
 
 
-class Claim(Struct, gc=False):
+@dataclass
+class Claim:
     """What one request says about its signature.
 
     Args:

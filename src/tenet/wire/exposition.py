@@ -19,7 +19,7 @@ from tenet.wire.metrics import BOUNDS_S, Figures, Metrics
 
 if TYPE_CHECKING:
     from tenet.wire.admission import Admission
-    from tenet.wire.protocol import Shared
+    from tenet.wire.shared import Shared
 
 
 def exposition(metrics: Metrics, admission: Admission, shared: Shared, store: Figures) -> bytes:

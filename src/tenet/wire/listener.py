@@ -12,7 +12,8 @@ from typing import Final
 import structlog
 
 from tenet.wire.metrics import Metrics
-from tenet.wire.protocol import Connection, Shared
+from tenet.wire.protocol import Connection
+from tenet.wire.shared import Shared
 
 _BACKLOG: Final = 1024
 #: Connections accepted in one turn of the loop, so that those already open get theirs.

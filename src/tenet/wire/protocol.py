@@ -25,12 +25,11 @@ from collections.abc import Awaitable
 from typing import Final, cast
 
 import httptools
-from msgspec import Struct, field
 
-from tenet.wire.exchange import BODY_TOO_LARGE, MEMORY_FULL, Handler, Incoming, Resumed
+from tenet.wire.exchange import BODY_TOO_LARGE, MEMORY_FULL, Incoming, Resumed
 from tenet.wire.headers import KNOWN_NAMES, head_bytes
-from tenet.wire.limits import EdgeLimits
-from tenet.wire.shapes import HEAD_BYTES_MAX, NONE_YET, Shapes
+from tenet.wire.shapes import HEAD_BYTES_MAX, NONE_YET
+from tenet.wire.shared import Shared
 
 #: Bytes given to the parser at a time, which bounds how many requests one read can complete.
 _SLICE_BYTES: Final = 16 * 1024
@@ -47,30 +46,6 @@ _SHORT_DIGITS: Final = 4
 _DONE: Final = object()
 
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
-
-
-class Shared(Struct):
-    """What all connections of a server have in common.
-
-    Args:
-        handler: answers requests.
-        limits: the limits in force.
-        body_bytes_small: bodies up to this size are fine for every service.
-        greeted: accepted connections that are not open yet; over TLS those in their handshakes.
-        connections: every open connection.
-        body_bytes_held: bodies in memory now, in bytes; of answers, those that their clients do not read.
-        draining: whether connections end after the answer that they are at.
-        shapes: of the heads of requests.
-    """
-
-    handler: Handler
-    limits: EdgeLimits
-    body_bytes_small: int
-    greeted: set[Connection] = field(default_factory=set)
-    connections: set[Connection] = field(default_factory=set)
-    body_bytes_held: int = 0
-    draining: bool = False
-    shapes: Shapes = field(default_factory=Shapes)
 
 
 class Connection(asyncio.Protocol):

@@ -22,8 +22,8 @@ from tenet.wire.listener import Listener, is_loopback
 from tenet.wire.metrics import Figures, Metrics
 from tenet.wire.observe import ObservedRules, Observer
 from tenet.wire.pages import Pages
-from tenet.wire.protocol import Shared
 from tenet.wire.routing import Routes
+from tenet.wire.shared import Shared
 from tenet.wire.sigv4 import Verifier
 from tenet.wire.trace import Tracer
 

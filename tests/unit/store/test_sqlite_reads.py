@@ -61,6 +61,7 @@ def test_a_query_is_the_same_on_the_loop_and_in_a_thread(tmp_path: Path) -> None
     run(test())
 
 
+@pytest.mark.interpreted
 def test_large_values_are_read_in_a_thread_and_are_the_same_there(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -127,6 +128,7 @@ def test_a_scan_of_few_among_many_gives_its_thread_back_now_and_then(
     run(test())
 
 
+@pytest.mark.interpreted
 def test_a_read_whose_table_went_away_meanwhile_says_that_the_space_is_gone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -187,6 +189,7 @@ def test_a_read_that_is_too_late_is_broken_off(tmp_path: Path) -> None:
     run(test())
 
 
+@pytest.mark.interpreted
 def test_long_reads_that_wait_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pool, "WAITING_MAX", 10)
 
@@ -290,6 +293,7 @@ def _damaged() -> apsw.Error:
     return error  # type: ignore[no-any-return]
 
 
+@pytest.mark.interpreted
 def test_a_read_that_could_not_begin_is_not_counted_as_waiting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def test() -> None:
         async with opened(tmp_path) as engine:

@@ -486,6 +486,7 @@ def test_a_change_that_memory_does_not_take_up_stops_writing_and_says_so(
     run(test())
 
 
+@pytest.mark.interpreted
 def test_a_commit_that_ends_before_the_disk_was_asked_leaves_nothing_behind(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -538,6 +539,7 @@ def test_a_damaged_page_is_the_trouble_of_those_who_need_it(tmp_path: Path) -> N
     run(meet())
 
 
+@pytest.mark.interpreted
 @pytest.mark.parametrize(("raised", "told"), [(apsw.CorruptError, StoreCorrupt), (apsw.SQLError, StoreFault)])
 def test_what_befalls_a_whole_transaction_is_told_to_all_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, raised: type[apsw.Error], told: type[StoreError]
@@ -558,6 +560,7 @@ def test_what_befalls_a_whole_transaction_is_told_to_all_at_once(
     run(test())
 
 
+@pytest.mark.interpreted
 @pytest.mark.parametrize("was_committed", [True, False])
 def test_an_end_that_readers_cannot_be_told_of_is_answered_and_stops_writing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, was_committed: bool

@@ -20,6 +20,8 @@ from tenet.tables.api import Caller, Tables
 from tenet.tables.ops import paging
 from tenet.tables.rules import indexes
 
+pytestmark = pytest.mark.interpreted
+
 CLOCK, IDS = SystemClock(), SystemIds()
 TABLE: dict[str, Any] = {
     "TableName": "things",

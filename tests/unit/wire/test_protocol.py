@@ -376,6 +376,7 @@ def test_a_sender_of_a_byte_now_and_then_gains_no_time() -> None:
     on_connection(body, limits=SLOW)
 
 
+@pytest.mark.interpreted
 def test_an_idle_connection_keeps_no_request_in_memory() -> None:
     async def body(edge: Edge, client: Client, echo: Echo) -> None:
         await client.send(call("Wait", bytes(10_000)))

@@ -13,9 +13,12 @@ from hypothesis import strategies as st
 
 from tenet.wire.exchange import Incoming
 from tenet.wire.limits import EdgeLimits
-from tenet.wire.protocol import Connection, Shared
+from tenet.wire.protocol import Connection
 from tenet.wire.shapes import Shape, Shapes
+from tenet.wire.shared import Shared
 from tests.edges import Written, call
+
+pytestmark = pytest.mark.interpreted
 
 PLAIN = [("Host", "h"), ("Content-Type", "application/x-amz-json-1.0"), ("x-amz-target", "T.Op"), ("X-Test", "a b")]
 

@@ -126,16 +126,18 @@ class SqliteEngine:
 
     async def _ready(self, deadline: float) -> OpenFile:
         """Returns the open file; waits for it while a backup is restored."""
-        if self._file is None:
+        file = self._file
+        if file is None:
             try:
                 async with asyncio.timeout(None if deadline == NEVER else deadline - self._clock.monotonic_s()):
-                    while not self._is_closed and self._file is None:
+                    while file is None and not self._is_closed:
                         await self._reopened.wait()
+                        file = self._file
             except TimeoutError as error:
                 raise DeadlineExceeded("the deadline passed while a backup was being restored") from error
-        if self._is_closed or self._file is None:
+        if self._is_closed or file is None:
             raise StoreUnavailable("the store is closed")
-        return self._file
+        return file
 
     async def _to_read(self, deadline: float) -> OpenFile:
         """Returns the open file for a read whose deadline has not passed."""

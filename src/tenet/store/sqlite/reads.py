@@ -7,8 +7,7 @@ runs several statements that have to see the same state; ``pool`` gives it that.
 from __future__ import annotations
 
 from collections.abc import Sequence
-
-from msgspec import Struct
+from dataclasses import dataclass
 
 from tenet.store.contract import NO_CELLS, Key, Page, Range, Record, StampOf
 from tenet.store.errors import OutsideSlice
@@ -31,7 +30,8 @@ def stamp(execute: Execute, space: Space, of: StampOf) -> int:
     return int(rows[0][0]) if rows else 0
 
 
-class Query(Struct, frozen=True, gc=False):
+@dataclass
+class Query:
     """A query of one partition; arguments as ``contract.Store.query`` has them, and the space of its stamp."""
 
     space: Space
@@ -79,7 +79,8 @@ class Query(Struct, frozen=True, gc=False):
         return Page(records, more=False, stamp=read_stamp)
 
 
-class Scan(Struct, frozen=True, gc=False):
+@dataclass(frozen=True)
+class Scan:
     """A page of a scan; arguments as ``contract.Store.scan`` has them."""
 
     space: Space
@@ -154,14 +155,16 @@ class Scan(Struct, frozen=True, gc=False):
         return Page(records, more=False)
 
 
-class Start(Struct, frozen=True, gc=False):
+@dataclass(frozen=True)
+class Start:
     """Where a scan begins or goes on: at a stored key (``>=``) or behind it (``>``)."""
 
     key: bytes
     comparison: str = ">="
 
 
-class Together(Struct, frozen=True, gc=False):
+@dataclass
+class Together:
     """Records and stamps of one moment.
 
     Args:

@@ -14,30 +14,27 @@ import asyncio
 import queue
 import threading
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import apsw
 import structlog
-from msgspec import Struct
 
-from tenet.base.clock import NEVER
+from tenet.base.clock import NEVER, Clock
 from tenet.base.errors import TenetError
+from tenet.base.ids import Ids
 from tenet.store.contract import Commit, Unknown
 from tenet.store.errors import DeadlineExceeded, StoreUnavailable
 from tenet.store.sqlite.apply import Transaction, apply
 from tenet.store.sqlite.faults import is_of_the_disk, is_surely_undone, translate
 from tenet.store.sqlite.figures import Figures
+from tenet.store.sqlite.outcomes import Outcomes
+from tenet.store.sqlite.pool import ReaderPool
+from tenet.store.sqlite.spaces import Catalogue
 from tenet.store.sqlite.works import Work
-
-if TYPE_CHECKING:
-    from tenet.base.clock import Clock
-    from tenet.base.ids import Ids
-    from tenet.store.sqlite.outcomes import Outcomes
-    from tenet.store.sqlite.pool import ReaderPool
-    from tenet.store.sqlite.spaces import Catalogue
 
 #: What waits at the most; beyond it a job is refused.
 QUEUE_JOBS_MAX: Final = 10_000
@@ -60,7 +57,8 @@ class _Order(Enum):
     STOP = "stop"
 
 
-class Job(Struct, gc=False):
+@dataclass
+class Job:
     """Something that waits for the writer.
 
     Args:
@@ -150,8 +148,8 @@ class Writer:
         self._pauses: deque[asyncio.Future[None]] = deque()
         self._sweeper: asyncio.TimerHandle | None = None
         self._orders: queue.SimpleQueue[_Order] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._commit_forever, name="tenet-commit", daemon=True)
-        self._thread.start()
+        self._committer = threading.Thread(target=self._commit_forever, name="tenet-commit", daemon=True)
+        self._committer.start()
         self.figures = Figures()
         connection.set_wal_hook(self._note_wal)
 
@@ -178,24 +176,16 @@ class Writer:
         """How many jobs wait."""
         return len(self._line)
 
-    @asynccontextmanager
-    async def paused(self) -> AsyncIterator[None]:
-        """Keeps transactions from beginning, once the one that is open has ended."""
-        turn = self._ask_for_pause()
-        try:
-            await turn
-            yield
-        finally:
-            # The turn may have come in the moment in which whoever waited for it was cancelled.
-            if not turn.cancelled():
-                self._loop.call_soon(self._run)
+    def paused(self) -> _Pause:
+        """Keeps transactions from beginning, once the one that is open has ended, for as long as a block runs."""
+        return _Pause(self)
 
     async def close(self) -> None:
         """Carries out what waits, then stops for good."""
         self._is_closed = True
         await self._ask_for_pause()
         self._orders.put(_Order.STOP)
-        await self._loop.run_in_executor(None, self._thread.join)
+        await self._loop.run_in_executor(None, self._committer.join)
         if self._sweeper is not None:
             self._sweeper.cancel()
 
@@ -205,6 +195,9 @@ class Writer:
         if not self._is_running:
             self._start_running()
         return turn
+
+    def _end_pause(self) -> None:
+        self._loop.call_soon(self._run)
 
     def _start_running(self) -> None:
         self._is_running = True
@@ -469,6 +462,28 @@ class Writer:
         with suppress(apsw.Error):
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
+
+
+class _Pause:
+    """A block during which no transaction begins."""
+
+    __slots__ = ("_writer",)
+
+    def __init__(self, writer: Writer) -> None:
+        self._writer = writer
+
+    async def __aenter__(self) -> None:
+        turn = self._writer._ask_for_pause()  # noqa: SLF001 (of one piece with it)
+        try:
+            await turn
+        except BaseException:
+            # The turn may have come in the moment in which whoever waited for it was cancelled.
+            if not turn.cancelled():
+                self._writer._end_pause()  # noqa: SLF001 (the same)
+            raise
+
+    async def __aexit__(self, *_raised: object) -> None:
+        self._writer._end_pause()  # noqa: SLF001 (the same)
 
 
 def _begin_work(job: Job, transaction: Transaction) -> Iterator[Any]:

@@ -2,31 +2,30 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from dataclasses import dataclass
+from typing import Any, Final
 
 import orjson
-from msgspec import Struct
 
+from tenet.store.contract import Key
+from tenet.tables.context import Caller, Context
 from tenet.tables.errors import ProvisionedThroughputExceededException, ValidationException
+from tenet.tables.model import Item, Table
 from tenet.tables.ops.get_item import answered
 from tenet.tables.rules.attributes import check_item
 from tenet.tables.rules.capacity import Consumed, read_units
 from tenet.tables.rules.images import Image
 from tenet.tables.rules.key_values import check_scalar_access, place_of_key
 from tenet.tables.rules.parameters import projection_of
-
-if TYPE_CHECKING:
-    from tenet.store.contract import Key
-    from tenet.tables.context import Caller, Context
-    from tenet.tables.model import Item, Table
-    from tenet.tables.rules.projections import Projection
+from tenet.tables.rules.projections import Projection
 
 KEYS_MAX: Final = 100
 #: Items behind those whose JSON reaches so many bytes in all stay unprocessed.
 ANSWER_BYTES_MAX: Final = 16 * 1024 * 1024
 
 
-class _Asked(Struct, frozen=True):
+@dataclass(frozen=True)
+class _Asked:
     """What is asked of one table.
 
     Args:
@@ -44,7 +43,8 @@ class _Asked(Struct, frozen=True):
     keys: list[Key]
 
 
-class _Found(Struct):
+@dataclass
+class _Found:
     """What was read of one table."""
 
     items: list[bytes]

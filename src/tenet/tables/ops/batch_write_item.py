@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Coroutine, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
 
 import orjson
-from msgspec import Struct
 
 from tenet.store.contract import Delete, Limits, Put
 from tenet.store.errors import StoreUnavailable
 from tenet.store.landing import land
+from tenet.tables.context import Caller, Context
 from tenet.tables.errors import ProvisionedThroughputExceededException, ValidationException
+from tenet.tables.model import Item, Table
 from tenet.tables.ops.delete_item import delete_plan
 from tenet.tables.ops.put_item import put_plan
 from tenet.tables.ops.writing import TURN_BYTES, Plan, Written, charge, collection_metrics, write
@@ -21,12 +24,6 @@ from tenet.tables.rules.images import ABSENT
 from tenet.tables.rules.indexes import NOTHING, indexes_of
 from tenet.tables.rules.key_values import KEY_MISMATCH, place_of_key
 
-if TYPE_CHECKING:
-    from collections.abc import Coroutine, Iterator, Sequence
-
-    from tenet.tables.context import Caller, Context
-    from tenet.tables.model import Item, Table
-
 #: The most writes of one call, over all tables.
 WRITES_MAX: Final = 25
 #: Blind writes are committed in portions of so many bytes, half of what a commit may carry.
@@ -34,7 +31,8 @@ _PART_BYTES_MAX: Final = Limits.commit_bytes_max // 2
 _NOT_YET: Final = Written(ABSENT, ABSENT, NOTHING)
 
 
-class _Wanted(Struct, frozen=True, gc=False):
+@dataclass(frozen=True)
+class _Wanted:
     """One write of a batch.
 
     Args:

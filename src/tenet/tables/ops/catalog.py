@@ -16,22 +16,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Final, TypeAlias
+from dataclasses import dataclass
+from typing import Final, TypeAlias
 
 import msgspec
 
-from tenet.base.clock import NEVER
-from tenet.store.contract import Add, Committed, Delete, IsVersion, Put, SpaceOptions
+from tenet.base.clock import NEVER, Clock
+from tenet.base.ids import Ids
+from tenet.store.contract import Add, Committed, Delete, IsVersion, Key, Put, SpaceOptions, Store, Write
 from tenet.store.errors import StoreCorrupt
 from tenet.store.landing import land
 from tenet.tables import keys
 from tenet.tables.errors import AccessDeniedException, LimitExceededException, ResourceNotFoundException
 from tenet.tables.model import Table
-
-if TYPE_CHECKING:
-    from tenet.base.clock import Clock
-    from tenet.base.ids import Ids
-    from tenet.store.contract import Key, Store, Write
 
 #: How long a table is answered from the cache before the store is asked again, in seconds.
 STALE_S: Final = 1.0
@@ -92,7 +89,8 @@ def table_name(account: str, name_or_arn: str) -> str:
     return resource.removeprefix("table/")
 
 
-class _Cached(msgspec.Struct, frozen=True, gc=False):
+@dataclass(frozen=True)
+class _Cached:
     table: Table
     until_s: float
 

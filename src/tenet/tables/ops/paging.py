@@ -7,31 +7,28 @@ been evaluated, or when the items read reach 1 MB by the service's rules, before
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from dataclasses import dataclass
+from typing import Any, Final
 
 import orjson
-from msgspec import Struct
 
-from tenet.store.contract import Key, Limits, Range, Record
+from tenet.store.contract import Key, Limits, Page, Range, Record
 from tenet.store.errors import StoreUnavailable
 from tenet.tables import keys
+from tenet.tables.context import Caller, Context
 from tenet.tables.errors import ValidationException
+from tenet.tables.model import Index, Item, Table
 from tenet.tables.rules import stored
 from tenet.tables.rules.attributes import check_item
 from tenet.tables.rules.capacity import Consumed, read_units
+from tenet.tables.rules.conditions import Condition
 from tenet.tables.rules.images import Image
 from tenet.tables.rules.indexes import resolved
 from tenet.tables.rules.key_values import check_scalar_access
+from tenet.tables.rules.parameters import ReadExpressions
 from tenet.tables.rules.positions import position_of
+from tenet.tables.rules.projections import Projection
 from tenet.tables.rules.selection import index_of, must_fetch
-
-if TYPE_CHECKING:
-    from tenet.store.contract import Page
-    from tenet.tables.context import Caller, Context
-    from tenet.tables.model import Index, Item, Table
-    from tenet.tables.rules.conditions import Condition
-    from tenet.tables.rules.parameters import ReadExpressions
-    from tenet.tables.rules.projections import Projection
 
 #: A page is full when its items reach this size by the service's rules, in bytes.
 PAGE_BYTES: Final = 1024 * 1024
@@ -46,7 +43,8 @@ _REFERENCES_MAX: Final = Limits.together_max // 2
 Fetch = Callable[[Record | None, int, int], Awaitable["Page"]]
 
 
-class View(Struct, frozen=True):
+@dataclass(frozen=True)
+class View:
     """What a Query or Scan reads and what it answers of it.
 
     Args:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from dataclasses import dataclass
+from typing import Any, Final
 
 import orjson
-from msgspec import Struct
 
 from tenet.store.contract import Conflict
+from tenet.tables.context import Caller, Context
 from tenet.tables.errors import TablesError, TransactionCanceledException, ValidationException
+from tenet.tables.model import Item, Table
 from tenet.tables.ops.delete_item import delete_plan
 from tenet.tables.ops.put_item import put_plan
 from tenet.tables.ops.tokens import Token, replayed
@@ -23,23 +25,19 @@ from tenet.tables.ops.transacting import (
     transact,
 )
 from tenet.tables.ops.update_item import update_plan
-from tenet.tables.ops.writing import TURN_BYTES, Plan, charge, check_condition, collection_metrics, wants_old
+from tenet.tables.ops.writing import TURN_BYTES, Plan, Written, charge, check_condition, collection_metrics, wants_old
 from tenet.tables.rules.attributes import check_item, check_item_size
 from tenet.tables.rules.capacity import Consumed, write_units
+from tenet.tables.rules.conditions import Condition
 from tenet.tables.rules.images import Image
 from tenet.tables.rules.key_values import EmptyKeyValue, check_scalar_access, place_of_key
 from tenet.tables.rules.parameters import condition_of, update_of
 
-if TYPE_CHECKING:
-    from tenet.tables.context import Caller, Context
-    from tenet.tables.model import Item, Table
-    from tenet.tables.ops.writing import Written
-    from tenet.tables.rules.conditions import Condition
-
 _ACTIONS: Final = ("ConditionCheck", "Put", "Delete", "Update")
 
 
-class _Action(Struct, frozen=True):
+@dataclass(frozen=True)
+class _Action:
     """One action of a transaction, checked as far as it can be without its table.
 
     Args:
@@ -84,12 +82,15 @@ async def transact_write_items(context: Context, caller: Caller, request: dict[s
     mode = request.get("ReturnConsumedCapacity", "NONE")
     extra = () if token is None else await token.writes(context, caller)
     look = mode != "NONE" or any(table.is_limited for table in tables)
+    done: Sequence[Written] | Conflict | TransactionCanceledException
     try:
         done = await transact(context, caller, plans, extra=extra, look=look)
-    except TransactionCanceledException:
+    except TransactionCanceledException as error:
+        done = error
+    if isinstance(done, TransactionCanceledException):
         # The first try of this very request may have landed meanwhile, and changed what its conditions look at.
         if token is None or not await replayed(context, caller, token):
-            raise
+            raise done
         return await _replay(context, caller, request, plans)
     if isinstance(done, Conflict):
         # The very token was used between the look and the commit: then the other request did the work.

@@ -8,13 +8,13 @@ this process cannot overtake it a second time. A conflict reaches the caller onl
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from dataclasses import dataclass
+from typing import Any, Final
 
-from msgspec import Struct
-
-from tenet.store.contract import Committed, IsVersion, Limits, Record
+from tenet.store.contract import Committed, Conflict, IsVersion, Key, Limits, Record, Write
 from tenet.store.errors import LineNotFree
 from tenet.store.landing import land
+from tenet.tables.context import Caller, Context
 from tenet.tables.errors import (
     ConditionalCheckFailedException,
     ItemCollectionSizeLimitExceededException,
@@ -26,10 +26,6 @@ from tenet.tables.ops.writing import Plan, Written, carried_out, writes_of
 from tenet.tables.rules.images import UNSEEN, Image
 from tenet.tables.rules.indexes import NOTHING
 from tenet.tables.rules.key_values import EmptyKeyValue
-
-if TYPE_CHECKING:
-    from tenet.store.contract import Conflict, Key, Write
-    from tenet.tables.context import Caller, Context
 
 _CODES: Final = {
     ConditionalCheckFailedException: "ConditionalCheckFailed",
@@ -45,7 +41,8 @@ _VALUES_BYTES_MAX: Final = Limits.commit_bytes_max - 1024 * 1024
 _CONFLICT: Final = {"Code": "TransactionConflict", "Message": "Transaction is ongoing for the item"}
 
 
-class Attempt(Struct, frozen=True):
+@dataclass(frozen=True)
+class Attempt:
     """What became of one try.
 
     Args:

@@ -10,7 +10,6 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
-from msgspec import Struct
 
 from tenet.store.combine import KEEP, Change
 from tenet.store.contract import Delete, Put
@@ -32,7 +31,7 @@ EMPTY_ANSWER: Final = b"{}"
 TURN_BYTES: Final = 64 * 1024
 
 
-class Plan(Struct, frozen=True, gc=False):
+class Plan:
     """One write of one item.
 
     Args:
@@ -43,13 +42,16 @@ class Plan(Struct, frozen=True, gc=False):
         blind: what it becomes whatever it is now; None where `decide` has to look.
     """
 
-    table: Table
-    key: Key
-    decide: Callable[[Image], Image]
-    blind: Image | None = None
+    __slots__ = ("blind", "decide", "key", "table")
+
+    def __init__(self, table: Table, key: Key, decide: Callable[[Image], Image], blind: Image | None = None) -> None:
+        self.table = table
+        self.key = key
+        self.decide = decide
+        self.blind = blind
 
 
-class Written(Struct, frozen=True, gc=False):
+class Written:
     """A write that was carried out.
 
     Args:
@@ -58,9 +60,12 @@ class Written(Struct, frozen=True, gc=False):
         changes: of the indexes.
     """
 
-    old: Image
-    new: Image
-    changes: IndexChanges
+    __slots__ = ("changes", "new", "old")
+
+    def __init__(self, old: Image, new: Image, changes: IndexChanges) -> None:
+        self.old = old
+        self.new = new
+        self.changes = changes
 
     def squeezed(self, table: Table) -> Written:
         """Returns the same in fewer bytes: the item compressed, and index entries that hold their keys alone."""

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sized
     from typing import TypeAlias
 
-    from tenet.tables.model import AttributeValue, Item
+    from tenet.tables.model import Item
 
 ITEM_BYTES_MAX: Final = 400 * 1024
 ATTRIBUTE_NAME_BYTES_MAX: Final = 65_535
@@ -46,7 +46,7 @@ _UPDATED_TOO_LARGE: Final = "Item size to update has exceeded the maximum allowe
 
 if TYPE_CHECKING:
     #: Checks the content of an attribute value, which it may replace, and returns its size in bytes.
-    _Check: TypeAlias = Callable[[AttributeValue, Any, int], int]
+    _Check: TypeAlias = Callable[[Any, Any, int], int]
 
 
 def invalid_parameter(why: str) -> NoReturn:
@@ -78,7 +78,7 @@ def check_item(item: Item) -> int:
         raise
 
 
-def check_value(value: AttributeValue) -> int:
+def check_value(value: Any) -> int:
     """Checks one attribute value, makes it canonical in place, and returns its size in bytes.
 
     Args:
@@ -116,7 +116,7 @@ def check_expression_values(values: Item) -> None:
         raise
 
 
-def _check_expression_value(placeholder: str, value: AttributeValue) -> None:
+def _check_expression_value(placeholder: str, value: Any) -> None:
     try:
         _check_all((value,), 1)
     except ValidationException as error:
@@ -164,7 +164,7 @@ def _check_members(members: Item, level: int, bytes_max: int = ITEM_BYTES_MAX) -
     return size
 
 
-def _check_all(values: Iterable[AttributeValue], level: int, bytes_max: int = ITEM_BYTES_MAX) -> int:
+def _check_all(values: Iterable[Any], level: int, bytes_max: int = ITEM_BYTES_MAX) -> int:
     """Checks values that stand side by side, and returns their bytes.
 
     Raises:
@@ -187,7 +187,8 @@ def _check_all(values: Iterable[AttributeValue], level: int, bytes_max: int = IT
                 # What ``numbers.size_bytes`` says of it.
                 size += 1 + ((len(content.rstrip("0")) + 1) >> 1)
                 continue
-        size += _CHECKS.get(kind, _check_unknown)(value, content, level)
+        check: _Check = _CHECKS.get(kind, _check_unknown)
+        size += check(value, content, level)
     return size
 
 
@@ -219,7 +220,7 @@ def _the_one_type(value: object) -> tuple[str, object]:
     return next(iter(value.items()))
 
 
-def _refuse_more_than_one(value: AttributeValue) -> NoReturn:
+def _refuse_more_than_one(value: Any) -> NoReturn:
     """Raises for a value of several types: for what is wrong within a member first."""
     check_wire_types({"": value})
     for kind in ("SS", "NS", "BS", "N", "NULL"):
@@ -228,25 +229,25 @@ def _refuse_more_than_one(value: AttributeValue) -> NoReturn:
     raise ValidationException(MORE_THAN_ONE_TYPE)
 
 
-def _check_unknown(_value: AttributeValue, _content: object, _level: int) -> int:
+def _check_unknown(_value: Any, _content: object, _level: int) -> int:
     """Looks again at a value whose one member is none of the types: that is an empty value."""
     raise ValidationException(EMPTY_VALUE)
 
 
-def _wrong_type(value: AttributeValue) -> NoReturn:
+def _wrong_type(value: Any) -> NoReturn:
     """Raises for a value whose content is not of the JSON type that its member asks for."""
     check_wire_types({"": value})
     raise ValidationException(EMPTY_VALUE)
 
 
-def _check_string(value: AttributeValue, content: object, _level: int) -> int:
+def _check_string(value: Any, content: object, _level: int) -> int:
     if content.__class__ is not str:
         _wrong_type(value)
     assert isinstance(content, str)
     return len(content) if content.isascii() else len(content.encode())
 
 
-def _check_number(value: AttributeValue, content: object, _level: int) -> int:
+def _check_number(value: Any, content: object, _level: int) -> int:
     if not isinstance(content, str):
         _wrong_type(value)
     text = numbers.canonical(content)
@@ -254,19 +255,19 @@ def _check_number(value: AttributeValue, content: object, _level: int) -> int:
     return numbers.size_bytes(text)
 
 
-def _check_binary(value: AttributeValue, content: object, _level: int) -> int:
+def _check_binary(value: Any, content: object, _level: int) -> int:
     if not isinstance(content, str):
         _wrong_type(value)
     return len(decode_binary(content))
 
 
-def _check_boolean(value: AttributeValue, content: object, _level: int) -> int:
+def _check_boolean(value: Any, content: object, _level: int) -> int:
     if content is not True and content is not False:
         value["BOOL"] = _boolean(value, content)
     return 1
 
 
-def _check_null(value: AttributeValue, content: object, _level: int) -> int:
+def _check_null(value: Any, content: object, _level: int) -> int:
     if content is not True:
         if not _boolean(value, content):
             invalid_parameter("Null attribute value types must have the value of true")
@@ -274,7 +275,7 @@ def _check_null(value: AttributeValue, content: object, _level: int) -> int:
     return 1
 
 
-def _boolean(value: AttributeValue, content: object) -> bool:
+def _boolean(value: Any, content: object) -> bool:
     """Returns the boolean that a member's content stands for: the service also takes texts such as ``yes``."""
     if isinstance(content, bool):
         return content
@@ -284,7 +285,7 @@ def _boolean(value: AttributeValue, content: object) -> bool:
     return BOOLEAN_TEXTS[content.lower()]
 
 
-def _check_list(value: AttributeValue, content: object, level: int) -> int:
+def _check_list(value: Any, content: object, level: int) -> int:
     if not isinstance(content, list):
         _wrong_type(value)
     if level >= LEVELS_MAX:
@@ -299,7 +300,7 @@ def _check_count(elements: Sized) -> None:
         raise TooLarge(_TOO_LARGE)
 
 
-def _check_map(value: AttributeValue, content: object, level: int) -> int:
+def _check_map(value: Any, content: object, level: int) -> int:
     if not isinstance(content, dict):
         _wrong_type(value)
     if level >= LEVELS_MAX:
@@ -307,7 +308,7 @@ def _check_map(value: AttributeValue, content: object, level: int) -> int:
     return 3 + len(content) + _check_members(content, level + 1)
 
 
-def _check_string_set(value: AttributeValue, content: object, _level: int) -> int:
+def _check_string_set(value: Any, content: object, _level: int) -> int:
     members = _set_members(value, content)
     if not members:
         invalid_parameter("An string set  may not be empty")
@@ -323,7 +324,7 @@ def _check_string_set(value: AttributeValue, content: object, _level: int) -> in
     return len(joined.encode())
 
 
-def _check_number_set(value: AttributeValue, content: object, _level: int) -> int:
+def _check_number_set(value: Any, content: object, _level: int) -> int:
     members = _set_members(value, content)
     if not members:
         invalid_parameter("An number set  may not be empty")
@@ -342,7 +343,7 @@ def _check_number_set(value: AttributeValue, content: object, _level: int) -> in
     return size
 
 
-def _check_binary_set(value: AttributeValue, content: object, _level: int) -> int:
+def _check_binary_set(value: Any, content: object, _level: int) -> int:
     members = _set_members(value, content)
     if not members:
         invalid_parameter("Binary sets should not be empty")
@@ -355,7 +356,7 @@ def _check_binary_set(value: AttributeValue, content: object, _level: int) -> in
     return sum(map(len, decoded.values()))
 
 
-def _set_members(value: AttributeValue, content: object) -> list[str]:
+def _set_members(value: Any, content: object) -> list[str]:
     """Returns the members of a set, which are strings."""
     if not isinstance(content, list):
         _wrong_type(value)

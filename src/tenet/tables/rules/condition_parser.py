@@ -16,9 +16,8 @@ as the peer DynamoDB Local 3.3 shows, whose parser is the service's.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final, cast
-
-from msgspec import Struct
 
 from tenet.tables.errors import ValidationException
 from tenet.tables.rules.lexer import Lexer, TokenKind
@@ -43,7 +42,8 @@ _COMPARATORS: Final = ("=", "<>", "<", "<=", ">", ">=")
 _STRENGTH: Final = {"(": 0, "OR": 1, "AND": 2, "NOT": 3}
 
 
-class _Node(Struct, frozen=True):
+@dataclass(frozen=True)
+class _Node:
     """An operand or a condition, and whether it stands in parentheses."""
 
     tree: Operand | ConditionTree

@@ -6,32 +6,31 @@ Source: "Condition and filter expressions, operators, and functions" of the Deve
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from msgspec import Struct
-
 from tenet.tables.errors import ValidationException
+from tenet.tables.model import AttributeValue, Item
 from tenet.tables.rules import comparisons
 from tenet.tables.rules.comparisons import ORDER_TESTS, are_ordered, is_between, kind_of
 from tenet.tables.rules.expressions import compiled_with, parsed_condition, refuse
 from tenet.tables.rules.operand_checks import checks
-from tenet.tables.rules.operands import compile_operand
+from tenet.tables.rules.operands import Read, Values, compile_operand
 from tenet.tables.rules.syntax_tree import And, Between, Call, Comparison, ConditionTree, In, Not, Or
 
 if TYPE_CHECKING:
-    from tenet.tables.model import AttributeValue, Item
     from tenet.tables.rules.bindings import Bindings
     from tenet.tables.rules.operand_checks import Check
-    from tenet.tables.rules.operands import Read, Values
     from tenet.tables.rules.paths import ResolvedPath
     from tenet.tables.rules.syntax_tree import Kind
 
-    Test: TypeAlias = Callable[[Item, Values], bool]
+Test: TypeAlias = Callable[[Item, Values], bool]
 
 _NO_ITEM: Final[Item] = {}
 
 
-class CompiledCondition(Struct, frozen=True):
+@dataclass(frozen=True)
+class CompiledCondition:
     """A condition without its values.
 
     Args:

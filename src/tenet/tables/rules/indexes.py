@@ -7,9 +7,8 @@ item's own commit and one on which they are kept up from the log.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
-
-from msgspec import Struct
 
 from tenet.store.contract import Delete, Key, Put
 from tenet.tables import keys
@@ -26,7 +25,8 @@ if TYPE_CHECKING:
 ENTRIES_BYTES_MAX: Final = 3 * 1024 * 1024
 
 
-class IndexChanges(Struct, frozen=True, gc=False):
+@dataclass(frozen=True)
+class IndexChanges:
     """What has to be written to the indexes of a table.
 
     Args:

@@ -6,11 +6,11 @@ them.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NoReturn, cast
 
-from msgspec import Struct
-
 from tenet.tables.errors import ValidationException
+from tenet.tables.model import AttributeValue, KeyAttribute, KeySchema
 from tenet.tables.rules.comparisons import kind_of
 from tenet.tables.rules.expressions import compiled_with, parsed_key_condition, refuse
 from tenet.tables.rules.key_values import check_key_value
@@ -32,7 +32,6 @@ from tenet.tables.rules.syntax_tree import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from tenet.tables.model import AttributeValue, KeyAttribute, KeySchema
     from tenet.tables.rules.bindings import Bindings
     from tenet.tables.rules.operand_checks import Check
     from tenet.tables.rules.paths import ResolvedPath
@@ -45,7 +44,8 @@ _MIRRORED: Final = {"=": "=", "<": ">", "<=": ">=", ">": "<", ">=": "<="}
 _SHAPE: Final = "Invalid condition in KeyConditionExpression"
 
 
-class OneCondition(Struct, frozen=True):
+@dataclass(frozen=True)
+class OneCondition:
     """A condition on one attribute.
 
     Args:
@@ -59,7 +59,8 @@ class OneCondition(Struct, frozen=True):
     values: tuple[str, ...]
 
 
-class KeyCondition(Struct, frozen=True):
+@dataclass(frozen=True)
+class KeyCondition:
     """What a Query reads.
 
     Args:
@@ -141,8 +142,8 @@ def compile_key_condition(text: str, bindings: Bindings) -> KeyConditions:
     """
     try:
         conditions = compiled_with(parsed_key_condition(text), bindings, _compile)
-    except _NoKeyCondition as error:
-        raise ValidationException(error.message) from error
+    except _NoKeyCondition as unfit:
+        raise ValidationException(unfit.message) from unfit
     except ValidationException as error:
         refuse("KeyConditionExpression", error)
     return KeyConditions(conditions, bindings.values)

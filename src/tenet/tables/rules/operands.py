@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, TypeAlias
 
+from tenet.tables.model import AttributeValue, Item
 from tenet.tables.rules import paths
 from tenet.tables.rules.comparisons import size
 from tenet.tables.rules.syntax_tree import Call, Operand, Path, ValueName
 
 if TYPE_CHECKING:
-    from tenet.tables.model import AttributeValue, Item
     from tenet.tables.rules.paths import ResolvedPath
 
-    Values: TypeAlias = Mapping[str, AttributeValue]
-    #: Returns a value, or None where there is none.
-    Read: TypeAlias = Callable[[Item, Values], AttributeValue | None]
+Values: TypeAlias = Mapping[str, AttributeValue]
+#: Returns a value, or None where there is none.
+Read: TypeAlias = Callable[[Item, Values], AttributeValue | None]
 
 
 def compile_operand(operand: Operand, resolved: Mapping[int, ResolvedPath]) -> Read:

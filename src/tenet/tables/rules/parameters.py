@@ -6,9 +6,8 @@ values, then each expression, the update or key condition first; last what is no
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
-
-from msgspec import Struct
 
 from tenet.tables.errors import ValidationException
 from tenet.tables.rules.bindings import Bindings
@@ -24,7 +23,8 @@ if TYPE_CHECKING:
     from tenet.tables.rules.operands import Values
 
 
-class ReadExpressions(Struct, frozen=True):
+@dataclass(frozen=True)
+class ReadExpressions:
     """The expressions of a Query or Scan."""
 
     key_condition: KeyConditions | None

@@ -29,7 +29,7 @@ def read(item: Item, path: ResolvedPath) -> AttributeValue | None:
         if value is None:
             return None
         if isinstance(element, int):
-            elements: list[AttributeValue] = value.get("L", ())
+            elements: Sequence[AttributeValue] = value.get("L", ())
             value = elements[element] if element < len(elements) else None
         else:
             members: Item | None = value.get("M")

@@ -77,7 +77,7 @@ def _compile(paths: tuple[Path, ...], bindings: Bindings) -> tuple[list[Check], 
 
 def _kept_members(members: Item, wanted: _Wanted) -> Item:
     kept: Item = {}
-    for name, part in cast("dict[str, Any]", wanted).items():
+    for name, part in cast("dict[Any, Any]", wanted).items():
         value = members.get(name)
         if value is not None:
             found = value if part is None else _kept_part(value, part)

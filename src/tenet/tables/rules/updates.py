@@ -11,32 +11,32 @@ Alternator, which also run against the service, and DynamoDB Local 3.3 show.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from msgspec import Struct
-
 from tenet.tables.errors import ValidationException
+from tenet.tables.model import AttributeValue, Item, KeySchema
 from tenet.tables.rules import paths
 from tenet.tables.rules.expressions import compiled_with, parsed_update, refuse
 from tenet.tables.rules.item_changes import REMOVED, Change, changed_item, check_levels
 from tenet.tables.rules.operand_checks import checks
+from tenet.tables.rules.operands import Values
+from tenet.tables.rules.paths import ResolvedPath
 from tenet.tables.rules.syntax_tree import AddAction, DeleteAction, Path, RemoveAction, SetAction, UpdateAction
 from tenet.tables.rules.update_operands import add, compile_value, delete
 
 if TYPE_CHECKING:
-    from tenet.tables.model import AttributeValue, Item, KeySchema
     from tenet.tables.rules.bindings import Bindings
     from tenet.tables.rules.operand_checks import Check
-    from tenet.tables.rules.operands import Values
-    from tenet.tables.rules.paths import ResolvedPath
 
-    #: Returns what an action makes of the value at its path, or None where it changes nothing.
-    Effect: TypeAlias = Callable[[Item, Values], AttributeValue | Change | None]
+#: Returns what an action makes of the value at its path, or None where it changes nothing.
+Effect: TypeAlias = Callable[[Item, Values], AttributeValue | Change | None]
 
 _INVALID_PATH: Final = "The document path provided in the update expression is invalid for update"
 
 
-class CompiledUpdate(Struct, frozen=True):
+@dataclass(frozen=True)
+class CompiledUpdate:
     """An update without its values.
 
     Args:

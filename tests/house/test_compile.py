@@ -1,0 +1,65 @@
+"""What is compiled keeps to what mypyc makes the same of as the interpreter. Why, ADR 0003 says."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+
+import pytest
+
+from tools.compile import SRC, names, path_of
+
+SUSPENDS = (ast.Await, ast.AsyncFor, ast.AsyncWith, ast.Yield, ast.YieldFrom)
+#: Blocks that never suspend at their end, whatever happened in them.
+ENDS_AT_ONCE = ("asyncio.timeout(", "context.combiner.hold(")
+
+
+@pytest.fixture(params=names())
+def module(request: pytest.FixtureRequest) -> ast.Module:
+    return ast.parse((SRC / path_of(request.param)).read_text(encoding="utf-8"))
+
+
+def test_no_structs(module: ast.Module) -> None:
+    """mypyc loses what stands beside the bases of a class, such as ``frozen=True``."""
+    classes = [node for node in ast.walk(module) if isinstance(node, ast.ClassDef)]
+    assert not [node.name for node in classes if node.keywords]
+    assert not [node.name for node in classes for base in node.bases if "Struct" in ast.unparse(base)]
+
+
+def blocks_of_failure(module: ast.Module) -> Iterator[ast.stmt]:
+    """What runs while an exception is being handled."""
+    for node in ast.walk(module):
+        if isinstance(node, ast.Try):
+            yield from node.finalbody
+            for handler in node.handlers:
+                yield from handler.body
+
+
+def test_nothing_suspends_while_an_exception_is_handled(module: ast.Module) -> None:
+    """A compiled coroutine does not put the exception away that it handles when it suspends: others would see it."""
+    assert not [
+        ast.unparse(node)
+        for statement in blocks_of_failure(module)
+        for node in ast.walk(statement)
+        if isinstance(node, SUSPENDS)
+    ]
+    for node in ast.walk(module):
+        if isinstance(node, ast.AsyncWith):
+            assert all(ast.unparse(item.context_expr).startswith(ENDS_AT_ONCE) for item in node.items)
+
+
+def test_dataclasses_know_the_types_of_their_fields(module: ast.Module) -> None:
+    """A name that is imported for the type checker alone does not exist when the class is made, and crashes it."""
+    for_types = {
+        alias.asname or alias.name
+        for node in module.body
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+        for statement in ast.walk(node)
+        if isinstance(statement, ast.ImportFrom | ast.Import)
+        for alias in statement.names
+    }
+    for node in ast.walk(module):
+        if isinstance(node, ast.ClassDef) and any("dataclass" in ast.unparse(one) for one in node.decorator_list):
+            fields = [field.annotation for field in node.body if isinstance(field, ast.AnnAssign)]
+            used = {name.id for field in fields for name in ast.walk(field) if isinstance(name, ast.Name)}
+            assert not used & for_types, node.name

@@ -1,0 +1,304 @@
+"""Compiles the modules of the request path, so that they run without the interpreter. Tenet runs without it as well.
+
+    python -m tools.compile              compiles what has changed; without a C compiler it says so, and that is all
+    python -m tools.compile --required   fails where it cannot
+
+mypyc translates the modules as one group, in which they call each other directly; the C compiler then works on as many
+of its files at once as there are processors, and only on those that differ from last time. The result takes the place
+of the former one in ``src/tenet/_compiled`` once every module of it has been imported. See docs/adr/0003.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import sysconfig
+import time
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+ROOT = Path(__file__).resolve().parent.parent
+SRC = ROOT / "src"
+sys.path.insert(0, str(SRC))
+os.environ["TENET_COMPILED"] = "0"  # this program runs from source: compiled modules are what it makes
+
+from tenet.base.compiled import FOLDER, MANIFEST, NO_SOURCE, SUFFIX, digest_of, read_manifest  # noqa: E402 (of this source, not of one that is installed)
+
+if TYPE_CHECKING:
+    from setuptools import Extension
+
+WORK: Final = ROOT / ".cache" / "compile"
+GROUP: Final = "tenet"
+
+#: What takes part in every request, from the bytes that arrive to the statements of the store. Modules that only hold
+#: data (msgspec structs, which mypyc cannot make) and whatever runs seldom stay out: they would gain nothing.
+COMPILED: Final = {
+    "base": ("json_text", "keycodec"),
+    "store": ("combine", "combine_waiting", "landing", "validate", "versions"),
+    "store.sqlite": ("apply", "keys", "outcomes", "pool", "reads", "rows", "spaces", "works", "writer"),
+    "tables": ("http", "keys", "throttle"),
+    "tables.ops": (
+        "batch_get_item",
+        "batch_write_item",
+        "catalog",
+        "counts",
+        "delete_item",
+        "get_item",
+        "paging",
+        "placing",
+        "put_item",
+        "query",
+        "scan",
+        "transact_get_items",
+        "transact_write_items",
+        "transacting",
+        "update_item",
+        "writing",
+    ),
+    "tables.rules": (
+        "attributes",
+        "bindings",
+        "capacity",
+        "comparisons",
+        "conditions",
+        "expressions",
+        "images",
+        "indexes",
+        "item_changes",
+        "key_conditions",
+        "key_values",
+        "name_checks",
+        "numbers",
+        "operand_checks",
+        "operands",
+        "parameters",
+        "paths",
+        "positions",
+        "prepared",
+        "projections",
+        "returns",
+        "selection",
+        "shapes",
+        "sizes",
+        "stored",
+        "update_operands",
+        "updates",
+        "wire_types",
+    ),
+    "wire": (
+        "admission",
+        "answers",
+        "canonical",
+        "claims",
+        "dispatch",
+        "headers",
+        "protocol",
+        "routing",
+        "shapes",
+        "signing",
+        "sigv4",
+        "spans",
+    ),
+}
+
+
+class CannotCompileError(Exception):
+    """Why there will be no compiled modules."""
+
+
+def names() -> list[str]:
+    """Returns the full names of the modules that are compiled."""
+    return [f"tenet.{room}.{module}" for room, modules in COMPILED.items() for module in modules]
+
+
+def path_of(name: str) -> Path:
+    """Returns a module's source, relative to the folder of all sources."""
+    return Path(*name.split(".")).with_suffix(".py")
+
+
+def compile_all() -> str:
+    """Compiles, and returns what was done in one line; "" if there was nothing to do.
+
+    Raises:
+        CannotCompileError: there is nothing to compile with, or it failed.
+    """
+    modules, stale = read_manifest(FOLDER)
+    if not stale and set(names()) <= set(modules):
+        return ""
+    began = time.monotonic()
+    check_for_compiler()
+    print(f"Compiling {len(names())} modules of the request path; the first time takes about a minute.", flush=True)
+    made = WORK / "made"
+    shutil.rmtree(made, ignore_errors=True)
+    made.mkdir(parents=True)
+    libraries = build(translate(), made)
+    lines = [SUFFIX, *(f"{name} {digest_of(name)}" for name in names())]
+    lines += [f"{library} {NO_SOURCE}" for library in libraries if library not in names()]
+    (made / MANIFEST).write_text("\n".join(lines) + "\n", encoding="ascii")
+    put_in_place(made)
+    return f"{len(names())} modules compiled in {time.monotonic() - began:.0f} s"
+
+
+def check_for_compiler() -> None:
+    """Finds out whether there is anything to compile with.
+
+    Raises:
+        CannotCompileError: there is no compiler, or the headers of Python are missing.
+    """
+    compiler = compiler_name()
+    if shutil.which(compiler) is None:
+        raise CannotCompileError(f"there is no C compiler ({compiler}); on Debian: apt-get install gcc")
+    if not Path(sysconfig.get_path("include"), "Python.h").exists():
+        raise CannotCompileError("the headers of Python are missing; on Debian: apt-get install python3-dev")
+
+
+def translate() -> list[Extension]:
+    """Translates the modules to C.
+
+    Raises:
+        CannotCompileError: mypyc is not installed, or refuses a module.
+    """
+    try:
+        from mypyc.build import mypycify  # noqa: PLC0415 (it is not there in every environment)
+    except ImportError as error:
+        raise CannotCompileError(f"mypyc is not installed ({error})") from error
+    arguments = [
+        f"--config-file={ROOT / 'pyproject.toml'}",
+        f"--cache-dir={WORK / 'mypy'}",
+        *(str(path_of(name)) for name in names()),
+    ]
+    told = io.StringIO()
+    try:
+        with contextlib.chdir(SRC), contextlib.redirect_stdout(told), contextlib.redirect_stderr(told):
+            extensions: list[Extension] = mypycify(
+                arguments,
+                multi_file=True,
+                opt_level=os.environ.get("TENET_COMPILE_LEVEL", "2"),
+                debug_level="0",
+                group_name=GROUP,
+                target_dir=str(WORK / "c"),
+            )
+    except SystemExit as error:
+        raise CannotCompileError(f"mypyc refuses:\n{told.getvalue()}\n{error}") from error
+    return extensions
+
+
+def build(extensions: list[Extension], made: Path) -> list[str]:
+    """Makes extension modules of C, and returns their full names."""
+    headers = digest(sorted((WORK / "c").rglob("*.h")))
+    objects = WORK / "objects"
+    objects.mkdir(parents=True, exist_ok=True)
+    include = ["-I", str(WORK / "c"), "-I", sysconfig.get_path("include")]
+    compiler = [*command("CC"), *variable("CFLAGS"), *variable("CCSHARED"), "-DNDEBUG", *include]
+
+    def compile_one(source: Path, extension: Extension) -> str:
+        # A warning that a later compiler invents is no reason to go without.
+        flags = [flag for flag in extension.extra_compile_args if flag != "-Werror"]
+        flags += [f"-I{folder}" for folder in extension.include_dirs]
+        target = objects / f"{digest([source], headers, *compiler, *flags)}.o"
+        if not target.exists():
+            unfinished = target.with_suffix(".tmp")
+            run([*compiler, *flags, "-c", str(source), "-o", str(unfinished)])
+            unfinished.rename(target)
+        return str(target)
+
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool, contextlib.chdir(SRC):
+        pending = {
+            each.name: [pool.submit(compile_one, Path(source).resolve(), each) for source in each.sources]
+            for each in extensions
+        }
+        for name, parts in pending.items():
+            run([*command("LDSHARED"), *(part.result() for part in parts), "-o", str(made / (name + SUFFIX))])
+    in_use = {Path(part.result()).name for parts in pending.values() for part in parts}
+    for old in objects.glob("*.o"):
+        if old.name not in in_use:
+            old.unlink()
+    return list(pending)
+
+
+def command(variable_name: str) -> list[str]:
+    """Returns how the interpreter's own C was compiled or linked, with a compiler that is there."""
+    words = variable(variable_name) or ["cc"]
+    words[0] = compiler_name()
+    return words
+
+
+def compiler_name() -> str:
+    """Returns what compiles C: the variable ``CC``, what the interpreter was made with, or ``cc``."""
+    wished = os.environ.get("CC", "").split()
+    made_with = variable("CC")
+    if wished:
+        return wished[0]
+    return made_with[0] if made_with and shutil.which(made_with[0]) else "cc"
+
+
+def variable(name: str) -> list[str]:
+    """Returns the words of a variable of the interpreter's own build."""
+    return shlex.split(sysconfig.get_config_var(name) or "")
+
+
+def run(words: list[str]) -> None:
+    """Runs a compiler.
+
+    Raises:
+        CannotCompileError: it failed.
+    """
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise CannotCompileError(f"{shlex.join(words)}\n{done.stderr}")
+
+
+def digest(files: Iterable[Path], *more: str) -> str:
+    """Returns a digest of what files hold and of some words."""
+    hashed = hashlib.sha256("\0".join(more).encode())
+    for file in files:
+        hashed.update(file.read_bytes())
+    return hashed.hexdigest()[:24]
+
+
+def put_in_place(made: Path) -> None:
+    """Lets new modules take the place of the former ones, once they have been seen to work.
+
+    Raises:
+        CannotCompileError: one of them cannot be imported.
+    """
+    former = FOLDER.with_name("_compiled.former")
+    shutil.rmtree(former, ignore_errors=True)
+    if FOLDER.exists():
+        FOLDER.rename(former)
+    made.rename(FOLDER)
+    tried = subprocess.run(
+        [sys.executable, "-c", f"import {', '.join(names())}"],
+        env=os.environ | {"TENET_COMPILED": "1", "PYTHONPATH": str(SRC)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    shutil.rmtree(former, ignore_errors=True)
+    if tried.returncode:
+        shutil.rmtree(FOLDER)
+        raise CannotCompileError(f"the compiled modules cannot be imported:\n{tried.stderr}")
+
+
+def main() -> int:
+    """Compiles; without ``--required`` nothing that goes wrong is an error."""
+    try:
+        done = compile_all()
+    except CannotCompileError as reason:
+        print(f"Tenet was not compiled and runs from its source, which is slower: {reason}")
+        return int("--required" in sys.argv)
+    if done:
+        print(done)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
