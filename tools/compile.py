@@ -27,10 +27,12 @@ from typing import TYPE_CHECKING, Final
 
 ROOT = Path(__file__).resolve().parent.parent
 SRC = ROOT / "src"
-sys.path.insert(0, str(SRC))
-os.environ["TENET_COMPILED"] = "0"  # this program runs from source: compiled modules are what it makes
+if __name__ == "__main__":
+    # Of this source, not of one that is installed; and from source, for compiled modules are what it makes.
+    sys.path.insert(0, str(SRC))
+    os.environ["TENET_COMPILED"] = "0"
 
-from tenet.base.compiled import FOLDER, MANIFEST, NO_SOURCE, SUFFIX, digest_of, read_manifest  # noqa: E402 (of this source, not of one that is installed)
+from tenet.base.compiled import FOLDER, MANIFEST, NO_SOURCE, SUFFIX, digest_of, read_manifest  # noqa: E402 (as said above)
 
 if TYPE_CHECKING:
     from setuptools import Extension

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import resource
 import signal
 import ssl
@@ -364,6 +365,11 @@ def test_commands_follow_a_server_to_another_certificate(tmp_path: Path) -> None
             time.sleep(0.01)
         listed = server.command("keys", "list")
         assert listed.returncode == 0, listed.stderr
+        # Trust in it comes from elsewhere; naming our own authority would take its place.
+        for runtime in ("python", "node", "java"):
+            shown = server.command("env", f"--for={runtime}").stdout
+            assert "AWS_ENDPOINT_URL=https://" in shown
+            assert not re.search("CA_BUNDLE|CA_CERTS|trustStore", shown)
 
 
 def test_a_certificate_that_cannot_be_used_is_a_wrong_setting(tmp_path: Path) -> None:

@@ -41,14 +41,16 @@ def access(configuration: Configuration) -> Access:
         raise NotStartedYet.in_directory(directory)
     settings = configuration.settings
     endpoint = running.endpoint if running else endpoint_of(settings, host_and_port(settings.server.listen)[1])
-    is_secure = endpoint.startswith("https")
+    # Whoever trusts the operator's own certificate does so without Tenet; our authority would only replace that trust.
+    own = running.certificate_file if running else settings.tls.certificate_file
+    is_secure_by_us = endpoint.startswith("https") and not own
     return Access(
         endpoint=endpoint,
         access_key_id=root_key.access_key_id,
         secret_access_key=root_key.secret_access_key,
         region=settings.server.region,
-        ca_file=directory.ca_file if is_secure else None,
-        trust_store=directory.trust_store if is_secure else None,
+        ca_file=directory.ca_file if is_secure_by_us else None,
+        trust_store=directory.trust_store if is_secure_by_us else None,
     )
 
 

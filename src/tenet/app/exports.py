@@ -21,8 +21,9 @@ class Access(Struct, frozen=True):
         access_key_id: of the key that it signs with.
         secret_access_key: of that key.
         region: that it signs for.
-        ca_file: PEM file of the certificate authority to trust; None where http is spoken.
-        trust_store: the same as a PKCS #12 trust store for Java; None where http is spoken.
+        ca_file: PEM file of the certificate authority to trust; None where http is spoken, or the certificate is the
+            operator's own.
+        trust_store: the same as a PKCS #12 trust store for Java; None as well.
     """
 
     endpoint: str

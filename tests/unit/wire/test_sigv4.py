@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from posixpath import normpath
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -158,7 +159,9 @@ def test_whatever_is_changed_on_the_way_does_not_verify(data: st.DataObject) -> 
     if part == "method":
         request.method = "PUT"
     elif part == "path":
-        request.path = "/" + data.draw(st.text("abc/.%20", min_size=1).filter(lambda path: path.strip("/.") != ""))
+        # Another way to write the path that was signed, such as /0/.., is no other path.
+        others = st.text("abc/.%20", min_size=1).filter(lambda path: normpath(f"/{path}").strip("/") != "")
+        request.path = "/" + data.draw(others)
     elif part == "query":
         request.query = "a=b"
     elif part == "body":
