@@ -65,7 +65,7 @@ audit: $(VENV)/.development ## Looks the locked dependencies up in the vulnerabi
 	@exec $(BIN)/python -m tools.audit
 
 clean: ## Removes what was built here, except the data
-	rm -rf $(VENV) src/tenet/_compiled build dist htmlcov .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis \
+	rm -rf $(VENV) src/tenet/_compiled* build dist htmlcov .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis \
 	  .import_linter_cache .cache
 
 # ---- the environment -------------------------------------------------------------------------------------------------

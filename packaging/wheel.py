@@ -5,6 +5,7 @@ Such a wheel is for one Python on one platform, and says so in its name. Without
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -25,14 +26,16 @@ class CompiledModules(BuildHookInterface):  # type: ignore[type-arg]
         if version == "editable":
             return
         sys.path.insert(0, str(Path(self.root, "src")))
+        # Packing is no running: whoever wants the wheel to be compiled sees below whether it is.
+        os.environ.pop("TENET_COMPILED", None)
         from tenet.base.compiled import FOLDER, read_manifest  # noqa: PLC0415 (the source that is packed)
 
-        modules, reason = read_manifest(FOLDER)
-        if reason:
-            self.app.display_info(f"The wheel holds no compiled modules: {reason}")
+        manifest = read_manifest(FOLDER)
+        if manifest.misfit:
+            self.app.display_info(f"The wheel holds no compiled modules: {manifest.misfit}")
             return
         build_data["pure_python"] = False
         build_data["infer_tag"] = True
         for file in FOLDER.iterdir():
             build_data["force_include"][str(file)] = f"tenet/{FOLDER.name}/{file.name}"
-        self.app.display_info(f"The wheel holds {len(modules)} compiled libraries")
+        self.app.display_info(f"The wheel holds {len(manifest.compiled)} compiled modules")

@@ -11,6 +11,7 @@ of the former one in ``src/tenet/_compiled`` once every module of it has been im
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import io
 import os
@@ -22,6 +23,7 @@ import sysconfig
 import time
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -32,17 +34,21 @@ if __name__ == "__main__":
     sys.path.insert(0, str(SRC))
     os.environ["TENET_COMPILED"] = "0"
 
-from tenet.base.compiled import FOLDER, MANIFEST, NO_SOURCE, SUFFIX, digest_of, read_manifest  # noqa: E402 (as said above)
+from tenet.base.compiled import COMPILED, FOLDER, LIBRARY, MANIFEST, READ, SUFFIX, digest_of, read_manifest  # noqa: E402 (as said above)
 
 if TYPE_CHECKING:
     from setuptools import Extension
 
 WORK: Final = ROOT / ".cache" / "compile"
 GROUP: Final = "tenet"
+#: Where modules lie whose constants and types may find their way into compiled ones.
+ROOMS: Final = ("base", "store", "tables", "wire")
+#: How hard the C compiler tries.
+LEVEL: Final = os.environ.get("TENET_COMPILE_LEVEL", "2")
 
 #: What takes part in every request, from the bytes that arrive to the statements of the store. Modules that only hold
 #: data (msgspec structs, which mypyc cannot make) and whatever runs seldom stay out: they would gain nothing.
-COMPILED: Final = {
+MODULES: Final = {
     "base": ("json_text", "keycodec"),
     "store": ("combine", "combine_waiting", "landing", "validate", "versions"),
     "store.sqlite": ("apply", "keys", "outcomes", "pool", "reads", "rows", "spaces", "works", "writer"),
@@ -107,7 +113,6 @@ COMPILED: Final = {
         "shapes",
         "signing",
         "sigv4",
-        "spans",
     ),
 }
 
@@ -118,12 +123,18 @@ class CannotCompileError(Exception):
 
 def names() -> list[str]:
     """Returns the full names of the modules that are compiled."""
-    return [f"tenet.{room}.{module}" for room, modules in COMPILED.items() for module in modules]
+    return [f"tenet.{room}.{module}" for room, modules in MODULES.items() for module in modules]
 
 
 def path_of(name: str) -> Path:
     """Returns a module's source, relative to the folder of all sources."""
     return Path(*name.split(".")).with_suffix(".py")
+
+
+def sources() -> list[str]:
+    """Returns the full names of all modules that a compiled one may import, itself included."""
+    paths = sorted(path for room in ROOMS for path in (SRC / "tenet" / room).rglob("*.py"))
+    return [".".join(path.relative_to(SRC).with_suffix("").parts) for path in paths]
 
 
 def compile_all() -> str:
@@ -132,21 +143,52 @@ def compile_all() -> str:
     Raises:
         CannotCompileError: there is nothing to compile with, or it failed.
     """
-    modules, stale = read_manifest(FOLDER)
-    if not stale and set(names()) <= set(modules):
+    if is_up_to_date():
         return ""
-    began = time.monotonic()
     check_for_compiler()
+    WORK.mkdir(parents=True, exist_ok=True)
+    with (WORK / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        # Somebody else may have done it meanwhile.
+        return "" if is_up_to_date() else compile_now()
+
+
+def is_up_to_date() -> bool:
+    """Whether what lies there is what would be made now."""
+    manifest = read_manifest(FOLDER)
+    return not manifest.misfit and set(manifest.compiled) == set(names()) and manifest.recipe == recipe()
+
+
+def compile_now() -> str:
+    """Compiles what has changed, and returns in one line what was done.
+
+    Raises:
+        CannotCompileError: it failed, or a source was changed meanwhile.
+    """
+    began = time.monotonic()
     print(f"Compiling {len(names())} modules of the request path; the first time takes about a minute.", flush=True)
     made = WORK / "made"
     shutil.rmtree(made, ignore_errors=True)
-    made.mkdir(parents=True)
+    made.mkdir()
+    before = {name: digest_of(name) for name in sources()}
     libraries = build(translate(), made)
-    lines = [SUFFIX, *(f"{name} {digest_of(name)}" for name in names())]
-    lines += [f"{library} {NO_SOURCE}" for library in libraries if library not in names()]
+    if before != {name: digest_of(name) for name in sources()}:
+        raise CannotCompileError("a source was changed while it was being compiled; do it once more")
+    lines = [f"{SUFFIX} {recipe()}"]
+    lines += [f"{COMPILED if name in names() else READ} {name} {digest}" for name, digest in before.items()]
+    lines += [f"{LIBRARY} {library} -" for library in libraries if library not in names()]
     (made / MANIFEST).write_text("\n".join(lines) + "\n", encoding="ascii")
     put_in_place(made)
     return f"{len(names())} modules compiled in {time.monotonic() - began:.0f} s"
+
+
+def recipe() -> str:
+    """Returns a digest of what modules are made with: this program, mypyc, the C compiler and its flags."""
+    try:
+        mypyc = metadata.version("mypy")
+    except metadata.PackageNotFoundError:
+        mypyc = ""
+    return digest([Path(__file__)], mypyc, LEVEL, *command("CC"), *variable("CFLAGS"), *command("LDSHARED"))
 
 
 def check_for_compiler() -> None:
@@ -155,9 +197,8 @@ def check_for_compiler() -> None:
     Raises:
         CannotCompileError: there is no compiler, or the headers of Python are missing.
     """
-    compiler = compiler_name()
-    if shutil.which(compiler) is None:
-        raise CannotCompileError(f"there is no C compiler ({compiler}); on Debian: apt-get install gcc")
+    if shutil.which(compiler()[0]) is None:
+        raise CannotCompileError(f"there is no C compiler ({compiler()[0]}); on Debian: apt-get install gcc")
     if not Path(sysconfig.get_path("include"), "Python.h").exists():
         raise CannotCompileError("the headers of Python are missing; on Debian: apt-get install python3-dev")
 
@@ -183,7 +224,7 @@ def translate() -> list[Extension]:
             extensions: list[Extension] = mypycify(
                 arguments,
                 multi_file=True,
-                opt_level=os.environ.get("TENET_COMPILE_LEVEL", "2"),
+                opt_level=LEVEL,
                 debug_level="0",
                 group_name=GROUP,
                 target_dir=str(WORK / "c"),
@@ -199,16 +240,16 @@ def build(extensions: list[Extension], made: Path) -> list[str]:
     objects = WORK / "objects"
     objects.mkdir(parents=True, exist_ok=True)
     include = ["-I", str(WORK / "c"), "-I", sysconfig.get_path("include")]
-    compiler = [*command("CC"), *variable("CFLAGS"), *variable("CCSHARED"), "-DNDEBUG", *include]
+    usual = [*command("CC"), *variable("CFLAGS"), *variable("CCSHARED"), "-DNDEBUG", *include]
 
     def compile_one(source: Path, extension: Extension) -> str:
         # A warning that a later compiler invents is no reason to go without.
         flags = [flag for flag in extension.extra_compile_args if flag != "-Werror"]
         flags += [f"-I{folder}" for folder in extension.include_dirs]
-        target = objects / f"{digest([source], headers, *compiler, *flags)}.o"
+        target = objects / f"{digest([source], headers, *usual, *flags)}.o"
         if not target.exists():
             unfinished = target.with_suffix(".tmp")
-            run([*compiler, *flags, "-c", str(source), "-o", str(unfinished)])
+            run([*usual, *flags, "-c", str(source), "-o", str(unfinished)])
             unfinished.rename(target)
         return str(target)
 
@@ -226,20 +267,21 @@ def build(extensions: list[Extension], made: Path) -> list[str]:
     return list(pending)
 
 
-def command(variable_name: str) -> list[str]:
-    """Returns how the interpreter's own C was compiled or linked, with a compiler that is there."""
-    words = variable(variable_name) or ["cc"]
-    words[0] = compiler_name()
-    return words
+def command(name: str) -> list[str]:
+    """Returns how the interpreter's own C was compiled or linked, by the compiler that is used here.
+
+    Args:
+        name: ``CC`` or ``LDSHARED``.
+    """
+    return [*compiler(), *variable(name)[len(variable("CC")) :]]
 
 
-def compiler_name() -> str:
+def compiler() -> list[str]:
     """Returns what compiles C: the variable ``CC``, what the interpreter was made with, or ``cc``."""
-    wished = os.environ.get("CC", "").split()
-    made_with = variable("CC")
+    wished, made_with = shlex.split(os.environ.get("CC", "")), variable("CC")
     if wished:
-        return wished[0]
-    return made_with[0] if made_with and shutil.which(made_with[0]) else "cc"
+        return wished
+    return made_with if made_with and shutil.which(made_with[0]) else ["cc"]
 
 
 def variable(name: str) -> list[str]:
@@ -270,13 +312,16 @@ def put_in_place(made: Path) -> None:
     """Lets new modules take the place of the former ones, once they have been seen to work.
 
     Raises:
-        CannotCompileError: one of them cannot be imported.
+        CannotCompileError: one of them cannot be imported; then there are none.
     """
-    former = FOLDER.with_name("_compiled.former")
-    shutil.rmtree(former, ignore_errors=True)
+    former, new = FOLDER.with_name("_compiled.former"), FOLDER.with_name("_compiled.new")
+    for old in (former, new):
+        shutil.rmtree(old, ignore_errors=True)
+    # The work may be on another file system; the last step has to be a renaming.
+    shutil.move(made, new)
     if FOLDER.exists():
         FOLDER.rename(former)
-    made.rename(FOLDER)
+    new.rename(FOLDER)
     tried = subprocess.run(
         [sys.executable, "-c", f"import {', '.join(names())}"],
         env=os.environ | {"TENET_COMPILED": "1", "PYTHONPATH": str(SRC)},
@@ -294,8 +339,9 @@ def main() -> int:
     """Compiles; without ``--required`` nothing that goes wrong is an error."""
     try:
         done = compile_all()
-    except CannotCompileError as reason:
-        print(f"Tenet was not compiled and runs from its source, which is slower: {reason}")
+    except Exception as reason:  # noqa: BLE001 (a full disk, a fault of mypyc: the source is there in any case)
+        said = str(reason) if isinstance(reason, CannotCompileError) else repr(reason)
+        print(f"Tenet was not compiled and runs from its source, which is slower: {said}")
         return int("--required" in sys.argv)
     if done:
         print(done)

@@ -29,7 +29,7 @@ def test_no_structs(module: ast.Module) -> None:
 def blocks_of_failure(module: ast.Module) -> Iterator[ast.stmt]:
     """What runs while an exception is being handled."""
     for node in ast.walk(module):
-        if isinstance(node, ast.Try):
+        if isinstance(node, ast.Try | ast.TryStar):
             yield from node.finalbody
             for handler in node.handlers:
                 yield from handler.body
@@ -41,7 +41,7 @@ def test_nothing_suspends_while_an_exception_is_handled(module: ast.Module) -> N
         ast.unparse(node)
         for statement in blocks_of_failure(module)
         for node in ast.walk(statement)
-        if isinstance(node, SUSPENDS)
+        if isinstance(node, SUSPENDS) or getattr(node, "is_async", False)
     ]
     for node in ast.walk(module):
         if isinstance(node, ast.AsyncWith):

@@ -2,8 +2,9 @@
 
 ``python -m tools.compile`` translates the modules of the request path to C (mypyc) and leaves extension modules with a
 manifest in ``tenet/_compiled``. They are never needed: without them, with another Python, or after a change of any
-one source that they were made from, all of Tenet runs from its source, and ``tenet version`` says why. Compiled modules
-call each other directly, so that it is all of them or none.
+source that they were made from, all of Tenet runs from its source, and ``tenet version`` says why. Compiled modules
+call each other directly, so that it is all of them or none; and they hold constants and types of the modules that they
+import, so that the sources of those have to be the same too.
 
 The variable ``TENET_COMPILED`` decides otherwise: ``0`` runs from source in any case, ``1`` refuses to start from it.
 """
@@ -26,8 +27,8 @@ FOLDER: Final = PACKAGE / "_compiled"
 MANIFEST: Final = "manifest"
 #: What the names of this interpreter's extension modules end in.
 SUFFIX: Final = EXTENSION_SUFFIXES[0]
-#: Stands in the manifest for a library that has no source of its own.
-NO_SOURCE: Final = "-"
+#: What a line of the manifest is about.
+COMPILED, READ, LIBRARY = "compiled", "read", "library"
 
 _status = "no: it was not compiled"
 
@@ -70,32 +71,60 @@ def install() -> None:
     if wish == "0":
         _status = "no: TENET_COMPILED is 0"
         return
-    modules, reason = read_manifest(FOLDER)
-    if reason:
-        _status = f"no: {reason}"
+    manifest = read_manifest(FOLDER)
+    if manifest.misfit:
+        _status = f"no: {manifest.misfit}"
         if wish == "1":
-            raise ImportError(f"TENET_COMPILED is 1, but {reason}")
+            raise ImportError(f"TENET_COMPILED is 1, but {manifest.misfit}")
         return
-    sys.meta_path.insert(0, Finder(FOLDER, frozenset(modules)))
-    _status = f"yes, {sum(digest != NO_SOURCE for digest in modules.values())} modules"
+    sys.meta_path.insert(0, Finder(FOLDER, frozenset((*manifest.compiled, *manifest.libraries))))
+    _status = f"yes, {len(manifest.compiled)} modules"
 
 
-def read_manifest(folder: Path) -> tuple[dict[str, str], str]:
-    """Returns the compiled modules of a folder with the digests of their sources, and why they do not fit, or "".
+class Manifest:
+    """What lies in a folder of compiled modules.
 
-    The first line names the interpreter, each other one a module and the digest of the source that it was made from.
+    Args:
+        misfit: why they cannot be used with this Python and this source; "" if they can.
+        recipe: what they were made with, in the words of whoever made them.
+        compiled: full names of the modules.
+        libraries: full names of what they load beside each other.
+    """
+
+    __slots__ = ("compiled", "libraries", "misfit", "recipe")
+
+    def __init__(
+        self, misfit: str, recipe: str = "", compiled: Sequence[str] = (), libraries: Sequence[str] = ()
+    ) -> None:
+        self.misfit = misfit
+        self.recipe = recipe
+        self.compiled = compiled
+        self.libraries = libraries
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Returns what lies in a folder.
+
+    The first line of its manifest names the interpreter and the recipe. Each other one says of a module whether it is
+    compiled, or read while others were, with the digest of its source; or it names a library.
     """
     try:
-        suffix, *lines = (folder / MANIFEST).read_text(encoding="ascii").splitlines()
-        modules = dict(line.split() for line in lines)
+        head, *lines = (folder / MANIFEST).read_text(encoding="ascii").splitlines()
+        suffix, recipe = head.split()
+        entries = [(kind, name, digest) for kind, name, digest in map(str.split, lines)]
     except (OSError, ValueError):
-        return {}, "it was not compiled"
+        return Manifest("it was not compiled")
     if suffix != SUFFIX:
-        return {}, f"it was compiled for another Python ({suffix}; this is {SUFFIX})"
-    for name, digest in modules.items():
-        if digest != NO_SOURCE and digest_of(name) != digest:
-            return {}, f"it was compiled before {name} was changed"
-    return modules, ""
+        return Manifest(f"it was compiled for another Python ({suffix}; this is {SUFFIX})")
+    for kind, name, digest in entries:
+        if kind != LIBRARY and digest_of(name) != digest:
+            return Manifest(f"it was compiled before {name} was changed")
+    return Manifest(
+        "",
+        recipe,
+        [name for kind, name, _ in entries if kind == COMPILED],
+        [name for kind, name, _ in entries if kind == LIBRARY],
+    )
 
 
 def digest_of(name: str) -> str:

@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from tenet.base import compiled
-from tenet.base.compiled import MANIFEST, NO_SOURCE, SUFFIX, digest_of, read_manifest
+from tenet.base.compiled import MANIFEST, SUFFIX, Finder, digest_of, read_manifest
 
 ROOT = Path(__file__).resolve().parents[3]
 KEYCODEC = "tenet.base.keycodec"
+CONTRACT = "tenet.store.contract"
+HEAD = f"{SUFFIX} recipe"
 
 
 def write_manifest(folder: Path, *lines: str) -> None:
@@ -22,45 +23,59 @@ def write_manifest(folder: Path, *lines: str) -> None:
 
 
 def test_modules_of_this_very_source_fit(tmp_path: Path) -> None:
-    write_manifest(tmp_path, SUFFIX, f"{KEYCODEC} {digest_of(KEYCODEC)}", f"tenet__mypyc {NO_SOURCE}")
-    assert read_manifest(tmp_path) == ({KEYCODEC: digest_of(KEYCODEC), "tenet__mypyc": NO_SOURCE}, "")
+    read, made = f"read {CONTRACT} {digest_of(CONTRACT)}", f"compiled {KEYCODEC} {digest_of(KEYCODEC)}"
+    write_manifest(tmp_path, HEAD, read, made, "library tenet__mypyc -")
+    manifest = read_manifest(tmp_path)
+    assert manifest.misfit == ""
+    assert (manifest.recipe, manifest.compiled, manifest.libraries) == ("recipe", [KEYCODEC], ["tenet__mypyc"])
 
 
 @pytest.mark.parametrize(
     ("lines", "reason"),
     [
-        ((".cpython-39-darwin.so",), "it was compiled for another Python"),
-        ((SUFFIX, f"{KEYCODEC} 0011223344556677"), f"it was compiled before {KEYCODEC} was changed"),
-        ((SUFFIX, "tenet.base.gone 0011223344556677"), "it was compiled before tenet.base.gone was changed"),
+        ((".cpython-39-darwin.so recipe",), "it was compiled for another Python"),
+        ((HEAD, f"compiled {KEYCODEC} 0011223344556677"), f"it was compiled before {KEYCODEC} was changed"),
+        # What a module imports has left its constants in it.
+        ((HEAD, f"read {CONTRACT} 0011223344556677"), f"it was compiled before {CONTRACT} was changed"),
+        ((HEAD, "compiled tenet.base.gone 0011223344556677"), "it was compiled before tenet.base.gone was changed"),
+        ((), "it was not compiled"),
+        (("a head of five words",), "it was not compiled"),
+        ((HEAD, "two words"), "it was not compiled"),
     ],
 )
 def test_modules_of_anything_else_do_not(tmp_path: Path, lines: tuple[str, ...], reason: str) -> None:
     write_manifest(tmp_path, *lines)
-    modules, said = read_manifest(tmp_path)
-    assert modules == {}
-    assert said.startswith(reason)
+    manifest = read_manifest(tmp_path)
+    assert manifest.misfit.startswith(reason)
+    assert not manifest.compiled
 
 
 def test_none_there_is_no_error(tmp_path: Path) -> None:
-    assert read_manifest(tmp_path) == ({}, "it was not compiled")
-
-
-def test_a_manifest_that_cannot_be_read_is_as_none(tmp_path: Path) -> None:
+    assert read_manifest(tmp_path).misfit == "it was not compiled"
     (tmp_path / MANIFEST).write_bytes(b"\xff\xfe")
-    assert read_manifest(tmp_path) == ({}, "it was not compiled")
-    (tmp_path / MANIFEST).write_bytes(b"")
-    assert read_manifest(tmp_path) == ({}, "it was not compiled")
-    write_manifest(tmp_path, SUFFIX, "a line of three words")
-    assert read_manifest(tmp_path) == ({}, "it was not compiled")
+    assert read_manifest(tmp_path).misfit == "it was not compiled"
 
 
-def started(source: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Imports a module from a copy of the source."""
+def test_imports_of_other_modules_are_left_alone(tmp_path: Path) -> None:
+    finder = Finder(tmp_path, frozenset({KEYCODEC}))
+    spec = finder.find_spec(KEYCODEC)
+    assert spec is not None
+    assert spec.origin == str(tmp_path / f"{KEYCODEC}{SUFFIX}")
+    assert finder.find_spec("tenet.base.ids") is None
+
+
+def copy_of_the_source(folder: Path) -> None:
+    for name in ("src", "tools"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("_compiled*", "__pycache__"))
+
+
+def python(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Runs something with a copy of the source."""
+    kept = {name: value for name, value in os.environ.items() if name != "TENET_COMPILED"}
     return subprocess.run(
-        [sys.executable, "-c", "import tenet.base.compiled as c; print(c.status())"],
-        env={name: value for name, value in os.environ.items() if name != "TENET_COMPILED"}
-        | {"PYTHONPATH": str(source)}
-        | environment,
+        [sys.executable, *arguments],
+        cwd=folder,
+        env=kept | {"PYTHONPATH": str(folder / "src")} | environment,
         capture_output=True,
         text=True,
         check=False,
@@ -68,41 +83,26 @@ def started(source: Path, **environment: str) -> subprocess.CompletedProcess[str
 
 
 def test_without_them_it_runs_from_source_and_says_so(tmp_path: Path) -> None:
-    shutil.copytree(
-        ROOT / "src" / "tenet", tmp_path / "tenet", ignore=shutil.ignore_patterns("_compiled*", "__pycache__")
-    )
-    assert started(tmp_path).stdout == "no: it was not compiled\n"
-    assert started(tmp_path, TENET_COMPILED="0").stdout == "no: TENET_COMPILED is 0\n"
-    refused = started(tmp_path, TENET_COMPILED="1")
+    copy_of_the_source(tmp_path)
+    status = ("-c", "import tenet.base.compiled as c; print(c.status())")
+    assert python(tmp_path, *status).stdout == "no: it was not compiled\n"
+    assert python(tmp_path, *status, TENET_COMPILED="0").stdout == "no: TENET_COMPILED is 0\n"
+    refused = python(tmp_path, *status, TENET_COMPILED="1")
     assert refused.returncode != 0
     assert "ImportError: TENET_COMPILED is 1, but it was not compiled" in refused.stderr
 
 
-def test_imports_of_other_modules_are_left_alone(tmp_path: Path) -> None:
-    finder = compiled.Finder(tmp_path, frozenset({KEYCODEC}))
-    spec = finder.find_spec(KEYCODEC)
-    assert spec is not None
-    assert spec.origin == str(tmp_path / f"{KEYCODEC}{SUFFIX}")
-    assert finder.find_spec("tenet.base.ids") is None
-
-
-def test_where_there_is_no_compiler_it_says_so_and_goes_on(tmp_path: Path) -> None:
-    for name in ("src", "tools"):
-        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("_compiled*", "__pycache__"))
-
-    def compile_there(*arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "tools.compile", *arguments],
-            cwd=tmp_path,
-            env=os.environ | {"CC": "no-such-compiler"},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-
-    done = compile_there()
-    assert done.returncode == 0
-    assert "Tenet was not compiled and runs from its source, which is slower" in done.stdout
-    assert "there is no C compiler (no-such-compiler)" in done.stdout
-    assert compile_there("--required").returncode == 1
+def test_where_it_cannot_be_compiled_it_says_so_and_goes_on(tmp_path: Path) -> None:
+    copy_of_the_source(tmp_path)
+    tool = ("-m", "tools.compile")
+    without = python(tmp_path, *tool, CC="no-such-compiler --fast")
+    assert without.returncode == 0
+    assert "Tenet was not compiled and runs from its source, which is slower" in without.stdout
+    assert "there is no C compiler (no-such-compiler)" in without.stdout
+    assert python(tmp_path, *tool, "--required", CC="no-such-compiler").returncode == 1
+    # Where it works is a file: as bad as a full disk.
+    (tmp_path / ".cache").write_text("", encoding="ascii")
+    blocked = python(tmp_path, *tool)
+    assert blocked.returncode == 0
+    assert "which is slower: NotADirectoryError" in blocked.stdout or "FileExistsError" in blocked.stdout
     assert not (tmp_path / "src" / "tenet" / "_compiled").exists()

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import msgspec
 
-from tenet.store.contract import NO_CELLS, Record, Version
+from tenet.store.contract import NO_CELLS, Record
 
-#: Version, value and cells of a row, as a point read returns them.
-Row: TypeAlias = tuple[Version, bytes, bytes | None]
+#: Version, value and cells of a row, as a point read returns them; of a damaged file they may be anything.
+Row: TypeAlias = tuple[Any, Any, Any]
 
 _encoder: Final = msgspec.msgpack.Encoder()
 _decoder: Final = msgspec.msgpack.Decoder(dict[str, int])

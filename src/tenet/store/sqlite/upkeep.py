@@ -33,8 +33,8 @@ T = TypeVar("T")
 _ROUND_S: Final = 0.25
 #: Every so many rounds it is also looked for what can be forgotten.
 _ROUNDS_TO_FORGET: Final = 4
-_PAGES_TO_CHECKPOINT: Final = 16 * 1024 * 1024 // PAGE_BYTES
-_PAGES_TO_PAUSE: Final = 64 * 1024 * 1024 // PAGE_BYTES
+_PAGES_TO_CHECKPOINT: Final = 128 * 1024 * 1024 // PAGE_BYTES
+_PAGES_TO_PAUSE: Final = 256 * 1024 * 1024 // PAGE_BYTES
 #: A write-ahead log that has been idle for so many rounds, and is larger than this, gives its space back.
 _IDLE_ROUNDS: Final = 20
 _IDLE_BYTES: Final = 4 * 1024 * 1024

@@ -28,6 +28,7 @@ from tenet.tables.rules.key_values import KEY_MISMATCH, place_of_key
 WRITES_MAX: Final = 25
 #: Blind writes are committed in portions of so many bytes, half of what a commit may carry.
 _PART_BYTES_MAX: Final = Limits.commit_bytes_max // 2
+_KINDS: Final = ("PutRequest", "DeleteRequest")
 _NOT_YET: Final = Written(ABSENT, ABSENT, NOTHING)
 
 
@@ -79,7 +80,7 @@ async def _check(tables: dict[str, list[dict[str, Any]]]) -> list[int]:
     sizes = []
     for requests in tables.values():
         for one in requests:
-            if len(one) != 1:
+            if len(one) != 1 or one.keys().isdisjoint(_KINDS):
                 raise ValidationException(
                     "Supplied AttributeValue has more than one datatypes set, "
                     "must contain exactly one of the supported datatypes"

@@ -95,7 +95,7 @@ def check_value(value: Any) -> int:
         raise
 
 
-def check_expression_values(values: Item) -> None:
+def check_expression_values(values: dict[str, Any]) -> None:
     """Checks the values that a request hands to its expressions, and makes them canonical in place.
 
     Args:
@@ -145,7 +145,7 @@ def check_updated_item_size(size_bytes: int) -> None:
         raise ValidationException(_UPDATED_TOO_LARGE)
 
 
-def _check_members(members: Item, level: int, bytes_max: int = ITEM_BYTES_MAX) -> int:
+def _check_members(members: dict[str, Any], level: int, bytes_max: int = ITEM_BYTES_MAX) -> int:
     """Checks the attributes of an item or the members of a map; returns the bytes of names and values.
 
     Raises:
