@@ -167,3 +167,55 @@ def test_a_scan_goes_on_only_in_the_segment_in_which_it_ended(client: Any, fresh
             "The provided starting key is invalid: Invalid ExclusiveStartKey. Please use ExclusiveStartKey with correct"
             f" Segment. TotalSegments: 3 Segment: {(segment + 1) % 3}"
         )
+
+
+def test_too_many_digits_are_told_after_all_else(client: Any, table: str) -> None:
+    update: Json = {
+        "TableName": table,
+        "Key": KEY,
+        "UpdateExpression": "SET x = :big + :one, y = absent",
+        "ExpressionAttributeValues": {":big": {"N": "1" + "0" * 50}, ":one": {"N": "1"}},
+    }
+    text = "The provided expression refers to an attribute that does not exist in the item"
+    assert refusal(client.update_item, **update) == ("ValidationException", text)
+    update["UpdateExpression"] = "SET x = :big + :one"
+    with pytest.raises(ClientError) as failure:
+        client.transact_write_items(TransactItems=[{"Update": update}])
+    (reason,) = failure.value.response["CancellationReasons"]
+    assert reason["Code"] == "ValidationError"
+    assert reason["Message"].startswith("Number overflow.")
+
+
+def test_two_conditions_on_a_key_of_one_attribute(client: Any, table: str) -> None:
+    code, text = refusal(
+        client.query,
+        TableName=table,
+        IndexName="global-all",
+        KeyConditionExpression="h = :h AND k = :k",
+        ExpressionAttributeValues={":h": ITEM["h"], ":k": ITEM["k"]},
+    )
+    assert (code, text) == ("ValidationException", "Query key condition not supported")
+
+
+def test_the_length_of_a_key_comes_before_capacity(client: Any) -> None:
+    keys = [{"AttributeName": name, "KeyType": "RANGE" if name > "a" else "HASH"} for name in "abc"]
+    attributes = [{"AttributeName": name, "AttributeType": "S"} for name in "abc"]
+    code, text = refusal(client.create_table, TableName="abc", KeySchema=keys, AttributeDefinitions=attributes)
+    assert code == "ValidationException"
+    assert text.endswith("at 'keySchema' failed to satisfy constraint: Member must have length less than or equal to 2")
+
+
+def test_a_global_index_with_two_partition_attributes_is_named_as_not_available(client: Any) -> None:
+    keys = [{"AttributeName": name, "KeyType": "HASH"} for name in "ab"]
+    attributes = [{"AttributeName": name, "AttributeType": "S"} for name in "ab"]
+    index = {"IndexName": "both", "KeySchema": keys, "Projection": {"ProjectionType": "ALL"}}
+    code, text = refusal(
+        client.create_table,
+        TableName="abc",
+        KeySchema=keys[:1],
+        AttributeDefinitions=attributes,
+        GlobalSecondaryIndexes=[index],
+        BillingMode="PAY_PER_REQUEST",
+    )
+    assert code == "ValidationException"
+    assert "with several attributes per key of CreateTable is not available" in text

@@ -131,6 +131,7 @@ def test_faults_in_key_conditions(text: str, message: str) -> None:
 def test_a_table_without_a_sort_key() -> None:
     assert looked_up("a = :s", PARTITION_ONLY) == KeyCondition(X)
     assert outcome_of(lambda: looked_up("a = :s AND b = :n", PARTITION_ONLY))[1] == UNSUPPORTED
+    assert outcome_of(lambda: looked_up("b = :n AND c = :s", PARTITION_ONLY))[1] == UNSUPPORTED
 
 
 # ---- the ranges of sort keys ----------------------------------------------------------------------------------------

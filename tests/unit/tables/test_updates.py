@@ -211,6 +211,23 @@ def test_sums_out_of_range() -> None:
     assert refusal_of(lambda: updated("SET n = n - :n", item)) == OVERFLOW
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("SET n = n + :n, q = zz", MISSING),
+        ("SET n = n + :n, q = s + :n", WRONG_TYPE),
+        ("SET n = n + :n REMOVE zz.a", INVALID_PATH),
+        ("SET zz.a = n + :n", INVALID_PATH),
+        ("ADD n :n, s :n", WRONG_TYPE),
+        ("ADD n :n, zz.a :n", INVALID_PATH),
+        ("SET n = n + :n, m.q = :n", OVERFLOW),
+    ],
+)
+def test_too_many_digits_are_told_after_all_else(text: str, message: str) -> None:
+    item = {**ITEM, "n": n("1" + "0" * 50)}
+    assert refusal_of(lambda: updated(text, item)) == message
+
+
 def deep(levels: int) -> AttributeValue:
     value = n(1)
     for _ in range(levels):

@@ -28,9 +28,9 @@ from tenet.tables.rules.indexes import NOTHING
 from tenet.tables.rules.key_values import EmptyKeyValue
 
 _CODES: Final = {
-    ConditionalCheckFailedException: "ConditionalCheckFailed",
-    ItemCollectionSizeLimitExceededException: "ItemCollectionSizeLimitExceeded",
-    ValidationException: "ValidationError",
+    ConditionalCheckFailedException.code: "ConditionalCheckFailed",
+    ItemCollectionSizeLimitExceededException.code: "ItemCollectionSizeLimitExceeded",
+    ValidationException.code: "ValidationError",
 }
 #: The reason of an item that nothing speaks against.
 NO_REASON: Final = {"Code": "None"}
@@ -149,7 +149,7 @@ def decided(plans: Sequence[Plan], records: dict[Key, Record | None]) -> list[Wr
 
 def reason_of(error: TablesError) -> dict[str, Any]:
     """Returns the cancellation reason for the refusal of one item."""
-    return {"Code": _CODES.get(type(error), error.code), "Message": error.message, **error.members}
+    return {"Code": _CODES.get(error.code, error.code), "Message": error.message, **error.members}
 
 
 def canceled(reasons: Sequence[dict[str, Any]]) -> TransactionCanceledException:

@@ -101,12 +101,12 @@ class KeyConditions:
         Raises:
             ValidationException: they do not fit the schema.
         """
+        if len(self._conditions) > 1 and keys.sort is None:
+            _not_supported()
         partition = self._conditions.get(keys.partition.name)
         if partition is None:
             _missed(keys.partition.name)
         others = [condition for name, condition in self._conditions.items() if name != keys.partition.name]
-        if others and keys.sort is None:
-            _not_supported()
         if others and keys.sort is not None and others[0].name != keys.sort.name:
             _missed(keys.sort.name)
         if partition.operator != "=":

@@ -34,6 +34,10 @@ TOO_PRECISE: Final = "Attempting to store more than 38 significant digits in a N
 NOT_A_NUMBER: Final = "The parameter cannot be converted to a numeric value"
 
 
+class TooManyDigits(ValidationException):
+    """A number has more than 38 significant digits."""
+
+
 def is_plain(text: str) -> bool:
     """Whether a text is a canonical number without sign or point, as most are. False is no answer."""
     return text.isdigit() and len(text) <= DIGITS_MAX and (text[0] != "0" or text == "0") and text.isascii()
@@ -47,7 +51,8 @@ def canonical(text: str, too_precise: str = TOO_PRECISE) -> str:
         too_precise: what to say of too many digits.
 
     Raises:
-        ValidationException: it is no number, has more than 38 significant digits, or its magnitude is out of range.
+        TooManyDigits: it has more than 38 significant digits.
+        ValidationException: it is no number, or its magnitude is out of range.
     """
     if len(text) <= DIGITS_MAX and (is_plain(text) or _CANONICAL.fullmatch(text)):
         return text
@@ -72,7 +77,7 @@ def _limited(sign: str, significant: str, magnitude: int, too_precise: str) -> s
     if magnitude < _EXPONENT_MIN:
         raise ValidationException(UNDERFLOW)
     if len(significant) > DIGITS_MAX:
-        raise ValidationException(too_precise)
+        raise TooManyDigits(too_precise)
     return ("-" if sign == "-" else "") + _plain(significant, magnitude)
 
 
@@ -105,7 +110,8 @@ def add(left: str, right: str) -> str:
         right: canonical.
 
     Raises:
-        ValidationException: the sum has more than 38 significant digits, or its magnitude is out of range.
+        TooManyDigits: the sum has more than 38 significant digits.
+        ValidationException: its magnitude is out of range.
     """
     if "." in left or "." in right:
         return canonical(format(_EXACT.add(Decimal(left), Decimal(right)), "f"), OVERFLOW)

@@ -30,10 +30,10 @@ def check_create(request: Mapping[str, Any]) -> None:
     Raises:
         ValidationException: with the service's text for the first rule that it breaks.
     """
+    _check_schema_lengths(request)
     _check_billing(request)
     definitions = _definitions(request)
     schema: list[dict[str, str]] = request["KeySchema"]
-    _check_schema_length("keySchema", schema)
     _check_schema(schema, definitions)
     local = request.get("LocalSecondaryIndexes")
     if local is None and "GlobalSecondaryIndexes" not in request and len(schema) != len(definitions):
@@ -171,6 +171,14 @@ def check_capacity(throughput: Mapping[str, int]) -> None:
             raise ValidationException(f"Given value {throughput[member]} for {member} is out of bounds")
 
 
+def _check_schema_lengths(request: Mapping[str, Any]) -> None:
+    """Checks how many attributes each key has; us-east-1 does so before it looks at the capacity."""
+    _check_schema_length("keySchema", request["KeySchema"])
+    for member in ("localSecondaryIndexes", "globalSecondaryIndexes"):
+        for number, index in enumerate(request.get(member[0].upper() + member[1:]) or (), 1):
+            _check_schema_length(f"{member}.{number}.member.keySchema", index["KeySchema"])
+
+
 def _check_schema_length(path: str, schema: Sequence[Mapping[str, str]]) -> None:
     if len(schema) > KEY_ATTRIBUTES_MAX:
         shown = ", ".join(
@@ -241,8 +249,7 @@ def _check_local_indexes(
             _INVALID + "Table KeySchema does not have a range key, which is required when specifying a "
             "LocalSecondaryIndex"
         )
-    for number, index in enumerate(local, 1):
-        _check_schema_length(f"localSecondaryIndexes.{number}.member.keySchema", index["KeySchema"])
+    for index in local:
         _check_key_schema(index["KeySchema"], definitions)
         _check_local_keys(index, schema[0]["AttributeName"])
         _check_projection(index)
@@ -271,8 +278,7 @@ def _check_global_indexes(request: Mapping[str, Any], definitions: Mapping[str, 
     if not indexes:
         raise ValidationException(_INVALID + "List of GlobalSecondaryIndexes is empty")
     on_demand = request.get("BillingMode") == "PAY_PER_REQUEST"
-    for number, index in enumerate(indexes, 1):
-        _check_schema_length(f"globalSecondaryIndexes.{number}.member.keySchema", index["KeySchema"])
+    for index in indexes:
         _check_key_schema(index["KeySchema"], definitions)
         _check_projection(index)
         _check_index_billing(index, on_demand=on_demand)

@@ -156,7 +156,7 @@ def _create_table(request: Mapping[str, Any]) -> None:
     """Refuses keys of several attributes, which global indexes may have since November 2025."""
     for index in request.get("GlobalSecondaryIndexes") or ():
         kinds = [element["KeyType"] for element in index["KeySchema"]]
-        if len(set(kinds)) < len(kinds) and len(kinds) > len(("HASH", "RANGE")):
+        if kinds == ["HASH", "HASH"] or len(kinds) > len(("HASH", "RANGE")):
             raise _parameter_error("CreateTable", PARTS["CreateTable"][0])
 
 

@@ -19,6 +19,7 @@ from tenet.tables.model import AttributeValue, Item, KeySchema
 from tenet.tables.rules import paths
 from tenet.tables.rules.expressions import compiled_with, parsed_update, refuse
 from tenet.tables.rules.item_changes import REMOVED, Change, changed_item, check_levels
+from tenet.tables.rules.numbers import TooManyDigits
 from tenet.tables.rules.operand_checks import checks
 from tenet.tables.rules.operands import Values
 from tenet.tables.rules.paths import ResolvedPath
@@ -180,14 +181,31 @@ def _compile_combination(
     return lambda item, values: combine(paths.read(item, at), values[name])
 
 
+def _result(effect: Effect, item: Item, values: Values) -> AttributeValue | Change | TooManyDigits | None:
+    """Returns what an action makes of the value at its path.
+
+    That a sum has too many digits is returned: all else that is wrong with an update is told before, as DynamoDB
+    Local 3.3 and dynoxide 3.2 have it.
+    """
+    try:
+        return effect(item, values)
+    except TooManyDigits as error:
+        return error
+
+
 def _apply_flat(compiled: CompiledUpdate, item: Item, values: Values) -> Item:
     new = dict(item)
+    refusal: TooManyDigits | None = None
     for (name,), effect in compiled.actions:
-        value = effect(item, values)
+        value = _result(effect, item, values)
         if isinstance(value, Change):
             new.pop(name, None)  # type: ignore[arg-type]  # a path begins with a name
+        elif isinstance(value, TooManyDigits):
+            refusal = value
         elif value is not None:
             new[name] = value  # type: ignore[index]
+    if refusal is not None:
+        raise refusal
     return new
 
 
@@ -198,14 +216,19 @@ def _changes(
 
     Where several things are wrong, the service names first what SET cannot compute, as dynalite 4 has it.
     """
-    assigned = [effect(item, values) for _, effect in compiled.actions[: compiled.set_count]]
+    assigned = [_result(effect, item, values) for _, effect in compiled.actions[: compiled.set_count]]
     changes: list[tuple[ResolvedPath, AttributeValue | Change]] = []
+    refusal: TooManyDigits | None = None
     for at, (path, effect) in enumerate(compiled.actions):
         _check_parent(item, path)
-        value = assigned[at] if at < len(assigned) else effect(item, values)
-        if value is not None:
+        value = assigned[at] if at < len(assigned) else _result(effect, item, values)
+        if isinstance(value, TooManyDigits):
+            refusal = value
+        elif value is not None:
             check_levels(path, value)
             changes.append((path, value))
+    if refusal is not None:
+        raise refusal
     return changes
 
 
