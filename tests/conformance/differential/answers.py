@@ -144,8 +144,8 @@ def _path(path: str) -> str:
 
 
 def in_order(values: Iterable[Any]) -> list[Any]:
-    """The values in an order that depends on nothing but themselves."""
-    return sorted(values, key=lambda value: json.dumps(value, sort_keys=True))
+    """The values in an order that depends on nothing but themselves, and not on how their numbers are written."""
+    return sorted(values, key=lambda value: json.dumps(by_value(value), sort_keys=True))
 
 
 def canonical_item(item: Json) -> Json:

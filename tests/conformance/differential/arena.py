@@ -13,7 +13,13 @@ from pathlib import Path
 from typing import Any, Self
 
 from tests.conformance.differential.answers import NO_ANSWER, SUCCESS, Answer, by_value, canonical_item, in_order
-from tests.conformance.differential.compare import MESSAGE, Difference, differences
+from tests.conformance.differential.compare import (
+    CONTENTS,
+    CONTENTS_AFTER_REFUSAL,
+    MESSAGE,
+    Difference,
+    differences,
+)
 from tests.conformance.differential.known_entries import explain
 from tests.conformance.differential.requests import TOKEN, Step
 from tests.conformance.differential.schemas import SCHEMAS, Json, Schema
@@ -144,8 +150,9 @@ class Arena:
                 compared.remove(witness)
         if step.operation in WRITES:
             split = {witness.name for witness, answer in answers if answer.is_success != ours.is_success}
-            self._part_with(split, schema.name, compared)
-            unknown += self._compare_contents(step, schema.name, None, compared)
+            self._part_with(split, step, schema.name, compared)
+            member = CONTENTS if ours.is_success else CONTENTS_AFTER_REFUSAL
+            unknown += self._compare_contents(step, schema.name, None, compared, member)
         return unknown
 
     def _ask(
@@ -185,8 +192,13 @@ class Arena:
             self.tally[witness, operation, EQUAL] += 1
         return unknown
 
-    def _part_with(self, names: set[str], table: str, compared: list[Witness]) -> None:
-        """Takes out witnesses that hold something else since they and Tenet differ in whether a write was valid."""
+    def _part_with(self, names: set[str], step: Step, table: str, compared: list[Witness]) -> None:
+        """Takes out witnesses that hold something else since they and Tenet differ in whether a write was valid.
+
+        A token is something that they hold: only where the write was valid has it been used.
+        """
+        if "ClientRequestToken" in step.request:
+            compared[:] = [witness for witness in compared if witness.name not in names]
         parted = [witness for witness in compared if witness.name in names]
         if not parted:
             return
@@ -195,15 +207,15 @@ class Arena:
             if items != ours:
                 compared.remove(witness)
 
-    def _compare_contents(self, step: Step, table: str, index: str | None, compared: list[Witness]) -> list[Difference]:
+    def _compare_contents(
+        self, step: Step, table: str, index: str | None, compared: list[Witness], member: str
+    ) -> list[Difference]:
         """Compares what lies in a table or an index after a write that was answered equally."""
-
         ours, *theirs = self._each(compared, lambda target: _contents(target, table, index))
         unknown: list[Difference] = []
         for witness, items in list(zip(compared, theirs, strict=True)):
             if items != ours:
                 compared.remove(witness)
-                member = "contents" if index is None else f"contents of {index}"
                 difference = Difference(witness.name, step.operation, step.request, member, ours, items)
                 unknown += self._judge([difference], step.operation, witness.name)
         return unknown
@@ -212,7 +224,7 @@ class Arena:
         found = []
         for index in schema.indexes:
             step = Step("Scan", {"TableName": schema.name, "IndexName": index.name})
-            found += self._compare_contents(step, schema.name, index.name, compared)
+            found += self._compare_contents(step, schema.name, index.name, compared, f"{CONTENTS} of {index.name}")
         return found
 
     def _each(self, witnesses: Sequence[Witness], ask: Callable[[Target], Any]) -> list[Any]:
@@ -283,6 +295,8 @@ def empty(target: Target, schema: Schema) -> None:
         answer = target.call("BatchWriteItem", {"RequestItems": {schema.name: deletes}})
         if not answer.is_success:
             raise RuntimeError(f"{target.name} cannot be emptied: {answer}")
+    if keys and target.contents(schema.name):
+        raise RuntimeError(f"{target.name} holds items that their own keys do not delete")
 
 
 def _contents(target: Target, table: str, index: str | None) -> list[Json] | None:

@@ -13,6 +13,8 @@ from tests.conformance.differential.schemas import Json
 SHOWN_CHARACTERS = 1_500
 #: The parts of every answer that are compared first.
 OUTCOME, MESSAGE = "outcome", "message"
+#: What lies in a table after a request; that of an index has its name behind.
+CONTENTS, CONTENTS_AFTER_REFUSAL = "contents", "contents after a refusal"
 
 
 @dataclass(frozen=True)

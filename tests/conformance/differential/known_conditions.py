@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any
 
@@ -21,15 +22,21 @@ NONE, SUCCESS = "^None$", "^success"
 _SETS_OR_ADDS = re.compile(r"\b(set|add)\b", re.IGNORECASE)
 #: The names of key attributes are single letters.
 _PATH_INTO_KEY = re.compile(r"(?<![\w:#.])[prghk]\s*[.\[]")
+_KEY_AS_TARGET = re.compile(r"(?:\b(?:set|remove|add|delete)|,)\s*[pr](?!\w)", re.IGNORECASE)
 _ODD_NUMBERS = re.compile(r"'[+]\d|'\d+\.'|'\.\d")
 
 
 def only_takes(difference: Difference) -> bool:
     """Whether an update of the request does nothing but REMOVE and DELETE."""
-    actions = difference.request.get("TransactItems", ())
-    updates = [difference.request, *(part for action in actions for part in action.values())]
-    texts = [update["UpdateExpression"] for update in updates if "UpdateExpression" in update]
+    texts = [part["UpdateExpression"] for part in _parts(difference) if "UpdateExpression" in part]
     return any(isinstance(text, str) and not _SETS_OR_ADDS.search(text) for text in texts)
+
+
+def _parts(difference: Difference) -> list[Json]:
+    """The request itself and the actions of its transaction."""
+    actions = difference.request.get("TransactItems")
+    listed = [action for action in actions if isinstance(action, dict)] if isinstance(actions, list) else []
+    return [difference.request, *(part for action in listed for part in action.values() if isinstance(part, dict))]
 
 
 def same_by_value(difference: Difference) -> bool:
@@ -45,10 +52,21 @@ def same_reasons(difference: Difference) -> bool:
     return bool(form(difference.ours) == form(difference.theirs))
 
 
-def _index_arms(consumed: Any) -> set[str]:
+def lists_more_faults(difference: Difference) -> bool:
+    """Whether Tenet lists every fault that the witness does, and others."""
+    return set(str(difference.theirs).split("; ")) < set(str(difference.ours).split("; "))
+
+
+def same_codes(difference: Difference) -> bool:
+    """Whether reasons of a cancellation differ in their texts alone."""
+    return [reason["Code"] for reason in difference.ours] == [reason["Code"] for reason in difference.theirs]
+
+
+def _index_units(consumed: Any) -> dict[str, float]:
     parts = consumed if isinstance(consumed, list) else [consumed or {}]
     kinds = ("GlobalSecondaryIndexes", "LocalSecondaryIndexes")
-    return {name for part in parts for kind in kinds for name in part.get(kind, ())}
+    arms = [arm for part in parts for kind in kinds for arm in part.get(kind, {}).items()]
+    return {name: float(arm["CapacityUnits"]) for name, arm in arms}
 
 
 def _units(consumed: Any) -> float:
@@ -57,9 +75,11 @@ def _units(consumed: Any) -> float:
 
 
 def charges_more_indexes(difference: Difference) -> bool:
-    """Whether the witness charges indexes that Tenet does not; without the indexes' names, whether it charges more."""
-    ours, theirs = _index_arms(difference.ours), _index_arms(difference.theirs)
-    return ours < theirs if ours or theirs else _units(difference.ours) < _units(difference.theirs)
+    """Whether the witness charges some indexes more and none less; without their names, whether it charges more."""
+    ours, theirs = _index_units(difference.ours), _index_units(difference.theirs)
+    if not ours and not theirs:
+        return _units(difference.ours) < _units(difference.theirs)
+    return ours != theirs and all(theirs.get(name, 0.0) >= units for name, units in ours.items())
 
 
 def reads_nothing(difference: Difference) -> bool:
@@ -83,13 +103,28 @@ def is_about_full_pages(difference: Difference) -> bool:
 
 def leads_into_keys(difference: Difference) -> bool:
     """Whether a path of a transaction leads into a key attribute."""
-    actions = [part for action in difference.request.get("TransactItems", ()) for part in action.values()]
-    return any(_PATH_INTO_KEY.search(_plain_text(part)) for part in actions if isinstance(part, dict))
+    return any(_PATH_INTO_KEY.search(_plain_text(part)) for part in _parts(difference)[1:])
+
+
+def updates_keys(difference: Difference) -> bool:
+    """Whether an update of the request names an attribute of the table's key as what it changes."""
+    texts = [_plain_text(part) for part in _parts(difference) if "UpdateExpression" in part]
+    return any(_KEY_AS_TARGET.search(text) for text in texts)
+
+
+def sends_high_texts(difference: Difference) -> bool:
+    """Whether a text of the request comes behind others in UTF-16 and before them in UTF-8."""
+    return "\uffff" in json.dumps(difference.request, ensure_ascii=False)
+
+
+def has_condition(difference: Difference) -> bool:
+    return "ConditionExpression" in difference.request
 
 
 def _plain_text(part: Json) -> str:
     """The expressions of an action, with names in place of their placeholders."""
     text = " ".join(str(value) for name, value in part.items() if name.endswith("Expression"))
-    for placeholder, name in (part.get("ExpressionAttributeNames") or {}).items():
+    names = part.get("ExpressionAttributeNames")
+    for placeholder, name in names.items() if isinstance(names, dict) else ():
         text = text.replace(str(placeholder), str(name))
     return text

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from tests.conformance.differential.compare import CONTENTS_AFTER_REFUSAL
 from tests.conformance.differential.known_conditions import (
     CONSUMED,
     CONTENTS,
@@ -12,9 +13,13 @@ from tests.conformance.differential.known_conditions import (
     SUCCESS,
     TRANSACTIONS,
     charges_more_indexes,
+    has_condition,
     same_by_value,
+    same_codes,
     same_reasons,
+    sends_high_texts,
     sends_odd_numbers,
+    updates_keys,
 )
 from tests.conformance.differential.known_differences import (
     CAPTURED,
@@ -138,6 +143,55 @@ OF_DYNAMODB_LOCAL = (
         theirs=NONE,
     ),
     KnownDifference(
+        name="local-conditions-before-paths",
+        witnesses=(LOCAL,),
+        member="outcome",
+        reason="A path into a key of an index is refused, as an update of the table's key is, before the condition.",
+        source=CAPTURED,
+        operations=("UpdateItem",),
+        ours="Key attributes must be scalars.*IndexKey",
+        theirs="^ConditionalCheckFailedException",
+    ),
+    KnownDifference(
+        name="local-tables-before-operands",
+        witnesses=(LOCAL,),
+        member="outcome",
+        reason="Expressions are checked before the table is looked up; DynamoDB Local checks some operands after it.",
+        source=CAPTURED,
+        ours=r"^ValidationException: Invalid \w+Expression: (Incorrect operand type|The first operand|The BETWEEN)",
+        theirs="^ResourceNotFoundException",
+    ),
+    KnownDifference(
+        name="local-starting-keys",
+        witnesses=(LOCAL,),
+        member="message",
+        reason="Of a Scan's starting key the service says what is wrong with it.",
+        source=CAPTURED,
+        operations=("Scan",),
+        ours="^The provided starting key is invalid: ",
+        theirs="^The provided starting key is invalid$",
+    ),
+    KnownDifference(
+        name="local-missing-names",
+        witnesses=(LOCAL,),
+        member="message",
+        reason="DynamoDB Local looks for a table without a name.",
+        source=DOCUMENTED,
+        operations=TRANSACTIONS,
+        ours="tableName: Member must not be null",
+        theirs="^Requested resource not found$",
+    ),
+    KnownDifference(
+        name="local-empty-transactions",
+        witnesses=(LOCAL,),
+        member="message",
+        reason="DynamoDB Local takes a list without actions for no list.",
+        source=DOCUMENTED,
+        operations=TRANSACTIONS,
+        ours="transactItems: Member must have length greater than or equal to 1",
+        theirs="transactItems: Member must not be null",
+    ),
+    KnownDifference(
         name="local-inside",
         witnesses=(LOCAL,),
         member="outcome",
@@ -174,12 +228,42 @@ OF_DYNAMODB_LOCAL = (
             "|Type mismatch for key$|The number of conditions on the keys is invalid|^Value null at"
             "|must be under 2048 bytes|DynamoDB only supports precision up to 38 digits|cannot have a null or no"
             "|Item to put in PutItem cannot be null|Input collection of type BS|not in key list"
-            "|Type mismatch for attribute to update|If total segments|contains duplicates$|must be scalars.*IndexKey|^$"
+            "|Type mismatch for attribute to update|If (total )?segment|contains duplicates$|must be scalars.*IndexKey"
+            "|^$|The supplied Item contains a null AttributeValue|^Limit must be greater than or equal to 1"
         ),
     ),
 )
 
 OF_DYNALITE = (
+    KnownDifference(
+        name="dynalite-lengths-of-expressions",
+        witnesses=(DYNALITE,),
+        member="outcome|message",
+        reason="dynalite does not look at the length of an expression.",
+        source=DOCUMENTED,
+        ours="Expression size has exceeded the maximum allowed size",
+    ),
+    KnownDifference(
+        name="dynalite-returned-values",
+        witnesses=(DYNALITE,),
+        member="outcome",
+        reason="dynalite lets a DeleteItem ask for updated values.",
+        source=DOCUMENTED,
+        operations=("DeleteItem",),
+        ours="ReturnValues can only be ALL_OLD or NONE",
+        theirs=SUCCESS,
+    ),
+    KnownDifference(
+        name="dynalite-failed-conditions-of-updates",
+        witnesses=(DYNALITE,),
+        member="outcome",
+        reason="A condition that dynalite takes for false, as it compares absent attributes, keeps it from the update.",
+        source=DOCUMENTED,
+        operations=("UpdateItem",),
+        ours="^ValidationException: (An operand in the|The provided expression refers|The document path|Number )",
+        theirs="^ConditionalCheckFailed",
+        when=has_condition,
+    ),
     KnownDifference(
         name="dynalite-transactions",
         witnesses=(DYNALITE,),
@@ -297,7 +381,7 @@ OF_DYNALITE = (
         member="outcome|message|Items|Count|LastEvaluatedKey",
         reason="Texts are in the order of their UTF-8 bytes; dynalite compares UTF-16 where it evaluates expressions.",
         source=CAPTURED,
-        when=lambda difference: "\uffff" in str(difference.request),
+        when=sends_high_texts,
     ),
     KnownDifference(
         name="dynalite-paths-before-conditions",
@@ -330,6 +414,54 @@ OF_DYNALITE = (
 )
 
 OF_DYNOXIDE = (
+    KnownDifference(
+        name="dynoxide-keys-in-transactions",
+        witnesses=(DYNOXIDE,),
+        member="outcome|CancellationReasons",
+        reason="dynoxide lets an update in a transaction change the key, or looks at its operands before.",
+        source=DOCUMENTED,
+        operations=("TransactWriteItems",),
+        ours="ValidationError",
+        theirs="^success|ValidationError",
+        when=updates_keys,
+    ),
+    KnownDifference(
+        name="dynoxide-names-of-indexes",
+        witnesses=(DYNOXIDE,),
+        member="message",
+        reason="dynoxide does not look how long the name of an index is.",
+        source=DOCUMENTED,
+        ours="indexName: Member must have length",
+        theirs="^The table does not have the specified index",
+    ),
+    KnownDifference(
+        name="dynoxide-reserved-words",
+        witnesses=(DYNOXIDE,),
+        member="message",
+        reason="The name size is reserved, also where no function can stand.",
+        source=DOCUMENTED,
+        ours="reserved keyword: size",
+        theirs="Syntax error",
+    ),
+    KnownDifference(
+        name="dynoxide-order-of-evaluation",
+        witnesses=(DYNOXIDE,),
+        member="CancellationReasons",
+        reason="Of two faults that an update has with its item, dynoxide tells another.",
+        source=SHARED_PARSER,
+        operations=("TransactWriteItems",),
+        ours="An operand in the update|refers to an attribute that does not exist|The document path|Number overflow",
+        theirs="An operand in the update|refers to an attribute that does not exist|The document path|Number overflow",
+        when=same_codes,
+    ),
+    KnownDifference(
+        name="dynoxide-underscores",
+        witnesses=(DYNOXIDE,),
+        member="outcome|message",
+        reason="dynoxide takes names that begin with an underscore.",
+        source=SHARED_PARSER,
+        ours='token: "_"',
+    ),
     KnownDifference(
         name="dynoxide-old-values-of-new-items",
         witnesses=(DYNOXIDE,),
@@ -384,7 +516,7 @@ OF_DYNOXIDE = (
         source=SHARED_PARSER,
         operations=("TransactWriteItems",),
         ours=r"^Invalid \w+Expression",
-        theirs=r"^Invalid \w+Expression",
+        theirs=r"^Invalid \w+Expression|^Supplied AttributeValue is empty|multiple operations on one item",
     ),
     KnownDifference(
         name="dynoxide-empty-keys",
@@ -436,6 +568,7 @@ OF_DYNOXIDE = (
             '|^TRUE_VALUE|Input collection \\["|Invalid function name|^An expression attribute|^Value provided'
             "|Expected value reference|^The provided starting key is invalid$|^tableName|UPDATE_NEW|^The requestItems"
             "|^The provided key element|cannot have conditions on nested|^ExpressionAttributeValues contains"
+            "|^One or more parameter values were invalid: Null attribute value types"
         ),
     ),
 )
@@ -455,6 +588,23 @@ OF_MOTO = (
         reason="moto gives numbers back as they were sent, those of keys too.",
         source=CAPTURED,
         when=same_by_value,
+    ),
+    KnownDifference(
+        name="moto-refused-writes",
+        witnesses=(MOTO,),
+        member=CONTENTS_AFTER_REFUSAL,
+        reason="moto carries out what stands before the part of a batch or a transaction for which it refuses it.",
+        source=DOCUMENTED,
+        operations=("BatchWriteItem", "TransactWriteItems"),
+    ),
+    KnownDifference(
+        name="moto-evaluation",
+        witnesses=(MOTO,),
+        member="Count|Items|LastEvaluatedKey",
+        reason="moto takes two absent attributes for equal, and no value for one that begins with an empty one.",
+        source=DOCUMENTED,
+        operations=("Query", "Scan"),
+        when=lambda difference: "FilterExpression" in difference.request,
     ),
     KnownDifference(
         name="moto-refused-updates",

@@ -145,15 +145,14 @@ class Requests:
         self._sometimes(request, 30, "ScanIndexForward", (True, False))
         self._read(request, index, keys)
         # Entries with the same index key come in any order, and a page may end among them.
-        is_ordered = index is None
-        return Step("Query", self._end(request), is_ordered, reads_all="Limit" in request and not is_ordered)
+        return _reading("Query", self._end(request), is_ordered=index is None)
 
     def scan(self) -> Step:
         """Scan of the table or of an index, in one segment or one of several."""
         request = self._begin()
         index = self._index()
         self._read(request, index, ())
-        return Step("Scan", self._end(request), reads_all="Limit" in request)
+        return _reading("Scan", self._end(request), is_ordered=False)
 
     def _index(self) -> Index | None:
         if not self._schema.indexes or self._writer.chance(30):
@@ -260,6 +259,10 @@ def _canonical(value: Value) -> Value:
     return {"N": str(float(value["N"]))} if "N" in value else value
 
 
+def _reading(operation: str, request: Json, *, is_ordered: bool) -> Step:
+    return Step(operation, request, is_ordered, reads_all="Limit" in request and not is_ordered)
+
+
 #: How often each operation comes, as so many tickets.
 _TICKETS: dict[Callable[[Requests], Step], int] = {
     Requests.put_item: 5,
@@ -284,7 +287,9 @@ def step(random: Random, schema: Schema, fault_percent: int = 30) -> Step:
     if random.randrange(100) >= fault_percent:
         return made
     request = break_request(Writer(random, schema), schema, copy.deepcopy(made.request))
-    return replace(made, request=request, is_faulty=True)
+    # What is broken may be the Limit, and then it is only there now.
+    reads_all = made.operation in {"Query", "Scan"} and not made.is_ordered and "Limit" in request
+    return replace(made, request=request, reads_all=reads_all, is_faulty=True)
 
 
 def sequence(random: Random, length_max: int = 12) -> list[Step]:
