@@ -34,9 +34,9 @@ async def write_bytes(engine: SqliteEngine, mebibytes: int) -> None:
 
 @pytest.fixture
 def low_marks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Lets checkpoints begin at a sixteenth of the usual sizes."""
-    monkeypatch.setattr(upkeep, "_PAGES_TO_CHECKPOINT", upkeep._PAGES_TO_CHECKPOINT // 16)
-    monkeypatch.setattr(upkeep, "_PAGES_TO_PAUSE", upkeep._PAGES_TO_PAUSE // 16)
+    """Lets checkpoints begin at a small part of the usual sizes."""
+    for name, part in (("_TO_CHECKPOINT", 16), ("_OF_BUSY_ROUND", 64), ("_TO_CHECKPOINT_BUSY", 64), ("_TO_PAUSE", 64)):
+        monkeypatch.setattr(upkeep, f"_PAGES{name}", getattr(upkeep, f"_PAGES{name}") // part)
     monkeypatch.setattr(upkeep, "_ROUND_S", 0.01)
 
 
@@ -67,8 +67,19 @@ def test_the_log_stays_short_under_constant_writing_and_reading(tmp_path: Path) 
     run(test())
 
 
-def test_a_log_that_is_idle_gives_its_space_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("is_kept", [True, False])
+def test_a_log_that_is_idle_is_begun_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, is_kept: bool) -> None:
     monkeypatch.setattr(upkeep, "_ROUND_S", 0.01)
+    if not is_kept:
+        monkeypatch.setattr(upkeep, "_KEPT_BYTES", MIB)
+    done: list[str] = []
+    checkpoint_alone = upkeep.Upkeep._checkpoint_alone
+
+    async def checkpoint(one: upkeep.Upkeep, mode: str) -> None:
+        await checkpoint_alone(one, mode)
+        done.append(mode)
+
+    monkeypatch.setattr(upkeep.Upkeep, "_checkpoint_alone", checkpoint)
 
     async def test() -> None:
         async with opened(tmp_path) as engine:
@@ -76,12 +87,16 @@ def test_a_log_that_is_idle_gives_its_space_back(tmp_path: Path, monkeypatch: py
             # A reader that keeps what it sees does not stand in the way.
             for _ in range(50):
                 await value_of(engine, 1)
-            assert int((await engine.health())["wal_bytes"]) > 5 * MIB
-            wal = Path(file_of(engine).path + "-wal")
-            await eventually(lambda: wal.stat().st_size == 0)
+            grown = (await engine.health())["wal_bytes"]
+            assert int(grown) > 5 * MIB
+            await eventually(lambda: done != [])
+            assert done == ["RESTART" if is_kept else "TRUNCATE"]
+            assert (await engine.health())["wal_bytes"] == (grown if is_kept else 0)
             assert await value_of(engine, 1) is not None
             await put_surely(engine, 1, b"goes on")
             assert await value_of(engine, 1) == b"goes on"
+            # Written from its beginning again.
+            assert file_of(engine).writer.figures.wal_pages < 10
 
     run(test())
 

@@ -33,11 +33,15 @@ T = TypeVar("T")
 _ROUND_S: Final = 0.25
 #: Every so many rounds it is also looked for what can be forgotten.
 _ROUNDS_TO_FORGET: Final = 4
-_PAGES_TO_CHECKPOINT: Final = 128 * 1024 * 1024 // PAGE_BYTES
+_PAGES_TO_CHECKPOINT: Final = 16 * 1024 * 1024 // PAGE_BYTES
+#: Where more than so many pages come in a round, many of them are the same: more are waited for, to copy those once.
+_PAGES_OF_BUSY_ROUND: Final = 32 * 1024 * 1024 // PAGE_BYTES
+_PAGES_TO_CHECKPOINT_BUSY: Final = 128 * 1024 * 1024 // PAGE_BYTES
 _PAGES_TO_PAUSE: Final = 256 * 1024 * 1024 // PAGE_BYTES
-#: A write-ahead log that has been idle for so many rounds, and is larger than this, gives its space back.
+#: A write-ahead log that has been idle for so many rounds is brought into the file and begun anew.
 _IDLE_ROUNDS: Final = 20
-_IDLE_BYTES: Final = 4 * 1024 * 1024
+#: What it may take on the disk then: to write over it is a third faster than to let a file grow.
+_KEPT_BYTES: Final = 512 * 1024 * 1024
 _CACHE_BYTES: Final = 1024 * 1024
 
 
@@ -61,6 +65,7 @@ class Upkeep:
         self._checkpointed = (0, 0)
         self._idle_rounds = 0
         self._seen_transactions = -1
+        self._seen_pages = 0
         self._trimmed: dict[tuple[int, int], int] = {}
         self._task = asyncio.get_running_loop().create_task(self._run())
 
@@ -106,13 +111,18 @@ class Upkeep:
             self._idle_rounds += 1
         else:
             self._idle_rounds, self._seen_transactions = 0, now[0]
-        if self._idle_rounds == _IDLE_ROUNDS and self._wal_bytes() > _IDLE_BYTES:
-            await self._checkpoint_alone("TRUNCATE")
-        elif now[1] >= _PAGES_TO_CHECKPOINT and now != self._checkpointed:
+        if self._idle_rounds == _IDLE_ROUNDS and self._wal_bytes():
+            await self._checkpoint_alone("RESTART" if self._wal_bytes() <= _KEPT_BYTES else "TRUNCATE")
+        elif now[1] >= self._pages_to_checkpoint(now[1]) and now != self._checkpointed:
             self._checkpointed = now
             await self._in_thread(lambda execute: execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall())
             if figures.wal_pages >= _PAGES_TO_PAUSE:
                 await self._checkpoint_alone("PASSIVE")
+
+    def _pages_to_checkpoint(self, pages: int) -> int:
+        came = pages - self._seen_pages if pages >= self._seen_pages else pages
+        self._seen_pages = pages
+        return _PAGES_TO_CHECKPOINT_BUSY if came > _PAGES_OF_BUSY_ROUND else _PAGES_TO_CHECKPOINT
 
     async def _checkpoint_alone(self, mode: str) -> None:
         """Runs a checkpoint between two transactions, so that it reaches the end of the log."""
