@@ -3,16 +3,18 @@
     python -m benchmarks.profile                              every workload, into docs/performance.md
     python -m benchmarks.profile --workloads put --no-write   one, with the functions that cost most
 
-py-spy looks at the server's stacks from outside, so that what is measured is the server as it ships. A sample counts
-for the innermost function of Tenet on its stack: what a library does in C (JSON, hashes, SQLite) counts for the
-function that called it. Samples without one are the event loop with the system calls that it makes. How much CPU each
-thread had, the system tells; its samples only say how that is divided, since a thread that waits is sampled too.
+py-spy looks at the server's stacks from outside; the server runs from source, since compiled modules have no Python
+stack. A sample counts for the innermost function of Tenet on it: what a library does in C (JSON, hashes, SQLite) counts
+for the function that called it. Samples without one are the event loop with the system calls that it makes. How much
+CPU each thread had, the system tells; its samples only say how that is divided, since a thread that waits is sampled
+too.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import os
 import subprocess
 import sys
 import tempfile
@@ -63,6 +65,7 @@ class Profile:
 def main(arguments: Sequence[str]) -> int:
     """Profiles the workloads that are asked for; returns 2 when that is not possible."""
     asked = _parse(arguments)
+    os.environ["TENET_COMPILED"] = "0"
     try:
         DATA.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=DATA) as folder, servers.tenet(Path(folder)) as target:
