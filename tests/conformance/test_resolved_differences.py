@@ -197,6 +197,18 @@ def test_two_conditions_on_a_key_of_one_attribute(client: Any, table: str) -> No
     assert (code, text) == ("ValidationException", "Query key condition not supported")
 
 
+def test_a_filter_is_looked_at_before_the_key_condition(client: Any, table: str) -> None:
+    for condition in ("p[0] = :p", "p = :p AND", "p <> :p"):
+        code, text = refusal(
+            client.query,
+            TableName=table,
+            KeyConditionExpression=condition,
+            FilterExpression="size(t) BETWEEN :p AND",
+            ExpressionAttributeValues={":p": {"S": "a"}},
+        )
+        assert (code, text[:25]) == ("ValidationException", "Invalid FilterExpression:")
+
+
 def test_the_length_of_a_key_comes_before_capacity(client: Any) -> None:
     keys = [{"AttributeName": name, "KeyType": "RANGE" if name > "a" else "HASH"} for name in "abc"]
     attributes = [{"AttributeName": name, "AttributeType": "S"} for name in "abc"]

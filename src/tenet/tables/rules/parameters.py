@@ -119,7 +119,7 @@ def projection_of(request: dict[str, Any]) -> Projection | None:
 
 
 def query_expressions(request: dict[str, Any]) -> ReadExpressions:
-    """Returns the expressions of a Query.
+    """Returns the expressions of a Query; the filter is the first to be looked at, as captures of us-east-1 show.
 
     Raises:
         ValidationException: names, values or an expression are wrong, or the key condition is missing.
@@ -133,8 +133,9 @@ def query_expressions(request: dict[str, Any]) -> ReadExpressions:
             "Either the KeyConditions or KeyConditionExpression parameter must be specified in the request."
         )
     assert bindings is not None
+    condition = _filter(request, bindings)
     key_condition = compile_key_condition(text, bindings)
-    found = _with_filter(request, bindings, key_condition)
+    found = ReadExpressions(key_condition, condition, _last_projection(request, bindings))
     _QUERIES.keep(request, found, bindings.checks)
     return found
 
@@ -149,16 +150,21 @@ def scan_expressions(request: dict[str, Any]) -> ReadExpressions:
     bindings = _bindings(request, expressions, values_for=("FilterExpression",))
     if bindings is None:
         return ReadExpressions(None, None, None)
-    return _with_filter(request, bindings, None)
+    condition = _filter(request, bindings)
+    return ReadExpressions(None, condition, _last_projection(request, bindings))
 
 
-def _with_filter(request: dict[str, Any], bindings: Bindings, key_condition: KeyConditions | None) -> ReadExpressions:
+def _filter(request: dict[str, Any], bindings: Bindings) -> Condition | None:
     text = request.get("FilterExpression")
-    condition = None if text is None else compile_condition(text, bindings, "FilterExpression")
+    return None if text is None else compile_condition(text, bindings, "FilterExpression")
+
+
+def _last_projection(request: dict[str, Any], bindings: Bindings) -> Projection | None:
+    """Compiles the projection, after which every name and value has been used."""
     text = request.get("ProjectionExpression")
     projection = None if text is None else compile_projection(text, bindings)
     bindings.check_all_used()
-    return ReadExpressions(key_condition, condition, projection)
+    return projection
 
 
 def _bindings(request: dict[str, Any], expressions: Sequence[str], *, values_for: Sequence[str]) -> Bindings | None:
