@@ -1,4 +1,4 @@
-"""Known differences that one peer has alone."""
+"""Known differences that one peer has alone; those of dynoxide have a module of their own."""
 
 from __future__ import annotations
 
@@ -15,17 +15,14 @@ from tests.conformance.differential.known_conditions import (
     charges_more_indexes,
     has_condition,
     same_by_value,
-    same_codes,
     same_reasons,
     sends_high_texts,
     sends_odd_numbers,
-    updates_keys,
 )
 from tests.conformance.differential.known_differences import (
     CAPTURED,
     DOCUMENTED,
     DYNALITE,
-    DYNOXIDE,
     LOCAL,
     MOTO,
     SHARED_PARSER,
@@ -125,7 +122,7 @@ OF_DYNAMODB_LOCAL = (
         name="local-order-of-checks",
         witnesses=(LOCAL,),
         member="message",
-        reason="DynamoDB Local checks filters before key conditions, and keys and indexes before expressions.",
+        reason="DynamoDB Local checks keys and indexes before expressions.",
         source=CAPTURED,
         ours=r"^(Invalid \w+Expression|Expression|An expression|Invalid condition|Value provided|One or more)",
         theirs=(
@@ -169,7 +166,7 @@ OF_DYNAMODB_LOCAL = (
         source=CAPTURED,
         operations=("Scan",),
         ours="^The provided starting key is invalid: ",
-        theirs="^The provided starting key is invalid$",
+        theirs="^The provided starting key is invalid$|^Exclusive Start Key must have same size",
     ),
     KnownDifference(
         name="local-missing-names",
@@ -254,14 +251,14 @@ OF_DYNALITE = (
         theirs=SUCCESS,
     ),
     KnownDifference(
-        name="dynalite-failed-conditions-of-updates",
+        name="dynalite-conditions-of-updates",
         witnesses=(DYNALITE,),
         member="outcome",
-        reason="A condition that dynalite takes for false, as it compares absent attributes, keeps it from the update.",
+        reason="dynalite takes absent attributes for equal, and gets past conditions to the update, or does not.",
         source=DOCUMENTED,
         operations=("UpdateItem",),
-        ours="^ValidationException: (An operand in the|The provided expression refers|The document path|Number )",
-        theirs="^ConditionalCheckFailed",
+        ours="^ConditionalCheckFailed|^ValidationException: (An operand in|The provided expr|The document path)",
+        theirs="^ConditionalCheckFailed|^ValidationException: (An operand in|The provided expr|The document path)",
         when=has_condition,
     ),
     KnownDifference(
@@ -373,7 +370,10 @@ OF_DYNALITE = (
         reason="dynalite checks keys of indexes before conditions, and JSON of values that no expression uses.",
         source=CAPTURED,
         ours="^ConditionalCheckFailed|can only be specified when using|Empty attribute name|Multiple attribute names",
-        theirs="Type mismatch for (Index Key|key)|^SerializationException|unused in expressions",
+        theirs=(
+            "Type mismatch for (Index Key|key)|^SerializationException|unused in expressions"
+            "|provided key element does not match"
+        ),
     ),
     KnownDifference(
         name="dynalite-order-of-texts",
@@ -410,166 +410,6 @@ OF_DYNALITE = (
         operations=("UpdateItem",),
         ours=NONE,
         theirs=r"^\{\}$",
-    ),
-)
-
-OF_DYNOXIDE = (
-    KnownDifference(
-        name="dynoxide-keys-in-transactions",
-        witnesses=(DYNOXIDE,),
-        member="outcome|CancellationReasons",
-        reason="dynoxide lets an update in a transaction change the key, or looks at its operands before.",
-        source=DOCUMENTED,
-        operations=("TransactWriteItems",),
-        ours="ValidationError",
-        theirs="^success|ValidationError",
-        when=updates_keys,
-    ),
-    KnownDifference(
-        name="dynoxide-names-of-indexes",
-        witnesses=(DYNOXIDE,),
-        member="message",
-        reason="dynoxide does not look how long the name of an index is.",
-        source=DOCUMENTED,
-        ours="indexName: Member must have length",
-        theirs="^The table does not have the specified index",
-    ),
-    KnownDifference(
-        name="dynoxide-reserved-words",
-        witnesses=(DYNOXIDE,),
-        member="message",
-        reason="The name size is reserved, also where no function can stand.",
-        source=DOCUMENTED,
-        ours="reserved keyword: size",
-        theirs="Syntax error",
-    ),
-    KnownDifference(
-        name="dynoxide-order-of-evaluation",
-        witnesses=(DYNOXIDE,),
-        member="CancellationReasons",
-        reason="Of two faults that an update has with its item, dynoxide tells another.",
-        source=SHARED_PARSER,
-        operations=("TransactWriteItems",),
-        ours="An operand in the update|refers to an attribute that does not exist|The document path|Number overflow",
-        theirs="An operand in the update|refers to an attribute that does not exist|The document path|Number overflow",
-        when=same_codes,
-    ),
-    KnownDifference(
-        name="dynoxide-underscores",
-        witnesses=(DYNOXIDE,),
-        member="outcome|message",
-        reason="dynoxide takes names that begin with an underscore.",
-        source=SHARED_PARSER,
-        ours='token: "_"',
-    ),
-    KnownDifference(
-        name="dynoxide-old-values-of-new-items",
-        witnesses=(DYNOXIDE,),
-        member="Attributes",
-        reason="dynoxide answers ALL_OLD with the key where there was no item.",
-        source=DOCUMENTED,
-        operations=("UpdateItem",),
-        ours=NONE,
-    ),
-    KnownDifference(
-        name="dynoxide-types-of-unknown-parameters",
-        witnesses=(DYNOXIDE,),
-        member="outcome",
-        reason="dynoxide checks the JSON types of parameters that the operation does not have.",
-        source=CAPTURED,
-        theirs="^SerializationException",
-    ),
-    KnownDifference(
-        name="dynoxide-json-types-of-values",
-        witnesses=(DYNOXIDE,),
-        member="outcome",
-        reason="dynoxide takes an attribute value of another JSON type for one without a member.",
-        source=CAPTURED,
-        ours="^SerializationException",
-        theirs="Supplied AttributeValue is empty",
-    ),
-    KnownDifference(
-        name="dynoxide-late-checks",
-        witnesses=(DYNOXIDE,),
-        member="outcome",
-        reason="dynoxide looks at parts of an expression when it evaluates them, and hardly at those of transactions.",
-        source=CAPTURED,
-        ours=(
-            "^ValidationException: (Invalid (Filter|Condition|Update|Projection)Expression"
-            "|Expression.* can only be specified|Value provided in)"
-        ),
-        theirs="^(success|TransactionCanceledException|ConditionalCheckFailedException)",
-    ),
-    KnownDifference(
-        name="dynoxide-projections-of-transactions",
-        witnesses=(DYNOXIDE,),
-        member="Responses",
-        reason="dynoxide puts keys into projections in transactions, and leaves out an item of which nothing is left.",
-        source=DOCUMENTED,
-        operations=("TransactGetItems",),
-    ),
-    KnownDifference(
-        name="dynoxide-order-of-actions",
-        witnesses=(DYNOXIDE,),
-        member="message",
-        reason="Of two faults in the actions of a transaction the first is told, whatever expression it is in.",
-        source=SHARED_PARSER,
-        operations=("TransactWriteItems",),
-        ours=r"^Invalid \w+Expression",
-        theirs=r"^Invalid \w+Expression|^Supplied AttributeValue is empty|multiple operations on one item",
-    ),
-    KnownDifference(
-        name="dynoxide-empty-keys",
-        witnesses=(DYNOXIDE,),
-        member="outcome",
-        reason="That an update touches the table's key is told before what it makes of a key of an index.",
-        source=CAPTURED,
-        operations=("TransactWriteItems",),
-        ours="^TransactionCanceledException.*ValidationError",
-        theirs="attempted to update a secondary index key",
-    ),
-    KnownDifference(
-        name="dynoxide-sets-of-numbers",
-        witnesses=(DYNOXIDE,),
-        member="outcome|contents.*|Attributes",
-        reason="dynoxide takes numbers that differ much in size for equal in a set, and others for different.",
-        source=DOCUMENTED,
-        operations=("UpdateItem", "TransactWriteItems", "PutItem"),
-        when=lambda difference: "1E-130" in str(difference.request) or "1E125" in str(difference.request),
-        theirs=r"duplicates|^\[|^\{",
-    ),
-    KnownDifference(
-        name="dynoxide-empty-keys-of-reads",
-        witnesses=(DYNOXIDE,),
-        member="outcome",
-        reason="An empty key refuses the whole transaction, of reads as of writes.",
-        source=CAPTURED,
-        operations=("TransactGetItems",),
-        ours="for a key attribute cannot contain an empty",
-    ),
-    KnownDifference(
-        name="dynoxide-blanks",
-        witnesses=(DYNOXIDE,),
-        member="outcome|message",
-        reason="There may be blanks around the index of a list.",
-        source=SHARED_PARSER,
-        theirs=r"Syntax error; token: \"\d+\", near: \"\[ ",
-    ),
-    KnownDifference(
-        name="dynoxide-words",
-        witnesses=(DYNOXIDE,),
-        member="message",
-        reason="dynoxide has words of its own, of its language, or of the newer releases, for some checks.",
-        source=CAPTURED,
-        theirs=(
-            "^invalid base64|^missing field|^expected |^sequence$|Expected attribute name|typeSet: ALLOWED_FOR_ADD"
-            "|Unexpected token|expression size: 5000$|^The parameter cannot be converted|^Number (under|over)flow"
-            "|^Consistent reads|^Invalid (Filter|Projection)Expression|^An error occurred|^invalid type|^Attempting to"
-            '|^TRUE_VALUE|Input collection \\["|Invalid function name|^An expression attribute|^Value provided'
-            "|Expected value reference|^The provided starting key is invalid$|^tableName|UPDATE_NEW|^The requestItems"
-            "|^The provided key element|cannot have conditions on nested|^ExpressionAttributeValues contains"
-            "|^One or more parameter values were invalid: Null attribute value types"
-        ),
     ),
 )
 

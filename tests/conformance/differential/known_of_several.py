@@ -254,6 +254,16 @@ OF_SEVERAL = (
         theirs=SUCCESS,
     ),
     KnownDifference(
+        name="filters-before-key-conditions",
+        witnesses=(DYNALITE, DYNOXIDE),
+        member="message",
+        reason="The filter is checked before the key condition; dynoxide parses it first and checks it last.",
+        source=CAPTURED,
+        operations=("Query",),
+        ours="^Invalid FilterExpression",
+        theirs="^Invalid (KeyConditionExpression|operator|condition)|^KeyConditionExpressions",
+    ),
+    KnownDifference(
         name="starting-keys-and-filters",
         witnesses=(LOCAL, DYNALITE, DYNOXIDE),
         member="message",
@@ -392,7 +402,7 @@ OF_TABLES = (
         theirs=(
             "Hash Key|attributes in key schema|HASH key type|unknown variant|must be specified|Invalid KeySchema"
             "|must have a projection|^Two keys can not have|is not defined in AttributeDefinitions"
-            "|count exceeds the per-table limit|Unknown ProjectionType: null"
+            "|count exceeds the per-table limit|Unknown ProjectionType: null|not specified as being hash or range"
         ),
     ),
     KnownDifference(
