@@ -127,13 +127,13 @@ def query_expressions(request: dict[str, Any]) -> ReadExpressions:
     if (found := _QUERIES.find(request)) is not None:
         return found
     bindings = _bindings(request, _QUERY, values_for=("FilterExpression", "KeyConditionExpression"))
+    condition = None if bindings is None else _filter(request, bindings)
     text = request.get("KeyConditionExpression")
     if text is None:
         raise ValidationException(
             "Either the KeyConditions or KeyConditionExpression parameter must be specified in the request."
         )
     assert bindings is not None
-    condition = _filter(request, bindings)
     key_condition = compile_key_condition(text, bindings)
     found = ReadExpressions(key_condition, condition, _last_projection(request, bindings))
     _QUERIES.keep(request, found, bindings.checks)
