@@ -69,11 +69,11 @@ OF_DYNOXIDE = (
     KnownDifference(
         name="dynoxide-parentheses",
         witnesses=(DYNOXIDE,),
-        member="outcome",
+        member="outcome|message",
         reason="An operand may stand in parentheses.",
         source=SHARED_PARSER,
-        ours="^success|^ConditionalCheckFailed|^TransactionCanceled",
-        theirs='Invalid \\w+Expression: Syntax error; token: "\\)"',
+        ours='^success|^ConditionalCheckFailed|^TransactionCanceled|Syntax error; token: "<EOF>"',
+        theirs='Invalid \\w+Expression: Syntax error; token: "[()]"',
     ),
     KnownDifference(
         name="dynoxide-underscores",

@@ -358,9 +358,9 @@ OF_DYNALITE = (
         name="dynalite-grammar",
         witnesses=(DYNALITE,),
         member="outcome",
-        reason="dynalite knows no NOT before NOT, and takes names that begin with an underscore and empty names.",
+        reason="dynalite knows no NOT before NOT, and takes empty names, keywords, and what begins with an underscore.",
         source=SHARED_PARSER,
-        ours='token: "_"|^success|^ConditionalCheckFailed|Empty attribute name',
+        ours='token: "(_|(?i:set|add|remove|delete))"|^success|^ConditionalCheckFailed|Empty attribute name',
         theirs=r'Syntax error; Expected "\(" but|^success|^ConditionalCheckFailed',
     ),
     KnownDifference(
