@@ -46,6 +46,15 @@ OF_DYNOXIDE = (
         theirs="Syntax error",
     ),
     KnownDifference(
+        name="dynoxide-late-bounds",
+        witnesses=(DYNOXIDE,),
+        member="message",
+        reason="dynoxide looks at the bounds of BETWEEN when it evaluates them, and tells another fault before.",
+        source=SHARED_PARSER,
+        ours="The BETWEEN operator requires",
+        theirs="^One or more parameter values were invalid|^Filter Expression can only contain",
+    ),
+    KnownDifference(
         name="dynoxide-select-of-scans",
         witnesses=(DYNOXIDE,),
         member="message",
@@ -189,7 +198,7 @@ OF_DYNOXIDE = (
             '|^TRUE_VALUE|Input collection \\["|Invalid function name|^An expression attribute|^Value provided'
             "|Expected value reference|^The provided starting key is invalid$|^tableName|UPDATE_NEW|^The requestItems"
             "|^The provided key element|cannot have conditions on nested|^ExpressionAttributeValues contains"
-            "|^One or more parameter values were invalid: Null attribute value types"
+            "|^One or more parameter values were invalid: Null attribute value types|^Empty attribute name$"
         ),
     ),
 )

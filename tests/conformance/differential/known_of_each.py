@@ -104,7 +104,7 @@ OF_DYNAMODB_LOCAL = (
     KnownDifference(
         name="local-idle-maps",
         witnesses=(LOCAL,),
-        member="outcome",
+        member="outcome|message",
         reason="DynamoDB Local lets empty maps of names and values pass where there is no expression.",
         source=CAPTURED,
         ours="can only be specified when using expressions",
@@ -177,6 +177,26 @@ OF_DYNAMODB_LOCAL = (
         operations=TRANSACTIONS,
         ours="tableName: Member must not be null",
         theirs="^Requested resource not found$",
+    ),
+    KnownDifference(
+        name="local-keys-of-reads",
+        witnesses=(LOCAL,),
+        member="outcome",
+        reason="DynamoDB Local cancels a transaction for a key that is not whole before it looks at projections.",
+        source=CAPTURED,
+        operations=("TransactGetItems",),
+        ours="^ValidationException: Invalid ProjectionExpression",
+        theirs="^TransactionCanceledException: The number of conditions on the keys is invalid",
+    ),
+    KnownDifference(
+        name="local-order-of-evaluation",
+        witnesses=(LOCAL,),
+        member="message",
+        reason="DynamoDB Local looks where an update leads before it looks for what the update reads.",
+        source=CAPTURED,
+        operations=("UpdateItem",),
+        ours="^The provided expression refers to an attribute that does not exist",
+        theirs="^The document path provided in the update expression is invalid",
     ),
     KnownDifference(
         name="local-empty-transactions",
@@ -372,7 +392,7 @@ OF_DYNALITE = (
         ours="^ConditionalCheckFailed|can only be specified when using|Empty attribute name|Multiple attribute names",
         theirs=(
             "Type mismatch for (Index Key|key)|^SerializationException|unused in expressions"
-            "|provided key element does not match"
+            "|provided key element does not match|ComparisonOperator EQ is not valid"
         ),
     ),
     KnownDifference(

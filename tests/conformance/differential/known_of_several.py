@@ -278,9 +278,9 @@ OF_SEVERAL = (
         member="message",
         reason="Of two faults Tenet tells what the index does not carry before what is wrong with the starting key.",
         source="not done",
-        operations=("Query",),
+        operations=("Query", "Scan"),
         ours="does not project|is not supported for global secondary index",
-        theirs="^The provided starting key is",
+        theirs="^The provided starting key is|Type mismatch for Index Key",
     ),
     KnownDifference(
         name="metrics-of-item-collections",
