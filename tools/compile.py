@@ -21,7 +21,7 @@ import subprocess
 import sys
 import sysconfig
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from importlib import metadata
 from pathlib import Path
@@ -166,7 +166,7 @@ def compile_now() -> str:
         CannotCompileError: it failed, or a source was changed meanwhile.
     """
     began = time.monotonic()
-    print(f"Compiling {len(names())} modules of the request path; the first time takes about a minute.", flush=True)
+    print(f"Compiling {len(names())} modules of the request path; the first time takes a minute or two.", flush=True)
     made = WORK / "made"
     shutil.rmtree(made, ignore_errors=True)
     made.mkdir()
@@ -216,6 +216,9 @@ def translate() -> list[Extension]:
     arguments = [
         f"--config-file={ROOT / 'pyproject.toml'}",
         f"--cache-dir={WORK / 'mypy'}",
+        # What it does not compile is not its business, nor is what is installed beside it.
+        "--follow-imports=silent",
+        "--ignore-missing-imports",
         *(str(path_of(name)) for name in names()),
     ]
     told = io.StringIO()
@@ -253,7 +256,7 @@ def build(extensions: list[Extension], made: Path) -> list[str]:
             unfinished.rename(target)
         return str(target)
 
-    with ThreadPoolExecutor(os.cpu_count() or 1) as pool, contextlib.chdir(SRC):
+    with stopping(ThreadPoolExecutor(os.cpu_count() or 1)) as pool, contextlib.chdir(SRC):
         pending = {
             each.name: [pool.submit(compile_one, Path(source).resolve(), each) for source in each.sources]
             for each in extensions
@@ -265,6 +268,15 @@ def build(extensions: list[Extension], made: Path) -> list[str]:
         if old.name not in in_use:
             old.unlink()
     return list(pending)
+
+
+@contextlib.contextmanager
+def stopping(pool: ThreadPoolExecutor) -> Iterator[ThreadPoolExecutor]:
+    """Lets nothing begin any more once something has gone wrong, Ctrl-C included."""
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def command(name: str) -> list[str]:
@@ -297,7 +309,9 @@ def run(words: list[str]) -> None:
     """
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise CannotCompileError(f"{shlex.join(words)}\n{done.stderr}")
+        said = done.stderr.splitlines()
+        first = next((line for line in said if "error" in line), said[0] if said else "it failed and says nothing")
+        raise CannotCompileError(f"{words[0]}: {first}")
 
 
 def digest(files: Iterable[Path], *more: str) -> str:

@@ -12,6 +12,7 @@ The master key lies outside, by default beside the directory.
 
 from __future__ import annotations
 
+import errno
 import os
 from itertools import count
 from pathlib import Path
@@ -22,6 +23,7 @@ from msgspec import Struct
 
 from tenet.app.configuration import ConfigurationError
 from tenet.app.settings import Settings
+from tenet.store.errors import DiskFull
 
 PRIVATE_DIRECTORY: Final = 0o700
 
@@ -138,6 +140,7 @@ class DataDirectory:
 
         Raises:
             ConfigurationError: it cannot be written.
+            DiskFull: there is no room for it.
         """
         _write(self.root_key_file, key)
 
@@ -150,6 +153,7 @@ class DataDirectory:
 
         Raises:
             ConfigurationError: the file cannot be written.
+            DiskFull: there is no room for it.
         """
         _write(self._running_file, running)
 
@@ -179,4 +183,6 @@ def _write(path: Path, content: Struct) -> None:
     try:
         write_private(path, msgspec.json.encode(content))
     except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise DiskFull(f"{path} cannot be written: the disk is full. Make room, then start again.") from error
         raise ConfigurationError([f"{path} cannot be written: {error.strerror}."]) from error

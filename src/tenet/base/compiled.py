@@ -64,10 +64,12 @@ def install() -> None:
     """Makes imports take compiled modules, if there are any that fit. Called before any other module is imported.
 
     Raises:
-        ImportError: there are none that fit, and ``TENET_COMPILED`` is 1.
+        SystemExit: there are none that fit, and ``TENET_COMPILED`` is 1; or it is something else.
     """
     global _status  # noqa: PLW0603 (it is about the process: so are imports)
     wish = os.environ.get("TENET_COMPILED", "")
+    if wish not in ("", "0", "1"):
+        raise SystemExit(f"tenet: TENET_COMPILED is {wish!r}; it is 0, 1, or not set.")
     if wish == "0":
         _status = "no: TENET_COMPILED is 0"
         return
@@ -75,7 +77,10 @@ def install() -> None:
     if manifest.misfit:
         _status = f"no: {manifest.misfit}"
         if wish == "1":
-            raise ImportError(f"TENET_COMPILED is 1, but {manifest.misfit}")
+            raise SystemExit(
+                f"tenet: TENET_COMPILED is 1, but {manifest.misfit}. `make compile` does it; without the variable Tenet"
+                " runs from source."
+            )
         return
     sys.meta_path.insert(0, Finder(FOLDER, frozenset((*manifest.compiled, *manifest.libraries))))
     _status = f"yes, {len(manifest.compiled)} modules"

@@ -88,8 +88,11 @@ def test_without_them_it_runs_from_source_and_says_so(tmp_path: Path) -> None:
     assert python(tmp_path, *status).stdout == "no: it was not compiled\n"
     assert python(tmp_path, *status, TENET_COMPILED="0").stdout == "no: TENET_COMPILED is 0\n"
     refused = python(tmp_path, *status, TENET_COMPILED="1")
-    assert refused.returncode != 0
-    assert "ImportError: TENET_COMPILED is 1, but it was not compiled" in refused.stderr
+    assert refused.returncode == 1
+    assert refused.stderr.startswith("tenet: TENET_COMPILED is 1, but it was not compiled. `make compile` does it")
+    assert python(tmp_path, *status, TENET_COMPILED="yes").stderr == (
+        "tenet: TENET_COMPILED is 'yes'; it is 0, 1, or not set.\n"
+    )
 
 
 def test_where_it_cannot_be_compiled_it_says_so_and_goes_on(tmp_path: Path) -> None:

@@ -647,3 +647,18 @@ def test_health_tells_what_there_is(tmp_path: Path) -> None:
             assert file_of(engine).path == str(tmp_path / FILE_NAME)
 
     run(test())
+
+
+def test_where_a_store_has_gone_none_is_begun_in_its_place(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with opened(tmp_path / "data") as engine:
+            await put_surely(engine, 1, b"then")
+            await engine.backup(str(tmp_path / "backup.db"))
+        (tmp_path / "data" / FILE_NAME).unlink()
+        with pytest.raises(StoreCorrupt, match=r"is missing from .*, though there was one: put it back, or restore"):
+            await open_engine(str(tmp_path / "data"), clock=CLOCK, ids=IDS)
+        restore_file(str(tmp_path / "data"), str(tmp_path / "backup.db"))
+        async with opened(tmp_path / "data") as engine:
+            assert await value_of(engine, 1) == b"then"
+
+    run(test())

@@ -34,16 +34,17 @@ from tenet.store.contract import (
     Watch,
     commit_id_ms,
 )
-from tenet.store.errors import DeadlineExceeded, InvalidRequest, SettleWindowPassed, StoreUnavailable
+from tenet.store.errors import DeadlineExceeded, InvalidRequest, SettleWindowPassed, StoreCorrupt, StoreUnavailable
 from tenet.store.sqlite import backup, logs, reads, works
 from tenet.store.sqlite.faults import from_system
 from tenet.store.sqlite.health import RESTORING, health_of
+from tenet.store.sqlite.lock import FILE_NAME as LOCK_FILE
 from tenet.store.sqlite.lock import DirectoryLock
 from tenet.store.sqlite.opened import OpenFile
 from tenet.store.sqlite.outcomes import until_ms_of
 from tenet.store.sqlite.reads import Together
 from tenet.store.sqlite.removals import discard
-from tenet.store.sqlite.schema import Execute
+from tenet.store.sqlite.schema import FILE_NAME, Execute
 from tenet.store.sqlite.spaces import Space
 from tenet.store.sqlite.watches import Watches
 from tenet.store.sqlite.writer import ALONE, Job
@@ -78,7 +79,7 @@ async def open_engine(location: str, *, clock: Clock, ids: Ids, site: int = 0) -
 
     Raises:
         StoreLocked: another process holds the directory.
-        StoreCorrupt: the file is of a later version, damaged, or not one of ours.
+        StoreCorrupt: the file is of a later version, damaged, not one of ours, or missing where there was one.
         ReadOnlyStore: the directory cannot be written to.
         DiskFull: there is no room to open it.
     """
@@ -87,11 +88,23 @@ async def open_engine(location: str, *, clock: Clock, ids: Ids, site: int = 0) -
     except OSError as error:
         raise from_system(error, location) from error
     try:
+        _check_there(location, lock)
         backup.remove_staged(location)
-        return SqliteEngine(location, lock, clock=clock, ids=ids, site=site)
+        engine = SqliteEngine(location, lock, clock=clock, ids=ids, site=site)
+        lock.note_opened()
+        return engine  # noqa: TRY300 (what is made here is let go below)
     except BaseException:
         lock.release()
         raise
+
+
+def _check_there(directory: str, lock: DirectoryLock) -> None:
+    """Refuses to begin with an empty store where there was another one."""
+    if lock.had_store and not Path(directory, FILE_NAME).exists():
+        raise StoreCorrupt(
+            f"the store's file {FILE_NAME} is missing from {directory}, though there was one: put it back, or restore a"
+            f" backup; to begin with an empty store, remove {Path(directory, LOCK_FILE)}"
+        )
 
 
 class SqliteEngine:

@@ -1,7 +1,7 @@
 """Keeps a data directory to one process.
 
 The lock is the kernel's (``fcntl``, on the whole file): it goes with the process, however that ends. The file also
-holds the owner's process id, for the message that a second process gets.
+holds the owner's process id, for the message that a second process gets, and whether a store was ever opened.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from pathlib import Path
 from tenet.store.errors import StoreLocked
 
 FILE_NAME = "tenet.lock"
+_OPENED = b"a store was opened\n"
 
 #: Directories that this process holds: locks of ``fcntl`` do not keep a process from itself.
 _held: set[str] = set()
@@ -23,6 +24,9 @@ class DirectoryLock:
 
     Args:
         directory: the data directory, made where it is missing.
+
+    Attributes:
+        had_store: whether a store was opened here before.
 
     Raises:
         StoreLocked: another process, or another engine of this one, holds it.
@@ -38,12 +42,21 @@ class DirectoryLock:
         try:
             fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except (BlockingIOError, PermissionError) as error:
-            owner = os.read(self._file, 32).decode("ascii", "replace").strip()
+            owner, *_ = os.pread(self._file, 32, 0).decode("ascii", "replace").splitlines() or [""]
             os.close(self._file)
             raise StoreLocked(_message(directory, owner)) from error
-        os.ftruncate(self._file, 0)
-        os.pwrite(self._file, f"{os.getpid()}\n".encode("ascii"), 0)
+        self.had_store = _OPENED in os.pread(self._file, 64, 0)
+        self._write(_OPENED if self.had_store else b"")
         _held.add(self._directory)
+
+    def note_opened(self) -> None:
+        """Keeps in mind that there is a store."""
+        if not self.had_store:
+            self._write(_OPENED)
+
+    def _write(self, more: bytes) -> None:
+        os.ftruncate(self._file, 0)
+        os.pwrite(self._file, b"%d\n%s" % (os.getpid(), more), 0)
 
     def release(self) -> None:
         """Lets the directory go."""
