@@ -273,16 +273,6 @@ OF_SEVERAL = (
         when=lambda difference: difference.request.get("ExclusiveStartKey") == {"p": {"S": "a"}},
     ),
     KnownDifference(
-        name="starting-keys-and-filters",
-        witnesses=(LOCAL, DYNALITE, DYNOXIDE),
-        member="message",
-        reason="Of two faults Tenet tells what the index does not carry before what is wrong with the starting key.",
-        source="not done",
-        operations=("Query", "Scan"),
-        ours="does not project|is not supported for global secondary index",
-        theirs="^The provided starting key is|Type mismatch for Index Key",
-    ),
-    KnownDifference(
         name="metrics-of-item-collections",
         witnesses=(LOCAL, DYNALITE, DYNOXIDE, MOTO),
         member="ItemCollectionMetrics",

@@ -35,7 +35,6 @@ async def query(context: Context, caller: Caller, request: dict[str, Any]) -> by
     assert expressions.key_condition is not None
     wanted = expressions.key_condition.against(schema)
     _check_filter(expressions.filter, schema)
-    view = view_of(table, request, expressions)
     within = keys.everything_of(index)
     if wanted.operator:
         within = keys.sort_within(index, wanted.operator, wanted.values)
@@ -45,6 +44,7 @@ async def query(context: Context, caller: Caller, request: dict[str, Any]) -> by
         _, sort = keys.position(table, index, start)
         check_within(sort, within)
         within = behind(within, sort, reverse=reverse)
+    view = view_of(table, request, expressions)
     space, partition = keys.space_of(table, index), keys.plain(wanted.partition)
 
     async def fetch(after: Record | None, limit: int, limit_bytes: int) -> Page:
