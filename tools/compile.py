@@ -34,7 +34,7 @@ if __name__ == "__main__":
     sys.path.insert(0, str(SRC))
     os.environ["TENET_COMPILED"] = "0"
 
-from tenet.base.compiled import COMPILED, FOLDER, LIBRARY, MANIFEST, READ, SUFFIX, digest_of, read_manifest  # noqa: E402 (as said above)
+from tenet.base.compiled import COMPILED, FOLDER, LIBRARY, MANIFEST, READ, SUFFIX, digest_of, read_manifest, source_of  # noqa: E402 (as said above)
 
 if TYPE_CHECKING:
     from setuptools import Extension
@@ -44,7 +44,7 @@ GROUP: Final = "tenet"
 #: Where modules lie whose constants and types may find their way into compiled ones.
 ROOMS: Final = ("base", "store", "tables", "wire")
 #: How hard the C compiler tries.
-LEVEL: Final = os.environ.get("TENET_COMPILE_LEVEL", "2")
+LEVEL: Final = "2"
 
 #: What takes part in every request, from the bytes that arrive to the statements of the store. Modules that only hold
 #: data (msgspec structs, which mypyc cannot make) and whatever runs seldom stay out: they would gain nothing.
@@ -126,11 +126,6 @@ def names() -> list[str]:
     return [f"tenet.{room}.{module}" for room, modules in MODULES.items() for module in modules]
 
 
-def path_of(name: str) -> Path:
-    """Returns a module's source, relative to the folder of all sources."""
-    return Path(*name.split(".")).with_suffix(".py")
-
-
 def sources() -> list[str]:
     """Returns the full names of all modules that a compiled one may import, itself included."""
     paths = sorted(path for room in ROOMS for path in (SRC / "tenet" / room).rglob("*.py"))
@@ -165,8 +160,8 @@ def compile_now() -> str:
     Raises:
         CannotCompileError: it failed, or a source was changed meanwhile.
     """
-    began = time.monotonic()
-    print(f"Compiling {len(names())} modules of the request path; the first time takes a minute or two.", flush=True)
+    began, compiled = time.monotonic(), names()
+    print(f"Compiling {len(compiled)} modules of the request path; the first time takes a minute or two.", flush=True)
     made = WORK / "made"
     shutil.rmtree(made, ignore_errors=True)
     made.mkdir()
@@ -175,11 +170,11 @@ def compile_now() -> str:
     if before != {name: digest_of(name) for name in sources()}:
         raise CannotCompileError("a source was changed while it was being compiled; do it once more")
     lines = [f"{SUFFIX} {recipe()}"]
-    lines += [f"{COMPILED if name in names() else READ} {name} {digest}" for name, digest in before.items()]
-    lines += [f"{LIBRARY} {library} -" for library in libraries if library not in names()]
+    lines += [f"{COMPILED if name in compiled else READ} {name} {digest}" for name, digest in before.items()]
+    lines += [f"{LIBRARY} {library} -" for library in libraries if library not in compiled]
     (made / MANIFEST).write_text("\n".join(lines) + "\n", encoding="ascii")
     put_in_place(made)
-    return f"{len(names())} modules compiled in {time.monotonic() - began:.0f} s"
+    return f"{len(compiled)} modules compiled in {time.monotonic() - began:.0f} s"
 
 
 def recipe() -> str:
@@ -188,7 +183,7 @@ def recipe() -> str:
         mypyc = metadata.version("mypy")
     except metadata.PackageNotFoundError:
         mypyc = ""
-    return digest([Path(__file__)], mypyc, LEVEL, *command("CC"), *variable("CFLAGS"), *command("LDSHARED"))
+    return digest([Path(__file__)], mypyc, *command("CC"), *variable("CFLAGS"), *command("LDSHARED"))
 
 
 def check_for_compiler() -> None:
@@ -219,7 +214,7 @@ def translate() -> list[Extension]:
         # What it does not compile is not its business, nor is what is installed beside it.
         "--follow-imports=silent",
         "--ignore-missing-imports",
-        *(str(path_of(name)) for name in names()),
+        *(str(source_of(name).relative_to(SRC)) for name in names()),
     ]
     told = io.StringIO()
     try:

@@ -65,24 +65,32 @@ def item(number: int, content: str = LARGE) -> dict[str, Any]:
     return {"p": {"S": f"item-{number}"}, "g": {"S": "all"}, "content": {"S": content}}
 
 
-async def indexed(tables: Tables, index: int) -> dict[str, str]:
-    """The items of an index by their keys, read page by page."""
-    found: dict[str, str] = {}
+async def pages(tables: Tables, index: str, partition: str, value: str, **more: Any) -> AsyncIterator[list[Any]]:
+    """The items of an index's partition, page by page."""
     start: dict[str, Any] = {}
     while True:
         page = await call(
             tables,
             "Query",
             TableName="large",
-            IndexName=f"gsi-{index}",
-            KeyConditionExpression="g = :g",
-            ExpressionAttributeValues={":g": {"S": "all"}},
+            IndexName=index,
+            KeyConditionExpression=f"{partition} = :v",
+            ExpressionAttributeValues={":v": {"S": value}},
+            **more,
             **start,
         )
-        found |= {one["p"]["S"]: one["content"]["S"] for one in page["Items"]}
+        yield page["Items"]
         if "LastEvaluatedKey" not in page:
-            return found
+            return
         start = {"ExclusiveStartKey": page["LastEvaluatedKey"]}
+
+
+async def indexed(tables: Tables, index: int) -> dict[str, str]:
+    """The items of an index by their keys."""
+    found: dict[str, str] = {}
+    async for items in pages(tables, f"gsi-{index}", "g", "all"):
+        found |= {one["p"]["S"]: one["content"]["S"] for one in items}
+    return found
 
 
 @pytest.mark.parametrize("engine_name", ["memory", "sqlite"])
@@ -272,23 +280,9 @@ def test_a_page_of_a_local_index_ends_by_what_it_fetches(engine_name: str, tmp_p
                 one = {"p": {"S": "p"}, "s": {"S": f"{number:02}"}, "l": {"S": "l"}, "content": {"S": LARGE}}
                 await call(tables, "PutItem", TableName="large", Item=one)
             found: list[str] = []
-            start: dict[str, Any] = {}
-            while True:
-                page = await call(
-                    tables,
-                    "Query",
-                    TableName="large",
-                    IndexName="lsi",
-                    Select="ALL_ATTRIBUTES",
-                    KeyConditionExpression="p = :p",
-                    ExpressionAttributeValues={":p": {"S": "p"}},
-                    **start,
-                )
-                assert len(page["Items"]) <= 16
-                found += [one["s"]["S"] for one in page["Items"]]
-                if "LastEvaluatedKey" not in page:
-                    break
-                start = {"ExclusiveStartKey": page["LastEvaluatedKey"]}
+            async for items in pages(tables, "lsi", "p", "p", Select="ALL_ATTRIBUTES"):
+                assert len(items) <= 16
+                found += [one["s"]["S"] for one in items]
             assert found == [f"{number:02}" for number in range(40)]
 
     asyncio.run(main())

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tools.compile import SRC, names, path_of
+from tenet.base.compiled import source_of
+from tools.compile import names
 
 SUSPENDS = (ast.Await, ast.AsyncFor, ast.AsyncWith, ast.Yield, ast.YieldFrom)
 #: Blocks that never suspend at their end, whatever happened in them.
@@ -16,7 +17,7 @@ ENDS_AT_ONCE = ("asyncio.timeout(", "context.combiner.hold(")
 
 @pytest.fixture(params=names())
 def module(request: pytest.FixtureRequest) -> ast.Module:
-    return ast.parse((SRC / path_of(request.param)).read_text(encoding="utf-8"))
+    return ast.parse(source_of(request.param).read_text(encoding="utf-8"))
 
 
 def test_no_structs(module: ast.Module) -> None:

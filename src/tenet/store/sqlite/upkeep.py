@@ -111,8 +111,8 @@ class Upkeep:
             self._idle_rounds += 1
         else:
             self._idle_rounds, self._seen_transactions = 0, now[0]
-        if self._idle_rounds == _IDLE_ROUNDS and self._wal_bytes():
-            await self._checkpoint_alone("RESTART" if self._wal_bytes() <= _KEPT_BYTES else "TRUNCATE")
+        if self._idle_rounds == _IDLE_ROUNDS and (wal_bytes := self._wal_bytes()):
+            await self._checkpoint_alone("RESTART" if wal_bytes <= _KEPT_BYTES else "TRUNCATE")
         elif now[1] >= self._pages_to_checkpoint(now[1]) and now != self._checkpointed:
             self._checkpointed = now
             await self._in_thread(lambda execute: execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall())
