@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
+from tenet.base.ids import SystemIds
+from tenet.store.cassandra.engine import CassandraEngine
+from tenet.store.cassandra.location import parse_location
 from tenet.store.faulty import EVERY_FAULT, Faulty
 from tenet.store.memory import MemoryEngine
 from tenet.store.memory_state import MemoryState
@@ -100,3 +103,29 @@ class SqliteHarness(EngineHarness):
 
     async def open(self, location: str, *, clock: Clock, ids: Ids) -> Engine:
         return await open_engine(str(self._directory / location), clock=clock, ids=ids)
+
+
+class CassandraHarness(EngineHarness):
+    """The distributed engine, each location a keyspace of one cluster.
+
+    Args:
+        hosts: contact points of the cluster, with commas between them.
+    """
+
+    spaces_many = 4
+    held_s = 3.0
+
+    def __init__(self, hosts: str) -> None:
+        self._hosts = hosts
+        self._run = SystemIds().draw(4).hex()
+        self._gate = Gate()
+
+    async def open(self, location: str, *, clock: Clock, ids: Ids) -> Engine:
+        keyspace = f"t{self._run}_{location}".replace("-", "_").replace(".", "_")[:48]
+        at = parse_location(f"//{self._hosts}/{keyspace}?replication=dc1:1")
+        engine = CassandraEngine(at, clock=clock, ids=ids, gate=self._gate.pass_through)
+        await engine.start()
+        return engine
+
+    def hold(self, engine: Engine, commit_id: CommitId) -> Hold:
+        return self._gate.hold(commit_id)

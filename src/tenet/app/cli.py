@@ -57,7 +57,7 @@ def _common(command: Callable[..., Result]) -> Callable[..., Result]:
     @functools.wraps(command)
     def wrapped(*arguments: Any, data: str | None, settings_file: Path | None, **options: Any) -> Result:
         flags: dict[str, Value] = {"data": data} if data is not None else {}
-        for name, setting in {"listen": "server.listen", "plaintext": "tls.plaintext"}.items():
+        for name, setting in {"listen": "server.listen", "plaintext": "tls.plaintext", "store": "store.url"}.items():
             given = options.pop(name, None)
             if given:
                 flags[setting] = given
@@ -113,6 +113,11 @@ def main() -> None:
     "--listen", metavar="HOST:PORT", help="Address to listen on; 127.0.0.1:8000 by default, port 0 takes one."
 )
 @click.option("--plaintext", is_flag=True, help="Speak http instead of https; on a loopback address only.")
+@click.option(
+    "--store",
+    metavar="URL",
+    help="Where the data is: cassandra://HOST[,HOST]/KEYSPACE, or sqlite:DIRECTORY; in the data directory by default.",
+)
 @_common
 def up(configuration: Configuration) -> None:
     """Start the server, and print the lines that point clients at it.

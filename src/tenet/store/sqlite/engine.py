@@ -46,7 +46,7 @@ from tenet.store.sqlite.reads import Together
 from tenet.store.sqlite.removals import discard
 from tenet.store.sqlite.schema import FILE_NAME, Execute
 from tenet.store.sqlite.spaces import Space
-from tenet.store.sqlite.watches import Watches
+from tenet.store.watches import Watches
 from tenet.store.sqlite.writer import ALONE, Job
 
 CAPABILITIES: Final = Capabilities(

@@ -22,7 +22,7 @@ async def filled(stage: Stage) -> tuple[str, set[tuple[bytes, bytes]]]:
     places = {(b"part-%d" % part, b"%03d" % at) for part in range(PARTITIONS) for at in range(1 + part % 9 * 5)}
     places |= {(b"", b""), (b"\xff" * 40, b"\xff"), (b"\x00", b""), (b"large", b"only")}
     in_order = sorted(places)
-    await stage.client.write(*(Put(Key(space, *place), b"v" * (len(place[0]) * 7)) for place in in_order))
+    await stage.client.fill([Put(Key(space, *place), b"v" * (len(place[0]) * 7)) for place in in_order])
     return space, places
 
 
@@ -63,7 +63,7 @@ class TestScans:
 
     async def test_slices_of_many_partitions_are_of_like_size(self, stage: Stage) -> None:
         space = await stage.own_space()
-        await stage.client.write(*(Put(Key(space, b"user#%d" % number), b"") for number in range(2_000)))
+        await stage.client.fill([Put(Key(space, b"user#%d" % number), b"") for number in range(2_000)])
         sizes = [len(await stage.client.scan_all(space, slice_index=at, slice_count=4)) for at in range(4)]
         assert sum(sizes) == 2_000
         assert min(sizes) > 250
@@ -113,7 +113,7 @@ class TestScans:
         count = rounds(300, 3_000)
         wanted = {(b"p%d" % number, b"y") for number in range(0, count, count // 3)}
         places = {(b"p%d" % (number % 700), b"x%d" % number) for number in range(count)}
-        await stage.client.write(*(Put(Key(space, *place), b"v") for place in sorted(places | wanted)))
+        await stage.client.fill([Put(Key(space, *place), b"v") for place in sorted(places | wanted)])
         for page in (1, 2, 1_000):
             found = await stage.client.scan_all(space, Range(b"y", b"z"), page=page)
             assert {place_of(record) for record in found} == wanted

@@ -29,6 +29,7 @@ from tenet.store.contract import (
     LogOptions,
     LogPage,
     Page,
+    Put,
     Range,
     Record,
     Settled,
@@ -49,6 +50,8 @@ STAMPED: Final = SpaceOptions(stamps=True)
 LOGGED: Final = SpaceOptions(log=LogOptions(readers=("tail",)))
 #: How often a call is repeated that the store was unavailable for.
 _TRIES_MAX: Final = 200
+
+_FILLS_SIDE_BY_SIDE: Final = 32
 
 LONG: Final = os.environ.get("TENET_TEST_LONG") == "1"
 SEED: Final = int(os.environ.get("TENET_TEST_SEED", "0"))
@@ -124,6 +127,19 @@ class Client:
         outcome = await self.attempt(*writes, checks=checks, appends=appends, return_cells=return_cells)
         assert isinstance(outcome, Committed), outcome
         return outcome
+
+    async def fill(self, puts: Sequence[Put]) -> None:
+        """Puts what one commit need not carry, a partition at a time, some of them side by side."""
+        by_partition: dict[tuple[str, bytes], list[Put]] = {}
+        for put in puts:
+            by_partition.setdefault((put.key.space, put.key.partition), []).append(put)
+        gate = asyncio.Semaphore(_FILLS_SIDE_BY_SIDE)
+
+        async def put_all(some: Sequence[Put]) -> None:
+            async with gate:
+                await self.write(*some)
+
+        await all_of(*map(put_all, by_partition.values()))
 
     async def refused(self, *writes: Write, checks: Sequence[Check] = (), appends: Sequence[Append] = ()) -> Conflict:
         """Commits what has to be refused."""

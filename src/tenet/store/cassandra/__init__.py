@@ -1,0 +1,1 @@
+"""The distributed engine: the store contract over Apache Cassandra, by lightweight transactions."""

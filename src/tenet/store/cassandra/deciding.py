@@ -1,0 +1,280 @@
+"""The batches of a commit in one partition: sent, made again where a belief was wrong, and their refusals weighed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from enum import Enum
+from typing import TYPE_CHECKING, Final
+
+from msgspec import Struct
+
+from tenet.store.cassandra.driver import Doubt, Unsure
+from tenet.store.cassandra.rows import (
+    CARRIED_OUT,
+    NEVER,
+    NONCE_BYTES,
+    committed,
+    encode_intent,
+    hybrid_time,
+    nonce_of,
+    version_of,
+)
+from tenet.store.cassandra.unit import Believed, Refusals, Seen, Unit
+from tenet.store.contract import Committed, IsOlderThan, Key, Version
+from tenet.store.errors import InvalidRequest, StoreUnavailable
+
+if TYPE_CHECKING:
+    from tenet.base.clock import Clock
+    from tenet.store.cassandra.driver import Bound, Driver
+    from tenet.store.cassandra.locks import Locks
+    from tenet.store.cassandra.partitions import Partitions
+    from tenet.store.cassandra.pointers import Pointers
+    from tenet.store.cassandra.reads import Reads
+    from tenet.store.contract import Commit
+    from tenet.store.versions import VersionSource
+
+#: How often one batch is made again, for a belief that was wrong or a lock that was met.
+_TRIES_MAX: Final = 200
+NO_NONCE: Final = bytes(NONCE_BYTES)
+
+
+class Try(Enum):
+    """What became of a try that neither took effect nor was refused by a check or a bound."""
+
+    PREPARED = "prepared"
+    GIVEN_UP = "given up by others"
+
+
+class Decided(Struct, frozen=True):
+    """The commit took effect; by this try, or by another one of the same id."""
+
+    committed: Committed
+    is_mine: bool
+
+
+class Deciding:
+    """Sends the batches of commits.
+
+    Args:
+        driver: the cluster.
+        partitions: beliefs, and the lines of commits.
+        locks: resolves what is met.
+        reads: looks at partitions.
+        pointers: of partitions with entries for logs.
+        versions: gives versions.
+        clock: time.
+    """
+
+    def __init__(
+        self,
+        driver: Driver,
+        *,
+        partitions: Partitions,
+        locks: Locks,
+        reads: Reads,
+        pointers: Pointers,
+        versions: VersionSource,
+        clock: Clock,
+    ) -> None:
+        self._driver = driver
+        self._partitions = partitions
+        self._locks = locks
+        self._reads = reads
+        self._pointers = pointers
+        self._versions = versions
+        self._clock = clock
+
+    def believed(self, unit: Unit) -> Believed:
+        """Returns what is believed of a partition before anything is sent."""
+        place = (unit.space.space_id, unit.key)
+        return Believed(*self._partitions.believed(place))
+
+    # ---- the batch that decides --------------------------------------------------------------------------------------
+
+    async def decide(
+        self, commit: Commit, unit: Unit, nonce: bytes, deadline: float, doubt: Doubt
+    ) -> Decided | Refusals | Try:
+        """Sends the batch that decides a commit, until it took effect, or is refused by a check or a bound.
+
+        Args:
+            commit: the commit.
+            unit: its anchor.
+            nonce: of the try, for one over several partitions; else ``NO_NONCE``.
+            deadline: when to give up.
+            doubt: told of batches that are not answered.
+
+        Raises:
+            Unsure: the deadline passed, and a batch was not answered.
+            StoreUnavailable: nothing more was sent.
+        """
+        believed = self.believed(unit)
+        for _ in range(_TRIES_MAX):
+            found = await self._made_ready(commit, unit, believed, deadline)
+            if found is not None:
+                return _known(found, nonce) if isinstance(found, bytes) else found
+            version = self._versions.draw()
+            shown = await self._sent(unit, self._decision(commit, unit, believed, nonce, version), deadline, doubt)
+            if shown is _UNANSWERED:
+                continue
+            if shown is None:
+                self._took_effect(unit, believed, version)
+                return Decided(Committed(version, self.cells_left(commit, unit, believed)), is_mine=True)
+            seen = Seen.of(shown)
+            fate = seen.fates.get(commit.id)
+            if fate is not None:
+                return _known(fate, nonce)
+            answer = await self._weighed(commit.id, nonce, unit, believed, seen, deadline=deadline)
+            if answer is not None:
+                return answer
+        raise StoreUnavailable("the partition is being written to by too many at once; nothing was written")
+
+    def _decision(self, commit: Commit, unit: Unit, believed: Believed, nonce: bytes, version: Version) -> list[Bound]:
+        statements, time, key = unit.space.statements, hybrid_time(version), unit.key
+        condition, values = unit.time_condition(believed, time)
+        fate = committed(nonce, version)
+        batch: list[Bound] = [(statements.time + condition, [time, key, *values]), (statements.header, [key])]
+        if nonce == NO_NONCE:
+            batch.append((statements.fate, [fate, key, commit.id]))
+        else:
+            # Kept until everything that it decides has been carried out.
+            batch += [(statements.fate_kept, [fate, key, commit.id]), (statements.no_fate, [key, commit.id + nonce])]
+        if unit.appends:
+            batch.append(self._pointers.condition(unit, believed))
+        return batch + unit.decision(believed, commit.id, version)
+
+    def _took_effect(self, unit: Unit, believed: Believed, version: Version) -> None:
+        pointer = self._pointers.standing(unit, believed) if unit.appends else believed.pointer
+        self._partitions.learn((unit.space.space_id, unit.key), hybrid_time(version), pointer)
+
+    # ---- the batch that prepares -------------------------------------------------------------------------------------
+
+    async def prepare(
+        self, commit: Commit, unit: Unit, believed: Believed, lock: tuple[bytes, bytes], deadline: float
+    ) -> Decided | Refusals | Try:
+        """Checks one of several partitions, locks it and leaves there what is intended.
+
+        Args:
+            commit: the commit.
+            unit: its part there.
+            believed: what is believed of the partition; what was learnt stands in it afterwards.
+            lock: the nonce of the try, and the lock.
+            deadline: when to give up.
+
+        Raises:
+            Unsure: whether the lock was laid is not known.
+            StoreUnavailable: it was not.
+        """
+        nonce, data = lock
+        for _ in range(_TRIES_MAX):
+            found = await self._made_ready(commit, unit, believed, deadline)
+            if found is not None:
+                return _known(found, nonce) if isinstance(found, bytes) else found
+            batch = self._preparation(commit, unit, believed, nonce, data)
+            shown = await self._sent(unit, batch, deadline, Doubt())
+            if shown is _UNANSWERED:
+                continue
+            if shown is None:
+                return Try.PREPARED
+            seen = Seen.of(shown)
+            if seen.lock == data:
+                return Try.PREPARED  # By a batch that was not answered.
+            fate = seen.fates.get(commit.id)
+            if fate is not None:
+                return _known(fate, nonce)
+            answer = await self._weighed(commit.id, nonce, unit, believed, seen, deadline=deadline)
+            if answer is not None:
+                return answer
+        raise StoreUnavailable("the partition is being written to by too many at once; nothing was written")
+
+    def _preparation(self, commit: Commit, unit: Unit, believed: Believed, nonce: bytes, data: bytes) -> list[Bound]:
+        statements, key = unit.space.statements, unit.key
+        # The version comes later, and is drawn behind every time that was seen here.
+        time = hybrid_time(self._versions.draw())
+        condition, values = unit.time_condition(believed, time)
+        batch: list[Bound] = [
+            (statements.lock + condition, [data, key, *values]),
+            (statements.header, [key]),
+            (statements.no_fate, [key, commit.id]),
+            (statements.intent, [encode_intent(unit.intent(believed)), key, nonce]),
+        ]
+        if unit.appends:
+            batch.append(self._pointers.condition(unit, believed))
+        return batch + unit.preparation(believed)
+
+    # ---- both --------------------------------------------------------------------------------------------------------
+
+    async def _made_ready(
+        self, commit: Commit, unit: Unit, believed: Believed, deadline: float
+    ) -> Refusals | bytes | None:
+        """Does what must come before the batch; returns what refuses the commit already, or the fate that it has."""
+        if unit.adds and not all(sort in believed.rows for sort in unit.adds):
+            seen = await self._reads.look(unit, deadline, fate_of=commit.id)
+            self._believe(unit, believed, seen)
+            if known := seen.fates.get(commit.id) or unit.refusals(seen):
+                return known
+        if unit.appends:
+            await self._pointers.point(unit, believed, deadline)
+        return None
+
+    async def _sent(
+        self, unit: Unit, batch: Sequence[Bound], deadline: float, doubt: Doubt
+    ) -> Sequence[Mapping[str, object]] | None:
+        place = (unit.space.space_id, unit.key)
+        async with self._partitions.line(place, deadline):
+            try:
+                return await self._driver.decide(batch, deadline=deadline, doubt=doubt)
+            except Unsure:
+                if self._clock.monotonic_s() >= deadline:
+                    raise
+                return _UNANSWERED
+
+    async def _weighed(
+        self, commit_id: bytes, nonce: bytes, unit: Unit, believed: Believed, seen: Seen, *, deadline: float
+    ) -> Refusals | Try | None:
+        """Finds out what a refusal means; None where the batch is to be made again with what is known now."""
+        if commit_id + nonce in seen.fates:
+            return Try.GIVEN_UP
+        self._believe(unit, believed, seen)
+        if seen.lock is not None:
+            await self._locks.clear(unit.space.space_id, unit.key, seen.lock, deadline, by=commit_id)
+            believed.rows.clear()
+            believed.time = self.believed(unit).time
+            return None
+        return unit.refusals(seen) or None
+
+    def _believe(self, unit: Unit, believed: Believed, seen: Seen) -> None:
+        """Takes over what was seen."""
+        self._partitions.learn_seen((unit.space.space_id, unit.key), seen)
+        believed.time, believed.pointer = seen.time, seen.pointer
+        if seen.time is not None:
+            self._versions.observe(Version(seen.time.to_bytes(8, "big") + bytes(8)))
+        for sort in unit.adds:
+            believed.rows[sort] = seen.row(sort)
+        for sort, checks in unit.checks.items():
+            is_absent = seen.row(sort).version is None
+            older = {index for index, check in checks if isinstance(check, IsOlderThan)}
+            believed.absent = believed.absent | older if is_absent else believed.absent - older
+
+    def cells_left(self, commit: Commit, unit: Unit, believed: Believed) -> Mapping[Key, Mapping[str, int]]:
+        """Returns the cells that a commit leaves, where it asks for them."""
+        if not commit.return_cells:
+            return {}
+        after = unit.cells_after(believed)
+        return {Key(unit.space.name, unit.partition, sort): cells for sort, cells in after.items()}
+
+
+#: Stands for the rows of a refusal where no answer came.
+_UNANSWERED: Final[Sequence[Mapping[str, object]]] = ({"unanswered": True},)
+
+
+def _known(fate: bytes, nonce: bytes) -> Decided:
+    """Returns what the fate in an anchor says.
+
+    Raises:
+        InvalidRequest: the commit was settled as one that never took effect.
+    """
+    if fate.startswith(NEVER):
+        raise InvalidRequest("the commit was settled as one that never took effect")
+    if fate.startswith(CARRIED_OUT):
+        return Decided(Committed(Version(fate[1:])), is_mine=False)
+    return Decided(Committed(version_of(fate)), is_mine=nonce != NO_NONCE and nonce_of(fate) == nonce)

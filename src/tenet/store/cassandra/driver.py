@@ -1,0 +1,349 @@
+"""Statements to the cluster and their answers: prepared, timed, tried a second time elsewhere, errors told apart.
+
+The driver below keeps connections and knows which nodes hold a key. What it leaves to us: a node that is frozen still
+has its connections, and would hold up every statement that goes to it until its time is over. So a statement has a
+short time of its own, is then sent through another node, and a node that let several pass is left alone for a while.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+import acsylla
+from acsylla import Consistency, errors
+
+from tenet.base.clock import NEVER
+from tenet.store.errors import DeadlineExceeded, StoreCorrupt, StoreFault, StoreUnavailable
+
+if TYPE_CHECKING:
+    from tenet.base.clock import Clock
+    from tenet.store.cassandra.location import Location
+
+#: A statement's text with the values of its markers.
+Bound: TypeAlias = tuple[str, Sequence[Any]]
+#: What a refused conditional batch shows of one row, by the name of the column.
+Shown: TypeAlias = Mapping[str, Any]
+
+#: How long a definition of a table may take, seconds.
+_DEFINITION_S: Final = 30.0
+#: How long a node is left alone, seconds, after so many statements in a row that it did not answer in time.
+_QUARANTINE_S: Final = 5.0
+_SILENT_MAX: Final = 2
+#: The longest that one node is waited for, that a statement is tried, and how often every way is tried; seconds.
+_TRY_S_MAX: Final = 5.0
+_TRIED_S_MAX: Final = 20.0
+_ROUNDS_MAX: Final = 10
+_PREPARED_MAX: Final = 20_000
+
+
+class Unsure(Exception):
+    """A conditional statement was sent, and nobody knows whether it took effect."""
+
+
+class Doubt:
+    """Whether some batch of a commit was not answered, and may still take effect."""
+
+    __slots__ = ("is_there",)
+
+    def __init__(self) -> None:
+        self.is_there = False
+
+
+class TableMissing(Exception):
+    """A statement names a table that is not there, or no more."""
+
+
+_MISSING: Final = ("unconfigured table", "does not exist", "unknown keyspace", "Undefined")
+_NOT_SENT: Final = (errors.CassErrorServerUnavailable, errors.CassErrorServerOverloaded)
+_LATE: Final = (
+    errors.CassErrorLibRequestTimedOut,
+    errors.CassErrorServerReadTimeout,
+    errors.CassErrorServerWriteTimeout,
+)
+
+
+class Driver:
+    """A cluster that this process talks to.
+
+    Args:
+        location: where it is.
+        clock: time.
+    """
+
+    def __init__(self, location: Location, clock: Clock) -> None:
+        self.location = location
+        self._clock = clock
+        self._sessions: dict[str, Any] = {}
+        self._prepared: dict[tuple[str, str], Any] = {}
+        self._lock = asyncio.Lock()
+        self._is_closed = False
+        self._quarantined_until: dict[str, float] = {}
+        self._silent = 0
+        self._turn = 0
+        #: Statements that were sent, by kind; for the tests of round trips and the metrics.
+        self.sent = {"read": 0, "write": 0, "conditional": 0, "second": 0}
+
+    # ---- connections -------------------------------------------------------------------------------------------------
+
+    async def open(self) -> None:
+        """Connects.
+
+        Raises:
+            StoreUnavailable: no node answers, or none takes the user, or the certificate.
+        """
+        await self._session("")
+
+    async def close(self) -> None:
+        """Ends every connection."""
+        self._is_closed = True
+        sessions, self._sessions = list(self._sessions.values()), {}
+        self._prepared.clear()
+        for session in sessions:
+            await session.close()
+
+    async def _session(self, host: str) -> Any:
+        """Returns the session of all nodes, which knows the replicas of a key, or that of one node."""
+        if self._is_closed:
+            raise StoreUnavailable("the store is closed")
+        session = self._sessions.get(host)
+        if session is not None:
+            return session
+        async with self._lock:
+            if host not in self._sessions:
+                try:
+                    self._sessions[host] = await acsylla.create_cluster(**self._options(host)).create_session()
+                except errors.CassException as error:
+                    raise StoreUnavailable(f"the cluster cannot be reached: {_text(error)}") from error
+            return self._sessions[host]
+
+    def _options(self, host: str) -> dict[str, Any]:
+        at = self.location
+        options: dict[str, Any] = {
+            "contact_points": list(at.hosts),
+            "port": at.port,
+            "connect_timeout": 5.0,
+            "request_timeout": 10.0,
+            "consistency": Consistency.QUORUM,
+            "serial_consistency": Consistency.SERIAL,
+            "token_aware_routing": True,
+            # One node for each key: coordinators that compete for a partition make outcomes unknown.
+            "token_aware_routing_shuffle_replicas": False,
+            "retry_policy": "fallthrough",
+            "log_level": "critical",
+            "constant_reconnect_delay_ms": 500,
+            "heartbeat_interval_sec": 1,
+            "idle_timeout_sec": 3,
+            # So that every process sends what concerns a key to the same node.
+            "randomized_contact_points": False,
+            "coalesce_delay_us": 20,
+            "application_name": "tenet",
+        }
+        if host:
+            options |= {"contact_points": [host], "whitelist_hosts": host, "token_aware_routing": False}
+        elif at.datacenter and at.rack:
+            options |= {"load_balance_rack_aware_dc": at.datacenter, "load_balance_rack_aware_rack": at.rack}
+        elif at.datacenter:
+            options["load_balance_dc_aware"] = at.datacenter
+        if at.user is not None:
+            password = Path(at.password_file).read_text(encoding="utf-8").strip() if at.password_file else ""
+            options |= {"username": at.user, "password": password}
+        if at.ca_file is not None:
+            options |= {"ssl_enabled": True, "ssl_trusted_cert": Path(at.ca_file).read_text(encoding="ascii")}
+            if at.certificate_file and at.key_file:
+                options["ssl_cert"] = Path(at.certificate_file).read_text(encoding="ascii")
+                options["ssl_private_key"] = Path(at.key_file).read_text(encoding="ascii")
+        return options
+
+    async def _statement(self, host: str, session: Any, text: str, values: Sequence[Any]) -> Any:
+        prepared = self._prepared.get((host, text))
+        if prepared is None:
+            if len(self._prepared) >= _PREPARED_MAX:
+                self._prepared.clear()
+            prepared = self._prepared[host, text] = await session.create_prepared(text)
+        return prepared.bind(list(values))
+
+    def forget_prepared(self) -> None:
+        """Forgets what was prepared, after a table has gone."""
+        self._prepared.clear()
+
+    # ---- statements --------------------------------------------------------------------------------------------------
+
+    async def define(self, text: str) -> None:
+        """Sends a definition: of a keyspace, a table.
+
+        Raises:
+            StoreUnavailable: it could not be carried out.
+        """
+        session = await self._session("")
+        try:
+            await session.query(text, timeout=_DEFINITION_S)
+        except errors.CassErrorServerAlreadyExists:
+            return
+        except errors.CassException as error:
+            raise StoreUnavailable(f"the cluster could not define what is needed: {_text(error)}") from error
+
+    async def select(
+        self, text: str, values: Sequence[Any], *, deadline: float = NEVER, is_serial: bool = True
+    ) -> list[tuple[Any, ...]]:
+        """Reads rows; by Paxos where `is_serial`, which is linearizable within a partition.
+
+        Raises:
+            StoreUnavailable: too few replicas answer.
+            TableMissing: the table is not there.
+        """
+        self.sent["read"] += 1
+        consistency = Consistency.SERIAL if is_serial else Consistency.QUORUM
+
+        async def send(host: str, timeout_s: float) -> list[tuple[Any, ...]]:
+            session = await self._session(host)
+            statement = await self._statement(host, session, text, values)
+            statement.set_consistency(consistency)
+            statement.set_timeout(timeout_s)
+            result = await session.execute(statement)
+            return [row.as_tuple() for row in result.all()]
+
+        try:
+            rows: list[tuple[Any, ...]] = await self._tried(send, deadline)
+        except Unsure as error:
+            raise StoreUnavailable("too few nodes of the cluster answered the read in time") from error
+        return rows
+
+    async def write(self, bound: Sequence[Bound], *, deadline: float = NEVER) -> None:
+        """Writes without a condition, to be safe to repeat.
+
+        Raises:
+            StoreUnavailable: it may have been carried out or not.
+            TableMissing: the table is not there.
+        """
+        self.sent["write"] += 1
+
+        async def send(host: str, timeout_s: float) -> None:
+            await self._send_batch(host, bound, timeout_s)
+
+        try:
+            await self._tried(send, deadline)
+        except Unsure as error:
+            raise StoreUnavailable("too few nodes of the cluster answered the write in time") from error
+
+    async def decide(
+        self, bound: Sequence[Bound], *, deadline: float = NEVER, doubt: Doubt | None = None
+    ) -> list[Shown] | None:
+        """Sends a conditional batch into one partition, which must be one that may be sent twice.
+
+        Args:
+            bound: its statements.
+            deadline: when to give up.
+            doubt: told when a node did not answer, and another one was asked.
+
+        Returns:
+            None if it took effect, else the rows that its conditions looked at, those that exist.
+
+        Raises:
+            Unsure: nobody knows whether it took effect.
+            StoreUnavailable: it did not, and will not.
+            TableMissing: the table is not there.
+        """
+        self.sent["conditional"] += 1
+
+        async def send(host: str, timeout_s: float) -> list[Shown] | None:
+            result = await self._send_batch(host, bound, timeout_s)
+            rows: list[Shown] = [row.as_dict() for row in result.all()]
+            return None if rows and rows[0]["[applied]"] else rows
+
+        shown: list[Shown] | None = await self._tried(send, deadline, doubt)
+        return shown
+
+    async def _send_batch(self, host: str, bound: Sequence[Bound], timeout_s: float) -> Any:
+        session = await self._session(host)
+        batch = acsylla.create_batch_unlogged()
+        batch.set_consistency(Consistency.QUORUM)
+        batch.set_serial_consistency(Consistency.SERIAL)
+        batch.set_request_timeout(int(timeout_s * 1000))
+        for text, values in bound:
+            batch.add_statement(await self._statement(host, session, text, values))
+        return await session.execute_batch(batch)
+
+    async def _tried(self, send: Any, deadline: float, doubt: Doubt | None = None) -> Any:
+        """Sends through a replica of the key, and if that is silent through one node after the other."""
+        is_unsure = False
+        until = min(deadline, self._clock.monotonic_s() + _TRIED_S_MAX)
+        try_s = self.location.try_ms / 1000
+        for host in self._ways():
+            left_s = until - self._clock.monotonic_s()
+            if left_s <= 0:
+                break
+            try:
+                answer = await send(host, max(0.01, min(try_s, left_s)))
+            except _NOT_SENT as error:
+                if not is_unsure and host:
+                    raise StoreUnavailable(f"too few replicas of the key are up: {_text(error)}") from error
+            except errors.CassException as error:
+                is_unsure |= self._explained(error, host)
+                if doubt is not None:
+                    doubt.is_there = True
+                try_s = min(1.5 * try_s, _TRY_S_MAX)
+            else:
+                self._heard(host)
+                return answer
+            self.sent["second"] += 1
+        if is_unsure:
+            raise Unsure
+        if deadline <= self._clock.monotonic_s():
+            raise DeadlineExceeded("the deadline passed before a node of the cluster answered")
+        raise StoreUnavailable("too few nodes of the cluster can be reached")
+
+    def _ways(self) -> Iterator[str]:
+        """Gives where to send, again and again: the empty name is the session that knows the replicas of a key."""
+        now = self._clock.monotonic_s()
+        quarantined = {host for host, until in self._quarantined_until.items() if until > now}
+        hosts = self.location.hosts
+        self._turn += 1
+        turned = [hosts[(self._turn + at) % len(hosts)] for at in range(len(hosts))]
+        others = [host for host in turned if host not in quarantined] or turned
+        if "" not in quarantined:
+            yield ""
+        for _ in range(_ROUNDS_MAX):
+            yield from others
+            yield ""
+
+    def _heard(self, host: str) -> None:
+        self._quarantined_until.pop(host, None)
+        if not host:
+            self._silent = 0
+
+    def _explained(self, error: errors.CassException, host: str) -> bool:
+        """Raises what the caller must know of an error; else returns whether the statement may have taken effect."""
+        text = _text(error)
+        if isinstance(error, errors.CassErrorServerInvalidQuery | errors.CassErrorServerServerError) and any(
+            part in text for part in _MISSING
+        ):
+            self._prepared.clear()
+            raise TableMissing(text) from error
+        if isinstance(error, errors.CassErrorServerInvalidQuery | errors.CassErrorServerSyntaxError):
+            raise StoreFault(f"the cluster refuses a statement: {text}") from error
+        if isinstance(error, errors.CassErrorServerUnauthorized | errors.CassErrorServerBadCredentials):
+            raise StoreFault(f"the cluster does not let this user do it: {text}") from error
+        if isinstance(error, errors.CassErrorLibInvalidData | errors.CassErrorLibNotEnoughData):
+            raise StoreCorrupt(f"the cluster's answer cannot be read: {text}") from error
+        if isinstance(error, _LATE):
+            self._silent += not host
+            if host or self._silent >= _SILENT_MAX:
+                self._quarantined_until[host] = self._clock.monotonic_s() + _QUARANTINE_S
+        return True
+
+    async def health(self) -> dict[str, str | int | float | bool]:
+        """Returns figures for an operator."""
+        now = self._clock.monotonic_s()
+        quarantined = sorted(host for host, until in self._quarantined_until.items() if until > now and host)
+        return {
+            "statements_sent": sum(self.sent.values()) - self.sent["second"],
+            "statements_sent_twice": self.sent["second"],
+            "hosts_quarantined": ",".join(quarantined),
+        }
+
+
+def _text(error: BaseException) -> str:
+    return str(error).strip() or type(error).__name__

@@ -1,0 +1,522 @@
+"""The engine ``cassandra``: the store contract over a cluster, any number of processes at once.
+
+It puts the parts together and keeps the contract's manners: deadlines, limits, spaces by name. See ``DESIGN.md``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from typing import Final, TypeVar
+
+import structlog
+
+from tenet.base.clock import NEVER, Clock
+from tenet.base.ids import Ids
+from tenet.store import validate
+from tenet.store.cassandra import schema
+from tenet.store.cassandra.across import Across
+from tenet.store.cassandra.commits import Commits
+from tenet.store.cassandra.deciding import Deciding
+from tenet.store.cassandra.driver import Driver, TableMissing, Unsure
+from tenet.store.cassandra.location import Location, parse_location
+from tenet.store.cassandra.locks import Locks
+from tenet.store.cassandra.logs import Logs
+from tenet.store.cassandra.partitions import Partitions
+from tenet.store.cassandra.pointers import Pointers
+from tenet.store.cassandra.reads import Reads
+from tenet.store.cassandra.spaces import Space, Spaces
+from tenet.store.cassandra.unit import Unit, split
+from tenet.store.contract import (
+    EVERYTHING,
+    Capabilities,
+    Commit,
+    Committed,
+    Key,
+    Limits,
+    LogPage,
+    Outcome,
+    Page,
+    Range,
+    Record,
+    Settled,
+    SpaceInfo,
+    SpaceOptions,
+    StampOf,
+    Unknown,
+    Watch,
+    commit_id_ms,
+)
+from tenet.store.errors import (
+    DeadlineExceeded,
+    InvalidRequest,
+    SettleWindowPassed,
+    SpaceNotFound,
+    StoreUnavailable,
+)
+from tenet.store.versions import VersionSource
+from tenet.store.watches import Watches
+
+T = TypeVar("T")
+
+_MIB: Final = 1024 * 1024
+_NO_OPTIONS: Final = SpaceOptions()
+PARTITIONS_MAX: Final = 200
+CAPABILITIES: Final = Capabilities(
+    engine="cassandra", partitions_max=PARTITIONS_MAX, cheap_commits_across_partitions=False
+)
+#: How often a shard is looked at for what another process may have left in outboxes, seconds.
+_LOOK_S: Final = 0.5
+_SIDE_BY_SIDE: Final = 32
+#: How long a commit may take beyond its deadline to say itself what became of it, seconds.
+_GRACE_S: Final = 0.02
+
+_log = structlog.get_logger(__name__)
+
+
+async def open_engine(location: str, *, clock: Clock, ids: Ids, site: int = 0) -> CassandraEngine:
+    """Opens the distributed engine; the entry point ``cassandra`` of ``tenet.engines``.
+
+    Args:
+        location: ``//HOST[:PORT][,HOST…]/KEYSPACE[?name=value&…]``; see ``location.Location`` for the names.
+        clock: time.
+        ids: nonces of versions.
+        site: the site's number, 0 to 65,535.
+
+    Raises:
+        InvalidRequest: the location is not of that form.
+        StoreUnavailable: no node of the cluster can be reached, or it could not make the keyspace.
+    """
+    engine = CassandraEngine(parse_location(location), clock=clock, ids=ids, site=site)
+    await engine.start()
+    return engine
+
+
+class CassandraEngine:
+    """The engine; see ``contract.Engine``.
+
+    Args:
+        location: the cluster and the keyspace.
+        clock: time.
+        ids: nonces.
+        site: the site's number.
+        gate: awaited by every commit before its first batch is sent, so that a test can hold one up.
+    """
+
+    def __init__(
+        self,
+        location: Location,
+        *,
+        clock: Clock,
+        ids: Ids,
+        site: int = 0,
+        gate: Callable[[Commit], Awaitable[None]] | None = None,
+    ) -> None:
+        self._location = location
+        self._clock = clock
+        self._gate = gate
+        self._watches = Watches()
+        self.driver = Driver(location, clock)
+        versions = VersionSource(clock, ids, site=site)
+        partitions = Partitions(clock)
+        pointers = Pointers(self.driver)
+        self._spaces = Spaces(self.driver, clock=clock, ids=ids)
+        locks = Locks(self.driver, self._spaces, partitions, versions, clock)
+        self._reads = Reads(self.driver, partitions, locks, versions)
+        deciding = Deciding(
+            self.driver,
+            partitions=partitions,
+            locks=locks,
+            reads=self._reads,
+            pointers=pointers,
+            versions=versions,
+            clock=clock,
+        )
+        self._across = Across(self.driver, deciding, locks, self._reads, clock=clock, ids=ids)
+        self._commits = Commits(
+            self.driver,
+            deciding=deciding,
+            locks=locks,
+            across=self._across,
+            reads=self._reads,
+            partitions=partitions,
+            versions=versions,
+            clock=clock,
+        )
+        self._logs = Logs(self.driver, locks, clock)
+        self._under_way: set[asyncio.Task[Outcome]] = set()
+        self._sequencing: dict[str, asyncio.Task[None]] = {}
+        self._appended: dict[str, asyncio.Event] = {}
+        self._is_closed = False
+        #: Says which shards of logs this process is to sequence; a node among others changes it.
+        self.sequences: Callable[[str, int], bool] = lambda _space, _shard: True
+
+    async def start(self) -> None:
+        """Connects, and makes the keyspace and the registry where they are missing.
+
+        Raises:
+            StoreUnavailable: the cluster cannot be reached, or does not let us.
+        """
+        try:
+            await self.driver.open()
+            at = self._location
+            await self.driver.define(schema.keyspace(at.keyspace, await self._replication()))
+            for text in schema.registry(at.keyspace, at.gc_grace_s):
+                await self.driver.define(text)
+        except BaseException:
+            await self.driver.close()
+            raise
+
+    async def _replication(self) -> str:
+        """Returns how a keyspace that is yet to be made is replicated: three copies, or as many as there are nodes."""
+        if self._location.replication:
+            return ", ".join(f"'{name}': {copies}" for name, copies in self._location.replication)
+        ((local,),) = await self.driver.select("SELECT data_center FROM system.local", (), is_serial=False)
+        peers = await self.driver.select("SELECT data_center FROM system.peers_v2", (), is_serial=False)
+        datacenter = self._location.datacenter or local
+        count = sum(name == datacenter for name in (local, *(row[0] for row in peers)))
+        return f"'{datacenter}': {max(1, min(3, count))}"
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What the engine declares about itself."""
+        return CAPABILITIES
+
+    # ---- spaces ------------------------------------------------------------------------------------------------------
+
+    async def ensure_space(
+        self, name: str, options: SpaceOptions = _NO_OPTIONS, *, deadline: float = NEVER
+    ) -> SpaceInfo:
+        """Creates the space, or changes it to these options."""
+        validate.check_space_name(name)
+        validate.check_options(options)
+        self._begin(deadline)
+        return await self._spaces.ensure(name, options, deadline)
+
+    async def drop_space(self, name: str, *, deadline: float = NEVER) -> None:
+        """Drops the space with its records, stamps and log."""
+        validate.check_space_name(name)
+        self._begin(deadline)
+        await self._spaces.drop(name, deadline)
+
+    async def list_spaces(self, prefix: str = "", *, deadline: float = NEVER) -> Sequence[SpaceInfo]:
+        """Returns the spaces whose names begin with `prefix`, by name."""
+        self._begin(deadline)
+        return await self._spaces.list(prefix, deadline)
+
+    async def _find(self, names: Iterable[str], deadline: float) -> dict[str, Space]:
+        return {name: await self._spaces.find(name, deadline) for name in dict.fromkeys(names)}
+
+    async def _with_spaces(
+        self, names: Sequence[str], deadline: float, work: Callable[[dict[str, Space]], Awaitable[T]]
+    ) -> T:
+        """Does what needs spaces; looks again which tables they have where one is not there any more."""
+        spaces = await self._find(names, deadline)
+        try:
+            return await work(spaces)
+        except TableMissing:
+            for name in spaces:
+                self._spaces.forget(name)
+        spaces = await self._find(names, deadline)
+        try:
+            return await work(spaces)
+        except TableMissing as error:
+            raise StoreUnavailable(f"a table of the spaces {', '.join(spaces)} is missing: {error}") from error
+
+    # ---- reads -------------------------------------------------------------------------------------------------------
+
+    async def get(
+        self, keys: Sequence[Key], *, stale: bool = False, deadline: float = NEVER
+    ) -> Sequence[Record | None]:
+        """Returns the record of each key, None where absent."""
+        del stale
+        self._begin(deadline)
+        validate.check_count("the number of keys", len(keys), Limits.get_keys_max)
+        for key in keys:
+            validate.check_key(key)
+        return await self._with_spaces(
+            [key.space for key in keys], deadline, lambda spaces: self._get(keys, spaces, deadline)
+        )
+
+    async def _get(self, keys: Sequence[Key], spaces: dict[str, Space], deadline: float) -> Sequence[Record | None]:
+        if len(keys) == 1:
+            (key,) = keys
+            return await self._reads.get(spaces[key.space], key.partition, [key.sort], deadline)
+        sorts: dict[tuple[str, bytes], list[bytes]] = {}
+        for key in keys:
+            sorts.setdefault((key.space, key.partition), []).append(key.sort)
+        gate = asyncio.Semaphore(_SIDE_BY_SIDE)
+        found: dict[Key, Record | None] = {}
+
+        async def read(space: str, partition: bytes, some: list[bytes]) -> None:
+            async with gate:
+                records = await self._reads.get(spaces[space], partition, some, deadline)
+            found.update((Key(space, partition, sort), one) for sort, one in zip(some, records, strict=True))
+
+        await asyncio.gather(*(read(*place, some) for place, some in sorts.items()))
+        return [found[key] for key in keys]
+
+    async def query(
+        self,
+        space: str,
+        partition: bytes,
+        within: Range = EVERYTHING,
+        *,
+        limit: int,
+        limit_bytes: int = _MIB,
+        reverse: bool = False,
+        stamp: StampOf | None = None,
+        stale: bool = False,
+        deadline: float = NEVER,
+    ) -> Page:
+        """Returns records of one partition in order of their sort keys, as of one moment."""
+        del stale
+        self._begin(deadline)
+        validate.check_partition(partition)
+        validate.check_range(within)
+        _check_limits(limit, limit_bytes)
+
+        async def work(spaces: dict[str, Space]) -> Page:
+            if stamp is not None:
+                validate.check_stamp_of(stamp, spaces[stamp.space].options)
+            return await self._reads.query(
+                spaces[space],
+                partition,
+                within,
+                limit=limit,
+                limit_bytes=limit_bytes,
+                reverse=reverse,
+                stamp=stamp,
+                deadline=deadline,
+            )
+
+        return await self._with_spaces([space], deadline, work)
+
+    async def scan(
+        self,
+        space: str,
+        within: Range = EVERYTHING,
+        *,
+        limit: int,
+        limit_bytes: int = _MIB,
+        slice_index: int = 0,
+        slice_count: int = 1,
+        after: tuple[bytes, bytes] | None = None,
+        stale: bool = False,
+        deadline: float = NEVER,
+    ) -> Page:
+        """Returns records of a slice of a space, by the token of their partition."""
+        del stale
+        self._begin(deadline)
+        validate.check_range(within)
+        validate.check_slices(slice_index, slice_count)
+        _check_limits(limit, limit_bytes)
+
+        async def work(spaces: dict[str, Space]) -> Page:
+            return await self._reads.scan(
+                spaces[space],
+                within,
+                limit=limit,
+                limit_bytes=limit_bytes,
+                slice_index=slice_index,
+                slice_count=slice_count,
+                after=after,
+                deadline=deadline,
+            )
+
+        return await self._with_spaces([space], deadline, work)
+
+    async def read_together(
+        self, reads: Sequence[Key | StampOf], *, deadline: float = NEVER
+    ) -> Sequence[Record | int | None]:
+        """Returns the record of each key and each stamp, all of one moment."""
+        self._begin(deadline)
+        validate.check_count("the number of reads", len(reads), Limits.together_max)
+
+        async def work(spaces: dict[str, Space]) -> Sequence[Record | int | None]:
+            for read in reads:
+                if isinstance(read, Key):
+                    validate.check_key(read)
+                else:
+                    validate.check_stamp_of(read, spaces[read.space].options)
+            return await self._reads.read_together(reads, spaces, deadline)
+
+        return await self._with_spaces([read.space for read in reads], deadline, work)
+
+    # ---- commits -----------------------------------------------------------------------------------------------------
+
+    async def commit(self, commit: Commit, *, deadline: float = NEVER) -> Outcome:
+        """Commits; see ``Store.commit``."""
+        self._begin(deadline)
+        validate.check_commit(commit, partitions_max=PARTITIONS_MAX, now_ms=self._clock.wall_ms())
+        units = await self._units(commit, deadline)
+        # What was begun goes on to its end although nobody may wait for it any more.
+        task = asyncio.get_running_loop().create_task(self._carry_out(commit, units, deadline))
+        self._under_way.add(task)
+        task.add_done_callback(self._under_way.discard)
+        timeout_s = None if deadline == NEVER else max(0.0, deadline - self._clock.monotonic_s()) + _GRACE_S
+        done, _ = await asyncio.wait((task,), timeout=timeout_s)
+        return task.result() if done else Unknown(commit.id)
+
+    async def _carry_out(self, commit: Commit, units: Sequence[Unit], deadline: float) -> Outcome:
+        if self._gate is not None:
+            await self._gate(commit)
+        try:
+            outcome = await self._commits.commit(commit, units, deadline)
+        except TableMissing as error:
+            for unit in units:
+                self._spaces.forget(unit.space.name)
+            await self._find([unit.space.name for unit in units], deadline)
+            raise StoreUnavailable(f"a space was dropped, or made again, while the commit went on: {error}") from error
+        if isinstance(outcome, Committed):
+            if self._watches.are_there:
+                self._watches.hint((commit,))
+            for append in commit.appends:
+                self._has_appended(append.key.space)
+        return outcome
+
+    async def _units(self, commit: Commit, deadline: float) -> list[Unit]:
+        names = [write.key.space for write in commit.writes] + [append.key.space for append in commit.appends]
+        names += [check.of.space if hasattr(check, "of") else check.key.space for check in commit.checks]
+        spaces = await self._find(names, deadline)
+        for name in {append.key.space for append in commit.appends}:
+            if spaces[name].log is None:
+                spaces[name] = await self._spaces.read(name, deadline)
+        return split(commit, spaces)
+
+    async def settle(self, commit: Commit, *, deadline: float = NEVER) -> Settled:
+        """Says whether a commit took effect; if it has not, it never will."""
+        self._begin(deadline)
+        if not commit.writes and not commit.appends:
+            raise InvalidRequest("a commit without writes and appends has no effect to settle")
+        if self._clock.wall_ms() - commit_id_ms(commit.id) > Limits.settle_window_s * 1000:
+            raise SettleWindowPassed(f"the commit was made more than {Limits.settle_window_s} s ago")
+        units = await self._units(commit, deadline)
+        return await self._commits.settle(commit, units[0], deadline)
+
+    # ---- logs, housekeeping ------------------------------------------------------------------------------------------
+
+    async def read_log(
+        self,
+        space: str,
+        shard: int,
+        *,
+        after: int,
+        limit: int,
+        reader: str | None = None,
+        deadline: float = NEVER,
+    ) -> LogPage:
+        """Returns entries of a shard behind a position."""
+        self._begin(deadline)
+        validate.check_count("limit", limit, Limits.page_records_max, least=1)
+        found = await self._spaces.find(space, deadline)
+        if found.log is None or (reader is not None and reader not in found.log.readers):
+            found = await self._spaces.read(space, deadline)
+        options = found.log
+        if options is None:
+            raise InvalidRequest(f"the space {space} has no log")
+        if not 0 <= shard < options.shards:
+            raise InvalidRequest(f"the log of {space} has the shards 0 to {options.shards - 1}, not {shard}")
+        if reader is not None and reader not in options.readers:
+            raise InvalidRequest(f"the log of {space} has no reader {reader}")
+        try:
+            if self.sequences(space, shard):
+                await self._logs.sequence(found, shard, deadline)
+            return await self._logs.read(found, shard, after=after, limit=limit, reader=reader, deadline=deadline)
+        except TableMissing as error:
+            self._spaces.forget(space)
+            raise SpaceNotFound(f"the space {space} was dropped") from error
+
+    def _has_appended(self, name: str) -> None:
+        """Wakes the sequencing of a space, which begins with the first entry."""
+        event = self._appended.setdefault(name, asyncio.Event())
+        event.set()
+        if name not in self._sequencing and not self._is_closed:
+            task = asyncio.get_running_loop().create_task(self._sequence_on(name, event))
+            self._sequencing[name] = task
+
+    async def _sequence_on(self, name: str, event: asyncio.Event) -> None:
+        """Moves what this process's commits have left in outboxes into the log."""
+        try:
+            while not self._is_closed:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(_LOOK_S):
+                        await event.wait()
+                event.clear()
+                await self._sequence_once(name)
+        except SpaceNotFound:
+            pass
+        finally:
+            self._sequencing.pop(name, None)
+
+    async def _sequence_once(self, name: str) -> None:
+        try:
+            space = await self._spaces.find(name)
+            shards = space.log.shards if space.log is not None else 0
+            for shard in range(shards):
+                if self.sequences(name, shard):
+                    await self._logs.sequence(space, shard, self._clock.monotonic_s() + 10.0)
+        except TableMissing:
+            self._spaces.forget(name)
+        except (StoreUnavailable, Unsure) as error:
+            _log.warning("a log could not be brought up to date", space=name, error=str(error))
+            await asyncio.sleep(_LOOK_S)
+
+    async def discard(
+        self, space: str, partition: bytes, within: Range = EVERYTHING, *, deadline: float = NEVER
+    ) -> None:
+        """Removes a range of a partition that nobody reads or writes any more."""
+        self._begin(deadline)
+        validate.check_partition(partition)
+        validate.check_range(within)
+
+        async def work(spaces: dict[str, Space]) -> None:
+            await self._commits.discard(spaces[space], partition, within, deadline)
+
+        await self._with_spaces([space], deadline, work)
+
+    def watch(self, space: str, partition: bytes | None = None) -> Watch:
+        """Watches a partition, or the whole space, for commits of this process into it."""
+        return self._watches.add(space, partition)
+
+    async def close(self) -> None:
+        """Finishes what was begun, and ends the connections."""
+        if self._is_closed:
+            return
+        self._is_closed = True
+        while self._under_way:
+            await asyncio.wait(tuple(self._under_way))
+        for task in list(self._sequencing.values()):
+            task.cancel()
+        await asyncio.gather(*self._sequencing.values(), return_exceptions=True)
+        await self._across.close()
+        await self._spaces.close()
+        await self.driver.close()
+
+    async def health(self) -> Mapping[str, str | int | float | bool]:
+        """Figures about the state of the engine for an operator."""
+        refusal = "the store is closed" if self._is_closed else ""
+        return {
+            "engine": "cassandra",
+            "keyspace": self._location.keyspace,
+            "hosts": ",".join(self._location.hosts),
+            "is_open": not self._is_closed,
+            "can_write": not refusal,
+            "write_refusal": refusal,
+            "is_damaged": False,
+            "is_restoring": False,
+            "commits_under_way": len(self._under_way),
+            **await self.driver.health(),
+        }
+
+    def _begin(self, deadline: float) -> None:
+        if self._is_closed:
+            raise StoreUnavailable("the store is closed")
+        if self._clock.monotonic_s() >= deadline:
+            raise DeadlineExceeded("the deadline passed before the call was begun")
+
+
+def _check_limits(limit: int, limit_bytes: int) -> None:
+    validate.check_count("limit", limit, Limits.page_records_max, least=1)
+    validate.check_count("limit_bytes", limit_bytes, 2**63, least=1)

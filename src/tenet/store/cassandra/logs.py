@@ -1,0 +1,411 @@
+"""Logs: entries are moved from the outboxes of their partitions into the log of their shard, in order, each once.
+
+A *sequencer* gives the positions. Only one at a time can, for each shard: whoever begins takes the next *token* of the
+shard and writes it into the log's newest segment, and every batch into the log checks it. Entries of one partition are
+moved in the order of their commits, which is that of their hybrid times, and an entry leaves its outbox only after it
+is in the log; one that finds an entry in both, because another sequencer died in between, knows it by its place.
+
+The log of a shard is cut into segments of ``SEGMENT`` positions, each a partition of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from tenet.store.cassandra.driver import Unsure
+from tenet.store.cassandra.pointers import encode_pointer, epoch_of
+from tenet.store.cassandra.rows import decode_entry, to_key
+from tenet.store.contract import CommitId, LogEntry, LogPage, Version
+from tenet.store.errors import LogTrimmed, StoreUnavailable
+from tenet.store.versions import version_ms
+
+if TYPE_CHECKING:
+    from tenet.base.clock import Clock
+    from tenet.store.cassandra.driver import Driver
+    from tenet.store.cassandra.locks import Locks
+    from tenet.store.cassandra.spaces import Space
+
+SEGMENT: Final = 8_192
+#: The most entries and bytes that one batch into the log carries, and rows read from one outbox at a time.
+_BATCH_ENTRIES_MAX: Final = 500
+_BATCH_BYTES_MAX: Final = 6 * 1024 * 1024
+_OUTBOX_ROWS: Final = 128
+_POINTERS_MAX: Final = 1_000
+_SIDE_BY_SIDE: Final = 16
+#: How long an outbox is empty before its pointer is taken away, seconds.
+_IDLE_S: Final = 15.0
+_PLACE_BYTES: Final = 20
+#: Behind every place in an outbox.
+_BEHIND: Final = b"\xff" * 13
+_TRIES_MAX: Final = 20
+#: How many entries a look for the first one that must be kept reads at a time.
+_TRIM_ENTRIES: Final = 2_000
+
+
+class _Shard:
+    """What this process knows of a shard that it sequences."""
+
+    __slots__ = ("idle_since", "line", "moved", "next", "segment", "token")
+
+    def __init__(self) -> None:
+        self.line = asyncio.Lock()
+        #: None until this process has taken the shard.
+        self.token: int | None = None
+        self.segment = 0
+        self.next = 1
+        #: Entries (partition, place) that are in the log and perhaps still in their outbox.
+        self.moved: set[tuple[bytes, bytes]] = set()
+        self.idle_since: dict[tuple[bytes, int], float] = {}
+
+
+class _Waiting:
+    """An entry in an outbox."""
+
+    __slots__ = ("data", "key", "place", "written_us")
+
+    def __init__(self, key: bytes, place: bytes, data: bytes, written_us: int) -> None:
+        self.key = key
+        self.place = place
+        self.data = data
+        self.written_us = written_us
+
+
+class _Taken(Exception):
+    """Another sequencer has taken the shard."""
+
+
+class Logs:
+    """The logs of all spaces.
+
+    Args:
+        driver: the cluster.
+        locks: resolves what is met.
+        clock: time.
+    """
+
+    def __init__(self, driver: Driver, locks: Locks, clock: Clock) -> None:
+        self._driver = driver
+        self._locks = locks
+        self._clock = clock
+        self._shards: dict[tuple[bytes, int], _Shard] = {}
+
+    # ---- readers -----------------------------------------------------------------------------------------------------
+
+    async def read(
+        self, space: Space, shard: int, *, after: int, limit: int, reader: str | None, deadline: float
+    ) -> LogPage:
+        """Returns entries of a shard; see ``Store.read_log``."""
+        segment, trimmed, read_up_to = await self._head(space, shard, deadline)
+        if reader is not None and after > read_up_to.get(reader, 0):
+            await self._say_read(space, shard, reader, before=read_up_to.get(reader), after=after, deadline=deadline)
+            read_up_to = {**read_up_to, reader: after}
+        closed = await self._closed(space, shard, segment, deadline)
+        may_go = min((read_up_to.get(one, 0) for one in _readers(space)), default=closed)
+        trimmed = await self._trim(space, shard, trimmed, min(may_go, closed), deadline)
+        first = trimmed + 1
+        if after < trimmed:
+            raise LogTrimmed(f"the log of {space.name} begins at position {first}, behind {after}", first=first)
+        entries: list[LogEntry] = []
+        at = after
+        while at < closed and len(entries) < limit:
+            number = (at + 1) // SEGMENT
+            rows = await self._entries(space, shard, at, limit - len(entries), deadline)
+            entries += [_entry(position, data) for position, data, _ in rows if position <= closed]
+            full = len(entries) == limit
+            at = rows[-1][0] if rows and full else (number + 1) * SEGMENT - 1
+        return LogPage(entries, closed, first)
+
+    async def _head(self, space: Space, shard: int, deadline: float) -> tuple[int, int, dict[str, int]]:
+        """Returns the newest segment, the last position that was trimmed, and what the readers have read."""
+        rows = await self._driver.select(space.log_statements.head, (shard,), deadline=deadline)
+        if not rows:
+            return 0, 0, {}
+        segment, _, trimmed = rows[0][:3]
+        return segment or 0, trimmed or 0, {row[3]: row[4] or 0 for row in rows if row[3] is not None}
+
+    async def _closed(self, space: Space, shard: int, segment: int, deadline: float) -> int:
+        rows = await self._driver.select(space.log_statements.get_segment, (shard, segment), deadline=deadline)
+        following = rows[0][0] if rows else None
+        return (following if following is not None else max(1, segment * SEGMENT)) - 1
+
+    async def _entries(
+        self, space: Space, shard: int, after: int, limit: int, deadline: float
+    ) -> list[tuple[int, bytes, int]]:
+        """Returns entries (position, bytes, next position) of the segment that the position behind `after` lies in."""
+        values = (shard, (after + 1) // SEGMENT, after, limit)
+        return await self._driver.select(space.log_statements.entries, values, deadline=deadline)
+
+    # ---- trimming ----------------------------------------------------------------------------------------------------
+
+    async def _say_read(
+        self, space: Space, shard: int, reader: str, *, before: int | None, after: int, deadline: float
+    ) -> None:
+        condition = "IF up_to = null" if before is None else "IF up_to = ?"
+        text = space.log_statements.has_read + condition
+        values = [after, shard, reader, *([] if before is None else [before])]
+        try:
+            await self._driver.decide([(text, values)], deadline=deadline)
+        except Unsure:
+            return  # The reader will say it again.
+
+    async def _trim(self, space: Space, shard: int, trimmed: int, may_go: int, deadline: float) -> int:
+        """Lets go of what every reader has read and is old enough; returns the last position that is gone."""
+        if may_go <= trimmed or space.log is None:
+            return trimmed
+        if space.log.retention_ms:
+            may_go = await self._old_enough(space, shard, trimmed, may_go, deadline)
+        if may_go <= trimmed:
+            return trimmed
+        condition = "IF trimmed = ?" if trimmed else "IF trimmed = null"
+        values = [may_go, shard, *([trimmed] if trimmed else [])]
+        try:
+            refused = await self._driver.decide([(space.log_statements.trim + condition, values)], deadline=deadline)
+        except Unsure:
+            return trimmed
+        if refused is not None:
+            return trimmed
+        gone = [(space.log_statements.drop_segment, [shard, number]) for number in _segments_gone(trimmed, may_go)]
+        for one in gone:
+            await self._driver.write([one], deadline=deadline)
+        return may_go
+
+    async def _old_enough(self, space: Space, shard: int, trimmed: int, may_go: int, deadline: float) -> int:
+        """Returns the last position up to which every entry is older than the retention."""
+        limit_ms = self._clock.wall_ms() - (space.log.retention_ms if space.log is not None else 0)
+        last = trimmed
+        while last < may_go:
+            number = (last + 1) // SEGMENT
+            rows = await self._entries(space, shard, last, _TRIM_ENTRIES, deadline)
+            for position, data, _ in rows:
+                if position > may_go or version_ms(_entry(position, data).version) > limit_ms:
+                    return last
+                last = position
+            if len(rows) < _TRIM_ENTRIES:
+                last = min(may_go, (number + 1) * SEGMENT - 1)
+        return last
+
+    # ---- the sequencer -----------------------------------------------------------------------------------------------
+
+    async def sequence(self, space: Space, shard: int, deadline: float) -> int:
+        """Moves what is in the outboxes of a shard into its log; returns how many entries it moved.
+
+        Raises:
+            StoreUnavailable: it could not; what was moved is moved.
+        """
+        state = self._shards.setdefault((space.log_id, shard), _Shard())
+        async with state.line:
+            try:
+                return await self._sequence(space, shard, state, deadline)
+            except (_Taken, Unsure):
+                state.token = None
+                return 0
+
+    async def _sequence(self, space: Space, shard: int, state: _Shard, deadline: float) -> int:
+        pointers = await self._driver.select(
+            space.log_statements.pointers, (shard, _POINTERS_MAX), deadline=deadline, is_serial=False
+        )
+        moved = 0
+        while pointers:
+            waiting, empty, is_more = await self._outboxes(space, pointers, deadline)
+            fresh = [one for one in waiting if (one.key, one.place) not in state.moved]
+            if fresh and state.token is None:
+                await self._take(space, shard, state, deadline)
+                fresh = [one for one in waiting if (one.key, one.place) not in state.moved]
+            done = await self._append(space, shard, state, fresh, deadline)
+            left = {(one.key, one.place) for one in fresh[done:]}
+            await self._clear(space, state, [one for one in waiting if (one.key, one.place) not in left], deadline)
+            moved += done
+            if not is_more and not left:
+                await self._forget_idle(space, shard, state, empty, deadline)
+                break
+        return moved
+
+    async def _outboxes(
+        self, space: Space, pointers: Sequence[tuple[bytes, int]], deadline: float
+    ) -> tuple[list[_Waiting], list[tuple[bytes, int]], bool]:
+        """Reads outboxes; returns what is in them in the order of commits, empty ones, and whether there is more."""
+        gate = asyncio.Semaphore(_SIDE_BY_SIDE)
+
+        async def read(key: bytes) -> list[tuple[Any, ...]]:
+            async with gate:
+                values = (key, space.log_id, space.log_id + _BEHIND, _OUTBOX_ROWS)
+                return await self._driver.select(space.statements.get_outbox, values, deadline=deadline)
+
+        keys = list(dict.fromkeys(key for key, _ in pointers))
+        found = dict(zip(keys, await asyncio.gather(*map(read, keys)), strict=True))
+        waiting = [_Waiting(key, row[0], row[1], row[5]) for key, rows in found.items() for row in rows]
+        waiting.sort(key=lambda one: (one.place, one.key))
+        empty = [(key, epoch) for key, epoch in pointers if not found[key]]
+        return waiting, empty, any(len(rows) == _OUTBOX_ROWS for rows in found.values())
+
+    async def _take(self, space: Space, shard: int, state: _Shard, deadline: float) -> None:
+        """Takes the shard: from here on no other sequencer can write into its log until it takes it back."""
+        statements = space.log_statements
+        rows = await self._driver.select(statements.head, (shard,), deadline=deadline)
+        before = rows[0][1] if rows else None
+        token = (before or 0) + 1
+        condition = "IF tk = null" if before is None else "IF tk = ?"
+        values = [token, shard, *([] if before is None else [before])]
+        if await self._driver.decide([(statements.take + condition, values)], deadline=deadline) is not None:
+            raise _Taken
+        # What stood in the head before the token did may be older than the segment that was opened in between.
+        segment, _, _ = await self._head(space, shard, deadline)
+        following = await self._fence(space, shard, segment, token, deadline)
+        state.moved = await self._lately_moved(space, shard, following, deadline)
+        state.segment, state.next, state.token = segment, following, token
+
+    async def _fence(self, space: Space, shard: int, segment: int, token: int, deadline: float) -> int:
+        """Writes the token into a segment; returns the next position there."""
+        statements = space.log_statements
+        for _ in range(_TRIES_MAX):
+            rows = await self._driver.select(statements.get_segment, (shard, segment), deadline=deadline)
+            following, before = rows[0] if rows else (None, None)
+            if before is not None and before > token:
+                raise _Taken
+            if before == token:
+                return following if following is not None else max(1, segment * SEGMENT)
+            condition = "IF tk = null" if before is None else "IF tk = ?"
+            values = [token, shard, segment, *([] if before is None else [before])]
+            try:
+                await self._driver.decide([(statements.fence + condition, values)], deadline=deadline)
+            except Unsure:
+                continue
+        raise StoreUnavailable("too many processes want to sequence one shard of a log")
+
+    async def _lately_moved(
+        self, space: Space, shard: int, following: int, deadline: float
+    ) -> set[tuple[bytes, bytes]]:
+        """Returns the entries that the sequencer before may not have taken out of their outboxes any more."""
+        found = set()
+        after = max(0, following - 1 - 2 * _BATCH_ENTRIES_MAX)
+        while after < following - 1:
+            for _, data, _ in await self._entries(space, shard, after, SEGMENT, deadline):
+                found.add((to_key(decode_entry(data[_PLACE_BYTES:]).partition), data[:_PLACE_BYTES]))
+            after = ((after + 1) // SEGMENT + 1) * SEGMENT - 1
+        return found
+
+    async def _append(
+        self, space: Space, shard: int, state: _Shard, waiting: Sequence[_Waiting], deadline: float
+    ) -> int:
+        """Writes entries into the log, in batches; returns how many."""
+        done = 0
+        while done < len(waiting):
+            room = (state.segment + 1) * SEGMENT - state.next
+            if room <= 0:
+                await self._open_next(space, shard, state, deadline)
+                continue
+            batch = _batch_of(waiting[done:], min(room, _BATCH_ENTRIES_MAX))
+            await self._append_batch(space, shard, state, batch, deadline)
+            done += len(batch)
+        return done
+
+    async def _append_batch(
+        self, space: Space, shard: int, state: _Shard, batch: Sequence[_Waiting], deadline: float
+    ) -> None:
+        statements, first, token = space.log_statements, state.next, state.token
+        following = first + len(batch)
+        is_new = first == max(1, state.segment * SEGMENT)
+        condition = "IF nx = null AND tk = ?" if is_new else "IF nx = ? AND tk = ?"
+        values = [following, shard, state.segment, *([] if is_new else [first]), token]
+        bound: list[tuple[str, Sequence[Any]]] = [(statements.next + condition, values)]
+        bound += [
+            (statements.entry, [one.place + one.data, shard, state.segment, first + at]) for at, one in enumerate(batch)
+        ]
+        for _ in range(_TRIES_MAX):
+            try:
+                shown = await self._driver.decide(bound, deadline=deadline)
+            except Unsure:
+                continue
+            # Refused by what an unanswered one of the same batch has left: nobody else has this token.
+            if shown is not None and (shown[0].get("tk"), shown[0].get("nx")) != (token, following):
+                raise _Taken
+            state.next = following
+            state.moved.update((one.key, one.place) for one in batch)
+            return
+        raise Unsure
+
+    async def _open_next(self, space: Space, shard: int, state: _Shard, deadline: float) -> None:
+        text = space.log_statements.open_segment + "IF tk = ?"
+        if await self._driver.decide([(text, [state.segment + 1, shard, state.token])], deadline=deadline) is not None:
+            raise _Taken
+        assert state.token is not None
+        state.segment += 1
+        state.next = await self._fence(space, shard, state.segment, state.token, deadline)
+
+    async def _clear(self, space: Space, state: _Shard, done: Sequence[_Waiting], deadline: float) -> None:
+        """Takes entries that are in the log out of their outboxes, and nothing that was written there since."""
+        by_key: dict[bytes, list[_Waiting]] = {}
+        for one in done:
+            by_key.setdefault(one.key, []).append(one)
+        gate = asyncio.Semaphore(_SIDE_BY_SIDE)
+
+        async def clear(key: bytes, some: Sequence[_Waiting]) -> None:
+            async with gate:
+                bound = [(space.statements.outbox_done, [one.written_us, key, one.place]) for one in some]
+                await self._driver.write(bound, deadline=deadline)
+                state.moved.difference_update((one.key, one.place) for one in some)
+
+        await asyncio.gather(*(clear(key, some) for key, some in by_key.items()))
+
+    async def _forget_idle(
+        self, space: Space, shard: int, state: _Shard, empty: Sequence[tuple[bytes, int]], deadline: float
+    ) -> None:
+        """Takes away the pointers of partitions whose outboxes have been empty for a while."""
+        now = self._clock.monotonic_s()
+        state.idle_since = {one: state.idle_since.get(one, now) for one in empty}
+        for (key, epoch), since in list(state.idle_since.items()):
+            if now - since >= _IDLE_S:
+                await self._unpoint(space, shard, key, epoch, deadline)
+                del state.idle_since[key, epoch]
+
+    async def _unpoint(self, space: Space, shard: int, key: bytes, epoch: int, deadline: float) -> None:
+        """Takes a pointer away, after no commit can rely on it any more."""
+        statements = space.statements
+        rows = await self._driver.select(statements.get_epoch, (key,), deadline=deadline)
+        time, lock, stands = rows[0] if rows else (None, None, None)
+        if lock is not None:
+            return
+        known = epoch_of(space.log_id, stands)
+        if 0 < abs(known) <= epoch:
+            text = statements.unpoint + ("= null" if time is None else "= ?")
+            values = [encode_pointer(space.log_id, -(epoch + 1)), key, stands, *([] if time is None else [time])]
+            try:
+                if await self._driver.decide([(text, values)], deadline=deadline) is not None:
+                    return
+            except Unsure:
+                return
+        await self._driver.write([(space.log_statements.unpoint, [shard, key, epoch])], deadline=deadline)
+
+
+def _entry(position: int, data: bytes) -> LogEntry:
+    entry = decode_entry(data[_PLACE_BYTES:])
+    return LogEntry(
+        position,
+        CommitId(entry.commit_id),
+        Version(entry.version),
+        entry.partition,
+        entry.sort,
+        entry.old,
+        entry.new,
+        entry.origin,
+    )
+
+
+def _readers(space: Space) -> Sequence[str]:
+    return space.log.readers if space.log is not None else ()
+
+
+def _batch_of(waiting: Sequence[_Waiting], most: int) -> Sequence[_Waiting]:
+    byte_count = 0
+    for at, one in enumerate(waiting[:most]):
+        byte_count += len(one.data)
+        if at and byte_count > _BATCH_BYTES_MAX:
+            return waiting[:at]
+    return waiting[:most]
+
+
+def _segments_gone(before: int, now: int) -> range:
+    """Returns the segments all of whose positions are gone now, and were not before."""
+    return range((before + 1) // SEGMENT, (now + 1) // SEGMENT)

@@ -1,0 +1,327 @@
+"""Reads: by Paxos within a partition, as of one moment; over partitions by looking until nothing has moved.
+
+Whatever is read may be held by a commit over several partitions (see ``locks``). While that is not decided, what was
+read is what is there; once it is, it is carried out first, and read again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from tenet.store.cassandra.murmur3 import TOKEN_MAX, TOKEN_MIN, token
+from tenet.store.cassandra.rows import Row, from_key, to_key
+from tenet.store.cassandra.unit import Seen, Unit
+from tenet.store.contract import IsStamp, Key, Page, Range, Record, StampOf
+from tenet.store.errors import OutsideSlice
+
+if TYPE_CHECKING:
+    from tenet.store.cassandra.driver import Driver
+    from tenet.store.cassandra.locks import Locks
+    from tenet.store.cassandra.partitions import Partitions
+    from tenet.store.cassandra.spaces import Space
+    from tenet.store.versions import VersionSource
+
+#: The most rows that one statement asks for, and reads under way for one call.
+_ROWS_MAX: Final = 2_000
+_SORTS_MAX: Final = 100
+_SIDE_BY_SIDE: Final = 32
+_TOKENS: Final = 2**64
+
+
+class Reads:
+    """Reads records.
+
+    Args:
+        driver: the cluster.
+        partitions: told what is seen of partitions.
+        locks: resolves what is met.
+        versions: shown every version that is met.
+    """
+
+    def __init__(self, driver: Driver, partitions: Partitions, locks: Locks, versions: VersionSource) -> None:
+        self._driver = driver
+        self._partitions = partitions
+        self._locks = locks
+        self._versions = versions
+
+    # ---- records by key ----------------------------------------------------------------------------------------------
+
+    async def get(self, space: Space, partition: bytes, sorts: Sequence[bytes], deadline: float) -> list[Record | None]:
+        """Returns records of one partition."""
+        if len(sorts) == 1:
+            return [await self._get_one(space, partition, sorts[0], deadline)]
+        found: dict[bytes, Record | None] = {}
+        wanted = list(dict.fromkeys(sorts))
+        for at in range(0, len(wanted), _SORTS_MAX):
+            some = wanted[at : at + _SORTS_MAX]
+            rows = await self._rows(space, to_key(partition), space.statements.get_in, [some], deadline)
+            found.update((row[5], self._record(partition, row[5], row)) for row in rows)
+        return [found.get(sort) for sort in sorts]
+
+    async def _get_one(self, space: Space, partition: bytes, sort: bytes, deadline: float) -> Record | None:
+        rows = await self._rows(space, to_key(partition), space.statements.get, [sort], deadline)
+        return self._record(partition, sort, rows[0]) if rows else None
+
+    async def _rows(
+        self, space: Space, key: bytes, text: str, values: Sequence[Any], deadline: float
+    ) -> list[tuple[Any, ...]]:
+        """Reads rows (v, ver, c, lk, h, …) of a partition that nothing decided is about to change."""
+        while True:
+            rows = await self._driver.select(text, [key, *values], deadline=deadline)
+            if not rows:
+                return rows
+            lock, time = rows[0][3], rows[0][4]
+            if lock is None or await self._locks.is_pending(space.space_id, key, lock, deadline):
+                if time is not None:
+                    self._partitions.learn_time((space.space_id, key), time)
+                return rows
+
+    def _record(self, partition: bytes, sort: bytes, row: tuple[Any, ...]) -> Record | None:
+        record = Row(row[1], row[0], row[2]).record(partition, sort)
+        if record is not None:
+            self._versions.observe(record.version)
+        return record
+
+    # ---- ranges ------------------------------------------------------------------------------------------------------
+
+    async def query(
+        self,
+        space: Space,
+        partition: bytes,
+        within: Range,
+        *,
+        limit: int,
+        limit_bytes: int,
+        reverse: bool,
+        stamp: StampOf | None,
+        deadline: float,
+    ) -> Page:
+        """Returns records of one partition; see ``Store.query``."""
+        if within.upper is not None and within.lower >= within.upper:
+            within = Range(within.lower, within.lower)
+        key = to_key(partition)
+        bucket = b"" if stamp is None else stamp.bucket
+        while True:
+            before = None if stamp is None else await self._stamp(space, key, bucket, deadline)
+            page, time = await self._page(
+                space, partition, within, limit, limit_bytes, reverse=reverse, deadline=deadline
+            )
+            if before is None:
+                return page
+            if time is None:
+                time = (await self._stamp(space, key, bucket, deadline))[0]
+            if time == before[0]:
+                return Page(page.records, page.more, before[1])
+
+    async def _stamp(self, space: Space, key: bytes, bucket: bytes, deadline: float) -> tuple[int, int]:
+        """Returns the partition's time and a stamp, of one moment."""
+        unit = Unit(space, from_key(key))
+        unit.stamps.append((0, IsStamp(StampOf(space.name, unit.partition, bucket), 0)))
+        seen = await self.look(unit, deadline)
+        return seen.time or 0, seen.stamp(bucket)
+
+    async def _page(
+        self,
+        space: Space,
+        partition: bytes,
+        within: Range,
+        limit: int,
+        limit_bytes: int,
+        *,
+        reverse: bool,
+        deadline: float,
+    ) -> tuple[Page, int | None]:
+        """Returns a page of one moment and the partition's time then, None where nothing showed it."""
+        text = space.statements.range(has_upper=within.upper is not None, reverse=reverse)
+        ends = [within.lower] if within.upper is None else [within.lower, within.upper]
+        wanted = _rows_wanted(space, limit, limit_bytes)
+        while True:
+            rows = await self._rows(space, to_key(partition), text, [*ends, wanted + 1], deadline)
+            records = [record for row in rows[:wanted] if (record := self._record(partition, row[5], row)) is not None]
+            is_more = len(rows) > wanted
+            if records or not is_more:
+                page = _page_of(space, records, limit, limit_bytes, is_more=is_more)
+                return page, (rows[0][4] or 0) if rows else None
+            # Nothing but rows that a commit over several partitions is about to make.
+            wanted = min(4 * wanted, 10_000)
+
+    async def scan(
+        self,
+        space: Space,
+        within: Range,
+        *,
+        limit: int,
+        limit_bytes: int,
+        slice_index: int,
+        slice_count: int,
+        after: tuple[bytes, bytes] | None,
+        deadline: float,
+    ) -> Page:
+        """Returns records of a slice of a space, by the token of their partition; see ``Store.scan``."""
+        first, last = _slice(slice_index, slice_count)
+        wanted = _rows_wanted(space, limit, limit_bytes)
+        if within.upper is not None and within.lower >= within.upper:
+            return Page([], more=False)
+        if after is not None:
+            first_token = token(to_key(after[0]))
+            if not first <= first_token <= last:
+                raise OutsideSlice(f"the record to go on behind is not in slice {slice_index} of {slice_count}")
+            first = first_token
+            rest = Range(max(within.lower, after[1] + b"\x00"), within.upper)
+            if rest.upper is None or rest.lower < rest.upper:
+                page, _ = await self._page(space, after[0], rest, limit, limit_bytes, reverse=False, deadline=deadline)
+                if page.records:
+                    return Page(page.records, more=True)  # Other partitions may follow.
+        text = space.statements.scan(has_upper=within.upper is not None)
+        ends = [within.lower] if within.upper is None else [within.lower, within.upper]
+        passed = None if after is None else to_key(after[0])
+        while True:
+            rows = await self._driver.select(text, [first, last, *ends, wanted + 1], deadline=deadline, is_serial=False)
+            if await self._resolved(space, rows, deadline):
+                continue
+            is_more = len(rows) > wanted
+            records = self._scanned(rows[:wanted], passed)
+            if records or not is_more:
+                return _page_of(space, records, limit, limit_bytes, is_more=is_more)
+            # Everything was behind us already, or is only about to be made: go on behind the last partition seen.
+            last_key = rows[wanted - 1][6]
+            if token(last_key) == first:
+                wanted = min(4 * wanted, 100_000)
+            first, passed = token(last_key), passed if token(last_key) == first else None
+
+    def _scanned(self, rows: Sequence[tuple[Any, ...]], passed: bytes | None) -> list[Record]:
+        """Returns the records of a scan's rows, but for those of the partition that was passed, and those before it."""
+        passed_token = None if passed is None else token(passed)
+        records = []
+        for row in rows:
+            key = row[6]
+            if passed is not None and (key == passed or (key < passed and token(key) == passed_token)):
+                continue
+            record = self._record(from_key(key), row[5], row)
+            if record is not None:
+                records.append(record)
+        return records
+
+    async def _resolved(self, space: Space, rows: Sequence[tuple[Any, ...]], deadline: float) -> bool:
+        """Returns whether something that was decided had to be carried out, so that the rows must be read again."""
+        locks = {row[6]: row[3] for row in rows if row[3] is not None}
+        pending = [await self._locks.is_pending(space.space_id, key, lock, deadline) for key, lock in locks.items()]
+        return not all(pending)
+
+    # ---- several records of one moment -------------------------------------------------------------------------------
+
+    async def look(self, unit: Unit, deadline: float, *, fate_of: bytes | None = None) -> Seen:
+        """Returns what a part of a commit checks or adds to, and perhaps the fate of a commit, as of one moment."""
+        places: list[bytes] = []
+        marks = ["(0, 0x)"]
+        for sort in unit.sorts():
+            marks.append("(1, ?)")
+            places.append(sort)
+        for bucket in unit.buckets_checked():
+            marks.append("(2, ?)")
+            places.append(bucket)
+        if fate_of is not None:
+            marks.append("(3, ?)")
+            places.append(fate_of)
+        text = (
+            f"SELECT kind, sort, v, ver, c, st, mk, h, lk, pe FROM {unit.space.statements.table} WHERE p = ?"
+            f" AND (kind, sort) IN ({', '.join(marks)})"
+        )
+        names = ("kind", "sort", "v", "ver", "c", "st", "mk", "h", "lk", "pe")
+        while True:
+            rows = await self._driver.select(text, [unit.key, *places], deadline=deadline)
+            seen = Seen.of([dict(zip(names, row, strict=True)) for row in rows])
+            lock = seen.lock
+            if lock is None or await self._locks.is_pending(unit.space.space_id, unit.key, lock, deadline):
+                seen.lock = None
+                return seen
+
+    async def look_together(self, units: Sequence[Unit], deadline: float) -> list[Seen]:
+        """Returns what parts of a commit check, all as of one moment."""
+        before = await self._looked(units, deadline)
+        if len(units) <= 1:
+            return before
+        while True:
+            now = await self._looked(units, deadline)
+            if all(_is_unmoved(unit, one, other) for unit, one, other in zip(units, before, now, strict=True)):
+                return now
+            before = now
+
+    async def _looked(self, units: Sequence[Unit], deadline: float) -> list[Seen]:
+        gate = asyncio.Semaphore(_SIDE_BY_SIDE)
+
+        async def look(unit: Unit) -> Seen:
+            async with gate:
+                return await self.look(unit, deadline)
+
+        return list(await asyncio.gather(*map(look, units)))
+
+    async def read_together(
+        self, reads: Sequence[Key | StampOf], spaces: dict[str, Space], deadline: float
+    ) -> list[Record | int | None]:
+        """Returns records and stamps of one moment; see ``Store.read_together``."""
+        units: dict[tuple[str, bytes], Unit] = {}
+        for read in reads:
+            unit = units.setdefault((read.space, read.partition), Unit(spaces[read.space], read.partition))
+            if isinstance(read, Key):
+                unit.checks.setdefault(read.sort, [])
+            else:
+                unit.stamps.append((0, IsStamp(read, 0)))
+        seen = await self.look_together(list(units.values()), deadline)
+        found = dict(zip(units, seen, strict=True))
+        return [self._read_of(read, found[read.space, read.partition]) for read in reads]
+
+    def _read_of(self, read: Key | StampOf, seen: Seen) -> Record | int | None:
+        if isinstance(read, Key):
+            return seen.row(read.sort).record(read.partition, read.sort)
+        return seen.stamp(read.bucket)
+
+
+def _is_unmoved(unit: Unit, before: Seen, now: Seen) -> bool:
+    """Whether nothing that was looked at has changed between two looks.
+
+    A version, and the bytes of cells, never come back; of a record that is absent the partition's time must tell.
+    """
+    if before.time == now.time:
+        return True
+    if unit.stamps:
+        return all(
+            before.stamp(check.of.bucket) == now.stamp(check.of.bucket) for _, check in unit.stamps
+        ) and _are_rows_unmoved(unit, before, now)
+    return _are_rows_unmoved(unit, before, now)
+
+
+def _are_rows_unmoved(unit: Unit, before: Seen, now: Seen) -> bool:
+    for sort in unit.checks:
+        one, other = before.row(sort), now.row(sort)
+        if one.version is None or other.version is None or (one.version, one.cells) != (other.version, other.cells):
+            return False
+    return True
+
+
+def _rows_wanted(space: Space, limit: int, limit_bytes: int) -> int:
+    by_bytes = int(1.25 * limit_bytes / max(space.value_bytes, 1.0)) + 1
+    return max(1, min(limit, by_bytes, _ROWS_MAX))
+
+
+def _page_of(space: Space, records: list[Record], limit: int, limit_bytes: int, *, is_more: bool) -> Page:
+    """Cuts a page behind the record that makes it reach a limit, and learns how large values are here."""
+    records, is_more = records[:limit], is_more or len(records) > limit
+    value_bytes = 0
+    for at, record in enumerate(records):
+        value_bytes += len(record.value)
+        if value_bytes >= limit_bytes and at + 1 < len(records):
+            records, is_more = records[: at + 1], True
+            break
+    if records:
+        space.value_bytes += 0.3 * (value_bytes / len(records) - space.value_bytes)
+    return Page(records, is_more)
+
+
+def _slice(index: int, count: int) -> tuple[int, int]:
+    """Returns the first and the last token of a slice."""
+    first = TOKEN_MIN + index * _TOKENS // count
+    last = TOKEN_MIN + (index + 1) * _TOKENS // count - 1
+    return first, min(last, TOKEN_MAX)

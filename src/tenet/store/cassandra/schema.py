@@ -1,0 +1,162 @@
+"""The tables of the engine, and the statements on them.
+
+Each space has a table of its own. Within a partition the *kind* keeps apart what is read apart, so that neither the
+rows nor the traces of deleted ones get into each other's way: 0 the header, 1 records, 2 stamps, 3 what
+became of commits, 4 log entries on their way to the log, 5 what commits over several partitions are about to write.
+
+What concerns the whole partition stands in static columns: ``h``, the hybrid time of the last commit; ``lk``, the
+commit over several partitions that holds it; ``pe``, the epoch of its pointer (see ``logs``).
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tenet.store.contract import Limits
+
+#: What became of a commit is remembered somewhat longer than anybody may ask. So is the time of a partition: a clock
+#: may be wrong by less, and yet nothing gets an older version than what was there.
+REMEMBERED_S: Final = Limits.settle_window_s + 300
+#: A value that nobody writes: a condition that it is not this one holds always, and brings the value with a refusal.
+NEVER_WRITTEN: Final = b"\x00tenet: a condition that always holds\x00"
+
+HEADER, RECORD, BUCKET, FATE, OUTBOX, INTENT = range(6)
+
+FORMAT: Final = 1
+
+_OPTIONS: Final = (
+    "compaction = {{'class': 'UnifiedCompactionStrategy'}} AND gc_grace_seconds = {gc_grace_s}"
+    " AND speculative_retry = '90p'"
+)
+
+
+def keyspace(name: str, replication: str) -> str:
+    """Returns the definition of the keyspace."""
+    return (
+        f"CREATE KEYSPACE IF NOT EXISTS {name} WITH replication = {{'class': 'NetworkTopologyStrategy', {replication}}}"
+        " AND durable_writes = true"
+    )
+
+
+def registry(name: str, gc_grace_s: int) -> list[str]:
+    """Returns the definitions of the tables that the engine has beside those of the spaces."""
+    columns = "part text, name text, id text, options text, log text, dropped_ms bigint, PRIMARY KEY (part, name)"
+    return [_table(f"{name}.registry", columns, gc_grace_s)]
+
+
+def _table(name: str, columns: str, gc_grace_s: int) -> str:
+    return f"CREATE TABLE IF NOT EXISTS {name} ({columns}) WITH {_OPTIONS.format(gc_grace_s=gc_grace_s)}"
+
+
+def space(name: str, space_id: str, gc_grace_s: int) -> str:
+    """Returns the definition of the table of a space."""
+    columns = (
+        "p blob, kind tinyint, sort blob, v blob, ver blob, c blob, i tinyint, mk blob, st bigint,"
+        " h bigint static, lk blob static, pe blob static, PRIMARY KEY (p, kind, sort)"
+    )
+    return _table(f"{name}.s_{space_id}", columns, gc_grace_s)
+
+
+def logs(name: str, log_id: str, gc_grace_s: int) -> list[str]:
+    """Returns the definitions of the tables of a space's log: the log, and the pointers to what is on its way there."""
+    log = "shard int, seg bigint, pos bigint, e blob, nx bigint static, tk bigint static"
+    head = "shard int, reader text, seg bigint static, tk bigint static, trimmed bigint static, up_to bigint"
+    return [
+        _table(f"{name}.l_{log_id}", f"{log}, PRIMARY KEY ((shard, seg), pos)", gc_grace_s),
+        _table(f"{name}.q_{log_id}", "shard int, p blob, e bigint, PRIMARY KEY (shard, p, e)", gc_grace_s),
+        _table(f"{name}.g_{log_id}", f"{head}, PRIMARY KEY (shard, reader)", gc_grace_s),
+    ]
+
+
+class Statements:
+    """The statements on the table of one space.
+
+    Args:
+        keyspace: its keyspace.
+        space_id: its id.
+    """
+
+    def __init__(self, keyspace: str, space_id: str) -> None:
+        table = f"{keyspace}.s_{space_id}"
+        ttl = f"USING TTL {REMEMBERED_S} "
+        row = "WHERE p = ? AND kind = 1 AND sort = ?"
+        self.table = table
+        self.keyspace = keyspace
+        self.space_id = space_id
+        #: (h, p), then what the condition on the time asks for, then what else does.
+        self.time = f"UPDATE {table} {ttl}SET h = ? WHERE p = ? IF lk = null AND h "
+        self.time_under_lock = f"UPDATE {table} {ttl}SET h = ?, lk = null WHERE p = ? IF lk = ?"
+        self.header = f"UPDATE {table} {ttl}SET st = 0 WHERE p = ? AND kind = 0 AND sort = 0x"
+        self.lock = f"UPDATE {table} SET lk = ? WHERE p = ? IF lk = null AND h "
+        self.unlock = f"UPDATE {table} SET lk = null WHERE p = ? IF lk = ?"
+        self.put = f"UPDATE {table} SET v = ?, ver = ? {row}"
+        self.put_cells = f"UPDATE {table} SET v = ?, ver = ?, c = ? {row}"
+        self.add = f"UPDATE {table} SET c = ? {row}"
+        self.delete = f"DELETE FROM {table} {row}"
+        self.check = f"UPDATE {table} SET i = null {row}"
+        self.intend = f"UPDATE {table} SET i = 1 {row}"
+        self.bucket = f"UPDATE {table} SET st = ? WHERE p = ? AND kind = 2 AND sort = ?"
+        self.fate = (
+            f"UPDATE {table} USING TTL {REMEMBERED_S} SET mk = ? WHERE p = ? AND kind = 3 AND sort = ? IF mk = null"
+        )
+        self.fate_kept = f"UPDATE {table} SET mk = ? WHERE p = ? AND kind = 3 AND sort = ? IF mk = null"
+        self.fate_aged = f"UPDATE {table} USING TTL {REMEMBERED_S} SET mk = ? WHERE p = ? AND kind = 3 AND sort = ?"
+        self.no_fate = f"UPDATE {table} SET st = null WHERE p = ? AND kind = 3 AND sort = ? IF mk = null"
+        self.outbox = f"UPDATE {table} SET v = ? WHERE p = ? AND kind = 4 AND sort = ?"
+        self.outbox_done = f"DELETE FROM {table} USING TIMESTAMP ? WHERE p = ? AND kind = 4 AND sort = ?"
+        self.intent = f"UPDATE {table} SET v = ? WHERE p = ? AND kind = 5 AND sort = ?"
+        self.intent_done = f"DELETE FROM {table} WHERE p = ? AND kind = 5 AND sort = ?"
+        self.discard_below = f"DELETE FROM {table} WHERE p = ? AND kind = 1 AND sort >= ? AND sort < ?"
+        self.discard_all = f"DELETE FROM {table} WHERE p = ? AND kind = 1 AND sort >= ?"
+        self.get = f"SELECT v, ver, c, lk, h FROM {table} {row}"
+        self.get_in = f"SELECT v, ver, c, lk, h, sort FROM {table} WHERE p = ? AND kind = 1 AND sort IN ?"
+        self.get_fates = f"SELECT sort, mk FROM {table} WHERE p = ? AND kind = 3 AND sort IN ?"
+        self.get_intent = f"SELECT v FROM {table} WHERE p = ? AND kind = 5 AND sort = ?"
+        self.guard = f"UPDATE {table} SET lk = null WHERE p = ? IF lk = null"
+        self.point = f"UPDATE {table} SET pe = ? WHERE p = ? IF pe "
+        self.unpoint = f"UPDATE {table} SET pe = ? WHERE p = ? IF lk = null AND pe = ? AND h "
+        self.check_bucket = f"UPDATE {table} SET i = null WHERE p = ? AND kind = 2 AND sort = ? IF st "
+        self.get_header = f"SELECT h, lk, pe, st FROM {table} WHERE p = ? AND kind = 0 AND sort = 0x"
+        self.get_bucket = f"SELECT h, lk, pe, st FROM {table} WHERE p = ? AND kind = 2 AND sort = ?"
+        self.get_outbox = (
+            f"SELECT sort, v, h, lk, pe, writetime(v) FROM {table} WHERE p = ? AND kind = 4 AND sort >= ? AND sort < ?"
+            " LIMIT ?"
+        )
+        self.get_epoch = f"SELECT h, lk, pe FROM {table} WHERE p = ? LIMIT 1"
+
+    def range(self, *, has_upper: bool, reverse: bool) -> str:
+        """Returns the read of a range of a partition: p, lower, perhaps upper, limit."""
+        upper = " AND sort < ?" if has_upper else ""
+        order = " ORDER BY kind DESC, sort DESC" if reverse else ""
+        columns = "v, ver, c, lk, h, sort"
+        where = "p = ? AND kind = 1 AND sort >= ?"
+        return f"SELECT {columns} FROM {self.table} WHERE {where}{upper}{order} LIMIT ?"
+
+    def scan(self, *, has_upper: bool) -> str:
+        """Returns the read of a range of tokens: first and last token, lower, perhaps upper, limit."""
+        upper = " AND sort < ?" if has_upper else ""
+        return (
+            f"SELECT v, ver, c, lk, h, sort, p FROM {self.table} WHERE token(p) >= ? AND token(p) <= ? AND kind = 1"
+            f" AND sort >= ?{upper} LIMIT ? ALLOW FILTERING"
+        )
+
+
+class LogStatements:
+    """The statements on the tables of one log."""
+
+    def __init__(self, keyspace: str, log_id: str) -> None:
+        log, pointers, heads = (f"{keyspace}.{prefix}_{log_id}" for prefix in "lqg")
+        self.point = f"INSERT INTO {pointers} (shard, p, e) VALUES (?, ?, ?)"
+        self.unpoint = f"DELETE FROM {pointers} WHERE shard = ? AND p = ? AND e = ?"
+        self.pointers = f"SELECT p, e FROM {pointers} WHERE shard = ? LIMIT ?"
+        self.head = f"SELECT seg, tk, trimmed, reader, up_to FROM {heads} WHERE shard = ?"
+        self.take = f"UPDATE {heads} SET tk = ? WHERE shard = ? "
+        self.open_segment = f"UPDATE {heads} SET seg = ? WHERE shard = ? "
+        self.trim = f"UPDATE {heads} SET trimmed = ? WHERE shard = ? "
+        self.has_read = f"UPDATE {heads} SET up_to = ? WHERE shard = ? AND reader = ? "
+        self.fence = f"UPDATE {log} SET tk = ? WHERE shard = ? AND seg = ? "
+        self.next = f"UPDATE {log} SET nx = ? WHERE shard = ? AND seg = ? "
+        self.entry = f"UPDATE {log} SET e = ? WHERE shard = ? AND seg = ? AND pos = ?"
+        self.get_segment = f"SELECT nx, tk FROM {log} WHERE shard = ? AND seg = ? LIMIT 1"
+        self.entries = f"SELECT pos, e, nx FROM {log} WHERE shard = ? AND seg = ? AND pos > ? LIMIT ?"
+        self.drop_segment = f"DELETE FROM {log} WHERE shard = ? AND seg = ?"

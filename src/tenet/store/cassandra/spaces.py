@@ -1,0 +1,248 @@
+"""Which spaces there are: a registry in one partition, and what this process remembers of it.
+
+A space's name leads to an id, and the id to its tables. Ids are never used again, so that what was prepared for a space
+that was dropped can never meet the records of one that was made under its name since.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from tenet.base.clock import NEVER
+from tenet.store import validate
+from tenet.store.cassandra import schema
+from tenet.store.cassandra.driver import Unsure
+from tenet.store.contract import LogOptions, SpaceInfo, SpaceOptions
+from tenet.store.errors import SpaceNotFound, StoreUnavailable
+
+if TYPE_CHECKING:
+    from tenet.base.clock import Clock
+    from tenet.base.ids import Ids
+    from tenet.store.cassandra.driver import Driver
+
+#: How old what is remembered gets before it is read again behind the request, and before it; seconds. Other processes
+#: change and drop spaces, too.
+_TRUSTED_S: Final = 2.0
+_BELIEVED_S: Final = 10.0
+_SPACES: Final = "spaces"
+_DROPPED: Final = "dropped"
+_TRIES_MAX: Final = 20
+
+
+class Space:
+    """A space with what its statements need.
+
+    Args:
+        name: its name.
+        space_id: the id of its tables.
+        options: its options.
+        log: the id of its log's tables, empty for none.
+        keyspace: the keyspace of its tables.
+    """
+
+    __slots__ = ("log", "log_id", "log_statements", "name", "options", "space_id", "statements", "value_bytes")
+
+    def __init__(self, name: str, space_id: str, options: SpaceOptions, log: str, keyspace: str) -> None:
+        self.name = name
+        self.space_id = space_id
+        self.statements = schema.Statements(keyspace, space_id)
+        self.change(options, log, keyspace)
+        #: About how many bytes a value has; reads ask for so many rows that a page has about the bytes it may.
+        self.value_bytes = 256.0
+
+    def change(self, options: SpaceOptions, log: str, keyspace: str) -> None:
+        """Takes other options."""
+        self.options = options
+        self.log: LogOptions | None = options.log
+        self.log_id = bytes.fromhex(log)
+        self.log_statements = schema.LogStatements(keyspace, log)
+
+    def info(self) -> SpaceInfo:
+        """Returns what the contract tells of it."""
+        return SpaceInfo(self.name, self.options)
+
+
+class Spaces:
+    """The registry.
+
+    Args:
+        driver: the cluster.
+        keyspace: where the tables are.
+        clock: time.
+        ids: for the ids of spaces.
+    """
+
+    def __init__(self, driver: Driver, *, clock: Clock, ids: Ids) -> None:
+        self._driver = driver
+        self._keyspace = driver.location.keyspace
+        self._clock = clock
+        self._ids = ids
+        self._known: dict[str, tuple[Space, float]] = {}
+        self._by_id: dict[str, Space] = {}
+        self._refreshing: set[asyncio.Task[None]] = set()
+        self._being_refreshed: set[str] = set()
+        table = f"{self._keyspace}.registry"
+        self._one = f"SELECT id, options, log FROM {table} WHERE part = ? AND name = ?"
+        self._all = f"SELECT name, id, options FROM {table} WHERE part = ?"
+        self._insert = f"UPDATE {table} SET id = ?, options = ?, log = ? WHERE part = ? AND name = ? IF id = null"
+        self._change = f"UPDATE {table} SET options = ?, log = ? WHERE part = ? AND name = ? IF id = ? AND options = ?"
+        self._remove = f"DELETE FROM {table} WHERE part = ? AND name = ? IF id = ?"
+        self._bury = f"UPDATE {table} USING TTL 864000 SET id = ?, dropped_ms = ? WHERE part = ? AND name = ?"
+
+    # ---- what is there -----------------------------------------------------------------------------------------------
+
+    async def find(self, name: str, deadline: float = NEVER) -> Space:
+        """Returns a space, from memory where it was read lately.
+
+        Raises:
+            SpaceNotFound: there is none.
+        """
+        known = self._known.get(name)
+        age_s = self._clock.monotonic_s() - known[1] if known is not None else _BELIEVED_S
+        if known is None or age_s >= _BELIEVED_S:
+            return await self.read(name, deadline)
+        if age_s > _TRUSTED_S and name not in self._being_refreshed:
+            self._being_refreshed.add(name)
+            task = asyncio.get_running_loop().create_task(self._refresh(name))
+            self._refreshing.add(task)
+            task.add_done_callback(self._refreshing.discard)
+        return known[0]
+
+    async def _refresh(self, name: str) -> None:
+        try:
+            await self.read(name)
+        except (SpaceNotFound, StoreUnavailable):
+            pass
+        finally:
+            self._being_refreshed.discard(name)
+
+    async def read(self, name: str, deadline: float = NEVER) -> Space:
+        """Reads a space from the registry.
+
+        Raises:
+            SpaceNotFound: there is none.
+        """
+        rows = await self._driver.select(self._one, (_SPACES, name), deadline=deadline)
+        if not rows or rows[0][0] is None:
+            self.forget(name)
+            raise SpaceNotFound(f"there is no space {name}")
+        return self._remember(name, *rows[0])
+
+    def by_id(self, space_id: str) -> Space:
+        """Returns a space by its id, also one whose name is not known."""
+        space = self._by_id.get(space_id)
+        if space is None:
+            space = self._by_id[space_id] = Space("", space_id, SpaceOptions(), "", self._keyspace)
+        return space
+
+    def forget(self, name: str) -> None:
+        """Forgets what is remembered of a space."""
+        self._known.pop(name, None)
+
+    def _remember(self, name: str, space_id: str, options: str, log: str | None) -> Space:
+        known = self._known.get(name)
+        if known is not None and known[0].space_id == space_id:
+            space = known[0]
+            space.change(_decode(options), log or "", self._keyspace)
+        else:
+            space = Space(name, space_id, _decode(options), log or "", self._keyspace)
+        self._known[name] = (space, self._clock.monotonic_s())
+        self._by_id[space_id] = space
+        return space
+
+    async def list(self, prefix: str, deadline: float) -> Sequence[SpaceInfo]:
+        """Returns the spaces whose names begin so, by name."""
+        rows = await self._driver.select(self._all, (_SPACES,), deadline=deadline)
+        return [
+            SpaceInfo(name, _decode(options))
+            for name, space_id, options in rows
+            if space_id and name.startswith(prefix)
+        ]
+
+    # ---- changes -----------------------------------------------------------------------------------------------------
+
+    async def ensure(self, name: str, options: SpaceOptions, deadline: float) -> SpaceInfo:
+        """Creates a space or changes it; see ``Store.ensure_space``."""
+        for _ in range(_TRIES_MAX):
+            try:
+                space = await self.read(name, deadline)
+            except SpaceNotFound:
+                created = await self._create(name, options, deadline)
+                if created is not None:
+                    return created.info()
+                continue
+            validate.check_change(space.info(), options)
+            if space.options == options or await self._alter(space, options, deadline):
+                return SpaceInfo(name, options)
+        raise StoreUnavailable(f"the space {name} is being changed by many at once")
+
+    async def _create(self, name: str, options: SpaceOptions, deadline: float) -> Space | None:
+        """Makes the tables and then enters the space; whoever enters it first has made it."""
+        space_id = self._ids.draw(8).hex()
+        grace_s = self._driver.location.gc_grace_s
+        await self._driver.define(schema.space(self._keyspace, space_id, grace_s))
+        log = await self._new_log() if options.log is not None else ""
+        entered = (self._insert, (space_id, _encode(options), log, _SPACES, name))
+        try:
+            refused = await self._driver.decide([entered], deadline=deadline)
+        except Unsure:
+            return None
+        if refused is not None and refused[0].get("id") != space_id:
+            await self._driver.write([(self._bury, (space_id, self._clock.wall_ms(), _DROPPED, space_id))])
+            return None
+        return self._remember(name, space_id, _encode(options), log)
+
+    async def _new_log(self) -> str:
+        """Makes the tables of a log; each time that a space gets one, it is another one."""
+        log = self._ids.draw(8).hex()
+        for text in schema.logs(self._keyspace, log, self._driver.location.gc_grace_s):
+            await self._driver.define(text)
+        return log
+
+    async def _alter(self, space: Space, options: SpaceOptions, deadline: float) -> bool:
+        log = space.log_id.hex() if options.log is not None else ""
+        if options.log is not None and space.options.log is None:
+            log = await self._new_log()
+        change = (self._change, (_encode(options), log, _SPACES, space.name, space.space_id, _encode(space.options)))
+        try:
+            if await self._driver.decide([change], deadline=deadline) is not None:
+                return False
+        except Unsure:
+            return False
+        self._remember(space.name, space.space_id, _encode(options), log)
+        return True
+
+    async def drop(self, name: str, deadline: float) -> None:
+        """Drops a space; its tables go later, when no commit over several partitions can need them any more."""
+        for _ in range(_TRIES_MAX):
+            try:
+                space = await self.read(name, deadline)
+            except SpaceNotFound:
+                return
+            buried = (self._bury, (space.space_id, self._clock.wall_ms(), _DROPPED, space.space_id))
+            await self._driver.write([buried], deadline=deadline)
+            try:
+                await self._driver.decide([(self._remove, (_SPACES, name, space.space_id))], deadline=deadline)
+            except Unsure:
+                continue
+            self.forget(name)
+            return
+        raise StoreUnavailable(f"whether the space {name} was dropped is not known")
+
+    async def close(self) -> None:
+        """Ends what goes on in the background."""
+        for task in list(self._refreshing):
+            task.cancel()
+        await asyncio.gather(*self._refreshing, return_exceptions=True)
+
+
+def _encode(options: SpaceOptions) -> str:
+    return msgspec.json.encode(options).decode()
+
+
+def _decode(text: str) -> SpaceOptions:
+    return msgspec.json.decode(text, type=SpaceOptions)
