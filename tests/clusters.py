@@ -19,7 +19,7 @@ from tools.cluster.spec import Spec
 @pytest.fixture(scope="session")
 def cassandra_cluster() -> Iterator[Cluster]:
     """Three real nodes, up and aware of each other, shared by all workers; ``contact_points`` has their addresses."""
-    with use(Spec(os.environ.get(NETWORK, Spec.network))) as cluster:
+    with use(Spec(os.environ.get(NETWORK) or Spec.network)) as cluster:
         cluster.start_all()
         yield cluster
 

@@ -177,7 +177,7 @@ def main() -> int:
     results = []
     with ExitStack() as until_the_end:
         for stage in PLANS[plan]:
-            if stage.cluster and NETWORK not in environment:
+            if stage.cluster and not environment.get(NETWORK):
                 started = time.monotonic()
                 environment[NETWORK] = start_cluster(until_the_end)
                 print(f"==== cluster: up after {time.monotonic() - started:.1f} s ====", flush=True)

@@ -23,7 +23,11 @@ ROOT = Path(__file__).resolve().parents[2]
 ONE = Spec(nodes=1, heap_mb=256)
 GONE_S_MAX = 30
 
-pytestmark = pytest.mark.time_limit_s(300)
+pytestmark = [
+    pytest.mark.time_limit_s(300),
+    # acsylla leaves the pair of sockets that wakes the event loop to the loop's end.
+    pytest.mark.filterwarnings(r"ignore:unclosed <socket\.socket fd=\d+, family=1,:ResourceWarning"),
+]
 
 
 # ---- a driver sees one node die ----
@@ -69,11 +73,14 @@ def test_lightweight_transactions_go_on_while_a_node_is_killed_and_comes_back(ca
         await asyncio.to_thread(cassandra_faults.start, 2)
         await asyncio.to_thread(cassandra_faults.wait_whole)
         # With another node away, the one that was killed has to take part in every quorum.
-        await asyncio.to_thread(cassandra_faults.kill9, 3)
+        await asyncio.to_thread(cassandra_faults.stop, 3)
         assert not await applied(session, insert.format("during", 4))
         assert await applied(session, insert.format("after", 5))
 
     connected(cassandra_faults, work)
+    assert cassandra_faults.state(3)["state"] == "down"
+    assert "Cassandra shutdown complete" in (cassandra_faults.logs(3) / "system.log").read_text(encoding="utf-8")
+    assert cassandra_faults.seen_up(1) == {2}, "a node that is stopped takes its leave, one that is killed does not"
 
 
 # ---- single nodes ----
@@ -88,17 +95,6 @@ def test_a_frozen_node_is_not_up_and_goes_on_where_it_was(cassandra_faults: Clus
     cassandra_faults.resume(3)
     cassandra_faults.wait_up(3)
     assert cassandra_faults.state(3)["pid"] == process
-
-
-def test_a_node_that_is_stopped_drains_and_says_so_in_its_log(cassandra_faults: Cluster) -> None:
-    cassandra_faults.stop(1)
-    assert cassandra_faults.state(1)["state"] == "down"
-    assert cassandra_faults.seen_up(1) == set()
-    assert "DRAINED" in (cassandra_faults.logs(1) / "system.log").read_text(encoding="utf-8")
-    until = time.monotonic() + GONE_S_MAX
-    while 1 in cassandra_faults.seen_up(2) and time.monotonic() < until:
-        time.sleep(0.1)
-    assert cassandra_faults.seen_up(2) == {3}, "it has said goodbye to the others"
 
 
 def test_nodetool_reaches_each_node(cassandra_cluster: Cluster) -> None:
@@ -168,7 +164,7 @@ def test_a_hold_of_one_process_is_enough(apart: Cluster) -> None:
     second = find(network)
     assert second is not None
     apart.close()
-    time.sleep(8)  # longer than the keeper waits for another user
+    time.sleep(5)  # longer than the keeper waits for another user
     assert second.state(1)["pid"] == node
     second.close()
     wait_gone(node)
@@ -179,7 +175,7 @@ def test_what_a_killed_keeper_left_behind_is_ended(apart: Cluster) -> None:
     spec, node = apart.spec, apart.state(1)["pid"]
     parent = subprocess.run(["ps", "-o", "ppid=", "-p", str(node)], capture_output=True, text=True, check=True)
     os.kill(int(parent.stdout), signal.SIGKILL)
-    with pytest.raises(ClusterFailed, match="has ended"):
+    with pytest.raises(ClusterFailed, match="has ended or"):
         apart.state(1)
     with use(spec) as again:
         again.launch(1)

@@ -47,6 +47,8 @@ _OPTIONS = bytes((4, 0, 0, 0, 5, 0, 0, 0, 0))
 _SEEN = re.compile(
     r"^INFO .*?(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3}) .* /(127\.[\d.]+):\d+ is now (UP|DOWN)", re.MULTILINE
 )
+#: Keepers that were started here. They may outlive this process, so that nobody waits for them.
+_keepers: list[subprocess.Popen[bytes]] = []
 
 
 class ClusterFailed(Exception):
@@ -232,13 +234,15 @@ class Cluster:
         self._ask(operation, number)
 
     def _ask(self, operation: str, number: int = 0) -> Any:
-        with self._lock:
-            self._connection.sendall(json.dumps({"op": operation, "node": number}).encode() + b"\n")
-            line = self._answers.readline()
+        try:
+            with self._lock:
+                self._connection.sendall(json.dumps({"op": operation, "node": number}).encode() + b"\n")
+                line = self._answers.readline()
+        except OSError:
+            line = b""
         if not line:
-            raise ClusterFailed(
-                f"the keeper of {self.spec.network} has ended; see keeper.log in {Spec(self._network).folder}"
-            )
+            log = Spec(self._network).folder / "keeper.log"
+            raise ClusterFailed(f"the keeper of {self._network} has ended or does not answer; see {log}")
         answer = json.loads(line)
         if "error" in answer:
             raise ClusterFailed(answer["error"])
@@ -343,6 +347,7 @@ def _spawn(spec: Spec, *, is_fresh: bool) -> socket.socket:
             # A Ctrl-C at the terminal is for whoever waits; the keeper notices that nobody uses it.
             start_new_session=True,
         )
+    _keepers.append(keeper)
     until = time.monotonic() + KEEPER_S_MAX
     while keeper.poll() is None and time.monotonic() < until:
         connection = _connect(spec)

@@ -25,7 +25,7 @@ from tools.cluster.node import CannotStart, Node
 from tools.cluster.spec import Spec
 
 #: Between one process of a run that lets go and the next that takes hold.
-LINGER_S = 5.0
+LINGER_S = 3.0
 #: A node that was asked to end drains first.
 STOP_S_MAX = 30.0
 KILL_S_MAX = 10.0
