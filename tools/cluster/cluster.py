@@ -260,7 +260,13 @@ class Cluster:
 def find(network: str) -> Cluster | None:
     """Takes hold of the cluster that runs on a network; None where none does."""
     connection = _connect(Spec(network))
-    return None if connection is None else Cluster(network, connection)
+    if connection is None:
+        return None
+    try:
+        return Cluster(network, connection)
+    except ClusterFailed:  # it was ending, and answers nobody any more
+        connection.close()
+        return None
 
 
 def open_cluster(spec: Spec, *, is_fresh: bool = True) -> Cluster:
