@@ -23,11 +23,7 @@ ROOT = Path(__file__).resolve().parents[2]
 ONE = Spec(nodes=1, heap_mb=256)
 GONE_S_MAX = 30
 
-pytestmark = [
-    pytest.mark.time_limit_s(300),
-    # acsylla leaves the pair of sockets that wakes the event loop to the loop's end.
-    pytest.mark.filterwarnings(r"ignore:unclosed <socket\.socket fd=\d+, family=1,:ResourceWarning"),
-]
+pytestmark = pytest.mark.time_limit_s(300)
 
 
 # ---- a driver sees one node die ----

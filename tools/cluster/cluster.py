@@ -25,7 +25,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from tests.conformance.packages import CASSANDRA
+from tests.conformance.packages import CASSANDRA, cache
 from tools.cluster.java import find_java
 from tools.cluster.node import CannotStart, check_free
 from tools.cluster.spec import CQL_PORT, FILES, JMX_PORT, Spec
@@ -35,7 +35,7 @@ ROOT = Path(__file__).resolve().parents[2]
 NETWORKS = (*(f"127.0.{number}" for number in range(1, 10)), "127.0.0")
 #: The variable by which a run tells its tests which network its cluster is on.
 NETWORK = "TENET_TEST_CLUSTER"
-START_S_MAX = 180
+START_S_MAX = 300
 #: Longer than the keeper waits for an earlier one.
 KEEPER_S_MAX = 70
 #: Longer than a node may drain.
@@ -281,7 +281,8 @@ def open_cluster(spec: Spec, *, is_fresh: bool = True) -> Cluster:
         FetchFailed: Cassandra could not be fetched.
         ClusterFailed: another cluster runs there, or the keeper did not start.
     """
-    with _starting(spec):
+    # One process at a time looks for a keeper and makes one.
+    with _locked(spec.folder / "start.lock"):
         found = find(spec.network)
         if found is None:
             return Cluster(spec.network, _spawn(spec, is_fresh=is_fresh))
@@ -291,8 +292,33 @@ def open_cluster(spec: Spec, *, is_fresh: bool = True) -> Cluster:
     return found
 
 
+def free_network(nodes: int = Spec.nodes) -> str:
+    """Returns the first of the NETWORKS on which nobody has a cluster or listens.
+
+    Args:
+        nodes: how many addresses are needed.
+
+    Raises:
+        ClusterFailed: none is free; the message says for each network why.
+    """
+    reasons = []
+    for network in NETWORKS:
+        try:
+            for address in Spec(network, nodes).addresses:
+                check_free(address, CQL_PORT)
+        except CannotStart as error:
+            reasons.append(str(error))
+            continue
+        found = find(network)
+        if found is None:
+            return network
+        found.close()
+        reasons.append(f"{network} has a cluster")
+    raise ClusterFailed(f"No room for a cluster: {'; '.join(reasons)}")
+
+
 def open_free(spec: Spec) -> Cluster:
-    """Makes a fresh cluster, with all nodes down, on the first of the NETWORKS that nobody uses.
+    """Makes a fresh cluster, with all nodes down, on a network that nobody uses.
 
     Args:
         spec: the cluster; its network is not looked at.
@@ -300,31 +326,16 @@ def open_free(spec: Spec) -> Cluster:
     Raises:
         ToolMissing: Java or Maven is not installed.
         FetchFailed: Cassandra could not be fetched.
-        ClusterFailed: none is free; the message says for each network why.
+        ClusterFailed: there is no room.
     """
-    reasons = []
-    for network in NETWORKS:
-        candidate = replace(spec, network=network)
-        with _starting(candidate):
-            try:
-                for address in candidate.addresses:
-                    check_free(address, CQL_PORT)
-            except CannotStart as error:
-                reasons.append(str(error))
-                continue
-            found = find(network)
-            if found is None:
-                return Cluster(network, _spawn(candidate, is_fresh=True))
-            found.close()
-            reasons.append(f"{network} has a cluster")
-    raise ClusterFailed(f"No room for a cluster: {'; '.join(reasons)}")
+    with _locked(cache() / "clusters" / "free.lock"):  # for whoever looks for room at the same time
+        return open_cluster(replace(spec, network=free_network(spec.nodes)))
 
 
 @contextmanager
-def _starting(spec: Spec) -> Iterator[None]:
-    """One process at a time looks for a keeper and makes one."""
-    spec.folder.mkdir(parents=True, exist_ok=True)
-    with (spec.folder / "start.lock").open("w", encoding="ascii") as file:
+def _locked(path: Path) -> Iterator[None]:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", encoding="ascii") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
