@@ -292,12 +292,6 @@ ADAPTERS: Mapping[str, type[Adapter]] = {
 }
 
 
-def name_of(error: BaseException) -> str:
-    """What an error is called in a table: its class, and the driver's own words where the class says little."""
-    text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text[:60]}"
-
-
 def summary_of(errors: Counter[str]) -> str:
     """The most frequent errors with their counts."""
     return "; ".join(f"{count} x {name}" for name, count in errors.most_common(3)) or "none"
