@@ -12,7 +12,8 @@ ARGS ?=
 UV := $(shell uv --version >/dev/null 2>&1 && echo uv)
 
 .DEFAULT_GOAL := help
-.PHONY: help up compile test check test-changed test-long coverage bench peers docs lock hooks audit clean
+.PHONY: help up compile test check test-changed test-long coverage bench cluster cluster-status cluster-stop peers docs \
+  lock hooks audit clean
 
 help: ## Says what each target does
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -44,6 +45,15 @@ coverage: $(VENV)/.development ## Runs the tests under coverage, started servers
 bench: $(VENV)/.development $(VENV)/.bytecode ## Measures Tenet with its peers beside it, in one run
 	@$(BIN)/python -m tools.compile --required
 	@exec $(BIN)/python -m benchmarks $(ARGS)
+
+cluster: $(VENV)/.development ## Starts three Apache Cassandra nodes on 127.0.0.1 to .3 (ARGS=--fresh for empty ones)
+	@exec $(BIN)/python -m tools.cluster start $(ARGS)
+
+cluster-status: $(VENV)/.development ## Says which of these nodes run, answer and see each other
+	@exec $(BIN)/python -m tools.cluster status $(ARGS)
+
+cluster-stop: $(VENV)/.development ## Stops these nodes; their data stays for the next start
+	@exec $(BIN)/python -m tools.cluster stop $(ARGS)
 
 peers: $(VENV)/.development ## Fetches what tests and benchmarks run beside Tenet; they do it by themselves too
 	@exec $(BIN)/python -m tests.conformance.packages $(ARGS)

@@ -11,6 +11,8 @@ from types import FrameType
 import pytest
 from hypothesis import settings
 
+pytest_plugins = ["tests.clusters"]
+
 # What runs by hand runs from source, and so do the servers that it starts; `tools.stages` says where it does not.
 os.environ.setdefault("TENET_COMPILED", "0")
 

@@ -19,9 +19,13 @@ import resource
 import subprocess
 import sys
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+
+from tools.cluster.cluster import NETWORK, open_free
+from tools.cluster.spec import Spec
 
 ROOT = Path(__file__).resolve().parent.parent
 NO_TESTS_COLLECTED = 5
@@ -38,6 +42,7 @@ class Stage:
         workers: how many processes share the tests; 0 runs them in this one.
         marks: pytest's expression for which tests take part.
         compiled: whether compiled modules are tested, here and in servers that are started, or the source.
+        cluster: whether it needs Cassandra; all stages that do share one cluster, which the first of them starts.
     """
 
     name: str
@@ -45,6 +50,7 @@ class Stage:
     workers: int = 2
     marks: str = "not alone"
     compiled: bool = False
+    cluster: bool = False
 
 
 @dataclass(frozen=True)
@@ -78,8 +84,12 @@ E2E = Stage("e2e", ("tests/e2e",), compiled=True)
 CONFORMANCE = Stage("conformance", ("tests/conformance",), compiled=True)
 #: What runs where there is no C compiler has to answer the same.
 FROM_SOURCE = Stage("from source", ("tests/conformance",))
+#: What is promised over Cassandra, on the real thing.
+DISTRIBUTED = Stage("distributed", ("tests/distributed",), cluster=True)
+#: The nodes themselves, killed and started again: one after the other, as they are the same for all tests.
+CLUSTER = Stage("cluster", ("tests/cluster",), workers=0, cluster=True)
 ALONE = Stage("alone", ("tests",), workers=0, marks="alone", compiled=True)
-ALL = (UNIT, CONTRACT, SIM, COMPILED, DOCS, E2E, CONFORMANCE, FROM_SOURCE, ALONE)
+ALL = (UNIT, CONTRACT, SIM, COMPILED, DOCS, E2E, CONFORMANCE, FROM_SOURCE, DISTRIBUTED, CLUSTER, ALONE)
 PLANS: dict[str, tuple[Stage, ...]] = {
     "check": (HOUSE, UNIT),
     "test": (HOUSE, *ALL),
@@ -109,6 +119,17 @@ def run(stage: Stage, seed: int, extra: list[str], environment: dict[str, str], 
     status = 0 if process.returncode == NO_TESTS_COLLECTED and stage.marks == "alone" else process.returncode
     print(f"==== {stage.name}: {'passed' if status == 0 else 'FAILED'} in {elapsed_s:.1f} s ====", flush=True)
     return Result(stage.name, status, elapsed_s, children_cpu_s() - cpu, last.strip("= "))
+
+
+def start_cluster(until_the_end: ExitStack) -> str:
+    """Starts the Cassandra nodes of this run beside those of others, and returns their network.
+
+    They end with this process, even if it is killed: nobody holds on to them then.
+    """
+    cluster = open_free(Spec())
+    until_the_end.callback(cluster.close)
+    cluster.start_all(lambda line: print(line, flush=True))
+    return cluster.spec.network
 
 
 def children_cpu_s() -> float:
@@ -155,7 +176,14 @@ def main() -> int:
     if plan == "coverage":
         prefix += ["-m", "coverage", "run"]
     print(f"TENET_TEST_SEED={seed}")
-    results = [run(stage, seed, extra, environment, prefix) for stage in PLANS[plan]]
+    results = []
+    with ExitStack() as until_the_end:
+        for stage in PLANS[plan]:
+            if stage.cluster and not environment.get(NETWORK):
+                started = time.monotonic()
+                environment[NETWORK] = start_cluster(until_the_end)
+                print(f"==== cluster: up after {time.monotonic() - started:.1f} s ====", flush=True)
+            results.append(run(stage, seed, extra, environment, prefix))
     if plan == "long":
         results.append(audit())
         write_report(results, seed)

@@ -135,19 +135,24 @@ def _dependency(group: str, artifact: str, version: str, excluded: tuple[str, ..
     )
 
 
+def _copy_jars(folder: Path, name: str, dependencies: list[str]) -> None:
+    """Lets Maven resolve a project that only has dependencies, and copy them into ``lib``."""
+    (folder / "pom.xml").write_text(
+        '<project xmlns="http://maven.apache.org/POM/4.0.0"><modelVersion>4.0.0</modelVersion>'
+        f"<groupId>peers</groupId><artifactId>{name}</artifactId><version>1</version>"
+        f"<dependencies>{''.join(dependencies)}</dependencies></project>",
+        encoding="utf-8",
+    )
+    _run(["mvn", "-q", "-B", _COPY_DEPENDENCIES, f"-DoutputDirectory={folder / 'lib'}"], folder)
+
+
 def _fetch_dynamodb_local(folder: Path) -> None:
     """Copies the jars, and the native libraries among them, into ``lib``."""
     dependencies = [
         _dependency("software.amazon.dynamodb", "DynamoDBLocal", DYNAMODB_LOCAL.version, _MISSING_OF_DYNAMODB_LOCAL),
         *(_dependency("software.amazon.awssdk", name, _RELEASE_OF_MISSING) for name in _MISSING_OF_DYNAMODB_LOCAL),
     ]
-    (folder / "pom.xml").write_text(
-        '<project xmlns="http://maven.apache.org/POM/4.0.0"><modelVersion>4.0.0</modelVersion>'
-        "<groupId>peers</groupId><artifactId>dynamodb-local</artifactId><version>1</version>"
-        f"<dependencies>{''.join(dependencies)}</dependencies></project>",
-        encoding="utf-8",
-    )
-    _run(["mvn", "-q", "-B", _COPY_DEPENDENCIES, f"-DoutputDirectory={folder / 'lib'}"], folder)
+    _copy_jars(folder, "dynamodb-local", dependencies)
 
 
 DYNAMODB_LOCAL = Package(
@@ -155,6 +160,21 @@ DYNAMODB_LOCAL = Package(
     "3.3.1",
     {"java": "a Java runtime, 17 or later", "mvn": "Apache Maven"},
     _fetch_dynamodb_local,
+)
+
+
+def _fetch_cassandra(folder: Path) -> None:
+    """Copies the server's jars into ``lib``."""
+    dependency = _dependency("org.apache.cassandra", "cassandra-all", CASSANDRA.version)
+    _copy_jars(folder, "cassandra", [dependency])
+
+
+#: Whoever starts it looks for the Java that it runs on, see `tools.cluster.java`.
+CASSANDRA = Package(
+    "cassandra",
+    "5.0.9",
+    {"mvn": "Apache Maven; on Debian `apt-get install maven`, on macOS `brew install maven`"},
+    _fetch_cassandra,
 )
 
 # ---- npm -------------------------------------------------------------------------------------------------------------
@@ -236,7 +256,8 @@ def _fetch_dynoxide(folder: Path) -> None:
 DYNOXIDE = Package("dynoxide", "3.2.0", {"cargo": "the Rust toolchain"}, _fetch_dynoxide)
 
 PACKAGES = {
-    package.name: package for package in (DYNAMODB_LOCAL, DYNALITE, MOTO, DYNOXIDE, AWS_CLI, NODE_PROGRAMS, TUTORIALS)
+    package.name: package
+    for package in (DYNAMODB_LOCAL, DYNALITE, MOTO, DYNOXIDE, AWS_CLI, NODE_PROGRAMS, TUTORIALS, CASSANDRA)
 }
 
 

@@ -114,6 +114,7 @@ class CassandraHarness(EngineHarness):
 
     spaces_many = 4
     held_s = 3.0
+    pace = 0.2
 
     def __init__(self, hosts: str) -> None:
         self._hosts = hosts
@@ -122,7 +123,7 @@ class CassandraHarness(EngineHarness):
 
     async def open(self, location: str, *, clock: Clock, ids: Ids) -> Engine:
         keyspace = f"t{self._run}_{location}".replace("-", "_").replace(".", "_")[:48]
-        at = parse_location(f"//{self._hosts}/{keyspace}?replication=dc1:1")
+        at = parse_location(f"//{self._hosts}/{keyspace}")
         engine = CassandraEngine(at, clock=clock, ids=ids, gate=self._gate.pass_through)
         await engine.start()
         return engine

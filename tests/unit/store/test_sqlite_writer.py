@@ -39,8 +39,8 @@ from tenet.store.errors import (
 from tenet.store.sqlite.apply import Transaction
 from tenet.store.sqlite.keys import prefix_of
 from tenet.store.sqlite.schema import connect
-from tenet.store.watches import Watches
 from tenet.store.sqlite.writer import QUEUE_BYTES_MAX, QUEUE_JOBS_MAX
+from tenet.store.watches import Watches
 from tests.unit.store.sqlite_helpers import (
     CLOCK,
     Disk,

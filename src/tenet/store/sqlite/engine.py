@@ -46,8 +46,8 @@ from tenet.store.sqlite.reads import Together
 from tenet.store.sqlite.removals import discard
 from tenet.store.sqlite.schema import FILE_NAME, Execute
 from tenet.store.sqlite.spaces import Space
-from tenet.store.watches import Watches
 from tenet.store.sqlite.writer import ALONE, Job
+from tenet.store.watches import Watches
 
 CAPABILITIES: Final = Capabilities(
     engine="sqlite", partitions_max=Limits.writes_max + Limits.checks_max, cheap_commits_across_partitions=True

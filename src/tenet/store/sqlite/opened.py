@@ -22,9 +22,9 @@ from tenet.store.sqlite.removals import STEP_COST
 from tenet.store.sqlite.schema import FILE_NAME, Execute, connect
 from tenet.store.sqlite.spaces import Catalogue, Space
 from tenet.store.sqlite.upkeep import Upkeep
-from tenet.store.watches import Watches
 from tenet.store.sqlite.works import Work
 from tenet.store.sqlite.writer import Job, Writer
+from tenet.store.watches import Watches
 
 T = TypeVar("T")
 

@@ -18,7 +18,7 @@ from tenet.store.contract import (
     Limits,
     Put,
 )
-from tenet.store.suite.stage import LOGGED, SEED, Client, Stage, all_of, rounds
+from tenet.store.suite.stage import LOGGED, SEED, Client, Stage, all_of
 
 CELL_MIN = -Limits.cell_max - 1
 
@@ -157,7 +157,7 @@ class TestAddsTogether:
 
     async def test_they_never_conflict(self, stage: Stage) -> None:
         key = await stage.key()
-        each = rounds(12, 200)
+        each = stage.rounds(12, 200)
 
         async def add_on(client: Client) -> None:
             for _ in range(each):
@@ -188,7 +188,7 @@ class TestAddsTogether:
         async def trade(trader: int) -> None:
             dice = Dice(SEED + trader)
             balance = 0
-            for _ in range(rounds(25, 400)):
+            for _ in range(stage.rounds(25, 400)):
                 amount = (1 + dice.below(6)) * (1 if dice.chance(0.5) else -1)
                 outcome = await stage.client.attempt(Add(key, "n", amount, 0, shelf))
                 balance += amount if isinstance(outcome, Committed) else 0
@@ -218,7 +218,7 @@ class TestAddsTogether:
         clock = iter(range(10**9))
 
         async def count_on() -> None:
-            for _ in range(rounds(15, 200)):
+            for _ in range(stage.rounds(15, 200)):
                 begun = next(clock)
                 committed = await stage.client.write(Add(key, "n", 1), return_cells=True)
                 ended = next(clock)
@@ -226,7 +226,7 @@ class TestAddsTogether:
                     seen.append((committed.cells[key]["n"], begun, ended))
 
         await all_of(*(count_on() for _ in range(16)))
-        total = 16 * rounds(15, 200)
+        total = 16 * stage.rounds(15, 200)
         numbers = [number for number, _, _ in seen]
         assert len(set(numbers)) == len(numbers), "two adds left the same count"
         assert set(numbers) <= set(range(1, total + 1))
@@ -244,7 +244,7 @@ class TestAddsTogether:
     async def test_puts_beside_adds_lose_none(self, stage: Stage) -> None:
         key = await stage.key()
         await stage.client.write(Put(key, b"start"))
-        each = rounds(15, 200)
+        each = stage.rounds(15, 200)
 
         async def add_on() -> None:
             for _ in range(each):

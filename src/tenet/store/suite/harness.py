@@ -38,6 +38,7 @@ class EngineHarness(ABC):
         spaces_many: how many spaces the test of many spaces makes.
         takes_clock: whether versions and the window of ``settle`` follow the clock that ``open`` is given, so that
             tests can step it.
+        pace: the share of their rounds that the longest tests run, above 0 to 1.
     """
 
     hints: bool = True
@@ -45,6 +46,7 @@ class EngineHarness(ABC):
     held_s: float = 10.0
     spaces_many: int = 120
     takes_clock: bool = True
+    pace: float = 1.0
 
     @abstractmethod
     async def open(self, location: str, *, clock: Clock, ids: Ids) -> Engine:

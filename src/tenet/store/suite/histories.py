@@ -51,7 +51,7 @@ class TestLongHistories:
     """Many callers, each of whose commits is a transaction over a few of the same records."""
 
     async def test_transactions_have_one_order_that_agrees_with_time(self, stage: Stage) -> None:
-        for _ in range(rounds(3, 12)):
+        for _ in range(stage.rounds(3, 12)):
             await LongHistory([stage.client], await _keys_of(stage), SEED).play(callers=12, each=rounds(14, 120))
 
     async def test_lists_are_appended_to_in_one_order(self, stage: Stage) -> None:
@@ -197,7 +197,7 @@ class TestSmallHistories:
     """A few callers with every kind of call; an order is looked for that explains every answer."""
 
     async def test_every_answer_is_explained_by_one_order(self, stage: Stage) -> None:
-        for number in range(rounds(200, 1_500)):
+        for number in range(stage.rounds(200, 1_500)):
             seed = SEED * 10_000 + number
             spaces = {await stage.space(options): options for options in (PLAIN, STAMPED)}
             keys = keys_of_small_history(spaces, (stage.partition(), stage.partition()), seed)

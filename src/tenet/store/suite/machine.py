@@ -241,7 +241,7 @@ class TestMachine:
         run_state_machine_as_test(
             Machine,
             settings=settings(
-                max_examples=rounds(20, 150),
+                max_examples=stage.rounds(20, 150),
                 stateful_step_count=rounds(25, 50),
                 deadline=None,
                 suppress_health_check=list(HealthCheck),

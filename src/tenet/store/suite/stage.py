@@ -271,6 +271,10 @@ class Stage:
         self._shared_spaces: dict[SpaceOptions, str] = {}
         self._store: Engine | None = None
 
+    def rounds(self, short: int, long: int) -> int:
+        """Returns how many rounds a test runs that has very many; fewer where an engine takes its time."""
+        return max(1, round(rounds(short, long) * self.harness.pace))
+
     def run(self, test: Coroutine[Any, Any, T]) -> T:
         """Runs a coroutine in the loop that the engine lives in."""
         return self._runner.run(test)

@@ -1,0 +1,81 @@
+"""A secured cluster lets in who has a certificate and a password, and nobody else."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import acsylla
+import pytest
+
+from tools.cluster.cluster import free_network, use
+from tools.cluster.security import Secured, secure
+
+pytestmark = pytest.mark.time_limit_s(300)
+
+
+@pytest.fixture(scope="module")
+def secured() -> Iterator[Secured]:
+    made = secure(free_network())
+    with use(made.spec) as cluster:
+        cluster.start_all()
+        assert cluster.is_up(1)
+        yield made
+
+
+def release_seen_by(secured: Secured, *, is_encrypted: bool = True) -> str:
+    """Asks the node for its release, as a client with these papers."""
+
+    async def ask() -> str:
+        driver = acsylla.create_cluster(
+            list(secured.spec.addresses),
+            ssl_enabled=is_encrypted,
+            ssl_trusted_cert=secured.authority.read_text(encoding="ascii"),
+            ssl_cert=secured.certificate.read_text(encoding="ascii"),
+            ssl_private_key=secured.key.read_text(encoding="ascii"),
+            ssl_verify_flags=acsylla.SSLVerifyFlags.PEER_IDENTITY,
+            username=secured.user,
+            password=secured.password,
+            log_level="critical",
+        )
+        session = await driver.create_session()
+        try:
+            found = await session.execute(acsylla.create_statement("SELECT release_version FROM system.local"))
+            return str(found.first().as_dict()["release_version"])
+        finally:
+            await session.close()
+
+    return asyncio.run(ask())
+
+
+def test_who_has_a_certificate_and_a_password_is_let_in(secured: Secured) -> None:
+    assert release_seen_by(secured).startswith("5.0.")
+
+
+def test_a_wrong_password_is_refused(secured: Secured) -> None:
+    with pytest.raises(acsylla.errors.CassErrorServerBadCredentials, match="incorrect"):
+        release_seen_by(replace(secured, password="another"))
+
+
+def test_a_certificate_of_another_authority_is_refused(secured: Secured) -> None:
+    with pytest.raises(acsylla.errors.CassErrorLibNoHostsAvailable):
+        release_seen_by(replace(secured, certificate=secured.stranger_certificate, key=secured.stranger_key))
+
+
+def test_a_client_without_tls_is_refused(secured: Secured) -> None:
+    with pytest.raises(acsylla.errors.CassErrorLibNoHostsAvailable):
+        release_seen_by(secured, is_encrypted=False)
+
+
+def test_a_client_does_not_trust_a_node_of_another_authority(secured: Secured) -> None:
+    with pytest.raises(acsylla.errors.CassErrorSslInvalidPeerCert):
+        release_seen_by(replace(secured, authority=secured.stranger_certificate))
+
+
+def test_private_keys_are_readable_by_their_owner_alone(secured: Secured) -> None:
+    keys: list[Path] = [secured.key, secured.stranger_key, secured.spec.folder / "security" / "nodes.pem"]
+    assert [oct(path.stat().st_mode & 0o777) for path in keys] == ["0o600"] * 3
+    ssl.create_default_context().load_cert_chain(secured.certificate, secured.key)
