@@ -12,7 +12,6 @@ The master key lies outside, by default beside the directory.
 
 from __future__ import annotations
 
-import errno
 import os
 from itertools import count
 from pathlib import Path
@@ -23,7 +22,7 @@ from msgspec import Struct
 
 from tenet.app.configuration import ConfigurationError
 from tenet.app.settings import Settings
-from tenet.store.errors import DiskFull
+from tenet.store.errors import FULL_ERRNOS, DiskFull
 
 PRIVATE_DIRECTORY: Final = 0o700
 
@@ -183,6 +182,6 @@ def _write(path: Path, content: Struct) -> None:
     try:
         write_private(path, msgspec.json.encode(content))
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno in FULL_ERRNOS:
             raise DiskFull(f"{path} cannot be written: the disk is full. Make room, then start again.") from error
         raise ConfigurationError([f"{path} cannot be written: {error.strerror}."]) from error
