@@ -89,8 +89,8 @@ def test_tenants_never_see_each_other(server: Server) -> None:
 @pytest.mark.parametrize(
     ("arguments", "status", "says"),
     [
-        (["keys", "create", "--tenant", "12"], 2, "ACCOUNT is 12 digits"),
-        (["keys", "create", "--secret", "short"], 2, "SECRET 8 to 128"),
+        (["keys", "create", "--tenant", "12"], 2, "Error: --tenant is '12'; an account is 12 digits.\n"),
+        (["keys", "create", "--secret", "short"], 2, "Error: --secret has 5 characters; a secret has 8 to 128.\n"),
         (["keys", "revoke", "nobody"], 1, "there is no access key nobody"),
     ],
 )

@@ -193,17 +193,12 @@ def keys() -> None:
 @_common
 def create_key(configuration: Configuration, access_key_id: str | None, secret: str | None, tenant: str) -> None:
     """Make an access key and print it with its secret, which is shown only now. It works at once."""
-    import msgspec
-
-    from tenet.app.messages import KeyWanted
+    from tenet.app.messages import KeyWanted, mistakes_in
 
     wanted = KeyWanted(tenant=tenant, access_key_id=access_key_id, secret_access_key=secret)
-    try:
-        msgspec.convert(msgspec.to_builtins(wanted), KeyWanted)
-    except msgspec.ValidationError:
-        raise click.UsageError(
-            "ACCOUNT is 12 digits, ID 3 to 128 of A-Z, a-z, 0-9 and _, SECRET 8 to 128 characters."
-        ) from None
+    mistakes = mistakes_in(wanted)
+    if mistakes:
+        raise click.UsageError("\n".join(mistakes))
     made = _administer(configuration, lambda administration: administration.create_key(wanted))
     click.echo(f"export AWS_ACCESS_KEY_ID={made.access_key_id}")
     click.echo(f"export AWS_SECRET_ACCESS_KEY={made.secret_access_key}")
