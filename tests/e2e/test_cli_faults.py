@@ -411,11 +411,25 @@ def test_no_command_makes_an_installation_but_up(tmp_path: Path) -> None:
     assert list(tmp_path.rglob("*")) == [tmp_path / "data"]
 
 
-def test_the_doctor_says_what_it_found_even_where_its_archive_cannot_be_written(tmp_path: Path) -> None:
+def test_the_doctor_refuses_a_place_for_its_archive_before_it_looks_at_anything(tmp_path: Path) -> None:
     (tmp_path / "there").write_bytes(b"mine")
-    for output, why in {"there": "there exists", "absent/x": "cannot be written: No such file"}.items():
+    (tmp_path / "loose").symlink_to(tmp_path / "nowhere")
+    for output, why in {
+        "there": f"{tmp_path / 'there'} exists",
+        "loose": f"{tmp_path / 'loose'} exists",
+        "absent/x": f"there is no directory {tmp_path / 'absent'}",
+    }.items():
         told = tenet("doctor", "--data", str(tmp_path / "data"), "--output", str(tmp_path / output))
-        assert told.returncode == 1
-        assert "Nothing could be found out" in told.stderr
-        assert why in told.stderr
+        assert (told.returncode, told.stdout) == (1, "")
+        assert told.stderr.startswith(f"tenet: {why}; name a")
     assert (tmp_path / "there").read_bytes() == b"mine"
+    assert not (tmp_path / "nowhere").exists()
+
+
+def test_the_doctor_says_what_it_found_even_where_its_archive_cannot_be_written(tmp_path: Path) -> None:
+    archive = tmp_path / "doctor.tar.gz"
+    told = tenet_without_room("doctor", "--data", str(tmp_path / "data"), "--output", str(archive))
+    assert told.returncode == 1
+    assert "Nothing could be found out" in told.stdout
+    assert told.stderr.startswith(f"tenet: {archive} cannot be written: File too large;")
+    assert not archive.exists()

@@ -305,11 +305,13 @@ def check_config(file: Path | None) -> None:
 @_common
 def doctor(configuration: Configuration, output: Path | None) -> None:
     """Collect what helps to find out what is wrong into one archive, without secrets, and say what looks wrong."""
-    from tenet.app.doctor import examine
+    from tenet.app.doctor import examine, write
 
-    file, summary = asyncio.run(examine(configuration, output))
-    click.echo(summary)
-    click.echo(f"Written to {file}. It holds no secrets.")
+    examination = asyncio.run(examine(configuration, output))
+    # Said before it is written, which may fail.
+    click.echo(examination.summary)
+    write(examination)
+    click.echo(f"Written to {examination.output}. It holds no secrets.")
 
 
 @main.command()
