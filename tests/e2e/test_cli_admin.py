@@ -320,12 +320,30 @@ def test_the_doctors_archive_says_what_happened_and_holds_no_secret(tmp_path: Pa
     assert json.loads(found["certificate.json"])["days_left"] > 30
 
 
+def test_the_doctor_tells_what_the_server_runs_with_from_what_the_command_does(tmp_path: Path) -> None:
+    archive = tmp_path / "doctor.tar.gz"
+    with running(tmp_path / "data", environment={"TENET_COMPILED": "0"}) as server:
+        # What this command runs with depends on whether modules were compiled here, and says so in other words.
+        done = server.command("doctor", "--output", str(archive), TENET_COMPILED="")
+    of_command = tenet("version", TENET_COMPILED="").stdout
+    assert "Compiled modules in the server: no: TENET_COMPILED is 0.\n" in done.stdout
+    told = json.loads(contents(archive)["versions.json"])
+    assert told["server"]["compiled"] == "no: TENET_COMPILED is 0"
+    assert told["server"]["tenet"] == told["command"]["tenet"]
+    assert f"compiled {told['command']['compiled']}\n" in of_command
+    assert f"Compiled modules in this command: {told['command']['compiled']}.\n" in done.stdout
+    assert told["command"]["compiled"] != told["server"]["compiled"]
+
+
 def test_the_doctor_finds_a_server_that_is_gone(tmp_path: Path) -> None:
     start(tmp_path / "data").kill()
     done = tenet("doctor", "--data", str(tmp_path / "data"), "--output", str(tmp_path / "doctor.tar.gz"))
     assert done.returncode == 0, done.stderr
     assert "No server runs on this data directory." in done.stdout
-    assert json.loads(contents(tmp_path / "doctor.tar.gz")["store.json"])["engine"] == "sqlite"
+    assert "in the server" not in done.stdout
+    found = contents(tmp_path / "doctor.tar.gz")
+    assert json.loads(found["store.json"])["engine"] == "sqlite"
+    assert json.loads(found["versions.json"])["server"] == {}
 
 
 def test_the_doctor_sees_files_that_others_can_read(tmp_path: Path) -> None:

@@ -90,12 +90,13 @@ async def examine(configuration: Configuration, output: Path | None) -> Examinat
     directory = DataDirectory(configuration.settings)
     disk = _disk(directory.path)
     modes = _modes(directory)
-    summary = summary_of(_facts(collected, disk, modes), versions())
+    of_command, of_server = versions(), _versions_of(collected.diagnosis.server)
+    summary = summary_of(_facts(collected, disk, modes), of_command, of_server)
     described = collected.diagnosis
     files: dict[str, Any] = {
         "summary.txt": summary,
         "settings.json": described.settings or settings_shown(configuration),
-        "versions.json": versions(),
+        "versions.json": {"command": of_command, "server": of_server},
         "platform.json": _platform(),
         "server.json": described.server,
         "store.json": described.store,
@@ -124,6 +125,12 @@ def write(examination: Examination) -> None:
         raise CannotWrite(f"{output} cannot be written: {error.strerror}; name another with --output FILE.") from error
 
 
+def _versions_of(server: Mapping[str, Any]) -> dict[str, str]:
+    """What a server says of what it runs with; one of an earlier version says less."""
+    names = {"version": "tenet", "compiled": "compiled", "python": "python"}
+    return {name: str(server[told]) for told, name in names.items() if told in server}
+
+
 def _check_place(output: Path) -> None:
     """Finds out whether an archive can be made there.
 
@@ -142,10 +149,19 @@ def _exists(output: Path) -> CannotWrite:
     return CannotWrite(f"{output} exists; name a new file with --output FILE.")
 
 
-def summary_of(facts: Facts, found_versions: Mapping[str, str]) -> str:
-    """Returns the summary: what is there, and what looks wrong with what to do about it."""
+def summary_of(facts: Facts, of_command: Mapping[str, str], of_server: Mapping[str, str]) -> str:
+    """Returns the summary: what is there, and what looks wrong with what to do about it.
+
+    Args:
+        facts: what the rules look at.
+        of_command: versions of what this command runs with, by name.
+        of_server: the same of the server, as far as it tells; empty where none answered.
+    """
     state = "A server runs." if facts.running else "No server answered."
-    lines = [f"Tenet {facts.command_version} on {found_versions['platform']}. {state}", ""]
+    lines = [f"Tenet {facts.command_version} on {of_command['platform']}. {state}"]
+    if facts.running:
+        lines.append(f"Compiled modules in the server: {of_server.get('compiled', 'it does not say')}.")
+    lines += [f"Compiled modules in this command: {of_command['compiled']}.", ""]
     wrong: Sequence[str] = findings(facts)
     lines += [f"- {sentence}" for sentence in wrong] or ["Nothing looks wrong."]
     return "\n".join(lines)
