@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 import shutil
 import tarfile
 import threading
@@ -277,6 +278,22 @@ def test_keys_of_a_backup_work_elsewhere_with_their_master_key(tmp_path: Path) -
         client = elsewhere.client(access_key_id="mine", secret_access_key="my-own-secret")
         assert client.list_tables()["TableNames"] == []
         assert elsewhere.client().list_tables()["TableNames"] == []
+
+
+def test_a_backup_from_before_a_rotation_restores_offline_and_names_the_keys_that_are_lost(tmp_path: Path) -> None:
+    file = tmp_path / "backup.tenet"
+    with running(tmp_path / "data") as server:
+        assert server.command("keys", "create", "--id", "mine", "--secret", "my-own-secret").returncode == 0
+        assert server.command("backup", str(file)).returncode == 0
+        assert server.command("keys", "rotate-master").returncode == 0
+    done = server.command("restore", str(file), "--yes")
+    assert done.returncode == 0
+    assert re.fullmatch(rf"{file} is restored, in \d+\.\d s\.\n", done.stdout)
+    lines = done.stderr.splitlines()
+    assert [line for line in lines if not line.startswith("tenet: an access key cannot be used; ")] == []
+    assert any("; access_key_id: mine; reason: " in line for line in lines)
+    with running(tmp_path / "data") as again:
+        assert again.client().list_tables()["TableNames"] == []
 
 
 # ---- doctor ----------------------------------------------------------------------------------------------------------
