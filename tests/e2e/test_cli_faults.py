@@ -387,6 +387,30 @@ def test_a_certificate_that_cannot_be_used_is_a_wrong_setting(tmp_path: Path) ->
         assert why in refused.stderr
 
 
+def test_a_damaged_file_of_the_local_authority_is_named_by_start_and_commands(tmp_path: Path) -> None:
+    authority = tmp_path / "data" / "tls" / "ca.pem"
+    with running(tmp_path / "data") as server:
+        good = authority.read_bytes()
+        authority.write_bytes(b"damaged")
+        refused = server.command("keys", "list")
+        assert refused.returncode == 5
+        assert f"{authority} is damaged: it holds no certificate. Bring it back from a copy" in refused.stderr
+        authority.unlink()
+        refused = server.command("keys", "list")
+        assert refused.returncode == 5
+        assert f"{authority} cannot be read: No such file or directory." in refused.stderr
+        authority.write_bytes(b"damaged")
+    refused = tenet("up", "--data", str(tmp_path / "data"), "--listen", "127.0.0.1:0")
+    assert refused.returncode == 1
+    assert refused.stderr == (
+        f"tenet: {authority} is damaged: it holds no PEM that can be read. Bring it back from a copy, or remove ca.pem"
+        " and ca-key.pem: the next start makes another authority, which every client has to be made to trust\n"
+    )
+    authority.write_bytes(good)
+    with running(tmp_path / "data") as again:
+        assert again.command("keys", "list").returncode == 0
+
+
 def test_waiting_for_a_server_that_hangs_ends_with_its_time(tmp_path: Path) -> None:
     with running(tmp_path / "data") as server:
         began = time.monotonic()
