@@ -387,6 +387,47 @@ def test_a_certificate_that_cannot_be_used_is_a_wrong_setting(tmp_path: Path) ->
         assert why in refused.stderr
 
 
+def test_every_mistake_in_the_settings_is_told_on_a_line_of_its_own(tmp_path: Path) -> None:
+    certificate, key = operators_certificate(tmp_path)
+    (tmp_path / "another").mkdir()
+    _, key_of_another = operators_certificate(tmp_path / "another")
+    file = tmp_path / "tenet.toml"
+    text = """
+        version = 1
+        [server]
+        listen = "127.0.0.1:70000"
+        [store]
+        url = "papyrus:/scroll"
+        [logs]
+        level = "loud"
+        [tls]
+        certificate_file = "{certificate}"
+        private_key_file = "{key}"
+    """
+    said = [
+        "`logs.level` is 'loud'",
+        "a port is at most 65,535",
+        "the engine 'papyrus'; installed are: cassandra, memory, sqlite.",
+    ]
+    for first, second, why in (
+        (certificate, key, []),
+        (tmp_path / "absent", key, [f"`tls.certificate_file` is '{tmp_path / 'absent'}', which is no file"]),
+        (certificate, key_of_another, ["cannot be used: "]),
+        (tmp_path, tmp_path, ["`tls.certificate_file` is ", "`tls.private_key_file` is "]),
+    ):
+        file.write_text(text.format(certificate=first, key=second), encoding="utf-8")
+        checked = tenet("config", "check", str(file))
+        assert (checked.returncode, checked.stdout) == (3, "")
+        lines = checked.stderr.splitlines()
+        assert len(lines) == len(said) + len(why)
+        for part, line in zip([*said, *why], lines, strict=True):
+            assert line.startswith("tenet: ")
+            assert part in line
+        refused = tenet("up", "--data", str(tmp_path / "data"), "--config", str(file))
+        assert (refused.returncode, refused.stderr) == (3, checked.stderr)
+    assert not (tmp_path / "data").exists()
+
+
 def test_a_damaged_file_of_the_local_authority_is_named_by_start_and_commands(tmp_path: Path) -> None:
     authority = tmp_path / "data" / "tls" / "ca.pem"
     with running(tmp_path / "data") as server:

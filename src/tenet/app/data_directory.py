@@ -65,13 +65,13 @@ class DataDirectory:
     """
 
     def __init__(self, settings: Settings) -> None:
+        self.settings = settings
         self.path = Path(settings.data).absolute()
-        self._settings = settings
 
     @property
     def engine_and_location(self) -> tuple[str, str]:
         """The name of the store's engine, and what it is opened with."""
-        engine, _, location = self._settings.store.url.partition(":")
+        engine, _, location = self.settings.store.url.partition(":")
         return engine, location or str(self.path / "store")
 
     def place_for_damaged_store(self) -> Path:
@@ -83,7 +83,7 @@ class DataDirectory:
     @property
     def own_places(self) -> tuple[Path, ...]:
         """Every file and directory of the installation's own that nothing else may be written to."""
-        tls = self._settings.tls
+        tls = self.settings.tls
         key = self.master_key_file
         further = [Path(name) for name in (tls.certificate_file, tls.private_key_file) if name]
         return (self.path, Path(self.engine_and_location[1]), key, key.with_name(f".{key.name}.new"), *further)
@@ -101,7 +101,7 @@ class DataDirectory:
     @property
     def master_key_file(self) -> Path:
         """The key that the secrets of access keys are encrypted under."""
-        named = self._settings.keys.master_key_file
+        named = self.settings.keys.master_key_file
         return Path(named).absolute() if named else self.path.with_name(self.path.name + ".master-key")
 
     @property
