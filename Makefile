@@ -84,7 +84,7 @@ LOCKS := uv.lock pyproject.toml requirements-compile.lock
 
 $(VENV)/.runtime: $(LOCKS)
 ifeq ($(UV),uv)
-	uv sync --quiet --frozen --no-dev --group compile --inexact --compile-bytecode
+	uv sync --quiet --frozen --no-dev --group compile --group programs --inexact --compile-bytecode
 else
 	$(PYTHON) tools/pip_environment.py $(VENV) requirements-compile.lock
 endif

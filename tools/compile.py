@@ -344,13 +344,20 @@ def put_in_place(made: Path) -> None:
         raise CannotCompileError(f"the compiled modules cannot be imported:\n{tried.stderr}")
 
 
+def what_runs_instead() -> str:
+    """Returns what Tenet runs with where nothing was compiled now."""
+    if read_manifest(FOLDER).misfit:
+        return "Tenet was not compiled and runs from its source, which is slower"
+    return "Tenet runs with the modules that were compiled before, which fit its source; they were not compiled anew"
+
+
 def main() -> int:
     """Compiles; without ``--required`` nothing that goes wrong is an error."""
     try:
         done = compile_all()
     except Exception as reason:  # noqa: BLE001 (a full disk, a fault of mypyc: the source is there in any case)
         said = str(reason) if isinstance(reason, CannotCompileError) else repr(reason)
-        print(f"Tenet was not compiled and runs from its source, which is slower: {said}")
+        print(f"{what_runs_instead()}: {said}")
         return int("--required" in sys.argv)
     if done:
         print(done)

@@ -231,3 +231,35 @@ def test_a_global_index_with_two_partition_attributes_is_named_as_not_available(
     )
     assert code == "ValidationException"
     assert "with several attributes per key of CreateTable is not available" in text
+
+
+def put_of(table: str, item: Json, **more: Any) -> Json:
+    return {"Put": {"TableName": table, "Item": item, **more}}
+
+
+@pytest.mark.parametrize(
+    "actions",
+    [
+        lambda table: [put_of(table, ITEM), put_of(table, ITEM)],
+        lambda table: [put_of(table, {"s": {"S": "no key"}})],
+        lambda table: [put_of(table, {"p": {"S": ""}, "r": {"S": "b"}})],
+        lambda _table: [put_of("no-such-table", ITEM)],
+    ],
+    ids=["an item twice", "no key", "an empty key", "no table"],
+)
+def test_a_token_is_looked_up_before_keys_and_tables(
+    client: Any, table: str, fresh_name: Callable[[str], str], actions: Callable[[str], list[Json]]
+) -> None:
+    token = fresh_name("token")[-36:]
+    client.transact_write_items(TransactItems=[put_of(table, ITEM)], ClientRequestToken=token)
+    code, _ = refusal(client.transact_write_items, TransactItems=actions(table), ClientRequestToken=token)
+    assert code == "IdempotentParameterMismatchException"
+
+
+def test_expressions_are_checked_before_a_token(client: Any, table: str, fresh_name: Callable[[str], str]) -> None:
+    token = fresh_name("token")[-36:]
+    client.transact_write_items(TransactItems=[put_of(table, ITEM)], ClientRequestToken=token)
+    wrong = put_of(table, ITEM, ConditionExpression="a =")
+    code, text = refusal(client.transact_write_items, TransactItems=[wrong], ClientRequestToken=token)
+    assert code == "ValidationException"
+    assert text.startswith("Invalid ConditionExpression: Syntax error")

@@ -3,9 +3,9 @@
 Shell blocks run in one directory per document, with `tenet` and `python` on the path; what one of them exports, the
 later ones have. A line `make up` or `tenet up` starts a server that stays for the rest of the document, or until the
 document kills it; started again, it listens at the same address. What a line `pip install` names is fetched once, into
-the cache of packages. A Python block whose first line is a comment with a file name is saved under it, for the shell to
-run; the others run in one interpreter per document. TOML blocks have to be valid settings. Blocks marked `text` are for
-reading; other languages are an error.
+the cache of packages; boto3 is there. A Python block whose first line is a comment with a file name is saved under it,
+for the shell to run; the others run in one interpreter per document. TOML blocks have to be valid settings. Blocks
+marked `text` are for reading; other languages are an error.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import socket
 import subprocess
 import sys
 from contextlib import suppress
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,8 @@ ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = sorted([ROOT / "README.md", *(ROOT / "docs" / "tutorials").glob("*.md")])
 START = re.compile(r"^(?:make|tenet) up\b(.*)$")
 INSTALL = re.compile(r"^pip install (.+)$")
+#: What README lets its readers install, and what is here for every test.
+INSTALLED = frozenset({"boto3"})
 FILE_NAME = re.compile(r"^# ([\w-]+\.py)$")
 #: Below the ports that the system hands to clients, so that nobody takes the port of a server that was killed.
 PORTS = range(20_000, 32_000)
@@ -73,7 +76,9 @@ class Reader:
         script: list[str] = []
         for line in str(example.parsed).splitlines():
             started, installed = START.match(line), INSTALL.match(line)
-            if installed:
+            if installed and installed[1] in INSTALLED:
+                metadata.version(installed[1])  # which fails where it is not
+            elif installed:
                 package = libraries(*shlex.split(installed[1]))
                 assert package.folder == TUTORIALS.folder, "tests/conformance/packages.py names what tutorials install"
                 self.environment["PYTHONPATH"] = str(package.ensure())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 import shutil
 import tarfile
 import threading
@@ -89,8 +90,8 @@ def test_tenants_never_see_each_other(server: Server) -> None:
 @pytest.mark.parametrize(
     ("arguments", "status", "says"),
     [
-        (["keys", "create", "--tenant", "12"], 2, "ACCOUNT is 12 digits"),
-        (["keys", "create", "--secret", "short"], 2, "SECRET 8 to 128"),
+        (["keys", "create", "--tenant", "12"], 2, "Error: --tenant is '12'; an account is 12 digits.\n"),
+        (["keys", "create", "--secret", "short"], 2, "Error: --secret has 5 characters; a secret has 8 to 128.\n"),
         (["keys", "revoke", "nobody"], 1, "there is no access key nobody"),
     ],
 )
@@ -279,6 +280,22 @@ def test_keys_of_a_backup_work_elsewhere_with_their_master_key(tmp_path: Path) -
         assert elsewhere.client().list_tables()["TableNames"] == []
 
 
+def test_a_backup_from_before_a_rotation_restores_offline_and_names_the_keys_that_are_lost(tmp_path: Path) -> None:
+    file = tmp_path / "backup.tenet"
+    with running(tmp_path / "data") as server:
+        assert server.command("keys", "create", "--id", "mine", "--secret", "my-own-secret").returncode == 0
+        assert server.command("backup", str(file)).returncode == 0
+        assert server.command("keys", "rotate-master").returncode == 0
+    done = server.command("restore", str(file), "--yes")
+    assert done.returncode == 0
+    assert re.fullmatch(rf"{file} is restored, in \d+\.\d s\.\n", done.stdout)
+    lines = done.stderr.splitlines()
+    assert [line for line in lines if not line.startswith("tenet: an access key cannot be used; ")] == []
+    assert any("; access_key_id: mine; reason: " in line for line in lines)
+    with running(tmp_path / "data") as again:
+        assert again.client().list_tables()["TableNames"] == []
+
+
 # ---- doctor ----------------------------------------------------------------------------------------------------------
 
 
@@ -320,12 +337,30 @@ def test_the_doctors_archive_says_what_happened_and_holds_no_secret(tmp_path: Pa
     assert json.loads(found["certificate.json"])["days_left"] > 30
 
 
+def test_the_doctor_tells_what_the_server_runs_with_from_what_the_command_does(tmp_path: Path) -> None:
+    archive = tmp_path / "doctor.tar.gz"
+    with running(tmp_path / "data", environment={"TENET_COMPILED": "0"}) as server:
+        # What this command runs with depends on whether modules were compiled here, and says so in other words.
+        done = server.command("doctor", "--output", str(archive), TENET_COMPILED="")
+    of_command = tenet("version", TENET_COMPILED="").stdout
+    assert "Compiled modules in the server: no: TENET_COMPILED is 0.\n" in done.stdout
+    told = json.loads(contents(archive)["versions.json"])
+    assert told["server"]["compiled"] == "no: TENET_COMPILED is 0"
+    assert told["server"]["tenet"] == told["command"]["tenet"]
+    assert f"compiled {told['command']['compiled']}\n" in of_command
+    assert f"Compiled modules in this command: {told['command']['compiled']}.\n" in done.stdout
+    assert told["command"]["compiled"] != told["server"]["compiled"]
+
+
 def test_the_doctor_finds_a_server_that_is_gone(tmp_path: Path) -> None:
     start(tmp_path / "data").kill()
     done = tenet("doctor", "--data", str(tmp_path / "data"), "--output", str(tmp_path / "doctor.tar.gz"))
     assert done.returncode == 0, done.stderr
     assert "No server runs on this data directory." in done.stdout
-    assert json.loads(contents(tmp_path / "doctor.tar.gz")["store.json"])["engine"] == "sqlite"
+    assert "in the server" not in done.stdout
+    found = contents(tmp_path / "doctor.tar.gz")
+    assert json.loads(found["store.json"])["engine"] == "sqlite"
+    assert json.loads(found["versions.json"])["server"] == {}
 
 
 def test_the_doctor_sees_files_that_others_can_read(tmp_path: Path) -> None:

@@ -387,6 +387,71 @@ def test_a_certificate_that_cannot_be_used_is_a_wrong_setting(tmp_path: Path) ->
         assert why in refused.stderr
 
 
+def test_every_mistake_in_the_settings_is_told_on_a_line_of_its_own(tmp_path: Path) -> None:
+    certificate, key = operators_certificate(tmp_path)
+    (tmp_path / "another").mkdir()
+    _, key_of_another = operators_certificate(tmp_path / "another")
+    file = tmp_path / "tenet.toml"
+    text = """
+        version = 1
+        [server]
+        listen = "127.0.0.1:70000"
+        [store]
+        url = "papyrus:/scroll"
+        [logs]
+        level = "loud"
+        [tls]
+        certificate_file = "{certificate}"
+        private_key_file = "{key}"
+    """
+    said = [
+        "`logs.level` is 'loud'",
+        "a port is at most 65,535",
+        "the engine 'papyrus'; installed are: cassandra, memory, sqlite.",
+    ]
+    for first, second, why in (
+        (certificate, key, []),
+        (tmp_path / "absent", key, [f"`tls.certificate_file` is '{tmp_path / 'absent'}', which is no file"]),
+        (certificate, key_of_another, ["cannot be used: "]),
+        (tmp_path, tmp_path, ["`tls.certificate_file` is ", "`tls.private_key_file` is "]),
+    ):
+        file.write_text(text.format(certificate=first, key=second), encoding="utf-8")
+        checked = tenet("config", "check", str(file))
+        assert (checked.returncode, checked.stdout) == (3, "")
+        lines = checked.stderr.splitlines()
+        assert len(lines) == len(said) + len(why)
+        for part, line in zip([*said, *why], lines, strict=True):
+            assert line.startswith("tenet: ")
+            assert part in line
+        refused = tenet("up", "--data", str(tmp_path / "data"), "--config", str(file))
+        assert (refused.returncode, refused.stderr) == (3, checked.stderr)
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_damaged_file_of_the_local_authority_is_named_by_start_and_commands(tmp_path: Path) -> None:
+    authority = tmp_path / "data" / "tls" / "ca.pem"
+    with running(tmp_path / "data") as server:
+        good = authority.read_bytes()
+        authority.write_bytes(b"damaged")
+        refused = server.command("keys", "list")
+        assert refused.returncode == 5
+        assert f"{authority} is damaged: it holds no certificate. Bring it back from a copy" in refused.stderr
+        authority.unlink()
+        refused = server.command("keys", "list")
+        assert refused.returncode == 5
+        assert f"{authority} cannot be read: No such file or directory." in refused.stderr
+        authority.write_bytes(b"damaged")
+    refused = tenet("up", "--data", str(tmp_path / "data"), "--listen", "127.0.0.1:0")
+    assert refused.returncode == 1
+    assert refused.stderr == (
+        f"tenet: {authority} is damaged: it holds no PEM that can be read. Bring it back from a copy, or remove ca.pem"
+        " and ca-key.pem: the next start makes another authority, which every client has to be made to trust\n"
+    )
+    authority.write_bytes(good)
+    with running(tmp_path / "data") as again:
+        assert again.command("keys", "list").returncode == 0
+
+
 def test_waiting_for_a_server_that_hangs_ends_with_its_time(tmp_path: Path) -> None:
     with running(tmp_path / "data") as server:
         began = time.monotonic()
@@ -411,11 +476,25 @@ def test_no_command_makes_an_installation_but_up(tmp_path: Path) -> None:
     assert list(tmp_path.rglob("*")) == [tmp_path / "data"]
 
 
-def test_the_doctor_says_what_it_found_even_where_its_archive_cannot_be_written(tmp_path: Path) -> None:
+def test_the_doctor_refuses_a_place_for_its_archive_before_it_looks_at_anything(tmp_path: Path) -> None:
     (tmp_path / "there").write_bytes(b"mine")
-    for output, why in {"there": "there exists", "absent/x": "cannot be written: No such file"}.items():
+    (tmp_path / "loose").symlink_to(tmp_path / "nowhere")
+    for output, why in {
+        "there": f"{tmp_path / 'there'} exists",
+        "loose": f"{tmp_path / 'loose'} exists",
+        "absent/x": f"there is no directory {tmp_path / 'absent'}",
+    }.items():
         told = tenet("doctor", "--data", str(tmp_path / "data"), "--output", str(tmp_path / output))
-        assert told.returncode == 1
-        assert "Nothing could be found out" in told.stderr
-        assert why in told.stderr
+        assert (told.returncode, told.stdout) == (1, "")
+        assert told.stderr.startswith(f"tenet: {why}; name a")
     assert (tmp_path / "there").read_bytes() == b"mine"
+    assert not (tmp_path / "nowhere").exists()
+
+
+def test_the_doctor_says_what_it_found_even_where_its_archive_cannot_be_written(tmp_path: Path) -> None:
+    archive = tmp_path / "doctor.tar.gz"
+    told = tenet_without_room("doctor", "--data", str(tmp_path / "data"), "--output", str(archive))
+    assert told.returncode == 1
+    assert "Nothing could be found out" in told.stdout
+    assert told.stderr.startswith(f"tenet: {archive} cannot be written: File too large;")
+    assert not archive.exists()

@@ -103,9 +103,22 @@ def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
         refused = tenet("up", "--data", str(tmp_path / "data"), "--listen", address)
-    assert refused.returncode == 4
-    assert address in refused.stderr
-    assert "--listen" in refused.stderr
+        assert refused.returncode == 4
+        assert refused.stderr == (
+            f"tenet: {address} is in use by another process; listen elsewhere with --listen HOST:PORT.\n"
+        )
+        assert list(tmp_path.iterdir()) == []
+        # A directory that is there already keeps what a start puts into it.
+        (tmp_path / "data").mkdir()
+        assert tenet("up", "--data", str(tmp_path / "data"), "--listen", address).returncode == 4
+    start(tmp_path / "data").stop()
+
+
+def test_an_address_of_another_machine_is_a_wrong_setting_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    refused = tenet("up", "--data", str(tmp_path / "data"), "--listen", "203.0.113.1:8000")
+    assert refused.returncode == 3
+    assert refused.stderr.startswith("tenet: `server.listen` is '203.0.113.1:8000', which cannot be listened on: ")
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("address", ["0.0.0.0:0", "[::]:0"])

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers import clean_environment
+from tests.servers import clean_environment, running
 
 ROOT = Path(__file__).resolve().parents[2]
 START_S_MAX = 1.0
@@ -128,23 +128,58 @@ def test_the_container_builds_from_files_that_exist() -> None:
     assert json.loads(command) == ["tenet", "up"]
 
 
-@pytest.mark.time_limit_s(240)
-def test_what_make_installs_is_compiled_so_that_no_start_has_to_do_it(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the source with the environment that ``make up`` makes in it."""
+    folder = tmp_path_factory.mktemp("made")
     for name in ("src", "tools", "packaging"):
-        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__", "_compiled*"))
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "_compiled*"))
     for name in ("Makefile", "pyproject.toml", "uv.lock", "requirements-compile.lock", "README.md", "LICENSE"):
-        shutil.copy(ROOT / name, tmp_path)
-    environment = clean_environment(PYTHONDONTWRITEBYTECODE="1", TENET_COMPILED="0")
-    subprocess.run(["make", ".venv/.bytecode"], cwd=tmp_path, env=environment, check=True, capture_output=True)
+        shutil.copy(ROOT / name, folder)
+    subprocess.run(["make", ".venv/.bytecode"], cwd=folder, env=plain_environment(), check=True, capture_output=True)
+    return folder
+
+
+def plain_environment(**more: str) -> dict[str, str]:
+    return clean_environment(PYTHONDONTWRITEBYTECODE="1", TENET_COMPILED="0", **more)
+
+
+@pytest.mark.time_limit_s(240)
+def test_what_make_installs_is_compiled_so_that_no_start_has_to_do_it(made: Path) -> None:
     # Python says with -v where the code of each module came from: from x.pyc, or from x.py, which it had to compile.
     started = subprocess.run(
         [".venv/bin/python", "-v", "-c", "import tenet.app.server"],
-        cwd=tmp_path,
-        env=environment,
+        cwd=made,
+        env=plain_environment(),
         check=True,
         capture_output=True,
         text=True,
     )
     sources = re.findall(r"^# code object from '?(.+?)'?$", started.stderr, re.MULTILINE)
     assert any("tenet" in source for source in sources)
-    assert [source for source in sources if source.endswith(".py") and str(tmp_path) in source] == []
+    assert [source for source in sources if source.endswith(".py") and str(made) in source] == []
+
+
+@pytest.mark.time_limit_s(240)
+def test_the_first_program_runs_with_what_the_readme_has_installed(made: Path, tmp_path: Path) -> None:
+    blocks = re.findall(
+        r"^```(sh|python)\n(.+?)^```$", (made / "README.md").read_text("utf-8"), re.MULTILINE | re.DOTALL
+    )
+    (first_command, _), *shell, (_, program) = blocks
+    assert first_command == "sh"
+    assert [kind for kind, _ in shell] == ["sh", "sh"]
+    (made / "first.py").write_text(program, encoding="utf-8")
+    # Another terminal of a machine that has Python and the tools of a system, and nothing of the developers'.
+    environment = plain_environment(PATH=os.pathsep.join(("/usr/local/bin", "/usr/bin", "/bin")))
+    with running(tmp_path / "data") as server:
+        script = "".join(block for _, block in shell).replace("tenet env", f"tenet env --data {server.data}")
+        done = subprocess.run(
+            ["/bin/sh", "-euc", f"{script}\npython first.py"],
+            cwd=made,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert server.client().describe_table(TableName="places")["Table"]["ItemCount"] == 2

@@ -10,7 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from tenet.app.configuration import ConfigurationError, host_and_port
+from tenet.app.configuration import ConfigurationError, Mistake, host_and_port
 from tenet.app.exports import TRUST_STORE_PASSWORD
 from tenet.wire.errors import TlsUnusable
 from tenet.wire.tls import LocalAuthority, describe, load, server_context, server_names, write_trust_store
@@ -89,19 +89,31 @@ class Certificates:
         return self._authority.files.certificate, self._authority.files.private_key
 
 
+def mistakes_in(settings: Settings) -> list[Mistake]:
+    """Returns what is wrong with the certificate and the private key that the settings name, if they name any."""
+    tls = settings.tls
+    named = {"tls.certificate_file": tls.certificate_file, "tls.private_key_file": tls.private_key_file}
+    unreadable = [
+        Mistake((setting,), f"`{setting}` is '{file}', which is no file that can be read.")
+        for setting, file in named.items()
+        if file and not (Path(file).is_file() and os.access(file, os.R_OK))
+    ]
+    if unreadable or not all(named.values()):
+        return unreadable
+    try:
+        server_context(Path(tls.certificate_file), Path(tls.private_key_file))
+    except TlsUnusable as error:
+        return [Mistake(tuple(named), f"`tls.certificate_file`: {error.message}.")]
+    return []
+
+
 @contextmanager
 def _named_by(settings: Settings) -> Iterator[None]:
     """Says which setting names files that cannot be used, where one does."""
-    tls = settings.tls
-    named = {"tls.certificate_file": tls.certificate_file, "tls.private_key_file": tls.private_key_file}
     try:
         yield
     except TlsUnusable as error:
-        if not tls.certificate_file:
+        problems = [mistake.text for mistake in mistakes_in(settings)]
+        if not problems:
             raise
-        problems = [
-            f"`{setting}` is '{file}', which is no file that can be read."
-            for setting, file in named.items()
-            if not (Path(file).is_file() and os.access(file, os.R_OK))
-        ]
-        raise ConfigurationError(problems or [f"`tls.certificate_file`: {error.message}."]) from error
+        raise ConfigurationError(problems) from error

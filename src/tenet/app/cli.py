@@ -43,8 +43,13 @@ EXIT_CODES: Final = {
 }
 
 
-def _common(command: Callable[..., Result]) -> Callable[..., Result]:
-    """Gives a command the options that say which installation it is about, and hands it the settings."""
+def _common(command: Callable[..., Result], *, starts: bool = False) -> Callable[..., Result]:
+    """Gives a command the options that say which installation it is about, and hands it the settings.
+
+    Args:
+        command: takes the settings first.
+        starts: whether a server is started with them, so that what they ask of this machine has to be there.
+    """
 
     @click.option("--data", metavar="DIR", help="Data directory; ./tenet-data unless the settings say otherwise.")
     @click.option(
@@ -61,16 +66,21 @@ def _common(command: Callable[..., Result]) -> Callable[..., Result]:
             given = options.pop(name, None)
             if given:
                 flags[setting] = given
-        return command(_configuration(settings_file, flags), *arguments, **options)
+        return command(_configuration(settings_file, flags, starts=starts), *arguments, **options)
 
     return wrapped
 
 
-def _configuration(file: Path | None, flags: dict[str, Value]) -> Configuration:
+def _configuration(file: Path | None, flags: dict[str, Value], *, starts: bool) -> Configuration:
     from tenet.app.configuration import load
 
     default = Path("tenet.toml")
-    return load(file or (default if default.exists() else None), os.environ, flags)
+    file = file or (default if default.exists() else None)
+    if not starts:
+        return load(file, os.environ, flags)
+    from tenet.app.machine import mistakes_in
+
+    return load(file, os.environ, flags, look=mistakes_in)
 
 
 def _administer(configuration: Configuration, work: Callable[[Administration], Awaitable[Result]]) -> Result:
@@ -95,7 +105,8 @@ class Commands(click.Group):
         try:
             return super().invoke(ctx)
         except TenetError as error:
-            click.echo(f"tenet: {error.message or error.code}", err=True)
+            for line in (error.message or error.code).splitlines():
+                click.echo(f"tenet: {line}", err=True)
             ctx.exit(EXIT_CODES.get(error.code, EXIT_FAILED))
         except BrokenPipeError:
             # Whoever read our output has seen enough; nothing may be written at exit either.
@@ -118,7 +129,7 @@ def main() -> None:
     metavar="URL",
     help="Where the data is: cassandra://HOST[,HOST]/KEYSPACE, or sqlite:DIRECTORY; in the data directory by default.",
 )
-@_common
+@functools.partial(_common, starts=True)
 def up(configuration: Configuration) -> None:
     """Start the server, and print the lines that point clients at it.
 
@@ -193,17 +204,12 @@ def keys() -> None:
 @_common
 def create_key(configuration: Configuration, access_key_id: str | None, secret: str | None, tenant: str) -> None:
     """Make an access key and print it with its secret, which is shown only now. It works at once."""
-    import msgspec
-
-    from tenet.app.messages import KeyWanted
+    from tenet.app.messages import KeyWanted, mistakes_in
 
     wanted = KeyWanted(tenant=tenant, access_key_id=access_key_id, secret_access_key=secret)
-    try:
-        msgspec.convert(msgspec.to_builtins(wanted), KeyWanted)
-    except msgspec.ValidationError:
-        raise click.UsageError(
-            "ACCOUNT is 12 digits, ID 3 to 128 of A-Z, a-z, 0-9 and _, SECRET 8 to 128 characters."
-        ) from None
+    mistakes = mistakes_in(wanted)
+    if mistakes:
+        raise click.UsageError("\n".join(mistakes))
     made = _administer(configuration, lambda administration: administration.create_key(wanted))
     click.echo(f"export AWS_ACCESS_KEY_ID={made.access_key_id}")
     click.echo(f"export AWS_SECRET_ACCESS_KEY={made.secret_access_key}")
@@ -294,10 +300,13 @@ def config() -> None:
 def check_config(file: Path | None) -> None:
     """Say whether the settings are valid, and where each one that is not a default comes from.
 
+    Every mistake is told on a line of its own, those included that only show on this machine: an engine that is not
+    installed, a certificate that cannot be used.
+
     FILE is the settings file; without it, what `tenet up` would read here.
     """
     given = file or (Path(os.environ["TENET_CONFIG"]) if os.environ.get("TENET_CONFIG") else None)
-    found = _configuration(given, {})
+    found = _configuration(given, {}, starts=True)
     values = found.values()
     for name, origin in found.origins.items():
         if origin != "default":
@@ -310,11 +319,13 @@ def check_config(file: Path | None) -> None:
 @_common
 def doctor(configuration: Configuration, output: Path | None) -> None:
     """Collect what helps to find out what is wrong into one archive, without secrets, and say what looks wrong."""
-    from tenet.app.doctor import examine
+    from tenet.app.doctor import examine, write
 
-    file, summary = asyncio.run(examine(configuration, output))
-    click.echo(summary)
-    click.echo(f"Written to {file}. It holds no secrets.")
+    examination = asyncio.run(examine(configuration, output))
+    # Said before it is written, which may fail.
+    click.echo(examination.summary)
+    write(examination)
+    click.echo(f"Written to {examination.output}. It holds no secrets.")
 
 
 @main.command()

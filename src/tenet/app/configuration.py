@@ -6,9 +6,9 @@ Every mistake is found in one pass and named with its place, what was expected, 
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
 import msgspec
 from msgspec import Struct
@@ -53,6 +53,22 @@ class Given(Struct, frozen=True):
     is_text: bool = False
 
 
+class Mistake(Struct, frozen=True):
+    """What is wrong with settings that are each as they are declared to be.
+
+    Args:
+        names: the settings in question; where one of them is wrong in itself, the mistake is not told.
+        text: a sentence.
+    """
+
+    names: tuple[str, ...]
+    text: str
+
+
+#: Finds further mistakes in settings.
+Look: TypeAlias = Callable[[Settings], Iterable[Mistake]]
+
+
 class Configuration(Struct, frozen=True):
     """The settings that hold.
 
@@ -84,7 +100,11 @@ class Configuration(Struct, frozen=True):
 
 
 def load(
-    file: Path | None = None, environment: Mapping[str, str] | None = None, flags: Mapping[str, Value] | None = None
+    file: Path | None = None,
+    environment: Mapping[str, str] | None = None,
+    flags: Mapping[str, Value] | None = None,
+    *,
+    look: Look = lambda _settings: (),
 ) -> Configuration:
     """Reads the settings from a file, over it the environment, over both the flags.
 
@@ -92,6 +112,7 @@ def load(
         file: a TOML file, or None.
         environment: variables; those that begin with ``TENET_`` are read.
         flags: values by dotted name, of the flags that were given.
+        look: finds what else is wrong, for instance with the files that settings name.
 
     Raises:
         ConfigurationError: names every mistake.
@@ -104,19 +125,23 @@ def load(
     ]
     tree: dict[str, object] = {}
     origins = dict.fromkeys(settings(), "default")
+    wrong: set[str] = set()
     for given in layers:
         value = _checked(given, problems)
+        if value is None:
+            wrong.add(given.name)
+            continue
         section, _, leaf = given.name.rpartition(".")
         target = tree.setdefault(section, {}) if section else tree
         assert isinstance(target, dict)
         target[leaf] = value
         origins[given.name] = given.origin
-    if not problems:
-        found = msgspec.convert(tree, Settings)
-        problems.extend(_contradictions(found))
-        if not problems:
-            return Configuration(found, origins, file, dict(environment or {}), dict(flags or {}))
-    raise ConfigurationError(problems)
+    found = msgspec.convert(tree, Settings)
+    mistakes = (*_contradictions(found), *look(found))
+    problems += [mistake.text for mistake in mistakes if wrong.isdisjoint(mistake.names)]
+    if problems:
+        raise ConfigurationError(problems)
+    return Configuration(found, origins, file, dict(environment or {}), dict(flags or {}))
 
 
 def unchangeable(before: Settings, after: Settings) -> Sequence[str]:
@@ -214,19 +239,26 @@ def _from_text(text: str, kind: str) -> object:
             return text
 
 
-def _contradictions(found: Settings) -> Iterator[str]:
+def _contradictions(found: Settings) -> Iterator[Mistake]:
     host, port = host_and_port(found.server.listen)
     if port > PORT_MAX:
-        yield f"`server.listen` is '{found.server.listen}'; a port is at most 65,535."
+        yield Mistake(("server.listen",), f"`server.listen` is '{found.server.listen}'; a port is at most 65,535.")
     if found.tls.plaintext and not is_loopback(host):
-        yield (
+        yield Mistake(
+            ("tls.plaintext", "server.listen"),
             f"`tls.plaintext` is set and `server.listen` is '{found.server.listen}': http is spoken on a loopback "
-            "address only. Leave --plaintext away, or listen on 127.0.0.1."
+            "address only. Leave --plaintext away, or listen on 127.0.0.1.",
         )
     if bool(found.tls.certificate_file) != bool(found.tls.private_key_file):
-        yield "`tls.certificate_file` and `tls.private_key_file` go together; one of them is missing."
+        yield Mistake(
+            ("tls.certificate_file", "tls.private_key_file"),
+            "`tls.certificate_file` and `tls.private_key_file` go together; one of them is missing.",
+        )
     if found.traces.file and found.traces.otlp_endpoint:
-        yield "`traces.file` and `traces.otlp_endpoint` are both set; spans go to one of them."
+        yield Mistake(
+            ("traces.file", "traces.otlp_endpoint"),
+            "`traces.file` and `traces.otlp_endpoint` are both set; spans go to one of them.",
+        )
 
 
 def _value_of(found: Settings, name: str) -> Value:

@@ -12,7 +12,6 @@ The master key lies outside, by default beside the directory.
 
 from __future__ import annotations
 
-import errno
 import os
 from itertools import count
 from pathlib import Path
@@ -23,7 +22,7 @@ from msgspec import Struct
 
 from tenet.app.configuration import ConfigurationError
 from tenet.app.settings import Settings
-from tenet.store.errors import DiskFull
+from tenet.store.errors import FULL_ERRNOS, DiskFull
 
 PRIVATE_DIRECTORY: Final = 0o700
 
@@ -66,13 +65,13 @@ class DataDirectory:
     """
 
     def __init__(self, settings: Settings) -> None:
+        self.settings = settings
         self.path = Path(settings.data).absolute()
-        self._settings = settings
 
     @property
     def engine_and_location(self) -> tuple[str, str]:
         """The name of the store's engine, and what it is opened with."""
-        engine, _, location = self._settings.store.url.partition(":")
+        engine, _, location = self.settings.store.url.partition(":")
         return engine, location or str(self.path / "store")
 
     def place_for_damaged_store(self) -> Path:
@@ -84,7 +83,7 @@ class DataDirectory:
     @property
     def own_places(self) -> tuple[Path, ...]:
         """Every file and directory of the installation's own that nothing else may be written to."""
-        tls = self._settings.tls
+        tls = self.settings.tls
         key = self.master_key_file
         further = [Path(name) for name in (tls.certificate_file, tls.private_key_file) if name]
         return (self.path, Path(self.engine_and_location[1]), key, key.with_name(f".{key.name}.new"), *further)
@@ -102,7 +101,7 @@ class DataDirectory:
     @property
     def master_key_file(self) -> Path:
         """The key that the secrets of access keys are encrypted under."""
-        named = self._settings.keys.master_key_file
+        named = self.settings.keys.master_key_file
         return Path(named).absolute() if named else self.path.with_name(self.path.name + ".master-key")
 
     @property
@@ -183,6 +182,6 @@ def _write(path: Path, content: Struct) -> None:
     try:
         write_private(path, msgspec.json.encode(content))
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno in FULL_ERRNOS:
             raise DiskFull(f"{path} cannot be written: the disk is full. Make room, then start again.") from error
         raise ConfigurationError([f"{path} cannot be written: {error.strerror}."]) from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import resource
 import sys
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ import msgspec
 
 from tenet.app.messages import Diagnosis
 from tenet.app.versions import tenet_version
+from tenet.base import compiled
 from tenet.base.errors import TenetError
 
 if TYPE_CHECKING:
@@ -50,6 +52,8 @@ def process() -> dict[str, Any]:
     """Returns facts about this process."""
     return {
         "version": tenet_version(),
+        "compiled": compiled.status(),
+        "python": platform.python_version(),
         "pid": os.getpid(),
         "memory_bytes_max": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _RSS_UNIT,
         "files_max": resource.getrlimit(resource.RLIMIT_NOFILE)[0],

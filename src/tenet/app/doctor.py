@@ -57,28 +57,46 @@ class Collected(Struct, frozen=True):
     trouble: TenetError | None = None
 
 
-async def examine(configuration: Configuration, output: Path | None) -> tuple[Path, str]:
-    """Writes the archive and returns its path and the summary.
+class Examination(Struct, frozen=True):
+    """What the doctor says, and what goes into its archive.
+
+    Args:
+        summary: what is there, and what looks wrong, in plain words.
+        output: the archive.
+        files: its content: text, or what is shown as JSON, by name.
+        at_s: when it was made, seconds since 1970.
+    """
+
+    summary: str
+    output: Path
+    files: Mapping[str, Any]
+    at_s: float
+
+
+async def examine(configuration: Configuration, output: Path | None) -> Examination:
+    """Finds out what is to be said of an installation; nothing is written yet.
 
     Args:
         configuration: says which installation.
-        output: the archive; None names one after the time, in the working directory.
+        output: the archive that is wanted; None names one after the time, in the working directory.
 
     Raises:
-        CannotWrite: there is a file of that name, or none can be made.
+        CannotWrite: there is a file of that name, or none can be made; nothing was looked at.
     """
+    now = datetime.fromtimestamp(SystemClock().wall_ms() / 1000, UTC)
+    output = output or Path(f"tenet-doctor-{now:%Y%m%dT%H%M%SZ}.tar.gz")
+    _check_place(output)
     collected = await _collect(configuration)
     directory = DataDirectory(configuration.settings)
     disk = _disk(directory.path)
     modes = _modes(directory)
-    summary = summary_of(_facts(collected, disk, modes), versions())
-    now = datetime.fromtimestamp(SystemClock().wall_ms() / 1000, UTC)
-    output = output or Path(f"tenet-doctor-{now:%Y%m%dT%H%M%SZ}.tar.gz")
+    of_command, of_server = versions(), _versions_of(collected.diagnosis.server)
+    summary = summary_of(_facts(collected, disk, modes), of_command, of_server)
     described = collected.diagnosis
     files: dict[str, Any] = {
         "summary.txt": summary,
         "settings.json": described.settings or settings_shown(configuration),
-        "versions.json": versions(),
+        "versions.json": {"command": of_command, "server": of_server},
         "platform.json": _platform(),
         "server.json": described.server,
         "store.json": described.store,
@@ -88,21 +106,62 @@ async def examine(configuration: Configuration, output: Path | None) -> tuple[Pa
         "disk.json": disk | {"modes": {path: f"{mode:04o}" for path, mode in modes.items()}},
         "metrics.txt": collected.metrics,
     }
+    return Examination(summary, output, files, now.timestamp())
+
+
+def write(examination: Examination) -> None:
+    """Writes the archive.
+
+    Raises:
+        CannotWrite: it cannot be written; nothing is left of it.
+    """
+    output = examination.output
     try:
-        _write(output, files, at_s=now.timestamp())
+        _write(output, examination.files, at_s=examination.at_s)
     except FileExistsError as error:
-        raise CannotWrite(f"{summary}\n\n{output} exists; name a new file with --output FILE.") from error
+        raise _exists(output) from error
     except OSError as error:
-        raise CannotWrite(
-            f"{summary}\n\n{output} cannot be written: {error.strerror}; name another with --output FILE."
-        ) from error
-    return output, summary
+        output.unlink(missing_ok=True)
+        raise CannotWrite(f"{output} cannot be written: {error.strerror}; name another with --output FILE.") from error
 
 
-def summary_of(facts: Facts, found_versions: Mapping[str, str]) -> str:
-    """Returns the summary: what is there, and what looks wrong with what to do about it."""
+def _versions_of(server: Mapping[str, Any]) -> dict[str, str]:
+    """What a server says of what it runs with; one of an earlier version says less."""
+    names = {"version": "tenet", "compiled": "compiled", "python": "python"}
+    return {name: str(server[told]) for told, name in names.items() if told in server}
+
+
+def _check_place(output: Path) -> None:
+    """Finds out whether an archive can be made there.
+
+    Raises:
+        CannotWrite: it cannot.
+    """
+    if os.path.lexists(output):
+        raise _exists(output)
+    if not output.parent.is_dir():
+        raise CannotWrite(f"there is no directory {output.parent}; name another file with --output FILE.")
+    if not os.access(output.parent, os.W_OK):
+        raise CannotWrite(f"{output.parent} cannot be written to; name a file elsewhere with --output FILE.")
+
+
+def _exists(output: Path) -> CannotWrite:
+    return CannotWrite(f"{output} exists; name a new file with --output FILE.")
+
+
+def summary_of(facts: Facts, of_command: Mapping[str, str], of_server: Mapping[str, str]) -> str:
+    """Returns the summary: what is there, and what looks wrong with what to do about it.
+
+    Args:
+        facts: what the rules look at.
+        of_command: versions of what this command runs with, by name.
+        of_server: the same of the server, as far as it tells; empty where none answered.
+    """
     state = "A server runs." if facts.running else "No server answered."
-    lines = [f"Tenet {facts.command_version} on {found_versions['platform']}. {state}", ""]
+    lines = [f"Tenet {facts.command_version} on {of_command['platform']}. {state}"]
+    if facts.running:
+        lines.append(f"Compiled modules in the server: {of_server.get('compiled', 'it does not say')}.")
+    lines += [f"Compiled modules in this command: {of_command['compiled']}.", ""]
     wrong: Sequence[str] = findings(facts)
     lines += [f"- {sentence}" for sentence in wrong] or ["Nothing looks wrong."]
     return "\n".join(lines)

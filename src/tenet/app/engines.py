@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol, cast
 
-from tenet.app.configuration import ConfigurationError
+from tenet.app.configuration import ConfigurationError, Mistake
 from tenet.store.contract import OpenEngine
 from tenet.store.errors import DiskFull, ReadOnlyStore
 
 if TYPE_CHECKING:
     from tenet.app.data_directory import DataDirectory
+    from tenet.app.settings import Settings
     from tenet.base.clock import Clock
     from tenet.base.ids import Ids
     from tenet.store.contract import Engine
@@ -48,6 +50,21 @@ class RestoreClosed(Protocol):
         ...
 
 
+@cache
+def _installed() -> Mapping[str, metadata.EntryPoint]:
+    """Returns the engines that are installed, by name."""
+    return {entry.name: entry for entry in sorted(metadata.entry_points(group=GROUP))}
+
+
+def mistakes_in(settings: Settings) -> list[Mistake]:
+    """Returns what is wrong with the store that the settings name: that no such engine is installed."""
+    name = settings.store.url.partition(":")[0]
+    if name in _installed():
+        return []
+    known = ", ".join(_installed())
+    return [Mistake(("store.url",), f"`store.url` names the engine '{name}'; installed are: {known}.")]
+
+
 async def open_store(directory: DataDirectory, *, clock: Clock, ids: Ids) -> Engine:
     """Opens the engine that ``store.url`` names.
 
@@ -63,11 +80,10 @@ async def open_store(directory: DataDirectory, *, clock: Clock, ids: Ids) -> Eng
         StoreCorrupt: the data is damaged.
     """
     name, location = directory.engine_and_location
-    found = metadata.entry_points(group=GROUP, name=name)
-    if not found:
-        known = ", ".join(sorted(entry.name for entry in metadata.entry_points(group=GROUP)))
-        raise ConfigurationError([f"`store.url` names the engine '{name}'; installed are: {known}."])
-    open_engine = cast(OpenEngine, next(iter(found)).load())
+    mistakes = mistakes_in(directory.settings)
+    if mistakes:
+        raise ConfigurationError([mistake.text for mistake in mistakes])
+    open_engine = cast(OpenEngine, _installed()[name].load())
     return await open_engine(location, clock=clock, ids=ids)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, Protocol
 
+import msgspec
 from msgspec import Meta, Struct, field
 
 #: Where the administrative API lies on the listener.
@@ -31,6 +32,27 @@ class KeyWanted(Struct, frozen=True, forbid_unknown_fields=True):
     tenant: Account = FIRST_TENANT
     access_key_id: AccessKeyId | None = None
     secret_access_key: Secret | None = None
+
+
+def mistakes_in(wanted: KeyWanted) -> list[str]:
+    """Returns what is wrong with the access key that a command asks for, a sentence for each of its options."""
+    mistakes = []
+    if not _fits(wanted.tenant, Account):
+        mistakes.append(f"--tenant is '{wanted.tenant}'; an account is 12 digits.")
+    if not _fits(wanted.access_key_id, AccessKeyId | None):
+        mistakes.append(f"--id is '{wanted.access_key_id}'; an access key id is 3 to 128 of A-Z, a-z, 0-9 and _.")
+    if not _fits(wanted.secret_access_key, Secret | None):
+        # The secret itself stays out of what a terminal or a log keeps.
+        mistakes.append(f"--secret has {len(wanted.secret_access_key or '')} characters; a secret has 8 to 128.")
+    return mistakes
+
+
+def _fits(value: object, kind: Any) -> bool:
+    try:
+        msgspec.convert(value, kind)
+    except msgspec.ValidationError:
+        return False
+    return True
 
 
 class KeyMade(Struct, frozen=True):

@@ -14,6 +14,7 @@ from tenet.app.core import Core
 from tenet.app.data_directory import DataDirectory
 from tenet.app.diagnosis import diagnose_core
 from tenet.app.engines import needing_to_write, restore_damaged_store
+from tenet.app.logs import set_up_for_command
 from tenet.app.messages import Figures, FileNamed
 from tenet.app.remote import QUESTION_S_MAX, NotReached, RemoteAdministration, Trust
 from tenet.base.clock import SystemClock
@@ -84,6 +85,7 @@ async def _restore_damaged(
 ) -> Figures:
     directory, clock, ids = DataDirectory(configuration.settings), SystemClock(), SystemIds()
     began_s = clock.monotonic_s()
+    set_up_for_command()
     # What else could keep the restored store from being opened is found out before anything is replaced.
     MasterKeys.open(directory.master_key_file, ids, may_create=directory.root_key() is None)
     with needing_to_write(directory):
@@ -101,6 +103,7 @@ async def _opened(
     directory: DataDirectory, configuration: Configuration, trouble: str
 ) -> AsyncIterator[CoreAdministration]:
     clock, ids = SystemClock(), SystemIds()
+    set_up_for_command()
     try:
         core = await Core.open(directory, clock=clock, ids=ids)
     except StoreLocked as error:

@@ -215,7 +215,10 @@ class RemoteAdministration:
                 f"what answers at {self._endpoint} is another server: its certificate is not of {self._trust.file} "
                 f"({error.verify_message})"
             ) from error
-        except (OSError, TlsUnusable) as error:
+        except TlsUnusable as error:
+            connection.close()
+            raise NotReached(f"whether {self._endpoint} is this server cannot be told: {error.message}") from error
+        except OSError as error:
             connection.close()
             raise NotReached(f"no server answers at {self._endpoint}: {error}") from error
         return connection
@@ -242,17 +245,30 @@ def _secured(connected: socket.socket, trust: Trust, host: str) -> ssl.SSLSocket
 
     Raises:
         SSLCertVerificationError: the server's certificate is not one to trust.
-        OSError: it went wrong, or the file to trust cannot be read.
-        TlsUnusable: what the file holds is no certificate.
+        OSError: it went wrong.
+        TlsUnusable: the file to trust cannot be read, or what it holds is no certificate.
     """
-    if not trust.is_of_operator:
-        return ssl.create_default_context(cafile=trust.file).wrap_socket(connected, server_hostname=host)
-    context = ssl.create_default_context()
-    context.load_verify_locations(trust.file)
+    context = _context_of(trust)
+    return context.wrap_socket(connected, server_hostname=_name_of(trust.file, host) if trust.is_of_operator else host)
+
+
+def _context_of(trust: Trust) -> ssl.SSLContext:
+    try:
+        if not trust.is_of_operator:
+            return ssl.create_default_context(cafile=trust.file)
+        context = ssl.create_default_context()
+        context.load_verify_locations(trust.file)
+    except ssl.SSLError as error:
+        origin = "from where it came" if trust.is_of_operator else "from a copy; every client has one"
+        raise TlsUnusable(f"{trust.file} is damaged: it holds no certificate. Bring it back {origin}") from error
+    except OSError as error:
+        raise TlsUnusable(
+            f"{trust.file} cannot be read: {error.strerror}. Bring it back, or run this as the one who runs Tenet"
+        ) from error
     # The certificate itself may be all there is to trust, and authorities of one's own leave out much (RFC 5280, 4.2).
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
     context.verify_flags &= ~ssl.VERIFY_X509_STRICT
-    return context.wrap_socket(connected, server_hostname=_name_of(trust.file, host))
+    return context
 
 
 def _name_of(certificate: Path, host: str) -> str:

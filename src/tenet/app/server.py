@@ -10,8 +10,8 @@ import shlex
 import shutil
 import signal
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -38,6 +38,7 @@ from tenet.base.errors import TenetError
 from tenet.base.ids import SystemIds
 from tenet.tables.api import Tables, TablesSettings
 from tenet.wire.limits import EdgeLimits
+from tenet.wire.listener import listening_sockets
 from tenet.wire.log import Sink
 from tenet.wire.observe import ObservedRules
 from tenet.wire.server import Edge
@@ -166,6 +167,8 @@ class Server:
             AddressTaken: the address is in use.
             ConfigurationError: the settings cannot be carried out on this machine.
         """
+        if not self.directory.path.exists():
+            await self._check_address()
         self.core = await Core.open(self.directory, clock=self._clock, ids=self._ids)
         try:
             with needing_to_write(self.directory):
@@ -186,6 +189,15 @@ class Server:
             await self.stop()
             raise
         _log.info("serving", endpoint=self.endpoint, data=str(self.directory.path), version=tenet_version())
+
+    async def _check_address(self) -> None:
+        """Finds out whether the address can be listened on, before a first start makes what would be left behind.
+
+        Where there is a data directory, whoever holds it is the better answer: it is most often the same server.
+        """
+        with _listening(self.settings.server.listen) as (host, port):
+            for listening in await listening_sockets(host, port):
+                listening.close()
 
     def _announce(self) -> None:
         """Says where commands find this server, and which certificate it shows them."""
@@ -215,11 +227,8 @@ class Server:
             region=self.settings.server.region,
             tracer=self._tracer,
         )
-        host, port = host_and_port(self.settings.server.listen)
-        try:
+        with _listening(self.settings.server.listen) as (host, port):
             await self.edge.start(host, port, tls=self.certificates.context())
-        except OSError as error:
-            raise _not_listening(self.settings.server.listen, error) from error
 
     def greeting(self) -> str:
         """What is printed once it serves: where, and the lines that point clients at it."""
@@ -319,7 +328,16 @@ def _command() -> list[str]:
     return [running.name if found and running.exists() and Path(found).samefile(running) else str(running)]
 
 
-def _not_listening(listen: str, error: OSError) -> TenetError:
-    if error.errno == errno.EADDRINUSE:
-        return AddressTaken(f"{listen} is in use by another process; listen elsewhere with --listen HOST:PORT.")
-    return ConfigurationError([f"`server.listen` is '{listen}', which cannot be listened on: {error.strerror}."])
+@contextmanager
+def _listening(listen: str) -> Iterator[tuple[str, int]]:
+    """Yields host and port of an address, and says of it what the system says where it cannot be listened on."""
+    try:
+        yield host_and_port(listen)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise AddressTaken(
+                f"{listen} is in use by another process; listen elsewhere with --listen HOST:PORT."
+            ) from error
+        raise ConfigurationError(
+            [f"`server.listen` is '{listen}', which cannot be listened on: {error.strerror}."]
+        ) from error

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import errno
+from typing import Final
+
 from tenet.base.errors import TenetError
+
+#: What the operating system says where a file cannot grow: no room, a used up quota, a limit of the process (errno(3)).
+FULL_ERRNOS: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 class StoreError(TenetError):

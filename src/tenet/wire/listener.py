@@ -32,6 +32,38 @@ HTTPS_ONLY: Final = "Only https is spoken here: send the request to https:// ins
 _log = structlog.get_logger(__name__)
 
 
+async def listening_sockets(host: str, port: int) -> list[socket.socket]:
+    """Returns sockets that listen, one for every address of a host.
+
+    Args:
+        host: name or address.
+        port: 0 takes a free one, the same for every address.
+
+    Raises:
+        OSError: the address cannot be listened on; none is left open.
+    """
+    loop = asyncio.get_running_loop()
+    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    sockets: list[socket.socket] = []
+    try:
+        for family, kind, protocol, _, address in dict.fromkeys(found):
+            listening = socket.socket(family, kind, protocol)
+            sockets.append(listening)
+            listening.settimeout(0.0)
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            if port == 0 and len(sockets) > 1:
+                address = (address[0], sockets[0].getsockname()[1], *address[2:])  # noqa: PLW2901 - both families share the first free port
+            listening.bind(address)
+            listening.listen(_BACKLOG)
+    except OSError:
+        for listening in sockets:
+            listening.close()
+        raise
+    return sockets
+
+
 def is_loopback(host: str) -> bool:
     """Tells whether only this machine can reach an address; of names, only localhost."""
     if host == "localhost":
@@ -97,26 +129,8 @@ class Listener:
         Raises:
             OSError: the address cannot be listened on.
         """
-        loop = asyncio.get_running_loop()
-        found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-        sockets: list[socket.socket] = []
-        try:
-            for family, kind, protocol, _, address in dict.fromkeys(found):
-                listening = socket.socket(family, kind, protocol)
-                sockets.append(listening)
-                listening.settimeout(0.0)
-                listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                if family == socket.AF_INET6:
-                    listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-                if port == 0 and len(sockets) > 1:
-                    address = (address[0], sockets[0].getsockname()[1], *address[2:])  # noqa: PLW2901 - both families share the first free port
-                listening.bind(address)
-                listening.listen(_BACKLOG)
-        except OSError:
-            for listening in sockets:
-                listening.close()
-            raise
-        return cls(sockets, tls=tls, shared=shared, metrics=metrics, loop=loop)
+        sockets = await listening_sockets(host, port)
+        return cls(sockets, tls=tls, shared=shared, metrics=metrics, loop=asyncio.get_running_loop())
 
     def close(self) -> None:
         """Stops listening; connections stay."""

@@ -12,13 +12,13 @@ from __future__ import annotations
 import ipaddress
 import socket
 import ssl
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import pkcs12
@@ -29,6 +29,8 @@ from tenet.base.clock import Clock
 from tenet.base.ids import Ids
 from tenet.wire.errors import TlsUnusable
 from tenet.wire.master import write_private
+
+Parsed = TypeVar("Parsed")
 
 AUTHORITY_DAYS: Final = 3650
 #: Apple's platforms refuse server certificates of more than 825 days, and those of authorities that one adds oneself.
@@ -87,7 +89,7 @@ class LocalAuthority:
             Whether the server's certificate is a new one.
 
         Raises:
-            TlsUnusable: a file cannot be read or written.
+            TlsUnusable: a file cannot be read or written, or is damaged; the message names it and says what to do.
         """
         try:
             authority, key = self._authority()
@@ -95,14 +97,17 @@ class LocalAuthority:
                 return False
             self._issue(authority, key, names)
         except (OSError, ValueError) as error:
-            raise TlsUnusable(
-                f"certificates in {self.files.authority.parent} cannot be made or read: {error}"
-            ) from error
+            raise TlsUnusable(f"certificates in {self.files.authority.parent} cannot be made: {error}") from error
         return True
 
     def _authority(self) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
         files = self.files
-        found = _read_pair(files.authority, files.authority_key)
+        found = _read_pair(
+            files.authority,
+            files.authority_key,
+            f"Bring it back from a copy, or remove {files.authority.name} and {files.authority_key.name}: the next"
+            " start makes another authority, which every client has to be made to trust",
+        )
         if found is not None and self._lasts(found[0]):
             return found
         key = ec.generate_private_key(ec.SECP256R1())
@@ -119,7 +124,9 @@ class LocalAuthority:
 
     def _is_good(self, authority: x509.Certificate, names: Sequence[str]) -> bool:
         """Tells whether the server's certificate is of this authority, made out to these names, and lasts."""
-        found = _read_pair(self.files.certificate, self.files.private_key)
+        certificate, private_key = self.files.certificate, self.files.private_key
+        remedy = f"Remove {certificate.name} and {private_key.name}: the next start makes them anew"
+        found = _read_pair(certificate, private_key, remedy)
         if found is None or not self._lasts(found[0]) or set(_names(found[0])) != set(names):
             return False
         try:
@@ -256,15 +263,38 @@ def write_trust_store(path: Path, authority: Path, password: str) -> None:
         raise TlsUnusable(f"trust store {path} cannot be made: {error}") from error
 
 
-def _read_pair(certificate: Path, private_key: Path) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey] | None:
-    """Returns a certificate and its key; None where one is missing or they are not of one making."""
+def _read_pair(
+    certificate: Path, private_key: Path, remedy: str
+) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey] | None:
+    """Returns a certificate and its key; None where one is missing or they are not of one making.
+
+    Args:
+        certificate: PEM file.
+        private_key: PEM file.
+        remedy: what to do about a damaged one.
+
+    Raises:
+        TlsUnusable: one of them is damaged, or cannot be read.
+    """
     if not (certificate.exists() and private_key.exists()):
         return None
-    read = x509.load_pem_x509_certificate(certificate.read_bytes())
-    key = serialization.load_pem_private_key(private_key.read_bytes(), password=None)
+    read = _parsed(certificate, x509.load_pem_x509_certificate, remedy)
+    key = _parsed(private_key, lambda content: serialization.load_pem_private_key(content, password=None), remedy)
     if not isinstance(key, ec.EllipticCurvePrivateKey) or read.public_key() != key.public_key():
         return None
     return read, key
+
+
+def _parsed(file: Path, parse: Callable[[bytes], Parsed], remedy: str) -> Parsed:
+    try:
+        return parse(file.read_bytes())
+    except OSError as error:
+        raise TlsUnusable(
+            f"{file} cannot be read: {error.strerror}. Give the user that runs Tenet the right to read it"
+        ) from error
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        # A key that is encrypted is a TypeError.
+        raise TlsUnusable(f"{file} is damaged: it holds no PEM that can be read. {remedy}") from error
 
 
 def _no_password() -> str:

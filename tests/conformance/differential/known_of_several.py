@@ -193,7 +193,7 @@ OF_SEVERAL = (
         ours="Member must|cannot be converted to a numeric value",
         theirs=(
             "^(ValidationException: )?(Invalid \\w+Expression|Expression|Value provided|Return values)"
-            "|^ResourceNotFound|^The table does not have the specified index"
+            "|^ResourceNotFound|^The table does not have the specified index|^IdempotentParameterMismatch"
         ),
     ),
     KnownDifference(
@@ -208,12 +208,12 @@ OF_SEVERAL = (
     ),
     KnownDifference(
         name="tokens-after-checks",
-        witnesses=(LOCAL, DYNOXIDE),
+        witnesses=(DYNOXIDE,),
         member="outcome",
-        reason="A transaction is checked before its token is looked up.",
-        source=DOCUMENTED,
+        reason="Expressions, values and sizes are checked before a token is looked up, keys and tables after it.",
+        source=SHARED_PARSER,
         operations=("TransactWriteItems",),
-        ours="^ValidationException|^TransactionCanceledException.*ValidationError",
+        ours="^ValidationException",
         theirs="^IdempotentParameterMismatchException",
     ),
     KnownDifference(

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tenet.app.catalogue import sections, settings
-from tenet.app.configuration import ConfigurationError, host_and_port, is_loopback, load, unchangeable
+from tenet.app.configuration import ConfigurationError, Mistake, host_and_port, is_loopback, load, unchangeable
 from tenet.app.settings import Limits, Settings, TablesOptions
 from tenet.tables.api import TablesSettings
 from tenet.wire.limits import EdgeLimits
@@ -112,6 +112,45 @@ def test_a_wrong_value_is_named_with_what_was_expected(tmp_path: Path, line: str
     found = problems_of(tmp_path, f"version = 1\n{line}\n")
     assert len(found) == 1
     assert says in found[0]
+
+
+def test_every_mistake_is_told_at_once(tmp_path: Path) -> None:
+    text = """
+        version = 1
+        [server]
+        listen = "0.0.0.0:99999"
+        [tls]
+        plaintext = true
+        certificate_file = "x.pem"
+        [traces]
+        file = "spans"
+        otlp_endpoint = "http://collector"
+        [logs]
+        level = "loud"
+    """
+    looked_at: list[Settings] = []
+
+    def look(found: Settings) -> list[Mistake]:
+        looked_at.append(found)
+        return [Mistake(("store.url",), "the store is away."), Mistake(("logs.level",), "nobody listens.")]
+
+    with pytest.raises(ConfigurationError) as caught:
+        load(written(tmp_path, text), look=look)
+    problems = caught.value.problems
+    assert problems[-1] == "the store is away."
+    said = ("`logs.level` is 'loud'", "a port is at most", "http is spoken", "go together", "spans go to one of them")
+    assert len(problems) == len(said) + 1
+    for part, problem in zip(said, problems[:-1], strict=True):
+        assert part in problem
+    # What is wrong in itself is not looked at any further; its default stands for it.
+    assert looked_at[0].logs.level == "info"
+    assert looked_at[0].server.listen == "0.0.0.0:99999"
+
+
+@pytest.mark.parametrize("listen", ['"8000"', '"0.0.0.0:x"'])
+def test_a_wrong_value_is_not_told_to_contradict_another(tmp_path: Path, listen: str) -> None:
+    (problem,) = problems_of(tmp_path, f"version = 1\n[server]\nlisten = {listen}\n[tls]\nplaintext = true\n")
+    assert problem.startswith(f"file {tmp_path / 'tenet.toml'}: `server.listen` is ")
 
 
 def test_a_missing_file_is_an_error(tmp_path: Path) -> None:

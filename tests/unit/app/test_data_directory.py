@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import resource
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
@@ -11,6 +14,7 @@ import pytest
 from tenet.app.configuration import ConfigurationError
 from tenet.app.data_directory import DataDirectory, RootKey, Running
 from tenet.app.settings import Keys, Settings, StoreSettings
+from tenet.store.errors import DiskFull
 
 
 def directory(path: Path, **changes: msgspec.Struct) -> DataDirectory:
@@ -73,3 +77,24 @@ def test_the_store_lies_in_the_directory_unless_its_url_says_otherwise(tmp_path:
     assert directory(tmp_path / "data").engine_and_location == ("sqlite", str(tmp_path / "data" / "store"))
     elsewhere = directory(tmp_path / "data", store=StoreSettings(url="sqlite:/elsewhere"))
     assert elsewhere.engine_and_location == ("sqlite", "/elsewhere")
+
+
+@contextmanager
+def no_room() -> Iterator[None]:
+    """For the length of a block no file of this process can grow, which is what a full disk does to it."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+def test_a_file_without_room_is_told_from_one_that_may_not_be_written(tmp_path: Path) -> None:
+    data = directory(tmp_path / "data")
+    with no_room(), pytest.raises(DiskFull, match=r"root-key\.json cannot be written: the disk is full\. Make room"):
+        data.keep_root_key(RootKey("id", "secret"))
+    (tmp_path / "data" / "running.json").mkdir()
+    with pytest.raises(ConfigurationError, match=r"running\.json cannot be written: Is a directory\."):
+        data.announce(Running(endpoint="https://127.0.0.1:8000", pid=1, version="1.0"))
+    assert data.root_key() is None

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import structlog
 
-from tenet.app.logs import set_up
+from tenet.app.logs import set_up, set_up_for_command
 from tenet.wire.log import Sink
 
 
@@ -63,3 +63,21 @@ def test_an_exception_leaves_its_traceback(tmp_path: Path) -> None:
     os.close(descriptor)
     line = json.loads((tmp_path / "log").read_text(encoding="utf-8"))
     assert "ValueError: invalid literal" in line["exception"]
+
+
+def test_lines_of_a_command_begin_as_its_own_do(capsys: pytest.CaptureFixture[str]) -> None:
+    set_up_for_command()
+    log = structlog.get_logger("tenet.test")
+    log.info("nothing to worry about")
+    log.warning("the disk is slow", path=Path("/x"), reason="it is old")
+    try:
+        int("what went wrong")
+    except ValueError:
+        log.exception("a number is none")
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    first, second, *trace = printed.err.splitlines()
+    assert first == "tenet: the disk is slow; path: /x; reason: it is old"
+    assert second == "tenet: a number is none"
+    assert trace[0].startswith("Traceback")
+    assert trace[-1].startswith("ValueError: ")

@@ -109,3 +109,22 @@ def test_where_it_cannot_be_compiled_it_says_so_and_goes_on(tmp_path: Path) -> N
     assert blocked.returncode == 0
     assert "which is slower: NotADirectoryError" in blocked.stdout or "FileExistsError" in blocked.stdout
     assert not (tmp_path / "src" / "tenet" / "_compiled").exists()
+
+
+def test_without_a_compiler_modules_that_fit_are_used_and_it_says_so(tmp_path: Path) -> None:
+    copy_of_the_source(tmp_path)
+    compiled = tmp_path / "src" / "tenet" / "_compiled"
+    compiled.mkdir()
+    write_manifest(compiled, HEAD, f"compiled {KEYCODEC} {digest_of(KEYCODEC)}")
+    tool = ("-m", "tools.compile")
+    without = python(tmp_path, *tool, CC="no-such-compiler")
+    assert without.returncode == 0
+    assert without.stdout.startswith("Tenet runs with the modules that were compiled before, which fit its source;")
+    assert "there is no C compiler (no-such-compiler)" in without.stdout
+    assert python(tmp_path, *tool, "--required", CC="no-such-compiler").returncode == 1
+    status = ("-c", "import tenet.base.compiled as c; print(c.status())")
+    assert python(tmp_path, *status).stdout == "yes, 1 modules\n"
+    with (tmp_path / "src" / "tenet" / "base" / "keycodec.py").open("a", encoding="utf-8") as source:
+        source.write("# changed\n")
+    changed = python(tmp_path, *tool, CC="no-such-compiler")
+    assert changed.stdout.startswith("Tenet was not compiled and runs from its source, which is slower")

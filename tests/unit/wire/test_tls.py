@@ -10,6 +10,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives import serialization
 
 from tenet.base.clock import ManualClock, SystemClock
 from tenet.base.ids import SystemIds
@@ -89,12 +90,48 @@ def test_damaged_files_are_named(tmp_path: Path) -> None:
     local = authority(tmp_path)
     local.ensure(["localhost"])
     local.files.authority.write_bytes(b"damaged")
-    with pytest.raises(TlsUnusable, match=str(tmp_path)):
-        local.ensure(["localhost"])
     with pytest.raises(TlsUnusable, match="cannot be read"):
         describe(tmp_path / "nothing")
     with pytest.raises(TlsUnusable, match="cannot be used"):
         server_context(local.files.authority, local.files.private_key)
+
+
+@pytest.mark.parametrize("part", ["authority", "authority_key", "certificate", "private_key"])
+@pytest.mark.parametrize(
+    "content", [b"", b"damaged", b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"]
+)
+def test_a_damaged_file_is_named_with_what_to_do(tmp_path: Path, part: str, content: bytes) -> None:
+    local = authority(tmp_path)
+    local.ensure(["localhost"])
+    file: Path = getattr(local.files, part)
+    file.write_bytes(content)
+    with pytest.raises(TlsUnusable) as refused:
+        local.ensure(["localhost"])
+    assert refused.value.message.startswith(f"{file} is damaged: it holds no PEM that can be read. ")
+    is_of_authority = part.startswith("authority")
+    pair = ("ca.pem", "ca-key.pem") if is_of_authority else ("server.pem", "server-key.pem")
+    assert f"emove {pair[0]} and {pair[1]}: the next start makes" in refused.value.message
+    for name in pair:
+        (tmp_path / name).unlink()
+    assert local.ensure(["localhost"])
+    handshake(local)
+
+
+def test_a_key_under_a_password_and_a_file_that_cannot_be_read_are_named(tmp_path: Path) -> None:
+    local = authority(tmp_path)
+    local.ensure(["localhost"])
+    key = serialization.load_pem_private_key(local.files.private_key.read_bytes(), password=None)
+    encrypted = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.BestAvailableEncryption(b"x")
+    )
+    local.files.private_key.write_bytes(encrypted)
+    with pytest.raises(TlsUnusable, match=r"server-key\.pem is damaged: "):
+        local.ensure(["localhost"])
+    # A directory in its place cannot be read by anybody, the user who runs this test included.
+    local.files.authority_key.unlink()
+    local.files.authority_key.mkdir()
+    with pytest.raises(TlsUnusable, match=r"ca-key\.pem cannot be read: Is a directory\. Give the user that runs"):
+        local.ensure(["localhost"])
 
 
 def strict_client(local: LocalAuthority) -> ssl.SSLContext:

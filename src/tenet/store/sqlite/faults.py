@@ -8,10 +8,17 @@ from typing import Final
 
 import apsw
 
-from tenet.store.errors import DiskFull, ReadOnlyStore, StoreCorrupt, StoreError, StoreFault, StoreUnavailable
+from tenet.store.errors import (
+    FULL_ERRNOS,
+    DiskFull,
+    ReadOnlyStore,
+    StoreCorrupt,
+    StoreError,
+    StoreFault,
+    StoreUnavailable,
+)
 
 _READ_ONLY: Final = frozenset({errno.EROFS, errno.EACCES, errno.EPERM})
-_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 #: What a disk or a file system says that has found its own data to be damaged.
 _DAMAGED: Final = frozenset({apsw.SQLITE_IOERR_CORRUPTFS, apsw.SQLITE_IOERR_DATA})
 #: The statement itself is wrong for this file: a bug of ours, or somebody changed the file's tables.
@@ -42,7 +49,7 @@ def translate(error: apsw.Error, connection: apsw.Connection | None, directory: 
     number = connection.system_errno if is_of_system and connection is not None else 0
     # The index of the write-ahead log is a file too, and could not be made longer.
     is_index = extended == apsw.SQLITE_IOERR_SHMSIZE
-    if isinstance(error, apsw.FullError) or number in _FULL or is_index:
+    if isinstance(error, apsw.FullError) or number in FULL_ERRNOS or is_index:
         return disk_full(directory)
     if extended == apsw.SQLITE_READONLY_DBMOVED:
         return StoreFault(f"the store's file in {directory} was moved or replaced while it was open: stop the server")
@@ -99,7 +106,7 @@ def read_only(directory: str) -> ReadOnlyStore:
 
 def from_system(error: OSError, directory: str) -> StoreError:
     """Returns the error of the store for one of the operating system's."""
-    if error.errno in _FULL:
+    if error.errno in FULL_ERRNOS:
         return disk_full(directory)
     if error.errno in _READ_ONLY:
         return read_only(directory)

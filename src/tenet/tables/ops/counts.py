@@ -19,6 +19,7 @@ import structlog
 from tenet.base.clock import NEVER
 from tenet.base.errors import TenetError
 from tenet.store.contract import EVERYTHING
+from tenet.store.errors import SpaceNotFound
 from tenet.tables import keys
 from tenet.tables.rules.description import Count
 from tenet.tables.rules.stored import size_of
@@ -133,6 +134,8 @@ class Counts:
                 table = self._wanted.pop(next(iter(self._wanted)))
                 try:
                     await self._count(table)
+                except SpaceNotFound:
+                    _log.debug("a table was deleted while it was counted", table=table.name)
                 except TenetError as error:
                     _log.info("a table was not counted", table=table.name, error=error.code, reason=error.message)
 

@@ -68,14 +68,16 @@ async def transact_write_items(context: Context, caller: Caller, request: dict[s
         if actions[-1].size > TURN_BYTES:
             await asyncio.sleep(0)
     check_collection_bytes(action.size for action in actions)
+    token = Token.of(request, context.clock.wall_ms())
+    # Before any table is looked at: a token that was used for something else is refused whatever the new request says.
+    was_carried_out = token is not None and await replayed(context, caller, token)
     tables = []
     for action in actions:
         tables.append(await context.catalog.table(caller.account, action.name, deadline=caller.deadline))
         caller.notes["table"] = tables[-1].name
     plans = _plans(actions, tables)
     check_distinct([plan.key for plan in plans])
-    token = Token.of(request, context.clock.wall_ms())
-    if token is not None and await replayed(context, caller, token):
+    if was_carried_out:
         return await _replay(context, caller, request, plans)
     for table in tables:
         context.throttle.admit_write(table)

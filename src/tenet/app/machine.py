@@ -1,0 +1,22 @@
+"""What settings ask of the machine that they are read on: an engine that is installed, files that can be used."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from tenet.app import engines
+
+if TYPE_CHECKING:
+    from tenet.app.configuration import Mistake
+    from tenet.app.settings import Settings
+
+
+def mistakes_in(settings: Settings) -> Iterator[Mistake]:
+    """Finds what a server could not be started with on this machine, for ``configuration.load``."""
+    yield from engines.mistakes_in(settings)
+    if settings.tls.certificate_file or settings.tls.private_key_file:
+        # What reads certificates takes long to load.
+        from tenet.app import certificates
+
+        yield from certificates.mistakes_in(settings)
