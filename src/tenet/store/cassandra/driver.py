@@ -2,13 +2,12 @@
 
 The driver below keeps connections and knows which nodes hold a key. What it leaves to us: a node that is frozen still
 has its connections, and would hold up every statement that goes to it until its time is over. So a statement has a
-short time of its own, is then sent through another node, and a node that let several pass is left alone for a while.
+short time of its own, and is then sent through another node; ``nodes`` says which ones to leave alone.
 """
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
@@ -16,6 +15,7 @@ import acsylla
 from acsylla import Consistency, errors
 
 from tenet.base.clock import NEVER
+from tenet.store.cassandra.nodes import PROBE_S, USUAL, Nodes, only, without
 from tenet.store.errors import DeadlineExceeded, StoreCorrupt, StoreFault, StoreUnavailable
 
 if TYPE_CHECKING:
@@ -29,9 +29,6 @@ Shown: TypeAlias = Mapping[str, Any]
 
 #: How long a definition of a table may take, seconds.
 _DEFINITION_S: Final = 30.0
-#: How long a node is left alone, seconds, after so many statements in a row that it did not answer in time.
-_QUARANTINE_S: Final = 5.0
-_SILENT_MAX: Final = 2
 #: The longest that one node is waited for, that a statement is tried, and how often every way is tried; seconds.
 _TRY_S_MAX: Final = 5.0
 _TRIED_S_MAX: Final = 20.0
@@ -58,11 +55,6 @@ class TableMissing(Exception):
 
 _MISSING: Final = ("unconfigured table", "does not exist", "unknown keyspace", "Undefined")
 _NOT_SENT: Final = (errors.CassErrorServerUnavailable, errors.CassErrorServerOverloaded)
-_LATE: Final = (
-    errors.CassErrorLibRequestTimedOut,
-    errors.CassErrorServerReadTimeout,
-    errors.CassErrorServerWriteTimeout,
-)
 
 
 class Driver:
@@ -76,50 +68,89 @@ class Driver:
     def __init__(self, location: Location, clock: Clock) -> None:
         self.location = location
         self._clock = clock
-        self._sessions: dict[str, Any] = {}
-        self._prepared: dict[tuple[str, str], Any] = {}
-        self._lock = asyncio.Lock()
-        self._is_closed = False
-        self._quarantined_until: dict[str, float] = {}
-        self._silent = 0
-        self._turn = 0
+        self._session: Any = None
+        self._prepared: dict[str, Any] = {}
+        #: Which nodes answer; known once it is open.
+        self.nodes = Nodes((), self._probe)
+        #: The data centre whose nodes are sent to, and how many it has.
+        self.datacenter = location.datacenter or ""
+        self.copies_max = 0
         #: Statements that were sent, by kind; for the tests of round trips and the metrics.
         self.sent = {"read": 0, "write": 0, "conditional": 0, "second": 0}
 
     # ---- connections -------------------------------------------------------------------------------------------------
 
     async def open(self) -> None:
-        """Connects.
+        """Connects, first to find out which nodes there are.
 
         Raises:
             StoreUnavailable: no node answers, or none takes the user, or the certificate.
         """
-        await self._session("")
+        try:
+            first = await acsylla.create_cluster(**self._options()).create_session()
+            try:
+                addresses = await self._addresses(first)
+            finally:
+                await first.close()
+            cluster = acsylla.create_cluster(**self._options())
+            for address in addresses:
+                self._make_profiles(cluster, address)
+            self._session = await cluster.create_session()
+        except errors.CassException as error:
+            raise StoreUnavailable(f"the cluster cannot be reached: {_text(error)}") from error
+        self.nodes = Nodes(addresses, self._probe)
+
+    async def _addresses(self, session: Any) -> list[str]:
+        """Returns the addresses of the nodes of the local data centre that clients reach."""
+        local = await session.query("SELECT rpc_address, data_center FROM system.local")
+        peers = await session.query("SELECT native_address, data_center FROM system.peers_v2")
+        found = [row.as_tuple() for row in (*local.all(), *peers.all())]
+        datacenter = self.location.datacenter or found[0][1]
+        self.copies_max = sum(one[1] == datacenter for one in found)
+        self.datacenter = datacenter
+        return sorted({str(address) for address, of, *_ in found if of == datacenter and address})
+
+    def _make_profiles(self, cluster: Any, address: str) -> None:
+        common = {"consistency": Consistency.QUORUM, "serial_consistency": Consistency.SERIAL}
+        cluster.create_execution_profile(
+            only(address),
+            load_balance_round_robin=True,
+            token_aware_routing=False,
+            whitelist_hosts=address,
+            retry_policy="fallthrough",
+            **common,
+        )
+        local = self.location.datacenter
+        cluster.create_execution_profile(
+            without(address),
+            **({"load_balance_dc_aware": local} if local else {"load_balance_round_robin": True}),
+            token_aware_routing=True,
+            token_aware_routing_shuffle_replicas=False,
+            blacklist_hosts=address,
+            retry_policy="fallthrough",
+            **common,
+        )
+
+    async def _probe(self, address: str) -> bool:
+        statement = acsylla.create_statement("SELECT key FROM system.local", timeout=PROBE_S)
+        statement.set_consistency(Consistency.ONE)
+        statement.set_execution_profile(only(address))
+        return (await self._connected().execute(statement)).first() is not None
+
+    def _connected(self) -> Any:
+        if self._session is None:
+            raise StoreUnavailable("the store is closed")
+        return self._session
 
     async def close(self) -> None:
         """Ends every connection."""
-        self._is_closed = True
-        sessions, self._sessions = list(self._sessions.values()), {}
+        session, self._session = self._session, None
         self._prepared.clear()
-        for session in sessions:
+        if session is not None:
+            await self.nodes.close()
             await session.close()
 
-    async def _session(self, host: str) -> Any:
-        """Returns the session of all nodes, which knows the replicas of a key, or that of one node."""
-        if self._is_closed:
-            raise StoreUnavailable("the store is closed")
-        session = self._sessions.get(host)
-        if session is not None:
-            return session
-        async with self._lock:
-            if host not in self._sessions:
-                try:
-                    self._sessions[host] = await acsylla.create_cluster(**self._options(host)).create_session()
-                except errors.CassException as error:
-                    raise StoreUnavailable(f"the cluster cannot be reached: {_text(error)}") from error
-            return self._sessions[host]
-
-    def _options(self, host: str) -> dict[str, Any]:
+    def _options(self) -> dict[str, Any]:
         at = self.location
         options: dict[str, Any] = {
             "contact_points": list(at.hosts),
@@ -131,19 +162,17 @@ class Driver:
             "token_aware_routing": True,
             # One node for each key: coordinators that compete for a partition make outcomes unknown.
             "token_aware_routing_shuffle_replicas": False,
+            # So that every process sends what concerns a key to the same node.
+            "randomized_contact_points": False,
             "retry_policy": "fallthrough",
             "log_level": "critical",
             "constant_reconnect_delay_ms": 500,
             "heartbeat_interval_sec": 1,
             "idle_timeout_sec": 3,
-            # So that every process sends what concerns a key to the same node.
-            "randomized_contact_points": False,
             "coalesce_delay_us": 20,
             "application_name": "tenet",
         }
-        if host:
-            options |= {"contact_points": [host], "whitelist_hosts": host, "token_aware_routing": False}
-        elif at.datacenter and at.rack:
+        if at.datacenter and at.rack:
             options |= {"load_balance_rack_aware_dc": at.datacenter, "load_balance_rack_aware_rack": at.rack}
         elif at.datacenter:
             options["load_balance_dc_aware"] = at.datacenter
@@ -157,17 +186,13 @@ class Driver:
                 options["ssl_private_key"] = Path(at.key_file).read_text(encoding="ascii")
         return options
 
-    async def _statement(self, host: str, session: Any, text: str, values: Sequence[Any]) -> Any:
-        prepared = self._prepared.get((host, text))
+    async def _statement(self, text: str, values: Sequence[Any]) -> Any:
+        prepared = self._prepared.get(text)
         if prepared is None:
             if len(self._prepared) >= _PREPARED_MAX:
                 self._prepared.clear()
-            prepared = self._prepared[host, text] = await session.create_prepared(text)
+            prepared = self._prepared[text] = await self._connected().create_prepared(text)
         return prepared.bind(list(values))
-
-    def forget_prepared(self) -> None:
-        """Forgets what was prepared, after a table has gone."""
-        self._prepared.clear()
 
     # ---- statements --------------------------------------------------------------------------------------------------
 
@@ -177,9 +202,8 @@ class Driver:
         Raises:
             StoreUnavailable: it could not be carried out.
         """
-        session = await self._session("")
         try:
-            await session.query(text, timeout=_DEFINITION_S)
+            await self._connected().query(text, timeout=_DEFINITION_S)
         except errors.CassErrorServerAlreadyExists:
             return
         except errors.CassException as error:
@@ -197,12 +221,13 @@ class Driver:
         self.sent["read"] += 1
         consistency = Consistency.SERIAL if is_serial else Consistency.QUORUM
 
-        async def send(host: str, timeout_s: float) -> list[tuple[Any, ...]]:
-            session = await self._session(host)
-            statement = await self._statement(host, session, text, values)
+        async def send(profile: str, timeout_s: float) -> list[tuple[Any, ...]]:
+            statement = await self._statement(text, values)
+            if profile:
+                statement.set_execution_profile(profile)
             statement.set_consistency(consistency)
             statement.set_timeout(timeout_s)
-            result = await session.execute(statement)
+            result = await self._connected().execute(statement)
             return [row.as_tuple() for row in result.all()]
 
         try:
@@ -220,8 +245,8 @@ class Driver:
         """
         self.sent["write"] += 1
 
-        async def send(host: str, timeout_s: float) -> None:
-            await self._send_batch(host, bound, timeout_s)
+        async def send(profile: str, timeout_s: float) -> None:
+            await self._send_batch(profile, bound, timeout_s)
 
         try:
             await self._tried(send, deadline)
@@ -248,45 +273,45 @@ class Driver:
         """
         self.sent["conditional"] += 1
 
-        async def send(host: str, timeout_s: float) -> list[Shown] | None:
-            result = await self._send_batch(host, bound, timeout_s)
+        async def send(profile: str, timeout_s: float) -> list[Shown] | None:
+            result = await self._send_batch(profile, bound, timeout_s)
             rows: list[Shown] = [row.as_dict() for row in result.all()]
             return None if rows and rows[0]["[applied]"] else rows
 
         shown: list[Shown] | None = await self._tried(send, deadline, doubt)
         return shown
 
-    async def _send_batch(self, host: str, bound: Sequence[Bound], timeout_s: float) -> Any:
-        session = await self._session(host)
+    async def _send_batch(self, profile: str, bound: Sequence[Bound], timeout_s: float) -> Any:
         batch = acsylla.create_batch_unlogged()
+        if profile:
+            batch.set_execution_profile(profile)
         batch.set_consistency(Consistency.QUORUM)
         batch.set_serial_consistency(Consistency.SERIAL)
         batch.set_request_timeout(int(timeout_s * 1000))
         for text, values in bound:
-            batch.add_statement(await self._statement(host, session, text, values))
-        return await session.execute_batch(batch)
+            batch.add_statement(await self._statement(text, values))
+        return await self._connected().execute_batch(batch)
 
     async def _tried(self, send: Any, deadline: float, doubt: Doubt | None = None) -> Any:
         """Sends through a replica of the key, and if that is silent through one node after the other."""
         is_unsure = False
         until = min(deadline, self._clock.monotonic_s() + _TRIED_S_MAX)
         try_s = self.location.try_ms / 1000
-        for host in self._ways():
+        for profile in self.nodes.ways(_ROUNDS_MAX):
             left_s = until - self._clock.monotonic_s()
             if left_s <= 0:
                 break
             try:
-                answer = await send(host, max(0.01, min(try_s, left_s)))
+                answer = await send(profile, max(0.01, min(try_s, left_s)))
             except _NOT_SENT as error:
-                if not is_unsure and host:
+                if not is_unsure and profile != USUAL:
                     raise StoreUnavailable(f"too few replicas of the key are up: {_text(error)}") from error
             except errors.CassException as error:
-                is_unsure |= self._explained(error, host)
+                is_unsure |= self._explained(error)
                 if doubt is not None:
                     doubt.is_there = True
                 try_s = min(1.5 * try_s, _TRY_S_MAX)
             else:
-                self._heard(host)
                 return answer
             self.sent["second"] += 1
         if is_unsure:
@@ -295,26 +320,7 @@ class Driver:
             raise DeadlineExceeded("the deadline passed before a node of the cluster answered")
         raise StoreUnavailable("too few nodes of the cluster can be reached")
 
-    def _ways(self) -> Iterator[str]:
-        """Gives where to send, again and again: the empty name is the session that knows the replicas of a key."""
-        now = self._clock.monotonic_s()
-        quarantined = {host for host, until in self._quarantined_until.items() if until > now}
-        hosts = self.location.hosts
-        self._turn += 1
-        turned = [hosts[(self._turn + at) % len(hosts)] for at in range(len(hosts))]
-        others = [host for host in turned if host not in quarantined] or turned
-        if "" not in quarantined:
-            yield ""
-        for _ in range(_ROUNDS_MAX):
-            yield from others
-            yield ""
-
-    def _heard(self, host: str) -> None:
-        self._quarantined_until.pop(host, None)
-        if not host:
-            self._silent = 0
-
-    def _explained(self, error: errors.CassException, host: str) -> bool:
+    def _explained(self, error: errors.CassException) -> bool:
         """Raises what the caller must know of an error; else returns whether the statement may have taken effect."""
         text = _text(error)
         if isinstance(error, errors.CassErrorServerInvalidQuery | errors.CassErrorServerServerError) and any(
@@ -328,20 +334,16 @@ class Driver:
             raise StoreFault(f"the cluster does not let this user do it: {text}") from error
         if isinstance(error, errors.CassErrorLibInvalidData | errors.CassErrorLibNotEnoughData):
             raise StoreCorrupt(f"the cluster's answer cannot be read: {text}") from error
-        if isinstance(error, _LATE):
-            self._silent += not host
-            if host or self._silent >= _SILENT_MAX:
-                self._quarantined_until[host] = self._clock.monotonic_s() + _QUARANTINE_S
+        self.nodes.suspect()
         return True
 
     async def health(self) -> dict[str, str | int | float | bool]:
         """Returns figures for an operator."""
-        now = self._clock.monotonic_s()
-        quarantined = sorted(host for host, until in self._quarantined_until.items() if until > now and host)
         return {
-            "statements_sent": sum(self.sent.values()) - self.sent["second"],
-            "statements_sent_twice": self.sent["second"],
-            "hosts_quarantined": ",".join(quarantined),
+            "nodes": ",".join(self.nodes.addresses),
+            "nodes_left_alone": ",".join(self.nodes.left_alone),
+            "statements": sum(self.sent.values()) - self.sent["second"],
+            "statements_sent_again": self.sent["second"],
         }
 
 

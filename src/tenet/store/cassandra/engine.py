@@ -161,22 +161,18 @@ class CassandraEngine:
         try:
             await self.driver.open()
             at = self._location
-            await self.driver.define(schema.keyspace(at.keyspace, await self._replication()))
+            await self.driver.define(schema.keyspace(at.keyspace, self._replication()))
             for text in schema.registry(at.keyspace, at.gc_grace_s):
                 await self.driver.define(text)
         except BaseException:
             await self.driver.close()
             raise
 
-    async def _replication(self) -> str:
+    def _replication(self) -> str:
         """Returns how a keyspace that is yet to be made is replicated: three copies, or as many as there are nodes."""
         if self._location.replication:
             return ", ".join(f"'{name}': {copies}" for name, copies in self._location.replication)
-        ((local,),) = await self.driver.select("SELECT data_center FROM system.local", (), is_serial=False)
-        peers = await self.driver.select("SELECT data_center FROM system.peers_v2", (), is_serial=False)
-        datacenter = self._location.datacenter or local
-        count = sum(name == datacenter for name in (local, *(row[0] for row in peers)))
-        return f"'{datacenter}': {max(1, min(3, count))}"
+        return f"'{self.driver.datacenter}': {max(1, min(3, self.driver.copies_max))}"
 
     @property
     def capabilities(self) -> Capabilities:

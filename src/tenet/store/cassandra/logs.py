@@ -119,14 +119,16 @@ class Logs:
 
     async def _head(self, space: Space, shard: int, deadline: float) -> tuple[int, int, dict[str, int]]:
         """Returns the newest segment, the last position that was trimmed, and what the readers have read."""
-        rows = await self._driver.select(space.log_statements.head, (shard,), deadline=deadline)
+        rows = await self._driver.select(space.log_statements.head, (space.log_id, shard), deadline=deadline)
         if not rows:
             return 0, 0, {}
         segment, _, trimmed = rows[0][:3]
         return segment or 0, trimmed or 0, {row[3]: row[4] or 0 for row in rows if row[3] is not None}
 
     async def _closed(self, space: Space, shard: int, segment: int, deadline: float) -> int:
-        rows = await self._driver.select(space.log_statements.get_segment, (shard, segment), deadline=deadline)
+        rows = await self._driver.select(
+            space.log_statements.get_segment, (space.log_id, shard, segment), deadline=deadline
+        )
         following = rows[0][0] if rows else None
         return (following if following is not None else max(1, segment * SEGMENT)) - 1
 
@@ -134,7 +136,7 @@ class Logs:
         self, space: Space, shard: int, after: int, limit: int, deadline: float
     ) -> list[tuple[int, bytes, int]]:
         """Returns entries (position, bytes, next position) of the segment that the position behind `after` lies in."""
-        values = (shard, (after + 1) // SEGMENT, after, limit)
+        values = (space.log_id, shard, (after + 1) // SEGMENT, after, limit)
         return await self._driver.select(space.log_statements.entries, values, deadline=deadline)
 
     # ---- trimming ----------------------------------------------------------------------------------------------------
@@ -144,7 +146,7 @@ class Logs:
     ) -> None:
         condition = "IF up_to = null" if before is None else "IF up_to = ?"
         text = space.log_statements.has_read + condition
-        values = [after, shard, reader, *([] if before is None else [before])]
+        values = [after, space.log_id, shard, reader, *([] if before is None else [before])]
         try:
             await self._driver.decide([(text, values)], deadline=deadline)
         except Unsure:
@@ -159,14 +161,17 @@ class Logs:
         if may_go <= trimmed:
             return trimmed
         condition = "IF trimmed = ?" if trimmed else "IF trimmed = null"
-        values = [may_go, shard, *([trimmed] if trimmed else [])]
+        values = [may_go, space.log_id, shard, *([trimmed] if trimmed else [])]
         try:
             refused = await self._driver.decide([(space.log_statements.trim + condition, values)], deadline=deadline)
         except Unsure:
             return trimmed
         if refused is not None:
             return trimmed
-        gone = [(space.log_statements.drop_segment, [shard, number]) for number in _segments_gone(trimmed, may_go)]
+        gone = [
+            (space.log_statements.drop_segment, [space.log_id, shard, number])
+            for number in _segments_gone(trimmed, may_go)
+        ]
         for one in gone:
             await self._driver.write([one], deadline=deadline)
         return may_go
@@ -204,7 +209,7 @@ class Logs:
 
     async def _sequence(self, space: Space, shard: int, state: _Shard, deadline: float) -> int:
         pointers = await self._driver.select(
-            space.log_statements.pointers, (shard, _POINTERS_MAX), deadline=deadline, is_serial=False
+            space.log_statements.pointers, (space.log_id, shard, _POINTERS_MAX), deadline=deadline, is_serial=False
         )
         moved = 0
         while pointers:
@@ -243,11 +248,11 @@ class Logs:
     async def _take(self, space: Space, shard: int, state: _Shard, deadline: float) -> None:
         """Takes the shard: from here on no other sequencer can write into its log until it takes it back."""
         statements = space.log_statements
-        rows = await self._driver.select(statements.head, (shard,), deadline=deadline)
+        rows = await self._driver.select(statements.head, (space.log_id, shard), deadline=deadline)
         before = rows[0][1] if rows else None
         token = (before or 0) + 1
         condition = "IF tk = null" if before is None else "IF tk = ?"
-        values = [token, shard, *([] if before is None else [before])]
+        values = [token, space.log_id, shard, *([] if before is None else [before])]
         if await self._driver.decide([(statements.take + condition, values)], deadline=deadline) is not None:
             raise _Taken
         # What stood in the head before the token did may be older than the segment that was opened in between.
@@ -260,14 +265,14 @@ class Logs:
         """Writes the token into a segment; returns the next position there."""
         statements = space.log_statements
         for _ in range(_TRIES_MAX):
-            rows = await self._driver.select(statements.get_segment, (shard, segment), deadline=deadline)
+            rows = await self._driver.select(statements.get_segment, (space.log_id, shard, segment), deadline=deadline)
             following, before = rows[0] if rows else (None, None)
             if before is not None and before > token:
                 raise _Taken
             if before == token:
                 return following if following is not None else max(1, segment * SEGMENT)
             condition = "IF tk = null" if before is None else "IF tk = ?"
-            values = [token, shard, segment, *([] if before is None else [before])]
+            values = [token, space.log_id, shard, segment, *([] if before is None else [before])]
             try:
                 await self._driver.decide([(statements.fence + condition, values)], deadline=deadline)
             except Unsure:
@@ -308,10 +313,11 @@ class Logs:
         following = first + len(batch)
         is_new = first == max(1, state.segment * SEGMENT)
         condition = "IF nx = null AND tk = ?" if is_new else "IF nx = ? AND tk = ?"
-        values = [following, shard, state.segment, *([] if is_new else [first]), token]
+        values = [following, space.log_id, shard, state.segment, *([] if is_new else [first]), token]
         bound: list[tuple[str, Sequence[Any]]] = [(statements.next + condition, values)]
         bound += [
-            (statements.entry, [one.place + one.data, shard, state.segment, first + at]) for at, one in enumerate(batch)
+            (statements.entry, [one.place + one.data, space.log_id, shard, state.segment, first + at])
+            for at, one in enumerate(batch)
         ]
         for _ in range(_TRIES_MAX):
             try:
@@ -328,7 +334,12 @@ class Logs:
 
     async def _open_next(self, space: Space, shard: int, state: _Shard, deadline: float) -> None:
         text = space.log_statements.open_segment + "IF tk = ?"
-        if await self._driver.decide([(text, [state.segment + 1, shard, state.token])], deadline=deadline) is not None:
+        if (
+            await self._driver.decide(
+                [(text, [state.segment + 1, space.log_id, shard, state.token])], deadline=deadline
+            )
+            is not None
+        ):
             raise _Taken
         assert state.token is not None
         state.segment += 1
@@ -376,7 +387,7 @@ class Logs:
                     return
             except Unsure:
                 return
-        await self._driver.write([(space.log_statements.unpoint, [shard, key, epoch])], deadline=deadline)
+        await self._driver.write([(space.log_statements.unpoint, [space.log_id, shard, key, epoch])], deadline=deadline)
 
 
 def _entry(position: int, data: bytes) -> LogEntry:

@@ -9,16 +9,15 @@ to write the one of epoch k first.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
+from tenet.store.cassandra.schema import LOG_ID_BYTES
 from tenet.store.contract import log_shard
 from tenet.store.errors import InvalidRequest
 
 if TYPE_CHECKING:
     from tenet.store.cassandra.driver import Bound, Driver
     from tenet.store.cassandra.unit import Believed, Unit
-
-_LOG_ID_BYTES: Final = 8
 
 
 def encode_pointer(log_id: bytes, epoch: int) -> bytes:
@@ -30,7 +29,7 @@ def epoch_of(log_id: bytes, pointer: bytes | None) -> int:
     """Returns the epoch in the column ``pe``; 0 where there is none of this log."""
     if pointer is None or not pointer.startswith(log_id):
         return 0
-    return int.from_bytes(pointer[_LOG_ID_BYTES:], "big", signed=True)
+    return int.from_bytes(pointer[LOG_ID_BYTES:], "big", signed=True)
 
 
 class Pointers:
@@ -51,7 +50,7 @@ class Pointers:
         if options is None:
             raise InvalidRequest(f"the space {unit.space.name} has no log")
         shard = log_shard(unit.partition, options.shards)
-        pointer = (unit.space.log_statements.point, [shard, unit.key, _next(unit, believed)])
+        pointer = (unit.space.log_statements.point, [unit.space.log_id, shard, unit.key, _next(unit, believed)])
         await self._driver.write([pointer], deadline=deadline)
 
     def condition(self, unit: Unit, believed: Believed) -> Bound:

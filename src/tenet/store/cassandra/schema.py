@@ -23,6 +23,7 @@ NEVER_WRITTEN: Final = b"\x00tenet: a condition that always holds\x00"
 HEADER, RECORD, BUCKET, FATE, OUTBOX, INTENT = range(6)
 
 FORMAT: Final = 1
+LOG_ID_BYTES: Final = 8
 
 _OPTIONS: Final = (
     "compaction = {{'class': 'UnifiedCompactionStrategy'}} AND gc_grace_seconds = {gc_grace_s}"
@@ -41,7 +42,16 @@ def keyspace(name: str, replication: str) -> str:
 def registry(name: str, gc_grace_s: int) -> list[str]:
     """Returns the definitions of the tables that the engine has beside those of the spaces."""
     columns = "part text, name text, id text, options text, log text, dropped_ms bigint, PRIMARY KEY (part, name)"
-    return [_table(f"{name}.registry", columns, gc_grace_s)]
+    log = "log blob, shard int, seg bigint, pos bigint, e blob, nx bigint static, tk bigint static"
+    head = "log blob, shard int, reader text, seg bigint static, tk bigint static, trimmed bigint static, up_to bigint"
+    return [
+        _table(f"{name}.registry", columns, gc_grace_s),
+        _table(f"{name}.logs", f"{log}, PRIMARY KEY ((log, shard, seg), pos)", gc_grace_s),
+        _table(
+            f"{name}.pointers", "log blob, shard int, p blob, e bigint, PRIMARY KEY ((log, shard), p, e)", gc_grace_s
+        ),
+        _table(f"{name}.heads", f"{head}, PRIMARY KEY ((log, shard), reader)", gc_grace_s),
+    ]
 
 
 def _table(name: str, columns: str, gc_grace_s: int) -> str:
@@ -55,17 +65,6 @@ def space(name: str, space_id: str, gc_grace_s: int) -> str:
         " h bigint static, lk blob static, pe blob static, PRIMARY KEY (p, kind, sort)"
     )
     return _table(f"{name}.s_{space_id}", columns, gc_grace_s)
-
-
-def logs(name: str, log_id: str, gc_grace_s: int) -> list[str]:
-    """Returns the definitions of the tables of a space's log: the log, and the pointers to what is on its way there."""
-    log = "shard int, seg bigint, pos bigint, e blob, nx bigint static, tk bigint static"
-    head = "shard int, reader text, seg bigint static, tk bigint static, trimmed bigint static, up_to bigint"
-    return [
-        _table(f"{name}.l_{log_id}", f"{log}, PRIMARY KEY ((shard, seg), pos)", gc_grace_s),
-        _table(f"{name}.q_{log_id}", "shard int, p blob, e bigint, PRIMARY KEY (shard, p, e)", gc_grace_s),
-        _table(f"{name}.g_{log_id}", f"{head}, PRIMARY KEY (shard, reader)", gc_grace_s),
-    ]
 
 
 class Statements:
@@ -142,21 +141,21 @@ class Statements:
 
 
 class LogStatements:
-    """The statements on the tables of one log."""
+    """The statements on logs, the pointers to what is on its way there, and the heads of shards."""
 
-    def __init__(self, keyspace: str, log_id: str) -> None:
-        log, pointers, heads = (f"{keyspace}.{prefix}_{log_id}" for prefix in "lqg")
-        self.point = f"INSERT INTO {pointers} (shard, p, e) VALUES (?, ?, ?)"
-        self.unpoint = f"DELETE FROM {pointers} WHERE shard = ? AND p = ? AND e = ?"
-        self.pointers = f"SELECT p, e FROM {pointers} WHERE shard = ? LIMIT ?"
-        self.head = f"SELECT seg, tk, trimmed, reader, up_to FROM {heads} WHERE shard = ?"
-        self.take = f"UPDATE {heads} SET tk = ? WHERE shard = ? "
-        self.open_segment = f"UPDATE {heads} SET seg = ? WHERE shard = ? "
-        self.trim = f"UPDATE {heads} SET trimmed = ? WHERE shard = ? "
-        self.has_read = f"UPDATE {heads} SET up_to = ? WHERE shard = ? AND reader = ? "
-        self.fence = f"UPDATE {log} SET tk = ? WHERE shard = ? AND seg = ? "
-        self.next = f"UPDATE {log} SET nx = ? WHERE shard = ? AND seg = ? "
-        self.entry = f"UPDATE {log} SET e = ? WHERE shard = ? AND seg = ? AND pos = ?"
-        self.get_segment = f"SELECT nx, tk FROM {log} WHERE shard = ? AND seg = ? LIMIT 1"
-        self.entries = f"SELECT pos, e, nx FROM {log} WHERE shard = ? AND seg = ? AND pos > ? LIMIT ?"
-        self.drop_segment = f"DELETE FROM {log} WHERE shard = ? AND seg = ?"
+    def __init__(self, keyspace: str) -> None:
+        log, pointers, heads = (f"{keyspace}.{name}" for name in ("logs", "pointers", "heads"))
+        self.point = f"INSERT INTO {pointers} (log, shard, p, e) VALUES (?, ?, ?, ?)"
+        self.unpoint = f"DELETE FROM {pointers} WHERE log = ? AND shard = ? AND p = ? AND e = ?"
+        self.pointers = f"SELECT p, e FROM {pointers} WHERE log = ? AND shard = ? LIMIT ?"
+        self.head = f"SELECT seg, tk, trimmed, reader, up_to FROM {heads} WHERE log = ? AND shard = ?"
+        self.take = f"UPDATE {heads} SET tk = ? WHERE log = ? AND shard = ? "
+        self.open_segment = f"UPDATE {heads} SET seg = ? WHERE log = ? AND shard = ? "
+        self.trim = f"UPDATE {heads} SET trimmed = ? WHERE log = ? AND shard = ? "
+        self.has_read = f"UPDATE {heads} SET up_to = ? WHERE log = ? AND shard = ? AND reader = ? "
+        self.fence = f"UPDATE {log} SET tk = ? WHERE log = ? AND shard = ? AND seg = ? "
+        self.next = f"UPDATE {log} SET nx = ? WHERE log = ? AND shard = ? AND seg = ? "
+        self.entry = f"UPDATE {log} SET e = ? WHERE log = ? AND shard = ? AND seg = ? AND pos = ?"
+        self.get_segment = f"SELECT nx, tk FROM {log} WHERE log = ? AND shard = ? AND seg = ? LIMIT 1"
+        self.entries = f"SELECT pos, e, nx FROM {log} WHERE log = ? AND shard = ? AND seg = ? AND pos > ? LIMIT ?"
+        self.drop_segment = f"DELETE FROM {log} WHERE log = ? AND shard = ? AND seg = ?"

@@ -7,8 +7,8 @@ that was dropped can never meet the records of one that was made under its name 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final
+from collections.abc import Coroutine, Sequence
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
@@ -30,6 +30,7 @@ _TRUSTED_S: Final = 2.0
 _BELIEVED_S: Final = 10.0
 _SPACES: Final = "spaces"
 _DROPPED: Final = "dropped"
+_SPARE: Final = "spare"
 _TRIES_MAX: Final = 20
 
 
@@ -40,7 +41,7 @@ class Space:
         name: its name.
         space_id: the id of its tables.
         options: its options.
-        log: the id of its log's tables, empty for none.
+        log: the id of its log, empty for none.
         keyspace: the keyspace of its tables.
     """
 
@@ -50,16 +51,16 @@ class Space:
         self.name = name
         self.space_id = space_id
         self.statements = schema.Statements(keyspace, space_id)
-        self.change(options, log, keyspace)
+        self.log_statements = schema.LogStatements(keyspace)
+        self.change(options, log)
         #: About how many bytes a value has; reads ask for so many rows that a page has about the bytes it may.
         self.value_bytes = 256.0
 
-    def change(self, options: SpaceOptions, log: str, keyspace: str) -> None:
+    def change(self, options: SpaceOptions, log: str) -> None:
         """Takes other options."""
         self.options = options
         self.log: LogOptions | None = options.log
         self.log_id = bytes.fromhex(log)
-        self.log_statements = schema.LogStatements(keyspace, log)
 
     def info(self) -> SpaceInfo:
         """Returns what the contract tells of it."""
@@ -83,7 +84,7 @@ class Spaces:
         self._ids = ids
         self._known: dict[str, tuple[Space, float]] = {}
         self._by_id: dict[str, Space] = {}
-        self._refreshing: set[asyncio.Task[None]] = set()
+        self._behind: set[asyncio.Task[None]] = set()
         self._being_refreshed: set[str] = set()
         table = f"{self._keyspace}.registry"
         self._one = f"SELECT id, options, log FROM {table} WHERE part = ? AND name = ?"
@@ -107,9 +108,7 @@ class Spaces:
             return await self.read(name, deadline)
         if age_s > _TRUSTED_S and name not in self._being_refreshed:
             self._being_refreshed.add(name)
-            task = asyncio.get_running_loop().create_task(self._refresh(name))
-            self._refreshing.add(task)
-            task.add_done_callback(self._refreshing.discard)
+            self._go_behind(self._refresh(name))
         return known[0]
 
     async def _refresh(self, name: str) -> None:
@@ -147,7 +146,7 @@ class Spaces:
         known = self._known.get(name)
         if known is not None and known[0].space_id == space_id:
             space = known[0]
-            space.change(_decode(options), log or "", self._keyspace)
+            space.change(_decode(options), log or "")
         else:
             space = Space(name, space_id, _decode(options), log or "", self._keyspace)
         self._known[name] = (space, self._clock.monotonic_s())
@@ -182,10 +181,9 @@ class Spaces:
 
     async def _create(self, name: str, options: SpaceOptions, deadline: float) -> Space | None:
         """Makes the tables and then enters the space; whoever enters it first has made it."""
-        space_id = self._ids.draw(8).hex()
-        grace_s = self._driver.location.gc_grace_s
-        await self._driver.define(schema.space(self._keyspace, space_id, grace_s))
-        log = await self._new_log() if options.log is not None else ""
+        space_id = await self._take_spare(deadline) or await self._new_table()
+        self._go_behind(self._make_spare())
+        log = self._new_log() if options.log is not None else ""
         entered = (self._insert, (space_id, _encode(options), log, _SPACES, name))
         try:
             refused = await self._driver.decide([entered], deadline=deadline)
@@ -196,17 +194,45 @@ class Spaces:
             return None
         return self._remember(name, space_id, _encode(options), log)
 
-    async def _new_log(self) -> str:
-        """Makes the tables of a log; each time that a space gets one, it is another one."""
-        log = self._ids.draw(8).hex()
-        for text in schema.logs(self._keyspace, log, self._driver.location.gc_grace_s):
-            await self._driver.define(text)
-        return log
+    async def _new_table(self) -> str:
+        space_id = self._ids.draw(8).hex()
+        await self._driver.define(schema.space(self._keyspace, space_id, self._driver.location.gc_grace_s))
+        return space_id
+
+    async def _take_spare(self, deadline: float) -> str | None:
+        """Takes a table that was made before anybody needed it: the cluster takes seconds to make one."""
+        for spare, _, _ in await self._driver.select(self._all, (_SPARE,), deadline=deadline):
+            try:
+                if await self._driver.decide([(self._remove, (_SPARE, spare, spare))], deadline=deadline) is None:
+                    return str(spare)
+            except Unsure:
+                continue  # It may be ours or still there: a table that nobody uses is no harm.
+        return None
+
+    async def _make_spare(self) -> None:
+        """Makes a table for the next space, unless there is one already."""
+        if not await self._driver.select(self._all, (_SPARE,)):
+            spare = await self._new_table()
+            await self._driver.decide([(self._insert, (spare, "", "", _SPARE, spare))])
+
+    def _go_behind(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._behind.add(task)
+        task.add_done_callback(self._is_over)
+
+    def _is_over(self, task: asyncio.Task[None]) -> None:
+        self._behind.discard(task)
+        if not task.cancelled():
+            task.exception()  # Nothing is lost: it is done again when it is needed.
+
+    def _new_log(self) -> str:
+        """Returns the id of a log; each time that a space gets one, it is another one."""
+        return self._ids.draw(schema.LOG_ID_BYTES).hex()
 
     async def _alter(self, space: Space, options: SpaceOptions, deadline: float) -> bool:
         log = space.log_id.hex() if options.log is not None else ""
         if options.log is not None and space.options.log is None:
-            log = await self._new_log()
+            log = self._new_log()
         change = (self._change, (_encode(options), log, _SPACES, space.name, space.space_id, _encode(space.options)))
         try:
             if await self._driver.decide([change], deadline=deadline) is not None:
@@ -235,9 +261,9 @@ class Spaces:
 
     async def close(self) -> None:
         """Ends what goes on in the background."""
-        for task in list(self._refreshing):
+        for task in list(self._behind):
             task.cancel()
-        await asyncio.gather(*self._refreshing, return_exceptions=True)
+        await asyncio.gather(*self._behind, return_exceptions=True)
 
 
 def _encode(options: SpaceOptions) -> str:
