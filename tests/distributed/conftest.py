@@ -1,5 +1,38 @@
-"""Runs the published contract suite of the store over a real cluster."""
+"""The distributed engine on a real cluster, and the published contract suite of the store over it."""
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+
+import pytest
+
+from tenet.base.clock import SystemClock
+from tenet.base.ids import SystemIds
+from tenet.store.cassandra.engine import CassandraEngine, open_engine
 from tenet.store.suite.plugin import *  # noqa: F403 - its fixtures and hooks
+from tools.cluster.cluster import Cluster
+
+OpenEngine = Callable[[], AbstractAsyncContextManager[CassandraEngine]]
+
+
+@pytest.fixture(scope="session")
+def store_url(cassandra_cluster: Cluster) -> str:
+    """The store's URL of a keyspace that this process of the tests has for itself."""
+    return f"cassandra://{','.join(cassandra_cluster.contact_points)}/test_{SystemIds().draw(6).hex()}"
+
+
+@pytest.fixture
+def opened(store_url: str) -> OpenEngine:
+    """Opens an engine on that keyspace, as often as wanted."""
+
+    @asynccontextmanager
+    async def opened() -> AsyncIterator[CassandraEngine]:
+        location = store_url.removeprefix("cassandra:")
+        engine = await open_engine(location, clock=SystemClock(), ids=SystemIds())
+        try:
+            yield engine
+        finally:
+            await engine.close()
+
+    return opened

@@ -86,7 +86,9 @@ class DataDirectory:
         tls = self.settings.tls
         key = self.master_key_file
         further = [Path(name) for name in (tls.certificate_file, tls.private_key_file) if name]
-        return (self.path, Path(self.engine_and_location[1]), key, key.with_name(f".{key.name}.new"), *further)
+        location = self.engine_and_location[1]
+        store = [] if location.startswith("//") else [Path(location)]  # the other kind of place is a cluster
+        return (self.path, *store, key, key.with_name(f".{key.name}.new"), *further)
 
     @property
     def root_key_file(self) -> Path:

@@ -55,7 +55,10 @@ class StoreSettings(Struct, frozen=True, kw_only=True):
         Meta(
             description=(
                 "Engine and place of the store, as `ENGINE:LOCATION`. `sqlite:DIRECTORY` is the embedded engine; with "
-                "nothing behind the colon it lies in the data directory."
+                "nothing behind the colon it lies in the data directory. `cassandra://HOST[:PORT][,HOST]/KEYSPACE` is "
+                "a keyspace of an Apache Cassandra cluster, which many servers may share; behind a `?`, `name=value` "
+                "parts joined by `&` say more: `datacenter`, `rack`, `replication` (as in `dc1:3`), `user`, "
+                "`password_file`, `ca_file`, `certificate_file`, `key_file`, `try_ms`, `gc_grace_s`."
             ),
             pattern=r"^[a-z][a-z0-9_]*:",
             extra={"bounds": "as in `sqlite:/var/lib/tenet/store`"},

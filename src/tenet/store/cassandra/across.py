@@ -50,8 +50,8 @@ class Across:
         self._ids = ids
         self._behind: set[asyncio.Task[None]] = set()
 
-    async def close(self) -> None:
-        """Finishes what goes on behind answers."""
+    async def is_quiet(self) -> None:
+        """Waits until nothing goes on behind answers."""
         while self._behind:
             await asyncio.wait(tuple(self._behind))
 

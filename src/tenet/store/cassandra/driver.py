@@ -76,7 +76,7 @@ class Driver:
         self.datacenter = location.datacenter or ""
         self.copies_max = 0
         #: Statements that were sent, by kind; for the tests of round trips and the metrics.
-        self.sent = {"read": 0, "write": 0, "conditional": 0, "second": 0}
+        self.sent = {"read": 0, "registry": 0, "write": 0, "conditional": 0, "second": 0}
 
     # ---- connections -------------------------------------------------------------------------------------------------
 
@@ -210,15 +210,28 @@ class Driver:
             raise StoreUnavailable(f"the cluster could not define what is needed: {_text(error)}") from error
 
     async def select(
-        self, text: str, values: Sequence[Any], *, deadline: float = NEVER, is_serial: bool = True
+        self,
+        text: str,
+        values: Sequence[Any],
+        *,
+        deadline: float = NEVER,
+        is_serial: bool = True,
+        counts_as: str = "read",
     ) -> list[tuple[Any, ...]]:
         """Reads rows; by Paxos where `is_serial`, which is linearizable within a partition.
+
+        Args:
+            text: the statement.
+            values: of its markers.
+            deadline: when to give up.
+            is_serial: whether to read by Paxos.
+            counts_as: under which name it is counted in ``sent``.
 
         Raises:
             StoreUnavailable: too few replicas answer.
             TableMissing: the table is not there.
         """
-        self.sent["read"] += 1
+        self.sent[counts_as] += 1
         consistency = Consistency.SERIAL if is_serial else Consistency.QUORUM
 
         async def send(profile: str, timeout_s: float) -> list[tuple[Any, ...]]:

@@ -476,6 +476,11 @@ class CassandraEngine:
         """Watches a partition, or the whole space, for commits of this process into it."""
         return self._watches.add(space, partition)
 
+    async def is_quiet(self) -> None:
+        """Waits until what goes on behind answers has ended."""
+        await self._spaces.is_quiet()
+        await self._across.is_quiet()
+
     async def close(self) -> None:
         """Finishes what was begun, and ends the connections."""
         if self._is_closed:
@@ -486,7 +491,7 @@ class CassandraEngine:
         for task in list(self._sequencing.values()):
             task.cancel()
         await asyncio.gather(*self._sequencing.values(), return_exceptions=True)
-        await self._across.close()
+        await self._across.is_quiet()
         await self._spaces.close()
         await self.driver.close()
 
