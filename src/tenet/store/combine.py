@@ -35,6 +35,7 @@ from tenet.store.contract import (
 )
 from tenet.store.errors import DeadlineExceeded, LineNotFree
 from tenet.store.landing import land
+from tenet.store.remembered import Remembered
 
 if TYPE_CHECKING:
     from tenet.base.ids import Ids
@@ -193,6 +194,7 @@ class Combiner:
         self._lines: dict[Key, deque[Waiting]] = {}
         self._drains: set[asyncio.Task[None]] = set()
         self._deadlines = Deadlines(clock)
+        self._remembered = Remembered() if store.capabilities.remote else None
 
     def is_busy(self, key: Key) -> bool:
         """Whether a line stands at the key."""
@@ -201,7 +203,8 @@ class Combiner:
     async def mutate(self, key: Key, step: Step[T], *, deadline: float = NEVER) -> T:
         """Carries out a step and returns its result once the change is durable.
 
-        One read and one commit where the key is cold; a share of one commit where it is hot.
+        One read and one commit where the key is cold; a share of one commit where it is hot. Over a network the read
+        is left out where this process has seen the record before, and nobody has changed it since.
 
         Args:
             key: the record.
@@ -230,9 +233,13 @@ class Combiner:
         line = self._lines[key] = deque()
         left = _UNSEEN
         try:
-            (record,) = await store.get((key,), deadline=deadline)
+            record, is_fresh = await self._begin_with(key, deadline)
             while True:
-                change = step(record)
+                change = step(record) if is_fresh else _change_of(step, record)
+                if change is None:
+                    (record,) = await store.get((key,), deadline=deadline)
+                    is_fresh = True
+                    continue
                 value = change.value
                 writes: list[Write] = [*change.writes]
                 if value is not KEEP:
@@ -244,15 +251,32 @@ class Combiner:
                     store, writes, checks, change.appends, clock=self._clock, ids=self._ids, deadline=deadline
                 )
                 if isinstance(outcome, Committed):
-                    if line:
-                        left = _Seen(_landed(key, record, value, outcome.version), is_fresh=False)
+                    if line or self._remembered is not None:
+                        left = self._left(key, _landed(key, record, value, outcome.version))
                     return change.result
+                is_fresh = True
                 if key in outcome.records:
                     record = outcome.records[key]
                 else:
                     (record,) = await store.get((key,), deadline=deadline)
         finally:
             self._pass_on(key, left)
+
+    async def _begin_with(self, key: Key, deadline: float) -> tuple[Record | None, bool]:
+        """Returns a record as it is, or as it was seen last; and which of the two."""
+        remembered = self._remembered
+        if remembered is not None and key in remembered:
+            record = remembered.get(key)
+            remembered.forget(key)  # until the commit under way has ended
+            return record, False
+        (record,) = await self._store.get((key,), deadline=deadline)
+        return record, True
+
+    def _left(self, key: Key, record: Record | None) -> _Seen:
+        """Takes note of a record as a commit has left it."""
+        if self._remembered is not None:
+            self._remembered.put(key, record)
+        return _Seen(record, is_fresh=False)
 
     def hold(self, keys: Iterable[Key], *, deadline: float = NEVER) -> _Hold:
         """Keeps every step for these keys waiting for as long as the block runs.
@@ -357,7 +381,7 @@ class Combiner:
                 )
                 if isinstance(outcome, Committed):
                     _answer(batch)
-                    return _Seen(batch.landed(outcome.version), is_fresh=False)
+                    return self._left(key, batch.landed(outcome.version))
                 for waiting in taken:
                     waiting.is_committing = False
                 known = key in outcome.records
@@ -397,6 +421,15 @@ def _landed(key: Key, before: Record | None, value: bytes | Keep | None, version
     if value is None:
         return None
     return Record(key.partition, key.sort, value, version, NO_CELLS if before is None else before.cells)
+
+
+def _change_of(step: Step[T], record: Record | None) -> Change[T] | None:
+    """Returns what a step decides on a record that may be out of date; None where that would be answered as it is."""
+    try:
+        change = step(record)
+    except Exception:  # noqa: BLE001 - it is asked again with the record as it is
+        return None
+    return None if change.value is KEEP and not change.writes and not change.appends else change
 
 
 def _take(line: deque[Waiting]) -> list[Waiting]:

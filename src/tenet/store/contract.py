@@ -396,6 +396,8 @@ class Capabilities(Struct, frozen=True):
             partition. Services then write global index entries in the item's own commit.
         stale_reads: whether ``stale=True`` makes a read cheaper.
         durable: whether an answered commit survives a crash; false for engines in memory.
+        remote: whether a read costs a round over a network. Who reads to write then does better to write on what he saw
+            last, under a check of it.
     """
 
     engine: str
@@ -403,6 +405,7 @@ class Capabilities(Struct, frozen=True):
     cheap_commits_across_partitions: bool
     stale_reads: bool = False
     durable: bool = True
+    remote: bool = False
 
 
 class Watch(Protocol):

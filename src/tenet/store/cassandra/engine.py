@@ -64,7 +64,7 @@ _MIB: Final = 1024 * 1024
 _NO_OPTIONS: Final = SpaceOptions()
 PARTITIONS_MAX: Final = 200
 CAPABILITIES: Final = Capabilities(
-    engine="cassandra", partitions_max=PARTITIONS_MAX, cheap_commits_across_partitions=False
+    engine="cassandra", partitions_max=PARTITIONS_MAX, cheap_commits_across_partitions=False, remote=True
 )
 #: How often a shard is looked at for what another process may have left in outboxes, seconds.
 _LOOK_S: Final = 0.5
