@@ -114,7 +114,7 @@ class Statements:
         self.guard = f"UPDATE {table} SET lk = null WHERE p = ? IF lk = null"
         self.point = f"UPDATE {table} SET pe = ? WHERE p = ? IF pe "
         self.unpoint = f"UPDATE {table} SET pe = ? WHERE p = ? IF lk = null AND pe = ? AND h "
-        self.check_bucket = f"UPDATE {table} SET i = null WHERE p = ? AND kind = 2 AND sort = ? IF st "
+        self.check_bucket = f"UPDATE {table} SET i = null WHERE p = ? AND kind = 2 AND sort = ?"
         self.get_header = f"SELECT h, lk, pe, st FROM {table} WHERE p = ? AND kind = 0 AND sort = 0x"
         self.get_bucket = f"SELECT h, lk, pe, st FROM {table} WHERE p = ? AND kind = 2 AND sort = ?"
         self.get_outbox = (

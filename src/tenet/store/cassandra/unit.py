@@ -234,26 +234,26 @@ class Unit:
 
     def stamp_conditions(self, *, written: Sequence[bytes]) -> list[Bound]:
         """Returns the checks of stamps, but for those of buckets that are written: their statements have them."""
-        text = self.space.statements.check_bucket
-        checked = {check.of.bucket: check.stamp for _, check in self.stamps if check.of.bucket not in written}
-        return [
-            (text + _stamp_condition(stamp), [self.key, bucket, *([stamp] if stamp else [])])
-            for bucket, stamp in checked.items()
-        ]
+        found: list[Bound] = []
+        for bucket in self.buckets_checked():
+            if bucket not in written:
+                condition, values = self._stamp_condition(bucket)
+                found.append((self.space.statements.check_bucket + condition, [self.key, bucket, *values]))
+        return found
 
     def _raised_stamps(self, time: int) -> list[Bound]:
         """Returns the statements that raise stamps, with the checks of the same ones."""
-        checked = {check.of.bucket: check.stamp for _, check in self.stamps}
         found: list[Bound] = []
         for bucket in self._buckets_written():
-            stamp = checked.get(bucket)
-            text = self.space.statements.bucket
-            if stamp is None:
-                found.append((text, [time, self.key, bucket]))
-            else:
-                condition = " IF st " + _stamp_condition(stamp)
-                found.append((text + condition, [time, self.key, bucket, *([stamp] if stamp else [])]))
+            condition, values = self._stamp_condition(bucket)
+            found.append((self.space.statements.bucket + condition, [time, self.key, bucket, *values]))
         return found
+
+    def _stamp_condition(self, bucket: bytes) -> tuple[str, list[int]]:
+        """Returns all that is asked of a stamp, empty where nothing is."""
+        stamps = [check.stamp for _, check in self.stamps if check.of.bucket == bucket]
+        texts = ["st = ?" if stamp else "st = null" for stamp in stamps]
+        return " IF " + " AND ".join(texts) if texts else "", [stamp for stamp in stamps if stamp]
 
     def decision(self, believed: Believed, commit_id: bytes, version: Version) -> list[Bound]:
         """Returns the statements that carry it out where its checks hold, but for what concerns the partition."""
@@ -326,13 +326,7 @@ class Unit:
         found += [
             (statements.check + condition, [key, sort, *values]) for sort, (condition, values) in conditions.items()
         ]
-        checks = {check.of.bucket: check.stamp for _, check in self.stamps}
-        text = statements.check_bucket
-        found += [
-            (text + _stamp_condition(stamp), [key, bucket, *([stamp] if stamp else [])])
-            for bucket, stamp in checks.items()
-        ]
-        return found
+        return found + self.stamp_conditions(written=())
 
 
 def carried_out(
@@ -395,10 +389,6 @@ def split(commit: Commit, spaces: Mapping[str, Space]) -> list[Unit]:
         else:
             unit_of(check.key).checks.setdefault(check.key.sort, []).append((index, check))
     return list(units.values())
-
-
-def _stamp_condition(stamp: int) -> str:
-    return "= ?" if stamp else "= null"
 
 
 def _holds(check: Check, version: bytes | None) -> bool:
