@@ -127,7 +127,9 @@ def longest_silence(tenths: list[int]) -> int:
 
 async def create_schema(cluster: Cluster) -> None:
     """Makes the keyspace and the table, with a copy on each node."""
-    driver = acsylla.create_cluster(list(cluster.contact_points), request_timeout=30, log_level="critical")
+    driver = acsylla.create_cluster(
+        list(cluster.contact_points), request_timeout=60, max_schema_wait_time_ms=60_000, log_level="critical"
+    )
     session = await driver.create_session()
     for text in SCHEMA:
         await session.execute(acsylla.create_statement(text.replace("%d", str(cluster.spec.nodes))))
