@@ -123,7 +123,8 @@ async def measure(options: dict[str, Any]) -> dict[str, Any]:
     workers = [Worker(adapter, options["workload"], number, warming) for number in range(options["in_flight"])]
     await asyncio.gather(*(worker.prepare() for worker in workers))
     now = time.perf_counter()
-    await asyncio.gather(*(worker.run(now, now + WARM_S) for worker in workers))
+    warm_s = options.get("warm_s", WARM_S)
+    await asyncio.gather(*(worker.run(now, now + warm_s) for worker in workers))
     measured = Measured()
     for worker in workers:
         worker.measured = measured

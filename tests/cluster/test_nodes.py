@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import acsylla
 import pytest
 
-from tools.cluster.cluster import Cluster, ClusterFailed, find, open_free, use
+from tests.conformance.packages import CASSANDRA
+from tools.cluster.cluster import Cluster, ClusterFailed, find, free_network, open_free, use
+from tools.cluster.java import find_java
+from tools.cluster.keeper import LINGER_S
 from tools.cluster.spec import Spec
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -160,7 +165,7 @@ def test_a_hold_of_one_process_is_enough(apart: Cluster) -> None:
     second = find(network)
     assert second is not None
     apart.close()
-    time.sleep(5)  # longer than the keeper waits for another user
+    time.sleep(LINGER_S + 2)  # longer than the keeper waits for another user
     assert second.state(1)["pid"] == node
     second.close()
     wait_gone(node)
@@ -177,3 +182,23 @@ def test_what_a_killed_keeper_left_behind_is_ended(apart: Cluster) -> None:
         again.launch(1)
         assert again.state(1)["pid"] != node
     wait_gone(node)
+
+
+def test_a_keeper_that_cleans_up_for_long_still_waits_for_its_first_user() -> None:
+    spec = replace(ONE, network=free_network(1))
+    spec.folder.mkdir(parents=True, exist_ok=True)
+    program = (
+        "import sys, time; from tools.cluster import keeper\n"
+        f"keeper.Node.end_stale = lambda _node: time.sleep({LINGER_S + 1})\n"
+        "sys.exit(keeper.main())"
+    )
+    arguments = [json.dumps(spec.to_json()), str(find_java()), str(CASSANDRA.ensure() / "lib"), "fresh"]
+    with subprocess.Popen([sys.executable, "-c", program, *arguments], cwd=ROOT) as keeper:
+        until = time.monotonic() + GONE_S_MAX
+        while (cluster := find(spec.network)) is None:
+            assert keeper.poll() is None, "the keeper has ended before anybody could use it"
+            assert time.monotonic() < until
+            time.sleep(0.05)
+        assert cluster.spec == spec
+        cluster.close()
+        assert keeper.wait(GONE_S_MAX) == 0

@@ -26,6 +26,8 @@ from tools.cluster.spec import Spec
 
 #: Between one process of a run that lets go and the next that takes hold.
 LINGER_S = 3.0
+#: On a busy machine, from the moment at which it listens to the first connection.
+FIRST_USER_S_MAX = 10.0
 #: A node that was asked to end drains first.
 STOP_S_MAX = 30.0
 KILL_S_MAX = 10.0
@@ -46,7 +48,7 @@ class Keeper:
         self.spec = spec
         self.nodes = {number: Node(spec, number, java, library) for number in spec.numbers}
         self._users = 0
-        self._unused_since = time.monotonic()
+        self._unused_since = 0.0
         self._stays = False
         self._is_over = asyncio.Event()
 
@@ -54,6 +56,8 @@ class Keeper:
         """Serves until nobody uses the cluster any more, or it is told to stop."""
         self.spec.socket.unlink(missing_ok=True)
         server = await asyncio.start_unix_server(self._serve, self.spec.socket)
+        # Cleaning up may have taken long; whoever made this keeper can only come from now on.
+        self._unused_since = time.monotonic() + FIRST_USER_S_MAX
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._is_over.set)
