@@ -91,6 +91,13 @@ def _store(facts: Facts) -> Iterator[str]:
             "copy its data directory for an examination, look at the disk and the memory of the machine, and bring "
             "the latest good backup back: tenet restore FILE."
         )
+    if store.get("nodes_left_alone"):
+        yield (
+            f"Nodes of the cluster do not answer: {store['nodes_left_alone']}. Requests go through the others. Look at "
+            "their logs and their network; they are used again as soon as they answer."
+        )
+    if store.get("advice"):
+        yield f"The cluster is not set up as Tenet relies on. {store['advice']}"
     if store.get("error"):
         yield f"The store cannot be examined: {store['error']}."
 

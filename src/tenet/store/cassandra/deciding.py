@@ -224,7 +224,7 @@ class Deciding:
             try:
                 return await self._driver.decide(batch, deadline=deadline, doubt=doubt)
             except Unsure:
-                if self._clock.monotonic_s() >= deadline:
+                if self._clock.monotonic_s() >= deadline or self._driver.cut_off:
                     raise
                 return _UNANSWERED
 

@@ -7,7 +7,9 @@ short time of its own, and is then sent through another node; ``nodes`` says whi
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import asyncio
+import socket
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
@@ -72,11 +74,13 @@ class Driver:
         self._prepared: dict[str, Any] = {}
         #: Which nodes answer; known once it is open.
         self.nodes = Nodes((), self._probe)
+        #: Why nothing is sent at present, empty where nothing stands against it; see ``supervision``.
+        self.cut_off = ""
         #: The data centre whose nodes are sent to, and how many it has.
         self.datacenter = location.datacenter or ""
         self.copies_max = 0
         #: Statements that were sent, by kind; for the tests of round trips and the metrics.
-        self.sent = {"read": 0, "registry": 0, "write": 0, "conditional": 0, "second": 0}
+        self.sent = {"read": 0, "registry": 0, "beat": 0, "write": 0, "conditional": 0, "second": 0}
 
     # ---- connections -------------------------------------------------------------------------------------------------
 
@@ -101,14 +105,26 @@ class Driver:
         self.nodes = Nodes(addresses, self._probe)
 
     async def _addresses(self, session: Any) -> list[str]:
-        """Returns the addresses of the nodes of the local data centre that clients reach."""
-        local = await session.query("SELECT rpc_address, data_center FROM system.local")
-        peers = await session.query("SELECT native_address, data_center FROM system.peers_v2")
-        found = [row.as_tuple() for row in (*local.all(), *peers.all())]
-        datacenter = self.location.datacenter or found[0][1]
-        self.copies_max = sum(one[1] == datacenter for one in found)
-        self.datacenter = datacenter
-        return sorted({str(address) for address, of, *_ in found if of == datacenter and address})
+        """Returns the addresses of the local data centre's nodes, as the first host that answers sees them."""
+        for host in self.location.hosts:
+            found: list[tuple[Any, ...]] = []
+            for text in (
+                "SELECT rpc_address, data_center FROM system.local",
+                "SELECT native_address, data_center FROM system.peers_v2",
+            ):
+                statement = acsylla.create_statement(text, timeout=5.0)
+                statement.set_consistency(Consistency.ONE)
+                try:
+                    statement.set_host(await _address_of(host), self.location.port)
+                    found += [row.as_tuple() for row in (await session.execute(statement)).all()]
+                except (errors.CassException, OSError):
+                    break
+            else:
+                self.datacenter = self.location.datacenter or found[0][1]
+                addresses = sorted({str(address) for address, of in found if of == self.datacenter and address})
+                self.copies_max = len(addresses)
+                return addresses
+        raise StoreUnavailable(f"no node of the cluster answers at {', '.join(self.location.hosts)}")
 
     def _make_profiles(self, cluster: Any, address: str) -> None:
         common = {"consistency": Consistency.QUORUM, "serial_consistency": Consistency.SERIAL}
@@ -217,6 +233,8 @@ class Driver:
         deadline: float = NEVER,
         is_serial: bool = True,
         counts_as: str = "read",
+        by: str | None = None,
+        even_cut_off: bool = False,
     ) -> list[tuple[Any, ...]]:
         """Reads rows; by Paxos where `is_serial`, which is linearizable within a partition.
 
@@ -226,6 +244,8 @@ class Driver:
             deadline: when to give up.
             is_serial: whether to read by Paxos.
             counts_as: under which name it is counted in ``sent``.
+            by: the profile to send by; None for a replica of the key, then the others.
+            even_cut_off: whether to try while nothing else is.
 
         Raises:
             StoreUnavailable: too few replicas answer.
@@ -244,7 +264,11 @@ class Driver:
             return [row.as_tuple() for row in result.all()]
 
         try:
-            rows: list[tuple[Any, ...]] = await self._tried(send, deadline)
+            if by is not None:
+                return await send(by, max(0.01, min(self.location.try_ms / 1000, deadline - self._clock.monotonic_s())))
+            rows: list[tuple[Any, ...]] = await self._tried(send, deadline, even_cut_off=even_cut_off)
+        except errors.CassException as error:
+            raise StoreUnavailable(f"a node of the cluster does not answer: {_text(error)}") from error
         except Unsure as error:
             raise StoreUnavailable("too few nodes of the cluster answered the read in time") from error
         return rows
@@ -305,17 +329,14 @@ class Driver:
             batch.add_statement(await self._statement(text, values))
         return await self._connected().execute_batch(batch)
 
-    async def _tried(self, send: Any, deadline: float, doubt: Doubt | None = None) -> Any:
+    async def _tried(
+        self, send: Any, deadline: float, doubt: Doubt | None = None, *, even_cut_off: bool = False
+    ) -> Any:
         """Sends through a replica of the key, and if that is silent through one node after the other."""
         is_unsure = False
-        until = min(deadline, self._clock.monotonic_s() + _TRIED_S_MAX)
-        try_s = self.location.try_ms / 1000
-        for profile in self.nodes.ways(_ROUNDS_MAX):
-            left_s = until - self._clock.monotonic_s()
-            if left_s <= 0:
-                break
+        for profile, timeout_s in self._tries(deadline, even_cut_off=even_cut_off):
             try:
-                answer = await send(profile, max(0.01, min(try_s, left_s)))
+                return await send(profile, timeout_s)
             except _NOT_SENT as error:
                 if not is_unsure and profile != USUAL:
                     raise StoreUnavailable(f"too few replicas of the key are up: {_text(error)}") from error
@@ -323,15 +344,25 @@ class Driver:
                 is_unsure |= self._explained(error)
                 if doubt is not None:
                     doubt.is_there = True
-                try_s = min(1.5 * try_s, _TRY_S_MAX)
-            else:
-                return answer
             self.sent["second"] += 1
         if is_unsure:
             raise Unsure
+        if self.cut_off:
+            raise StoreUnavailable(self.cut_off)
         if deadline <= self._clock.monotonic_s():
             raise DeadlineExceeded("the deadline passed before a node of the cluster answered")
         raise StoreUnavailable("too few nodes of the cluster can be reached")
+
+    def _tries(self, deadline: float, *, even_cut_off: bool) -> Iterator[tuple[str, float]]:
+        """Gives by which profile to send next, and how long to wait for the answer, in seconds."""
+        until = min(deadline, self._clock.monotonic_s() + _TRIED_S_MAX)
+        try_s = self.location.try_ms / 1000
+        for profile in self.nodes.ways(_ROUNDS_MAX):
+            left_s = until - self._clock.monotonic_s()
+            if left_s <= 0 or (self.cut_off and not even_cut_off):
+                return
+            yield profile, max(0.01, min(try_s, left_s))
+            try_s = min(1.5 * try_s, _TRY_S_MAX)
 
     def _explained(self, error: errors.CassException) -> bool:
         """Raises what the caller must know of an error; else returns whether the statement may have taken effect."""
@@ -358,6 +389,11 @@ class Driver:
             "statements": sum(self.sent.values()) - self.sent["second"],
             "statements_sent_again": self.sent["second"],
         }
+
+
+async def _address_of(host: str) -> str:
+    found = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    return str(found[0][4][0])
 
 
 def _text(error: BaseException) -> str:

@@ -27,6 +27,7 @@ from tenet.store.cassandra.partitions import Partitions
 from tenet.store.cassandra.pointers import Pointers
 from tenet.store.cassandra.reads import Reads
 from tenet.store.cassandra.spaces import Space, Spaces
+from tenet.store.cassandra.supervision import Supervision
 from tenet.store.cassandra.unit import Unit, split
 from tenet.store.contract import (
     EVERYTHING,
@@ -145,6 +146,7 @@ class CassandraEngine:
             clock=clock,
         )
         self._logs = Logs(self.driver, locks, clock)
+        self._supervision = Supervision(self.driver, clock)
         self._under_way: set[asyncio.Task[Outcome]] = set()
         self._sequencing: dict[str, asyncio.Task[None]] = {}
         self._appended: dict[str, asyncio.Event] = {}
@@ -167,6 +169,7 @@ class CassandraEngine:
         except BaseException:
             await self.driver.close()
             raise
+        self._supervision.start()
 
     def _replication(self) -> str:
         """Returns how a keyspace that is yet to be made is replicated: three copies, or as many as there are nodes."""
@@ -493,11 +496,12 @@ class CassandraEngine:
         await asyncio.gather(*self._sequencing.values(), return_exceptions=True)
         await self._across.is_quiet()
         await self._spaces.close()
+        await self._supervision.close()
         await self.driver.close()
 
     async def health(self) -> Mapping[str, str | int | float | bool]:
         """Figures about the state of the engine for an operator."""
-        refusal = "the store is closed" if self._is_closed else ""
+        refusal = "the store is closed" if self._is_closed else self.driver.cut_off
         return {
             "engine": "cassandra",
             "keyspace": self._location.keyspace,
@@ -508,6 +512,7 @@ class CassandraEngine:
             "is_damaged": False,
             "is_restoring": False,
             "commits_under_way": len(self._under_way),
+            "advice": " ".join(self._supervision.advice),
             **await self.driver.health(),
         }
 
