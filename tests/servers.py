@@ -91,12 +91,21 @@ def tenet(*arguments: str, **environment: str) -> subprocess.CompletedProcess[st
     )
 
 
-def start(data: Path, *arguments: str, environment: Mapping[str, str] | None = None) -> Server:
-    """Starts a server on a free port and returns it once it answers; raises with its output where it does not."""
+def start(
+    data: Path, *arguments: str, environment: Mapping[str, str] | None = None, prefix: Sequence[str] = ()
+) -> Server:
+    """Starts a server on a free port and returns it once it answers; raises with its output where it does not.
+
+    Args:
+        data: its data directory.
+        arguments: further ones of ``tenet up``.
+        environment: further variables.
+        prefix: a command that becomes the one that it is given, as ``ip netns exec NAME``.
+    """
     log = data.with_name(data.name + ".log")
     with log.open("a", encoding="utf-8") as errors:
         process = subprocess.Popen(
-            [str(TENET), "up", "--data", str(data), *_listener(arguments), *arguments],
+            [*prefix, str(TENET), "up", "--data", str(data), *_listener(arguments), *arguments],
             env=clean_environment(**(environment or {})),
             stdout=subprocess.PIPE,
             stderr=errors,

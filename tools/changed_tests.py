@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parent.parent
 #: Changes to these can touch every test.
 EVERYTHING = ("pyproject.toml", "uv.lock", "tests/conftest.py", "tests/servers.py")
 #: Tests here reach the package through its processes, not through imports.
-THROUGH_PROCESSES = ("tests/e2e", "tests/conformance", "tests/docs")
+THROUGH_PROCESSES = ("tests/e2e", "tests/conformance", "tests/docs", "tests/faults")
 
 
 def git(*arguments: str) -> list[str]:

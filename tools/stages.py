@@ -82,6 +82,7 @@ COMPILED = Stage(
 DOCS = Stage("docs", ("tests/docs",), compiled=True)
 E2E = Stage("e2e", ("tests/e2e",), compiled=True)
 CONFORMANCE = Stage("conformance", ("tests/conformance",), compiled=True)
+FAULTS = Stage("faults", ("tests/faults",), compiled=True)
 #: What runs where there is no C compiler has to answer the same.
 FROM_SOURCE = Stage("from source", ("tests/conformance",))
 #: What is promised over Cassandra, on the real thing.
@@ -89,7 +90,7 @@ DISTRIBUTED = Stage("distributed", ("tests/distributed",), cluster=True)
 #: The nodes themselves, killed and started again: one after the other, as they are the same for all tests.
 CLUSTER = Stage("cluster", ("tests/cluster",), workers=0, cluster=True)
 ALONE = Stage("alone", ("tests",), workers=0, marks="alone", compiled=True)
-ALL = (UNIT, CONTRACT, SIM, COMPILED, DOCS, E2E, CONFORMANCE, FROM_SOURCE, DISTRIBUTED, CLUSTER, ALONE)
+ALL = (UNIT, CONTRACT, SIM, COMPILED, DOCS, E2E, CONFORMANCE, FROM_SOURCE, FAULTS, DISTRIBUTED, CLUSTER, ALONE)
 PLANS: dict[str, tuple[Stage, ...]] = {
     "check": (HOUSE, UNIT),
     "test": (HOUSE, *ALL),

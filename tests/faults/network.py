@@ -1,0 +1,137 @@
+"""Machines of their own on one machine: network namespaces of Linux, two networks between them, and cuts.
+
+Every node has a namespace with two addresses. Over the *inside* network nodes speak to each other, and it is what a
+partition cuts: nodes on one side hear nothing from the other, not even a refusal, as where a switch has died. Over the
+*outside* network proxy and clients, who live where the test lives, reach every node at any time, so that they can see
+what the minority says.
+
+    inside     10.77.1.n    bridge in a namespace of its own for each side of a cut
+    outside    10.77.2.n    bridge of the test, which has 10.77.2.254
+
+It takes the right to make namespaces, which is root's, and ``ip`` of iproute2; ``why_not`` says what is missing.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+
+#: One byte of addresses, so that two runs on a machine can be told to keep apart.
+_NET_DEFAULT = 77
+_TIMEOUT_S = 30
+
+
+class NetworkFailed(Exception):
+    """A command of ``ip`` failed; the message holds it and what it printed."""
+
+
+def why_not() -> str:
+    """Says why namespaces cannot be made here; empty where they can."""
+    if not sys.platform.startswith("linux"):
+        return "network namespaces are a part of Linux"
+    if shutil.which("ip") is None:
+        return "ip is not on the PATH: install iproute2"
+    if os.geteuid() != 0:
+        return "only root may make network namespaces"
+    probe = f"tenet-probe-{os.getpid()}"
+    try:
+        _ip("netns", "add", probe)
+    except NetworkFailed as error:
+        return str(error)
+    _ip("netns", "delete", probe)
+    return ""
+
+
+class Network:
+    """Namespaces for nodes; ``close`` removes all of it, and what still runs in it must have ended.
+
+    Args:
+        names: the nodes, at most 200.
+        net: second number of the addresses, 0 to 255; two networks at a time have different ones.
+    """
+
+    def __init__(self, names: Sequence[str], *, net: int = _NET_DEFAULT) -> None:
+        self._numbers = {name: number for number, name in enumerate(names, 1)}
+        self._net = net
+        self._tag = f"tn{net}"
+        self._is_cut: set[str] = set()
+        try:
+            self._build()
+        except BaseException:
+            self.close()
+            raise
+
+    def inside(self, name: str) -> str:
+        """Address under which other nodes reach a node."""
+        return f"10.{self._net}.1.{self._numbers[name]}"
+
+    def outside(self, name: str) -> str:
+        """Address under which proxy and clients reach a node."""
+        return f"10.{self._net}.2.{self._numbers[name]}"
+
+    def prefix(self, name: str) -> tuple[str, ...]:
+        """The command that runs another one in a node's namespace; it becomes that command and keeps its pid."""
+        return ("ip", "netns", "exec", self._namespace(name))
+
+    def cut(self, names: Sequence[str]) -> None:
+        """Separates these nodes from all others; among themselves they go on."""
+        for name in names:
+            self._plug(name, f"{self._tag}b")
+            self._is_cut.add(name)
+
+    def heal(self) -> None:
+        """Connects all nodes again."""
+        for name in sorted(self._is_cut):
+            self._plug(name, f"{self._tag}a")
+        self._is_cut.clear()
+
+    def close(self) -> None:
+        """Removes namespaces and bridges; safe to call twice, and where a part was never made."""
+        for namespace in [*map(self._namespace, self._numbers), f"{self._tag}-switch"]:
+            subprocess.run(["ip", "netns", "delete", namespace], capture_output=True, check=False, timeout=_TIMEOUT_S)
+        subprocess.run(
+            ["ip", "link", "delete", f"{self._tag}out"], capture_output=True, check=False, timeout=_TIMEOUT_S
+        )
+
+    def _namespace(self, name: str) -> str:
+        return f"{self._tag}-{name}"
+
+    def _build(self) -> None:
+        # Bridges of the inside network lie in a namespace that has no address: nothing leads around a cut.
+        switch = f"{self._tag}-switch"
+        _ip("netns", "add", switch)
+        for side in "ab":
+            _ip("-n", switch, "link", "add", f"{self._tag}{side}", "type", "bridge", "forward_delay", "0")
+            _ip("-n", switch, "link", "set", f"{self._tag}{side}", "up")
+        _ip("link", "add", f"{self._tag}out", "type", "bridge", "forward_delay", "0")
+        _ip("address", "add", f"10.{self._net}.2.254/24", "dev", f"{self._tag}out")
+        _ip("link", "set", f"{self._tag}out", "up")
+        for name, number in self._numbers.items():
+            self._add(name, number, switch)
+
+    def _add(self, name: str, number: int, switch: str) -> None:
+        namespace = self._namespace(name)
+        _ip("netns", "add", namespace)
+        _ip("-n", namespace, "link", "set", "lo", "up")
+        ports = {"in": f"{self._tag}i{number}", "out": f"{self._tag}o{number}"}
+        for end, port in ports.items():
+            _ip("link", "add", port, "type", "veth", "peer", "name", end, "netns", namespace)
+        _ip("link", "set", ports["in"], "netns", switch)
+        self._plug(name, f"{self._tag}a")
+        _ip("link", "set", ports["out"], "master", f"{self._tag}out", "up")
+        for end, address in (("in", self.inside(name)), ("out", self.outside(name))):
+            _ip("-n", namespace, "address", "add", f"{address}/24", "dev", end)
+            _ip("-n", namespace, "link", "set", end, "up")
+
+    def _plug(self, name: str, bridge: str) -> None:
+        port = f"{self._tag}i{self._numbers[name]}"
+        _ip("-n", f"{self._tag}-switch", "link", "set", port, "master", bridge, "up")
+
+
+def _ip(*arguments: str) -> None:
+    done = subprocess.run(["ip", *arguments], capture_output=True, text=True, check=False, timeout=_TIMEOUT_S)
+    if done.returncode:
+        raise NetworkFailed(f"ip {' '.join(arguments)}: {done.stderr.strip()}")
