@@ -16,7 +16,7 @@ from typing import NamedTuple
 WW, WR, RW, RT = 1, 2, 4, 8
 KIND_NAMES = {WW: "ww", WR: "wr", RW: "rw", RT: "rt"}
 #: How many nodes a search for one kind of cycle looks at.
-_VISITS_MAX = 2_000_000
+_VISITS_MAX = 500_000
 
 
 class Step(NamedTuple):

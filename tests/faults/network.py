@@ -5,8 +5,8 @@ partition cuts: nodes on one side hear nothing from the other, not even a refusa
 *outside* network proxy and clients, who live where the test lives, reach every node at any time, so that they can see
 what the minority says.
 
-    inside     10.77.1.n    bridge in a namespace of its own for each side of a cut
-    outside    10.77.2.n    bridge of the test, which has 10.77.2.254
+    inside     10.77.1.n    a bridge for each side of a cut; the test has 10.77.1.254, on the side of the majority
+    outside    10.77.2.n    a bridge; the test has 10.77.2.254
 
 It takes the right to make namespaces, which is root's, and ``ip`` of iproute2; ``why_not`` says what is missing.
 """
@@ -109,8 +109,17 @@ class Network:
         _ip("link", "add", f"{self._tag}out", "type", "bridge", "forward_delay", "0")
         _ip("address", "add", f"10.{self._net}.2.254/24", "dev", f"{self._tag}out")
         _ip("link", "set", f"{self._tag}out", "up")
+        self._look_inside(switch)
         for name, number in self._numbers.items():
             self._add(name, number, switch)
+
+    def _look_inside(self, switch: str) -> None:
+        """Gives the test an address on the inside network, for whoever asks nodes there whether they are up."""
+        here, there = f"{self._tag}x", f"{self._tag}y"
+        _ip("link", "add", here, "type", "veth", "peer", "name", there, "netns", switch)
+        _ip("-n", switch, "link", "set", there, "master", f"{self._tag}a", "up")
+        _ip("address", "add", f"10.{self._net}.1.254/24", "dev", here)
+        _ip("link", "set", here, "up")
 
     def _add(self, name: str, number: int, switch: str) -> None:
         namespace = self._namespace(name)

@@ -79,6 +79,7 @@ def test_a_cut_separates_the_sides_and_nothing_else() -> None:
         assert reach(made.inside("c"), made.prefix("a")) == "TimeoutError"
         assert reach(made.inside("b"), made.prefix("c")) == "TimeoutError"
         assert [reach(made.outside(name)) for name in "abc"] == ["reached"] * 3
+        assert [reach(made.inside(name)) for name in "abc"] == ["reached", "reached", "TimeoutError"]
         made.heal()
         assert comes_to_be_reached(made.inside("c"), made.prefix("a"))
         assert comes_to_be_reached(made.inside("a"), made.prefix("c"))
