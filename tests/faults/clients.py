@@ -8,6 +8,7 @@ history = run.history       # everything that was asked and told
 from __future__ import annotations
 
 import select
+import shutil
 import subprocess
 import sys
 import time
@@ -15,16 +16,20 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
+from tests.conformance.packages import NODE_PROGRAMS
 from tests.faults import history
 from tests.faults.history import CLIENTS_MAX, Operation
 from tests.faults.worker import Orders
 from tests.servers import clean_environment
 
+#: An AWS SDK: boto3, or that for JavaScript, version 3.
+Language = Literal["python", "javascript"]
 ROOT = Path(__file__).resolve().parents[2]
+JAVASCRIPT = Path(__file__).parent / "node" / "worker.mjs"
 #: How long what is under way may take after the time of a run is up.
 LAST_S = 120.0
 #: How long clients go on when nothing will be broken any more.
@@ -56,6 +61,8 @@ class Target:
 class Load:
     """Clients of one workload, in one process.
 
+    Several loads may have the same workload, if one of them is of Python, which prepares it and takes the last look.
+
     Args:
         workload: registers, counters, bank or lists.
         clients: how many.
@@ -64,6 +71,7 @@ class Load:
         steps: how many each takes at the most; 0 for as many as there is time for.
         keys: how many keys are in use at a time.
         key_s: how many seconds a key is in use.
+        language: whose SDK is used.
     """
 
     workload: str
@@ -72,6 +80,7 @@ class Load:
     steps: int = 0
     keys: int = 5
     key_s: float = 2.0
+    language: Language = "python"
 
 
 @dataclass
@@ -114,14 +123,19 @@ class Clients:
         must have mended them when the block ends: the last look needs answers.
 
         Args:
-            loads: the clients; workloads are different.
+            loads: the clients.
             seconds: how long they ask, unless they have taken all of their steps; longer where the block takes longer.
             name: goes into names of tables and files, so that runs do not meet.
 
         Raises:
             ClientsFailed: a process of clients ended with an error.
         """
-        processes = [_Process(self._orders(load, at, name), self._folder) for at, load in enumerate(loads)]
+        led = {load.workload for load in loads if load.language == "python"}
+        assert led == {load.workload for load in loads}, "nobody would prepare a workload and take the last look"
+        processes = [
+            _Process(self._orders(load, at, name), self._command(load), self._environment)
+            for at, load in enumerate(loads)
+        ]
         try:
             _all(processes, "prepared", LAST_S)
             run = Run(begin_ns=time.monotonic_ns() + 20_000_000)
@@ -155,10 +169,27 @@ class Clients:
             seed=self._seed,
             rate=load.rate,
             steps=load.steps,
-            history=str(self._folder / f"{name}-{load.workload}.jsonl"),
+            history=str(self._folder / f"{name}-{at}-{load.workload}.jsonl"),
             sdk=self._sdk,
             credentials=dict(self._target.credentials),
         )
+
+    @property
+    def _environment(self) -> dict[str, str]:
+        # Node takes the certificates that it trusts from here alone.
+        return clean_environment(**({"NODE_EXTRA_CA_CERTS": self._target.ca_file} if self._target.ca_file else {}))
+
+    def _command(self, load: Load) -> list[str]:
+        if load.language == "python":
+            return [sys.executable, "-m", "tests.faults.worker"]
+        # Node looks for packages from where a program lies.
+        program = self._folder / "node" / JAVASCRIPT.name
+        program.parent.mkdir(exist_ok=True)
+        shutil.copy(JAVASCRIPT, program)
+        packages = program.parent / "node_modules"
+        if not packages.is_symlink():
+            packages.symlink_to(NODE_PROGRAMS.ensure() / "node_modules")
+        return ["node", str(program)]
 
 
 class _Process:
@@ -166,17 +197,18 @@ class _Process:
 
     Args:
         orders: what it is to do.
-        folder: where what it prints of errors goes.
+        command: the program that does it.
+        environment: its variables.
     """
 
-    def __init__(self, orders: Orders, folder: Path) -> None:
+    def __init__(self, orders: Orders, command: Sequence[str], environment: Mapping[str, str]) -> None:
         self.history = Path(orders.history)
-        self._log = folder / f"{self.history.stem}.log"
+        self._log = self.history.with_suffix(".log")
         with self._log.open("wb") as errors:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "tests.faults.worker"],
+                command,
                 cwd=ROOT,
-                env=clean_environment(),
+                env=environment,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,

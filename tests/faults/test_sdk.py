@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import socket
 import threading
+import time
 import zlib
+from pathlib import Path
 
 import pytest
 
 from tests.conformance.peers import free_port
+from tests.faults.clients import Clients, Load, Target, _Process
+from tests.faults.history import Operation, read
 from tests.faults.sdk import Answer, Sdk
 
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": "example"}
@@ -28,7 +33,10 @@ class Scripted:
 
     def _serve(self) -> None:
         while self._answers:
-            connection, _ = self._listener.accept()
+            try:
+                connection, _ = self._listener.accept()
+            except OSError:
+                return  # closed before all was asked
             with connection, connection.makefile("rb") as requests:
                 while self._answers and self._answer(connection, requests):
                     pass
@@ -52,6 +60,8 @@ class Scripted:
         return True
 
     def close(self) -> None:
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         self._thread.join(timeout=10)
 
@@ -122,3 +132,45 @@ def test_a_call_that_is_wrong_in_itself_is_a_fault_of_the_test() -> None:
     sdk = Sdk("http://127.0.0.1:1", CREDENTIALS)
     with pytest.raises(Exception, match="Parameter validation failed"):
         sdk.call("put_item", TableName="things")
+
+
+def javascript(folder: Path, *answers: tuple[int, dict[str, object]] | None) -> Operation:
+    """What the worker with the SDK for JavaScript notes of one step; its first request is answered beforehand."""
+    server = Scripted(OK, *answers)
+    load = Load("counters", 1, steps=1, language="javascript")
+    clients = Clients(Target([server.endpoint], CREDENTIALS), folder, seed=1)
+    process = _Process(clients._orders(load, 0, "one"), clients._command(load), clients._environment)
+    until_s = time.monotonic() + 60
+    try:
+        process.hear("prepared", until_s)
+        process.tell(time.monotonic_ns())
+        process.tell(2**62)
+        process.hear("ended", until_s)
+        process.tell("finish")
+        process.hear("finished", until_s)
+    finally:
+        process.end()
+        server.close()
+    (operation,) = read([process.history])
+    return operation
+
+
+def test_attempts_of_the_sdk_for_javascript_are_noted_too(tmp_path: Path) -> None:
+    operation = javascript(tmp_path, None, (500, error("InternalServerError")), OK)
+    assert [attempt.fate for attempt in operation.attempts] == ["unknown", "unknown", "ok"]
+    assert [attempt.error for attempt in operation.attempts] == ["ECONNRESET", "InternalServerError", ""]
+    assert operation.begin_ns == operation.attempts[0].begin_ns
+    times = [time_ns for attempt in operation.attempts for time_ns in (attempt.begin_ns, attempt.end_ns)]
+    assert times == sorted(times)
+    assert operation.outcome == "ok"
+
+
+def test_what_the_sdk_for_javascript_gives_up_is_unknown_or_refused(tmp_path: Path) -> None:
+    # How often it tries, is its own decision.
+    lost = javascript(tmp_path / "lost", *[None] * 20)
+    assert {attempt.fate for attempt in lost.attempts} == {"unknown"}
+    assert (lost.outcome, lost.error) == ("info", "ECONNRESET")
+    busy = (400, error("ThrottlingException"))
+    refused = javascript(tmp_path / "busy", *[busy] * 20)
+    assert {attempt.fate for attempt in refused.attempts} == {"refused"}
+    assert (refused.outcome, refused.error) == ("fail", "ThrottlingException")
