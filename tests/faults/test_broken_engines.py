@@ -48,6 +48,7 @@ def test_every_broken_engine_is_tried() -> None:
     assert set(FINDS) == set(ENGINES)
 
 
+@pytest.mark.time_limit_s(600)
 @pytest.mark.parametrize("engine", FINDS)
 def test_a_broken_engine_is_found_out(engine: str, tmp_path: Path, seed: int) -> None:
     loads, finds = FINDS[engine]
@@ -64,6 +65,7 @@ def test_a_broken_engine_is_found_out(engine: str, tmp_path: Path, seed: int) ->
     raise AssertionError(f"found {sorted(found)}, not {sorted(finds - found)}\n{told}")
 
 
+@pytest.mark.time_limit_s(300)
 @pytest.mark.parametrize("engine", ["sqlite", "memory"])
 def test_a_right_engine_is_found_right(engine: str, tmp_path: Path, seed: int) -> None:
     with running(tmp_path / "data", environment={"TENET_STORE_URL": f"{engine}:"}) as server:
