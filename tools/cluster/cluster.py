@@ -44,9 +44,7 @@ PROBE_S_MAX = 2.0
 #: OPTIONS of the native protocol, version 4, without a body; any server answers it, before any authentication.
 _OPTIONS = bytes((4, 0, 0, 0, 5, 0, 0, 0, 0))
 #: What Cassandra's gossip says in a node's log.
-_SEEN = re.compile(
-    r"^INFO .*?(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3}) .* /(127\.[\d.]+):\d+ is now (UP|DOWN)", re.MULTILINE
-)
+_SEEN = re.compile(r"^INFO .*?(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3}) .* /(\d[\d.]+):\d+ is now (UP|DOWN)", re.MULTILINE)
 #: Keepers that were started here. They may outlive this process, so that nobody waits for them.
 _keepers: list[subprocess.Popen[bytes]] = []
 

@@ -105,7 +105,8 @@ class Node:
         """
         if self.is_running:
             return
-        for port in (CQL_PORT, STORAGE_PORT, JMX_PORT):
+        # What another network namespace has, cannot be looked at from here.
+        for port in () if self.spec.prefix else (CQL_PORT, STORAGE_PORT, JMX_PORT):
             check_free(self.spec.address(self.number), port)
         for name in (*_DATA, "logs", "conf"):
             (self.folder / name).mkdir(parents=True, exist_ok=True)

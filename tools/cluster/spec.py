@@ -16,7 +16,7 @@ STORAGE_PORT = 7000
 JMX_PORT = 7199
 NODES_MAX = 9
 TOKENS_PER_NODE = 16
-_NETWORK = re.compile(r"127\.(\d{1,3})\.(\d{1,3})")
+_NETWORK = re.compile(r"(127|10)\.(\d{1,3})\.(\d{1,3})")
 #: The longest path of a socket that both Linux (108) and macOS (104) take, with the byte that ends it.
 SOCKET_PATH_BYTES_MAX = 103
 
@@ -26,11 +26,13 @@ class Spec:
     """A cluster to run.
 
     Args:
-        network: the first three numbers of its addresses, within 127.0.0.0/8; node n listens on ``network.n``.
+        network: the first three numbers of its addresses; node n listens on ``network.n``. Within 127.0.0.0/8, or,
+            where nodes have network namespaces of their own, within 10.0.0.0/8.
         nodes: how many, 1 to 9; each in a rack of its own of one data centre, dc1.
         heap_mb: MiB of heap of each node, and of memory beside the heap.
         settings: lines of cassandra.yaml that take the place of those with the same names; ``$folder`` is the node's.
         is_encrypted: whether these settings make clients speak TLS, so that the probe does so too.
+        prefix: a command that becomes the node that it is given, as ``ip netns exec NAME-$number``.
 
     Raises:
         ValueError: the network or the number of nodes is out of bounds.
@@ -41,11 +43,12 @@ class Spec:
     heap_mb: int = 700
     settings: str = ""
     is_encrypted: bool = False
+    prefix: str = ""
 
     def __post_init__(self) -> None:
         match = _NETWORK.fullmatch(self.network)
         if match is None or any(int(number) > 255 for number in match.groups()):
-            raise ValueError(f"network {self.network!r} is not of the form 127.x.y")
+            raise ValueError(f"network {self.network!r} is not of the form 127.x.y or 10.x.y")
         if not 1 <= self.nodes <= NODES_MAX:
             raise ValueError(f"nodes is {self.nodes}, and has to be 1 to {NODES_MAX}")
         if len(bytes(self.socket)) > SOCKET_PATH_BYTES_MAX:
@@ -112,6 +115,7 @@ class Spec:
         lines = Template((FILES / "java.options").read_text(encoding="utf-8")).substitute(values).splitlines()
         options = [line for line in lines if line and not line.startswith("#")]
         return [
+            *Template(self.prefix).substitute(number=number).split(),
             str(java),
             *options,
             "-cp",
