@@ -92,7 +92,11 @@ def tenet(*arguments: str, **environment: str) -> subprocess.CompletedProcess[st
 
 
 def start(
-    data: Path, *arguments: str, environment: Mapping[str, str] | None = None, prefix: Sequence[str] = ()
+    data: Path,
+    *arguments: str,
+    environment: Mapping[str, str] | None = None,
+    prefix: Sequence[str] = (),
+    start_s_max: float = START_S_MAX,
 ) -> Server:
     """Starts a server on a free port and returns it once it answers; raises with its output where it does not.
 
@@ -101,6 +105,7 @@ def start(
         arguments: further ones of ``tenet up``.
         environment: further variables.
         prefix: a command that becomes the one that it is given, as ``ip netns exec NAME``.
+        start_s_max: how long it may take; longer where it makes the tables of a cluster.
     """
     log = data.with_name(data.name + ".log")
     with log.open("a", encoding="utf-8") as errors:
@@ -112,7 +117,7 @@ def start(
             text=True,
         )
     exports: dict[str, str] = {}
-    for line in _lines(process, START_S_MAX):
+    for line in _lines(process, start_s_max):
         match = _EXPORT.match(line)
         if match:
             exports[match[1]] = match[2].strip("'")

@@ -12,6 +12,9 @@ from typing import Protocol
 from tests.faults.clients import Target
 from tests.servers import Server, start
 
+#: How long a Tenet may take until it serves, on a machine that is busy with other things.
+START_S_MAX = 120.0
+
 
 class Node(Protocol):
     """One process. A fault is begun and mended by one thread at a time."""
@@ -138,7 +141,9 @@ class TenetNode:
         if self._server is not None and self._server.process.poll() is None:
             return
         listen = f"--listen={self._listen}" if self._server is None else f"--listen={self.address}"
-        self._server = start(self._data, *listen.split("="), environment=self._environment, prefix=self._prefix)
+        self._server = start(
+            self._data, *listen.split("="), environment=self._environment, prefix=self._prefix, start_s_max=START_S_MAX
+        )
 
     def kill9(self) -> None:
         """See ``Node``."""
