@@ -1,11 +1,11 @@
-"""Which of several wrong expressions of a request is told."""
+"""Which of several wrong expressions of a request is told, and what may come without an expression."""
 
 from __future__ import annotations
 
 import pytest
 
 from tenet.tables.errors import ValidationException
-from tenet.tables.rules.parameters import query_expressions
+from tenet.tables.rules.parameters import condition_of, query_expressions
 
 
 @pytest.mark.parametrize(
@@ -29,3 +29,17 @@ def test_a_query_looks_at_its_filter_before_its_key_condition(
     with pytest.raises(ValidationException) as caught:
         query_expressions(request)
     assert caught.value.message.startswith(message)
+
+
+@pytest.mark.parametrize("values", [{}, {":v": {"S": "x"}}])
+def test_values_of_a_put_in_a_transaction_need_no_condition(values: dict[str, object]) -> None:
+    request = {"ExpressionAttributeValues": values}
+    assert condition_of(request, values_alone=True) is None
+    with pytest.raises(ValidationException, match="can only be specified when using expressions"):
+        condition_of(request)
+
+
+def test_values_beside_a_condition_are_not_empty() -> None:
+    request = {"ConditionExpression": "attribute_exists(a)", "ExpressionAttributeValues": {}}
+    with pytest.raises(ValidationException, match="ExpressionAttributeValues must not be empty"):
+        condition_of(request, values_alone=True)

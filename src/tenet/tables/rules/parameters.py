@@ -63,7 +63,7 @@ def condition_of(request: dict[str, Any], *, values_alone: bool = False) -> Cond
 
     Args:
         request: the request.
-        values_alone: whether values may come without a condition, as in a transaction's Put.
+        values_alone: whether values may come without a condition, as in a transaction's Put; none at all may come too.
 
     Raises:
         ValidationException: names, values or the condition are wrong.
@@ -186,4 +186,4 @@ def _bindings(request: dict[str, Any], expressions: Sequence[str], *, values_for
         raise ValidationException(
             f"ExpressionAttributeValues can only be specified when using expressions: {missing} {verb} null"
         )
-    return Bindings(names, values) if given or values is not None else None
+    return Bindings(names, values) if given or values else None
