@@ -80,6 +80,8 @@ def test_numbers_are_compared_by_their_text_and_for_contents_by_value() -> None:
     assert differences(STEP, "moto", answer(Item=one), answer(Item=other))
     assert by_value(one) == by_value(other)
     assert by_value({"N": "1" * 38}) != by_value({"N": "1" * 37 + "2"})
+    assert by_value({"N": "0.5"}) != by_value({"N": "0.4" + "9" * 129})
+    assert by_value({"N": "1" + "0" * 125}) != by_value({"N": "1" + "0" * 125 + "." + "0" * 129 + "1"})
     assert by_value({"NS": ["1", "2.0"]}) == by_value({"NS": ["2", "1.00"]})
     assert comparable(answer(Item=one), is_ordered=False) == {"outcome": "success", "Item": one}
 
