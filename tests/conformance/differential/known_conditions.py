@@ -39,6 +39,11 @@ def _parts(difference: Difference) -> list[Json]:
     return [difference.request, *(part for action in listed for part in action.values() if isinstance(part, dict))]
 
 
+def is_alone(difference: Difference) -> bool:
+    """Whether no other witness gives the same."""
+    return not difference.is_seconded
+
+
 def same_by_value(difference: Difference) -> bool:
     return bool(by_value(difference.ours) == by_value(difference.theirs))
 

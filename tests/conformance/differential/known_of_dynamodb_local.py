@@ -8,6 +8,7 @@ from tests.conformance.differential.known_conditions import (
     NONE,
     TRANSACTIONS,
     charges_more_indexes,
+    is_alone,
     same_by_value,
     same_reasons,
 )
@@ -106,18 +107,7 @@ OF_DYNAMODB_LOCAL = (
         source=CAPTURED,
         ours="^Invalid UpdateExpression: (Incorrect operand type|Two document paths|An expression attribute)",
         theirs="^Invalid UpdateExpression: (Incorrect operand type|Two document paths|An expression attribute)",
-    ),
-    KnownDifference(
-        name="local-order-of-checks",
-        witnesses=(LOCAL,),
-        member="message",
-        reason="DynamoDB Local checks keys and indexes before expressions.",
-        source=CAPTURED,
-        ours=r"^(Invalid \w+Expression|Expression|An expression|Invalid condition|Value provided|One or more)",
-        theirs=(
-            r"^(Invalid \w+Expression|Expression|An expression|Invalid condition|Value provided|Consistent reads)"
-            "|for a key attribute cannot contain an empty|Secondary index .* filter attributes"
-        ),
+        when=is_alone,
     ),
     KnownDifference(
         name="local-last-key-of-partitions",
@@ -217,7 +207,7 @@ OF_DYNAMODB_LOCAL = (
     KnownDifference(
         name="local-digits",
         witnesses=(LOCAL,),
-        member="outcome",
+        member="outcome|message",
         reason="DynamoDB Local takes the digits of any script in a number.",
         source=DOCUMENTED,
         ours="cannot be converted to a numeric value: ٣",
@@ -236,6 +226,8 @@ OF_DYNAMODB_LOCAL = (
             "|Item to put in PutItem cannot be null|Input collection of type BS|not in key list"
             "|Type mismatch for attribute to update|If (total )?segment|contains duplicates$|must be scalars.*IndexKey"
             "|^$|The supplied Item contains a null AttributeValue|^Limit must be greater than or equal to 1"
+            "|^Cannot have null key|^BatchGetItem must have some requests|^Return values set to invalid|^Select must be"
+            "|^Query condition missed key schema element$|Type mismatch for Index Key$"
         ),
     ),
 )
