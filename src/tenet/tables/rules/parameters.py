@@ -135,7 +135,9 @@ def query_expressions(request: dict[str, Any]) -> ReadExpressions:
         )
     assert bindings is not None
     key_condition = compile_key_condition(text, bindings)
-    found = ReadExpressions(key_condition, condition, _last_projection(request, bindings))
+    projection = _last_projection(request, bindings)
+    key_condition.check_form()
+    found = ReadExpressions(key_condition, condition, projection)
     _QUERIES.keep(request, found, bindings.checks)
     return found
 
