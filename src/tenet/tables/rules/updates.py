@@ -144,7 +144,7 @@ def compile_update(text: str, bindings: Bindings) -> Update:
 def _compile(actions: tuple[UpdateAction, ...], bindings: Bindings) -> tuple[list[Check], CompiledUpdate]:
     bindings.resolve_apart(action.path for action in actions)
     resolved: dict[int, ResolvedPath] = {}
-    value_checks = checks(actions, bindings, resolved)
+    value_checks = checks(actions, bindings, resolved, types_last=True)
     # Of several faults, what ADD and DELETE cannot do is told first, as DynamoDB Local 3.3 and dynoxide 3.2 have it.
     ordered = sorted(actions, key=lambda action: not isinstance(action, AddAction | DeleteAction))
     compiled = tuple((resolved[id(action.path)], _compile_action(action, resolved)) for action in ordered)
