@@ -12,6 +12,7 @@ from tests.conformance.differential.known_conditions import (
     leads_into_keys,
     only_takes,
     reads_nothing,
+    returns_more,
 )
 from tests.conformance.differential.known_differences import (
     CAPTURED,
@@ -267,6 +268,15 @@ OF_SEVERAL = (
         source=DOCUMENTED,
         operations=("Scan",),
         when=lambda difference: difference.request.get("ExclusiveStartKey") == {"p": {"S": "a"}},
+    ),
+    KnownDifference(
+        name="neighbours-of-what-was-updated",
+        witnesses=(LOCAL, DYNOXIDE),
+        member="Attributes",
+        reason="Of an updated map or list only what the paths lead to is returned; the peers return more of it.",
+        source=CAPTURED,
+        operations=("UpdateItem",),
+        when=returns_more,
     ),
     KnownDifference(
         name="lengths-of-expressions",
