@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from random import Random
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from tenet.tables.rules.shape_model import REQUESTS
 from tests.conformance.differential.answers import Answer, by_value, comparable, message_form, parse
 from tests.conformance.differential.compare import Difference, differences, seconded
+from tests.conformance.differential.known_conditions import returns_more
 from tests.conformance.differential.known_entries import KNOWN_DIFFERENCES, explain
 from tests.conformance.differential.known_orders import check_of
 from tests.conformance.differential.requests import Step, sequence
@@ -105,6 +107,23 @@ def test_a_known_difference_excuses_nothing_else() -> None:
         assert explain(difference(witness, "Item", {"a": {"S": "x"}}, {"a": {"S": "y"}})) is None
         assert explain(difference(witness, "outcome", "success: ", "ResourceNotFoundException: no")) is None
         assert explain(difference(witness, "outcome", "InternalServerError: no", "success: ")) is None
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "is_more"),
+    [
+        ({"M": {"c": {"N": "1.0"}}}, {"M": {"b": {"S": "x"}, "c": {"N": "1"}}}, True),
+        ({"L": [{"S": "b"}]}, {"L": [{"S": "a"}, {"S": "b"}]}, True),
+        ({"M": {"c": {"S": "x"}}}, {"M": {"c": {"S": "y"}}}, False),
+        ({"M": {"c": {"S": "x"}}}, {"M": {"b": {"S": "x"}}}, False),
+        ({"S": "x"}, {"S": "y"}, False),
+    ],
+)
+def test_more_of_what_was_updated_is_all_of_it_and_its_neighbours(ours: object, theirs: object, is_more: bool) -> None:
+    request = {"ReturnValues": "UPDATED_NEW"}
+    difference = Difference("dynamodb-local", "UpdateItem", request, "Attributes", {"d": ours}, {"d": theirs})
+    assert returns_more(difference) is is_more
+    assert not returns_more(replace(difference, request={"ReturnValues": "ALL_NEW"}))
 
 
 def words(witness: str, ours: str, theirs: str) -> Difference:
