@@ -1,7 +1,7 @@
 """From the expression parameters of a request to compiled expressions.
 
 The order of the checks is the service's: names and values may only come with expressions; then the names, then the
-values, then each expression, the update or key condition first; last what is not used.
+values, then each expression, the update or filter first; then what is not used; last whether a key condition is one.
 """
 
 from __future__ import annotations
