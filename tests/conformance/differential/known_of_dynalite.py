@@ -154,6 +154,14 @@ OF_DYNALITE = (
         theirs=r'Syntax error; Expected "\(" but|^success|^ConditionalCheckFailed',
     ),
     KnownDifference(
+        name="dynalite-names",
+        witnesses=(DYNALITE,),
+        member="message",
+        reason="dynalite takes a keyword, or what begins with an underscore, for a name, and tells another fault.",
+        source=SHARED_PARSER,
+        ours='Syntax error; token: "(_|(?i:set|add|remove|delete|and|or|not|in|between))"',
+    ),
+    KnownDifference(
         name="dynalite-order-of-checks",
         witnesses=(DYNALITE,),
         member="outcome|message",

@@ -279,6 +279,15 @@ OF_SEVERAL = (
         when=returns_more,
     ),
     KnownDifference(
+        name="empty-values-for-nothing",
+        witnesses=(LOCAL, DYNOXIDE),
+        member="message",
+        reason="Where nothing can use values, it is told that there are some, even none, and not that they are empty.",
+        source=CAPTURED,
+        ours="^ExpressionAttributeValues can only be specified when using expressions",
+        theirs="^ExpressionAttributeValues must not be empty$",
+    ),
+    KnownDifference(
         name="lengths-of-expressions",
         witnesses=(LOCAL, DYNOXIDE),
         member="message",
