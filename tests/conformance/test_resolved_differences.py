@@ -263,3 +263,56 @@ def test_expressions_are_checked_before_a_token(client: Any, table: str, fresh_n
     code, text = refusal(client.transact_write_items, TransactItems=[wrong], ClientRequestToken=token)
     assert code == "ValidationException"
     assert text.startswith("Invalid ConditionExpression: Syntax error")
+
+
+@pytest.mark.parametrize(
+    ("operation", "request_"),
+    [
+        ("PutItem", {"Item": {"p": {"S": "a"}}, "ExpressionAttributeValues": {":v": {"S": 1}}}),
+        ("DeleteItem", {"Key": {"p": {"S": "a"}}, "ExpressionAttributeValues": {":v": "a"}}),
+        ("UpdateItem", {"Key": {"p": {}, "r": {"S": 1}}}),
+        ("Query", {"ExclusiveStartKey": {"p": {"S": 1}}}),
+    ],
+)
+def test_wrong_json_types_come_before_all_else(server: Server, table: str, operation: str, request_: Json) -> None:
+    target = Target.of_server(server)
+    assert target.call(operation, {"TableName": table} | request_).code == "SerializationException"
+    target.close()
+
+
+@pytest.mark.parametrize(("values", "is_taken"), [({}, True), ({":v": {"S": "a"}}, True), ({":v": {}}, False)])
+def test_a_put_in_a_transaction_has_values_without_a_condition(
+    client: Any, table: str, values: Json, is_taken: bool
+) -> None:
+    put = {"Put": {"TableName": table, "Item": ITEM, "ExpressionAttributeValues": values}}
+    if is_taken:
+        client.transact_write_items(TransactItems=[put])
+    else:
+        assert refusal(client.transact_write_items, TransactItems=[put])[0] == "ValidationException"
+
+
+def test_of_a_batch_the_first_fault_is_told(client: Any, table: str) -> None:
+    twice, wrong = {"PutRequest": {"Item": ITEM}}, {"PutRequest": {"Item": {"t": {"S": "a"}}}}
+    for batch, message in (
+        ([twice, twice, wrong], "Provided list of item keys contains duplicates"),
+        ([twice, wrong, twice], "The provided key element does not match the schema"),
+    ):
+        assert refusal(client.batch_write_item, RequestItems={table: batch}) == ("ValidationException", message)
+
+
+def test_what_a_query_does_not_use_is_told_before_its_key_condition(client: Any, table: str) -> None:
+    query = {"TableName": table, "KeyConditionExpression": "p <> :p", "ExpressionAttributeValues": {":p": {"S": "a"}}}
+    assert refusal(client.query, **query)[1] == "Invalid operator used in KeyConditionExpression: <>"
+    query["ExpressionAttributeNames"] = {"#unused": "a"}
+    assert refusal(client.query, **query)[1].startswith("Value provided in ExpressionAttributeNames unused")
+
+
+def test_what_an_update_cannot_add_is_told_first(client: Any, table: str) -> None:
+    code, text = refusal(
+        client.update_item,
+        TableName=table,
+        Key=KEY,
+        UpdateExpression="SET x = absent REMOVE y.z ADD t :n",
+        ExpressionAttributeValues={":n": {"N": "1"}},
+    )
+    assert (code, text) == ("ValidationException", "An operand in the update expression has an incorrect data type")

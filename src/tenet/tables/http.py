@@ -20,6 +20,7 @@ from tenet.tables.errors import (
     TablesError,
     ValidationException,
 )
+from tenet.tables.rules.shapes import check_json_types
 from tenet.wire.door import Mount, Response
 from tenet.wire.errors import BodyTooLarge, EdgeError
 
@@ -107,7 +108,7 @@ class TablesService:
                 await asyncio.sleep(0)
             body = await self._call(request.operation, parsed, caller)
         except TenetError as error:
-            return self.refuse(request, error)
+            return self.refuse(request, _first_problem(request, error))
         return Response(200, body, content_type)
 
     def refuse(self, request: Request, error: TenetError) -> Response:
@@ -116,6 +117,20 @@ class TablesService:
             return Response(error.http_status, b"", _content_type(request), error_code=error.code)
         told = _translate(request, error)
         return Response(told.http_status, _error_body(told), _content_type(request), error_code=told.code)
+
+
+def _first_problem(request: Request, error: TenetError) -> TenetError:
+    """Returns what the service says first of a request: that JSON types are wrong comes before what is not valid.
+
+    What is refused is parsed and looked through once more for that, since its values are canonical by now; a large body
+    is not worth the time.
+    """
+    if isinstance(error, ValidationException) and len(request.body) < _LARGE_BYTES:
+        try:
+            check_json_types(request.operation, parse(request.body))
+        except SerializationException as problem:
+            return problem
+    return error
 
 
 def parse(body: bytes) -> dict[str, Any]:

@@ -15,8 +15,8 @@ SUCCESS = "success"
 #: What a target that ended or broke the connection answers.
 NO_ANSWER = "no answer"
 
-#: More digits than any number has.
-_EXACT = Context(prec=60)
+#: More digits than the sum of the largest and the smallest number has, which dynalite keeps whole.
+_EXACT = Context(prec=300)
 _PREFIX = re.compile(r"^1 validation error detected: (?!Value (?:'|null |at ))")
 _CONSTRAINT = re.compile(
     r"(?:Value (?:'.*?' |null )?at '(?P<path>.*?)' failed|Failed) to satisfy constraint: "

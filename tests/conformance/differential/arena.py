@@ -19,6 +19,7 @@ from tests.conformance.differential.compare import (
     MESSAGE,
     Difference,
     differences,
+    seconded,
 )
 from tests.conformance.differential.known_entries import explain
 from tests.conformance.differential.requests import TOKEN, Step
@@ -161,11 +162,12 @@ class Arena:
         """Asks all; returns Tenet's answer, those of the witnesses, and what differs and is not known."""
         ours, *theirs = self._each(compared, ask)
         answers = list(zip(compared, theirs, strict=True))
-        seen = {witness.name: differences(step, witness.name, ours, answer) for witness, answer in answers}
+        found = seconded([each for one, answer in answers for each in differences(step, one.name, ours, answer)])
+        seen = {witness.name: [each for each in found if each.witness == witness.name] for witness in compared}
         is_confirmed = any(answer.code == ours.code and not _worded(seen[witness.name]) for witness, answer in answers)
         unknown: list[Difference] = []
-        for name, found in seen.items():
-            unknown += self._judge(found, step.operation, name, is_confirmed=is_confirmed)
+        for name, of_witness in seen.items():
+            unknown += self._judge(of_witness, step.operation, name, is_confirmed=is_confirmed)
         return ours, answers, unknown
 
     def _judge(

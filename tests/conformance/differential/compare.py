@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from tests.conformance.differential.answers import Answer, comparable
@@ -29,6 +29,7 @@ class Difference:
             ``contents`` for what lies in the table or an index afterwards.
         ours: Tenet's.
         theirs: the witness's.
+        is_seconded: whether another witness gives the same.
     """
 
     witness: str
@@ -37,6 +38,7 @@ class Difference:
     member: str
     ours: Any
     theirs: Any
+    is_seconded: bool = False
 
     def __str__(self) -> str:
         return (
@@ -72,3 +74,18 @@ def differences(step: Step, witness: str, ours: Answer, theirs: Answer) -> list[
         for member in sorted({*our_parts, *their_parts})
         if our_parts.get(member) != their_parts.get(member)
     ]
+
+
+def seconded(found: list[Difference]) -> list[Difference]:
+    """The differences of several witnesses' answers to one request, with which of them another one gives too.
+
+    Args:
+        found: of all witnesses.
+    """
+
+    def is_seconded(one: Difference) -> bool:
+        return any(
+            other.witness != one.witness and (other.member, other.theirs) == (one.member, one.theirs) for other in found
+        )
+
+    return [replace(difference, is_seconded=is_seconded(difference)) for difference in found]

@@ -39,6 +39,27 @@ def _parts(difference: Difference) -> list[Json]:
     return [difference.request, *(part for action in listed for part in action.values() if isinstance(part, dict))]
 
 
+def returns_more(difference: Difference) -> bool:
+    """Whether the witness returns all that Tenet does of what was updated, and what lies around it."""
+    modes = {"UPDATED_OLD", "UPDATED_NEW"}
+    return difference.request.get("ReturnValues") in modes and _is_part(
+        by_value(difference.ours), by_value(difference.theirs)
+    )
+
+
+def _is_part(one: Any, whole: Any) -> bool:
+    if isinstance(one, dict) and isinstance(whole, dict):
+        return all(name in whole and _is_part(value, whole[name]) for name, value in one.items())
+    if isinstance(one, list) and isinstance(whole, list):
+        return all(any(_is_part(element, other) for other in whole) for element in one)
+    return bool(one == whole)
+
+
+def is_alone(difference: Difference) -> bool:
+    """Whether no other witness gives the same."""
+    return not difference.is_seconded
+
+
 def same_by_value(difference: Difference) -> bool:
     return bool(by_value(difference.ours) == by_value(difference.theirs))
 

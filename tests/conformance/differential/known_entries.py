@@ -7,9 +7,13 @@ from __future__ import annotations
 
 from tests.conformance.differential.compare import Difference
 from tests.conformance.differential.known_differences import KnownDifference
+from tests.conformance.differential.known_of_dynalite import OF_DYNALITE
+from tests.conformance.differential.known_of_dynamodb_local import OF_DYNAMODB_LOCAL
 from tests.conformance.differential.known_of_dynoxide import OF_DYNOXIDE
-from tests.conformance.differential.known_of_each import OF_DYNALITE, OF_DYNAMODB_LOCAL, OF_MOTO
-from tests.conformance.differential.known_of_several import OF_SEVERAL, OF_TABLES
+from tests.conformance.differential.known_of_moto import OF_MOTO
+from tests.conformance.differential.known_of_several import OF_SEVERAL
+from tests.conformance.differential.known_of_tables import OF_TABLES
+from tests.conformance.differential.known_orders import OF_ORDERS
 
 KNOWN_DIFFERENCES: tuple[KnownDifference, ...] = (
     *OF_TABLES,
@@ -18,6 +22,7 @@ KNOWN_DIFFERENCES: tuple[KnownDifference, ...] = (
     *OF_DYNALITE,
     *OF_DYNOXIDE,
     *OF_MOTO,
+    *OF_ORDERS,
 )
 
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from random import Random
 
 import pytest
 
 from tenet.tables.rules.shape_model import REQUESTS
 from tests.conformance.differential.answers import Answer, by_value, comparable, message_form, parse
-from tests.conformance.differential.compare import Difference, differences
+from tests.conformance.differential.compare import Difference, differences, seconded
+from tests.conformance.differential.known_conditions import returns_more
 from tests.conformance.differential.known_entries import KNOWN_DIFFERENCES, explain
+from tests.conformance.differential.known_orders import check_of
 from tests.conformance.differential.requests import Step, sequence
 from tests.conformance.differential.schemas import SCHEMAS
 from tests.conformance.differential.table_requests import table_sequence
@@ -80,6 +83,8 @@ def test_numbers_are_compared_by_their_text_and_for_contents_by_value() -> None:
     assert differences(STEP, "moto", answer(Item=one), answer(Item=other))
     assert by_value(one) == by_value(other)
     assert by_value({"N": "1" * 38}) != by_value({"N": "1" * 37 + "2"})
+    assert by_value({"N": "0.5"}) != by_value({"N": "0.4" + "9" * 129})
+    assert by_value({"N": "1" + "0" * 125}) != by_value({"N": "1" + "0" * 125 + "." + "0" * 129 + "1"})
     assert by_value({"NS": ["1", "2.0"]}) == by_value({"NS": ["2", "1.00"]})
     assert comparable(answer(Item=one), is_ordered=False) == {"outcome": "success", "Item": one}
 
@@ -102,6 +107,64 @@ def test_a_known_difference_excuses_nothing_else() -> None:
         assert explain(difference(witness, "Item", {"a": {"S": "x"}}, {"a": {"S": "y"}})) is None
         assert explain(difference(witness, "outcome", "success: ", "ResourceNotFoundException: no")) is None
         assert explain(difference(witness, "outcome", "InternalServerError: no", "success: ")) is None
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "is_more"),
+    [
+        ({"M": {"c": {"N": "1.0"}}}, {"M": {"b": {"S": "x"}, "c": {"N": "1"}}}, True),
+        ({"L": [{"S": "b"}]}, {"L": [{"S": "a"}, {"S": "b"}]}, True),
+        ({"M": {"c": {"S": "x"}}}, {"M": {"c": {"S": "y"}}}, False),
+        ({"M": {"c": {"S": "x"}}}, {"M": {"b": {"S": "x"}}}, False),
+        ({"S": "x"}, {"S": "y"}, False),
+    ],
+)
+def test_more_of_what_was_updated_is_all_of_it_and_its_neighbours(ours: object, theirs: object, is_more: bool) -> None:
+    request = {"ReturnValues": "UPDATED_NEW"}
+    difference = Difference("dynamodb-local", "UpdateItem", request, "Attributes", {"d": ours}, {"d": theirs})
+    assert returns_more(difference) is is_more
+    assert not returns_more(replace(difference, request={"ReturnValues": "ALL_NEW"}))
+
+
+def words(witness: str, ours: str, theirs: str) -> Difference:
+    return Difference(witness, "TransactWriteItems", {}, "message", ours, theirs)
+
+
+SYNTAX = 'Invalid UpdateExpression: Syntax error; token: "{}", near: "x"'
+BOUNDS = "Invalid ConditionExpression: The BETWEEN operator requires same data type"
+
+
+def test_another_fault_is_no_difference_as_long_as_no_two_witnesses_tell_it() -> None:
+    ours, theirs = SYNTAX.format("a"), "Value provided in ExpressionAttributeNames unused in expressions: keys: {#a}"
+    alone = seconded([words("dynamodb-local", ours, theirs), words("dynoxide", ours, BOUNDS)])
+    assert [explain(difference) is not None for difference in alone] == [True, True]
+    together = seconded([words("dynamodb-local", ours, theirs), words("dynoxide", ours, theirs)])
+    assert [explain(difference) is not None for difference in together] == [False, False]
+
+
+def test_the_same_fault_is_told_in_the_same_words() -> None:
+    assert explain(words("dynamodb-local", SYNTAX.format("a"), SYNTAX.format("b"))) is None
+    assert explain(words("dynamodb-local", "The provided starting key is invalid", "starting key: no")) is None
+    assert explain(words("dynamodb-local", SYNTAX.format("a"), "words of nobody's")) is None
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "is_same"),
+    [
+        (SYNTAX.format("a"), SYNTAX.format("b"), True),
+        (SYNTAX.format("a"), SYNTAX.format("a").replace("Update", "Condition"), False),
+        (SYNTAX.format("a"), BOUNDS, False),
+        ("Number overflow. Attempting", "Supplied AttributeValue is empty", True),
+        (
+            "Invalid UpdateExpression: An expression attribute x: #a",
+            "Invalid UpdateExpression: An expression attribute x: #b",
+            False,
+        ),
+        ("nothing", "that is known", True),
+    ],
+)
+def test_texts_of_one_check_are_put_together(one: str, other: str, is_same: bool) -> None:
+    assert (check_of(one) == check_of(other)) is is_same
 
 
 def test_sequences_come_again_from_their_seed_and_are_many() -> None:

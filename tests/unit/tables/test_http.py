@@ -73,6 +73,24 @@ def test_a_request_reaches_its_operation_with_its_caller() -> None:
 
 
 @pytest.mark.parametrize(
+    ("key", "code"),
+    [
+        (b'{"a":{"S":1}}', "SerializationException"),
+        (b'{"a":{"N":"1"},"b":{"L":[{"B":"YQ="}]}}', "SerializationException"),
+        (b'{"a":{"S":"1"},"b":{"L":[{"B":"YQ=="}]}}', "ValidationException"),
+        (b'{"a":{"S":"' + b"x" * 256 * 1024 + b'"},"b":{"S":1}}', "ValidationException"),
+    ],
+)
+def test_wrong_json_types_are_told_before_what_is_not_valid(key: bytes, code: str) -> None:
+    called = Called(errors.ValidationException("not valid"))
+    response = answer(called, request(b'{"TableName":"abc","Key":' + key + b"}"))
+    assert response.error_code == code
+    missing = Called(errors.ResourceNotFoundException("not there"))
+    response = answer(missing, request(b'{"TableName":"abc","Key":' + key + b"}"))
+    assert response.error_code == "ResourceNotFoundException"
+
+
+@pytest.mark.parametrize(
     ("sent", "answered"),
     [
         (JSON_1_0, JSON_1_0),

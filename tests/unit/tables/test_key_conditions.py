@@ -38,6 +38,7 @@ def looked_up(text: str, schema: KeySchema = SCHEMA) -> KeyCondition:
     bindings = bindings_for(text, {**VALUES, ":long": {"S": "x" * 2049}})
     conditions = compile_key_condition(text, bindings)
     bindings.check_all_used()
+    conditions.check_form()
     return conditions.against(schema)
 
 

@@ -103,6 +103,7 @@ async def _plans(
     context: Context, caller: Caller, tables: dict[str, list[dict[str, Any]]], sizes: list[int]
 ) -> list[_Wanted]:
     wanted: list[_Wanted] = []
+    keys = set()
     of_put = iter(sizes)
     found = {}
     for name in tables:
@@ -118,9 +119,10 @@ async def _plans(
             else:
                 item = one["DeleteRequest"]["Key"]
                 plan = delete_plan(table, place_of_key(table, item), None, return_old=False)
+            if plan.key in keys:
+                raise ValidationException("Provided list of item keys contains duplicates")
+            keys.add(plan.key)
             wanted.append(_Wanted(name, one, plan, item))
-    if len({one.plan.key for one in wanted}) < len(wanted):
-        raise ValidationException("Provided list of item keys contains duplicates")
     return wanted
 
 

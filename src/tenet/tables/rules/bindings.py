@@ -75,18 +75,10 @@ class Bindings:
         """Returns paths that are to stand side by side with the attributes' own names.
 
         Raises:
-            ValidationException: two paths overlap or conflict; else, one cannot be resolved.
+            ValidationException: one cannot be resolved; else, two overlap or conflict.
         """
-        resolved: list[ResolvedPath] = []
-        unresolved: ValidationException | None = None
-        for path in document_paths:
-            try:
-                resolved.append(self.resolve(path))
-            except ValidationException as error:
-                unresolved = unresolved or error
+        resolved = [self.resolve(path) for path in document_paths]
         check_apart(resolved)
-        if unresolved is not None:
-            raise unresolved
         return resolved
 
     def _name(self, placeholder: str) -> str:

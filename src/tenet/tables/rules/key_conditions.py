@@ -78,19 +78,29 @@ class KeyConditions:
     """Conditions on attributes, not yet compared with a key schema.
 
     Args:
-        conditions: by the attributes' names, one or two.
+        conditions: by the attributes' names, one or two; or what is wrong with them, if they are none on keys.
         values: of the request, by placeholder.
     """
 
-    __slots__ = ("_conditions", "_values")
+    __slots__ = ("_conditions", "_problem", "_values")
 
-    def __init__(self, conditions: Mapping[str, OneCondition], values: Mapping[str, AttributeValue]) -> None:
-        self._conditions = conditions
+    def __init__(self, conditions: Mapping[str, OneCondition] | str, values: Mapping[str, AttributeValue]) -> None:
+        self._problem = conditions if isinstance(conditions, str) else ""
+        self._conditions: Mapping[str, OneCondition] = {} if isinstance(conditions, str) else conditions
         self._values = values
 
     def with_values(self, values: Mapping[str, AttributeValue]) -> KeyConditions:
         """Returns the same conditions with the values of another request."""
-        return KeyConditions(self._conditions, values)
+        return KeyConditions(self._problem or self._conditions, values)
+
+    def check_form(self) -> None:
+        """Checks that they are conditions by which keys can be looked up.
+
+        Raises:
+            ValidationException: they are valid, but not on keys.
+        """
+        if self._problem:
+            raise ValidationException(self._problem)
 
     def against(self, keys: KeySchema) -> KeyCondition:
         """Returns what the conditions say about a key.
@@ -138,12 +148,10 @@ def compile_key_condition(text: str, bindings: Bindings) -> KeyConditions:
         bindings: the request's names and values, where what the expression uses is noted.
 
     Raises:
-        ValidationException: the expression is not valid, or no key condition.
+        ValidationException: the expression is not valid. Whether it is a key condition, `check_form` says.
     """
     try:
         conditions = compiled_with(parsed_key_condition(text), bindings, _compile)
-    except _NoKeyCondition as unfit:
-        raise ValidationException(unfit.message) from unfit
     except ValidationException as error:
         refuse("KeyConditionExpression", error)
     return KeyConditions(conditions, bindings.values)
@@ -153,9 +161,16 @@ class _NoKeyCondition(ValidationException):
     """A condition is valid, but not on a key; said without the parameter's name in front."""
 
 
-def _compile(tree: ConditionTree, bindings: Bindings) -> tuple[list[Check], dict[str, OneCondition]]:
+def _compile(tree: ConditionTree, bindings: Bindings) -> tuple[list[Check], dict[str, OneCondition] | str]:
     resolved: dict[int, ResolvedPath] = {}
     value_checks = checks((tree,), bindings, resolved)
+    try:
+        return value_checks, _conditions(tree, resolved)
+    except _NoKeyCondition as unfit:
+        return value_checks, unfit.message
+
+
+def _conditions(tree: ConditionTree, resolved: Mapping[int, ResolvedPath]) -> dict[str, OneCondition]:
     conditions: dict[str, OneCondition] = {}
     for part in _parts(tree):
         condition = _one_condition(part, resolved)
@@ -164,7 +179,7 @@ def _compile(tree: ConditionTree, bindings: Bindings) -> tuple[list[Check], dict
         conditions[condition.name] = condition
     if len(conditions) > _CONDITIONS_MAX:
         raise _NoKeyCondition("Conditions can be of length 1 or 2 only")
-    return value_checks, conditions
+    return conditions
 
 
 def _parts(tree: ConditionTree) -> list[ConditionTree]:

@@ -61,18 +61,22 @@ _KIND_WORDS: Final = {"S": "STRING", "N": "NUMBER", "B": "BINARY", "BOOL": "BOOL
 _TYPE_NAMES: Final = ("B", "NULL", "SS", "BOOL", "L", "BS", "N", "NS", "S", "M")
 
 
-def checks(trees: Iterable[Tree], bindings: Bindings, resolved: dict[int, ResolvedPath]) -> list[Check]:
+def checks(
+    trees: Iterable[Tree], bindings: Bindings, resolved: dict[int, ResolvedPath], *, types_last: bool = False
+) -> list[Check]:
     """Checks expressions against names and values; returns the checks to make again when the values change.
 
     Args:
         trees: conditions or actions, in order.
         bindings: names and values.
         resolved: where the resolved paths go, by the identity of their node.
+        types_last: whether the types of values are looked at only when all are known to be there.
 
     Raises:
         ValidationException: the first fault.
     """
     found: list[Check] = []
+    of_types: list[Check] = []
     operator_count = 0
     for tree in trees:
         for node in parts_first(tree):
@@ -85,9 +89,14 @@ def checks(trees: Iterable[Tree], bindings: Bindings, resolved: dict[int, Resolv
                     f"The expression contains too many operators; operator count: {OPERATORS_MAX + 1}"
                 )
             for check in _checks_of(node, resolved):
+                if types_last and not isinstance(node, ValueName):
+                    of_types.append(check)
+                    continue
                 check(bindings.values)
                 found.append(check)
-    return found
+    for check in of_types:
+        check(bindings.values)
+    return [*found, *of_types]
 
 
 def _operator_count(node: Tree) -> int:

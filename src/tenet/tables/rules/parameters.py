@@ -1,7 +1,7 @@
 """From the expression parameters of a request to compiled expressions.
 
 The order of the checks is the service's: names and values may only come with expressions; then the names, then the
-values, then each expression, the update or key condition first; last what is not used.
+values, then each expression, the update or filter first; then what is not used; last whether a key condition is one.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def condition_of(request: dict[str, Any], *, values_alone: bool = False) -> Cond
 
     Args:
         request: the request.
-        values_alone: whether values may come without a condition, as in a transaction's Put.
+        values_alone: whether values may come without a condition, as in a transaction's Put; none at all may come too.
 
     Raises:
         ValidationException: names, values or the condition are wrong.
@@ -135,7 +135,9 @@ def query_expressions(request: dict[str, Any]) -> ReadExpressions:
         )
     assert bindings is not None
     key_condition = compile_key_condition(text, bindings)
-    found = ReadExpressions(key_condition, condition, _last_projection(request, bindings))
+    projection = _last_projection(request, bindings)
+    key_condition.check_form()
+    found = ReadExpressions(key_condition, condition, projection)
     _QUERIES.keep(request, found, bindings.checks)
     return found
 
@@ -186,4 +188,4 @@ def _bindings(request: dict[str, Any], expressions: Sequence[str], *, values_for
         raise ValidationException(
             f"ExpressionAttributeValues can only be specified when using expressions: {missing} {verb} null"
         )
-    return Bindings(names, values) if given or values is not None else None
+    return Bindings(names, values) if given or values else None

@@ -72,6 +72,22 @@ def check_shape(operation: str, request: dict[str, Any]) -> dict[str, Any]:
     return converted
 
 
+def check_json_types(operation: str, request: dict[str, Any]) -> None:
+    """Checks the JSON types of all that a request carries, attribute values included.
+
+    The service does so before anything else. Here every part is checked where it is first used, which is enough for a
+    request that is carried out; one that is refused may have been refused for something else before.
+
+    Args:
+        operation: the name of an operation of the API.
+        request: as parsed, no value of it made canonical yet.
+
+    Raises:
+        SerializationException: a value has a JSON type that cannot be converted; the first in the order of the request.
+    """
+    convert_request(REQUESTS[operation], request)
+
+
 def _refuse_endless(shape: Shape, request: dict[str, Any]) -> None:
     """Refuses a list or map that is far too long before all of it is converted, looked through and printed."""
     found = endless(shape, request)

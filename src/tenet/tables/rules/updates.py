@@ -41,8 +41,7 @@ class CompiledUpdate:
     """An update without its values.
 
     Args:
-        actions: the path of each action with its effect, those of SET first.
-        set_count: how many of them are of SET.
+        actions: the path of each action with its effect, in the order in which they are looked at.
         flat: whether every path is an attribute of the item itself.
         only_takes: whether all actions are REMOVE or DELETE.
         names: the attributes that the paths begin with.
@@ -50,7 +49,6 @@ class CompiledUpdate:
     """
 
     actions: tuple[tuple[ResolvedPath, Effect], ...]
-    set_count: int
     flat: bool
     only_takes: bool
     names: frozenset[str]
@@ -87,7 +85,7 @@ class Update:
 
     @property
     def paths(self) -> tuple[ResolvedPath, ...]:
-        """What the update touches, SET first."""
+        """What the update touches."""
         return tuple(path for path, _ in self._compiled.actions)
 
     def check_keys(self, keys: KeySchema) -> None:
@@ -146,12 +144,12 @@ def compile_update(text: str, bindings: Bindings) -> Update:
 def _compile(actions: tuple[UpdateAction, ...], bindings: Bindings) -> tuple[list[Check], CompiledUpdate]:
     bindings.resolve_apart(action.path for action in actions)
     resolved: dict[int, ResolvedPath] = {}
-    value_checks = checks(actions, bindings, resolved)
-    ordered = sorted(actions, key=lambda action: not isinstance(action, SetAction))
+    value_checks = checks(actions, bindings, resolved, types_last=True)
+    # Of several faults, what ADD and DELETE cannot do is told first, as DynamoDB Local 3.3 and dynoxide 3.2 have it.
+    ordered = sorted(actions, key=lambda action: not isinstance(action, AddAction | DeleteAction))
     compiled = tuple((resolved[id(action.path)], _compile_action(action, resolved)) for action in ordered)
     return value_checks, CompiledUpdate(
         actions=compiled,
-        set_count=sum(isinstance(action, SetAction) for action in actions),
         flat=all(len(path) == 1 for path, _ in compiled),
         only_takes=all(isinstance(action, RemoveAction | DeleteAction) for action in actions),
         names=frozenset(str(path[0]) for path, _ in compiled),
@@ -214,14 +212,13 @@ def _changes(
 ) -> list[tuple[ResolvedPath, AttributeValue | Change]]:
     """Returns what an update changes at which paths.
 
-    Where several things are wrong, the service names first what SET cannot compute, as dynalite 4 has it.
+    Where several things are wrong, what cannot be computed is told before where it cannot be put.
     """
-    assigned = [_result(effect, item, values) for _, effect in compiled.actions[: compiled.set_count]]
+    results = [(path, _result(effect, item, values)) for path, effect in compiled.actions]
     changes: list[tuple[ResolvedPath, AttributeValue | Change]] = []
     refusal: TooManyDigits | None = None
-    for at, (path, effect) in enumerate(compiled.actions):
+    for path, value in results:
         _check_parent(item, path)
-        value = assigned[at] if at < len(assigned) else _result(effect, item, values)
         if isinstance(value, TooManyDigits):
             refusal = value
         elif value is not None:

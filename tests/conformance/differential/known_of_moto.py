@@ -1,0 +1,76 @@
+"""Known differences that moto has alone."""
+
+from __future__ import annotations
+
+from tests.conformance.differential.compare import CONTENTS_AFTER_REFUSAL
+from tests.conformance.differential.known_conditions import (
+    CONSUMED,
+    CONTENTS,
+    ITEMS,
+    TRANSACTIONS,
+    same_by_value,
+)
+from tests.conformance.differential.known_differences import (
+    CAPTURED,
+    DOCUMENTED,
+    MOTO,
+    KnownDifference,
+)
+
+OF_MOTO = (
+    KnownDifference(
+        name="moto-refusals",
+        witnesses=(MOTO,),
+        member="outcome|message",
+        reason="moto checks far less than the service and words what it refuses in its own way.",
+        source=DOCUMENTED,
+    ),
+    KnownDifference(
+        name="moto-spelling-of-numbers",
+        witnesses=(MOTO,),
+        member=ITEMS,
+        reason="moto gives numbers back as they were sent, those of keys too.",
+        source=CAPTURED,
+        when=same_by_value,
+    ),
+    KnownDifference(
+        name="moto-refused-writes",
+        witnesses=(MOTO,),
+        member=CONTENTS_AFTER_REFUSAL,
+        reason="moto carries out what stands before the part of a batch or a transaction for which it refuses it.",
+        source=DOCUMENTED,
+        operations=("BatchWriteItem", "TransactWriteItems"),
+    ),
+    KnownDifference(
+        name="moto-evaluation",
+        witnesses=(MOTO,),
+        member="Count|Items|LastEvaluatedKey",
+        reason="moto takes two absent attributes for equal, and no value for one that begins with an empty one.",
+        source=DOCUMENTED,
+        operations=("Query", "Scan"),
+        when=lambda difference: "FilterExpression" in difference.request,
+    ),
+    KnownDifference(
+        name="moto-refused-updates",
+        witnesses=(MOTO,),
+        member=f"{CONTENTS}|Attributes",
+        reason="moto makes an item for an update that it then refuses, and computes with 28 digits.",
+        source=DOCUMENTED,
+        operations=("UpdateItem", "TransactWriteItems", "Scan"),
+    ),
+    KnownDifference(
+        name="moto-answers-of-transactions",
+        witnesses=(MOTO,),
+        member="Responses|CancellationReasons",
+        reason="moto does not project in transactions, and fails inside on conditions of absent attributes.",
+        source=DOCUMENTED,
+        operations=TRANSACTIONS,
+    ),
+    KnownDifference(
+        name="moto-capacity",
+        witnesses=(MOTO,),
+        member=f"{CONSUMED}|LastEvaluatedKey",
+        reason="moto answers capacity and metrics that are not those of the service.",
+        source=DOCUMENTED,
+    ),
+)

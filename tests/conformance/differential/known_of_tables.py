@@ -1,0 +1,220 @@
+"""Known differences in the operations on tables themselves."""
+
+from __future__ import annotations
+
+from tests.conformance.differential.known_conditions import (
+    lists_more_faults,
+)
+from tests.conformance.differential.known_differences import (
+    CAPTURED,
+    DOCUMENTED,
+    DYNALITE,
+    DYNOXIDE,
+    LOCAL,
+    MOTO,
+    KnownDifference,
+)
+
+OF_TABLES = (
+    KnownDifference(
+        name="local-words-of-tables",
+        witnesses=(LOCAL,),
+        member="message",
+        reason="DynamoDB Local checks the definition of a table in words, and in an order, of its own.",
+        source=CAPTURED,
+        operations=("CreateTable", "UpdateTable", "ListTables", "DescribeTable", "DeleteTable", "DescribeTimeToLive"),
+        theirs=(
+            "^Cannot create preexisting table|^Limit in ListTables|^No defined key schema|^Nothing to update"
+            "|^GSI list is empty|^Member must satisfy enum|^No Attribute Schema Defined|index action is null"
+            "|^Table read and write throughput|^No provisioned throughput|^No Hash Key|^tableName: Member must not be"
+            "|not specified in Attribute Definitions|^Invalid Attribute value|^The number of attributes in key schema"
+            "|^GlobalSecondaryIndex count exceeds the per-table limit$|^Two keys can not|^The requested throughput"
+            "|^Invalid global secondary index name|^Too many hash keys|^Cannot have more than 5 local"
+            "|^Cannot increase provisioned throughput|is not defined in AttributeDefinitions$|must have a projection"
+            "|^No attributes should be specified|secondary indices (have|must have)|^Cannot have two attributes"
+            "|^Projection type must be"
+        ),
+    ),
+    KnownDifference(
+        name="dynalite-names-of-tables",
+        witnesses=(DYNALITE,),
+        member="message",
+        reason="The name of a new table is checked before the rest of its definition, and as all names are.",
+        source=CAPTURED,
+        operations=("CreateTable",),
+        ours="^tableName: Member must",
+        theirs="^TableName must be at least|; tableName: Member must|^tableName: Member must.*; ",
+    ),
+    KnownDifference(
+        name="dynalite-keys-of-indexes",
+        witnesses=(DYNALITE,),
+        member="message",
+        reason="dynalite does not check the enumerations in the keys of indexes.",
+        source=DOCUMENTED,
+        operations=("CreateTable",),
+        ours="SecondaryIndexes.*keyType: Member must satisfy enum value set",
+        theirs="^(?!.*Member must)",
+    ),
+    KnownDifference(
+        name="dynalite-tables-that-exist",
+        witnesses=(DYNALITE,),
+        member="message",
+        reason="dynalite does not say which table exists.",
+        source=CAPTURED,
+        operations=("CreateTable",),
+        ours="^Table already exists: ",
+        theirs="^$",
+    ),
+    KnownDifference(
+        name="tables-looked-up-late",
+        witnesses=(LOCAL, DYNOXIDE),
+        member="outcome",
+        reason="An update of a table is checked in itself before the table is looked up.",
+        source=CAPTURED,
+        operations=("UpdateTable",),
+        ours="^ValidationException",
+        theirs="^ResourceNotFoundException",
+    ),
+    KnownDifference(
+        name="capacity-of-tables-on-demand",
+        witnesses=(LOCAL,),
+        member="outcome",
+        reason="Capacity is not set without a change to provisioned billing, and an index needs its own.",
+        source=DOCUMENTED,
+        operations=("UpdateTable", "CreateTable"),
+        ours="provisionedThroughput|ReadCapacityUnits|ProvisionedThroughput",
+    ),
+    KnownDifference(
+        name="capacity-of-indexes",
+        witnesses=(DYNOXIDE, DYNALITE, MOTO),
+        member="outcome",
+        reason="A table that becomes provisioned needs the capacity of its indexes too.",
+        source=DOCUMENTED,
+        operations=("UpdateTable",),
+        ours="ProvisionedThroughput must be specified for index",
+    ),
+    KnownDifference(
+        name="changes-show-when-they-are-done",
+        witnesses=(LOCAL, DYNALITE, DYNOXIDE, MOTO),
+        member="TableDescription",
+        reason="The answer to UpdateTable shows the table as it is while the change goes on; DeleteTable its indexes.",
+        source=DOCUMENTED,
+        operations=("UpdateTable", "DeleteTable"),
+    ),
+    KnownDifference(
+        name="index-capacity-on-demand",
+        witnesses=(LOCAL, DYNOXIDE, MOTO),
+        member="Table",
+        reason="An index of a table on demand has no provisioned capacity left.",
+        source=DOCUMENTED,
+        operations=("DescribeTable",),
+        when=lambda difference: "PAY_PER_REQUEST" in str(difference.ours),
+    ),
+    KnownDifference(
+        name="names-defined-twice",
+        witnesses=(LOCAL, DYNALITE, DYNOXIDE, MOTO),
+        member="outcome|message",
+        reason="An attribute that is defined twice is named; the peers count, or do not notice.",
+        source=CAPTURED,
+        operations=("CreateTable",),
+        ours="^(ValidationException: )?Attribute Name is duplicated",
+    ),
+    KnownDifference(
+        name="unused-definitions",
+        witnesses=(LOCAL, DYNALITE, DYNOXIDE),
+        member="outcome|message",
+        reason="Definitions that no key uses are refused, in the order of the request.",
+        source=CAPTURED,
+        operations=("CreateTable",),
+        ours="Some AttributeDefinitions are not used",
+    ),
+    KnownDifference(
+        name="keys-of-several-attributes",
+        witnesses=(LOCAL, DYNALITE, DYNOXIDE, MOTO),
+        member="outcome|message",
+        reason="Tenet does not have global indexes with several attributes per key.",
+        source="not done",
+        operations=("CreateTable",),
+        ours="with several attributes per key",
+    ),
+    KnownDifference(
+        name="updates-of-absent-indexes",
+        witnesses=(LOCAL, DYNALITE),
+        member="outcome",
+        reason="An update of an index that the table does not have is refused; the peers pass it by, or fail inside.",
+        source=CAPTURED,
+        operations=("UpdateTable",),
+        ours="Action Blocked: IndexUpdate",
+    ),
+    KnownDifference(
+        name="lists-without-elements",
+        witnesses=(LOCAL,),
+        member="outcome",
+        reason="A list of indexes without an element is refused, and a missing TableName is named.",
+        source=CAPTURED,
+        operations=("CreateTable",),
+        ours="SecondaryIndexes is empty|The parameter 'TableName' is required",
+    ),
+    KnownDifference(
+        name="dynoxide-numbers-of-definitions",
+        witnesses=(DYNOXIDE,),
+        member="message",
+        reason="Key attributes are looked at one after the other; dynoxide counts them first, and sorts definitions.",
+        source=CAPTURED,
+        operations=("CreateTable",),
+        ours="^Both the Hash Key and the Range Key|Some index key attributes are not defined",
+        theirs="Some index key attribute have no definition|Some index key attributes are not defined",
+    ),
+    KnownDifference(
+        name="billing-without-a-mode",
+        witnesses=(DYNOXIDE,),
+        member="outcome|message",
+        reason="Without BillingMode a table is provisioned, and needs its capacity.",
+        source=CAPTURED,
+        operations=("CreateTable",),
+        ours="must both be specified when BillingMode is PROVISIONED",
+    ),
+    KnownDifference(
+        name="dynalite-protection",
+        witnesses=(DYNALITE,),
+        member="outcome",
+        reason="dynalite does not know DeletionProtectionEnabled.",
+        source=DOCUMENTED,
+        operations=("UpdateTable",),
+        theirs="^ValidationException: At least one of ProvisionedThroughput",
+    ),
+    KnownDifference(
+        name="words-of-definitions",
+        witnesses=(LOCAL, DYNALITE, DYNOXIDE),
+        member="message",
+        reason="Enumerations in a definition are checked with the other constraints, before keys are.",
+        source=DOCUMENTED,
+        operations=("CreateTable",),
+        ours="Member must (satisfy enum|not be null|have)|is not available",
+        theirs=(
+            "Hash Key|attributes in key schema|HASH key type|unknown variant|must be specified|Invalid KeySchema"
+            "|must have a projection|^Two keys can not have|is not defined in AttributeDefinitions"
+            "|is out of bounds|count exceeds the per-table limit|Unknown ProjectionType: null|not specified as being"
+        ),
+    ),
+    KnownDifference(
+        name="faults-of-definitions",
+        witnesses=(DYNALITE, DYNOXIDE),
+        member="message",
+        reason="All that contradicts the model is listed, in the keys of indexes too.",
+        source=DOCUMENTED,
+        operations=("CreateTable",),
+        ours="Member must",
+        when=lists_more_faults,
+    ),
+    KnownDifference(
+        name="length-of-keys",
+        witnesses=(LOCAL, DYNALITE, DYNOXIDE),
+        member="message",
+        reason="The model names no largest length of a key schema, so that of two faults the model's is told.",
+        source=DOCUMENTED,
+        operations=("CreateTable",),
+        ours="Member must (satisfy|not be null|have)",
+        theirs="[kK]eySchema: Member must have length less than or equal to 2|^Key Schema too big",
+    ),
+)
