@@ -135,7 +135,7 @@ class Channel(Protocol):
         ...
 
     def forget(self, address: str) -> None:
-        """Stops trying to be connected with who is at an address; a connection that is up stays."""
+        """Stops trying to be connected with who is at an address; a connection that is up stays until it ends."""
         ...
 
     def drop(self, peer: NodeId) -> None:

@@ -57,3 +57,10 @@ class FrameTooLarge(MeshError):
 
     code = "FrameTooLarge"
     http_status = 400
+
+
+class IdentityUnusable(MeshError):
+    """What makes this process a node is missing, damaged, or another node's."""
+
+    code = "IdentityUnusable"
+    http_status = 500

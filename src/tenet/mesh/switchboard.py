@@ -10,8 +10,9 @@ from collections.abc import Callable
 from itertools import count
 
 from tenet.base.errors import TenetError
-from tenet.mesh.channel import BODY_BYTES_MAX, Handler, Listener, NodeId, Peer, Receiver
-from tenet.mesh.errors import CallFailed, CallLost, CallRefused, FrameTooLarge, PeerUnreachable
+from tenet.mesh.channel import Handler, Listener, NodeId, Peer, Receiver
+from tenet.mesh.errors import CallFailed, CallLost, CallRefused, PeerUnreachable
+from tenet.mesh.frames import check_body
 
 
 class Switchboard:
@@ -113,7 +114,7 @@ class SwitchboardChannel:
 
     async def call(self, peer: NodeId, kind: str, body: bytes, timeout_s: float) -> bytes:
         """Asks a connected peer something and returns its answer; see ``Channel.call``."""
-        _check_size(body)
+        check_body(body)
         link = self._links.get(peer)
         if link is None:
             raise PeerUnreachable(f"node {peer} is not connected")
@@ -130,7 +131,7 @@ class SwitchboardChannel:
 
     def notify(self, peer: NodeId, kind: str, body: bytes) -> bool:
         """Tells a peer something; see ``Channel.notify``."""
-        _check_size(body)
+        check_body(body)
         link = self._links.get(peer)
         if link is None:
             return False
@@ -301,8 +302,3 @@ def _conclude(answer: asyncio.Future[bytes], result: bytes | TenetError) -> None
         answer.set_result(result)
     else:
         answer.set_exception(result)
-
-
-def _check_size(body: bytes) -> None:
-    if len(body) > BODY_BYTES_MAX:
-        raise FrameTooLarge(f"a body of {len(body)} bytes is larger than the limit of {BODY_BYTES_MAX}")
