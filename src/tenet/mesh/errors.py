@@ -64,3 +64,80 @@ class IdentityUnusable(MeshError):
 
     code = "IdentityUnusable"
     http_status = 500
+
+
+class NotAMember(MeshError):
+    """This process may not be a node of the cluster that the store belongs to. Nothing was changed."""
+
+    code = "NotAMember"
+    http_status = 403
+
+
+class NodeRemoved(MeshError):
+    """The node was removed from its cluster, for good."""
+
+    code = "NodeRemoved"
+    http_status = 403
+
+
+class NodeNotFound(MeshError):
+    """The cluster has no node of this id."""
+
+    code = "NodeNotFound"
+    http_status = 404
+
+
+class NodeExists(MeshError):
+    """The cluster has, or had, a node of this id."""
+
+    code = "NodeExists"
+    http_status = 409
+
+
+class NodeNameInvalid(MeshError):
+    """A node cannot have this id."""
+
+    code = "NodeNameInvalid"
+    http_status = 400
+
+
+class InvitationInvalid(MeshError):
+    """The token is no invitation of this cluster."""
+
+    code = "InvitationInvalid"
+    http_status = 400
+
+
+class InvitationExpired(MeshError):
+    """The invitation's time is up."""
+
+    code = "InvitationExpired"
+    http_status = 403
+
+
+class InvitationUsed(MeshError):
+    """Another node has used the invitation."""
+
+    code = "InvitationUsed"
+    http_status = 403
+
+
+class WrongHost(MeshError):
+    """At the address there is no node that one could join."""
+
+    code = "WrongHost"
+    http_status = 502
+
+
+class WrongAuthority(MeshError):
+    """Who answers belongs to another cluster than the invitation is from, or pretends to be somebody else."""
+
+    code = "WrongAuthority"
+    http_status = 502
+
+
+class ClockSkewed(MeshError):
+    """The clocks of two machines differ by too much."""
+
+    code = "ClockSkewed"
+    http_status = 400
