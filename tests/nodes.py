@@ -34,7 +34,7 @@ async def until(is_so: Callable[[], object], timeout_s: float = 20.0) -> None:
             await asyncio.sleep(0.005)
 
 
-async def anybody(_: NodeId) -> str:
+async def anybody(_: NodeId, __: str) -> str:
     return ""
 
 
@@ -67,7 +67,7 @@ class Cluster:
         self,
         node: str,
         *,
-        admit: Callable[[NodeId], Awaitable[str]] = anybody,
+        admit: Callable[[NodeId, str], Awaitable[str]] = anybody,
         limits: LinkLimits | None = None,
         lifetime_s: float = HOUR_S,
         port: int = 0,

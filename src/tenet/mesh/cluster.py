@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives import serialization
 from msgspec.structs import replace
 
 from tenet.mesh.channel import NodeId
-from tenet.mesh.credentials import wanted_of
+from tenet.mesh.credentials import key_sha256, wanted_of
 from tenet.mesh.errors import NodeExists, NotAMember
 from tenet.mesh.records import CLUSTER, OPTIONS, SPACE, Secrets, StoredCluster, StoredNode, encode, node_key
 from tenet.store.contract import Conflict, IsVersion, Put, Record, Store
@@ -159,12 +159,6 @@ class Cluster:
 def new_node(public_key: ec.EllipticCurvePublicKey, clock: Clock) -> StoredNode:
     """Returns the record of a node that becomes a member now."""
     return StoredNode(1, "serving", "", clock.wall_ms(), key_sha256(public_key))
-
-
-def key_sha256(public_key: ec.EllipticCurvePublicKey) -> str:
-    """Returns the fingerprint of a public key, 64 hexadecimal digits."""
-    encoded = public_key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
-    return hashlib.sha256(encoded).hexdigest()
 
 
 async def authority_of(store: Store, clock: Clock) -> x509.Certificate:

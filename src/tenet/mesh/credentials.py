@@ -6,6 +6,7 @@ Mutual TLS 1.3 (RFC 8446): both sides show a certificate of the cluster's author
 
 from __future__ import annotations
 
+import hashlib
 import ssl
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from cryptography import x509
+from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from msgspec import Struct
@@ -127,6 +129,18 @@ def node_of(certificate: x509.Certificate) -> NodeId | None:
     """Returns the node that a certificate is made out to; None where it is none of a node."""
     found = [name.removeprefix(_URI) for name in names_of(certificate) if name.startswith(_URI)]
     return NodeId(found[0]) if len(found) == 1 else None
+
+
+def key_sha256(public_key: ec.EllipticCurvePublicKey) -> str:
+    """Returns the fingerprint of a public key, 64 hexadecimal digits."""
+    encoded = public_key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+    return hashlib.sha256(encoded).hexdigest()
+
+
+def fingerprint_of(certificate: x509.Certificate) -> str:
+    """Returns the fingerprint of the public key that a certificate is for; "" where it is of another kind than ours."""
+    key = certificate.public_key()
+    return key_sha256(key) if isinstance(key, ec.EllipticCurvePublicKey) else ""
 
 
 def ensure_key(path: Path) -> ec.EllipticCurvePrivateKey:

@@ -31,7 +31,7 @@ from tenet.mesh.errors import (
     NodeRemoved,
 )
 from tenet.mesh.records import StoredInvitation, StoredNode, checked_name, encode, invitation_key, node_key
-from tenet.mesh.roster import Roster
+from tenet.mesh.registry import Registry
 from tenet.store.contract import IsVersion, Put, Record
 from tenet.wire.issuing import pem_certificate
 
@@ -99,14 +99,14 @@ class Enroller:
 
     Args:
         cluster: what they want to join.
-        roster: of its nodes.
+        registry: of its nodes.
         lifetime_s: how long their first certificate is good.
         clock: time.
     """
 
-    def __init__(self, cluster: Cluster, roster: Roster, lifetime_s: float, *, clock: Clock) -> None:
+    def __init__(self, cluster: Cluster, registry: Registry, lifetime_s: float, *, clock: Clock) -> None:
         self._cluster = cluster
-        self._roster = roster
+        self._registry = registry
         self._lifetime_s = lifetime_s
         self._clock = clock
 
@@ -149,7 +149,7 @@ class Enroller:
     async def _use(self, secret: bytes, node: NodeId, public_key: ec.EllipticCurvePublicKey) -> None:
         """Uses an invitation for a node, at once with making the node."""
         invited_at, node_at = invitation_key(secret), node_key(node)
-        made, deadline = new_node(public_key, self._clock), self._roster.deadline()
+        made, deadline = new_node(public_key, self._clock), self._registry.deadline()
         invited, found = await self._cluster.store.get([invited_at, node_at], deadline=deadline)
         while True:
             invitation = self._good(invited, made.key_sha256)
@@ -161,7 +161,7 @@ class Enroller:
                 raise InvitationUsed(f"the invitation was used by node {invitation.used_by} already")
             used = replace(invitation, used_by=node, used_key_sha256=made.key_sha256)
             assert invited is not None
-            conflict = await self._roster.land(
+            conflict = await self._registry.land(
                 [Put(invited_at, encode(used)), Put(node_at, encode(made))],
                 [IsVersion(invited_at, invited.version), IsVersion(node_at, None)],
                 deadline=deadline,

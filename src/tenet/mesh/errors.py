@@ -141,3 +141,10 @@ class ClockSkewed(MeshError):
 
     code = "ClockSkewed"
     http_status = 400
+
+
+class NodeNeeded(MeshError):
+    """The last node of a cluster cannot be removed."""
+
+    code = "NodeNeeded"
+    http_status = 409

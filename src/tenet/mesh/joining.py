@@ -157,7 +157,7 @@ class _Joiner:
         assert shown is not None
         if node_of(x509.load_der_x509_certificate(shown)) is None:
             raise WrongHost("its certificate is not a node's")
-        return Proof(None, 0, self.clock.monotonic_s() + self.limits.stranger_s)
+        return Proof(None, "", 0, self.clock.monotonic_s() + self.limits.stranger_s)
 
     def hello(self, attempt: int) -> Hello:
         """Never asked of a stranger."""

@@ -84,11 +84,13 @@ class Proof(Struct, frozen=True):
 
     Args:
         node: whom its certificate names; None for one without a certificate, who may only join.
+        key_sha256: fingerprint of its public key.
         version: of what is spoken.
         until_s: when the certificates of the connection end, on the monotonic clock.
     """
 
     node: NodeId | None
+    key_sha256: str
     version: int
     until_s: float
 
@@ -157,6 +159,7 @@ class Link(asyncio.Protocol):
         self.is_dialled = attempt > 0 or is_joining
         #: Who is at the other end, as its certificate says.
         self.node: NodeId | None = None
+        self.key_sha256 = ""
         self.version = 0
         self.peer: Peer | None = None
         self.heard_s = self._clock.monotonic_s()
@@ -192,7 +195,7 @@ class Link(asyncio.Protocol):
         except MeshError as error:
             self.hang_up(error.message)
             return
-        self.node, self.version = proof.node, proof.version
+        self.node, self.key_sha256, self.version = proof.node, proof.key_sha256, proof.version
         # Half of what a call may leave unsent: what is written faster than it is read counts as blocked from here on.
         self._transport.set_write_buffer_limits(self._limits.notice_bytes_max)
         if self._is_joining or self.node is None:

@@ -25,7 +25,7 @@ from cryptography import x509
 from tenet.base.clock import Clock
 from tenet.base.ids import Ids
 from tenet.mesh.channel import Handler, Listener, NodeId, Peer, Receiver
-from tenet.mesh.credentials import Credentials, node_of, version_of
+from tenet.mesh.credentials import Credentials, fingerprint_of, node_of, version_of
 from tenet.mesh.dialling import Dialler
 from tenet.mesh.errors import MeshError, PeerUnreachable
 from tenet.mesh.frames import Hello, check_body
@@ -53,7 +53,7 @@ class Network:
     Args:
         credentials: the node's certificate, and whom it believes.
         release: the version of Tenet, for people.
-        admit: says why a node is not talked to; "" where it is.
+        admit: says of a node, and of the fingerprint of its public key, why it is not talked to; "" where it is.
         clock: time.
         ids: for the incarnation, and for jitter.
         limits: what each connection takes.
@@ -63,7 +63,7 @@ class Network:
         self,
         credentials: Credentials,
         release: str,
-        admit: Callable[[NodeId], Awaitable[str]],
+        admit: Callable[[NodeId, str], Awaitable[str]],
         *,
         clock: Clock,
         ids: Ids,
@@ -87,10 +87,11 @@ class Network:
         self._all: set[Link] = set()
         self._strangers: Counter[str] = Counter()
         self._sockets: list[socket.socket] = []
+        #: Those whose handshake goes on.
+        self._accepted: set[socket.socket] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._dialler = Dialler(self, ids)
         self._ticked_s = clock.monotonic_s()
-        self._closed = False
 
     # ---- beginning and end -------------------------------------------------------------------------------------------
 
@@ -118,22 +119,24 @@ class Network:
         listening.listen(_BACKLOG)
         port = int(listening.getsockname()[1])
         self.address = _told(advertised or (f"[{host}]:0" if ":" in host else f"{host}:0"), port)
-        self._begin(self._accept_all(listening))
+        loop.add_reader(listening.fileno(), self._accept, listening)
         self._begin(self._tick_on())
 
     async def close(self) -> None:
         """Stops listening and dialling, and ends every connection; peers see at once that it is gone."""
-        self._closed = True
         self._dialler.close()
+        listening, self._sockets = self._sockets, []
+        for one in listening:
+            asyncio.get_running_loop().remove_reader(one.fileno())
         for task in [*self._tasks]:
             task.cancel()
         for link in [*self._all]:
             link.part("the node stops")
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        for listening in self._sockets:
-            listening.close()
-        # Transports say goodbye in the loop's next turns.
+        # The loop lets go of descriptors, and transports say goodbye, in its next turns.
         await asyncio.sleep(0)
+        for unused in [*listening, *self._accepted]:
+            unused.close()
 
     # ---- the channel -------------------------------------------------------------------------------------------------
 
@@ -225,7 +228,7 @@ class Network:
         shown = secured.getpeercert(binary_form=True)
         now_s, now_ms = self.clock.monotonic_s(), self.clock.wall_ms()
         if version == 0:
-            return Proof(None, 0, now_s + self.limits.stranger_s)
+            return Proof(None, "", 0, now_s + self.limits.stranger_s)
         if shown is None:
             raise MeshError("it shows no certificate")
         certificate = x509.load_der_x509_certificate(shown)
@@ -233,7 +236,7 @@ class Network:
         if node is None:
             raise MeshError("its certificate is not a node's")
         ends_s = min(certificate.not_valid_after_utc, self.credentials.not_after).timestamp()
-        return Proof(node, version, now_s + ends_s - now_ms / 1000)
+        return Proof(node, fingerprint_of(certificate), version, now_s + ends_s - now_ms / 1000)
 
     def hello(self, attempt: int) -> Hello:
         """Returns how this node introduces itself."""
@@ -244,7 +247,7 @@ class Network:
         assert link.node is not None
         if link.node == self.node:
             return "that is this node itself"
-        return await self._admit(link.node)
+        return await self._admit(link.node, link.key_sha256)
 
     def greeted(self, link: Link) -> None:
         """Takes a connection up, in the place of a lesser one, or retires it."""
@@ -303,21 +306,34 @@ class Network:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _accept_all(self, listening: socket.socket) -> None:
+    def _accept(self, listening: socket.socket) -> None:
+        try:
+            accepted, address = listening.accept()
+        except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+            return
+        except OSError as error:
+            self._pause(listening, error)
+            return
+        source = str(address[0])
+        if self._strangers.total() >= STRANGERS_MAX or self._strangers[source] >= STRANGERS_OF_ADDRESS_MAX:
+            accepted.close()
+            return
+        accepted.setblocking(False)  # noqa: FBT003 - the socket's own signature
+        self._strangers[source] += 1
+        self._accepted.add(accepted)
+        self._begin(self._greet(accepted, source))
+
+    def _pause(self, listening: socket.socket, error: OSError) -> None:
+        """The process has no descriptors left: leaves new connections in the backlog for a moment."""
+        _log.error("connections of nodes cannot be accepted", reason=str(error))
         loop = asyncio.get_running_loop()
-        while True:
-            try:
-                accepted, address = await loop.sock_accept(listening)
-            except OSError as error:
-                _log.error("connections of nodes cannot be accepted", reason=str(error))
-                await asyncio.sleep(_PAUSE_S)
-                continue
-            source = str(address[0])
-            if self._strangers.total() >= STRANGERS_MAX or self._strangers[source] >= STRANGERS_OF_ADDRESS_MAX:
-                accepted.close()
-                continue
-            self._strangers[source] += 1
-            self._begin(self._greet(accepted, source))
+        loop.remove_reader(listening.fileno())
+
+        def resume() -> None:
+            if listening in self._sockets:
+                loop.add_reader(listening.fileno(), self._accept, listening)
+
+        loop.call_later(_PAUSE_S, resume)
 
     async def _greet(self, accepted: socket.socket, source: str) -> None:
         """Shakes hands with who has dialled this node, and counts it as a stranger until it has introduced itself."""
@@ -331,14 +347,21 @@ class Network:
                 ssl_handshake_timeout=self.limits.greeting_s,
                 ssl_shutdown_timeout=_GOODBYE_S,
             )
+            self._accepted.discard(accepted)
             await link.settled
-        except (OSError, ssl.SSLError, TimeoutError) as error:
-            accepted.close()
+        except (OSError, ssl.SSLError) as error:
             _log.info("a connection was not made", source=source, reason=str(error) or "it took too long")
             link.hang_up("it was not made")
         finally:
+            self._forget(accepted)
             self._strangers[source] -= 1
             self._strangers += Counter()  # forgets those that have none
+
+    def _forget(self, accepted: socket.socket) -> None:
+        """Closes a socket that no connection was made of."""
+        if accepted in self._accepted:
+            self._accepted.discard(accepted)
+            accepted.close()
 
     async def _tick_on(self) -> None:
         pause_s = self.limits.keep_alive_s / _LOOKS

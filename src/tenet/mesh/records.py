@@ -18,9 +18,9 @@ from tenet.mesh.errors import NodeNameInvalid
 from tenet.store.contract import Key, Range, SpaceOptions, StampOf
 from tenet.wire.master import Sealed
 
-SPACE: Final = "mesh"
+SPACE: Final = "cluster"
 OPTIONS: Final = SpaceOptions(stamps=True)
-PARTITION: Final = b"cluster"
+PARTITION: Final = b"nodes"
 STAMP: Final = StampOf(SPACE, PARTITION)
 
 CLUSTER: Final = Key(SPACE, PARTITION, b"authority")

@@ -1,4 +1,4 @@
-"""The roster: which nodes the cluster has, in which state and at which address. A copy that the store validates.
+"""The registry of nodes: which ones there are, in which state and at which address. A copy that the store validates.
 
 It is read again when a watch or another node hints at a change, and at least once a second, so that a node that was
 removed counts as such everywhere within that time.
@@ -41,7 +41,7 @@ PAGE_RECORDS: Final = 1_000
 _log = structlog.get_logger(__name__)
 
 
-class Roster:
+class Registry:
     """Every node that the cluster has or had.
 
     Args:
@@ -60,23 +60,23 @@ class Roster:
         self._listeners: list[Callable[[], None]] = []
 
     @classmethod
-    async def open(cls, store: Store, *, clock: Clock, ids: Ids) -> Roster:
-        """Reads the roster of a store, which may be empty.
+    async def open(cls, store: Store, *, clock: Clock, ids: Ids) -> Registry:
+        """Reads the registry of a store, which may be empty.
 
         Raises:
             StoreUnavailable: the store cannot serve now.
         """
-        roster = cls(store, clock=clock, ids=ids)
-        await store.ensure_space(SPACE, OPTIONS, deadline=roster.deadline())
-        await roster.refresh()
-        return roster
+        registry = cls(store, clock=clock, ids=ids)
+        await store.ensure_space(SPACE, OPTIONS, deadline=registry.deadline())
+        await registry.refresh()
+        return registry
 
     def on_change(self, listener: Callable[[], None]) -> None:
         """Calls the listener whenever the copy has changed."""
         self._listeners.append(listener)
 
     async def refresh(self) -> None:
-        """Reads the roster again if anything changed: one store read, and another where something did."""
+        """Reads the registry again if anything changed: one store read, and another where something did."""
         async with self._refreshing:
             deadline = self.deadline()
             (stamp,) = await self._store.read_together([STAMP], deadline=deadline)
