@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import contextlib
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
+from tenet.app.clustering import is_clustered, new_root_key, open_cluster, start_node
 from tenet.app.data_directory import DataDirectory, RootKey
 from tenet.app.engines import needing_to_write, open_store
 from tenet.app.messages import FIRST_TENANT
+from tenet.wire.errors import AccessKeyExists
 from tenet.wire.keys import KeyRing
 from tenet.wire.master import MasterKeys
 
@@ -18,11 +19,10 @@ if TYPE_CHECKING:
 
     from tenet.base.clock import Clock
     from tenet.base.ids import Ids
+    from tenet.mesh.cluster import Cluster
+    from tenet.mesh.node import MeshNode
     from tenet.store.contract import Engine
     from tenet.wire.credentials import AccessKey
-
-_ID_BYTES: Final = 10
-_SECRET_BYTES: Final = 30
 
 
 class Core:
@@ -45,6 +45,10 @@ class Core:
         self.ids = ids
         self.ring: KeyRing
         self.root_key: RootKey
+        #: The cluster that this is a node of; None where one process has the store for itself.
+        self.cluster: Cluster | None = None
+        #: This process as a node that others reach; None until it is started as one.
+        self.node: MeshNode | None = None
         #: Returns an access key, or None where there is none or it was revoked.
         self.find: Callable[[str], AccessKey | None]
         self._watching: asyncio.Task[None] | None = None
@@ -61,6 +65,7 @@ class Core:
         Raises:
             StoreLocked: another process holds it.
             MasterKeyUnusable: there are encrypted secrets, and the key that they are encrypted under is missing.
+            NotAMember: the store is a cluster's that this is no node of.
             ConfigurationError: a file or directory cannot be made or read.
         """
         directory.make()
@@ -69,6 +74,8 @@ class Core:
         core = cls(directory, store, clock=clock, ids=ids)
         try:
             with needing_to_write(directory):
+                if is_clustered(directory):
+                    core.cluster = await open_cluster(directory, store, clock=clock, ids=ids)
                 await core.read_keys()
         except BaseException:
             await store.close()
@@ -90,21 +97,40 @@ class Core:
         """Keeps the access keys up to date from now on."""
         self._watching = asyncio.create_task(self.ring.run())
 
+    async def start_node(self) -> None:
+        """Makes this process a node that others reach, where the store is a cluster's.
+
+        Raises:
+            NodeExists: another node has its name.
+            NodeRemoved: it was removed from the cluster.
+            NotAMember: it is a node of another cluster.
+            ConfigurationError: its address cannot be listened on.
+        """
+        if self.cluster is not None:
+            self.node = await start_node(self.directory, self.cluster, clock=self.clock, ids=self.ids)
+
     async def close(self) -> None:
-        """Closes the store."""
+        """Is no node any more, and closes the store."""
         if self._watching is not None:
             await cancelled(self._watching)
+        if self.node is not None:
+            await self.node.close()
         await self.store.close()
 
 
 async def _ensure_root_key(directory: DataDirectory, known: RootKey | None, ring: KeyRing, ids: Ids) -> RootKey:
     """Returns the root key, which is both in its file and in the store afterwards, wherever an earlier start ended."""
     if known is None:
-        key_id = "AKIA" + base64.b32encode(ids.draw(_ID_BYTES)).decode("ascii")
-        known = RootKey(key_id, base64.b64encode(ids.draw(_SECRET_BYTES)).decode("ascii"))
+        known = new_root_key(ids)
         directory.keep_root_key(known)
     if ring.find(known.access_key_id) is None:
-        await _put_root_key(known, ring)
+        try:
+            await _put_root_key(known, ring)
+        except AccessKeyExists:
+            # Another node of the cluster has made it in the same moment.
+            await ring.refresh()
+            if ring.find(known.access_key_id) is None:
+                raise
     return known
 
 

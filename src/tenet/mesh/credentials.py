@@ -84,13 +84,13 @@ class Credentials:
             IdentityUnusable: it cannot be used; the former one stays.
         """
         try:
-            found = read_pair(self.files.certificate, self.files.private_key)
+            found = read_pair(self.files.certificate, self.files.private_key, "The next start makes it anew")
             if found is None or node_of(found[0]) != self.node:
                 raise IdentityUnusable(f"{self.files.certificate} is not the certificate of node {self.node}")
             for context in (self.server, self.client):
                 load(context, self.files.certificate, self.files.private_key)
-        except (OSError, ValueError, TlsUnusable) as error:
-            raise IdentityUnusable(f"the certificate {self.files.certificate} cannot be used: {error}") from error
+        except TlsUnusable as error:
+            raise IdentityUnusable(f"the certificate of this node cannot be used: {error.message}") from error
         self.certificate = found[0]
 
     @property

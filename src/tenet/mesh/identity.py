@@ -3,6 +3,7 @@
 | file | what | mode |
 |---|---|---|
 | ``node.json`` | its id | 0600 |
+| ``joining.json`` | the id that it wants to have, until it has joined | 0600 |
 | ``node-key.pem`` | its private key, which never leaves it | 0600 |
 | ``node.pem`` | its certificate, renewed long before its end | 0644 |
 | ``cluster-ca.pem`` | the certificate of the cluster's authority | 0644 |
@@ -23,6 +24,7 @@ from tenet.mesh.credentials import CredentialFiles, ensure_key, keep, key_sha256
 from tenet.mesh.errors import IdentityUnusable, NodeExists, NodeRemoved, NotAMember
 from tenet.mesh.records import checked_name
 from tenet.mesh.registry import Registry
+from tenet.wire.errors import TlsUnusable
 from tenet.wire.issuing import fingerprint, is_signed_by, pem_certificate, read_pair
 from tenet.wire.master import write_private
 
@@ -58,19 +60,36 @@ class Identity:
     def _file(self) -> Path:
         return self.directory / "node.json"
 
+    @property
+    def _intended(self) -> Path:
+        return self.directory / "joining.json"
+
     def node(self) -> NodeId | None:
         """Returns the node's id; None where the directory is no node's.
 
         Raises:
             IdentityUnusable: the file cannot be read.
         """
-        try:
-            found = msgspec.json.decode(self._file.read_bytes(), type=_File)
-        except FileNotFoundError:
-            return None
-        except (OSError, msgspec.DecodeError) as error:
-            raise IdentityUnusable(f"{self._file} cannot be read: {error}") from error
-        return checked_name(found.node)
+        return _read(self._file)
+
+    def intended(self) -> NodeId | None:
+        """Returns the id that it wants to have, where it has begun to join.
+
+        Raises:
+            IdentityUnusable: the file cannot be read.
+        """
+        return _read(self._intended)
+
+    def intend(self, name: str) -> NodeId:
+        """Notes the id that it wants to have; durable when it returns.
+
+        Raises:
+            NodeNameInvalid: a node cannot have it.
+            IdentityUnusable: it cannot be written.
+        """
+        node = checked_name(name)
+        _write(self._intended, node)
+        return node
 
     def make_directory(self) -> None:
         """Makes the directory where there is none.
@@ -89,10 +108,8 @@ class Identity:
         Raises:
             IdentityUnusable: it cannot be written.
         """
-        try:
-            write_private(self._file, msgspec.json.encode(_File(1, node)))
-        except OSError as error:
-            raise IdentityUnusable(f"{self._file} cannot be written: {error.strerror}") from error
+        _write(self._file, node)
+        self._intended.unlink(missing_ok=True)
 
     async def ensure(self, cluster: Cluster, registry: Registry, name: str) -> NodeId:
         """Returns the node's id, which is a member of the cluster afterwards, wherever an earlier start ended.
@@ -151,9 +168,9 @@ class Identity:
 
     def _is_good(self, cluster: Cluster, node: NodeId, lifetime_s: float, clock: Clock) -> bool:
         try:
-            found = read_pair(self.files.certificate, self.files.private_key)
-        except (OSError, ValueError) as error:
-            _log.warning("the certificate of this node is made anew", reason=str(error))
+            found = read_pair(self.files.certificate, self.files.private_key, "It is made anew")
+        except TlsUnusable as error:
+            _log.warning("the certificate of this node is made anew", reason=error.message)
             return False
         if found is None or node_of(found[0]) != node or not self.files.authority.exists():
             return False
@@ -171,6 +188,22 @@ class Identity:
                 f" {fingerprint(cluster.authority.certificate)}; name the store of its cluster, or remove the directory"
                 " and join this one"
             )
+
+
+def _read(file: Path) -> NodeId | None:
+    try:
+        return checked_name(msgspec.json.decode(file.read_bytes(), type=_File).node)
+    except FileNotFoundError:
+        return None
+    except (OSError, msgspec.DecodeError) as error:
+        raise IdentityUnusable(f"{file} cannot be read: {error}") from error
+
+
+def _write(file: Path, node: NodeId) -> None:
+    try:
+        write_private(file, msgspec.json.encode(_File(1, node)))
+    except OSError as error:
+        raise IdentityUnusable(f"{file} cannot be written: {error.strerror}") from error
 
 
 def invented_name(host: str, ids: Ids) -> str:

@@ -30,12 +30,12 @@ from tenet.mesh.dialling import Dialler
 from tenet.mesh.errors import MeshError, PeerUnreachable
 from tenet.mesh.frames import Hello, check_body
 from tenet.mesh.link import Link, LinkLimits, Proof
+from tenet.wire.listener import listening_sockets
 
 #: How long a side may take to say goodbye over TLS.
 _GOODBYE_S: Final = 1.0
 #: How long the loop leaves the socket alone when the process has no descriptors left.
 _PAUSE_S: Final = 0.1
-_BACKLOG: Final = 256
 #: Connections that are not greeted on yet: all together, and from one address.
 STRANGERS_MAX: Final = 256
 STRANGERS_OF_ADDRESS_MAX: Final = 64
@@ -108,18 +108,11 @@ class Network:
             OSError: the address cannot be listened on.
         """
         loop = asyncio.get_running_loop()
-        family, kind, protocol, _, address = (
-            await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-        )[0]
-        listening = socket.socket(family, kind, protocol)
-        self._sockets.append(listening)
-        listening.setblocking(False)  # noqa: FBT003 - the socket's own signature
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.bind(address)
-        listening.listen(_BACKLOG)
-        port = int(listening.getsockname()[1])
+        self._sockets = await listening_sockets(host, port)
+        port = int(self._sockets[0].getsockname()[1])
         self.address = _told(advertised or (f"[{host}]:0" if ":" in host else f"{host}:0"), port)
-        loop.add_reader(listening.fileno(), self._accept, listening)
+        for listening in self._sockets:
+            loop.add_reader(listening.fileno(), self._accept, listening)
         self._begin(self._tick_on())
 
     async def close(self) -> None:

@@ -181,6 +181,17 @@ class MeshNode:
         """Returns the nodes that are connected with this one."""
         return self.channel.peers()
 
+    def figures(self) -> dict[str, Any]:
+        """Returns what an operator wants to know: its certificate's end, its peers, and why others are not."""
+        connected = {peer.node: peer for peer in self.peers()}
+        return {
+            "certificate_ends": self.channel.credentials.not_after.isoformat(),
+            "connected": {node: {"address": peer.address, "release": peer.release} for node, peer in connected.items()},
+            "not_connected": {
+                node: self.channel.trouble(address) for node, address in self._dialled.items() if node not in connected
+            },
+        }
+
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)

@@ -123,6 +123,14 @@ class Edge:
         self._listener = await Listener.open(host, port, tls=tls, shared=self._shared, metrics=self.metrics)
         self._sweeper = loop.call_later(_SWEEP_S, self._sweep)
 
+    def stand_back(self, reason: str) -> None:
+        """Says on its page of readiness that it is not to be sent requests, which it answers all the same.
+
+        Args:
+            reason: why, for an operator; empty: it is to be sent requests again.
+        """
+        self._pages.stopping = reason
+
     async def drain(self, timeout_s: float) -> bool:
         """Stops listening, lets the requests under way end, and closes every connection.
 

@@ -106,6 +106,17 @@ class LocalAuthority:
             raise TlsUnusable(f"certificates in {self.files.authority.parent} cannot be made: {error}") from error
         return True
 
+    def ensure_authority(self) -> None:
+        """Makes the authority where it is missing or too old.
+
+        Raises:
+            TlsUnusable: a file cannot be read or written, or is damaged.
+        """
+        try:
+            self._authority()
+        except (OSError, ValueError) as error:
+            raise TlsUnusable(f"certificates in {self.files.authority.parent} cannot be made: {error}") from error
+
     def _authority(self) -> Authority:
         files = self.files
         found = read_pair(
