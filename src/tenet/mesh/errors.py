@@ -148,3 +148,10 @@ class NodeNeeded(MeshError):
 
     code = "NodeNeeded"
     http_status = 409
+
+
+class LeaseLost(MeshError):
+    """The lease under which something was to be written belongs to somebody else now. Nothing was written."""
+
+    code = "LeaseLost"
+    http_status = 409
