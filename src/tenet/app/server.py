@@ -37,6 +37,7 @@ from tenet.base.clock import SystemClock
 from tenet.base.errors import TenetError
 from tenet.base.ids import SystemIds
 from tenet.mesh.errors import NodeRemoved
+from tenet.mesh.jobs import Supervisor
 from tenet.tables.api import Tables, TablesSettings
 from tenet.wire.limits import EdgeLimits
 from tenet.wire.listener import listening_sockets
@@ -148,6 +149,7 @@ class Server:
         self._renewing: asyncio.Task[None] | None = None
         self.core: Core
         self.edge: Edge
+        self._supervisor: Supervisor
         self._tables: Tables
         self._gate: Gate
         self._tracer: Tracer | None = None
@@ -176,6 +178,8 @@ class Server:
         if not self.directory.path.exists():
             await self._check_address()
         self.core = await Core.open(self.directory, clock=self._clock, ids=self._ids)
+        self._supervisor = Supervisor(self.core.store, clock=self._clock, ids=self._ids)
+        self._supervisor.start()
         try:
             await self.core.start_node()
             with needing_to_write(self.directory):
@@ -186,6 +190,7 @@ class Server:
                 await self._tables.close()
                 raise
         except BaseException:
+            await self._supervisor.close()
             await self.core.close()
             raise
         self.core.watch_keys()
@@ -238,7 +243,9 @@ class Server:
     async def _open_tables(self) -> Tables:
         options = self.settings.tables
         settings = TablesSettings(transition_ms=options.transition_ms, tables_max=options.tables_max)
-        return await Tables.open(self.core.store, clock=self._clock, ids=self._ids, settings=settings)
+        return await Tables.open(
+            self.core.store, clock=self._clock, ids=self._ids, settings=settings, supervisor=self._supervisor
+        )
 
     async def _listen(self) -> None:
         self._gate = Gate(self._tables.service())
@@ -306,6 +313,7 @@ class Server:
         if self._renewing is not None:
             await cancelled(self._renewing)
         await self._tables.close()
+        await self._supervisor.close()
         await self.core.close()
         if self._tracer is not None:
             self._tracer.close()
