@@ -7,6 +7,7 @@ side by side.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from typing import Final, Literal, TypeAlias
 
@@ -23,6 +24,7 @@ PARTITION: Final = b"members"
 #: Beside the members: a record whose cell counts the changes.
 EPOCH_KEY: Final = Key(SPACE, PARTITION)
 EPOCH_CELL: Final = "epoch"
+_NODE: Final = b"node/"
 
 State: TypeAlias = Literal["up", "evicted"]
 
@@ -67,7 +69,7 @@ class View(Struct, frozen=True):
     Args:
         epoch: counts the changes; of two views, the one with the larger epoch is newer.
         members: by node id.
-        versions: of their records, by node id.
+        versions: of their records, by node id; of those that cannot be read, too.
     """
 
     epoch: int = 0
@@ -87,7 +89,7 @@ class View(Struct, frozen=True):
 
 def member_key(node: NodeId) -> Key:
     """Returns where the record of a node lies."""
-    return Key(SPACE, PARTITION, b"node/" + node.encode())
+    return Key(SPACE, PARTITION, _NODE + node.encode())
 
 
 def encode_member(member: Member) -> bytes:
@@ -110,10 +112,8 @@ def view_of(records: list[Record]) -> View:
         if record.sort == EPOCH_KEY.sort:
             epoch = record.cells.get(EPOCH_CELL, 0)
             continue
-        try:
-            member = _decoder.decode(record.value)
-        except msgspec.DecodeError:
-            continue
-        members[member.node] = member
-        versions[member.node] = record.version
+        node = NodeId(record.sort.removeprefix(_NODE).decode())
+        versions[node] = record.version
+        with contextlib.suppress(msgspec.DecodeError):
+            members[node] = _decoder.decode(record.value)
     return View(epoch, members, versions)
