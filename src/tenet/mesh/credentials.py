@@ -21,6 +21,7 @@ from msgspec import Struct
 
 from tenet.mesh.channel import NodeId
 from tenet.mesh.errors import IdentityUnusable, MeshError
+from tenet.mesh.records import NODE_NAME
 from tenet.wire.errors import TlsUnusable
 from tenet.wire.issuing import Wanted, load_key, names_of, new_key, pem_key, read_pair, write_public
 from tenet.wire.master import write_private
@@ -128,7 +129,7 @@ def wanted_of(node: NodeId, lifetime_s: float) -> Wanted:
 def node_of(certificate: x509.Certificate) -> NodeId | None:
     """Returns the node that a certificate is made out to; None where it is none of a node."""
     found = [name.removeprefix(_URI) for name in names_of(certificate) if name.startswith(_URI)]
-    return NodeId(found[0]) if len(found) == 1 else None
+    return NodeId(found[0]) if len(found) == 1 and NODE_NAME.fullmatch(found[0]) else None
 
 
 def key_sha256(public_key: ec.EllipticCurvePublicKey) -> str:

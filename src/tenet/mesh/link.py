@@ -172,6 +172,15 @@ class Link(asyncio.Protocol):
         self.settled: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._transport: asyncio.Transport | None = None
         self._reader = Reader()
+        self._taken: dict[Frames, Callable[[Frame], None]] = {
+            Frames.HELLO: self._take_second_hello,
+            Frames.CALL: self._take_call,
+            Frames.ANSWER: self._take_answer,
+            Frames.FAILURE: self._take_failure,
+            Frames.CANCEL: self._take_cancel,
+            Frames.NOTICE: self._take_notice,
+            Frames.KEEP: self._take_keep,
+        }
         self._said_hello = False
         self._numbers = count(1)
         self._asked: dict[int, asyncio.Future[bytes]] = {}
@@ -356,7 +365,7 @@ class Link(asyncio.Protocol):
         elif not (self._said_hello or self._is_stranger):
             raise BadFrame("something was said before it was greeted")
         else:
-            _TAKEN[arrived.what](self, arrived)
+            self._taken[arrived.what](arrived)
 
     def _take_hello(self, arrived: Frame) -> None:
         if arrived.what is not Frames.HELLO or self.node is None:
@@ -482,14 +491,3 @@ def _fail_to_answer(answer: asyncio.Future[bytes], error: MeshError) -> None:
     answer.set_exception(error)
     # Whoever waited may be cancelled in the same moment, and then nobody looks at it.
     answer.exception()
-
-
-_TAKEN: Final[dict[Frames, Callable[[Link, Frame], None]]] = {
-    Frames.HELLO: Link._take_second_hello,  # noqa: SLF001
-    Frames.CALL: Link._take_call,  # noqa: SLF001
-    Frames.ANSWER: Link._take_answer,  # noqa: SLF001
-    Frames.FAILURE: Link._take_failure,  # noqa: SLF001
-    Frames.CANCEL: Link._take_cancel,  # noqa: SLF001
-    Frames.NOTICE: Link._take_notice,  # noqa: SLF001
-    Frames.KEEP: Link._take_keep,  # noqa: SLF001
-}

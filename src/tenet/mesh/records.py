@@ -30,7 +30,7 @@ _INVITATION: Final = b"invitation/"
 NODES: Final = Range(_NODE, b"node0")
 INVITATIONS: Final = Range(_INVITATION, b"invitation0")
 
-_NODE_NAME: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?")
+NODE_NAME: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?")
 
 State = Literal["serving", "draining", "removed"]
 
@@ -123,7 +123,7 @@ def checked_name(name: str) -> NodeId:
     Raises:
         NodeNameInvalid: it is none.
     """
-    if not _NODE_NAME.fullmatch(name):
+    if not NODE_NAME.fullmatch(name):
         raise NodeNameInvalid(
             f"{name!r} cannot be a node's name: it has 1 to 64 of a-z, 0-9 and -, and begins and ends with one of the"
             " first two"

@@ -164,7 +164,7 @@ class SwitchboardChannel:
         if link is None:
             return None
         # A real channel keeps its connections alive by itself.
-        if self._inbox is None and link._inbox is None and self._board.passes(self.node, peer):  # noqa: SLF001
+        if not (self.is_frozen or link.is_frozen) and self._board.passes(self.node, peer):
             self._heard_s[peer] = self._board.monotonic_s()
         return self._heard_s[peer]
 
@@ -185,6 +185,11 @@ class SwitchboardChannel:
             link.deliver(None, lambda: link.unlink(self))
 
     # ---- for the switchboard and the channels on it ------------------------------------------------------------------
+
+    @property
+    def is_frozen(self) -> bool:
+        """Whether it looks at nothing that arrives."""
+        return self._inbox is not None
 
     def connect_all(self) -> None:
         """Connects with everybody who was dialled and can be reached."""
