@@ -9,6 +9,7 @@ from contextlib import AbstractAsyncContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from tenet.app.clustering import governance
 from tenet.app.messages import (
     BackupWanted,
     Figures,
@@ -22,8 +23,6 @@ from tenet.app.messages import (
     NodeShown,
 )
 from tenet.base.errors import TenetError
-from tenet.mesh.governing import Governance
-from tenet.mesh.invitations import read_token
 from tenet.store.contract import Backups
 from tenet.wire.master import replace_durably
 
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
     from tenet.app.core import Core
     from tenet.app.messages import Diagnosis
     from tenet.base.clock import Clock
+    from tenet.mesh.governing import Governance
 
 #: Random bytes in the name of a file that is to take the place of another.
 _NAME_BYTES: Final = 4
@@ -106,8 +106,8 @@ class CoreAdministration:
 
     async def invite_node(self, wanted: InvitationWanted) -> InvitationMade:
         """Makes an invitation with which one machine can join the cluster."""
-        token = await self._governance().invite(wanted.expires_s)
-        return InvitationMade(token, list(read_token(token).addresses))
+        made = await self._governance().invite(wanted.expires_s)
+        return InvitationMade(made.token(), list(made.addresses))
 
     async def list_nodes(self) -> list[NodeShown]:
         """Returns every node that the cluster has or had, by id."""
@@ -129,7 +129,7 @@ class CoreAdministration:
         self._tell_nodes()
 
     def _governance(self) -> Governance:
-        return Governance(self._core.store, clock=self._clock, ids=self._core.ids)
+        return governance(self._core.store, clock=self._clock, ids=self._core.ids)
 
     def _tell_nodes(self) -> None:
         if self._core.node is not None:

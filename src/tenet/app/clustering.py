@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from tenet.base.ids import Ids
     from tenet.mesh.channel import NodeId
     from tenet.mesh.cluster import Cluster
+    from tenet.mesh.governing import Governance
     from tenet.mesh.node import MeshNode
     from tenet.store.contract import Store
 
@@ -116,6 +117,19 @@ async def start_node(directory: DataDirectory, cluster: Cluster, *, clock: Clock
         raise ConfigurationError(
             [f"`mesh.listen` is '{shown}', which cannot be listened on: {error.strerror}."]
         ) from error
+
+
+def governance(store: Store, *, clock: Clock, ids: Ids) -> Governance:
+    """Returns what an administrator does with the nodes of a store's cluster.
+
+    Args:
+        store: of the cluster.
+        clock: time.
+        ids: for invitations.
+    """
+    from tenet.mesh.governing import Governance
+
+    return Governance(store, clock=clock, ids=ids)
 
 
 def join_cluster(configuration: Configuration, address: str, token: str, name: str) -> NodeId:

@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from tenet.mesh.cluster import authority_of
 from tenet.mesh.errors import NodeNeeded, NodeNotFound, NotAMember
-from tenet.mesh.invitations import invite
+from tenet.mesh.invitations import Invitation, invite
 from tenet.mesh.records import checked_name
 from tenet.mesh.registry import Registry
 from tenet.wire.issuing import fingerprint
@@ -53,8 +53,8 @@ class Governance:
         self._clock = clock
         self._ids = ids
 
-    async def invite(self, expires_s: int) -> str:
-        """Returns a token with which one machine can join.
+    async def invite(self, expires_s: int) -> Invitation:
+        """Returns an invitation with which one machine can join.
 
         Args:
             expires_s: how long it is good.
@@ -71,10 +71,9 @@ class Governance:
         ]
         if not addresses:
             raise NodeNotFound("no node of the cluster has been started, which the new one could ask")
-        made = await invite(
+        return await invite(
             self._store, fingerprint(authority), addresses[:5], expires_s, clock=self._clock, ids=self._ids
         )
-        return made.token()
 
     async def nodes(self) -> list[NodeInfo]:
         """Returns every node that the cluster has or had, by id."""

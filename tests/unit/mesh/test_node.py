@@ -90,7 +90,7 @@ class Machines:
         return node
 
     async def token(self, expires_s: int = 3600) -> Invitation:
-        return read_token(await self.governance.invite(expires_s))
+        return await self.governance.invite(expires_s)
 
     async def join(
         self, name: str, at: str, invitation: Invitation, clock: SystemClock = CLOCK, *, named: str = ""
