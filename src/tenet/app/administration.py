@@ -23,6 +23,7 @@ from tenet.app.messages import (
     NodeShown,
 )
 from tenet.base.errors import TenetError
+from tenet.mesh.channel import NodeId
 from tenet.store.contract import Backups
 from tenet.wire.master import replace_durably
 
@@ -127,6 +128,8 @@ class CoreAdministration:
         """Makes all others refuse a node, for good."""
         await self._governance().remove(node)
         self._tell_nodes()
+        if self._core.cooperation is not None:
+            await self._core.cooperation.membership.expel(NodeId(node))
 
     def _governance(self) -> Governance:
         return governance(self._core.store, clock=self._clock, ids=self._core.ids)
@@ -169,7 +172,7 @@ class CoreAdministration:
         return await self._diagnose()
 
     def _backups(self) -> Backups:
-        store = self._core.store
+        store = self._core.engine
         if not isinstance(store, Backups):
             raise CannotBackUp(f"the engine {store.capabilities.engine} does not write backups")
         return store

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from tenet.mesh.cluster import Cluster
     from tenet.mesh.governing import Governance
     from tenet.mesh.node import MeshNode
-    from tenet.store.contract import Store
+    from tenet.store.contract import Engine, Store
 
 _ID_BYTES: Final = 10
 _SECRET_BYTES: Final = 30
@@ -78,6 +78,21 @@ async def open_cluster(directory: DataDirectory, store: Store, *, clock: Clock, 
     cluster = await Cluster.open(store, master, shared, clock=clock, ids=ids)
     put_down(cluster.shared, directory)
     return cluster
+
+
+def cooperation_of(node: MeshNode, store: Engine, *, clock: Clock, ids: Ids) -> Cooperation:
+    """Returns what a node does together with the others; it has not begun yet.
+
+    Args:
+        node: which has been started.
+        store: that the nodes share.
+        clock: time.
+        ids: randomness.
+    """
+    from tenet.mesh.cooperation import Cooperation
+
+    address = node.channel.address
+    return Cooperation(store, node.channel, clock=clock, ids=ids, address=address, release=tenet_version())
 
 
 async def start_node(directory: DataDirectory, cluster: Cluster, *, clock: Clock, ids: Ids) -> MeshNode:

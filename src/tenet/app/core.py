@@ -6,10 +6,11 @@ import asyncio
 import contextlib
 from typing import TYPE_CHECKING
 
-from tenet.app.clustering import is_clustered, new_root_key, open_cluster, start_node
+from tenet.app.clustering import cooperation_of, is_clustered, new_root_key, open_cluster, start_node
 from tenet.app.data_directory import DataDirectory, RootKey
 from tenet.app.engines import needing_to_write, open_store
 from tenet.app.messages import FIRST_TENANT
+from tenet.mesh.jobs import Supervisor
 from tenet.wire.errors import AccessKeyExists
 from tenet.wire.keys import KeyRing
 from tenet.wire.master import MasterKeys
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from tenet.base.clock import Clock
     from tenet.base.ids import Ids
     from tenet.mesh.cluster import Cluster
+    from tenet.mesh.cooperation import Cooperation
     from tenet.mesh.node import MeshNode
     from tenet.store.contract import Engine
     from tenet.wire.credentials import AccessKey
@@ -40,6 +42,9 @@ class Core:
 
     def __init__(self, directory: DataDirectory, store: Engine, *, clock: Clock, ids: Ids) -> None:
         self.directory = directory
+        #: The engine by itself, for backups.
+        self.engine = store
+        #: The engine as services use it: where there are other nodes, they hint at what they change in it.
         self.store = store
         self.clock = clock
         self.ids = ids
@@ -49,6 +54,10 @@ class Core:
         self.cluster: Cluster | None = None
         #: This process as a node that others reach; None until it is started as one.
         self.node: MeshNode | None = None
+        #: What it does together with the other nodes; None where there can be none.
+        self.cooperation: Cooperation | None = None
+        #: Runs the background jobs that are this process's.
+        self.supervisor = Supervisor(store, clock=clock, ids=ids)
         #: Returns an access key, or None where there is none or it was revoked.
         self.find: Callable[[str], AccessKey | None]
         self._watching: asyncio.Task[None] | None = None
@@ -106,13 +115,37 @@ class Core:
             NotAMember: it is a node of another cluster.
             ConfigurationError: its address cannot be listened on.
         """
-        if self.cluster is not None:
-            self.node = await start_node(self.directory, self.cluster, clock=self.clock, ids=self.ids)
+        if self.cluster is None:
+            return
+        self.node = await start_node(self.directory, self.cluster, clock=self.clock, ids=self.ids)
+        self.cooperation = cooperation_of(self.node, self.store, clock=self.clock, ids=self.ids)
+        self.store, self.supervisor = self.cooperation.store, self.cooperation.supervisor
+        # From here on other nodes tell of keys that they change.
+        await self.read_keys()
+
+    async def begin_work(self) -> None:
+        """Does the background jobs that are this process's from now on, once services have added theirs.
+
+        Raises:
+            StoreError: the store could not serve.
+        """
+        if self.cooperation is None:
+            self.supervisor.start()
+        else:
+            await self.cooperation.begin()
+
+    async def end_work(self) -> None:
+        """Stops all background jobs, so that other nodes go on with them at once; ``begin_work`` begins again."""
+        if self.cooperation is None:
+            await self.supervisor.close()
+        else:
+            await self.cooperation.end()
 
     async def close(self) -> None:
         """Is no node any more, and closes the store."""
         if self._watching is not None:
             await cancelled(self._watching)
+        await self.end_work()
         if self.node is not None:
             await self.node.close()
         await self.store.close()

@@ -37,7 +37,6 @@ from tenet.base.clock import SystemClock
 from tenet.base.errors import TenetError
 from tenet.base.ids import SystemIds
 from tenet.mesh.errors import NodeRemoved
-from tenet.mesh.jobs import Supervisor
 from tenet.tables.api import Tables, TablesSettings
 from tenet.wire.limits import EdgeLimits
 from tenet.wire.listener import listening_sockets
@@ -149,7 +148,6 @@ class Server:
         self._renewing: asyncio.Task[None] | None = None
         self.core: Core
         self.edge: Edge
-        self._supervisor: Supervisor
         self._tables: Tables
         self._gate: Gate
         self._tracer: Tracer | None = None
@@ -178,19 +176,17 @@ class Server:
         if not self.directory.path.exists():
             await self._check_address()
         self.core = await Core.open(self.directory, clock=self._clock, ids=self._ids)
-        self._supervisor = Supervisor(self.core.store, clock=self._clock, ids=self._ids)
-        self._supervisor.start()
         try:
             await self.core.start_node()
             with needing_to_write(self.directory):
                 self._tables = await self._open_tables()
             try:
+                await self.core.begin_work()
                 await self._listen()
             except BaseException:
                 await self._tables.close()
                 raise
         except BaseException:
-            await self._supervisor.close()
             await self.core.close()
             raise
         self.core.watch_keys()
@@ -212,6 +208,8 @@ class Server:
 
     def _take_state(self, state: State) -> None:
         self.edge.stand_back("this node drains" if state == "draining" else "")
+        if self.core.cooperation is not None:
+            self.core.cooperation.drain(is_draining=state == "draining")
         if state == "removed":
             self.stop_wanted.set()
 
@@ -244,7 +242,7 @@ class Server:
         options = self.settings.tables
         settings = TablesSettings(transition_ms=options.transition_ms, tables_max=options.tables_max)
         return await Tables.open(
-            self.core.store, clock=self._clock, ids=self._ids, settings=settings, supervisor=self._supervisor
+            self.core.store, clock=self._clock, ids=self._ids, settings=settings, supervisor=self.core.supervisor
         )
 
     async def _listen(self) -> None:
@@ -313,7 +311,6 @@ class Server:
         if self._renewing is not None:
             await cancelled(self._renewing)
         await self._tables.close()
-        await self._supervisor.close()
         await self.core.close()
         if self._tracer is not None:
             self._tracer.close()
@@ -335,11 +332,13 @@ class Server:
         self._gate.shut()
         await self._idle()
         await self._tables.close()
+        await self.core.end_work()
         try:
             yield
         finally:
             # Where they do not open, the gate stays shut and the message says why.
             self._tables = await self._open_tables()
+            await self.core.begin_work()
             self._gate.open(self._tables.service())
 
     async def _idle(self) -> None:

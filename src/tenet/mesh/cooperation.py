@@ -1,11 +1,13 @@
 """What a node does together with the others, assembled: its store with hints, membership, leases, and its supervisor.
 
 The order of a life: open the engine; start the channel; make a ``Cooperation``; open the services on its ``store`` with
-its ``supervisor``; ``begin``. And backwards: close the services, ``end``, close the channel, close the engine.
+its ``supervisor``; ``begin``. And backwards: close the services, ``end``, close the channel, close the store. After it
+has ended it may begin again.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from typing import Final
 
@@ -20,10 +22,12 @@ from tenet.mesh.jobs import Supervisor
 from tenet.mesh.leases import Leases
 from tenet.mesh.membership import Membership
 from tenet.mesh.observing import Timings
+from tenet.mesh.tasks import Tasks
 from tenet.store.contract import Engine
 from tenet.store.errors import StoreError
 
 _DEFAULTS: Final = Timings()
+_AGAIN_S: Final = 1.0
 
 _log = structlog.get_logger(__name__)
 
@@ -52,8 +56,11 @@ class Cooperation:
         release: str = "",
         timings: Timings = _DEFAULTS,
     ) -> None:
+        self._tasks = Tasks()
+        self._is_draining = False
         self.hints = Hints(channel)
-        #: The engine, whose commits wake watches on other nodes. To close it closes the engine.
+        #: The engine, whose commits wake watches on other nodes. To close it ends the hints and
+        #: closes the engine.
         self.store = HintingStore(engine, self.hints)
         self.membership = Membership(
             self.store, channel, clock=clock, ids=ids, address=address, release=release, timings=timings
@@ -71,25 +78,33 @@ class Cooperation:
         await self.membership.join(self.supervisor.declared)
         self.supervisor.start()
 
-    async def drain(self, *, is_draining: bool) -> None:
-        """Gives all background jobs away, or takes its part again.
+    def drain(self, *, is_draining: bool) -> None:
+        """Gives all background jobs away, or takes its part again; said as soon as the store can take it."""
+        self._is_draining = is_draining
+        self._tasks.start("drain", self._say_draining())
 
-        Raises:
-            StoreError: the store could not serve; it is said as soon as this node says anything else.
-        """
-        await self.membership.declare(is_draining=is_draining)
+    async def _say_draining(self) -> None:
+        said: bool | None = None
+        while said is not self._is_draining:
+            said = self._is_draining
+            try:
+                await self.membership.declare(is_draining=said)
+            except StoreError as error:
+                said = None
+                _log.info("whether this node drains is not said yet", reason=error.message)
+                await asyncio.sleep(_AGAIN_S)
 
     async def end(self) -> None:
         """Stops all jobs, gives their leases back, and leaves, so that others go on at once.
 
         Where the store cannot serve, it ends all the same, and the others find out by themselves.
         """
+        await self._tasks.close()
         await self.supervisor.close()
         try:
             await self.membership.leave()
         except StoreError as error:
             _log.warning("this node leaves without saying so", reason=error.message)
-        await self.hints.close()
 
     def figures(self) -> Mapping[str, int]:
         """What it did, for metrics, by names that begin with the part that it is a figure of."""

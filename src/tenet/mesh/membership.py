@@ -176,6 +176,8 @@ class Membership:
         for seed in self._seeds:
             self._channel.dial(seed)
         await self._stored.ensure(deadline=self._deadline())
+        # What was known before belongs to another life, perhaps of a store that was restored since.
+        self.view = View()
         await self.refresh()
         while not await self._write_up():
             await self.refresh()
@@ -237,6 +239,7 @@ class Membership:
                 was_member = False
             self.view = await self._stored.load(deadline=self._deadline())
         self._tell_change()
+        self._notify()
 
     async def expel(self, node: NodeId) -> None:
         """Removes another node's record for good; where its process lives, it gives up everything and stays outside.
@@ -255,6 +258,7 @@ class Membership:
         """Stops watching, and leaves its record as it is."""
         await self._tasks.close()
         self.standing = Standing.OUTSIDE
+        self._notify()
 
     def _deadline(self) -> float:
         return self._clock.monotonic_s() + self._timings.call_s
