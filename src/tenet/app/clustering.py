@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from tenet.base.ids import Ids
     from tenet.mesh.channel import NodeId
     from tenet.mesh.cluster import Cluster
+    from tenet.mesh.cooperation import Cooperation
     from tenet.mesh.governing import Governance
     from tenet.mesh.node import MeshNode
     from tenet.store.contract import Engine, Store
