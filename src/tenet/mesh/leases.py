@@ -282,4 +282,6 @@ def holding_of(key: Key, record: Record) -> Holding:
 
 
 def _name(key: Key) -> str:
-    return f"{key.space}/{key.partition.hex()}/{key.sort.hex()}"
+    return "/".join(
+        (key.space, *(part.decode(errors="backslashreplace") for part in (key.partition, key.sort) if part))
+    )
