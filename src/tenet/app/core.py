@@ -94,7 +94,10 @@ class Core:
     async def read_keys(self) -> None:
         """Opens the access keys, as they are in the store now."""
         known = self.directory.root_key()
-        master = MasterKeys.open(self.directory.master_key_file, self.ids, may_create=known is None)
+        if self.cluster is not None:
+            master = self.cluster.master
+        else:
+            master = MasterKeys.open(self.directory.master_key_file, self.ids, may_create=known is None)
         ring = await KeyRing.open(self.store, master, clock=self.clock, ids=self.ids)
         self.root_key = await _ensure_root_key(self.directory, known, ring, self.ids)
         self.ring, self.find = ring, ring.find

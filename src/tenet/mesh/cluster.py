@@ -136,6 +136,7 @@ class Cluster:
 
     async def seal_anew(self) -> int:
         """Encrypts the cluster's secrets under the current master key; returns 1 where they were under another."""
+        self.master.read_again()
         while True:
             record = await _read(self.store, self._clock)
             assert record is not None, "a cluster is never removed"
