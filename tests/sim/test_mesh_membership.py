@@ -303,6 +303,43 @@ def test_one_that_leaves_is_gone_at_once() -> None:
         play(leaving, seed)
 
 
+async def long_dead(mesh: Mesh) -> None:
+    nodes = await mesh.joined(3)
+    nodes[0].kill()
+    await mesh.until(lambda: all(len(node.membership.view.up) == 2 for node in nodes[1:]), 1.5)
+    mesh.clock.step_wall_ms(23 * 3_600_000)
+    await asyncio.sleep(30)
+    assert all(len(node.membership.view.members) == 3 for node in nodes[1:])
+    mesh.clock.step_wall_ms(2 * 3_600_000)
+    await mesh.until(lambda: all(len(node.membership.view.members) == 2 for node in nodes[1:]), 6.0)
+    again = mesh.node("a")
+    await again.join()
+    await mesh.until(lambda: all(len(node.membership.view.up) == 3 for node in (again, *nodes[1:])), 1.0)
+
+
+def test_one_that_is_dead_for_a_day_is_forgotten() -> None:
+    play(long_dead, 0)
+
+
+async def forgotten(mesh: Mesh) -> None:
+    """One that was paused for so long that it was forgotten comes back all the same."""
+    nodes = await mesh.joined(2)
+    nodes[0].freeze()
+    await mesh.until(lambda: nodes[1].membership.view.up == {"b"}, 1.5)
+    for other in nodes[1:]:
+        mesh.board.cut(nodes[0].name, other.name)
+    nodes[0].thaw()
+    await mesh.until(lambda: nodes[0].membership.standing is Standing.EVICTED, 3.0)
+    mesh.clock.step_wall_ms(25 * 3_600_000)
+    await mesh.until(lambda: "a" not in nodes[1].membership.view.members, 6.0)
+    mesh.board.mend(nodes[0].name, nodes[1].name)
+    await mesh.until(lambda: all(len(node.membership.view.up) == 2 for node in nodes), 70.0)
+
+
+def test_one_that_was_forgotten_comes_back() -> None:
+    play(forgotten, 0)
+
+
 async def expelled(mesh: Mesh) -> None:
     nodes = await mesh.joined(3)
     await nodes[0].process.start(nodes[0].membership.expel(nodes[1].name))

@@ -72,7 +72,10 @@ def _node(server: Server) -> dict[str, Any]:
     node = server.core.node
     if node is None:
         return {}
-    return {"node": {"id": node.node, "address": node.channel.address, "state": node.state} | node.figures()}
+    cooperation = server.core.cooperation
+    figures = {} if cooperation is None else cooperation.figures()
+    about = {"id": node.node, "address": node.channel.address, "state": node.state}
+    return {"node": {**about, **node.figures(), **figures}}
 
 
 async def store_health(core: Core) -> Mapping[str, Any]:

@@ -40,6 +40,8 @@ _CHANGED: Final = "member.changed"
 #: How long a node waits that was evicted for the second time; twice as long each time after.
 _HOLD_S: Final = 1.0
 _HOLD_MAX_S: Final = 60.0
+#: For how long the record of a dead node is kept, so that whoever reads it sees what became of it.
+_KEPT_MS: Final = 24 * 3_600_000
 
 _log = structlog.get_logger(__name__)
 
@@ -295,6 +297,8 @@ class Membership:
         if self.standing not in {Standing.UP, Standing.EVICTED}:
             return
         mine = self.view.members.get(self.node)
+        if mine is None and self.standing is Standing.EVICTED:
+            return  # forgotten, after it was dead for long; it may come back as if it were new
         if mine is None or not self._record_is_mine():
             self.standing = Standing.DISPLACED
             _log.error("this node is no member any more", node=self.node, why="removed" if mine is None else "replaced")
@@ -347,12 +351,23 @@ class Membership:
             self._wake.clear()
             try:
                 await self.refresh()
+                await self._forget_long_dead()
                 if self.standing is Standing.EVICTED and self._may_come_back(self._clock.monotonic_s()):
                     self._observations.begin_again(self._clock.monotonic_s())
                     await self._write_up()
             except StoreError:
                 self._counts["failed_reads"] += 1
                 await asyncio.sleep(self._timings.tick_s)
+
+    async def _forget_long_dead(self) -> None:
+        """Removes the record of a node that was evicted long ago; where it comes back, it joins as a new one."""
+        long_ago_ms = self._clock.wall_ms() - _KEPT_MS
+        for node, member in self.view.members.items():
+            if member.state == "evicted" and member.evicted_ms < long_ago_ms and self.standing is Standing.UP:
+                if await self._stored.remove(node, self.view.versions[node], deadline=self._deadline()):
+                    _log.info("a node that is dead for long is forgotten", node=node)
+                self._wake.set()
+                return
 
     def _rest_s(self) -> float:
         now_s = self._clock.monotonic_s()
