@@ -76,8 +76,9 @@ class Certificates:
         if self._context is None:
             return {}
         described = describe(self._files(self._settings)[0])
-        left_s = datetime.fromisoformat(described["not_after"]).timestamp() - self._clock.wall_ms() / 1000
-        return described | {"days_left": round(left_s / _DAY_S, 2)}
+        began, ends = (datetime.fromisoformat(described[at]).timestamp() for at in ("not_before", "not_after"))
+        left_s = ends - self._clock.wall_ms() / 1000
+        return described | {"days_left": round(left_s / _DAY_S, 2), "days": round((ends - began) / _DAY_S, 2)}
 
     def _make(self) -> None:
         host, _ = host_and_port(self._settings.server.listen)

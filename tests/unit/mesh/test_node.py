@@ -16,7 +16,7 @@ from tenet.base.clock import SystemClock
 from tenet.base.errors import TenetError
 from tenet.mesh.channel import NodeId
 from tenet.mesh.cluster import Cluster
-from tenet.mesh.credentials import CredentialFiles
+from tenet.mesh.credentials import CredentialFiles, Credentials, ensure_key, keep
 from tenet.mesh.enrolment import Enrolled
 from tenet.mesh.errors import (
     CallFailed,
@@ -34,10 +34,12 @@ from tenet.mesh.governing import Governance
 from tenet.mesh.identity import Identity, invented_name
 from tenet.mesh.invitations import Invitation, read_token
 from tenet.mesh.joining import join
+from tenet.mesh.network import Network
 from tenet.mesh.node import MeshNode, NodeOptions
 from tenet.mesh.records import CLUSTER, checked_name
 from tenet.store.contract import Store
 from tenet.store.memory import open_engine
+from tenet.wire.issuing import pem_certificate
 from tenet.wire.master import MasterKeys
 from tests.nodes import IDS, on_loop, until
 
@@ -421,6 +423,33 @@ def test_a_removed_node_is_refused_by_everybody_within_seconds_and_for_good(tmp_
                 await at.governance.remove("first")
             with pytest.raises(NodeNotFound):
                 await at.governance.remove("fourth")
+
+    on_loop(main)
+
+
+def test_a_key_that_is_not_the_nodes_own_is_refused(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with machines(tmp_path) as at:
+            first = await at.start("first")
+            second = await at.join_and_start("second", first.channel.address)
+            await until(lambda: all_connected(first, second))
+            await second.close()
+            # One that has the master key, a removed node for instance, certifies itself as another.
+            rogue = at.identity("rogue")
+            rogue.make_directory()
+            key = ensure_key(rogue.files.private_key)
+            keep(rogue.files.authority, pem_certificate(first.cluster.authority.certificate))
+            keep(rogue.files.certificate, pem_certificate(first.cluster.certify(second.node, key.public_key(), 3600)))
+            credentials = Credentials(second.node, rogue.files)
+
+            async def anybody(_: NodeId, __: str) -> str:
+                return ""
+
+            network = Network(credentials, "1.0", anybody, clock=CLOCK, ids=IDS)
+            network.dial(first.channel.address)
+            await until(lambda: "has another private key" in network.trouble(first.channel.address))
+            assert first.peers() == ()
+            await network.close()
 
     on_loop(main)
 
