@@ -19,23 +19,20 @@ from typing import Final
 
 import msgspec
 import structlog
-from msgspec import Struct
 from msgspec.structs import replace
 
 from tenet.base.clock import NEVER, Clock
 from tenet.base.ids import Ids
 from tenet.mesh.channel import Channel, NodeId
-from tenet.mesh.errors import MeshError
 from tenet.mesh.member_store import MemberStore
 from tenet.mesh.members import Member, View, member_key
-from tenet.mesh.observing import Observations, Timings, Vote, observers_of
+from tenet.mesh.observing import Observations, Timings, observers_of
 from tenet.mesh.tasks import Tasks
+from tenet.mesh.watching import Beat, Watching
 from tenet.store.contract import IsVersion, Store
 from tenet.store.errors import StoreError
 
 _DEFAULTS: Final = Timings()
-_BEAT: Final = "member.beat"
-_HEARD: Final = "member.heard"
 _CHANGED: Final = "member.changed"
 #: How long a node waits that was evicted for the second time; twice as long each time after.
 _HOLD_S: Final = 1.0
@@ -53,22 +50,6 @@ class Standing(Enum):
     UP = "up"
     EVICTED = "evicted"  # joins again by itself
     DISPLACED = "displaced"  # another process has joined as the same node, or an operator has removed it
-
-
-class Beat(Struct, frozen=True):
-    """A heartbeat, and the answer to one: the newest view that the sender has, and which incarnation it is."""
-
-    epoch: int
-    incarnation: str
-
-
-class _Asked(Struct, frozen=True):
-    node: NodeId
-    incarnation: str
-
-
-class _Answered(Struct, frozen=True):
-    vote: Vote
 
 
 class Membership:
@@ -107,6 +88,7 @@ class Membership:
         self._joined = 0
         self._me = Member(node=channel.node, incarnation=f"{channel.incarnation}.0", address=address, release=release)
         self._observations = Observations(channel.node, timings, now_s=clock.monotonic_s())
+        self._watching = Watching(channel, self._observations, self, clock=clock, timings=timings)
         self._listeners: list[Callable[[], None]] = []
         self._tasks = Tasks()
         self._wake = asyncio.Event()
@@ -172,8 +154,7 @@ class Membership:
         """
         if jobs is not None:
             self._me = replace(self._me, jobs=jobs)
-        self._channel.handle(_BEAT, self._take_beat)
-        self._channel.handle(_HEARD, self._say_heard)
+        self._watching.open()
         self._channel.receive(_CHANGED, self._take_change)
         for seed in self._seeds:
             self._channel.dial(seed)
@@ -334,9 +315,10 @@ class Membership:
             self._channel.notify(peer.node, _CHANGED, body)
 
     def _take_change(self, _: NodeId, body: bytes) -> None:
-        self._hear_epoch(msgspec.json.decode(body, type=Beat).epoch)
+        self.hear_epoch(msgspec.json.decode(body, type=Beat).epoch)
 
-    def _hear_epoch(self, epoch: int) -> None:
+    def hear_epoch(self, epoch: int) -> None:
+        """Reads the members again soon, if somebody has a newer view of them."""
         if epoch > self.view.epoch:
             self._wake.set()
 
@@ -382,19 +364,19 @@ class Membership:
             return since_s >= (0.0 if times == 1 else min(_HOLD_MAX_S, _HOLD_S * 2.0 ** (times - 2)))
         return since_s >= min(self._timings.rest_max_s, self._timings.rest_s * 2.0 ** (times - 1))
 
-    # ---- heartbeats --------------------------------------------------------------------------------------------------
+    # ---- watching ----------------------------------------------------------------------------------------------------
 
     async def _watch(self) -> None:
         while True:
-            now_s = self._look()
-            self._hear_channel()
+            now_s = self._watching.look()
+            self._watching.hear_channel()
             if now_s - self._beaten_s >= self._timings.heartbeat_s:
                 self._beaten_s = now_s
                 for observer in observers_of(self.node, self.view.up):
-                    self._tasks.start(("beat", observer), self._beat(observer))
+                    self._tasks.start(("beat", observer), self._watching.beat(observer))
             for subject in self._observations.silent(now_s):
                 if self.standing is Standing.UP and self.node in observers_of(subject, self.view.up):
-                    self._tasks.start(("judge", subject), self._judge(subject))
+                    self._tasks.start(("judge", subject), self._watching.judge(subject))
             is_sure = self.sure_until_s > now_s
             if is_sure is not self._was_sure:
                 self._was_sure = is_sure
@@ -402,91 +384,12 @@ class Membership:
                 self._notify()
             await asyncio.sleep(self._timings.tick_s)
 
-    def _look(self) -> float:
-        now_s = self._clock.monotonic_s()
-        if self._observations.look(now_s):
-            self._counts["was_away"] += 1
-            self._wake.set()
-        return now_s
+    def come_back(self) -> None:
+        """Looks at once whether the others have evicted this node while it was away."""
+        self._counts["was_away"] += 1
+        self._wake.set()
 
-    def _hear_channel(self) -> None:
-        for peer in self._channel.peers():
-            member = self.view.members.get(peer.node)
-            heard_s = self._channel.heard_s(peer.node)
-            if heard_s is not None and member is not None and member.process == peer.incarnation:
-                self._observations.hear(peer.node, heard_s)
-
-    async def _beat(self, observer: NodeId) -> None:
-        """Tells an observer that this node lives."""
-        sent_s = self._clock.monotonic_s()
-        body = msgspec.json.encode(Beat(self.view.epoch, self.incarnation))
-        try:
-            answer = await self._channel.call(observer, _BEAT, body, self._timings.silent_s)
-        except MeshError:
-            await asyncio.sleep(self._timings.tick_s)
-            return
-        self._note_answer(observer, msgspec.json.decode(answer, type=Beat), sent_s)
-
-    def _note_answer(self, node: NodeId, beat: Beat, sent_s: float) -> None:
-        self._hear_epoch(beat.epoch)
-        if self.view.is_up(node, beat.incarnation):
-            self._observations.answered(node, sent_s, self._clock.monotonic_s())
-
-    async def _take_beat(self, sender: NodeId, body: bytes) -> bytes:
-        now_s = self._look()
-        beat = msgspec.json.decode(body, type=Beat)
-        self._hear_epoch(beat.epoch)
-        if self.view.is_up(sender, beat.incarnation):
-            self._observations.hear(sender, now_s)
-        return msgspec.json.encode(Beat(self.view.epoch, self.incarnation))
-
-    # ---- judging -----------------------------------------------------------------------------------------------------
-
-    async def _judge(self, subject: NodeId) -> None:
-        """Asks a silent node itself and its other observers, and evicts it where they agree."""
-        view, incarnation = self.view, self.view.members[subject].incarnation
-        observers = observers_of(subject, view.up)
-        asked = _Asked(subject, incarnation)
-        others = [node for node in observers if node != self.node]
-        _, *votes = await asyncio.gather(self._probe(subject), *(self._ask(node, asked) for node in others))
-        now_s = self._look()
-        self._hear_channel()
-        is_over = self._observations.is_over(
-            subject,
-            [vote for vote in votes if vote is not None],
-            observers=len(observers),
-            is_senior=view.versions[subject] < view.versions[self.node],
-            now_s=now_s,
-        )
-        # The commit checks that both records are as they were in this view.
-        if is_over and view.is_up(self.node, self.incarnation):
-            await self._evict(view, view.members[subject])
-
-    async def _probe(self, subject: NodeId) -> None:
-        sent_s = self._clock.monotonic_s()
-        body = msgspec.json.encode(Beat(self.view.epoch, self.incarnation))
-        try:
-            answer = await self._channel.call(subject, _BEAT, body, self._timings.probe_s)
-        except MeshError:
-            return
-        self._note_answer(subject, msgspec.json.decode(answer, type=Beat), sent_s)
-
-    async def _ask(self, node: NodeId, asked: _Asked) -> Vote | None:
-        try:
-            answer = await self._channel.call(node, _HEARD, msgspec.json.encode(asked), self._timings.probe_s)
-        except MeshError:
-            return None
-        return msgspec.json.decode(answer, type=_Answered).vote
-
-    async def _say_heard(self, _: NodeId, body: bytes) -> bytes:
-        now_s = self._look()
-        self._hear_channel()
-        asked = msgspec.json.decode(body, type=_Asked)
-        is_known = self.view.is_up(asked.node, asked.incarnation)
-        vote = self._observations.vote(asked.node, now_s) if is_known else Vote.ABSTAINS
-        return msgspec.json.encode(_Answered(vote))
-
-    async def _evict(self, view: View, subject: Member) -> None:
+    async def evict(self, view: View, subject: Member) -> None:
         """Writes that a node is dead, if neither it nor this node has changed since the view."""
         evicted = replace(subject, state="evicted", evicted_by=self.node, evicted_ms=self._clock.wall_ms())
         mine = IsVersion(member_key(self.node), view.versions[self.node])
