@@ -58,9 +58,12 @@ class Process:
         for task in tuple(self.tasks):
             task.cancel()
 
-    @types.coroutine
-    def step(self, work: Coroutine[Any, Any, T]) -> Generator[Any, Any, T]:
+    async def drive(self, work: Coroutine[Any, Any, T]) -> T:
         """Drives a coroutine, and holds it while the process is frozen."""
+        return await self._step(work)
+
+    @types.coroutine
+    def _step(self, work: Coroutine[Any, Any, T]) -> Generator[Any, Any, T]:
         value: Any = None
         error: BaseException | None = None
         while True:
@@ -98,7 +101,7 @@ def install(loop: asyncio.AbstractEventLoop) -> None:
         process = _process.get()
         if process is None or getattr(work, "__qualname__", "") in _UNDER_WAY:
             return asyncio.Task(work, loop=on, **options)
-        task: asyncio.Task[Any] = asyncio.Task(process.step(work), loop=on, **options)
+        task: asyncio.Task[Any] = asyncio.Task(process.drive(work), loop=on, **options)
         process.tasks.add(task)
         task.add_done_callback(process.tasks.discard)
         task.add_done_callback(lambda _: work.close())  # ended before its first step, perhaps

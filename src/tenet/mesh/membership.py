@@ -13,7 +13,7 @@ So a node that is paused, or starved again and again, is not declared dead and a
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from enum import Enum
 from typing import Final
 
@@ -62,7 +62,6 @@ class Membership:
         ids: for commit ids.
         address: ``HOST:PORT`` at which other nodes reach this one.
         release: the version of Tenet, for people.
-        seeds: addresses that are dialled beside those of the members.
         timings: how fast nodes watch each other; the same on all of them.
     """
 
@@ -75,7 +74,6 @@ class Membership:
         ids: Ids,
         address: str,
         release: str = "",
-        seeds: Sequence[str] = (),
         timings: Timings = _DEFAULTS,
     ) -> None:
         self.view = View()
@@ -83,7 +81,6 @@ class Membership:
         self._stored = MemberStore(store, clock=clock, ids=ids)
         self._channel = channel
         self._clock = clock
-        self._seeds = seeds
         self._timings = timings
         self._joined = 0
         self._me = Member(node=channel.node, incarnation=f"{channel.incarnation}.0", address=address, release=release)
@@ -156,8 +153,6 @@ class Membership:
             self._me = replace(self._me, jobs=jobs)
         self._watching.open()
         self._channel.receive(_CHANGED, self._take_change)
-        for seed in self._seeds:
-            self._channel.dial(seed)
         await self._stored.ensure(deadline=self._deadline())
         # What was known before belongs to another life, perhaps of a store that was restored since.
         self.view = View()
