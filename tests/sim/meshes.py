@@ -8,11 +8,7 @@ from typing import Any
 
 from tenet.base.clock import ManualClock
 from tenet.mesh.channel import Handler, Listener, NodeId, Peer, Receiver
-from tenet.mesh.hinting import HintingStore
-from tenet.mesh.hints import Hints
-from tenet.mesh.jobs import Supervisor
-from tenet.mesh.leases import Leases
-from tenet.mesh.membership import Membership
+from tenet.mesh.cooperation import Cooperation
 from tenet.mesh.observing import Timings
 from tenet.mesh.switchboard import Switchboard, SwitchboardChannel
 from tenet.store.faulty import FaultPlan
@@ -82,36 +78,26 @@ class MeshNode:
     def _make(self) -> None:
         clock, ids = self.sim_node.clock, self.sim_node.ids
         self.channel = ProcessChannel(self._mesh.board.start(self.name), self.process)
-        self.hints = Hints(self.channel)
-        self.store = HintingStore(self.sim_node.store, self.hints)
-        self.membership = Membership(
-            self.store,
+        self.cooperation = Cooperation(
+            self.sim_node.store,
             self.channel,
             clock=clock,
             ids=ids,
             address=f"{self.name}:1",
             timings=self._mesh.timings,
         )
-        self.leases = Leases(self.store, self.membership, clock=clock, ids=ids)
-        self.supervisor = Supervisor(self.store, clock=clock, ids=ids, leases=self.leases, cluster=self.membership)
+        self.hints, self.store = self.cooperation.hints, self.cooperation.store
+        self.membership, self.leases = self.cooperation.membership, self.cooperation.leases
+        self.supervisor = self.cooperation.supervisor
 
     async def join(self) -> None:
         """Becomes a member with the jobs that its supervisor has, however often the store fails."""
 
-        async def join() -> None:
-            await self.sim_node.client.patiently(lambda: self.membership.join(self.supervisor.declared))
-            self.supervisor.start()
-
-        await self.process.start(join())
+        await self.process.start(self.sim_node.client.patiently(self.cooperation.begin))
 
     async def leave(self) -> None:
         """Ends as a process does that is asked to."""
-
-        async def leave() -> None:
-            await self.supervisor.close()
-            await self.sim_node.client.patiently(self.membership.leave)
-
-        await self.process.start(leave())
+        await self.process.start(self.cooperation.end())
         self.kill()
 
     def kill(self) -> None:

@@ -115,7 +115,7 @@ def test_a_node_that_comes_back_gets_its_share_again() -> None:
 def test_a_node_that_drains_gives_everything_away_and_one_that_leaves_too() -> None:
     async def scene(mesh: Mesh) -> None:
         work, nodes = await working(mesh, 3)
-        await nodes[0].process.start(nodes[0].membership.declare(is_draining=True))
+        nodes[0].process.run(lambda: nodes[0].cooperation.drain(is_draining=True))
         await mesh.until(lambda: work.load() == {"b": 6, "c": 6}, 1.0)
         await nodes[1].leave()
         await mesh.until(lambda: work.load() == {"c": 12}, 1.0)
@@ -382,5 +382,20 @@ def test_shares_divide_many_names_over_the_nodes() -> None:
         before = Counter(changes)
         await mesh.until(lambda: all(len(owners(name)) == 1 for name in names), 2.0)
         assert changes["b"] > before["b"]
+
+    play(scene)
+
+
+def test_all_parts_show_their_figures() -> None:
+    async def scene(mesh: Mesh) -> None:
+        _, nodes = await working(mesh, 3)
+        nodes[0].kill()
+        await asyncio.sleep(3)
+        figures = nodes[1].cooperation.figures()
+        assert figures["members_up"] == 2
+        assert figures["members_dead"] == 1
+        assert figures["members_was_away"] == 0
+        assert figures["jobs_running"] == 6
+        assert figures["hints_watched"] == 0
 
     play(scene)

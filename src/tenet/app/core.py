@@ -16,7 +16,7 @@ from tenet.wire.keys import KeyRing
 from tenet.wire.master import MasterKeys
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from tenet.base.clock import Clock
     from tenet.base.ids import Ids
@@ -143,6 +143,12 @@ class Core:
             await self.supervisor.close()
         else:
             await self.cooperation.end()
+
+    def work_figures(self) -> Mapping[str, int]:
+        """Returns figures of background jobs, and of other nodes where there can be any, for metrics."""
+        if self.cooperation is not None:
+            return self.cooperation.figures()
+        return {f"jobs_{name}": value for name, value in self.supervisor.figures().items()}
 
     async def close(self) -> None:
         """Is no node any more, and closes the store."""

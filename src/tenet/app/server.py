@@ -259,6 +259,7 @@ class Server:
             limits=limits_of(self.settings),
             rules=rules_of(self.settings),
             store=self.core.store,
+            mesh=self.core.work_figures,
             region=self.settings.server.region,
             tracer=self._tracer,
         )

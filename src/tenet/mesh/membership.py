@@ -136,7 +136,7 @@ class Membership:
     def figures(self) -> Mapping[str, int]:
         """What it did and how many members there are, for metrics."""
         up = len(self.view.up)
-        return {**self._counts, "members_up": up, "members_evicted": len(self.view.members) - up}
+        return {**self._counts, "up": up, "dead": len(self.view.members) - up}
 
     # ---- joining and leaving -----------------------------------------------------------------------------------------
 
@@ -151,6 +151,8 @@ class Membership:
         """
         if jobs is not None:
             self._me = replace(self._me, jobs=jobs)
+        # Until now it was not away, it was not there.
+        self._observations.look(self._clock.monotonic_s())
         self._watching.open()
         self._channel.receive(_CHANGED, self._take_change)
         await self._stored.ensure(deadline=self._deadline())
