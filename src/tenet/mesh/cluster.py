@@ -32,7 +32,8 @@ if TYPE_CHECKING:
     from tenet.base.ids import Ids
     from tenet.wire.master import MasterKeys
 
-STORE_S_MAX: Final = 5.0
+#: A first start makes tables, which takes its time to be known to all nodes of a distributed store.
+STORE_S_MAX: Final = 30.0
 
 
 class Cluster:
