@@ -13,7 +13,16 @@ import msgspec
 import structlog
 from msgspec import Struct
 
-from tenet.app.messages import PREFIX, SIGNING_NAME, Administration, BackupWanted, Failure, FileNamed, KeyWanted
+from tenet.app.messages import (
+    PREFIX,
+    SIGNING_NAME,
+    Administration,
+    BackupWanted,
+    Failure,
+    FileNamed,
+    InvitationWanted,
+    KeyWanted,
+)
 from tenet.base.errors import TenetError
 from tenet.wire.door import Mount, Request, Response
 from tenet.wire.errors import AccessDenied, EdgeError
@@ -116,6 +125,29 @@ async def _rotate_master_key(administration: Administration, _argument: str, _bo
     return await administration.rotate_master_key()
 
 
+async def _invite_node(administration: Administration, _argument: str, body: bytes) -> object:
+    return await administration.invite_node(msgspec.json.decode(body or b"{}", type=InvitationWanted))
+
+
+async def _list_nodes(administration: Administration, _argument: str, _body: bytes) -> object:
+    return await administration.list_nodes()
+
+
+async def _remove_node(administration: Administration, argument: str, _body: bytes) -> object:
+    await administration.remove_node(argument)
+    return {}
+
+
+async def _drain_node(administration: Administration, argument: str, _body: bytes) -> object:
+    await administration.drain_node(argument, is_over=False)
+    return {}
+
+
+async def _end_drain(administration: Administration, argument: str, _body: bytes) -> object:
+    await administration.drain_node(argument, is_over=True)
+    return {}
+
+
 async def _backup(administration: Administration, _argument: str, body: bytes) -> object:
     return await administration.backup(msgspec.json.decode(body, type=BackupWanted))
 
@@ -133,6 +165,10 @@ ROUTES: Final[Mapping[str, Mapping[str, Route]]] = {
     "/keys": {"GET": _list_keys, "POST": _create_key},
     "/keys/": {"DELETE": _revoke_key},
     "/master-key/rotate": {"POST": _rotate_master_key},
+    "/invitations": {"POST": _invite_node},
+    "/nodes": {"GET": _list_nodes},
+    "/nodes/": {"DELETE": _remove_node},
+    "/drains/": {"PUT": _drain_node, "DELETE": _end_drain},
     "/backup": {"POST": _backup},
     "/restore": {"POST": _restore},
     "/diagnosis": {"GET": _diagnosis},

@@ -9,8 +9,21 @@ from contextlib import AbstractAsyncContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from tenet.app.messages import BackupWanted, Figures, FileNamed, KeyMade, KeyShown, KeysSealed, KeyWanted
+from tenet.app.clustering import governance
+from tenet.app.messages import (
+    BackupWanted,
+    Figures,
+    FileNamed,
+    InvitationMade,
+    InvitationWanted,
+    KeyMade,
+    KeyShown,
+    KeysSealed,
+    KeyWanted,
+    NodeShown,
+)
 from tenet.base.errors import TenetError
+from tenet.mesh.channel import NodeId
 from tenet.store.contract import Backups
 from tenet.wire.master import replace_durably
 
@@ -18,6 +31,7 @@ if TYPE_CHECKING:
     from tenet.app.core import Core
     from tenet.app.messages import Diagnosis
     from tenet.base.clock import Clock
+    from tenet.mesh.governing import Governance
 
 #: Random bytes in the name of a file that is to take the place of another.
 _NAME_BYTES: Final = 4
@@ -28,6 +42,13 @@ class CannotBackUp(TenetError):
 
     code = "CannotBackUp"
     http_status = 400
+
+
+class CannotRotate(TenetError):
+    """The master key cannot be changed now."""
+
+    code = "CannotRotate"
+    http_status = 409
 
 
 class CoreAdministration:
@@ -74,7 +95,48 @@ class CoreAdministration:
 
     async def rotate_master_key(self) -> KeysSealed:
         """Encrypts all secrets under a new master key and forgets the old one."""
-        return KeysSealed(await self._core.ring.rotate_master())
+        cluster = self._core.cluster
+        if cluster is None:
+            return KeysSealed(await self._core.ring.rotate_master())
+        others = [info.node for info in await self._governance().nodes() if info.state != "removed"]
+        if len(others) > 1:
+            raise CannotRotate(
+                f"the master key of a cluster cannot be changed while it has several nodes: {', '.join(others)}"
+            )
+        return KeysSealed(await self._core.ring.rotate_master(cluster.seal_anew))
+
+    async def invite_node(self, wanted: InvitationWanted) -> InvitationMade:
+        """Makes an invitation with which one machine can join the cluster."""
+        made = await self._governance().invite(wanted.expires_s)
+        return InvitationMade(made.token(), list(made.addresses))
+
+    async def list_nodes(self) -> list[NodeShown]:
+        """Returns every node that the cluster has or had, by id."""
+        me = self._core.node
+        near = {me.node, *(peer.node for peer in me.peers())} if me is not None else None
+        return [
+            NodeShown(info.node, info.state, info.address, info.joined_ms, info.node in near if near else None)
+            for info in await self._governance().nodes()
+        ]
+
+    async def drain_node(self, node: str, *, is_over: bool) -> None:
+        """Makes a node let go of its work, or take on work again."""
+        await self._governance().drain(node, is_over=is_over)
+        self._tell_nodes()
+
+    async def remove_node(self, node: str) -> None:
+        """Makes all others refuse a node, for good."""
+        await self._governance().remove(node)
+        self._tell_nodes()
+        if self._core.cooperation is not None:
+            await self._core.cooperation.membership.expel(NodeId(node))
+
+    def _governance(self) -> Governance:
+        return governance(self._core.store, clock=self._clock, ids=self._core.ids)
+
+    def _tell_nodes(self) -> None:
+        if self._core.node is not None:
+            self._core.node.tell_of_change()
 
     async def backup(self, wanted: BackupWanted) -> Figures:
         """Writes a consistent copy of the store to a file; where that takes another's place, only once it is whole."""
@@ -110,7 +172,7 @@ class CoreAdministration:
         return await self._diagnose()
 
     def _backups(self) -> Backups:
-        store = self._core.store
+        store = self._core.engine
         if not isinstance(store, Backups):
             raise CannotBackUp(f"the engine {store.capabilities.engine} does not write backups")
         return store

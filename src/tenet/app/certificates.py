@@ -10,10 +10,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from tenet.app.clustering import is_clustered
 from tenet.app.configuration import ConfigurationError, Mistake, host_and_port
 from tenet.app.exports import TRUST_STORE_PASSWORD
 from tenet.wire.errors import TlsUnusable
-from tenet.wire.tls import LocalAuthority, describe, load, server_context, server_names, write_trust_store
+from tenet.wire.tls import SERVER_S, LocalAuthority, describe, load, server_context, server_names, write_trust_store
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -40,7 +41,8 @@ class Certificates:
         self._settings = settings
         self._directory = directory
         self._clock = clock
-        self._authority = LocalAuthority(directory.tls, clock=clock, ids=ids)
+        self.lifetime_s = settings.tls.certificate_s or (_DAY_S if is_clustered(directory) else SERVER_S)
+        self._authority = LocalAuthority(directory.tls, clock=clock, ids=ids, server_s=self.lifetime_s)
         self._context: ssl.SSLContext | None = None
 
     def context(self) -> ssl.SSLContext | None:
@@ -74,8 +76,9 @@ class Certificates:
         if self._context is None:
             return {}
         described = describe(self._files(self._settings)[0])
-        left_s = datetime.fromisoformat(described["not_after"]).timestamp() - self._clock.wall_ms() / 1000
-        return described | {"days_left": round(left_s / _DAY_S, 2)}
+        began, ends = (datetime.fromisoformat(described[at]).timestamp() for at in ("not_before", "not_after"))
+        left_s = ends - self._clock.wall_ms() / 1000
+        return described | {"days_left": round(left_s / _DAY_S, 2), "days": round((ends - began) / _DAY_S, 2)}
 
     def _make(self) -> None:
         host, _ = host_and_port(self._settings.server.listen)

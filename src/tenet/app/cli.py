@@ -245,6 +245,106 @@ def rotate_master_key(configuration: Configuration) -> None:
     click.echo(f"Secrets encrypted under a new master key: {done.count}.")
 
 
+@main.group()
+def node() -> None:
+    """Nodes: the processes that serve one store together, and know each other."""
+
+
+def _seconds(_context: click.Context, _parameter: click.Parameter, value: str) -> int:
+    """Returns the seconds that a time like 90s, 15m, 1h or 7d says."""
+    units = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
+    number, unit = value[:-1], value[-1:]
+    if not (number.isascii() and number.isdecimal()) or unit not in units:
+        raise click.BadParameter(f"{value!r} is no time like 90s, 15m, 1h or 7d.")
+    return int(number) * units[unit]
+
+
+@node.command("invite")
+@click.option(
+    "--expires",
+    "expires_s",
+    metavar="TIME",
+    callback=_seconds,
+    default="1h",
+    show_default=True,
+    help="How long it is good: 10s to 30d.",
+)
+@_common
+def invite_node(configuration: Configuration, expires_s: int) -> None:
+    """Print a token with which one machine can join the cluster, once.
+
+    It goes to the other machine by a way that nobody else reads: whoever uses it first becomes a node.
+    """
+    import msgspec
+
+    from tenet.app.messages import InvitationWanted
+
+    try:
+        wanted = msgspec.convert({"expires_s": expires_s}, InvitationWanted)
+    except msgspec.ValidationError:
+        raise click.UsageError(f"--expires is {expires_s} s; an invitation is good for 10 s to 30 days.") from None
+    made = _administer(configuration, lambda administration: administration.invite_node(wanted))
+    click.echo(f"On the other machine: tenet node join {made.addresses[0]} TOKEN, with this token:", err=True)
+    click.echo(made.token)
+
+
+@node.command("join")
+@click.argument("address", metavar="HOST:PORT")
+@click.argument("token", metavar="TOKEN")
+@click.option("--name", metavar="NAME", default="", help="Name of the new node; the machine's name and random digits.")
+@_common
+def join_node(configuration: Configuration, address: str, token: str, name: str) -> None:
+    """Make the data directory that of a node of a cluster, by an invitation.
+
+    HOST:PORT is where any of its nodes is reached by others, as `tenet node list` shows it; TOKEN is what `tenet node
+    invite` has printed there. The node's private key is made here and never leaves this machine; the master key, the
+    root key and the certificate authority of the cluster come over the authenticated connection.
+    """
+    from tenet.app.clustering import join_cluster
+
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdecimal():
+        raise click.UsageError(f"HOST:PORT is '{address}'; it is like 10.0.0.1:7900 or [2001:db8::1]:7900.")
+    joined = join_cluster(configuration, address, token, name)
+    click.echo(f"This is the node {joined} now; start it with `tenet up` and the store of the cluster.")
+
+
+@node.command("list")
+@_common
+def list_nodes(configuration: Configuration) -> None:
+    """List the nodes with their state, their address, and whether the one that is asked is connected with them."""
+    found = _administer(configuration, lambda administration: administration.list_nodes())
+    for one in found:
+        connected = {True: "connected", False: "not connected", None: ""}[one.is_connected]
+        shown = (one.node, one.state, one.address or "not started yet", "" if one.state == "removed" else connected)
+        click.echo("  ".join(part for part in shown if part))
+
+
+@node.command("drain")
+@click.argument("name", metavar="NODE")
+@click.option("--over", "is_over", is_flag=True, help="Let it serve again.")
+@_common
+def drain_node(configuration: Configuration, name: str, *, is_over: bool) -> None:
+    """Make a node give its work to others, within seconds: before it is stopped, upgraded or removed.
+
+    It says on /readyz that it is not to be sent requests, and answers those that come all the same.
+    """
+    _administer(configuration, lambda administration: administration.drain_node(name, is_over=is_over))
+    click.echo(f"{name} serves again." if is_over else f"{name} drains.")
+
+
+@node.command("remove")
+@click.argument("name", metavar="NODE")
+@_common
+def remove_node(configuration: Configuration, name: str) -> None:
+    """Remove a node for good: all others refuse its certificate within seconds, and it stops by itself.
+
+    A machine that somebody else may have got at knows the master key and how to reach the store: change both.
+    """
+    _administer(configuration, lambda administration: administration.remove_node(name))
+    click.echo(f"{name} is removed.")
+
+
 @main.command()
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--force", is_flag=True, help="Replace FILE where it exists, once the new backup is whole.")

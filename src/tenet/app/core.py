@@ -3,26 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import contextlib
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
+from tenet.app.clustering import cooperation_of, is_clustered, new_root_key, open_cluster, start_node
 from tenet.app.data_directory import DataDirectory, RootKey
 from tenet.app.engines import needing_to_write, open_store
 from tenet.app.messages import FIRST_TENANT
+from tenet.mesh.jobs import Supervisor
+from tenet.wire.errors import AccessKeyExists
 from tenet.wire.keys import KeyRing
 from tenet.wire.master import MasterKeys
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from tenet.base.clock import Clock
     from tenet.base.ids import Ids
+    from tenet.mesh.cluster import Cluster
+    from tenet.mesh.cooperation import Cooperation
+    from tenet.mesh.node import MeshNode
     from tenet.store.contract import Engine
     from tenet.wire.credentials import AccessKey
-
-_ID_BYTES: Final = 10
-_SECRET_BYTES: Final = 30
 
 
 class Core:
@@ -40,11 +42,22 @@ class Core:
 
     def __init__(self, directory: DataDirectory, store: Engine, *, clock: Clock, ids: Ids) -> None:
         self.directory = directory
+        #: The engine by itself, for backups.
+        self.engine = store
+        #: The engine as services use it: where there are other nodes, they hint at what they change in it.
         self.store = store
         self.clock = clock
         self.ids = ids
         self.ring: KeyRing
         self.root_key: RootKey
+        #: The cluster that this is a node of; None where one process has the store for itself.
+        self.cluster: Cluster | None = None
+        #: This process as a node that others reach; None until it is started as one.
+        self.node: MeshNode | None = None
+        #: What it does together with the other nodes; None where there can be none.
+        self.cooperation: Cooperation | None = None
+        #: Runs the background jobs that are this process's.
+        self.supervisor = Supervisor(store, clock=clock, ids=ids)
         #: Returns an access key, or None where there is none or it was revoked.
         self.find: Callable[[str], AccessKey | None]
         self._watching: asyncio.Task[None] | None = None
@@ -61,6 +74,7 @@ class Core:
         Raises:
             StoreLocked: another process holds it.
             MasterKeyUnusable: there are encrypted secrets, and the key that they are encrypted under is missing.
+            NotAMember: the store is a cluster's that this is no node of.
             ConfigurationError: a file or directory cannot be made or read.
         """
         directory.make()
@@ -69,6 +83,8 @@ class Core:
         core = cls(directory, store, clock=clock, ids=ids)
         try:
             with needing_to_write(directory):
+                if is_clustered(directory):
+                    core.cluster = await open_cluster(directory, store, clock=clock, ids=ids)
                 await core.read_keys()
         except BaseException:
             await store.close()
@@ -78,7 +94,10 @@ class Core:
     async def read_keys(self) -> None:
         """Opens the access keys, as they are in the store now."""
         known = self.directory.root_key()
-        master = MasterKeys.open(self.directory.master_key_file, self.ids, may_create=known is None)
+        if self.cluster is not None:
+            master = self.cluster.master
+        else:
+            master = MasterKeys.open(self.directory.master_key_file, self.ids, may_create=known is None)
         ring = await KeyRing.open(self.store, master, clock=self.clock, ids=self.ids)
         self.root_key = await _ensure_root_key(self.directory, known, ring, self.ids)
         self.ring, self.find = ring, ring.find
@@ -90,21 +109,70 @@ class Core:
         """Keeps the access keys up to date from now on."""
         self._watching = asyncio.create_task(self.ring.run())
 
+    async def start_node(self) -> None:
+        """Makes this process a node that others reach, where the store is a cluster's.
+
+        Raises:
+            NodeExists: another node has its name.
+            NodeRemoved: it was removed from the cluster.
+            NotAMember: it is a node of another cluster.
+            ConfigurationError: its address cannot be listened on.
+        """
+        if self.cluster is None:
+            return
+        self.node = await start_node(self.directory, self.cluster, clock=self.clock, ids=self.ids)
+        self.cooperation = cooperation_of(self.node, self.store, clock=self.clock, ids=self.ids)
+        self.store, self.supervisor = self.cooperation.store, self.cooperation.supervisor
+        # From here on other nodes tell of keys that they change.
+        await self.read_keys()
+
+    async def begin_work(self) -> None:
+        """Does the background jobs that are this process's from now on, once services have added theirs.
+
+        Raises:
+            StoreError: the store could not serve.
+        """
+        if self.cooperation is None:
+            self.supervisor.start()
+        else:
+            await self.cooperation.begin()
+
+    async def end_work(self) -> None:
+        """Stops all background jobs, so that other nodes go on with them at once; ``begin_work`` begins again."""
+        if self.cooperation is None:
+            await self.supervisor.close()
+        else:
+            await self.cooperation.end()
+
+    def work_figures(self) -> Mapping[str, int]:
+        """Returns figures of background jobs, and of other nodes where there can be any, for metrics."""
+        if self.cooperation is not None:
+            return self.cooperation.figures()
+        return {f"jobs_{name}": value for name, value in self.supervisor.figures().items()}
+
     async def close(self) -> None:
-        """Closes the store."""
+        """Is no node any more, and closes the store."""
         if self._watching is not None:
             await cancelled(self._watching)
+        await self.end_work()
+        if self.node is not None:
+            await self.node.close()
         await self.store.close()
 
 
 async def _ensure_root_key(directory: DataDirectory, known: RootKey | None, ring: KeyRing, ids: Ids) -> RootKey:
     """Returns the root key, which is both in its file and in the store afterwards, wherever an earlier start ended."""
     if known is None:
-        key_id = "AKIA" + base64.b32encode(ids.draw(_ID_BYTES)).decode("ascii")
-        known = RootKey(key_id, base64.b64encode(ids.draw(_SECRET_BYTES)).decode("ascii"))
+        known = new_root_key(ids)
         directory.keep_root_key(known)
     if ring.find(known.access_key_id) is None:
-        await _put_root_key(known, ring)
+        try:
+            await _put_root_key(known, ring)
+        except AccessKeyExists:
+            # Another node of the cluster has made it in the same moment.
+            await ring.refresh()
+            if ring.find(known.access_key_id) is None:
+                raise
     return known
 
 

@@ -5,6 +5,7 @@
 | ``store/`` | the embedded store | 0700 |
 | ``tls/`` | the local certificate authority, the server's certificate, a trust store for Java | 0700 |
 | ``root-key.json`` | the installation's root key | 0600 |
+| ``node/`` | what makes it a node of a cluster: name, private key, certificate | 0700 |
 | ``running.json`` | where the server that holds the directory answers; gone after a clean stop | 0600 |
 
 The master key lies outside, by default beside the directory.
@@ -101,6 +102,11 @@ class DataDirectory:
         return self.path / "tls"
 
     @property
+    def node(self) -> Path:
+        """Directory of what makes this a node of a cluster."""
+        return self.path / "node"
+
+    @property
     def master_key_file(self) -> Path:
         """The key that the secrets of access keys are encrypted under."""
         named = self.settings.keys.master_key_file
@@ -110,6 +116,11 @@ class DataDirectory:
     def ca_file(self) -> Path:
         """The certificate of the authority that clients have to trust, as PEM."""
         return self.tls / "ca.pem"
+
+    @property
+    def ca_key_file(self) -> Path:
+        """The private key of the local certificate authority."""
+        return self.tls / "ca-key.pem"
 
     @property
     def trust_store(self) -> Path:

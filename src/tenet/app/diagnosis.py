@@ -31,7 +31,7 @@ async def diagnose(server: Server, clock: Clock) -> Diagnosis:
     """Returns what a server knows about itself."""
     now_ms = clock.wall_ms()
     return Diagnosis(
-        server=process() | {"endpoint": server.endpoint, "uptime_ms": now_ms - server.started_ms},
+        server=process() | {"endpoint": server.endpoint, "uptime_ms": now_ms - server.started_ms} | _node(server),
         settings=settings_shown(server.configuration),
         store=await store_health(server.core),
         requests=list(server.edge.observer.recent()),
@@ -65,6 +65,17 @@ def settings_shown(configuration: Configuration) -> Mapping[str, Any]:
     return {
         name: {"value": value, "origin": configuration.origins[name]} for name, value in configuration.values().items()
     }
+
+
+def _node(server: Server) -> dict[str, Any]:
+    """Returns this process as a node of a cluster, and whom of the others it is connected with."""
+    node = server.core.node
+    if node is None:
+        return {}
+    cooperation = server.core.cooperation
+    figures = {} if cooperation is None else cooperation.figures()
+    about = {"id": node.node, "address": node.channel.address, "state": node.state}
+    return {"node": {**about, **node.figures(), **figures}}
 
 
 async def store_health(core: Core) -> Mapping[str, Any]:

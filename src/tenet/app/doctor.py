@@ -23,7 +23,7 @@ from msgspec import Struct
 from tenet.app.configuration import Configuration
 from tenet.app.data_directory import DataDirectory
 from tenet.app.diagnosis import settings_shown
-from tenet.app.findings import Facts, findings
+from tenet.app.findings import CERTIFICATE_LIFE_DAYS, Facts, findings
 from tenet.app.messages import Administration, Diagnosis
 from tenet.app.reach import reach
 from tenet.app.remote import NotReached, RemoteAdministration
@@ -194,6 +194,8 @@ def _facts(collected: Collected, disk: Mapping[str, int], modes: Mapping[str, in
         modes=modes,
         store=found.store,
         certificate_days=found.certificate.get("days_left"),
+        certificate_life_days=found.certificate.get("days", CERTIFICATE_LIFE_DAYS),
+        nodes_not_connected=found.server.get("node", {}).get("not_connected", {}),
         requests=found.requests,
         connections_max=int(found.limits.get("connections_max", 0)),
         files_max=int(found.server.get("files_max", 0)),
@@ -209,7 +211,12 @@ def _disk(path: Path) -> dict[str, int]:
 
 def _modes(directory: DataDirectory) -> dict[str, int]:
     """Permission bits of every file that holds a secret."""
-    secrets = [directory.root_key_file, directory.master_key_file, *directory.tls.glob("*key*")]
+    secrets = [
+        directory.root_key_file,
+        directory.master_key_file,
+        *directory.tls.glob("*key*"),
+        *directory.node.glob("*key*"),
+    ]
     return {str(path): stat.S_IMODE(path.stat().st_mode) for path in secrets if path.exists()}
 
 

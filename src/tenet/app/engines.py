@@ -25,6 +25,10 @@ GROUP: Final = "tenet.engines"
 RESTORES_GROUP: Final = "tenet.restores"
 
 
+#: Engines whose data one process has for itself; with all others, processes know each other as nodes.
+EMBEDDED: Final = frozenset({"memory", "sqlite"})
+
+
 class RestoreClosed(Protocol):
     """What the entry points of the group ``tenet.restores`` name: puts a backup in the place of a store that is closed.
 

@@ -11,6 +11,10 @@ from msgspec import Struct
 _GIB: Final = 1024**3
 DISK_FREE_BYTES_MIN: Final = _GIB
 CERTIFICATE_DAYS_MIN: Final = 30
+#: The life of one that says nothing of it.
+CERTIFICATE_LIFE_DAYS: Final = 397
+#: The local one is renewed when a third of its life is left, or that many days.
+CERTIFICATE_LEFT_MIN: Final = 0.25
 #: Files beside connections that a server keeps open: the store's, the log's, the listener.
 FILES_BESIDE_CONNECTIONS: Final = 200
 REQUESTS_NAMED_MAX: Final = 5
@@ -29,6 +33,8 @@ class Facts(Struct, frozen=True, kw_only=True):
         modes: permission bits of each file that holds a secret, by path.
         store: what the engine says about its health.
         certificate_days: until the listener's certificate ends; None where http is spoken.
+        certificate_life_days: from its beginning to its end.
+        nodes_not_connected: of the cluster's nodes, with what the last attempt to reach each has failed with.
         requests: recent slow and failed requests.
         connections_max: of the limits in force.
         files_max: how many files the server may have open; 0 where it is not known.
@@ -43,6 +49,8 @@ class Facts(Struct, frozen=True, kw_only=True):
     modes: Mapping[str, int] = {}
     store: Mapping[str, Any] = {}
     certificate_days: float | None = None
+    certificate_life_days: float = CERTIFICATE_LIFE_DAYS
+    nodes_not_connected: Mapping[str, str] = {}
     requests: Sequence[Mapping[str, Any]] = ()
     connections_max: int = 0
     files_max: int = 0
@@ -50,7 +58,7 @@ class Facts(Struct, frozen=True, kw_only=True):
 
 def findings(facts: Facts) -> Sequence[str]:
     """Returns what looks wrong, a sentence or two each, the most urgent first; empty where nothing does."""
-    rules = (_server, _disk, _store, _certificate, _secrets, _files, _requests, _versions)
+    rules = (_server, _disk, _store, _certificate, _nodes, _secrets, _files, _requests, _versions)
     return [finding for rule in rules for finding in rule(facts)]
 
 
@@ -104,13 +112,21 @@ def _store(facts: Facts) -> Iterator[str]:
 
 def _certificate(facts: Facts) -> Iterator[str]:
     days = facts.certificate_days
-    if days is None or days >= CERTIFICATE_DAYS_MIN:
+    if days is None or days >= min(CERTIFICATE_DAYS_MIN, facts.certificate_life_days * CERTIFICATE_LEFT_MIN):
         return
-    ending = "has ended" if days <= 0 else f"ends in {days:.0f} days"
+    ending = "has ended" if days <= 0 else f"ends in {days:.0f} days" if days >= 1 else "ends within a day"
     yield (
         f"The certificate of the listener {ending}. One of your own: replace its files and send SIGHUP. The local one: "
         "it is made anew when the server starts."
     )
+
+
+def _nodes(facts: Facts) -> Iterator[str]:
+    for node, reason in facts.nodes_not_connected.items():
+        yield (
+            f"The node {node} is not connected{': ' if reason else ''}{reason}. Look whether it runs and can be "
+            "reached; one that does not come back is removed with `tenet node remove`."
+        )
 
 
 def _secrets(facts: Facts) -> Iterator[str]:

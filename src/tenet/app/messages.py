@@ -95,6 +95,46 @@ class KeysSealed(Struct, frozen=True):
     count: int
 
 
+class InvitationWanted(Struct, frozen=True, forbid_unknown_fields=True):
+    """Asks for an invitation of one node.
+
+    Args:
+        expires_s: how long it is good.
+    """
+
+    expires_s: Annotated[int, Meta(ge=10, le=2_592_000)] = 3_600
+
+
+class InvitationMade(Struct, frozen=True):
+    """An invitation, which is told only once.
+
+    Args:
+        token: what `tenet node join` takes.
+        addresses: ``HOST:PORT`` of nodes that can be asked.
+    """
+
+    token: str
+    addresses: list[str]
+
+
+class NodeShown(Struct, frozen=True):
+    """A node of the cluster.
+
+    Args:
+        node: its id.
+        state: ``serving``, ``draining`` or ``removed``.
+        address: ``HOST:PORT`` that other nodes reach it at; empty until it was started.
+        joined_ms: when it became a member, milliseconds since 1970.
+        is_connected: whether it is, or is connected with, the node that was asked; None where none runs.
+    """
+
+    node: str
+    state: str
+    address: str
+    joined_ms: int
+    is_connected: bool | None = None
+
+
 class FileNamed(Struct, frozen=True, forbid_unknown_fields=True):
     """Names a file on the server's machine.
 
@@ -180,6 +220,22 @@ class Administration(Protocol):
 
     async def rotate_master_key(self) -> KeysSealed:
         """Encrypts all secrets under a new master key and forgets the old one."""
+        ...
+
+    async def invite_node(self, wanted: InvitationWanted) -> InvitationMade:
+        """Makes an invitation with which one machine can join the cluster."""
+        ...
+
+    async def list_nodes(self) -> list[NodeShown]:
+        """Returns every node that the cluster has or had, by id."""
+        ...
+
+    async def drain_node(self, node: str, *, is_over: bool) -> None:
+        """Makes a node let go of its work, or take on work again."""
+        ...
+
+    async def remove_node(self, node: str) -> None:
+        """Makes all others refuse a node, for good."""
         ...
 
     async def backup(self, wanted: BackupWanted) -> Figures:

@@ -21,10 +21,13 @@ from tenet.app.messages import (
     Failure,
     Figures,
     FileNamed,
+    InvitationMade,
+    InvitationWanted,
     KeyMade,
     KeyShown,
     KeysSealed,
     KeyWanted,
+    NodeShown,
 )
 from tenet.base.errors import TenetError
 from tenet.wire.errors import TlsUnusable
@@ -136,6 +139,22 @@ class RemoteAdministration:
     async def rotate_master_key(self) -> KeysSealed:
         """Makes the server encrypt all secrets under a new master key and forget the old one."""
         return self._call("POST", "/master-key/rotate", KeysSealed)
+
+    async def invite_node(self, wanted: InvitationWanted) -> InvitationMade:
+        """Makes an invitation with which one machine can join the cluster."""
+        return self._call("POST", "/invitations", InvitationMade, wanted)
+
+    async def list_nodes(self) -> list[NodeShown]:
+        """Returns every node that the cluster has or had, by id."""
+        return self._call("GET", "/nodes", list[NodeShown])
+
+    async def drain_node(self, node: str, *, is_over: bool) -> None:
+        """Makes a node let go of its work, or take on work again."""
+        self._call("DELETE" if is_over else "PUT", f"/drains/{quote(node, safe='')}", dict[str, str])
+
+    async def remove_node(self, node: str) -> None:
+        """Makes all others refuse a node, for good."""
+        self._call("DELETE", f"/nodes/{quote(node, safe='')}", dict[str, str])
 
     async def backup(self, wanted: BackupWanted) -> Figures:
         """Makes the server write a consistent copy of the store to a file on its machine."""

@@ -36,6 +36,7 @@ from tenet.app.versions import tenet_version
 from tenet.base.clock import SystemClock
 from tenet.base.errors import TenetError
 from tenet.base.ids import SystemIds
+from tenet.mesh.errors import NodeRemoved
 from tenet.tables.api import Tables, TablesSettings
 from tenet.wire.limits import EdgeLimits
 from tenet.wire.listener import listening_sockets
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     from tenet.app.settings import Settings
     from tenet.base.clock import Clock
     from tenet.base.ids import Ids
+    from tenet.mesh.records import State
     from tenet.wire.trace import Tracer
 
 #: Objects made before the youngest are collected, and collections of each age before the next one (module gc).
@@ -59,8 +61,10 @@ _LOOK_S: Final = 0.01
 SWITCH_INTERVAL_S: Final = 0.0005
 #: Signals that come closer together are one wish: make and supervisors pass on what the whole group has got anyway.
 AT_ONCE_S: Final = 0.3
-#: How often the certificate is looked at; the local one is renewed a month before it ends.
+#: How often the certificate is looked at, at the least, and how often in its life. The local one is renewed a month
+#: before it ends, or when a third of its life is left.
 _RENEW_S: Final = 6 * 3600
+_LOOKS: Final = 10
 
 _log = structlog.get_logger(__name__)
 
@@ -93,14 +97,13 @@ def run(configuration: Configuration) -> None:
 
 async def _serve(server: Server) -> None:
     loop = asyncio.get_running_loop()
-    stop = asyncio.Event()
     asked_s: list[float] = []
 
     def ask_to_stop() -> None:
         asked_s.append(loop.time())
         if asked_s[-1] - asked_s[0] > AT_ONCE_S:
             os._exit(128 + signal.SIGINT)  # asked twice: at once; what was acknowledged is on disk
-        stop.set()
+        server.stop_wanted.set()
 
     await server.start()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -109,8 +112,9 @@ async def _serve(server: Server) -> None:
     sys.stdout.write(server.greeting())
     sys.stdout.flush()
     _spare_the_collector()
-    await stop.wait()
+    await server.stop_wanted.wait()
     await server.stop()
+    server.check_membership()
 
 
 def _spare_the_collector() -> None:
@@ -139,6 +143,8 @@ class Server:
         self.started_ms = clock.wall_ms()
         self.directory = DataDirectory(configuration.settings)
         self.certificates = Certificates(configuration.settings, self.directory, clock=clock, ids=ids)
+        #: Set when the server is to stop.
+        self.stop_wanted = asyncio.Event()
         self._renewing: asyncio.Task[None] | None = None
         self.core: Core
         self.edge: Edge
@@ -171,9 +177,11 @@ class Server:
             await self._check_address()
         self.core = await Core.open(self.directory, clock=self._clock, ids=self._ids)
         try:
+            await self.core.start_node()
             with needing_to_write(self.directory):
                 self._tables = await self._open_tables()
             try:
+                await self.core.begin_work()
                 await self._listen()
             except BaseException:
                 await self._tables.close()
@@ -182,6 +190,7 @@ class Server:
             await self.core.close()
             raise
         self.core.watch_keys()
+        self._follow_administrator()
         self._renewing = asyncio.create_task(self._renew_certificate())
         try:
             self._announce()
@@ -189,6 +198,30 @@ class Server:
             await self.stop()
             raise
         _log.info("serving", endpoint=self.endpoint, data=str(self.directory.path), version=tenet_version())
+
+    def _follow_administrator(self) -> None:
+        """Does what an administrator wants of this node, now and from now on."""
+        node = self.core.node
+        if node is not None:
+            node.on_state(self._take_state)
+            self._take_state(node.state)
+
+    def _take_state(self, state: State) -> None:
+        self.edge.stand_back("this node drains" if state == "draining" else "")
+        if self.core.cooperation is not None:
+            self.core.cooperation.drain(is_draining=state == "draining")
+        if state == "removed":
+            self.stop_wanted.set()
+
+    def check_membership(self) -> None:
+        """Says why a server has stopped that nobody asked to.
+
+        Raises:
+            NodeRemoved: it was removed from its cluster.
+        """
+        node = self.core.node
+        if node is not None and node.state == "removed":
+            raise NodeRemoved(f"node {node.node} was removed from its cluster, and has stopped")
 
     async def _check_address(self) -> None:
         """Finds out whether the address can be listened on, before a first start makes what would be left behind.
@@ -208,7 +241,9 @@ class Server:
     async def _open_tables(self) -> Tables:
         options = self.settings.tables
         settings = TablesSettings(transition_ms=options.transition_ms, tables_max=options.tables_max)
-        return await Tables.open(self.core.store, clock=self._clock, ids=self._ids, settings=settings)
+        return await Tables.open(
+            self.core.store, clock=self._clock, ids=self._ids, settings=settings, supervisor=self.core.supervisor
+        )
 
     async def _listen(self) -> None:
         self._gate = Gate(self._tables.service())
@@ -224,6 +259,7 @@ class Server:
             limits=limits_of(self.settings),
             rules=rules_of(self.settings),
             store=self.core.store,
+            mesh=self.core.work_figures,
             region=self.settings.server.region,
             tracer=self._tracer,
         )
@@ -237,9 +273,14 @@ class Server:
         return (
             f"Tenet {tenet_version()} serves at {self.endpoint}, as process {os.getpid()}; "
             f"its data is in {self.directory.path}.\n"
+            f"{self._node_line()}"
             f"In another terminal, these lines point clients at it:\n\n{lines(found)}\n\n"
             f'So does:  eval "$({again})"\nCtrl-C stops it.\n'
         )
+
+    def _node_line(self) -> str:
+        node = self.core.node
+        return f"It is the node {node.node}, which others reach at {node.channel.address}.\n" if node else ""
 
     def take_over_settings(self) -> None:
         """Reads the settings again and takes over those that may change; nothing changes where one is wrong."""
@@ -280,7 +321,7 @@ class Server:
     async def _renew_certificate(self) -> None:
         """Makes the local certificate anew before it ends, and shows the operator's own when it was replaced."""
         while True:
-            await asyncio.sleep(_RENEW_S)
+            await asyncio.sleep(min(_RENEW_S, self.certificates.lifetime_s / _LOOKS))
             try:
                 self.certificates.read_again(self.settings)
             except TenetError as error:
@@ -292,11 +333,13 @@ class Server:
         self._gate.shut()
         await self._idle()
         await self._tables.close()
+        await self.core.end_work()
         try:
             yield
         finally:
             # Where they do not open, the gate stays shut and the message says why.
             self._tables = await self._open_tables()
+            await self.core.begin_work()
             self._gate.open(self._tables.service())
 
     async def _idle(self) -> None:

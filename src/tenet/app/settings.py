@@ -98,6 +98,79 @@ class Tls(Struct, frozen=True, kw_only=True):
         Meta(description="PEM file with the private key of `certificate_file`. Read again on SIGHUP.", extra=RUNNING),
     ] = ""
 
+    certificate_s: Annotated[
+        int,
+        Meta(
+            description=(
+                "How long the certificate of the local certificate authority for this server is good; it is renewed in "
+                "time without a restart. 0 is a day for a node of a cluster, else 397 days."
+            ),
+            ge=0,
+            le=34_300_800,
+            extra={"unit": "s"},
+        ),
+    ] = 0
+
+
+class MeshOptions(Struct, frozen=True, kw_only=True):
+    """How the nodes of a cluster reach each other; on where the store is one that several share, or `listen` is set."""
+
+    listen: Annotated[
+        str,
+        Meta(
+            description=(
+                "Address and port that other nodes reach this one at, as `HOST:PORT`; port 0 takes a free one. Empty: "
+                "where the store is one that several processes share, the host of `server.listen` and a free port; "
+                "else none."
+            ),
+            pattern=r"^((\[[0-9a-fA-F:.]+\]|[^:\s\[\]]+):\d{1,5})?$",
+            extra={"bounds": "as in `10.0.0.1:7900`"},
+        ),
+    ] = ""
+    advertise: Annotated[
+        str,
+        Meta(
+            description=(
+                "`HOST:PORT` that other nodes dial, where it is another than is listened on; port 0 stands for the one "
+                "that is listened on. Empty: what is listened on, and the machine's name where that is every address."
+            ),
+            pattern=r"^((\[[0-9a-fA-F:.]+\]|[^:\s\[\]]+):\d{1,5})?$",
+            extra={"bounds": "as in `node-1.example.org:7900`"},
+        ),
+    ] = ""
+    name: Annotated[
+        str,
+        Meta(
+            description=(
+                "What this node is called when it is made; later it keeps its name. Empty: the machine's name and "
+                "random digits."
+            ),
+            pattern=r"^([a-z0-9]([a-z0-9-]{0,62}[a-z0-9])?)?$",
+            extra={"bounds": "1 to 64 of a-z, 0-9 and -"},
+        ),
+    ] = ""
+    peers: Annotated[
+        tuple[str, ...],
+        Meta(
+            description=(
+                "`HOST:PORT` of nodes that are dialled beside those that the store tells of. In the environment: "
+                "separated by commas."
+            ),
+            max_length=1_000,
+        ),
+    ] = ()
+    certificate_s: Annotated[
+        int,
+        Meta(
+            description=(
+                "How long a node's certificate is good; it is renewed when half of that is over, without a restart."
+            ),
+            ge=4,
+            le=31_536_000,
+            extra={"unit": "s"},
+        ),
+    ] = 86_400
+
 
 class Keys(Struct, frozen=True, kw_only=True):
     """Access keys of clients."""
@@ -396,6 +469,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     server: Server = Server()
     store: StoreSettings = StoreSettings()
     tls: Tls = Tls()
+    mesh: MeshOptions = MeshOptions()
     keys: Keys = Keys()
     limits: Limits = Limits()
     tables: TablesOptions = TablesOptions()

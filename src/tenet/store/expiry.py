@@ -283,11 +283,20 @@ class Sweeper:
         clock: time.
         ids: for commit ids.
         parallel: how many shards are swept at the same time.
+        shards: which of the ``SHARDS`` it sweeps; all by default. Several sweepers of a shard do no harm.
         pause_s: how long it rests between two passes, seconds; a record is removed about so much after its time.
     """
 
     def __init__(
-        self, index: ExpiryIndex, rules: Rules, *, clock: Clock, ids: Ids, parallel: int = 4, pause_s: float = 0.5
+        self,
+        index: ExpiryIndex,
+        rules: Rules,
+        *,
+        clock: Clock,
+        ids: Ids,
+        parallel: int = 4,
+        pause_s: float = 0.5,
+        shards: Sequence[int] = range(SHARDS),
     ) -> None:
         self._index = index
         self._store = index.store
@@ -297,6 +306,7 @@ class Sweeper:
         self._ids = ids
         self._parallel = asyncio.Semaphore(parallel)
         self._pause_s = pause_s
+        self._shards = shards
         #: For each shard, before which time everything was seen.
         self._seen_to_ms: dict[int, int] = {}
         self._is_thorough_at_s = -NEVER
@@ -334,7 +344,7 @@ class Sweeper:
             StoreError: the store could not serve some of it, which is due still.
         """
         is_thorough = self._clock.monotonic_s() >= self._is_thorough_at_s + _THOROUGH_EVERY_S
-        passes = [self._sweep_shard(shard, is_thorough=is_thorough) for shard in range(SHARDS)]
+        passes = [self._sweep_shard(shard, is_thorough=is_thorough) for shard in self._shards]
         results = await asyncio.gather(*passes, return_exceptions=True)
         swept = Swept()
         for result in results:

@@ -6,15 +6,14 @@ parameters of the API Tenet does not have yet.
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from msgspec import Struct
 
+from tenet.mesh.jobs import Job, Supervisor, Tenure
 from tenet.store.combine import Combiner
 from tenet.store.errors import SpaceNotFound
-from tenet.store.expiry import ExpiryIndex, Sweeper
+from tenet.store.expiry import SHARDS, ExpiryIndex, Sweeper
 from tenet.tables import keys
 from tenet.tables.context import Caller, Context
 from tenet.tables.errors import ResourceNotFoundException, UnknownOperationException
@@ -83,6 +82,12 @@ ROUTES: Final[Mapping[str, Operation]] = {
 }
 
 
+#: The background job that removes what has expired, and into how many parts it is divided among nodes. Each sweeps some
+#: of the shards of the expiry's pointers.
+SWEEPING: Final = "tables.expiry"
+SWEEPERS: Final = 8
+
+
 class TablesSettings(Struct, frozen=True):
     """What an operator may set.
 
@@ -103,14 +108,23 @@ class Tables:
 
     Args:
         context: what the operations work with.
+        supervisor: runs the jobs of the background.
     """
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, supervisor: Supervisor) -> None:
         self._context = context
-        self._sweeping: asyncio.Task[None] | None = None
+        self._supervisor = supervisor
 
     @classmethod
-    async def open(cls, store: Store, *, clock: Clock, ids: Ids, settings: TablesSettings = _DEFAULTS) -> Self:
+    async def open(
+        cls,
+        store: Store,
+        *,
+        clock: Clock,
+        ids: Ids,
+        settings: TablesSettings = _DEFAULTS,
+        supervisor: Supervisor | None = None,
+    ) -> Self:
         """Opens the service: makes its catalog where there is none, and takes up what an earlier process left.
 
         Args:
@@ -118,6 +132,8 @@ class Tables:
             clock: time.
             ids: randomness.
             settings: what an operator may set.
+            supervisor: runs the jobs of the background, as the process shares them with others. By default it is one
+                that runs all of them.
         """
         catalog = Catalog(store, clock=clock, ids=ids, tables_max=settings.tables_max)
         lifecycle = Lifecycle(catalog, store, clock=clock, transition_ms=settings.transition_ms)
@@ -132,31 +148,31 @@ class Tables:
             counts=Counts(store, clock=clock),
             expiry=ExpiryIndex(store, clock=clock, ids=ids, space=keys.EXPIRY_SPACE),
         )
-        tables = cls(context)
+        tables = cls(context, supervisor or _started(Supervisor(store, clock=clock, ids=ids)))
         try:
             await catalog.open()
             await store.ensure_space(keys.TOKENS_SPACE)
             await context.expiry.ensure()
             await lifecycle.open()
             context.counts.open()
-            tables._sweep()
+            await tables._supervisor.add(Job(SWEEPING, tables._sweep, shards=SWEEPERS, is_fenced=False))
         except BaseException:
             await tables.close()
             raise
         return tables
 
-    def _sweep(self) -> None:
-        """Begins to remove what has expired, in the background: client tokens of transactions."""
-        context = self._context
-        sweeper = Sweeper(context.expiry, _rule_of, clock=context.clock, ids=context.ids)
-        self._sweeping = asyncio.get_running_loop().create_task(sweeper.run())
+    async def _sweep(self, tenure: Tenure) -> None:
+        """Removes what has expired, in the background: client tokens of transactions.
+
+        Not fenced: removals check what they remove, so that sweepers that meet disturb each other only by conflicts.
+        """
+        context, shards = self._context, range(tenure.shard, SHARDS, SWEEPERS)
+        sweeper = Sweeper(context.expiry, _rule_of, clock=context.clock, ids=context.ids, shards=shards)
+        await sweeper.run()
 
     async def close(self) -> None:
         """Ends the work in the background; what is unfinished is taken up at the next start."""
-        if self._sweeping is not None:
-            self._sweeping.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._sweeping
+        await self._supervisor.remove(SWEEPING)
         await self._context.counts.close()
         await self._context.lifecycle.close()
         await self._context.catalog.close()
@@ -193,6 +209,11 @@ class Tables:
     def service(self) -> TablesService:
         """Returns the service for the edge."""
         return TablesService(self.call)
+
+
+def _started(supervisor: Supervisor) -> Supervisor:
+    supervisor.start()
+    return supervisor
 
 
 _TOKENS: Final = TokenRule()

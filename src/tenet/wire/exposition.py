@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from tenet.wire.shared import Shared
 
 
-def exposition(metrics: Metrics, admission: Admission, shared: Shared, store: Figures) -> bytes:
+def exposition(metrics: Metrics, admission: Admission, shared: Shared, store: Figures, mesh: Figures) -> bytes:
     """Returns the page.
 
     Args:
@@ -30,11 +30,12 @@ def exposition(metrics: Metrics, admission: Admission, shared: Shared, store: Fi
         admission: says what is worked on, waits, and was shed.
         shared: says what the connections hold.
         store: what the store says about itself.
+        mesh: what this node does together with others.
     """
-    return render(lambda: _collect(metrics, admission, shared, store))
+    return render(lambda: _collect(metrics, admission, shared, store, mesh))
 
 
-def _collect(metrics: Metrics, admission: Admission, shared: Shared, store: Figures) -> Iterator[Metric]:
+def _collect(metrics: Metrics, admission: Admission, shared: Shared, store: Figures, mesh: Figures) -> Iterator[Metric]:
     yield from requests(metrics)
     yield counter("tenet_requests_shed", "Requests refused to shed load.", "reason", admission.shed)
     yield counter(
@@ -53,6 +54,7 @@ def _collect(metrics: Metrics, admission: Admission, shared: Shared, store: Figu
         "tenet_handshakes_failed", "TLS handshakes that came to nothing.", value=metrics.handshakes_failed
     )
     yield from gauges("tenet_store", "What the store says about itself.", store)
+    yield from gauges("tenet_mesh", "What this node does together with others.", mesh)
 
 
 def requests(metrics: Metrics) -> Iterator[Metric]:

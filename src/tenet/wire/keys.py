@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import re
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 import msgspec
@@ -195,8 +195,11 @@ class KeyRing:
             return
         await self.refresh()
 
-    async def rotate_master(self) -> int:
+    async def rotate_master(self, further: Callable[[], Awaitable[int]] | None = None) -> int:
         """Encrypts every secret under a new master key, and forgets the ones before. Safe to repeat after a crash.
+
+        Args:
+            further: encrypts what else there is under the master key anew, and returns how many secrets that were.
 
         Returns:
             How many secrets were encrypted anew.
@@ -204,6 +207,8 @@ class KeyRing:
         async with self._sealing:
             former = self._master.add()
             count = await self._seal_anew()
+            if further is not None:
+                count += await further()
             self._master.retire(former)
         return count
 

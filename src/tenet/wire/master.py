@@ -133,6 +133,26 @@ class MasterKeys:
         except (InvalidTag, ValueError):
             raise MasterKeyUnusable("an encrypted secret is damaged, or not in its place") from None
 
+    def exported(self) -> bytes:
+        """Returns the content of the file, for another node of the same cluster to ``take_over``."""
+        return msgspec.json.encode(_File(1, self._current, self.read_again()))
+
+    @classmethod
+    def take_over(cls, path: Path, content: bytes) -> None:
+        """Writes the master keys of another node; those that the file holds already stay in it. Durable on return.
+
+        Args:
+            path: of the file.
+            content: as from ``exported``.
+
+        Raises:
+            MasterKeyUnusable: the content is damaged, or the file is.
+        """
+        given, found = _decoded(content, "what another node has sent"), _read(path)
+        keys = {**(found.keys if found else {}), **given.keys}
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_private(path, msgspec.json.encode(_File(1, given.current, keys)))
+
     def read_again(self) -> dict[str, bytes]:
         """Takes over what another process has put into the file, and returns the keys by name."""
         file = _read(self._path)
@@ -155,12 +175,16 @@ def _read(path: Path) -> _File | None:
         return None
     except OSError as error:
         raise MasterKeyUnusable(f"the master key {path} cannot be read: {error.strerror}") from error
+    return _decoded(content, str(path))
+
+
+def _decoded(content: bytes, named: str) -> _File:
     try:
         file = msgspec.json.decode(content, type=_File)
     except msgspec.DecodeError as error:
-        raise MasterKeyUnusable(f"the master key {path} is damaged: {error}") from error
+        raise MasterKeyUnusable(f"the master key {named} is damaged: {error}") from error
     if file.version != 1 or file.current not in file.keys or any(len(k) != _KEY_BYTES for k in file.keys.values()):
-        raise MasterKeyUnusable(f"the master key {path} is damaged, or of a later version than this one")
+        raise MasterKeyUnusable(f"the master key {named} is damaged, or of a later version than this one")
     return file
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import structlog
@@ -44,6 +44,7 @@ class Edge:
         limits: what is taken on.
         rules: which requests leave a log line.
         store: the engine that readiness and metrics ask; None for none.
+        mesh: gives the figures of what this node does together with others.
         region: what ``GET /`` names.
         tracer: takes the spans of requests; None for no traces.
 
@@ -61,6 +62,7 @@ class Edge:
         limits: EdgeLimits | None = None,
         rules: ObservedRules | None = None,
         store: Engine | None = None,
+        mesh: Callable[[], Figures] = dict,
         region: str = "us-east-1",
         tracer: Tracer | None = None,
     ) -> None:
@@ -69,6 +71,7 @@ class Edge:
         self.metrics = Metrics()
         self.admission = Admission(limits, clock)
         self.observer = Observer(self.metrics, clock, rules or ObservedRules(), tracer)
+        self._mesh = mesh
         self._pages = Pages(store, self._exposition, clock, region)
         dispatcher = Dispatcher(
             routes=routes,
@@ -123,6 +126,14 @@ class Edge:
         self._listener = await Listener.open(host, port, tls=tls, shared=self._shared, metrics=self.metrics)
         self._sweeper = loop.call_later(_SWEEP_S, self._sweep)
 
+    def stand_back(self, reason: str) -> None:
+        """Says on its page of readiness that it is not to be sent requests, which it answers all the same.
+
+        Args:
+            reason: why, for an operator; empty: it is to be sent requests again.
+        """
+        self._pages.stopping = reason
+
     async def drain(self, timeout_s: float) -> bool:
         """Stops listening, lets the requests under way end, and closes every connection.
 
@@ -165,4 +176,4 @@ class Edge:
         # What the words take is loaded when somebody asks for them, not by every start.
         from tenet.wire.exposition import exposition
 
-        return exposition(self.metrics, self.admission, self._shared, store)
+        return exposition(self.metrics, self.admission, self._shared, store, self._mesh())

@@ -16,10 +16,13 @@ from tenet.app.messages import (
     Diagnosis,
     Figures,
     FileNamed,
+    InvitationMade,
+    InvitationWanted,
     KeyMade,
     KeyShown,
     KeysSealed,
     KeyWanted,
+    NodeShown,
 )
 from tenet.wire.door import Principal, Request
 from tenet.wire.errors import Throttled
@@ -47,6 +50,20 @@ class Asked:
     async def rotate_master_key(self) -> KeysSealed:
         self.calls.append("rotate")
         return KeysSealed(3)
+
+    async def invite_node(self, wanted: InvitationWanted) -> InvitationMade:
+        self.calls.append(wanted)
+        return InvitationMade("token", ["127.0.0.1:1"])
+
+    async def list_nodes(self) -> list[NodeShown]:
+        self.calls.append("nodes")
+        return [NodeShown("one", "serving", "127.0.0.1:1", 7, is_connected=True)]
+
+    async def drain_node(self, node: str, *, is_over: bool) -> None:
+        self.calls.append(("drain", node, is_over))
+
+    async def remove_node(self, node: str) -> None:
+        self.calls.append(("remove", node))
 
     async def backup(self, wanted: BackupWanted) -> Figures:
         raise CannotBackUp(f"{wanted.path} exists")
@@ -85,6 +102,11 @@ def test_without_a_body_everything_is_drawn() -> None:
         ("DELETE", "/keys/a_b", ("revoke", "a_b")),
         ("DELETE", "/keys/a%2Fb", ("revoke", "a/b")),
         ("POST", "/master-key/rotate", "rotate"),
+        ("POST", "/invitations", InvitationWanted(3_600)),
+        ("GET", "/nodes", "nodes"),
+        ("DELETE", "/nodes/one", ("remove", "one")),
+        ("PUT", "/drains/one", ("drain", "one", False)),
+        ("DELETE", "/drains/one", ("drain", "one", True)),
     ],
 )
 def test_paths_lead_to_what_they_name(method: str, path: str, call: object) -> None:
@@ -111,6 +133,8 @@ def test_a_file_is_named_by_its_absolute_path() -> None:
         ("POST", "/keys", b'{"secret_access_key":"short"}', 400, "InvalidBody"),
         ("POST", "/backup", b'{"path":"/tmp/b"}', 400, "CannotBackUp"),
         ("POST", "/backup", b"", 400, "InvalidBody"),
+        ("POST", "/invitations", b'{"expires_s":9}', 400, "InvalidBody"),
+        ("POST", "/nodes/one", b"", 405, "MethodNotAllowed"),
     ],
 )
 def test_what_cannot_be_done_is_named(method: str, path: str, body: bytes, status: int, code: str) -> None:

@@ -25,6 +25,10 @@ def test_a_healthy_server_has_nothing_wrong() -> None:
     assert findings(HEALTHY) == []
 
 
+def test_a_certificate_of_a_day_is_no_trouble_while_it_is_renewed_in_time() -> None:
+    assert findings(msgspec.structs.replace(HEALTHY, certificate_days=0.4, certificate_life_days=1.04)) == []
+
+
 @pytest.mark.parametrize(
     ("change", "says"),
     [
@@ -50,6 +54,9 @@ def test_a_healthy_server_has_nothing_wrong() -> None:
         ({"store": {"error": "locked by 5"}}, "cannot be examined: locked by 5"),
         ({"certificate_days": 12.2}, "ends in 12 days"),
         ({"certificate_days": -1.0}, "has ended"),
+        ({"certificate_days": 0.2, "certificate_life_days": 1.04}, "ends within a day"),
+        ({"nodes_not_connected": {"two": "it does not answer in time"}}, "two is not connected: it does not answer in"),
+        ({"nodes_not_connected": {"two": ""}}, "two is not connected. Look whether it runs"),
         ({"modes": {"/data/root-key.json": 0o644}}, "chmod 600 /data/root-key.json"),
         ({"files_max": 1024}, "raise LimitNOFILE"),
         ({"server_version": "0.9"}, "The server is version 0.9, this command 1.0"),

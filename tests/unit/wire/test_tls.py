@@ -15,11 +15,11 @@ from cryptography.hazmat.primitives import serialization
 from tenet.base.clock import ManualClock, SystemClock
 from tenet.base.ids import SystemIds
 from tenet.wire.errors import PlaintextRefused, TlsUnusable
+from tenet.wire.issuing import AUTHORITY_DAYS
 from tenet.wire.limits import EdgeLimits
 from tenet.wire.listener import HTTPS_ONLY, is_loopback
 from tenet.wire.server import Edge
 from tenet.wire.tls import (
-    AUTHORITY_DAYS,
     RENEW_DAYS,
     SERVER_DAYS,
     LocalAuthority,

@@ -1,0 +1,230 @@
+"""Makes a data directory that of a node: opens the cluster that the store belongs to, or joins one.
+
+What all nodes share lies in each data directory as in that of the first: the master key, the root key, and the local
+certificate authority, so that clients trust every node by the same file. The cluster's authority, which vouches for the
+nodes to each other, is another one (see ``mesh.cluster``).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import socket
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from tenet.app.configuration import ConfigurationError, host_and_port
+from tenet.app.data_directory import DataDirectory, RootKey
+from tenet.app.engines import EMBEDDED
+from tenet.app.versions import tenet_version
+from tenet.base.clock import SystemClock
+from tenet.base.ids import SystemIds
+
+if TYPE_CHECKING:
+    from tenet.app.configuration import Configuration
+    from tenet.base.clock import Clock
+    from tenet.base.ids import Ids
+    from tenet.mesh.channel import NodeId
+    from tenet.mesh.cluster import Cluster
+    from tenet.mesh.cooperation import Cooperation
+    from tenet.mesh.governing import Governance
+    from tenet.mesh.node import MeshNode
+    from tenet.store.contract import Engine, Store
+
+_ID_BYTES: Final = 10
+_SECRET_BYTES: Final = 30
+#: Addresses of a host that stand for all of a machine's.
+_EVERY: Final = frozenset({"0.0.0.0", "::"})  # noqa: S104 (names them; nothing is bound here)
+
+
+def is_clustered(directory: DataDirectory) -> bool:
+    """Tells whether a data directory is, or is to be, a node's."""
+    engine = directory.engine_and_location[0]
+    return bool(directory.settings.mesh.listen) or engine not in EMBEDDED or (directory.node / "node.json").exists()
+
+
+def new_root_key(ids: Ids) -> RootKey:
+    """Returns a root key for a new installation."""
+    key_id = "AKIA" + base64.b32encode(ids.draw(_ID_BYTES)).decode("ascii")
+    return RootKey(key_id, base64.b64encode(ids.draw(_SECRET_BYTES)).decode("ascii"))
+
+
+async def open_cluster(directory: DataDirectory, store: Store, *, clock: Clock, ids: Ids) -> Cluster:
+    """Opens the cluster of a store; makes it where there is none. What its nodes share lies in the directory then.
+
+    Args:
+        directory: of this node.
+        store: that the nodes share.
+        clock: time.
+        ids: randomness.
+
+    Raises:
+        NotAMember: there is a cluster, and this directory does not have its master key.
+        MasterKeyUnusable: the master key is damaged, or missing where there are secrets under it.
+    """
+    from tenet.mesh.cluster import Cluster
+    from tenet.mesh.errors import NotAMember
+    from tenet.wire.master import MasterKeys
+
+    exists = await Cluster.exists(store, clock)
+    if exists and not directory.master_key_file.exists():
+        raise NotAMember(
+            f"the store belongs to a cluster, and {directory.path} is of none of its nodes. Print an invitation on one"
+            " of them with `tenet node invite`, and use it here with `tenet node join`"
+        )
+    may_create = not exists and directory.root_key() is None
+    master = MasterKeys.open(directory.master_key_file, ids, may_create=may_create)
+    shared = {} if exists else _made(directory, clock, ids)
+    cluster = await Cluster.open(store, master, shared, clock=clock, ids=ids)
+    put_down(cluster.shared, directory)
+    return cluster
+
+
+def cooperation_of(node: MeshNode, store: Engine, *, clock: Clock, ids: Ids) -> Cooperation:
+    """Returns what a node does together with the others; it has not begun yet.
+
+    Args:
+        node: which has been started.
+        store: that the nodes share.
+        clock: time.
+        ids: randomness.
+    """
+    from tenet.mesh.cooperation import Cooperation
+
+    address = node.channel.address
+    return Cooperation(store, node.channel, clock=clock, ids=ids, address=address, release=tenet_version())
+
+
+async def start_node(directory: DataDirectory, cluster: Cluster, *, clock: Clock, ids: Ids) -> MeshNode:
+    """Makes this process a node that others reach.
+
+    Args:
+        directory: of the node.
+        cluster: whose node it is.
+        clock: time.
+        ids: randomness.
+
+    Raises:
+        NodeExists: another node has its name.
+        NodeRemoved: it was removed from the cluster.
+        NotAMember: it is a node of another cluster.
+        ConfigurationError: its address cannot be listened on.
+    """
+    from tenet.mesh.identity import Identity, invented_name
+    from tenet.mesh.node import MeshNode, NodeOptions
+
+    mesh = directory.settings.mesh
+    host, port = host_and_port(mesh.listen or f"{directory.settings.server.listen.rpartition(':')[0]}:0")
+    advertised = mesh.advertise or (f"{socket.getfqdn()}:0" if host in _EVERY else "")
+    options = NodeOptions(
+        name=mesh.name or invented_name(socket.gethostname(), ids),
+        host=host,
+        port=port,
+        advertised=advertised,
+        seeds=mesh.peers,
+        lifetime_s=mesh.certificate_s,
+        release=tenet_version(),
+    )
+    try:
+        return await MeshNode.start(Identity(directory.node), cluster, options, clock=clock, ids=ids)
+    except OSError as error:
+        shown = mesh.listen or f"{host}:{port}"
+        raise ConfigurationError(
+            [f"`mesh.listen` is '{shown}', which cannot be listened on: {error.strerror}."]
+        ) from error
+
+
+def governance(store: Store, *, clock: Clock, ids: Ids) -> Governance:
+    """Returns what an administrator does with the nodes of a store's cluster.
+
+    Args:
+        store: of the cluster.
+        clock: time.
+        ids: for invitations.
+    """
+    from tenet.mesh.governing import Governance
+
+    return Governance(store, clock=clock, ids=ids)
+
+
+def join_cluster(configuration: Configuration, address: str, token: str, name: str) -> NodeId:
+    """Makes the data directory that of a node, by an invitation; safe to repeat where it was interrupted.
+
+    Args:
+        configuration: says where the directory is.
+        address: ``HOST:PORT`` of any node of the cluster.
+        token: the invitation.
+        name: of the new node; empty: as the settings say, or drawn.
+
+    Returns:
+        The new node's id.
+
+    Raises:
+        ConfigurationError: the directory is that of a node, or of an installation of its own.
+        MeshError: it could not join; the message says why.
+    """
+    from tenet.mesh.identity import Identity, invented_name
+    from tenet.mesh.invitations import read_token
+    from tenet.mesh.joining import join
+    from tenet.wire.master import MasterKeys
+
+    clock, ids = SystemClock(), SystemIds()
+    directory, invitation = DataDirectory(configuration.settings), read_token(token)
+    identity = Identity(directory.node)
+    if identity.node() is not None:
+        raise ConfigurationError([f"{directory.path} is of the node {identity.node()} already."])
+    if directory.root_key() is not None and identity.intended() is None:
+        raise ConfigurationError(
+            [f"{directory.path} holds an installation of its own; name another directory with --data."]
+        )
+    directory.make()
+    identity.make_directory()
+    # The name is kept, so that a join that was interrupted goes on as the same node.
+    wanted = name or configuration.settings.mesh.name or identity.intended() or invented_name(socket.gethostname(), ids)
+    node = identity.intend(wanted)
+    enrolled = asyncio.run(join(address, invitation, node, identity.files, clock))
+    MasterKeys.take_over(directory.master_key_file, enrolled.master_keys)
+    put_down(enrolled.shared, directory)
+    identity.keep_node(node)
+    return node
+
+
+def put_down(shared: Mapping[str, bytes], directory: DataDirectory) -> None:
+    """Writes what all nodes share into a data directory, where it lies on the first node too.
+
+    Raises:
+        ConfigurationError: a file cannot be written.
+    """
+    from tenet.wire.master import write_private
+
+    for name, path in _places(directory).items():
+        content = shared[name]
+        try:
+            if path.exists() and path.read_bytes() == content:
+                continue
+            write_private(path, content)
+            if path == directory.ca_file:
+                path.chmod(0o644)
+                directory.trust_store.unlink(missing_ok=True)
+        except OSError as error:
+            raise ConfigurationError([f"{path} cannot be written: {error.strerror}."]) from error
+
+
+def _made(directory: DataDirectory, clock: Clock, ids: Ids) -> dict[str, bytes]:
+    """Returns what a first node shares; made where it is missing."""
+    from tenet.wire.tls import LocalAuthority
+
+    if directory.root_key() is None:
+        directory.keep_root_key(new_root_key(ids))
+    LocalAuthority(directory.tls, clock=clock, ids=ids).ensure_authority()
+    return {name: path.read_bytes() for name, path in _places(directory).items()}
+
+
+def _places(directory: DataDirectory) -> Mapping[str, Path]:
+    """Returns where each shared file lies, by its name; private keys before what belongs to them."""
+    return {
+        "root-key": directory.root_key_file,
+        "client-authority-key": directory.ca_key_file,
+        "client-authority": directory.ca_file,
+    }

@@ -1,0 +1,1 @@
+"""Tenet nodes that know each other: identity, channels, membership, leases, hints."""

@@ -1,0 +1,218 @@
+"""What makes a process a node: its name, its private key and its certificate, in a directory of its own.
+
+| file | what | mode |
+|---|---|---|
+| ``node.json`` | its id | 0600 |
+| ``joining.json`` | the id that it wants to have, until it has joined | 0600 |
+| ``node-key.pem`` | its private key, which never leaves it | 0600 |
+| ``node.pem`` | its certificate, renewed long before its end | 0644 |
+| ``cluster-ca.pem`` | the certificate of the cluster's authority | 0644 |
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+import structlog
+from msgspec import Struct
+
+from tenet.mesh.channel import NodeId
+from tenet.mesh.cluster import Cluster
+from tenet.mesh.credentials import CredentialFiles, ensure_key, keep, key_sha256, node_of
+from tenet.mesh.errors import IdentityUnusable, NodeExists, NodeRemoved, NotAMember
+from tenet.mesh.records import checked_name
+from tenet.mesh.registry import Registry
+from tenet.wire.errors import TlsUnusable
+from tenet.wire.issuing import fingerprint, is_signed_by, pem_certificate, read_pair
+from tenet.wire.master import write_private
+
+if TYPE_CHECKING:
+    from tenet.base.clock import Clock
+    from tenet.base.ids import Ids
+
+_log = structlog.get_logger(__name__)
+
+_RANDOM_BYTES: Final = 4
+_HOST_CHARS_MAX: Final = 40
+#: Directories of nodes can be read by their owner alone.
+_PRIVATE: Final = 0o700
+
+
+class _File(Struct, frozen=True):
+    version: int
+    node: str
+
+
+class Identity:
+    """A node's identity, in its directory.
+
+    Args:
+        directory: where it lies.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.files = CredentialFiles.within(directory)
+
+    @property
+    def _file(self) -> Path:
+        return self.directory / "node.json"
+
+    @property
+    def _intended(self) -> Path:
+        return self.directory / "joining.json"
+
+    def node(self) -> NodeId | None:
+        """Returns the node's id; None where the directory is no node's.
+
+        Raises:
+            IdentityUnusable: the file cannot be read.
+        """
+        return _read(self._file)
+
+    def intended(self) -> NodeId | None:
+        """Returns the id that it wants to have, where it has begun to join.
+
+        Raises:
+            IdentityUnusable: the file cannot be read.
+        """
+        return _read(self._intended)
+
+    def intend(self, name: str) -> NodeId:
+        """Notes the id that it wants to have; durable when it returns.
+
+        Raises:
+            NodeNameInvalid: a node cannot have it.
+            IdentityUnusable: it cannot be written.
+        """
+        node = checked_name(name)
+        _write(self._intended, node)
+        return node
+
+    def make_directory(self) -> None:
+        """Makes the directory where there is none.
+
+        Raises:
+            IdentityUnusable: it cannot be made.
+        """
+        try:
+            self.directory.mkdir(mode=_PRIVATE, parents=True, exist_ok=True)
+        except OSError as error:
+            raise IdentityUnusable(f"{self.directory} cannot be made: {error.strerror}") from error
+
+    def keep_node(self, node: NodeId) -> None:
+        """Writes the node's id; durable when it returns.
+
+        Raises:
+            IdentityUnusable: it cannot be written.
+        """
+        _write(self._file, node)
+        self._intended.unlink(missing_ok=True)
+
+    async def ensure(self, cluster: Cluster, registry: Registry, name: str) -> NodeId:
+        """Returns the node's id, which is a member of the cluster afterwards, wherever an earlier start ended.
+
+        Args:
+            cluster: whose node it is.
+            registry: of its nodes.
+            name: how it is to be called where it has no name yet.
+
+        Raises:
+            NodeExists: another node has this name.
+            NodeRemoved: it was removed from the cluster.
+            NotAMember: it is a node of another cluster.
+        """
+        self.make_directory()
+        self._check_authority(cluster)
+        key, node, is_new = ensure_key(self.files.private_key), self.node(), False
+        if node is None:
+            node, is_new = checked_name(name), True
+            self.keep_node(node)
+        await registry.refresh()
+        stored = registry.nodes.get(node)
+        if stored is not None and stored.state == "removed":
+            raise NodeRemoved(
+                f"node {node} was removed from its cluster; to join again, remove {self.directory} and use another"
+                " invitation"
+            )
+        if stored is None or stored.key_sha256 != key_sha256(key.public_key()):
+            try:
+                await cluster.enrol_self(node, key.public_key())
+            except NodeExists:
+                if is_new:
+                    self._file.unlink()
+                raise
+            await registry.refresh()
+        return node
+
+    def ensure_certificate(self, cluster: Cluster, node: NodeId, lifetime_s: float, clock: Clock) -> bool:
+        """Makes the certificate anew where less than half of its time is left; says whether it did.
+
+        Args:
+            cluster: who signs it.
+            node: whom it is made out to.
+            lifetime_s: how long it is good for.
+            clock: time.
+
+        Raises:
+            IdentityUnusable: a file cannot be read or written.
+        """
+        key = ensure_key(self.files.private_key)
+        if self._is_good(cluster, node, lifetime_s, clock):
+            return False
+        keep(self.files.authority, pem_certificate(cluster.authority.certificate))
+        keep(self.files.certificate, pem_certificate(cluster.certify(node, key.public_key(), lifetime_s)))
+        return True
+
+    def _is_good(self, cluster: Cluster, node: NodeId, lifetime_s: float, clock: Clock) -> bool:
+        try:
+            found = read_pair(self.files.certificate, self.files.private_key, "It is made anew")
+        except TlsUnusable as error:
+            _log.warning("the certificate of this node is made anew", reason=error.message)
+            return False
+        if found is None or node_of(found[0]) != node or not self.files.authority.exists():
+            return False
+        left = found[0].not_valid_after_utc.timestamp() - clock.wall_ms() / 1000
+        return lifetime_s / 2 < left <= lifetime_s and is_signed_by(found[0], cluster.authority.certificate)
+
+    def _check_authority(self, cluster: Cluster) -> None:
+        """Refuses a directory that belongs to another cluster than the store."""
+        if not (self.files.authority.exists() and self._file.exists()):
+            return
+        kept = self.files.authority.read_bytes()
+        if kept != pem_certificate(cluster.authority.certificate):
+            raise NotAMember(
+                f"{self.directory} is of a node of another cluster than the store, whose authority is"
+                f" {fingerprint(cluster.authority.certificate)}; name the store of its cluster, or remove the directory"
+                " and join this one"
+            )
+
+
+def _read(file: Path) -> NodeId | None:
+    try:
+        return checked_name(msgspec.json.decode(file.read_bytes(), type=_File).node)
+    except FileNotFoundError:
+        return None
+    except (OSError, msgspec.DecodeError) as error:
+        raise IdentityUnusable(f"{file} cannot be read: {error}") from error
+
+
+def _write(file: Path, node: NodeId) -> None:
+    try:
+        write_private(file, msgspec.json.encode(_File(1, node)))
+    except OSError as error:
+        raise IdentityUnusable(f"{file} cannot be written: {error.strerror}") from error
+
+
+def invented_name(host: str, ids: Ids) -> str:
+    """Returns a name for a node that nobody has named: its machine's, and random digits.
+
+    Args:
+        host: the machine's name.
+        ids: for the digits.
+    """
+    first = host.partition(".")[0].lower()
+    kept = "".join(char if char.isascii() and char.isalnum() else "-" for char in first)[:_HOST_CHARS_MAX].strip("-")
+    return f"{kept or 'node'}-{ids.draw(_RANDOM_BYTES).hex()}"

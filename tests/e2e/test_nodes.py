@@ -1,0 +1,165 @@
+"""Nodes as an operator has them: invited, joined, listed, drained and removed by commands, and certified anew."""
+
+from __future__ import annotations
+
+import re
+import ssl
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.servers import Server, running, start, tenet
+
+MESH = {"TENET_MESH_LISTEN": "127.0.0.1:0", "TENET_MESH_NAME": "one"}
+
+
+@pytest.fixture
+def node(tmp_path: Path) -> Iterator[Server]:
+    with running(tmp_path / "one", environment=MESH) as started:
+        yield started
+
+
+def address_of(server: Server) -> str:
+    shown = server.command("node", "list").stdout
+    match = re.search(r"^one  \w+  (\S+)", shown, re.MULTILINE)
+    assert match, shown
+    return match[1]
+
+
+def invited(server: Server) -> str:
+    made = server.command("node", "invite", "--expires", "10m")
+    assert made.returncode == 0, made.stderr
+    assert f"tenet node join {address_of(server)} TOKEN" in made.stderr
+    (token,) = made.stdout.split()
+    return token
+
+
+def readiness(server: Server) -> tuple[int, str]:
+    trust = ssl.create_default_context(cafile=server.exports["AWS_CA_BUNDLE"])
+    try:
+        with urllib.request.urlopen(f"{server.endpoint}/readyz", context=trust, timeout=10) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode()
+
+
+def test_a_machine_is_invited_and_joins_once(node: Server, tmp_path: Path) -> None:
+    assert node.command("node", "list").stdout == f"one  serving  {address_of(node)}  connected\n"
+    token, at = invited(node), address_of(node)
+    joined = tenet("node", "join", at, token, "--name", "two", "--data", str(tmp_path / "two"))
+    assert (joined.returncode, joined.stderr) == (0, "")
+    assert "This is the node two now" in joined.stdout
+    assert node.command("node", "list").stdout.splitlines()[1] == "two  serving  not started yet  not connected"
+    again = tenet("node", "join", at, token, "--data", str(tmp_path / "three"))
+    assert (again.returncode, again.stdout) == (1, "")
+    assert again.stderr == "tenet: the invitation was used by node two already; it is good for one\n"
+    # Clients trust and sign as with the first one.
+    there = tenet("env", "--data", str(tmp_path / "two")).stdout
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        assert f"export {name}={node.exports[name]}\n" in there
+    theirs = (tmp_path / "two" / "tls" / "ca.pem").read_bytes()
+    assert theirs == Path(node.exports["AWS_CA_BUNDLE"]).read_bytes()
+    assert (tmp_path / "two.master-key").read_bytes() == (tmp_path / "one.master-key").read_bytes()
+    # It is a node of this cluster, and of no other store's.
+    other = tenet("up", "--data", str(tmp_path / "two"), "--listen", "127.0.0.1:0")
+    assert other.returncode == 1
+    assert "is of a node of another cluster than the store" in other.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (("join", "127.0.0.1", "x"), 2, "HOST:PORT is '127.0.0.1'"),
+        (("join", "127.0.0.1:1", "x"), 1, "the token does not begin with 'tenet-join-1.'"),
+        (("join", "127.0.0.1:1", "tenet-join-1.abc"), 1, "the token is damaged, or a part of it is missing"),
+        (("invite", "--expires", "1"), 2, "'1' is no time like 90s, 15m, 1h or 7d"),
+        (("invite", "--expires", "9s"), 2, "--expires is 9 s; an invitation is good for 10 s to 30 days"),
+        (("invite", "--expires", "31d"), 2, "--expires is 2678400 s"),
+    ],
+)
+def test_mistakes_in_commands_are_named(tmp_path: Path, arguments: tuple[str, ...], code: int, said: str) -> None:
+    done = tenet("node", *arguments, "--data", str(tmp_path / "data"))
+    assert done.returncode == code
+    assert said in done.stderr
+    assert not (tmp_path / "data").exists()
+
+
+def test_the_listener_for_clients_is_no_place_to_join(node: Server, tmp_path: Path) -> None:
+    at = node.endpoint.removeprefix("https://")
+    done = tenet("node", "join", at, invited(node), "--data", str(tmp_path / "two"))
+    assert done.returncode == 1
+    assert "no address that nodes talk to each other at (its `mesh.listen`)" in done.stderr
+
+
+def test_without_a_cluster_there_are_no_nodes(tmp_path: Path) -> None:
+    with running(tmp_path / "alone") as server:
+        for command in (("list",), ("invite",), ("drain", "one"), ("remove", "one")):
+            done = server.command("node", *command)
+            assert done.returncode == 1
+            assert "there is no cluster" in done.stderr
+        assert not (tmp_path / "alone" / "node").exists()
+
+
+def test_a_node_drains_and_serves_again(node: Server) -> None:
+    assert readiness(node) == (200, "ready\n")
+    assert node.command("node", "drain", "one").stdout == "one drains.\n"
+    assert readiness(node) == (503, "this node drains\n")
+    assert node.client().list_tables()["TableNames"] == []
+    assert node.command("node", "drain", "one", "--over").stdout == "one serves again.\n"
+    assert readiness(node) == (200, "ready\n")
+    missing = node.command("node", "drain", "two")
+    assert (missing.returncode, missing.stderr) == (1, "tenet: there is no node two in this cluster\n")
+
+
+def test_a_removed_node_stops_by_itself_and_starts_no_more(node: Server, tmp_path: Path) -> None:
+    last = node.command("node", "remove", "one")
+    assert (last.returncode, "is the last node" in last.stderr) == (1, True)
+    tenet("node", "join", address_of(node), invited(node), "--name", "two", "--data", str(tmp_path / "two"))
+    assert node.command("node", "remove", "one").returncode == 0
+    assert node.process.wait(timeout=20) == 1
+    assert "node one was removed from its cluster, and has stopped" in node.log.read_text()
+    again = tenet("up", "--data", str(node.data), "--listen", "127.0.0.1:0")
+    assert again.returncode == 1
+    assert "node one was removed from its cluster; to join again, remove" in again.stderr
+
+
+def test_a_restarted_node_is_the_same_and_keeps_its_keys_under_a_new_master_key(node: Server) -> None:
+    made = node.command("keys", "create", "--id", "mine", "--secret", "my-own-secret")
+    assert made.returncode == 0
+    tenet("node", "join", address_of(node), invited(node), "--name", "two", "--data", f"{node.data}-two")
+    several = node.command("keys", "rotate-master")
+    assert (several.returncode, "several nodes: one, two" in several.stderr) == (1, True)
+    assert node.command("node", "remove", "two").returncode == 0
+    # Two access keys, and the secrets of the cluster.
+    assert node.command("keys", "rotate-master").stdout == "Secrets encrypted under a new master key: 3.\n"
+    assert node.stop() == 0
+    again = start(node.data, environment=MESH | {"TENET_MESH_NAME": "another"})
+    try:
+        assert again.command("node", "list").stdout.startswith("one  serving  ")
+        assert again.client(access_key_id="mine", secret_access_key="my-own-secret").list_tables()["TableNames"] == []
+    finally:
+        again.stop()
+
+
+@pytest.mark.alone
+def test_certificates_of_seconds_are_renewed_while_clients_are_served(tmp_path: Path) -> None:
+    short = {"TENET_TLS_CERTIFICATE_S": "6", "TENET_MESH_CERTIFICATE_S": "6"}
+    with running(tmp_path / "one", environment=MESH | short) as server:
+        trust = ssl.create_default_context(cafile=server.exports["AWS_CA_BUNDLE"])
+        shown, certified = set(), set()
+        until_s = time.monotonic() + 12
+        while time.monotonic() < until_s:
+            with urllib.request.urlopen(f"{server.endpoint}/readyz", context=trust, timeout=10) as answer:
+                assert answer.status == 200
+            shown.add((tmp_path / "one" / "tls" / "server.pem").read_bytes())
+            certified.add((tmp_path / "one" / "node" / "node.pem").read_bytes())
+            time.sleep(0.05)
+        assert len(shown) >= 3
+        assert len(certified) >= 3
+        # The listener of nodes shows a certificate that is good now: one joins.
+        joined = tenet("node", "join", address_of(server), invited(server), "--data", str(tmp_path / "two"))
+        assert joined.returncode == 0, joined.stderr
