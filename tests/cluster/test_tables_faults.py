@@ -48,9 +48,9 @@ class Load:
         client = self._server.client(config=STANDARD)
         while not self._stop.is_set():
             name = f"{number}-{self.counted[number]}"
-            self._timed(lambda name=name: client.put_item(TableName="served", Item={"p": {"S": name}}))  # type: ignore[misc]
+            self._timed(lambda name=name: client.put_item(TableName="served", Item={"p": {"S": name}}))
             got = self._timed(
-                lambda name=name: client.get_item(TableName="served", Key={"p": {"S": name}}, ConsistentRead=True)  # type: ignore[misc]
+                lambda name=name: client.get_item(TableName="served", Key={"p": {"S": name}}, ConsistentRead=True)
             )
             if got is not None and "Item" not in got:
                 self.errors.append(f"{name} was put and is not there")

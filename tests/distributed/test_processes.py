@@ -12,6 +12,7 @@ from tenet.base.clock import SystemClock
 from tenet.base.ids import SystemIds
 from tenet.store.cassandra.engine import CassandraEngine
 from tenet.store.contract import Append, Key, LogOptions, Put, SpaceOptions, log_shard
+from tenet.store.errors import StoreOfLaterVersion
 from tenet.store.suite.histories import LongHistory, SmallHistory, keys_of_small_history
 from tenet.store.suite.stage import PLAIN, SEED, STAMPED, Client, all_of, rounds
 from tests.distributed.conftest import OpenEngine
@@ -86,5 +87,19 @@ def test_a_log_that_all_of_them_sequence_has_every_entry_once_and_in_order(opene
                     if log_shard(partition, 2) == shard:
                         numbers = [int(entry.new or b"") for entry in entries if entry.partition == partition]
                         assert numbers == list(range(each)), "an entry is missing, comes twice or out of order"
+
+    asyncio.run(run())
+
+
+def test_a_keyspace_of_a_later_version_is_refused(opened: OpenEngine, store_url: str) -> None:
+    async def run() -> None:
+        async with opened() as engine:
+            keyspace = store_url.rpartition("/")[2]
+            text = f"UPDATE {keyspace}.registry SET id = ? WHERE part = ? AND name = ? IF id = ?"
+            assert await engine.driver.decide([(text, ("2", "format", "", "1"))]) is None
+            with pytest.raises(StoreOfLaterVersion, match="format 2"):
+                async with opened():
+                    pass
+            assert await engine.driver.decide([(text, ("1", "format", "", "2"))]) is None
 
     asyncio.run(run())

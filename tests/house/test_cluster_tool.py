@@ -64,7 +64,7 @@ def test_maven_is_asked_for_where_cassandra_has_to_be_fetched(tmp_path: Path, mo
 # ---- what is asked for ----
 
 
-@pytest.mark.parametrize("network", ["127.0", "127.0.256", "10.0.0", "127.0.0.1", "127.0.0\n"])
+@pytest.mark.parametrize("network", ["127.0", "127.0.256", "11.0.0", "127.0.0.1", "127.0.0\n"])
 def test_addresses_are_of_this_machine(network: str) -> None:
     with pytest.raises(ValueError, match="not of the form"):
         Spec(network)

@@ -159,6 +159,7 @@ class CassandraEngine:
 
         Raises:
             StoreUnavailable: the cluster cannot be reached, or does not let us.
+            StoreOfLaterVersion: a later version wrote what is in the keyspace.
         """
         try:
             await self.driver.open()
@@ -166,6 +167,7 @@ class CassandraEngine:
             await self.driver.define(schema.keyspace(at.keyspace, self._replication()))
             for text in schema.registry(at.keyspace, at.gc_grace_s):
                 await self.driver.define(text)
+            await self._spaces.check_format()
         except BaseException:
             await self.driver.close()
             raise

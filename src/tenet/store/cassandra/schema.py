@@ -20,7 +20,8 @@ REMEMBERED_S: Final = Limits.settle_window_s + 300
 #: A value that nobody writes: a condition that it is not this one holds always, and brings the value with a refusal.
 NEVER_WRITTEN: Final = b"\x00tenet: a condition that always holds\x00"
 
-HEADER, RECORD, BUCKET, FATE, OUTBOX, INTENT = range(6)
+#: The kinds of rows that are read back; see above for the others.
+RECORD, BUCKET, FATE = 1, 2, 3
 
 FORMAT: Final = 1
 LOG_ID_BYTES: Final = 8
@@ -115,8 +116,6 @@ class Statements:
         self.point = f"UPDATE {table} SET pe = ? WHERE p = ? IF pe "
         self.unpoint = f"UPDATE {table} SET pe = ? WHERE p = ? IF lk = null AND pe = ? AND h "
         self.check_bucket = f"UPDATE {table} SET i = null WHERE p = ? AND kind = 2 AND sort = ?"
-        self.get_header = f"SELECT h, lk, pe, st FROM {table} WHERE p = ? AND kind = 0 AND sort = 0x"
-        self.get_bucket = f"SELECT h, lk, pe, st FROM {table} WHERE p = ? AND kind = 2 AND sort = ?"
         self.get_outbox = (
             f"SELECT sort, v, h, lk, pe, writetime(v) FROM {table} WHERE p = ? AND kind = 4 AND sort >= ? AND sort < ?"
             " LIMIT ?"

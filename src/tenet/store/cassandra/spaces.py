@@ -17,7 +17,7 @@ from tenet.store import validate
 from tenet.store.cassandra import schema
 from tenet.store.cassandra.driver import Unsure
 from tenet.store.contract import LogOptions, SpaceInfo, SpaceOptions
-from tenet.store.errors import SpaceNotFound, StoreUnavailable
+from tenet.store.errors import SpaceNotFound, StoreOfLaterVersion, StoreUnavailable
 
 if TYPE_CHECKING:
     from tenet.base.clock import Clock
@@ -31,6 +31,7 @@ _BELIEVED_S: Final = 10.0
 _SPACES: Final = "spaces"
 _DROPPED: Final = "dropped"
 _SPARE: Final = "spare"
+_FORMAT: Final = "format"
 _COUNTS_AS: Final = "registry"
 _TRIES_MAX: Final = 20
 
@@ -94,6 +95,28 @@ class Spaces:
         self._change = f"UPDATE {table} SET options = ?, log = ? WHERE part = ? AND name = ? IF id = ? AND options = ?"
         self._remove = f"DELETE FROM {table} WHERE part = ? AND name = ? IF id = ?"
         self._bury = f"UPDATE {table} USING TTL 864000 SET id = ?, dropped_ms = ? WHERE part = ? AND name = ?"
+
+    async def check_format(self) -> None:
+        """Says which format the keyspace has, where nobody has yet.
+
+        Raises:
+            StoreOfLaterVersion: it has one that this version does not know.
+        """
+        ours = str(schema.FORMAT)
+        for _ in range(_TRIES_MAX):
+            rows = await self._driver.select(self._one, (_FORMAT, ""), counts_as=_COUNTS_AS)
+            if rows and rows[0][0] is not None:
+                if int(rows[0][0]) > schema.FORMAT:
+                    raise StoreOfLaterVersion(
+                        f"the keyspace {self._keyspace} has format {rows[0][0]}, which a later version wrote; this one"
+                        f" knows {ours}"
+                    )
+                return
+            try:
+                await self._driver.decide([(self._insert, (ours, "", "", _FORMAT, ""))])
+            except Unsure:
+                continue
+        raise StoreUnavailable(f"the format of the keyspace {self._keyspace} could not be written")
 
     # ---- what is there -----------------------------------------------------------------------------------------------
 
