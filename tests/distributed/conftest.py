@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
 
 import pytest
 
@@ -20,6 +21,12 @@ OpenEngine = Callable[[], AbstractAsyncContextManager[CassandraEngine]]
 def store_url(cassandra_cluster: Cluster) -> str:
     """The store's URL of a keyspace that this process of the tests has for itself."""
     return f"cassandra://{','.join(cassandra_cluster.contact_points)}/test_{SystemIds().draw(6).hex()}"
+
+
+@pytest.fixture(scope="session")
+def node_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The data directory of the first node on that keyspace; any other one would have to join it."""
+    return tmp_path_factory.mktemp("node") / "data"
 
 
 @pytest.fixture

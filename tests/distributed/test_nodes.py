@@ -16,10 +16,6 @@ from tests.servers import Server, running, tenet
 WAIT_S = 60
 
 
-def environment(store_url: str, name: str) -> dict[str, str]:
-    return {"TENET_STORE_URL": store_url, "TENET_MESH_NAME": name}
-
-
 def listed(server: Server) -> dict[str, tuple[str, ...]]:
     shown = server.command("node", "list").stdout.splitlines()
     return {line.split("  ")[0]: tuple(line.split("  ")[1:]) for line in shown}
@@ -35,29 +31,30 @@ def wait_until(is_so: Callable[[], object]) -> float:
 
 
 @pytest.fixture
-def nodes(store_url: str, tmp_path: Path) -> Iterator[dict[str, Server]]:
-    """One that makes the cluster, and two that join it."""
+def nodes(store_url: str, node_data: Path, tmp_path: Path) -> Iterator[list[Server]]:
+    """The first node, and two that join it: ``two`` and ``three``."""
     with ExitStack() as stack:
-        found = {"one": stack.enter_context(running(tmp_path / "one", environment=environment(store_url, "one")))}
+        first = stack.enter_context(running(node_data, "--store", store_url))
+        found = [first]
         for name in ("two", "three"):
-            address = listed(found["one"])["one"][1]
-            token = found["one"].command("node", "invite").stdout.strip()
+            address = next(facts[1] for facts in listed(first).values() if facts[0] == "serving")
+            token = first.command("node", "invite").stdout.strip()
             data = tmp_path / name
             joined = tenet("node", "join", address, token, "--name", name, "--data", str(data))
             assert joined.returncode == 0, joined.stderr
-            found[name] = stack.enter_context(running(data, environment=environment(store_url, name)))
+            found.append(stack.enter_context(running(data, "--store", store_url)))
         yield found
 
 
 @pytest.mark.time_limit_s(600)
 def test_three_nodes_serve_the_same_and_go_on_without_those_that_are_removed_or_killed(
-    nodes: dict[str, Server],
+    nodes: list[Server],
 ) -> None:
-    one, two, three = nodes["one"], nodes["two"], nodes["three"]
-    wait_until(lambda: all(facts[-1] == "connected" for server in nodes.values() for facts in listed(server).values()))
+    one, two, three = nodes
+    wait_until(lambda: all(facts[-1] == "connected" for server in nodes for facts in listed(server).values()))
     # The same keys and the same authority everywhere, and one set of tables.
-    assert len({server.exports["AWS_SECRET_ACCESS_KEY"] for server in nodes.values()}) == 1
-    assert len({Path(server.exports["AWS_CA_BUNDLE"]).read_bytes() for server in nodes.values()}) == 1
+    assert len({server.exports["AWS_SECRET_ACCESS_KEY"] for server in nodes}) == 1
+    assert len({Path(server.exports["AWS_CA_BUNDLE"]).read_bytes() for server in nodes}) == 1
     client = two.client()
     client.create_table(
         TableName="things",
@@ -66,9 +63,9 @@ def test_three_nodes_serve_the_same_and_go_on_without_those_that_are_removed_or_
         BillingMode="PAY_PER_REQUEST",
     )
     client.get_waiter("table_exists").wait(TableName="things", WaiterConfig={"Delay": 1, "MaxAttempts": 60})
-    for server in nodes.values():
+    for server in nodes:
         server.client().put_item(TableName="things", Item={"id": {"S": str(server.data)}})
-    for server in nodes.values():
+    for server in nodes:
         assert server.client().scan(TableName="things", ConsistentRead=True)["Count"] == 3
     # Removed at one node, refused by the others and stopped by itself.
     assert two.command("node", "remove", "three").returncode == 0
@@ -80,3 +77,5 @@ def test_three_nodes_serve_the_same_and_go_on_without_those_that_are_removed_or_
     wait_until(lambda: listed(one)["two"][-1] == "not connected")
     one.client().put_item(TableName="things", Item={"id": {"S": "afterwards"}})
     assert one.client().scan(TableName="things", ConsistentRead=True)["Count"] == 4
+    one.client().delete_table(TableName="things")
+    assert one.command("node", "remove", "two").returncode == 0

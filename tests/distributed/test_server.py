@@ -22,8 +22,8 @@ pytestmark = pytest.mark.time_limit_s(300)
 
 
 @pytest.fixture
-def server(tmp_path: Path, store_url: str) -> Iterator[Server]:
-    with running(tmp_path / "data", "--store", store_url) as found:
+def server(node_data: Path, store_url: str) -> Iterator[Server]:
+    with running(node_data, "--store", store_url) as found:
         yield found
 
 
@@ -136,9 +136,8 @@ def test_a_counter_that_many_raise_misses_none(server: Server) -> None:
     assert client.get_item(TableName="counted", Key=key("a", "b"), ConsistentRead=True)["Item"]["height"]["N"] == "240"
 
 
-def test_nothing_that_was_answered_is_lost_when_the_server_is_killed(tmp_path: Path, store_url: str) -> None:
-    data = tmp_path / "data"
-    server = start(data, "--store", store_url)
+def test_nothing_that_was_answered_is_lost_when_the_server_is_killed(node_data: Path, store_url: str) -> None:
+    server = start(node_data, "--store", store_url)
     try:
         client = server.client(config=ONCE)
         make_table(client, "killed")
@@ -171,7 +170,7 @@ def test_nothing_that_was_answered_is_lost_when_the_server_is_killed(tmp_path: P
     finally:
         server.kill()
     assert len(answered) >= 60
-    with running(data, "--store", store_url) as again:
+    with running(node_data, "--store", store_url) as again:
         client = again.client(config=PATIENT)
         for name in answered:
             for part in range(2):

@@ -155,7 +155,8 @@ class Membership:
         self._observations.look(self._clock.monotonic_s())
         self._watching.open()
         self._channel.receive(_CHANGED, self._take_change)
-        await self._stored.ensure(deadline=self._deadline())
+        # A first start makes the table of it, which takes a distributed store its time.
+        await self._stored.ensure(deadline=NEVER)
         # What was known before belongs to another life, perhaps of a store that was restored since.
         self.view = View()
         await self.refresh()
