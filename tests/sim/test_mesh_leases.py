@@ -16,7 +16,7 @@ from tenet.base.errors import TenetError
 from tenet.mesh.errors import LeaseLost
 from tenet.mesh.fenced import FencedStore
 from tenet.mesh.leases import Lease, Leases
-from tenet.store.contract import Commit, Committed, Conflict, IsVersion, Key, Put, Store, new_commit_id
+from tenet.store.contract import Commit, Committed, Conflict, IsVersion, Key, Outcome, Put, Store, new_commit_id
 from tenet.store.errors import StoreError
 from tenet.store.faulty import EVERY_FAULT, NO_FAULTS, FaultPlan
 from tenet.store.landing import land
@@ -392,5 +392,34 @@ def test_a_restarted_node_takes_what_it_held_at_once() -> None:
         again = mesh.node("a")
         await again.join()
         assert (await taken(again)).number == first.number + 1
+
+    play(scene)
+
+
+def test_a_conflict_that_leaves_the_lease_out_is_understood_all_the_same() -> None:
+    class Terse:
+        """Leaves out of conflicts what it may: records beyond 8 MiB together."""
+
+        def __init__(self, node: MeshNode) -> None:
+            self._node = node
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._node.store, name)
+
+        async def commit(self, commit: Commit, *, deadline: float = NEVER) -> Outcome:
+            outcome = await self._node.store.commit(commit, deadline=deadline)
+            return replace(outcome, records={}) if isinstance(outcome, Conflict) else outcome
+
+    async def scene(mesh: Mesh) -> None:
+        a, b = await mesh.joined(2)
+        first = await taken(a)
+        unaware = Lease(LEASE, first.token, first.number, first.incarnation, me=a.membership, clock=mesh.clock)
+        await a.leases.release(LEASE)
+        await taken(b)
+        store: Any = Terse(a)
+        with pytest.raises(LeaseLost):
+            await land(
+                FencedStore(store, unaware), (Put(COUNT, b"1"),), clock=mesh.clock, ids=mesh.sim.ids, deadline=NEVER
+            )
 
     play(scene)

@@ -52,7 +52,12 @@ class FencedStore:
         at = len(commit.checks)
         if not isinstance(outcome, Conflict) or at not in outcome.failed:
             return outcome
-        self._lease.note(outcome.records[self._lease.key])
+        if self._lease.key in outcome.records:
+            self._lease.note(outcome.records[self._lease.key])
+        else:
+            # A conflict leaves out records where all of them together are too much.
+            (record,) = await self._store.get((self._lease.key,), deadline=deadline)
+            self._lease.note(record)
         if self._lease.is_lost:
             raise self._lost()
         failed = tuple(index for index in outcome.failed if index != at)
