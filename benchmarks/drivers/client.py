@@ -69,7 +69,7 @@ class Worker:
             for tries_left in reversed(range(PREPARE_TRIES)):
                 try:
                     await self._adapter.put(key, version(0), VALUE)
-                except Exception:  # noqa: BLE001  each driver has its own
+                except Exception:
                     if not tries_left:
                         raise
                 else:
