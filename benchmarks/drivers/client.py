@@ -23,6 +23,7 @@ from benchmarks.drivers.adapters import ADAPTERS, Adapter, summary_of
 VALUE = b"v" * 1_024
 KEYS_PER_WORKER = 8
 WARM_S = 2.0
+PREPARE_TRIES = 20
 #: Operations that took longer than this are counted as slow.
 SLOW_MS = 500
 
@@ -63,9 +64,16 @@ class Worker:
         self.measured = measured
 
     async def prepare(self) -> None:
-        """Writes its keys."""
+        """Writes its keys, with patience: nodes that have just started are slow."""
         for key in self._keys:
-            await self._adapter.put(key, version(0), VALUE)
+            for tries_left in reversed(range(PREPARE_TRIES)):
+                try:
+                    await self._adapter.put(key, version(0), VALUE)
+                except Exception:
+                    if not tries_left:
+                        raise
+                else:
+                    break
 
     async def run(self, began: float, until: float) -> None:
         """Goes on until the time is up; an error is counted and the key's version read again."""
