@@ -152,6 +152,15 @@ OF_DYNOXIDE = (
         theirs=r"duplicates|^\[|^\{",
     ),
     KnownDifference(
+        name="dynoxide-sums-of-sets",
+        witnesses=(DYNOXIDE,),
+        member="CancellationReasons",
+        reason="dynoxide takes numbers that differ much in size for equal when it adds them to a set.",
+        source=DOCUMENTED,
+        operations=("TransactWriteItems",),
+        theirs="ValidationError', 'Message': 'Input collection contains duplicates'",
+    ),
+    KnownDifference(
         name="dynoxide-empty-keys-of-reads",
         witnesses=(DYNOXIDE,),
         member="outcome",
