@@ -29,6 +29,8 @@ from tenet.tables.ops.delete_table import delete_table
 from tenet.tables.ops.describe_table import describe_table
 from tenet.tables.ops.endpoints import describe_endpoints
 from tenet.tables.ops.get_item import get_item
+from tenet.tables.ops.indexing.fences import MarkRule
+from tenet.tables.ops.indexing.keepers import Assignment, Everything, Keepers
 from tenet.tables.ops.lifecycle import Lifecycle
 from tenet.tables.ops.limits import describe_limits
 from tenet.tables.ops.list_tables import list_tables
@@ -47,7 +49,7 @@ from tenet.tables.rules.shapes import check_shape
 from tenet.tables.throttle import Throttle
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from tenet.base.clock import Clock
     from tenet.base.ids import Ids
@@ -55,7 +57,7 @@ if TYPE_CHECKING:
     from tenet.store.expiry import ExpiryRule
     from tenet.tables.context import Operation
 
-__all__ = ["ROUTES", "Caller", "Tables", "TablesSettings"]
+__all__ = ["ROUTES", "Assignment", "Caller", "Tables", "TablesSettings"]
 
 #: Every operation that can be called, by the name that stands in X-Amz-Target.
 ROUTES: Final[Mapping[str, Operation]] = {
@@ -96,6 +98,7 @@ class TablesSettings(Struct, frozen=True):
 
 
 _DEFAULTS: Final = TablesSettings()
+_ALONE: Final = Everything()
 
 
 class Tables:
@@ -103,14 +106,24 @@ class Tables:
 
     Args:
         context: what the operations work with.
+        keepers: keep global indexes from the log; None where they are written in the item's own commit.
     """
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, keepers: Keepers | None = None) -> None:
         self._context = context
+        self._keepers = keepers
         self._sweeping: asyncio.Task[None] | None = None
 
     @classmethod
-    async def open(cls, store: Store, *, clock: Clock, ids: Ids, settings: TablesSettings = _DEFAULTS) -> Self:
+    async def open(
+        cls,
+        store: Store,
+        *,
+        clock: Clock,
+        ids: Ids,
+        settings: TablesSettings = _DEFAULTS,
+        assignment: Assignment = _ALONE,
+    ) -> Self:
         """Opens the service: makes its catalog where there is none, and takes up what an earlier process left.
 
         Args:
@@ -118,9 +131,20 @@ class Tables:
             clock: time.
             ids: randomness.
             settings: what an operator may set.
+            assignment: which jobs of the background are this process's; all of them where it is alone.
         """
+        is_logging = not store.capabilities.cheap_commits_across_partitions
         catalog = Catalog(store, clock=clock, ids=ids, tables_max=settings.tables_max)
-        lifecycle = Lifecycle(catalog, store, clock=clock, transition_ms=settings.transition_ms)
+        expiry = ExpiryIndex(store, clock=clock, ids=ids, space=keys.EXPIRY_SPACE)
+        keepers = Keepers(store, catalog, clock=clock, ids=ids, expiry=expiry, assignment=assignment)
+        lifecycle = Lifecycle(
+            catalog,
+            store,
+            clock=clock,
+            transition_ms=settings.transition_ms,
+            is_logging=is_logging,
+            ended=keepers.look_again,
+        )
         context = Context(
             store=store,
             clock=clock,
@@ -130,29 +154,40 @@ class Tables:
             throttle=Throttle(clock),
             lifecycle=lifecycle,
             counts=Counts(store, clock=clock),
-            expiry=ExpiryIndex(store, clock=clock, ids=ids, space=keys.EXPIRY_SPACE),
+            expiry=expiry,
+            is_logging=is_logging,
         )
-        tables = cls(context)
+        tables = cls(context, keepers if is_logging else None)
         try:
-            await catalog.open()
-            await store.ensure_space(keys.TOKENS_SPACE)
-            await context.expiry.ensure()
-            await lifecycle.open()
-            context.counts.open()
-            tables._sweep()
+            await tables._open()
         except BaseException:
             await tables.close()
             raise
         return tables
 
+    async def _open(self) -> None:
+        context = self._context
+        await context.catalog.open()
+        await context.store.ensure_space(keys.TOKENS_SPACE)
+        await context.expiry.ensure()
+        if self._keepers is not None:
+            await context.store.ensure_space(keys.KEEPERS_SPACE)
+        await context.lifecycle.open()
+        context.counts.open()
+        self._sweep()
+        if self._keepers is not None:
+            self._keepers.open()
+
     def _sweep(self) -> None:
-        """Begins to remove what has expired, in the background: client tokens of transactions."""
+        """Begins to remove what has expired, in the background: client tokens of transactions, marks of keepers."""
         context = self._context
         sweeper = Sweeper(context.expiry, _rule_of, clock=context.clock, ids=context.ids)
         self._sweeping = asyncio.get_running_loop().create_task(sweeper.run())
 
     async def close(self) -> None:
         """Ends the work in the background; what is unfinished is taken up at the next start."""
+        if self._keepers is not None:
+            await self._keepers.close()
         if self._sweeping is not None:
             self._sweeping.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -160,6 +195,18 @@ class Tables:
         await self._context.counts.close()
         await self._context.lifecycle.close()
         await self._context.catalog.close()
+
+    def jobs(self) -> Sequence[str]:
+        """Returns the names of the jobs of the background that an assignment is asked about: one per table and shard.
+
+        There are none where global indexes are written in the item's own commit.
+        """
+        return () if self._keepers is None else self._keepers.jobs()
+
+    def reassign(self) -> None:
+        """Says that the assignment has changed; within a second it would be noticed anyway."""
+        if self._keepers is not None:
+            self._keepers.reassign()
 
     async def call(self, operation: str, request: dict[str, Any], caller: Caller) -> bytes:
         """Carries out an operation.
@@ -196,8 +243,11 @@ class Tables:
 
 
 _TOKENS: Final = TokenRule()
+_MARKS: Final = MarkRule()
 
 
 async def _rule_of(space: str) -> ExpiryRule | None:
     """Returns when the records of a space expire; None: they do not."""
-    return _TOKENS if space == keys.TOKENS_SPACE else None
+    if space == keys.TOKENS_SPACE:
+        return _TOKENS
+    return _MARKS if keys.is_index_space(space) else None
