@@ -1,8 +1,8 @@
-"""Global indexes that are kept from the log hold what the rules say once it was followed to its end, whatever happened.
+"""Global indexes that are kept from the log hold what the rules say, once it was followed to its end.
 
-Keepers are killed at every step, paused for seconds and for longer than commits are remembered, and work on one shard at
-the same time; answers are lost, commits come late. Looked at is that no entry is missing, wrong or left behind, that no
-place in an index ever goes back to an older state, and that nothing is left of marks and cursors in the end.
+Keepers are killed at every step, paused for seconds and for longer than commits are remembered, and work on one shard
+at the same time; answers are lost, commits come late. Looked at is that no entry is missing, wrong or left behind, that
+no place in an index ever goes back to an older state, and that nothing is left of marks and cursors in the end.
 """
 
 from __future__ import annotations
@@ -15,9 +15,10 @@ import orjson
 import pytest
 
 from tenet.base.dice import Dice
-from tenet.store.contract import Commit, Committed, Engine, Key, Outcome, Put
+from tenet.store.contract import Commit, Committed, Key, Outcome, Put, Store
 from tenet.store.expiry import ExpiryIndex
 from tenet.store.faulty import EVERY_FAULT, NO_FAULTS, CallFaults, FaultPlan
+from tenet.store.memory import MemoryEngine
 from tenet.tables import keys
 from tenet.tables.api import Caller, Tables
 from tenet.tables.model import Table
@@ -26,6 +27,8 @@ from tenet.tables.ops.indexing.cursor import LATENESS_MS, decode_kept
 from tenet.tables.ops.indexing.keepers import Everything, Keepers
 from tenet.tables.rules.images import ABSENT, Image
 from tenet.tables.rules.indexes import changes
+from tenet.wire.door import Distribution, Measured
+from tests.rounds import rounds
 from tests.sim import test_tables_items as items
 from tests.sim.harness import ExpensiveEngine, Simulation, seeds, simulate
 from tests.sim.interrupted import Interrupted
@@ -75,7 +78,7 @@ def watched() -> type[Watched]:
     return type("Watched", (Watched,), {"newest": {}})
 
 
-async def table_of(store: Engine) -> Table:
+async def table_of(store: Store) -> Table:
     (record,) = await store.get((keys.table_key(ACCOUNT, "things"),))
     assert record is not None
     return decode_table(record.value)
@@ -98,16 +101,16 @@ async def caught_up(sim: Simulation) -> None:
             await asyncio.sleep(0.05)
 
 
-async def entries_of(store: Engine, table: Table) -> dict[Key, bytes]:
+async def entries_of(store: Store, table: Table) -> dict[Key, bytes]:
     """Returns everything that lies in the spaces of a table's global indexes, marks left out."""
-    found = {}
+    found: dict[Key, bytes] = {}
     for space in keys.spaces(table)[1:]:
         page = await store.scan(space, keys.GLOBAL_ENTRIES, limit=10_000, limit_bytes=1 << 30)
         found |= {Key(space, record.partition, record.sort): record.value for record in page.records}
     return found
 
 
-async def called_for(store: Engine, table: Table) -> dict[Key, bytes]:
+async def called_for(store: Store, table: Table) -> dict[Key, bytes]:
     """Returns what the rules derive from the items."""
     wanted = {}
     page = await store.scan(table.space, keys.everything_of(None), limit=10_000, limit_bytes=1 << 30)
@@ -123,8 +126,8 @@ async def check(sim: Simulation) -> None:
     assert await entries_of(store, table) == await called_for(store, table)
 
 
-async def marks_of(store: Engine, table: Table) -> list[Key]:
-    found = []
+async def marks_of(store: Store, table: Table) -> list[Key]:
+    found: list[Key] = []
     for space in keys.spaces(table)[1:]:
         page = await store.scan(space, limit=10_000)
         found += [Key(space, record.partition, record.sort) for record in page.records]
@@ -220,6 +223,12 @@ async def keepers_on(sim: Simulation, store: Any) -> Keepers:
     return keepers
 
 
+async def long_after(sim: Simulation) -> None:
+    """Lets so much time pass that no commit from before can come any more, and marks are gone."""
+    sim.clock.advance_ms(LATENESS_MS)
+    await asyncio.sleep(3)
+
+
 def of_keepers(call: str, spaces: set[str]) -> bool:
     """Whether a call is one of a keeper's."""
     return call == "read_log" or any(space == keys.KEEPERS_SPACE or keys.is_index_space(space) for space in spaces)
@@ -245,7 +254,11 @@ async def interrupted(sim: Simulation, at: int, *, is_before: bool, pause_s: flo
     await caught_up(sim)
     await check(sim)
     # Whoever was paused does now what he was about to do.
-    await asyncio.sleep((pause_s or 0) + 5)
+    left_s = pause_s or 0.0
+    if left_s > LATENESS_MS / 1_000:
+        await long_after(sim)
+        left_s -= LATENESS_MS / 1_000
+    await asyncio.sleep(left_s + 5)
     await writer.write(2)
     await caught_up(sim)
     await asyncio.sleep(1)
@@ -255,19 +268,217 @@ async def interrupted(sim: Simulation, at: int, *, is_before: bool, pause_s: flo
     return store.stopped.is_set()
 
 
-#: How long a keeper is paused, seconds: for good, for as long as it takes another one to get ahead, for longer than
-#: anybody stands by, and for longer than marks are kept.
-PAUSES = {"killed": None, "paused shortly": 0.7, "paused": 5.0, "forgotten": LATENESS_MS / 1_000 + 60}
+#: How long a keeper is paused, seconds: for good, for as long as it takes another one to get ahead, and for longer than
+#: anybody stands by.
+PAUSES = {"killed": None, "paused shortly": 0.7, "paused": 5.0}
+
+
+def at_every_step(seed: int, *, is_before: bool, pause_s: float | None, stride: int = 1) -> None:
+    """Plays the scene for each step of a keeper that there is."""
+    for at in itertools.count(1, stride):
+
+        async def scene(sim: Simulation, at: int = at) -> bool:
+            return await interrupted(sim, at, is_before=is_before, pause_s=pause_s)
+
+        if not simulate(scene, seed, NO_FAULTS, watched()):
+            assert at > 50, "a keeper does more than that"
+            break
 
 
 @pytest.mark.parametrize("pause", PAUSES)
 @pytest.mark.parametrize("is_before", [True, False], ids=["before the call", "before the answer"])
 def test_a_keeper_is_interrupted_at_every_step(pause: str, *, is_before: bool, seed: int) -> None:
-    for at in itertools.count(1):
+    at_every_step(seed, is_before=is_before, pause_s=PAUSES[pause])
 
-        async def scene(sim: Simulation, at: int = at) -> bool:
-            return await interrupted(sim, at, is_before=is_before, pause_s=PAUSES[pause])
 
-        if not simulate(scene, seed, NO_FAULTS, watched()):
-            assert at > 50, "a keeper does more than that"
-            break
+@pytest.mark.parametrize("is_before", [True, False], ids=["before the call", "before the answer"])
+def test_a_keeper_wakes_when_marks_are_long_forgotten(*, is_before: bool, seed: int) -> None:
+    at_every_step(seed, is_before=is_before, pause_s=LATENESS_MS / 1_000 + 60, stride=rounds(13, 1))
+
+
+# ---- what is left, and when ------------------------------------------------------------------------------------------
+
+
+async def orphaned(sim: Simulation) -> None:
+    """A keeper is killed; marks keep its late commits out, for as long as there could be any, and are gone then."""
+    writing = await opened(sim, assignment=Nothing())
+    await writing.call("CreateTable", dict(items.TABLE), Caller(ACCOUNT))
+    writer = Writer(writing, Dice(sim.seed_of("writer")))
+    killed = await keepers_on(sim, Interrupted(sim.node().store, 20, of_keepers, is_before=True, pause_s=None))
+    for _ in range(20):
+        await writer.write(1)
+        await asyncio.sleep(0.1)
+    heir = await keepers_on(sim, sim.node().store)
+    for _ in range(20):
+        await writer.write(1)
+        await asyncio.sleep(0.1)
+    await caught_up(sim)
+    store, table = sim.truth.store, await table_of(sim.truth.store)
+    assert await marks_of(store, table)
+    await long_after(sim)
+    await writer.write(10)
+    await caught_up(sim)
+    assert await marks_of(store, table) == []
+    await check(sim)
+    # A keeper that ends in peace leaves its heir nothing to keep out.
+    await heir.close()
+    last = await keepers_on(sim, sim.node().store)
+    await writer.write(10)
+    await caught_up(sim)
+    assert await marks_of(store, table) == []
+    await check(sim)
+    await writing.call("DeleteTable", {"TableName": "things"}, Caller(ACCOUNT))
+    await asyncio.sleep(1)
+    assert (await store.scan(keys.KEEPERS_SPACE, limit=10)).records == []
+    for service in (killed, last, writing):
+        await service.close()
+
+
+def test_marks_and_cursors_go_when_nobody_needs_them(seed: int) -> None:
+    simulate(orphaned, seed, NO_FAULTS, watched())
+
+
+class Shared:
+    """The assignment of one of several processes, which somebody else decides upon.
+
+    Args:
+        number: the process.
+        owners: which process each job is given to.
+    """
+
+    def __init__(self, number: int, owners: dict[str, int]) -> None:
+        self._number = number
+        self._owners = owners
+
+    def owns(self, job: str) -> bool:
+        return self._owners.get(job, 0) == self._number
+
+
+async def reassigned(sim: Simulation) -> None:
+    """Shards move from process to process while programs write; nobody works on what is not his for long."""
+    owners: dict[str, int] = {}
+    services = [
+        await Tables.open(sim.node().store, clock=sim.clock, ids=sim.nodes[-1].ids, assignment=Shared(number, owners))
+        for number in range(3)
+    ]
+    await services[0].call("CreateTable", dict(items.TABLE), Caller(ACCOUNT))
+    writer = Writer(services[0], Dice(sim.seed_of("writer")))
+    for _ in range(15):
+        await writer.write(5)
+        for job in services[0].jobs():
+            owners[job] = sim.dice.below(3)
+        for service in services[: 1 + sim.dice.below(3)]:
+            service.reassign()
+        await asyncio.sleep(sim.dice.below(1_500) / 1_000)
+    assert len(owners) == 4, "a job for each shard of the log"
+    await caught_up(sim)
+    await check(sim)
+    for service in services:
+        await service.close()
+
+
+def test_jobs_move_between_processes() -> None:
+    delays = FaultPlan(calls=CallFaults(delayed=0.3, delay_ms_max=50), hint_lost=0.3)
+    for seed in seeds(5, 200):
+        simulate(reassigned, seed, delays, watched())
+
+
+# ---- how late, and at what cost --------------------------------------------------------------------------------------
+
+#: Every call takes up to 20 ms on its way there, and as much on its way back.
+FAR_AWAY = FaultPlan(calls=CallFaults(delayed=1.0, delay_ms_max=20))
+LAG_S_MAX = 0.2
+
+
+async def steady(sim: Simulation) -> None:
+    """Items are written at a steady rate to a store that is far away; indexes are hardly ever 0.2 s behind."""
+    tables = await Tables.open(sim.node().store, clock=sim.clock, ids=sim.nodes[-1].ids)
+    await tables.call("CreateTable", dict(items.TABLE), Caller(ACCOUNT))
+    await asyncio.sleep(2)
+
+    async def write(number: int) -> None:
+        item = items.key(f"thing-{number % 50}", 0) | {"g": {"S": f"g-{number % 7}"}, "l": {"S": "l"}}
+        await tables.call("PutItem", {"TableName": "things", "Item": item | {"n": {"N": str(number)}}}, Caller(ACCOUNT))
+
+    async with asyncio.TaskGroup() as group:
+        for number in range(2_000):
+            group.create_task(write(number))
+            await asyncio.sleep(0.01)
+    await caught_up(sim)
+    delay = next(measure for measure in tables.measures() if isinstance(measure, Distribution))
+    within = sum(count for bound, count in zip(delay.bounds, delay.counts, strict=False) if bound <= LAG_S_MAX)
+    assert sum(delay.counts) > 1_000
+    assert within >= 0.99 * sum(delay.counts), delay
+    lags = next(measure for measure in tables.measures() if measure.name == "tenet_index_lag_seconds")
+    assert isinstance(lags, Measured)
+    assert set(lags.values) == {(ACCOUNT, "things", "by-g")}
+    await tables.close()
+
+
+def test_indexes_are_hardly_behind(seed: int) -> None:
+    simulate(steady, seed, FAR_AWAY, ExpensiveEngine)
+
+
+async def deaf(sim: Simulation) -> None:
+    """Where no hint ever comes, indexes are behind by a few seconds, and no more."""
+    tables = await Tables.open(sim.node().store, clock=sim.clock, ids=sim.nodes[-1].ids)
+    await tables.call("CreateTable", dict(items.TABLE), Caller(ACCOUNT))
+    await asyncio.sleep(20)
+    writer = Writer(tables, Dice(sim.seed_of("writer")))
+    for _ in range(5):
+        await writer.write(1)
+        await asyncio.sleep(4)
+        await check(sim)
+    await tables.close()
+
+
+def test_a_lost_hint_costs_seconds(seed: int) -> None:
+    simulate(deaf, seed, FaultPlan(hint_lost=1.0), watched())
+
+
+async def described(sim: Simulation) -> None:
+    """DescribeTable shows an index that nobody keeps as one that is being filled, until somebody does."""
+    tables = await opened(sim, assignment=Nothing())
+    await tables.call("CreateTable", dict(items.TABLE), Caller(ACCOUNT))
+
+    async def index() -> dict[str, Any]:
+        answer = orjson.loads(await tables.call("DescribeTable", {"TableName": "things"}, Caller(ACCOUNT)))
+        found: dict[str, Any] = answer["Table"]["GlobalSecondaryIndexes"][0]
+        return found
+
+    assert (await index())["IndexStatus"] == "ACTIVE"
+    for number in range(20):
+        item = items.key("thing", number) | {"n": {"N": "1"}, "g": {"S": "g"}, "l": {"S": "l"}}
+        await tables.call("PutItem", {"TableName": "things", "Item": item}, Caller(ACCOUNT))
+    assert (await index())["IndexStatus"] == "ACTIVE", "a moment is what every index of the kind is behind"
+    await asyncio.sleep(2)
+    behind = await index()
+    assert (behind["IndexStatus"], behind["Backfilling"], behind["ItemCount"]) == ("UPDATING", True, 0)
+    keepers = await keepers_on(sim, sim.node().store)
+    await caught_up(sim)
+    filled = await index()
+    assert (filled["IndexStatus"], filled["ItemCount"]) == ("ACTIVE", 20)
+    assert "Backfilling" not in filled
+    for service in (keepers, tables):
+        await service.close()
+
+
+def test_what_is_behind_is_described_as_such(seed: int) -> None:
+    simulate(described, seed, NO_FAULTS, watched())
+
+
+async def brought_here(sim: Simulation) -> None:
+    """A table that was made where it needed no log gets one before it is written to."""
+    there = await Tables.open(MemoryEngine(sim.state, clock=sim.clock, ids=sim.ids), clock=sim.clock, ids=sim.ids)
+    await there.call("CreateTable", dict(items.TABLE), Caller(ACCOUNT))
+    await Writer(there, Dice(1)).write(10)
+    await there.close()
+    here = await opened(sim)
+    await Writer(here, Dice(2)).write(20)
+    await caught_up(sim)
+    await check(sim)
+    await here.close()
+
+
+def test_a_table_from_another_engine_gets_its_log(seed: int) -> None:
+    simulate(brought_here, seed, NO_FAULTS, ExpensiveEngine)

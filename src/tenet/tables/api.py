@@ -31,6 +31,7 @@ from tenet.tables.ops.endpoints import describe_endpoints
 from tenet.tables.ops.get_item import get_item
 from tenet.tables.ops.indexing.fences import MarkRule
 from tenet.tables.ops.indexing.keepers import Assignment, Everything, Keepers
+from tenet.tables.ops.indexing.measures import measures_of
 from tenet.tables.ops.lifecycle import Lifecycle
 from tenet.tables.ops.limits import describe_limits
 from tenet.tables.ops.list_tables import list_tables
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
     from tenet.store.contract import Store
     from tenet.store.expiry import ExpiryRule
     from tenet.tables.context import Operation
+    from tenet.wire.door import Measure
 
 __all__ = ["ROUTES", "Assignment", "Caller", "Tables", "TablesSettings"]
 
@@ -207,6 +209,13 @@ class Tables:
         """Says that the assignment has changed; within a second it would be noticed anyway."""
         if self._keepers is not None:
             self._keepers.reassign()
+
+    def measures(self) -> Sequence[Measure]:
+        """Returns how far the indexes are behind that this process keeps, for the page of metrics.
+
+        There is nothing to say where global indexes are written in the item's own commit.
+        """
+        return () if self._keepers is None else measures_of(self._keepers)
 
     async def call(self, operation: str, request: dict[str, Any], caller: Caller) -> bytes:
         """Carries out an operation.

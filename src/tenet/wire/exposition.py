@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,7 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
+from tenet.wire.door import Measure, Measured
 from tenet.wire.metrics import BOUNDS_S, Figures, Metrics
 
 if TYPE_CHECKING:
@@ -22,7 +23,9 @@ if TYPE_CHECKING:
     from tenet.wire.shared import Shared
 
 
-def exposition(metrics: Metrics, admission: Admission, shared: Shared, store: Figures) -> bytes:
+def exposition(
+    metrics: Metrics, admission: Admission, shared: Shared, store: Figures, measures: Iterable[Measure] = ()
+) -> bytes:
     """Returns the page.
 
     Args:
@@ -30,11 +33,14 @@ def exposition(metrics: Metrics, admission: Admission, shared: Shared, store: Fi
         admission: says what is worked on, waits, and was shed.
         shared: says what the connections hold.
         store: what the store says about itself.
+        measures: what the services say about themselves.
     """
-    return render(lambda: _collect(metrics, admission, shared, store))
+    return render(lambda: _collect(metrics, admission, shared, store, measures))
 
 
-def _collect(metrics: Metrics, admission: Admission, shared: Shared, store: Figures) -> Iterator[Metric]:
+def _collect(
+    metrics: Metrics, admission: Admission, shared: Shared, store: Figures, measures: Iterable[Measure]
+) -> Iterator[Metric]:
     yield from requests(metrics)
     yield counter("tenet_requests_shed", "Requests refused to shed load.", "reason", admission.shed)
     yield counter(
@@ -53,6 +59,26 @@ def _collect(metrics: Metrics, admission: Admission, shared: Shared, store: Figu
         "tenet_handshakes_failed", "TLS handshakes that came to nothing.", value=metrics.handshakes_failed
     )
     yield from gauges("tenet_store", "What the store says about itself.", store)
+    yield from map(of_measure, measures)
+
+
+def of_measure(measure: Measure) -> Metric:
+    """Returns what a service measured as a metric."""
+    if isinstance(measure, Measured):
+        kind = CounterMetricFamily if measure.is_counter else GaugeMetricFamily
+        family: CounterMetricFamily | GaugeMetricFamily = kind(measure.name, measure.words, labels=measure.labels)
+        for values, figure in measure.values.items():
+            family.add_metric(values, figure)
+        return family
+    return HistogramMetricFamily(
+        measure.name, measure.words, buckets=_cumulative(measure.bounds, measure.counts), sum_value=measure.total
+    )
+
+
+def _cumulative(bounds: Iterable[float], counts: Iterable[int]) -> list[tuple[str, float]]:
+    """Returns the buckets of a histogram as the format has them: with everything below."""
+    sums = accumulate(counts)
+    return [(str(bound), float(sum_)) for bound, sum_ in zip((*bounds, "+Inf"), sums, strict=True)]
 
 
 def requests(metrics: Metrics) -> Iterator[Metric]:
@@ -68,9 +94,7 @@ def requests(metrics: Metrics) -> Iterator[Metric]:
     for names, series in metrics.known.items():
         for code, count in series.codes.items():
             total.add_metric((*names, code), count)
-        sums = accumulate(series.buckets)
-        buckets = [(str(bound), float(sum_)) for bound, sum_ in zip((*BOUNDS_S, "+Inf"), sums, strict=True)]
-        seconds.add_metric(names, buckets=buckets, sum_value=series.seconds)
+        seconds.add_metric(names, buckets=_cumulative(BOUNDS_S, series.buckets), sum_value=series.seconds)
         received.add_metric(names, series.received_bytes)
         sent.add_metric(names, series.sent_bytes)
     yield from (total, seconds, received, sent)

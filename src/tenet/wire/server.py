@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 import structlog
@@ -15,7 +15,7 @@ from tenet.store.contract import Engine
 from tenet.wire.admission import Admission
 from tenet.wire.credentials import Keys
 from tenet.wire.dispatch import Dispatcher
-from tenet.wire.door import Service
+from tenet.wire.door import Measure, Service
 from tenet.wire.errors import PlaintextRefused
 from tenet.wire.limits import EdgeLimits
 from tenet.wire.listener import Listener, is_loopback
@@ -46,6 +46,7 @@ class Edge:
         store: the engine that readiness and metrics ask; None for none.
         region: what ``GET /`` names.
         tracer: takes the spans of requests; None for no traces.
+        measures: returns what the services say about themselves, for the page of metrics.
 
     Raises:
         ValueError: two mounts claim the same requests.
@@ -63,7 +64,9 @@ class Edge:
         store: Engine | None = None,
         region: str = "us-east-1",
         tracer: Tracer | None = None,
+        measures: Callable[[], Iterable[Measure]] = tuple,
     ) -> None:
+        self._measures = measures
         limits = limits or EdgeLimits()
         routes = Routes(services)
         self.metrics = Metrics()
@@ -165,4 +168,4 @@ class Edge:
         # What the words take is loaded when somebody asks for them, not by every start.
         from tenet.wire.exposition import exposition
 
-        return exposition(self.metrics, self.admission, self._shared, store)
+        return exposition(self.metrics, self.admission, self._shared, store, self._measures())

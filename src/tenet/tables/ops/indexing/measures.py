@@ -5,9 +5,16 @@ from __future__ import annotations
 from bisect import bisect_left
 from typing import TYPE_CHECKING, Final
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+from tenet.wire.door import Distribution, Measured
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from tenet.tables.ops.indexing.keepers import Keepers
+    from tenet.wire.door import Measure
+
+#: Of so many indexes, those that are most behind, figures are given.
+INDEXES_MAX: Final = 1_000
 #: Upper bounds of the buckets of delays, in seconds.
 BOUNDS_S: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0)
 
@@ -60,3 +67,32 @@ class Progress:
         """Returns how far an index is behind as far as this keeper goes, milliseconds."""
         since_ms = min(self.since_ms.get(space, now_ms), self.failing_since_ms or now_ms)
         return max(0, now_ms - since_ms)
+
+
+def measures_of(keepers: Keepers) -> Sequence[Measure]:
+    """Returns the figures of this process's keepers for the page of metrics."""
+    lags = {(lag.table.account, lag.table.name, lag.index.name): lag for lag in keepers.lags()[:INDEXES_MAX]}
+    labels = ("account", "table", "index")
+    delays = keepers.delays
+    return (
+        Measured(
+            "tenet_index_lag_seconds",
+            "Age of the oldest change that is not in the index yet; 0 where there is none.",
+            labels,
+            {names: lag.lag_ms / 1000 for names, lag in lags.items()},
+        ),
+        Measured(
+            "tenet_index_entries",
+            "Entries written to the index.",
+            labels,
+            {names: lag.written for names, lag in lags.items()},
+            is_counter=True,
+        ),
+        Distribution(
+            "tenet_index_delay_seconds",
+            "Time from a change of an item to its entries in indexes.",
+            BOUNDS_S,
+            delays.buckets,
+            delays.seconds,
+        ),
+    )
