@@ -231,7 +231,8 @@ async def long_after(sim: Simulation) -> None:
 
 def of_keepers(call: str, spaces: set[str]) -> bool:
     """Whether a call is one of a keeper's."""
-    return call == "read_log" or any(space == keys.KEEPERS_SPACE or keys.is_index_space(space) for space in spaces)
+    own = {keys.KEEPERS_SPACE, keys.EXPIRY_SPACE}
+    return call == "read_log" or any(space in own or keys.is_index_space(space) for space in spaces)
 
 
 async def interrupted(sim: Simulation, at: int, *, is_before: bool, pause_s: float | None) -> bool:
@@ -240,7 +241,11 @@ async def interrupted(sim: Simulation, at: int, *, is_before: bool, pause_s: flo
     await writing.call("CreateTable", dict(items.TABLE), Caller(ACCOUNT))
     writer = Writer(writing, Dice(sim.seed_of("writer")))
     await writer.write(12)
-    # The first keeper finds the cursors of one that was killed, so that it has to fence, too.
+    # One was killed already, so that the one that is interrupted has somebody to keep out, too.
+    killed = await keepers_on(sim, Interrupted(sim.node().store, 22, of_keepers, is_before=False, pause_s=None))
+    for _ in range(4):
+        await writer.write(2)
+        await asyncio.sleep(0.1)
     store = Interrupted(sim.node().store, at, of_keepers, is_before=is_before, pause_s=pause_s)
     first = await keepers_on(sim, store)
     ends_s = sim.clock.monotonic_s() + 1
@@ -263,7 +268,7 @@ async def interrupted(sim: Simulation, at: int, *, is_before: bool, pause_s: flo
     await caught_up(sim)
     await asyncio.sleep(1)
     await check(sim)
-    for service in (first, heir, writing):
+    for service in (killed, first, heir, writing):
         await service.close()
     return store.stopped.is_set()
 
