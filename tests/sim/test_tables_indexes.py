@@ -20,7 +20,7 @@ from tenet.store.expiry import ExpiryIndex
 from tenet.store.faulty import EVERY_FAULT, NO_FAULTS, CallFaults, FaultPlan
 from tenet.store.memory import MemoryEngine
 from tenet.tables import keys
-from tenet.tables.api import Caller, Tables
+from tenet.tables.api import Caller, Shares, Tables
 from tenet.tables.model import Table
 from tenet.tables.ops.catalog import Catalog, decode_table
 from tenet.tables.ops.indexing.cursor import LATENESS_MS, decode_kept
@@ -35,6 +35,7 @@ from tests.sim.interrupted import Interrupted
 
 ACCOUNT = items.ACCOUNT
 CALM_S_MAX = 120.0
+SHARES = 16
 
 
 # ---- what must hold --------------------------------------------------------------------------------------------------
@@ -343,39 +344,27 @@ def test_marks_and_cursors_go_when_nobody_needs_them(seed: int) -> None:
     simulate(orphaned, seed, NO_FAULTS, watched())
 
 
-class Shared:
-    """The assignment of one of several processes, which somebody else decides upon.
-
-    Args:
-        number: the process.
-        owners: which process each job is given to.
-    """
-
-    def __init__(self, number: int, owners: dict[str, int]) -> None:
-        self._number = number
-        self._owners = owners
-
-    def owns(self, job: str) -> bool:
-        return self._owners.get(job, 0) == self._number
-
-
 async def reassigned(sim: Simulation) -> None:
     """Shards move from process to process while programs write; nobody works on what is not his for long."""
-    owners: dict[str, int] = {}
+    shares = [Shares(SHARES) for _ in range(3)]
     services = [
-        await Tables.open(sim.node().store, clock=sim.clock, ids=sim.nodes[-1].ids, assignment=Shared(number, owners))
-        for number in range(3)
+        await Tables.open(sim.node().store, clock=sim.clock, ids=sim.nodes[-1].ids, assignment=of_process)
+        for of_process in shares
     ]
     await services[0].call("CreateTable", dict(items.TABLE), Caller(ACCOUNT))
     writer = Writer(services[0], Dice(sim.seed_of("writer")))
     for _ in range(15):
         await writer.write(5)
-        for job in services[0].jobs():
-            owners[job] = sim.dice.below(3)
+        for share in range(SHARES):
+            owner = sim.dice.below(3)
+            for number, of_process in enumerate(shares):
+                (of_process.take if number == owner else of_process.leave)(share)
         for service in services[: 1 + sim.dice.below(3)]:
             service.reassign()
         await asyncio.sleep(sim.dice.below(1_500) / 1_000)
-    assert len(owners) == 4, "a job for each shard of the log"
+    jobs = services[0].jobs()
+    assert len(jobs) == 4, "one for each shard of the log"
+    assert all(sum(of_process.owns(job) for of_process in shares) == 1 for job in jobs)
     await caught_up(sim)
     await check(sim)
     for service in services:

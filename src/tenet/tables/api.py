@@ -30,7 +30,7 @@ from tenet.tables.ops.describe_table import describe_table
 from tenet.tables.ops.endpoints import describe_endpoints
 from tenet.tables.ops.get_item import get_item
 from tenet.tables.ops.indexing.fences import MarkRule
-from tenet.tables.ops.indexing.keepers import Assignment, Everything, Keepers
+from tenet.tables.ops.indexing.keepers import Assignment, Everything, Keepers, Shares
 from tenet.tables.ops.indexing.measures import measures_of
 from tenet.tables.ops.lifecycle import Lifecycle
 from tenet.tables.ops.limits import describe_limits
@@ -59,7 +59,7 @@ if TYPE_CHECKING:
     from tenet.tables.context import Operation
     from tenet.wire.door import Measure
 
-__all__ = ["ROUTES", "Assignment", "Caller", "Tables", "TablesSettings"]
+__all__ = ["ROUTES", "Assignment", "Caller", "Shares", "Tables", "TablesSettings"]
 
 #: Every operation that can be called, by the name that stands in X-Amz-Target.
 ROUTES: Final[Mapping[str, Operation]] = {

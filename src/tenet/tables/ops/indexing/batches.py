@@ -78,7 +78,9 @@ class Outlook:
     counts: dict[str, int]
 
 
-async def read_batch(store: Store, space: str, shard: int, *, after: int, ahead: Batch, clock: Clock) -> Batch:
+async def read_batch(
+    store: Store, space: str, shard: int, *, after: int, ahead: Batch, gives_back: bool, clock: Clock
+) -> Batch:
     """Reads what a keeper may work on next; a round trip for each page of the log.
 
     Args:
@@ -87,14 +89,14 @@ async def read_batch(store: Store, space: str, shard: int, *, after: int, ahead:
         shard: of its log.
         after: the last position that was applied.
         ahead: what was applied since the cursor moved; together with it, the batch is at most a window.
+        gives_back: whether the store is told that nothing up to `after` is needed any more.
         clock: for deadlines.
     """
     batch = Batch([], ahead.value_bytes)
     room = WINDOW_ENTRIES - len(ahead.entries)
     while room > 0 and not batch.is_full:
         deadline = clock.monotonic_s() + CALL_S
-        # Only what the cursor says is durable is given back to the store.
-        reader = None if ahead.entries or batch.entries else READER
+        reader = READER if gives_back and not batch.entries else None
         page = await store.read_log(space, shard, after=after, limit=room, reader=reader, deadline=deadline)
         batch.take(page.entries)
         room -= len(page.entries)

@@ -42,6 +42,8 @@ PACE_S: Final = 0.03
 QUIET_S: Final = 0.5
 #: How often the cursor moves at the most, seconds.
 MOVE_S: Final = 0.5
+#: How often entries are given back to the store while more come, seconds; that costs some engines commits.
+GIVE_BACK_S: Final = 10.0
 #: Older than this, a claim is looked at again before anything is written on the strength of it, seconds.
 VALID_S: Final = 30.0
 #: How long a keeper rests that another one has taken the place of, before it looks whether that one gets on, seconds.
@@ -91,7 +93,7 @@ class Keeper:
         self._ahead = Batch()
         self._position = 0
         self._given_back = -1
-        self._moved_s = self._begun_s = self._took_s = 0.0
+        self._moved_s = self._given_back_s = self._begun_s = self._took_s = 0.0
         self._pause_s = PACE_S
         self._bell = asyncio.Event()
         self._is_hinted = False
@@ -202,16 +204,30 @@ class Keeper:
     # ---- following the log -------------------------------------------------------------------------------------------
 
     async def _follow(self) -> None:
+        pause_s = _RETRY_S_MIN
         while not self._is_stopping:
-            batch = await self._read()
-            if batch.entries:
-                await self._apply(batch)
-                await self._note(batch)
-            else:
-                self.progress.end({})
-                await self._idle()
+            try:
+                await self._go_on()
+                pause_s = _RETRY_S_MIN
+            except StoreUnavailable as error:
+                # Nothing is under way that could come late, so that the claim still stands for all that is done.
+                self._failed(error)
+                await self._rest(pause_s)
+                pause_s = min(2 * pause_s, _RETRY_S_MAX)
         if self._cursor.kept.position != self._position or not self._cursor.kept.is_released:
             await self._cursor.move(self._position, is_released=True)
+
+    async def _go_on(self) -> None:
+        """Does one batch, or waits for one."""
+        if self._ahead.is_full:
+            await self._move()
+        batch = await self._read()
+        if batch.entries:
+            await self._apply(batch)
+            await self._note(batch)
+        else:
+            self.progress.end({})
+            await self._idle()
 
     async def _read(self) -> Batch:
         """Reads the next batch, not too soon after the last one."""
@@ -221,18 +237,32 @@ class Keeper:
         if early_s > 0:
             await asyncio.sleep(early_s)
         self._begun_s = tools.clock.monotonic_s()
+        gives_back = self._may_give_back()
         try:
             batch = await read_batch(
-                tools.store, self.table.space, self.shard, after=self._position, ahead=self._ahead, clock=tools.clock
+                tools.store,
+                self.table.space,
+                self.shard,
+                after=self._position,
+                ahead=self._ahead,
+                gives_back=gives_back,
+                clock=tools.clock,
             )
         except LogTrimmed:
             # Usually a successor has read on and given it back.
             await self._cursor.validate()
             raise
         self._took_s = min(tools.clock.monotonic_s() - self._begun_s, QUIET_S)
-        if not self._ahead.entries:
-            self._given_back = self._position
+        if gives_back:
+            self._given_back, self._given_back_s = self._position, tools.clock.monotonic_s()
         return batch
+
+    def _may_give_back(self) -> bool:
+        """Whether the store can be told that what lies at or below the position is not needed any more."""
+        if self._ahead.entries or self._given_back == self._position:
+            return False
+        is_quiet = self._pause_s > QUIET_S
+        return is_quiet or self._tools.clock.monotonic_s() - self._given_back_s >= GIVE_BACK_S
 
     async def _note(self, batch: Batch) -> None:
         """Moves on behind a batch that is done, and the cursor as well now and then."""
@@ -240,7 +270,7 @@ class Keeper:
         self._ahead.entries += batch.entries
         self._ahead.value_bytes += batch.value_bytes
         self._pause_s = PACE_S
-        if self._ahead.is_full or self._tools.clock.monotonic_s() - self._moved_s >= MOVE_S:
+        if self._tools.clock.monotonic_s() - self._moved_s >= MOVE_S:
             await self._move()
 
     async def _move(self) -> None:

@@ -15,6 +15,7 @@ import structlog
 from msgspec import Struct
 
 from tenet.base.errors import TenetError
+from tenet.store.contract import log_shard
 from tenet.tables import keys
 from tenet.tables.ops.indexing.keeper import Keeper, Tools
 from tenet.tables.ops.indexing.measures import Delays
@@ -65,6 +66,32 @@ class Everything:
     def owns(self, job: str) -> bool:  # noqa: ARG002 - the protocol's
         """Whether a job is this process's: every one is."""
         return True
+
+
+class Shares:
+    """The assignment of a process that has some of so many equal shares of all jobs.
+
+    Jobs come and go with tables; shares stay, so that a lease for each of them is enough.
+
+    Args:
+        count: how many shares there are, the same for all processes.
+    """
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+        self._held: set[int] = set()
+
+    def take(self, share: int) -> None:
+        """Says that a share, from 0, is this process's from now on."""
+        self._held.add(share)
+
+    def leave(self, share: int) -> None:
+        """Says that a share is this process's no longer."""
+        self._held.discard(share)
+
+    def owns(self, job: str) -> bool:
+        """Whether a job lies in one of this process's shares."""
+        return log_shard(job.encode(), self._count) in self._held
 
 
 class Lag(Struct, frozen=True):
