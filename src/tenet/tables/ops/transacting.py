@@ -103,7 +103,8 @@ async def _attempt(
     is_logging = context.is_logging
     written = decided(plans, records, is_logging=is_logging)
     check_collection_bytes(done.new.size for done in written)
-    if sum(done.new.stored_bytes + done.changes.value_bytes for done in written) > _VALUES_BYTES_MAX:
+    logged_bytes = sum(done.changes.logged_bytes for done in written) if is_logging else 0
+    if logged_bytes + sum(done.new.stored_bytes + done.changes.value_bytes for done in written) > _VALUES_BYTES_MAX:
         written = [done.squeezed(plan, is_logged=is_logging) for plan, done in zip(plans, written, strict=True)]
     writes: list[Write] = [write for plan, done in zip(plans, written, strict=True) for write in writes_of(plan, done)]
     checks = [IsVersion(key, None if record is None else record.version) for key, record in records.items()]

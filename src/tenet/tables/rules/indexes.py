@@ -43,9 +43,13 @@ class IndexChanges:
 
     @property
     def value_bytes(self) -> int:
-        """The bytes of all values that are put, and of log entries."""
-        put = sum(len(write.value) for write in self.writes if isinstance(write, Put))
-        return put + sum(len(append.old or b"") + len(append.new or b"") for append in self.appends)
+        """The bytes of all values that are put."""
+        return sum(len(write.value) for write in self.writes if isinstance(write, Put))
+
+    @property
+    def logged_bytes(self) -> int:
+        """The bytes of all values of log entries."""
+        return sum(len(append.old or b"") + len(append.new or b"") for append in self.appends)
 
 
 #: No index is touched.

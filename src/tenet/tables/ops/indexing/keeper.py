@@ -118,7 +118,9 @@ class Keeper:
         pause_s = _RETRY_S_MIN
         while not self._is_stopping:
             try:
-                await self._begin()
+                # At a start there may be thousands of them.
+                async with self._tools.commits:
+                    await self._begin()
                 pause_s = _RETRY_S_MIN
                 await self._follow()
             except Superseded:
