@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import orjson
 import pytest
@@ -18,6 +18,7 @@ from tenet.store.contract import Engine, Page
 from tenet.store.sqlite import engine as sqlite
 from tenet.tables.api import Caller, Tables
 from tenet.tables.errors import ValidationException
+from tests.dear import Dear
 
 INDEXES = 20
 #: A little less than 400 KB with names and keys.
@@ -40,6 +41,8 @@ TABLE: dict[str, Any] = {
 
 async def opened(name: str, directory: Path) -> Engine:
     clock, ids = SystemClock(), SystemIds()
+    if name.startswith("dear "):
+        return cast("Engine", Dear(await opened(name.removeprefix("dear "), directory), is_waiting=True))
     if name == "memory":
         return await memory.open_engine("", clock=clock, ids=ids)
     return await sqlite.open_engine(str(directory), clock=clock, ids=ids)
@@ -93,7 +96,7 @@ async def indexed(tables: Tables, index: int) -> dict[str, str]:
     return found
 
 
-@pytest.mark.parametrize("engine_name", ["memory", "sqlite"])
+@pytest.mark.parametrize("engine_name", ["memory", "sqlite", "dear memory", "dear sqlite"])
 def test_the_largest_items_and_requests_are_written_with_all_their_index_entries(
     engine_name: str, tmp_path: Path
 ) -> None:
@@ -110,6 +113,9 @@ def test_the_largest_items_and_requests_are_written_with_all_their_index_entries
             assert sum(content == LARGE for content in (await indexed(tables, 0)).values()) == 25
             await call(tables, "DeleteItem", TableName="large", Key={"p": {"S": "item-0"}})
             assert len(await indexed(tables, 1)) == 99
+            gone = [{"Delete": {"TableName": "large", "Key": {"p": {"S": f"item-{number}"}}}} for number in range(99)]
+            await call(tables, "TransactWriteItems", TransactItems=gone)
+            assert await indexed(tables, 2) == {"item-99": "y" * 40_000}
 
     asyncio.run(main())
 
@@ -227,7 +233,7 @@ async def plain_table(tables: Tables) -> None:
     await call(tables, "CreateTable", **plain | {"AttributeDefinitions": TABLE["AttributeDefinitions"][:1]})
 
 
-@pytest.mark.parametrize("engine_name", ["memory", "sqlite"])
+@pytest.mark.parametrize("engine_name", ["memory", "sqlite", "dear memory"])
 def test_a_transaction_is_bounded_by_its_items_and_not_by_their_json(engine_name: str, tmp_path: Path) -> None:
     async def main() -> None:
         async with serving(engine_name, tmp_path) as tables:

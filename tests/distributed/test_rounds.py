@@ -104,7 +104,6 @@ def test_a_put_from_a_process_that_has_not_seen_the_partition(opened: OpenEngine
 
 def test_with_a_log(opened: OpenEngine) -> None:
     async def work(store: Counted) -> None:
-        store.engine.sequences = lambda _space, _shard: False
         key = store.key()
 
         async def put() -> None:

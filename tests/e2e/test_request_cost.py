@@ -14,7 +14,7 @@ from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, cast
 
 import orjson
 import pytest
@@ -25,6 +25,7 @@ from tenet.store import memory
 from tenet.store.contract import Capabilities, Commit, Engine
 from tenet.store.sqlite import engine as sqlite
 from tenet.tables.api import Caller, Tables
+from tests.dear import Dear
 
 ROUND_TRIPS = {"get", "query", "scan", "read_together", "commit", "settle", "read_log", "discard"}
 INDEXES = 5
@@ -262,6 +263,23 @@ def test_indexes_go_with_the_item_in_its_own_commit(run: Run) -> None:
         assert same.writes == [1], "entries that do not change are not written"
 
     run(test)
+
+
+def test_indexes_cost_an_item_nothing_where_they_are_kept_from_the_log() -> None:
+    async def main() -> None:
+        engine = await memory.open_engine("", clock=SystemClock(), ids=SystemIds())
+        async with service(cast("Engine", Dear(engine))) as ready:
+            await ready.create("indexed", INDEXES)
+            first, second = ({f"i{n}": {"S": f"{text}{n}"} for n in range(INDEXES)} for text in "ab")
+            await ready("PutItem", TableName="indexed", Item=item(2, **first))  # the table is looked up once
+            for more in (first, second, second):
+                tally = await ready.cost("PutItem", TableName="indexed", Item=item(1, **more))
+                assert (tally.trips, tally.writes) == ({"get": 1, "commit": 1}, [1])
+            await ready("PutItem", TableName=TABLE, Item=item(2))
+            assert (await ready.cost("PutItem", TableName=TABLE, Item=item(1))).trips == {"commit": 1}
+        await engine.close()
+
+    asyncio.run(main())
 
 
 def test_a_page_reads_what_it_answers_wherever_it_stands(run: Run) -> None:

@@ -144,6 +144,9 @@ async def check(sim: Simulation, witness: Witness) -> None:
     spaces = {info.name for info in await store.list_spaces() if keys.is_table_space(info.name)}
     assert spaces == {space for table in tables for space in keys.spaces(table)}
     ids = {table.id for table in tables}
+    if not store.capabilities.cheap_commits_across_partitions:
+        cursors = (await store.scan(keys.KEEPERS_SPACE, limit=1_000)).records
+        assert {keys.cursor_table(cursor.partition) for cursor in cursors} <= ids
     assert not ids & witness.deleted
     if not witness.perhaps_deleted:
         assert witness.made - witness.deleted <= ids

@@ -10,7 +10,7 @@ import shlex
 import shutil
 import signal
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from tenet.base.clock import Clock
     from tenet.base.ids import Ids
     from tenet.mesh.records import State
+    from tenet.wire.door import Measure
     from tenet.wire.trace import Tracer
 
 #: Objects made before the youngest are collected, and collections of each age before the next one (module gc).
@@ -262,9 +263,14 @@ class Server:
             mesh=self.core.work_figures,
             region=self.settings.server.region,
             tracer=self._tracer,
+            measures=self._measures,
         )
         with _listening(self.settings.server.listen) as (host, port):
             await self.edge.start(host, port, tls=self.certificates.context())
+
+    def _measures(self) -> Sequence[Measure]:
+        # Asked for anew each time: a restore opens the service anew.
+        return self._tables.measures()
 
     def greeting(self) -> str:
         """What is printed once it serves: where, and the lines that point clients at it."""

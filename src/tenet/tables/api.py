@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from msgspec import Struct
 
+from tenet.mesh import shares as mesh_shares
 from tenet.mesh.jobs import Job, Supervisor, Tenure
 from tenet.store.combine import Combiner
 from tenet.store.errors import SpaceNotFound
@@ -28,6 +29,9 @@ from tenet.tables.ops.delete_table import delete_table
 from tenet.tables.ops.describe_table import describe_table
 from tenet.tables.ops.endpoints import describe_endpoints
 from tenet.tables.ops.get_item import get_item
+from tenet.tables.ops.indexing.fences import MarkRule
+from tenet.tables.ops.indexing.keepers import Assignment, Keepers, Shares
+from tenet.tables.ops.indexing.measures import measures_of
 from tenet.tables.ops.lifecycle import Lifecycle
 from tenet.tables.ops.limits import describe_limits
 from tenet.tables.ops.list_tables import list_tables
@@ -46,15 +50,16 @@ from tenet.tables.rules.shapes import check_shape
 from tenet.tables.throttle import Throttle
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from tenet.base.clock import Clock
     from tenet.base.ids import Ids
     from tenet.store.contract import Store
     from tenet.store.expiry import ExpiryRule
     from tenet.tables.context import Operation
+    from tenet.wire.door import Measure
 
-__all__ = ["ROUTES", "Caller", "Tables", "TablesSettings"]
+__all__ = ["ROUTES", "Assignment", "Caller", "Shares", "Tables", "TablesSettings"]
 
 #: Every operation that can be called, by the name that stands in X-Amz-Target.
 ROUTES: Final[Mapping[str, Operation]] = {
@@ -85,6 +90,8 @@ ROUTES: Final[Mapping[str, Operation]] = {
 #: The background job that removes what has expired, and into how many parts it is divided among nodes. Each sweeps some
 #: of the shards of the expiry's pointers.
 SWEEPING: Final = "tables.expiry"
+#: The one that keeps indexes from the log, in shares by the names of their jobs.
+KEEPING: Final = "tables.indexes"
 SWEEPERS: Final = 8
 
 
@@ -109,11 +116,13 @@ class Tables:
     Args:
         context: what the operations work with.
         supervisor: runs the jobs of the background.
+        keepers: keep global indexes from the log; None where they are written in the item's own commit.
     """
 
-    def __init__(self, context: Context, supervisor: Supervisor) -> None:
+    def __init__(self, context: Context, supervisor: Supervisor, keepers: Keepers | None = None) -> None:
         self._context = context
         self._supervisor = supervisor
+        self._keepers = keepers
 
     @classmethod
     async def open(
@@ -124,6 +133,7 @@ class Tables:
         ids: Ids,
         settings: TablesSettings = _DEFAULTS,
         supervisor: Supervisor | None = None,
+        assignment: Assignment | None = None,
     ) -> Self:
         """Opens the service: makes its catalog where there is none, and takes up what an earlier process left.
 
@@ -134,9 +144,22 @@ class Tables:
             settings: what an operator may set.
             supervisor: runs the jobs of the background, as the process shares them with others. By default it is one
                 that runs all of them.
+            assignment: which keepers of indexes are this process's; by default those that the supervisor gives it.
         """
+        is_logging = not store.capabilities.cheap_commits_across_partitions
         catalog = Catalog(store, clock=clock, ids=ids, tables_max=settings.tables_max)
-        lifecycle = Lifecycle(catalog, store, clock=clock, transition_ms=settings.transition_ms)
+        expiry = ExpiryIndex(store, clock=clock, ids=ids, space=keys.EXPIRY_SPACE)
+        shared = mesh_shares.Shares(KEEPING)
+        keepers = Keepers(store, catalog, clock=clock, ids=ids, expiry=expiry, assignment=assignment or shared)
+        shared.changed = keepers.reassign
+        lifecycle = Lifecycle(
+            catalog,
+            store,
+            clock=clock,
+            transition_ms=settings.transition_ms,
+            is_logging=is_logging,
+            ended=keepers.look_again,
+        )
         context = Context(
             store=store,
             clock=clock,
@@ -146,23 +169,36 @@ class Tables:
             throttle=Throttle(clock),
             lifecycle=lifecycle,
             counts=Counts(store, clock=clock),
-            expiry=ExpiryIndex(store, clock=clock, ids=ids, space=keys.EXPIRY_SPACE),
+            expiry=expiry,
+            is_logging=is_logging,
         )
-        tables = cls(context, supervisor or _started(Supervisor(store, clock=clock, ids=ids)))
+        tables = cls(
+            context, supervisor or _started(Supervisor(store, clock=clock, ids=ids)), keepers if is_logging else None
+        )
         try:
-            await catalog.open()
-            await store.ensure_space(keys.TOKENS_SPACE)
-            await context.expiry.ensure()
-            await lifecycle.open()
-            context.counts.open()
-            await tables._supervisor.add(Job(SWEEPING, tables._sweep, shards=SWEEPERS, is_fenced=False))
+            await tables._open(shared if assignment is None else None)
         except BaseException:
             await tables.close()
             raise
         return tables
 
+    async def _open(self, shared: mesh_shares.Shares | None) -> None:
+        context = self._context
+        await context.catalog.open()
+        await context.store.ensure_space(keys.TOKENS_SPACE)
+        await context.expiry.ensure()
+        if self._keepers is not None:
+            await context.store.ensure_space(keys.KEEPERS_SPACE)
+        await context.lifecycle.open()
+        context.counts.open()
+        await self._supervisor.add(Job(SWEEPING, self._sweep, shards=SWEEPERS, is_fenced=False))
+        if self._keepers is not None:
+            self._keepers.open()
+            if shared is not None:
+                await self._supervisor.add(shared.job)
+
     async def _sweep(self, tenure: Tenure) -> None:
-        """Removes what has expired, in the background: client tokens of transactions.
+        """Removes what has expired, in the background: client tokens of transactions, marks of keepers.
 
         Not fenced: removals check what they remove, so that sweepers that meet disturb each other only by conflicts.
         """
@@ -173,9 +209,31 @@ class Tables:
     async def close(self) -> None:
         """Ends the work in the background; what is unfinished is taken up at the next start."""
         await self._supervisor.remove(SWEEPING)
+        if self._keepers is not None:
+            await self._supervisor.remove(KEEPING)
+            await self._keepers.close()
         await self._context.counts.close()
         await self._context.lifecycle.close()
         await self._context.catalog.close()
+
+    def jobs(self) -> Sequence[str]:
+        """Returns the names of the jobs of the background that an assignment is asked about: one per table and shard.
+
+        There are none where global indexes are written in the item's own commit.
+        """
+        return () if self._keepers is None else self._keepers.jobs()
+
+    def reassign(self) -> None:
+        """Says that the assignment has changed; within a second it would be noticed anyway."""
+        if self._keepers is not None:
+            self._keepers.reassign()
+
+    def measures(self) -> Sequence[Measure]:
+        """Returns how far the indexes are behind that this process keeps, for the page of metrics.
+
+        There is nothing to say where global indexes are written in the item's own commit.
+        """
+        return () if self._keepers is None else measures_of(self._keepers)
 
     async def call(self, operation: str, request: dict[str, Any], caller: Caller) -> bytes:
         """Carries out an operation.
@@ -217,8 +275,11 @@ def _started(supervisor: Supervisor) -> Supervisor:
 
 
 _TOKENS: Final = TokenRule()
+_MARKS: Final = MarkRule()
 
 
 async def _rule_of(space: str) -> ExpiryRule | None:
     """Returns when the records of a space expire; None: they do not."""
-    return _TOKENS if space == keys.TOKENS_SPACE else None
+    if space == keys.TOKENS_SPACE:
+        return _TOKENS
+    return _MARKS if keys.is_index_space(space) else None

@@ -57,9 +57,22 @@ class Context:
         lifecycle: carries tables through their transitions.
         counts: what tables hold.
         expiry: where it is noted that records expire.
+        is_logging: whether entries of global indexes are kept from the log of the table's space, instead of being
+            written in the item's own commit.
     """
 
-    __slots__ = ("catalog", "clock", "combiner", "counts", "expiry", "ids", "lifecycle", "store", "throttle")
+    __slots__ = (
+        "catalog",
+        "clock",
+        "combiner",
+        "counts",
+        "expiry",
+        "ids",
+        "is_logging",
+        "lifecycle",
+        "store",
+        "throttle",
+    )
 
     def __init__(
         self,
@@ -73,6 +86,7 @@ class Context:
         lifecycle: Lifecycle,
         counts: Counts,
         expiry: ExpiryIndex,
+        is_logging: bool = False,
     ) -> None:
         self.store = store
         self.clock = clock
@@ -83,3 +97,4 @@ class Context:
         self.lifecycle = lifecycle
         self.counts = counts
         self.expiry = expiry
+        self.is_logging = is_logging

@@ -8,10 +8,14 @@ space               partition              sort                                 
 ``tables.ID``       partition key          0x00 + sort key                                           an item
 ``tables.ID``       partition key          0x01 + index number + index sort key* + sort key          a local entry
 ``tables.ID.N``     index partition key    index sort key* + table partition key* + table sort key   a global entry
+``tables.ID.N``     index partition key    0x00 0x00 + shard of the table's log                      a keeper's mark
+``tables.keepers``  TableId ``/`` shard    empty                                                     a cursor
 ``tables.tokens``   account ``/`` token     ``c``                                                     cell ``used``
 ``tables.tokens``   account ``/`` token     ``d``                                                     its request
 ``tables.expiry``   as ``store.expiry`` has it                                                       what expires when
 =================== ====================== ========================================================= ===================
+
+Marks and cursors are there only where the entries of global indexes are kept from the log (``ops/indexing``).
 
 Key values are the UTF-8 of strings, the bytes of binaries and the order-preserving encoding of numbers
 (``base.keycodec``); where a star stands, delimited, since something follows. Absent parts of a key are empty.
@@ -97,6 +101,12 @@ def is_table_space(name: str) -> bool:
     return _TABLE_SPACE.fullmatch(name) is not None
 
 
+def is_index_space(name: str) -> bool:
+    """Whether a space is that of a global index."""
+    found = _TABLE_SPACE.fullmatch(name)
+    return found is not None and found[1] is not None
+
+
 def spaces(table: Table) -> tuple[str, ...]:
     """Returns the names of all spaces of a table: its own, then one per global index."""
     return (table_space(table.id), *(index_space(table.id, index.number) for index in table.global_indexes))
@@ -106,6 +116,10 @@ def spaces(table: Table) -> tuple[str, ...]:
 
 ITEM_PREFIX: Final = b"\x00"
 _LOCAL_PREFIX: Final = b"\x01"
+#: Sort keys of a global index's entries. The first value of one is never empty and its zero bytes are escaped, so that
+#: what begins with a zero byte and anything but 0xff is free.
+GLOBAL_ENTRIES: Final = Range(b"\x00\xff")
+_MARK_PREFIX: Final = b"\x00\x00"
 
 
 def plain(value: AttributeValue) -> bytes:
@@ -170,6 +184,8 @@ def sort_prefix(index: Index | None) -> bytes:
 
 def everything_of(index: Index | None) -> Range:
     """Returns the sort keys of a table's items (index None), or of an index's entries."""
+    if index is not None and index.is_global:
+        return GLOBAL_ENTRIES
     prefix = sort_prefix(index)
     return Range(prefix, prefix_end(prefix))
 
@@ -200,7 +216,7 @@ def sort_within(index: Index | None, operator: str, values: tuple[AttributeValue
     end = successor if index is None else prefix_end
     if operator == "begins_with":
         begin = prefix + (plain(values[0]) if index is None else escape(plain(values[0])))
-        return Range(begin, prefix_end(begin))
+        return Range(max(begin, whole.lower), prefix_end(begin))
     first = prefix + encode(values[0])
     last = prefix + encode(values[-1])
     if operator in {"=", "BETWEEN"}:
@@ -208,6 +224,43 @@ def sort_within(index: Index | None, operator: str, values: tuple[AttributeValue
     if operator in {"<", "<="}:
         return Range(whole.lower, first if operator == "<" else end(first))
     return Range(first if operator == ">=" else end(first) or first, whole.upper)
+
+
+# ---- keepers of global indexes ---------------------------------------------------------------------------------------
+
+#: How far the keepers of indexes have come in the logs of tables (``ops/indexing``).
+KEEPERS_SPACE: Final = "tables.keepers"
+
+
+def cursor_key(table_id: str, shard: int) -> Key:
+    """Returns where lies how far a shard of a table's log has been read for its global indexes.
+
+    Args:
+        table_id: the TableId, a UUID in text form.
+        shard: of the log of the table's space, 0 to 65,535.
+    """
+    return Key(KEEPERS_SPACE, f"{table_id}/{shard}".encode("ascii"))
+
+
+def cursor_table(partition: bytes) -> str:
+    """Returns the TableId of the table that a cursor belongs to, by the cursor's partition."""
+    return partition.partition(b"/")[0].decode("ascii")
+
+
+def mark_key(space: str, partition: bytes, shard: int) -> Key:
+    """Returns where a keeper says that its predecessors may not write to a partition of an index any more.
+
+    Args:
+        space: of a global index.
+        partition: of the index.
+        shard: of the log of the table's space, 0 to 65,535.
+    """
+    return Key(space, partition, _MARK_PREFIX + shard.to_bytes(2, "big"))
+
+
+def is_mark(key: Key) -> bool:
+    """Whether a key is a keeper's mark."""
+    return key.sort.startswith(_MARK_PREFIX) and is_index_space(key.space)
 
 
 # ---- client tokens ---------------------------------------------------------------------------------------------------

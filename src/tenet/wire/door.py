@@ -8,8 +8,8 @@ refusals to ``Service.refuse``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Protocol
+from collections.abc import Mapping, Sequence
+from typing import Protocol, TypeAlias
 
 from msgspec import Struct, field
 
@@ -114,6 +114,45 @@ class Mount(Struct, frozen=True):
     body_bytes_max: int = 16 * 1024 * 1024
     crc32: bool = False
     fallback: bool = False
+
+
+class Measured(Struct, frozen=True):
+    """Figures of a service for the page of metrics, one for each set of labels.
+
+    Args:
+        name: of the metric, with the unit last, for instance ``tenet_index_lag_seconds``.
+        words: what it is, in a sentence.
+        labels: names of the labels.
+        values: the figures, by the values of the labels.
+        is_counter: whether they only ever rise.
+    """
+
+    name: str
+    words: str
+    labels: tuple[str, ...]
+    values: Mapping[tuple[str, ...], float]
+    is_counter: bool = False
+
+
+class Distribution(Struct, frozen=True):
+    """A histogram of a service for the page of metrics.
+
+    Args:
+        name: of the metric, with the unit last.
+        words: what it is, in a sentence.
+        bounds: upper bounds of the buckets, ascending.
+        counts: how many fell into each bucket; one more than there are bounds.
+        total: the sum of all that was counted.
+    """
+
+    name: str
+    words: str
+    bounds: Sequence[float]
+    counts: Sequence[int]
+    total: float
+
+
+Measure: TypeAlias = Measured | Distribution
 
 
 class Service(Protocol):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from itertools import accumulate
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import accumulate, chain
 from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, generate_latest
@@ -15,6 +15,7 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
+from tenet.wire.door import Measure, Measured
 from tenet.wire.metrics import BOUNDS_S, Figures, Metrics
 
 if TYPE_CHECKING:
@@ -22,7 +23,15 @@ if TYPE_CHECKING:
     from tenet.wire.shared import Shared
 
 
-def exposition(metrics: Metrics, admission: Admission, shared: Shared, store: Figures, mesh: Figures) -> bytes:
+def exposition(
+    metrics: Metrics,
+    admission: Admission,
+    shared: Shared,
+    store: Figures,
+    *,
+    mesh: Figures,
+    measures: Iterable[Measure] = (),
+) -> bytes:
     """Returns the page.
 
     Args:
@@ -31,8 +40,9 @@ def exposition(metrics: Metrics, admission: Admission, shared: Shared, store: Fi
         shared: says what the connections hold.
         store: what the store says about itself.
         mesh: what this node does together with others.
+        measures: what the services say about themselves.
     """
-    return render(lambda: _collect(metrics, admission, shared, store, mesh))
+    return render(lambda: chain(_collect(metrics, admission, shared, store, mesh), map(of_measure, measures)))
 
 
 def _collect(metrics: Metrics, admission: Admission, shared: Shared, store: Figures, mesh: Figures) -> Iterator[Metric]:
@@ -57,6 +67,25 @@ def _collect(metrics: Metrics, admission: Admission, shared: Shared, store: Figu
     yield from gauges("tenet_mesh", "What this node does together with others.", mesh)
 
 
+def of_measure(measure: Measure) -> Metric:
+    """Returns what a service measured as a metric."""
+    if isinstance(measure, Measured):
+        kind = CounterMetricFamily if measure.is_counter else GaugeMetricFamily
+        family: CounterMetricFamily | GaugeMetricFamily = kind(measure.name, measure.words, labels=measure.labels)
+        for values, figure in measure.values.items():
+            family.add_metric(values, figure)
+        return family
+    return HistogramMetricFamily(
+        measure.name, measure.words, buckets=_cumulative(measure.bounds, measure.counts), sum_value=measure.total
+    )
+
+
+def _cumulative(bounds: Iterable[float], counts: Iterable[int]) -> list[tuple[str, float]]:
+    """Returns the buckets of a histogram as the format has them: with everything below."""
+    sums = accumulate(counts)
+    return [(str(bound), float(sum_)) for bound, sum_ in zip((*bounds, "+Inf"), sums, strict=True)]
+
+
 def requests(metrics: Metrics) -> Iterator[Metric]:
     """Yields what was counted of requests."""
     total = CounterMetricFamily(
@@ -70,9 +99,7 @@ def requests(metrics: Metrics) -> Iterator[Metric]:
     for names, series in metrics.known.items():
         for code, count in series.codes.items():
             total.add_metric((*names, code), count)
-        sums = accumulate(series.buckets)
-        buckets = [(str(bound), float(sum_)) for bound, sum_ in zip((*BOUNDS_S, "+Inf"), sums, strict=True)]
-        seconds.add_metric(names, buckets=buckets, sum_value=series.seconds)
+        seconds.add_metric(names, buckets=_cumulative(BOUNDS_S, series.buckets), sum_value=series.seconds)
         received.add_metric(names, series.received_bytes)
         sent.add_metric(names, series.sent_bytes)
     yield from (total, seconds, received, sent)

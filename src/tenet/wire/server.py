@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 import structlog
@@ -15,7 +15,7 @@ from tenet.store.contract import Engine
 from tenet.wire.admission import Admission
 from tenet.wire.credentials import Keys
 from tenet.wire.dispatch import Dispatcher
-from tenet.wire.door import Service
+from tenet.wire.door import Measure, Service
 from tenet.wire.errors import PlaintextRefused
 from tenet.wire.limits import EdgeLimits
 from tenet.wire.listener import Listener, is_loopback
@@ -47,6 +47,7 @@ class Edge:
         mesh: gives the figures of what this node does together with others.
         region: what ``GET /`` names.
         tracer: takes the spans of requests; None for no traces.
+        measures: returns what the services say about themselves, for the page of metrics.
 
     Raises:
         ValueError: two mounts claim the same requests.
@@ -65,7 +66,9 @@ class Edge:
         mesh: Callable[[], Figures] = dict,
         region: str = "us-east-1",
         tracer: Tracer | None = None,
+        measures: Callable[[], Iterable[Measure]] = tuple,
     ) -> None:
+        self._measures = measures
         limits = limits or EdgeLimits()
         routes = Routes(services)
         self.metrics = Metrics()
@@ -176,4 +179,6 @@ class Edge:
         # What the words take is loaded when somebody asks for them, not by every start.
         from tenet.wire.exposition import exposition
 
-        return exposition(self.metrics, self.admission, self._shared, store, self._mesh())
+        return exposition(
+            self.metrics, self.admission, self._shared, store, mesh=self._mesh(), measures=self._measures()
+        )

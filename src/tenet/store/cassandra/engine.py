@@ -6,7 +6,6 @@ It puts the parts together and keeps the contract's manners: deadlines, limits, 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Final, TypeVar
 
@@ -19,7 +18,7 @@ from tenet.store.cassandra import schema
 from tenet.store.cassandra.across import Across
 from tenet.store.cassandra.commits import Commits
 from tenet.store.cassandra.deciding import Deciding
-from tenet.store.cassandra.driver import Driver, TableMissing, Unsure
+from tenet.store.cassandra.driver import Driver, TableMissing
 from tenet.store.cassandra.location import Location, parse_location
 from tenet.store.cassandra.locks import Locks
 from tenet.store.cassandra.logs import Logs
@@ -67,8 +66,6 @@ PARTITIONS_MAX: Final = 200
 CAPABILITIES: Final = Capabilities(
     engine="cassandra", partitions_max=PARTITIONS_MAX, cheap_commits_across_partitions=False, remote=True
 )
-#: How often a shard is looked at for what another process may have left in outboxes, seconds.
-_LOOK_S: Final = 0.5
 _SIDE_BY_SIDE: Final = 32
 #: How long a commit may take beyond its deadline to say itself what became of it, seconds.
 _GRACE_S: Final = 0.02
@@ -148,11 +145,7 @@ class CassandraEngine:
         self._logs = Logs(self.driver, locks, clock)
         self._supervision = Supervision(self.driver, clock)
         self._under_way: set[asyncio.Task[Outcome]] = set()
-        self._sequencing: dict[str, asyncio.Task[None]] = {}
-        self._appended: dict[str, asyncio.Event] = {}
         self._is_closed = False
-        #: Says which shards of logs this process is to sequence; a node among others changes it.
-        self.sequences: Callable[[str, int], bool] = lambda _space, _shard: True
 
     async def start(self) -> None:
         """Connects, and makes the keyspace and the registry where they are missing.
@@ -370,11 +363,8 @@ class CassandraEngine:
                 self._spaces.forget(unit.space.name)
             await self._find([unit.space.name for unit in units], deadline)
             raise StoreUnavailable(f"a space was dropped, or made again, while the commit went on: {error}") from error
-        if isinstance(outcome, Committed):
-            if self._watches.are_there:
-                self._watches.hint((commit,))
-            for append in commit.appends:
-                self._has_appended(append.key.space)
+        if isinstance(outcome, Committed) and self._watches.are_there:
+            self._watches.hint((commit,))
         return outcome
 
     async def _units(self, commit: Commit, deadline: float) -> list[Unit]:
@@ -422,47 +412,12 @@ class CassandraEngine:
         if reader is not None and reader not in options.readers:
             raise InvalidRequest(f"the log of {space} has no reader {reader}")
         try:
-            if self.sequences(space, shard):
-                await self._logs.sequence(found, shard, deadline)
+            # Whoever reads a log brings it up to date first: nobody else has to.
+            await self._logs.sequence(found, shard, deadline)
             return await self._logs.read(found, shard, after=after, limit=limit, reader=reader, deadline=deadline)
         except TableMissing as error:
             self._spaces.forget(space)
             raise SpaceNotFound(f"the space {space} was dropped") from error
-
-    def _has_appended(self, name: str) -> None:
-        """Wakes the sequencing of a space, which begins with the first entry."""
-        event = self._appended.setdefault(name, asyncio.Event())
-        event.set()
-        if name not in self._sequencing and not self._is_closed:
-            task = asyncio.get_running_loop().create_task(self._sequence_on(name, event))
-            self._sequencing[name] = task
-
-    async def _sequence_on(self, name: str, event: asyncio.Event) -> None:
-        """Moves what this process's commits have left in outboxes into the log."""
-        try:
-            while not self._is_closed:
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(_LOOK_S):
-                        await event.wait()
-                event.clear()
-                await self._sequence_once(name)
-        except SpaceNotFound:
-            pass
-        finally:
-            self._sequencing.pop(name, None)
-
-    async def _sequence_once(self, name: str) -> None:
-        try:
-            space = await self._spaces.find(name)
-            shards = space.log.shards if space.log is not None else 0
-            for shard in range(shards):
-                if self.sequences(name, shard):
-                    await self._logs.sequence(space, shard, self._clock.monotonic_s() + 10.0)
-        except TableMissing:
-            self._spaces.forget(name)
-        except (StoreUnavailable, Unsure) as error:
-            _log.warning("a log could not be brought up to date", space=name, error=str(error))
-            await asyncio.sleep(_LOOK_S)
 
     async def discard(
         self, space: str, partition: bytes, within: Range = EVERYTHING, *, deadline: float = NEVER
@@ -493,9 +448,6 @@ class CassandraEngine:
         self._is_closed = True
         while self._under_way:
             await asyncio.wait(tuple(self._under_way))
-        for task in list(self._sequencing.values()):
-            task.cancel()
-        await asyncio.gather(*self._sequencing.values(), return_exceptions=True)
         await self._across.is_quiet()
         await self._spaces.close()
         await self._supervision.close()

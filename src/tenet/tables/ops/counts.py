@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from tenet.base.clock import Clock
-    from tenet.store.contract import Record, Store
+    from tenet.store.contract import Range, Record, Store
     from tenet.tables.model import Index, Table
 
 #: How many records are counted while the caller waits, over all spaces of a table.
@@ -115,7 +115,8 @@ class Counts:
         is_whole = True
         spaces = _spaces(table)
         for space, index in spaces:
-            page = await self._store.scan(space, EVERYTHING, limit=LIVE_RECORDS // len(spaces), deadline=deadline)
+            limit = LIVE_RECORDS // len(spaces)
+            page = await self._store.scan(space, _within(index), limit=limit, deadline=deadline)
             for record in page.records:
                 tally.add(record, index)
             is_whole = is_whole and not page.more
@@ -146,7 +147,7 @@ class Counts:
             more = True
             while more:
                 begun_s = self._clock.monotonic_s()
-                page = await self._store.scan(space, EVERYTHING, limit=PAGE_RECORDS, after=after)
+                page = await self._store.scan(space, _within(index), limit=PAGE_RECORDS, after=after)
                 for record in page.records:
                     tally.add(record, index)
                 more = page.more
@@ -162,3 +163,8 @@ def _spaces(table: Table) -> list[tuple[str, Index | None]]:
         (keys.table_space(table.id), None),
         *((keys.index_space(table.id, index.number), index) for index in table.global_indexes),
     ]
+
+
+def _within(index: Index | None) -> Range:
+    """Returns which records of a space are counted: of a table's own, items and local entries."""
+    return EVERYTHING if index is None else keys.everything_of(index)

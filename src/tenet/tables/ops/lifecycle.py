@@ -16,13 +16,15 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from tenet.base.errors import TenetError
-from tenet.store.contract import SpaceOptions
 from tenet.tables import keys
+from tenet.tables.rules.index_log import LOG_SHARDS, space_options
 from tenet.tables.rules.table_update import end_transition
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tenet.base.clock import Clock
-    from tenet.store.contract import Store
+    from tenet.store.contract import SpaceInfo, SpaceOptions, Store
     from tenet.tables.model import Table
     from tenet.tables.ops.catalog import Catalog
 
@@ -31,6 +33,7 @@ WAIT_S: Final = 0.5
 #: How often the catalog is looked through for transitions whose process died, and how long a failed step rests.
 LOOK_S: Final = 60.0
 RETRY_S: Final = 1.0
+_SCAN_LIMIT: Final = 1_000
 
 _log = structlog.get_logger(__name__)
 
@@ -44,13 +47,26 @@ class Lifecycle:
         clock: time.
         transition_ms: how long a transition takes at the least, milliseconds. With 0 it is usually over before the
             operation that began it is answered.
+        is_logging: whether global indexes are kept from the log of their table's space.
+        ended: called whenever a transition has ended here.
     """
 
-    def __init__(self, catalog: Catalog, store: Store, *, clock: Clock, transition_ms: int = 0) -> None:
+    def __init__(
+        self,
+        catalog: Catalog,
+        store: Store,
+        *,
+        clock: Clock,
+        transition_ms: int = 0,
+        is_logging: bool = False,
+        ended: Callable[[], None] = lambda: None,
+    ) -> None:
         self._catalog = catalog
         self._store = store
         self._clock = clock
         self._transition_ms = transition_ms
+        self._is_logging = is_logging
+        self._ended = ended
         #: By TableId: the task that carries it, and a description that was handed in since it last looked.
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._handed: dict[str, Table] = {}
@@ -124,7 +140,7 @@ class Lifecycle:
         """Does the work of one transition and commits its end; returns what became of the table."""
         if table.status == "CREATING":
             for space in keys.spaces(table):
-                await self._store.ensure_space(space, SpaceOptions())
+                await self._store.ensure_space(space, self._options(table, space))
         elif table.status == "DELETING":
             await self._drop_spaces(table)
 
@@ -134,6 +150,7 @@ class Lifecycle:
             return end_transition(now)
 
         after = await self._catalog.change(table.account, table.name, decide)
+        self._ended()
         if after is not None and after.id == table.id:
             return after
         if table.status == "CREATING":
@@ -141,9 +158,19 @@ class Lifecycle:
             await self._drop_spaces(table)
         return None
 
+    def _options(self, table: Table, space: str) -> SpaceOptions:
+        return space_options(table, space, is_logging=self._is_logging)
+
     async def _drop_spaces(self, table: Table) -> None:
         for space in keys.spaces(table):
             await self._store.drop_space(space)
+        if self._is_logging and table.global_indexes:
+            # Behind the spaces: whoever still follows the log has lost it by now, and makes no new cursor.
+            for shard in range(LOG_SHARDS):
+                await self._discard_cursor(keys.cursor_key(table.id, shard).partition)
+
+    async def _discard_cursor(self, partition: bytes) -> None:
+        await self._store.discard(keys.KEEPERS_SPACE, partition)
 
     # ---- what dead processes left ------------------------------------------------------------------------------------
 
@@ -156,14 +183,18 @@ class Lifecycle:
                 _log.warning("the catalog could not be looked through", error=error.code, reason=error.message)
 
     async def _look(self) -> None:
-        """Takes up every transition, and drops the spaces of tables that are gone."""
+        """Takes up every transition, and drops the spaces and cursors of tables that are gone."""
         # Spaces first: a space that exists now and whose table is not in the catalog later has lost it for good.
-        spaces = {info.name for info in await self._store.list_spaces(keys.TABLE_SPACES)}
+        spaces = {info.name: info for info in await self._store.list_spaces(keys.TABLE_SPACES)}
+        cursors = await self._cursors() if self._is_logging else {}
         last = None
         while page := await self._catalog.everything(last):
             last = page[-1]
             for table in page:
-                spaces.difference_update(keys.spaces(table))
+                await self._give_log(table, spaces.get(table.space))
+                for space in keys.spaces(table):
+                    spaces.pop(space, None)
+                cursors.pop(table.id, None)
                 if table.status != "ACTIVE" and table.id not in self._tasks:
                     _ = self._take_up(table)
             await asyncio.sleep(0)
@@ -171,3 +202,31 @@ class Lifecycle:
             if keys.is_table_space(space):
                 _log.info("a space without a table is dropped", space=space)
                 await self._store.drop_space(space)
+        for partitions in cursors.values():
+            for partition in partitions:
+                await self._discard_cursor(partition)
+
+    async def _give_log(self, table: Table, info: SpaceInfo | None) -> None:
+        """Gives a table's space the log that it needs, where the table came here from an engine that needs none."""
+        if (
+            self._is_logging
+            and info is not None
+            and info.options.log is None
+            and table.status in {"ACTIVE", "UPDATING"}
+        ):
+            options = self._options(table, info.name)
+            if options.log is not None:
+                await self._store.ensure_space(info.name, options)
+
+    async def _cursors(self) -> dict[str, list[bytes]]:
+        """Returns the partitions of all cursors, by TableId."""
+        found: dict[str, list[bytes]] = {}
+        after: tuple[bytes, bytes] | None = None
+        more = True
+        while more:
+            page = await self._store.scan(keys.KEEPERS_SPACE, limit=_SCAN_LIMIT, after=after)
+            for record in page.records:
+                found.setdefault(keys.cursor_table(record.partition), []).append(record.partition)
+                after = (record.partition, record.sort)
+            more = page.more
+        return found

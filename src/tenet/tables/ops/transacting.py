@@ -22,7 +22,7 @@ from tenet.tables.errors import (
     TransactionCanceledException,
     ValidationException,
 )
-from tenet.tables.ops.writing import Plan, Written, carried_out, writes_of
+from tenet.tables.ops.writing import Plan, Written, carried_out, carried_out_logged, writes_of
 from tenet.tables.rules.images import UNSEEN, Image
 from tenet.tables.rules.indexes import NOTHING
 from tenet.tables.rules.key_values import EmptyKeyValue
@@ -100,16 +100,19 @@ async def _attempt(
     keys = [plan.key for plan in looked_at]
     found = await context.store.read_together(keys, deadline=caller.deadline) if keys else ()
     records = {key: record for key, record in zip(keys, found, strict=True) if isinstance(record, Record | None)}
-    written = decided(plans, records)
+    is_logging = context.is_logging
+    written = decided(plans, records, is_logging=is_logging)
     check_collection_bytes(done.new.size for done in written)
-    if sum(done.new.stored_bytes + done.changes.value_bytes for done in written) > _VALUES_BYTES_MAX:
-        written = [done.squeezed(plan.table) for plan, done in zip(plans, written, strict=True)]
+    logged_bytes = sum(done.changes.logged_bytes for done in written) if is_logging else 0
+    if logged_bytes + sum(done.new.stored_bytes + done.changes.value_bytes for done in written) > _VALUES_BYTES_MAX:
+        written = [done.squeezed(plan, is_logged=is_logging) for plan, done in zip(plans, written, strict=True)]
     writes: list[Write] = [write for plan, done in zip(plans, written, strict=True) for write in writes_of(plan, done)]
     checks = [IsVersion(key, None if record is None else record.version) for key, record in records.items()]
     outcome = await land(
         context.store,
         (*writes, *extra),
         checks,
+        [append for done in written for append in done.changes.appends] if is_logging else (),
         clock=context.clock,
         ids=context.ids,
         deadline=caller.deadline,
@@ -117,12 +120,13 @@ async def _attempt(
     return Attempt(written, None if isinstance(outcome, Committed) else outcome)
 
 
-def decided(plans: Sequence[Plan], records: dict[Key, Record | None]) -> list[Written]:
+def decided(plans: Sequence[Plan], records: dict[Key, Record | None], *, is_logging: bool = False) -> list[Written]:
     """Returns what the plans make of what was read.
 
     Args:
         plans: the plans.
         records: what was read; a plan whose key is missing is carried out blindly.
+        is_logging: whether global indexes are kept from the log.
 
     Raises:
         TransactionCanceledException: a plan refused; its reasons name each one that did.
@@ -130,10 +134,11 @@ def decided(plans: Sequence[Plan], records: dict[Key, Record | None]) -> list[Wr
     """
     written: list[Written] = []
     reasons: list[dict[str, Any]] = []
+    carry_out = carried_out_logged if is_logging else carried_out
     for plan in plans:
         try:
             if plan.key in records:
-                written.append(carried_out(plan, Image.of_record(records[plan.key])))
+                written.append(carry_out(plan, Image.of_record(records[plan.key])))
             else:
                 assert plan.blind is not None
                 written.append(Written(UNSEEN, plan.blind, NOTHING))

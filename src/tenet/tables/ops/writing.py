@@ -18,6 +18,7 @@ from tenet.tables.errors import ConditionalCheckFailedException
 from tenet.tables.rules import indexes
 from tenet.tables.rules.capacity import Consumed, write_units
 from tenet.tables.rules.images import ABSENT, Image
+from tenet.tables.rules.index_log import logged_changes
 
 if TYPE_CHECKING:
     from tenet.store.contract import Key, Record, Write
@@ -67,9 +68,17 @@ class Written:
         self.new = new
         self.changes = changes
 
-    def squeezed(self, table: Table) -> Written:
-        """Returns the same in fewer bytes: the item compressed, and index entries that hold their keys alone."""
-        changes = indexes.changes(table, self.old, self.new, by_reference=True)
+    def squeezed(self, plan: Plan, *, is_logged: bool) -> Written:
+        """Returns the same in fewer bytes: the item compressed, and index entries that hold their keys alone.
+
+        Args:
+            plan: what was carried out.
+            is_logged: whether global indexes are kept from the log.
+        """
+        if is_logged:
+            changes = logged_changes(plan.table, plan.key, self.old, self.new, by_reference=True)
+        else:
+            changes = indexes.changes(plan.table, self.old, self.new, by_reference=True)
         return Written(self.old, self.new if self.new is self.old else self.new.deflated(), changes)
 
     def consumed(self, table: Table) -> Consumed:
@@ -103,6 +112,12 @@ def carried_out(plan: Plan, old: Image) -> Written:
     return Written(old, new, indexes.changes(plan.table, old, new))
 
 
+def carried_out_logged(plan: Plan, old: Image) -> Written:
+    """Returns the same where global indexes are kept from the log."""
+    new = plan.decide(old)
+    return Written(old, new, logged_changes(plan.table, plan.key, old, new))
+
+
 def writes_of(plan: Plan, written: Written) -> list[Write]:
     """Returns what has to be written for a plan that was carried out."""
     writes: list[Write] = list(written.changes.writes)
@@ -129,11 +144,26 @@ async def write(context: Context, caller: Caller, plan: Plan, *, look: bool) -> 
         await land(context.store, (put,), clock=context.clock, ids=context.ids, deadline=caller.deadline)
         return Written(ABSENT, blind, indexes.NOTHING)
 
+    if context.is_logging and table.global_indexes:
+        return await _write_logged(context, caller, plan)
+
     def step(record: Record | None) -> Change[Written]:
         old = Image.of_record(record)
         written = carried_out(plan, old)
         value = KEEP if written.new is old else written.new.value
         return Change(written, value, written.changes.writes)
+
+    return await context.combiner.mutate(plan.key, step, deadline=caller.deadline)
+
+
+async def _write_logged(context: Context, caller: Caller, plan: Plan) -> Written:
+    """Carries out a plan of a table whose global indexes are kept from the log: within the item's partition alone."""
+
+    def step(record: Record | None) -> Change[Written]:
+        old = Image.of_record(record)
+        written = carried_out_logged(plan, old)
+        value = KEEP if written.new is old else written.new.value
+        return Change(written, value, written.changes.writes, written.changes.appends)
 
     return await context.combiner.mutate(plan.key, step, deadline=caller.deadline)
 

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from tenet.tables.model import CapacityHistory, Index, KeySchema, Table, Throughput
 
 _DAY_MS: Final = 86_400_000
+#: A global index that is kept from the log and is behind by more is shown as one that is being filled, milliseconds.
+BEHIND_MS: Final = 1_000
 
 
 class Count(Struct, frozen=True):
@@ -31,13 +33,14 @@ class Count(Struct, frozen=True):
 _NOTHING: Final = Count()
 
 
-def describe(table: Table, counts: Mapping[str, Count], now_ms: int) -> dict[str, Any]:
+def describe(table: Table, counts: Mapping[str, Count], now_ms: int, *, lag_ms: int = 0) -> dict[str, Any]:
     """Returns the TableDescription of a table.
 
     Args:
         table: the table.
         counts: what it holds under "", and what its indexes hold by their name; where one is missing, nothing.
         now_ms: the time, milliseconds since 1970.
+        lag_ms: how far its global indexes are behind, milliseconds.
     """
     count = counts.get("", _NOTHING)
     answer: dict[str, Any] = {
@@ -69,7 +72,7 @@ def describe(table: Table, counts: Mapping[str, Count], now_ms: int) -> dict[str
         answer["LocalSecondaryIndexes"] = [_index(table, index, counts) for index in table.local_indexes]
     if table.global_indexes:
         answer["GlobalSecondaryIndexes"] = [
-            _global_index(table, index, counts, now_ms) for index in table.global_indexes
+            _global_index(table, index, counts, now_ms, lag_ms) for index in table.global_indexes
         ]
     return answer
 
@@ -133,9 +136,13 @@ def _index(table: Table, index: Index, counts: Mapping[str, Count]) -> dict[str,
     }
 
 
-def _global_index(table: Table, index: Index, counts: Mapping[str, Count], now_ms: int) -> dict[str, Any]:
+def _global_index(table: Table, index: Index, counts: Mapping[str, Count], now_ms: int, lag_ms: int) -> dict[str, Any]:
     answer = _index(table, index, counts)
     answer["IndexStatus"] = index.status
+    if lag_ms > BEHIND_MS and index.status == "ACTIVE":
+        # As the service shows an index that does not hold all items yet; it answers meanwhile.
+        answer["IndexStatus"] = "UPDATING"
+        answer["Backfilling"] = True
     answer["ProvisionedThroughput"] = _throughput(index.throughput, index.history, now_ms)
     if table.status != "DELETING":
         answer["WarmThroughput"] = _warm_throughput(table, index.throughput, index.settings)

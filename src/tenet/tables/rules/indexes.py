@@ -2,7 +2,7 @@
 
 An index holds an entry for each item that has all of the index's key attributes. The entry carries the projected
 attributes, and the keys of table and index always. The same rules serve an engine on which entries are written in the
-item's own commit and one on which they are kept up from the log.
+item's own commit and one on which those of global indexes are kept up from the log (``rules.index_log``).
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from tenet.store.contract import Delete, Key, Put
+from tenet.store.contract import Append, Delete, Key, Put
 from tenet.tables import keys
 from tenet.tables.rules import stored
 from tenet.tables.rules.capacity import write_units
@@ -18,6 +18,8 @@ from tenet.tables.rules.images import ABSENT, Image
 from tenet.tables.rules.sizes import item_bytes
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from tenet.tables.model import Index, Item, Table
 
 #: Entries of one item that take more bytes together are written by reference: a commit has a limit, and an item of
@@ -32,15 +34,22 @@ class IndexChanges:
     Args:
         writes: puts and deletes of entries.
         units: write capacity units by index name, for the indexes that are written to.
+        appends: what the log is told instead, of indexes that are kept from it.
     """
 
     writes: tuple[Put | Delete, ...]
     units: dict[str, float]
+    appends: tuple[Append, ...] = ()
 
     @property
     def value_bytes(self) -> int:
         """The bytes of all values that are put."""
         return sum(len(write.value) for write in self.writes if isinstance(write, Put))
+
+    @property
+    def logged_bytes(self) -> int:
+        """The bytes of all values of log entries."""
+        return sum(len(append.old or b"") + len(append.new or b"") for append in self.appends)
 
 
 #: No index is touched.
@@ -68,7 +77,9 @@ def projected(table: Table, index: Index, image: Image) -> Image:
     return Image.of_item(entry, item_bytes(entry))
 
 
-def changes(table: Table, old: Image, new: Image, *, by_reference: bool = False) -> IndexChanges:
+def changes(
+    table: Table, old: Image, new: Image, *, by_reference: bool = False, among: Sequence[Index] | None = None
+) -> IndexChanges:
     """Returns what a write of an item means for the indexes of its table.
 
     Args:
@@ -76,19 +87,31 @@ def changes(table: Table, old: Image, new: Image, *, by_reference: bool = False)
         old: the item before, perhaps absent.
         new: the item after, perhaps absent.
         by_reference: whether entries hold their keys alone; they do in any case where they are too large together.
+        among: the indexes that are looked at; None for all.
     """
-    if not table.indexes:
+    if among is None:
+        among = table.indexes
+    if not among:
         return NOTHING
-    found = _changes(table, old, new, by_reference=by_reference)
+    found = changes_of(table, among, old, new, by_reference=by_reference)
     if not by_reference and len(found.writes) > 1 and found.value_bytes > ENTRIES_BYTES_MAX:
-        return _changes(table, old, new, by_reference=True)
+        return changes_of(table, among, old, new, by_reference=True)
     return found
 
 
-def _changes(table: Table, old: Image, new: Image, *, by_reference: bool) -> IndexChanges:
+def changes_of(table: Table, some: Sequence[Index], old: Image, new: Image, *, by_reference: bool) -> IndexChanges:
+    """Returns what a write of an item means for some indexes of its table, however much that is.
+
+    Args:
+        table: the table.
+        some: the indexes.
+        old: the item before, perhaps absent.
+        new: the item after, perhaps absent.
+        by_reference: whether entries hold their keys alone.
+    """
     writes: list[Put | Delete] = []
     units: dict[str, float] = {}
-    for index in table.indexes:
+    for index in some:
         before_key, before = _entry(table, index, old)
         after_key, after = _entry(table, index, new)
         spent = 0.0

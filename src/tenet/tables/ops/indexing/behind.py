@@ -1,0 +1,57 @@
+"""How far the global indexes of a table are behind, as the store says it: the same whoever is asked."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final
+
+from tenet.base.clock import NEVER
+from tenet.store.contract import commit_id_ms
+from tenet.store.errors import LogTrimmed
+from tenet.tables import keys
+from tenet.tables.ops.indexing.cursor import decode_kept
+
+if TYPE_CHECKING:
+    from tenet.store.contract import Store
+    from tenet.tables.model import Table
+
+#: So often in a row a keeper may give back what is about to be read.
+_ATTEMPTS_MAX: Final = 5
+
+
+async def behind_ms(store: Store, table: Table, *, now_ms: int, deadline: float = NEVER) -> int:
+    """Returns how old the oldest change is that is not known to be in the indexes, 0 where there is none.
+
+    One round trip for the log's options, and two for each of its shards at the same time.
+
+    Args:
+        store: the store.
+        table: a table whose global indexes are kept from the log.
+        now_ms: the time, milliseconds since 1970.
+        deadline: when to give up.
+
+    Raises:
+        SpaceNotFound: the table has been deleted meanwhile.
+    """
+    infos = await store.list_spaces(table.space, deadline=deadline)
+    logs = [info.options.log for info in infos if info.name == table.space and info.options.log is not None]
+    shards = range(logs[0].shards if logs else 0)
+    since_ms = await asyncio.gather(*(_since_ms(store, table, shard, deadline) for shard in shards))
+    return max((now_ms - at_ms for at_ms in since_ms if at_ms is not None), default=0)
+
+
+async def _since_ms(store: Store, table: Table, shard: int, deadline: float) -> int | None:
+    """Returns when the oldest change was made that is not known to be in the indexes; None: there is none."""
+    attempt = 0
+    while True:
+        (record,) = await store.get((keys.cursor_key(table.id, shard),), deadline=deadline)
+        try:
+            page = await store.read_log(
+                table.space, shard, after=decode_kept(record).position, limit=1, deadline=deadline
+            )
+        except LogTrimmed:
+            attempt += 1
+            if attempt == _ATTEMPTS_MAX:
+                raise
+            continue
+        return commit_id_ms(page.entries[0].commit_id) if page.entries else None

@@ -1,0 +1,98 @@
+"""Global indexes that are kept from the log: what a write of an item tells the log, and what is made of it later.
+
+On an engine where commits over partitions are dear, a write of an item commits within its partition: the item, its
+entries in local indexes, and one entry in the log of the table's space with the item as it was and as it is. What
+changes no global index is not told. A large item is not written into the log as well: its two images there hold the
+keys of table and indexes alone (the form that a reference in an index has), and whoever reads the log looks the item
+up. He may then see a later state; the entries of the log that lead to it come behind and put right what was too early.
+
+Entries of such indexes are never references: each is put by a commit that has room for it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from tenet.store.contract import Append, Delete, Key, LogOptions, Put, SpaceOptions
+from tenet.tables.rules import stored
+from tenet.tables.rules.images import ABSENT, Image
+from tenet.tables.rules.indexes import IndexChanges, changes, changes_of
+
+if TYPE_CHECKING:
+    from tenet.tables.model import Table
+
+#: Images of an item that take more bytes together are told by their keys.
+LOGGED_BYTES_MAX: Final = 64 * 1024
+#: Who reads the log for the indexes, by the name that the store knows him by.
+READER: Final = "indexes"
+#: How many shards the log of a new table has: so many keepers share the work of one table.
+LOG_SHARDS: Final = 4
+
+_PLAIN: Final = SpaceOptions()
+_LOGGED: Final = SpaceOptions(log=LogOptions(shards=LOG_SHARDS, readers=(READER,)))
+
+
+def space_options(table: Table, space: str, *, is_logging: bool) -> SpaceOptions:
+    """Returns what a space of a table has to keep.
+
+    Args:
+        table: the table.
+        space: one of its spaces.
+        is_logging: whether global indexes are kept from the log.
+    """
+    return _LOGGED if is_logging and space == table.space and table.global_indexes else _PLAIN
+
+
+def logged_changes(table: Table, at: Key, old: Image, new: Image, *, by_reference: bool = False) -> IndexChanges:
+    """Returns what a write of an item means for its table's indexes where global ones are kept from the log.
+
+    Args:
+        table: the table.
+        at: where the item lies.
+        old: the item before, perhaps absent.
+        new: the item after, perhaps absent.
+        by_reference: whether local entries and the log hold keys alone; they do in any case where they are too large.
+    """
+    local = changes(table, old, new, by_reference=by_reference, among=table.local_indexes)
+    later = changes_of(table, table.global_indexes, old, new, by_reference=False)
+    if not later.writes:
+        return local
+    if by_reference or old.stored_bytes + new.stored_bytes > LOGGED_BYTES_MAX:
+        append = Append(at, _by_keys(table, old), _by_keys(table, new))
+    else:
+        append = Append(at, old.value, new.value)
+    return IndexChanges(local.writes, {**local.units, **later.units}, (append,))
+
+
+def _by_keys(table: Table, image: Image) -> bytes | None:
+    """Returns the image that holds the keys of table and global indexes alone; None where there is no item."""
+    item = image.item
+    if item is None:
+        return None
+    names = dict.fromkeys(table.keys.names)
+    for index in table.global_indexes:
+        names.update(dict.fromkeys(index.keys.names))
+    return stored.encode_reference({name: item[name] for name in names if name in item}, image.size)
+
+
+def is_by_keys(image: Image) -> bool:
+    """Whether an image from the log holds keys alone."""
+    return image.value is not None and stored.is_reference(image.value)
+
+
+def entry_writes(table: Table, old: Image, new: Image) -> tuple[Put | Delete, ...]:
+    """Returns what a change of an item means for the entries of its table's global indexes.
+
+    Args:
+        table: the table.
+        old: the item before, as the log tells it.
+        new: the item after; where the log told its keys alone, the item as it was looked up since.
+    """
+    if not is_by_keys(old):
+        return changes_of(table, table.global_indexes, old, new, by_reference=False).writes
+    # Of what was there the keys are known and nothing else, so that no entry can be called unchanged.
+    writes: dict[Key, Put | Delete] = {}
+    for before, after in ((old, ABSENT), (ABSENT, new)):
+        for write in changes_of(table, table.global_indexes, before, after, by_reference=False).writes:
+            writes[write.key] = write
+    return tuple(writes.values())
