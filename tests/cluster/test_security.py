@@ -11,6 +11,11 @@ from pathlib import Path
 import acsylla
 import pytest
 
+from tenet.base.clock import SystemClock
+from tenet.base.ids import SystemIds
+from tenet.store.cassandra.engine import open_engine
+from tenet.store.contract import Commit, Committed, Key, Put, new_commit_id
+from tenet.store.errors import StoreUnavailable
 from tools.cluster.cluster import free_network, use
 from tools.cluster.security import Secured, secure
 
@@ -79,3 +84,31 @@ def test_private_keys_are_readable_by_their_owner_alone(secured: Secured) -> Non
     keys: list[Path] = [secured.key, secured.stranger_key, secured.spec.folder / "security" / "nodes.pem"]
     assert [oct(path.stat().st_mode & 0o777) for path in keys] == ["0o600"] * 3
     ssl.create_default_context().load_cert_chain(secured.certificate, secured.key)
+
+
+def test_a_store_is_opened_with_them_and_not_without(secured: Secured, tmp_path: Path) -> None:
+    password, wrong = tmp_path / "password", tmp_path / "wrong"
+    password.write_text(f"{secured.password}\n")
+    wrong.write_text("another")
+    hosts = ",".join(secured.spec.addresses)
+    papers = f"ca_file={secured.authority}&certificate_file={secured.certificate}&key_file={secured.key}"
+
+    async def put_and_get(url: str) -> bytes:
+        clock, ids = SystemClock(), SystemIds()
+        engine = await open_engine(url, clock=clock, ids=ids)
+        try:
+            await engine.ensure_space("papers")
+            key = Key("papers", b"p")
+            assert isinstance(await engine.commit(Commit(new_commit_id(clock, ids), [Put(key, b"signed")])), Committed)
+            (record,) = await engine.get([key])
+            assert record is not None
+            return record.value
+        finally:
+            await engine.close()
+
+    url = f"//{hosts}/secured?{papers}&user={secured.user}&password_file="
+    assert asyncio.run(put_and_get(f"{url}{password}")) == b"signed"
+    with pytest.raises(StoreUnavailable, match="incorrect"):
+        asyncio.run(put_and_get(f"{url}{wrong}"))
+    with pytest.raises(StoreUnavailable):
+        asyncio.run(put_and_get(f"//{hosts}/secured?user={secured.user}&password_file={password}"))

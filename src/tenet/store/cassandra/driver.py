@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import acsylla
-from acsylla import Consistency, errors
+from acsylla import Consistency, SSLVerifyFlags, errors
 
 from tenet.base.clock import NEVER
 from tenet.store.cassandra.nodes import PROBE_S, USUAL, Nodes, only, without
@@ -196,7 +196,12 @@ class Driver:
             password = Path(at.password_file).read_text(encoding="utf-8").strip() if at.password_file else ""
             options |= {"username": at.user, "password": password}
         if at.ca_file is not None:
-            options |= {"ssl_enabled": True, "ssl_trusted_cert": Path(at.ca_file).read_text(encoding="ascii")}
+            options |= {
+                "ssl_enabled": True,
+                "ssl_trusted_cert": Path(at.ca_file).read_text(encoding="ascii"),
+                # The certificate must name the node's address: else any that the authority signed would pass for it.
+                "ssl_verify_flags": SSLVerifyFlags.PEER_IDENTITY,
+            }
             if at.certificate_file and at.key_file:
                 options["ssl_cert"] = Path(at.certificate_file).read_text(encoding="ascii")
                 options["ssl_private_key"] = Path(at.key_file).read_text(encoding="ascii")

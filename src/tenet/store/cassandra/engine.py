@@ -67,6 +67,7 @@ CAPABILITIES: Final = Capabilities(
     engine="cassandra", partitions_max=PARTITIONS_MAX, cheap_commits_across_partitions=False, remote=True
 )
 _SIDE_BY_SIDE: Final = 32
+_KEYSPACE: Final = "SELECT keyspace_name FROM system_schema.keyspaces WHERE keyspace_name = ?"
 #: How long a commit may take beyond its deadline to say itself what became of it, seconds.
 _GRACE_S: Final = 0.02
 
@@ -157,7 +158,9 @@ class CassandraEngine:
         try:
             await self.driver.open()
             at = self._location
-            await self.driver.define(schema.keyspace(at.keyspace, self._replication()))
+            # One that is there is left alone: a user with few rights may not even ask for it to be made.
+            if not await self.driver.select(_KEYSPACE, (at.keyspace,), is_serial=False, counts_as="beat"):
+                await self.driver.define(schema.keyspace(at.keyspace, self._replication()))
             for text in schema.registry(at.keyspace, at.gc_grace_s):
                 await self.driver.define(text)
             await self._spaces.check_format()
