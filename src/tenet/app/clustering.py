@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 from tenet.app.configuration import ConfigurationError, host_and_port
 from tenet.app.data_directory import DataDirectory, RootKey
-from tenet.app.engines import EMBEDDED
+from tenet.app.engines import is_shared
 from tenet.app.versions import tenet_version
 from tenet.base.clock import SystemClock
 from tenet.base.ids import SystemIds
@@ -40,8 +40,8 @@ _EVERY: Final = frozenset({"0.0.0.0", "::"})  # noqa: S104 (names them; nothing 
 
 def is_clustered(directory: DataDirectory) -> bool:
     """Tells whether a data directory is, or is to be, a node's."""
-    engine = directory.engine_and_location[0]
-    return bool(directory.settings.mesh.listen) or engine not in EMBEDDED or (directory.node / "node.json").exists()
+    is_node = (directory.node / "node.json").exists()
+    return is_node or bool(directory.settings.mesh.listen) or is_shared(directory)
 
 
 def new_root_key(ids: Ids) -> RootKey:

@@ -25,8 +25,10 @@ GROUP: Final = "tenet.engines"
 RESTORES_GROUP: Final = "tenet.restores"
 
 
-#: Engines whose data one process has for itself; with all others, processes know each other as nodes.
-EMBEDDED: Final = frozenset({"memory", "sqlite"})
+#: How the place of a store begins that is reached over the network, and so by several processes.
+_NETWORK: Final = "//"
+#: Engines whose data one process has for itself, whatever their place looks like.
+_EMBEDDED: Final = frozenset({"memory", "sqlite"})
 
 
 class RestoreClosed(Protocol):
@@ -52,6 +54,12 @@ class RestoreClosed(Protocol):
             In every case the old store is left as it was.
         """
         ...
+
+
+def is_shared(directory: DataDirectory) -> bool:
+    """Tells whether several processes can have the store of a data directory open at once."""
+    name, location = directory.engine_and_location
+    return name not in _EMBEDDED and location.startswith(_NETWORK)
 
 
 @cache

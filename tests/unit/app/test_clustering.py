@@ -63,7 +63,9 @@ def shared(place: DataDirectory) -> list[bytes]:
     ("url", "listen", "is_one"),
     [
         ("sqlite:", "", False),
+        ("sqlite:///var/lib/tenet", "", False),
         ("memory:", "", False),
+        ("another:lost", "", False),
         ("sqlite:", "127.0.0.1:0", True),
         ("cassandra://10.0.0.1/tenet", "", True),
     ],
