@@ -108,7 +108,7 @@ OF_DYNOXIDE = (
         source=CAPTURED,
         ours=(
             "^ValidationException: (Invalid (Filter|Condition|Update|Projection)Expression"
-            "|Expression.* can only be specified|Value provided in|Expression.* (contains invalid key|must not be empty))"
+            "|Expression.* (can only be specified|contains invalid key|must not be empty)|Value provided in)"
         ),
         theirs="^(success|TransactionCanceledException|ConditionalCheckFailedException|ResourceNotFoundException)",
     ),
