@@ -149,7 +149,7 @@ OF_DYNOXIDE = (
         source=DOCUMENTED,
         operations=("UpdateItem", "TransactWriteItems", "PutItem"),
         when=lambda difference: "1E-130" in str(difference.request) or "1E125" in str(difference.request),
-        theirs=r"duplicates|^\[|^\{",
+        theirs=r"duplicates|^TransactionCanceledException.*\[ValidationError\]$|^\[|^\{",
     ),
     KnownDifference(
         name="dynoxide-sums-of-sets",
