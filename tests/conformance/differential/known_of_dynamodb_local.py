@@ -238,6 +238,16 @@ OF_DYNAMODB_LOCAL = (
         theirs="^Invalid ProjectionExpression",
     ),
     KnownDifference(
+        name="local-select-before-paths",
+        witnesses=(LOCAL,),
+        member="message",
+        reason="Paths into keys are refused before Select is compared with what the index carries.",
+        source=CAPTURED,
+        operations=("Query", "Scan"),
+        ours="^Key attributes must be scalars",
+        theirs="Select type ALL_ATTRIBUTES is not supported",
+    ),
+    KnownDifference(
         name="local-keys-before-expressions",
         witnesses=(LOCAL,),
         member="message",

@@ -108,7 +108,7 @@ OF_DYNOXIDE = (
         source=CAPTURED,
         ours=(
             "^ValidationException: (Invalid (Filter|Condition|Update|Projection)Expression"
-            "|Expression.* can only be specified|Value provided in|Expression.* contains invalid key)"
+            "|Expression.* (can only be specified|contains invalid key|must not be empty)|Value provided in)"
         ),
         theirs="^(success|TransactionCanceledException|ConditionalCheckFailedException|ResourceNotFoundException)",
     ),
@@ -149,7 +149,7 @@ OF_DYNOXIDE = (
         source=DOCUMENTED,
         operations=("UpdateItem", "TransactWriteItems", "PutItem"),
         when=lambda difference: "1E-130" in str(difference.request) or "1E125" in str(difference.request),
-        theirs=r"duplicates|^\[|^\{",
+        theirs=r"duplicates|^TransactionCanceledException.*\[ValidationError\]$|^\[|^\{",
     ),
     KnownDifference(
         name="dynoxide-sums-of-sets",

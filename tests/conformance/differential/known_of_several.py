@@ -288,6 +288,16 @@ OF_SEVERAL = (
         theirs="^ExpressionAttributeValues must not be empty$",
     ),
     KnownDifference(
+        name="segments-before-expressions",
+        witnesses=(DYNALITE, DYNOXIDE),
+        member="message",
+        reason="Expressions are checked before segments are.",
+        source=CAPTURED,
+        operations=("Scan",),
+        ours=r"^(Invalid \w+Expression|Value provided)",
+        theirs="^The (Total)?Segments? parameter is required",
+    ),
+    KnownDifference(
         name="lengths-of-expressions",
         witnesses=(LOCAL, DYNOXIDE),
         member="message",
