@@ -38,7 +38,7 @@ OF_DYNALITE = (
         source=DOCUMENTED,
         operations=("DeleteItem",),
         ours="ReturnValues can only be ALL_OLD or NONE",
-        theirs=SUCCESS,
+        theirs="^success|^ConditionalCheckFailed",
     ),
     KnownDifference(
         name="dynalite-conditions-of-updates",
