@@ -379,8 +379,8 @@ def test_jobs_move_between_processes() -> None:
 
 # ---- how late, and at what cost --------------------------------------------------------------------------------------
 
-#: Every call takes up to 20 ms on its way there, and as much on its way back.
-FAR_AWAY = FaultPlan(calls=CallFaults(delayed=1.0, delay_ms_max=20))
+#: Every call takes up to 15 ms on its way there, and as much on its way back.
+FAR_AWAY = FaultPlan(calls=CallFaults(delayed=1.0, delay_ms_max=15))
 LAG_S_MAX = 0.2
 
 
