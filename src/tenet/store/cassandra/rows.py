@@ -130,8 +130,9 @@ class IntendedWrite(Struct, frozen=True, array_like=True):
 
 
 class IntendedEntry(Struct, frozen=True, array_like=True):
-    """A log entry that it will append."""
+    """A log entry that it will append; `index` is its place among all that the commit appends."""
 
+    index: int
     sort: bytes
     old: bytes | None
     new: bytes | None
