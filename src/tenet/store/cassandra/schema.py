@@ -114,7 +114,7 @@ class Statements:
         self.get_intent = f"SELECT v FROM {table} WHERE p = ? AND kind = 5 AND sort = ?"
         self.guard = f"UPDATE {table} SET lk = null WHERE p = ? IF lk = null"
         self.point = f"UPDATE {table} SET pe = ? WHERE p = ? IF pe "
-        self.unpoint = f"UPDATE {table} SET pe = ? WHERE p = ? IF lk = null AND pe = ? AND h "
+        self.unpoint = f"UPDATE {table} SET pe = ? WHERE p = ? IF lk = null AND h "
         self.check_bucket = f"UPDATE {table} SET i = null WHERE p = ? AND kind = 2 AND sort = ?"
         self.get_outbox = (
             f"SELECT sort, v, h, lk, pe, writetime(v) FROM {table} WHERE p = ? AND kind = 4 AND sort >= ? AND sort < ?"
@@ -146,7 +146,7 @@ class LogStatements:
         log, pointers, heads = (f"{keyspace}.{name}" for name in ("logs", "pointers", "heads"))
         self.point = f"INSERT INTO {pointers} (log, shard, p, e) VALUES (?, ?, ?, ?)"
         self.unpoint = f"DELETE FROM {pointers} WHERE log = ? AND shard = ? AND p = ? AND e = ?"
-        self.pointers = f"SELECT p, e FROM {pointers} WHERE log = ? AND shard = ? LIMIT ?"
+        self.pointers = f"SELECT p, e FROM {pointers} WHERE log = ? AND shard = ? AND (p, e) > (?, ?) LIMIT ?"
         self.head = f"SELECT seg, tk, trimmed, reader, up_to FROM {heads} WHERE log = ? AND shard = ?"
         self.take = f"UPDATE {heads} SET tk = ? WHERE log = ? AND shard = ? "
         self.open_segment = f"UPDATE {heads} SET seg = ? WHERE log = ? AND shard = ? "
