@@ -241,7 +241,7 @@ class Run(Turns):
 
     async def take(self, driver: ModelDriver, kind: str, bound: Sequence[Bound]) -> Fate:
         """Waits until the statement is chosen."""
-        if self._is_free or kind in {"registry", "define"}:
+        if self._is_free or kind in {"registry", "beat", "define"}:
             return Fate.DONE
         self._steps += 1
         if self._steps > STEPS_MAX:
@@ -317,7 +317,7 @@ class Run(Turns):
         """Plays the scene to its end."""
         processes = {name: Process(self, name, self._rewrite) for name in self.scene.actors}
         for process in processes.values():
-            await process.engine.start()
+            await process.driver.open()  # And nothing more: nobody supervises the nodes here.
             await process.engine._find(self.scene.spaces, math.inf)
         self._is_free = False
 
@@ -358,7 +358,7 @@ class _End:
 
     async def check(self) -> None:
         run, other = self._run, self._other
-        await other.engine.start()
+        await other.driver.open()
         other.engine.sequences = lambda _space, _shard: True
         for commit_id, (begun, commit) in run.begun.items():
             is_refused = commit in [one for one, _ in run.refused] and run.senders[commit_id] == 1
