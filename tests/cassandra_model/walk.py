@@ -62,8 +62,6 @@ from tenet.store.suite.model import (
 from tests.cassandra_model.cluster import Cluster, Dead, Fate, ModelDriver, Turns
 
 LOCATION = Location(("127.0.0.1",), "walk")
-#: How far time jumps where that is chosen: longer than anybody's patience with a lock.
-JUMP_MS = 600
 #: More steps than this, and a run goes round in circles.
 STEPS_MAX = 3_000
 #: A partition's record of the last version in it, in the state that an order is looked for in.
@@ -87,6 +85,7 @@ class Scene:
         actors: a coroutine for each process; by its name.
         fates: what may become of a statement that changes something.
         immortal: names of the processes that do not die.
+        jump_ms: how far time jumps where that is chosen: by default longer than anybody's patience with a lock.
     """
 
     spaces: Mapping[str, SpaceOptions]
@@ -95,6 +94,7 @@ class Scene:
     actors: Mapping[str, Callable[[Process], Coroutine[Any, Any, None]]]
     fates: tuple[Fate, ...] = (Fate.DIED, Fate.LOST, Fate.LATE)
     immortal: frozenset[str] = frozenset()
+    jump_ms: int = 600
 
 
 class Process:
@@ -298,7 +298,7 @@ class Run(Turns):
             for land in self._lingering:
                 options.append((f"lands: {_short(land[1])}", self._landing(land)))
             if has_timers:
-                options.append(("time passes", lambda: self.clock.advance_ms(JUMP_MS)))
+                options.append(("time passes", lambda: self.clock.advance_ms(self.scene.jump_ms)))
         return options
 
     def _going_on(self, future: asyncio.Future[Fate], fate: Fate) -> Callable[[], None]:
