@@ -8,7 +8,7 @@ was never tried on a real cluster does not pass unnoticed.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -146,7 +146,12 @@ class _Reader:
 
     def statement(self) -> Change | Select:
         verb = self._next()
-        made = {"UPDATE": self._update, "INSERT": self._insert, "DELETE": self._delete, "SELECT": self._select}
+        made: dict[str, Callable[[], Change | Select]] = {
+            "UPDATE": self._update,
+            "INSERT": self._insert,
+            "DELETE": self._delete,
+            "SELECT": self._select,
+        }
         if verb not in made:
             raise NotUnderstood(self._text)
         statement = made[verb]()
@@ -156,12 +161,12 @@ class _Reader:
 
     def _update(self) -> Change:
         table = self._next()
-        ttl, timestamp = self._using()
+        using = self._using()
         self._must("SET")
         sets = [self._set()]
         while self._takes(","):
             sets.append(self._set())
-        return self._change("UPDATE", table, sets, self._where(), ttl, timestamp)
+        return self._change("UPDATE", table, sets, where=self._where(), using=using)
 
     def _set(self) -> tuple[str, Term]:
         column = self._next()
@@ -174,26 +179,27 @@ class _Reader:
         columns = self._in_brackets(self._next)
         self._must("VALUES")
         terms = self._in_brackets(self._term)
-        return self._change("INSERT", table, list(zip(columns, terms, strict=True)), (), None, None)
+        return self._change("INSERT", table, list(zip(columns, terms, strict=True)))
 
     def _delete(self) -> Change:
         self._must("FROM")
         table = self._next()
-        ttl, timestamp = self._using()
-        if ttl is not None:
+        using = self._using()
+        if using[0] is not None:
             raise NotUnderstood(f"{self._text!r}: what is deleted has no time to live")
-        return self._change("DELETE", table, [], self._where(), None, timestamp)
+        return self._change("DELETE", table, [], where=self._where(), using=using)
 
     def _change(
         self,
         verb: str,
         table: str,
         sets: list[tuple[str, Term]],
-        where: tuple[Relation, ...],
-        ttl: Term | None,
-        timestamp: Term | None,
+        *,
+        where: tuple[Relation, ...] = (),
+        using: tuple[Term | None, Term | None] = (None, None),
     ) -> Change:
         conditions = self._relations() if self._takes("IF") else ()
+        ttl, timestamp = using
         if conditions and timestamp is not None:
             raise NotUnderstood(f"{self._text!r}: a conditional statement has no timestamp of its own")
         return Change(verb, table, tuple(sets), where, conditions, ttl, timestamp, self._markers)
@@ -247,10 +253,8 @@ class _Reader:
 
     def _relation(self) -> Relation:
         is_token = self._takes("token")
-        if self._tokens[self._at] == "(":
-            columns = tuple(self._in_brackets(self._next))
-        else:
-            columns = (self._next(),)
+        is_tuple = self._tokens[self._at] == "("
+        columns = tuple(self._in_brackets(self._next) if is_tuple else [self._next()])
         operator = self._next()
         if operator == "IN":
             return Relation(columns, operator, self._choices(len(columns)), is_token)

@@ -23,7 +23,9 @@ entries = st.builds(Entry, ids, ids, st.binary(), st.binary(), values, values, s
 intents = st.builds(
     Intent,
     st.binary(max_size=8),
-    st.lists(st.builds(IntendedWrite, st.sampled_from(range(4)), st.binary(), st.binary(), st.none() | cells), max_size=3),
+    st.lists(
+        st.builds(IntendedWrite, st.sampled_from(range(4)), st.binary(), st.binary(), st.none() | cells), max_size=3
+    ),
     st.lists(st.builds(IntendedEntry, st.integers(0, 6_000), st.binary(), values, values, st.text()), max_size=3),
     st.lists(st.binary(), max_size=3),
 )

@@ -140,9 +140,7 @@ def test_the_conditions_of_a_batch_hold_exactly_where_no_check_refuses(
     for sort, cells in records.items():
         seen.rows[sort] = rows.Row(version, b"v", rows.encode_cells(4, cells))
     believed = Believed()
-    believed.absent = {
-        index for sort, some in unit.checks.items() if sort not in records for index, _ in some
-    }
+    believed.absent = {index for sort, some in unit.checks.items() if sort not in records for index, _ in some}
     shown = cluster.decide(unit.preparation(believed))
     assert (shown is None) == (not unit.refusals(seen))
     if shown is not None:
