@@ -94,11 +94,6 @@ class Process:
         self.driver = ModelDriver(at, self.clock, cluster=stand.cluster, turns=self.script, name=name)
         self.engine = CassandraEngine(at, clock=self.clock, ids=ids, driver=self.driver)
         self.client = Client(self.engine, self.clock, ids)
-        self.engine.sequences = lambda _space, _shard: False
-
-    def begin_sequencing(self) -> None:
-        """Lets reads of logs bring them up to date first."""
-        self.engine.sequences = lambda _space, _shard: True
 
 
 class _Behind:

@@ -114,7 +114,6 @@ class Process:
         self.ids = SeededIds(sum(name.encode()) * 7_919)
         self.driver = ModelDriver(LOCATION, run.clock, cluster=run.cluster, turns=run, name=name, rewrite=rewrite)
         self.engine = CassandraEngine(LOCATION, clock=run.clock, ids=self.ids, driver=self.driver)
-        self.engine.sequences = lambda _space, _shard: False
 
     def commit_of(self, *writes: Any, checks: Sequence[Any] = (), appends: Sequence[Any] = ()) -> Commit:
         """Makes a commit with a new id."""
@@ -181,7 +180,6 @@ class Process:
 
     async def sequence(self, space: str, times: int, *, pause_s: float = 0.0) -> None:
         """Brings the log of a space up to date, and reads it."""
-        self.engine.sequences = lambda _space, _shard: True
         after = 0
         for _ in range(times):
             with suppress(StoreUnavailable):
@@ -388,7 +386,6 @@ class _End:
     async def check(self) -> None:
         run, other = self._run, self._other
         await other.driver.open()
-        other.engine.sequences = lambda _space, _shard: True
         for commit_id, (begun, commit) in run.begun.items():
             is_refused = commit in [one for one, _ in run.refused] and run.senders[commit_id] == 1
             if commit_id not in run.outcomes and not is_refused:

@@ -293,7 +293,7 @@ BROKEN: dict[str, tuple[str, Rewrite]] = {
     "marks no rows": ("empty", dropping(lambda text, _: "SET i = 1" in text)),
     "checks no stamps": ("adds", dropping(lambda text, _: " IF st " in text)),
     "fences nobody": ("log", fences_nobody),
-    "relies on no pointer": ("pointer", dropping(lambda text, _: "SET pe = ?" in text and "lk" not in text)),
+    "relies on no pointer": ("pointer", dropping(lambda text, _: "SET pe = ?" in text and "IF lk" not in text)),
 }
 
 

@@ -71,13 +71,14 @@ checks = st.tuples(st.sampled_from(("is", "absent", "older", "present", "stamp")
 
 def check_of(kind: str, sort: bytes, relation: str, version: Version, stamp: int) -> Check:
     other = {"=": version, "<": LOW, ">": HIGH}[relation]
-    return {
+    made: dict[str, Check] = {
         "is": IsVersion(key(sort), other),
         "absent": IsVersion(key(sort), None),
         "older": IsOlderThan(key(sort), other),
         "present": IsPresent(key(sort)),
         "stamp": IsStamp(OF, stamp if relation == "=" else stamp + 1),
-    }[kind]
+    }
+    return made[kind]
 
 
 async def as_memory_does(
