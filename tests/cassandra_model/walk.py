@@ -539,7 +539,6 @@ class Explorer:
     def __post_init__(self) -> None:
         self._clock = ManualClock()
         self._cluster = Cluster(self._clock)
-        self._first: list[Call] = []
         run = Run(self.scene, self._cluster, self._clock, lambda _run, _names: 0)
 
         async def prepare() -> None:
