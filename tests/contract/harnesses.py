@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
+from tenet.base.clock import SystemClock
 from tenet.base.ids import SystemIds
 from tenet.store.cassandra.engine import CassandraEngine
 from tenet.store.cassandra.location import parse_location
@@ -15,6 +16,7 @@ from tenet.store.memory import MemoryEngine
 from tenet.store.memory_state import MemoryState
 from tenet.store.sqlite.engine import open_engine
 from tenet.store.suite.harness import EngineHarness, Gate, Hold
+from tests.cassandra_model.cluster import Cluster, ModelDriver
 
 if TYPE_CHECKING:
     from tenet.base.clock import Clock
@@ -127,6 +129,38 @@ class CassandraHarness(EngineHarness):
         engine = CassandraEngine(at, clock=clock, ids=ids, gate=self._gate.pass_through)
         await engine.start()
         return engine
+
+    def hold(self, engine: Engine, commit_id: CommitId) -> Hold:
+        return self._gate.hold(commit_id)
+
+
+class ModelledCassandraHarness(EngineHarness):
+    """The distributed engine on a cluster in memory, each location a keyspace."""
+
+    held_s = 0.5
+    spaces_many = 30
+    pace = 0.1
+
+    def __init__(self) -> None:
+        self._cluster = Cluster(SystemClock())
+        self._gate = Gate()
+
+    async def open(self, location: str, *, clock: Clock, ids: Ids) -> Engine:
+        at = parse_location("//127.0.0.1/" + location.replace("-", "_").replace(".", "_")[:48])
+        driver = ModelDriver(at, clock, cluster=self._cluster)
+        engine = CassandraEngine(at, clock=clock, ids=ids, gate=self._gate.pass_through, driver=driver)
+        await engine.start()
+        return engine
+
+    @property
+    def can_crash(self) -> bool:
+        return True
+
+    async def crash(self, engine: Engine) -> None:
+        assert isinstance(engine, CassandraEngine)
+        assert isinstance(engine.driver, ModelDriver)
+        engine.driver.is_dead = True
+        await engine.close()
 
     def hold(self, engine: Engine, commit_id: CommitId) -> Hold:
         return self._gate.hold(commit_id)

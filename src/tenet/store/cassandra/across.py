@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from tenet.store.cassandra.deciding import Decided, Try
 from tenet.store.cassandra.driver import Doubt, Unsure
 from tenet.store.cassandra.rows import NONCE_BYTES, Lock, committed, encode_lock
+from tenet.store.cassandra.schema import REMEMBERED_S
 from tenet.store.cassandra.unit import Believed, Refusals, Unit
 from tenet.store.contract import Committed
 from tenet.store.errors import DeadlineExceeded, StoreError, StoreUnavailable
@@ -159,7 +160,8 @@ class Across:
         """Carries out what was decided; then nobody needs the fate for longer than other fates."""
         await asyncio.gather(*(self._locks.resolve(unit.space.space_id, unit.key, data, version) for unit in others))
         statements = self._locks.statements(lock.space_id)
-        aged = (statements.fate_aged, [committed(lock.nonce, version), lock.anchor, lock.commit_id])
+        above_us = (self._clock.wall_ms() + 1000 * REMEMBERED_S) * 1000
+        aged = (statements.fate_aged, [above_us, committed(lock.nonce, version), lock.anchor, lock.commit_id])
         await self._driver.write([aged])
 
     async def _undone(self, others: Sequence[Unit], data: bytes) -> None:

@@ -20,7 +20,7 @@ from tenet.store.cassandra.rows import (
     version_of,
 )
 from tenet.store.cassandra.unit import Believed, Refusals, Seen, Unit
-from tenet.store.contract import Committed, IsOlderThan, Key, Version
+from tenet.store.contract import Committed, IsOlderThan, Key, Limits, Version, commit_id_ms
 from tenet.store.errors import InvalidRequest, StoreUnavailable
 
 if TYPE_CHECKING:
@@ -112,6 +112,7 @@ class Deciding:
             found = await self._made_ready(commit, unit, believed, deadline)
             if found is not None:
                 return _known(found, nonce) if isinstance(found, bytes) else found
+            self._check_age(commit)
             version = self._versions.draw()
             shown = await self._sent(unit, self._decision(commit, unit, believed, nonce, version), deadline, doubt)
             if shown is _UNANSWERED:
@@ -169,6 +170,7 @@ class Deciding:
             found = await self._made_ready(commit, unit, believed, deadline)
             if found is not None:
                 return _known(found, nonce) if isinstance(found, bytes) else found
+            self._check_age(commit)
             batch = self._preparation(commit, unit, believed, nonce, data)
             shown = await self._sent(unit, batch, deadline, Doubt())
             if shown is _UNANSWERED:
@@ -193,7 +195,7 @@ class Deciding:
         condition, values = unit.time_condition(believed, time)
         batch: list[Bound] = [
             (statements.lock + condition, [data, key, *values]),
-            (statements.header, [key]),
+            (statements.header_kept, [key]),
             (statements.no_fate, [key, commit.id]),
             (statements.intent, [encode_intent(unit.intent(believed)), key, nonce]),
         ]
@@ -215,6 +217,19 @@ class Deciding:
         if unit.appends:
             await self._pointers.point(unit, believed, deadline)
         return None
+
+    def _check_age(self, commit: Commit) -> None:
+        """Makes sure before a batch is sent that what others have written against it is still remembered.
+
+        A process may have stood still since the last one was sent, for longer than that.
+
+        Raises:
+            InvalidRequest: the commit is too old to be sent.
+        """
+        if self._clock.wall_ms() - commit_id_ms(commit.id) > Limits.settle_window_s * 1000:
+            raise InvalidRequest(
+                f"the commit was made more than {Limits.settle_window_s} s ago, and is not sent any more"
+            )
 
     async def _sent(
         self, unit: Unit, batch: Sequence[Bound], deadline: float, doubt: Doubt

@@ -101,6 +101,7 @@ class CassandraEngine:
         ids: nonces.
         site: the site's number.
         gate: awaited by every commit before its first batch is sent, so that a test can hold one up.
+        driver: what it sends by; by default one of the location's cluster.
     """
 
     def __init__(
@@ -111,12 +112,13 @@ class CassandraEngine:
         ids: Ids,
         site: int = 0,
         gate: Callable[[Commit], Awaitable[None]] | None = None,
+        driver: Driver | None = None,
     ) -> None:
         self._location = location
         self._clock = clock
         self._gate = gate
         self._watches = Watches()
-        self.driver = Driver(location, clock)
+        self.driver = driver if driver is not None else Driver(location, clock)
         versions = VersionSource(clock, ids, site=site)
         partitions = Partitions(clock)
         pointers = Pointers(self.driver)

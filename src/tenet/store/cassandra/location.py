@@ -13,6 +13,8 @@ from tenet.store.errors import InvalidRequest
 _KEYSPACE: Final = re.compile(r"[a-z][a-z0-9_]{0,47}")
 _REPLICATION: Final = re.compile(r"[A-Za-z0-9_.-]+:[1-9]")
 _PORT: Final = 9042
+_PORT_MIN: Final = 1
+_PORT_MAX: Final = 65_535
 
 
 class Location(Struct, frozen=True):
@@ -56,7 +58,13 @@ def parse_location(text: str) -> Location:
     Raises:
         InvalidRequest: it is not of that form; the message names the part.
     """
-    parts = urlsplit(text)
+    try:
+        parts = urlsplit(text)
+        pairs = parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query))
+    except ValueError as error:
+        raise InvalidRequest(
+            f"a cassandra URL is cassandra://HOST[,HOST…]/KEYSPACE[?name=value&…]; {text!r} is none: {error}"
+        ) from error
     hosts, port = _hosts(parts.netloc)
     keyspace = parts.path.removeprefix("/")
     if not _KEYSPACE.fullmatch(keyspace):
@@ -65,7 +73,9 @@ def parse_location(text: str) -> Location:
             f" first: {keyspace!r} is not"
         )
     fields: dict[str, object] = {}
-    for name, value in parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query)):
+    for name, value in pairs:
+        if name in fields:
+            raise InvalidRequest(f"{name}= stands twice in a cassandra URL")
         fields[name] = _field(name, value)
     if fields.get("rack") and not fields.get("datacenter"):
         raise InvalidRequest("rack= in a cassandra URL needs datacenter= beside it")
@@ -82,6 +92,8 @@ def _hosts(text: str) -> tuple[tuple[str, ...], int]:
             raise InvalidRequest(f"a cassandra URL is cassandra://HOST[:PORT][,HOST…]/KEYSPACE; {text!r} names no host")
         hosts.append(unquote(host).strip("[]"))
         ports.add(int(port) if port else _PORT)
+    if not all(_PORT_MIN <= port <= _PORT_MAX for port in ports):
+        raise InvalidRequest(f"a port in a cassandra URL is {_PORT_MIN} to {_PORT_MAX}, not {sorted(ports)}")
     if len(ports) > 1:
         raise InvalidRequest(f"the nodes of a cluster listen on one port; the cassandra URL names {sorted(ports)}")
     return tuple(hosts), ports.pop()

@@ -166,7 +166,7 @@ class Locks:
             return  # Somebody else was faster: the intent goes together with the lock.
         intent = decode_intent(rows[0][0])
         if version is None:
-            batch = [(statements.unlock, [key, data]), *given_up(statements, key, intent)]
+            batch = [(statements.unlock, [key, data]), (statements.header, [key]), *given_up(statements, key, intent)]
         else:
             self._versions.observe(version)
             batch = [

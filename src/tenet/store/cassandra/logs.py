@@ -11,7 +11,7 @@ The log of a shard is cut into segments of ``SEGMENT`` positions, each a partiti
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from tenet.store.cassandra.driver import Unsure
@@ -31,6 +31,8 @@ SEGMENT: Final = 8_192
 #: The most entries and bytes that one batch into the log carries, and rows read from one outbox at a time.
 _BATCH_ENTRIES_MAX: Final = 500
 _BATCH_BYTES_MAX: Final = 6 * 1024 * 1024
+#: The most entries that are ever in the log and yet in their outboxes: so many a new sequencer looks for there.
+_UNCLEARED_MAX: Final = 2 * _BATCH_ENTRIES_MAX
 _OUTBOX_ROWS: Final = 128
 _POINTERS_MAX: Final = 1_000
 _SIDE_BY_SIDE: Final = 16
@@ -47,7 +49,7 @@ _TRIM_ENTRIES: Final = 2_000
 class _Shard:
     """What this process knows of a shard that it sequences."""
 
-    __slots__ = ("idle_since", "line", "moved", "next", "segment", "token")
+    __slots__ = ("idle_since", "line", "next", "segment", "token")
 
     def __init__(self) -> None:
         self.line = asyncio.Lock()
@@ -55,8 +57,6 @@ class _Shard:
         self.token: int | None = None
         self.segment = 0
         self.next = 1
-        #: Entries (partition, place) that are in the log and perhaps still in their outbox.
-        self.moved: set[tuple[bytes, bytes]] = set()
         self.idle_since: dict[tuple[bytes, int], float] = {}
 
 
@@ -206,26 +206,42 @@ class Logs:
             except (_Taken, Unsure):
                 state.token = None
                 return 0
+            except BaseException:
+                # What was under way may have taken effect or not: it is found out by taking the shard again.
+                state.token = None
+                raise
 
     async def _sequence(self, space: Space, shard: int, state: _Shard, deadline: float) -> int:
-        pointers = await self._driver.select(
-            space.log_statements.pointers, (space.log_id, shard, _POINTERS_MAX), deadline=deadline, is_serial=False
-        )
         moved = 0
-        while pointers:
-            waiting, empty, is_more = await self._outboxes(space, pointers, deadline)
-            fresh = [one for one in waiting if (one.key, one.place) not in state.moved]
-            if fresh and state.token is None:
-                await self._take(space, shard, state, deadline)
-                fresh = [one for one in waiting if (one.key, one.place) not in state.moved]
-            done = await self._append(space, shard, state, fresh, deadline)
-            left = {(one.key, one.place) for one in fresh[done:]}
-            await self._clear(space, state, [one for one in waiting if (one.key, one.place) not in left], deadline)
-            moved += done
-            if not is_more and not left:
-                await self._forget_idle(space, shard, state, empty, deadline)
-                break
+        idle: list[tuple[bytes, int]] = []
+        async for pointers in self._pointers(space, shard, deadline):
+            while True:
+                waiting, empty, is_more = await self._outboxes(space, pointers, deadline)
+                if waiting and state.token is None:
+                    # And then look again: some of it may have been moved while the shard was somebody else's.
+                    await self._take(space, shard, state, deadline)
+                    continue
+                batch = waiting[:_UNCLEARED_MAX]
+                await self._append(space, shard, state, batch, deadline)
+                await self._clear(space, batch, deadline)
+                moved += len(batch)
+                if not is_more and len(batch) == len(waiting):
+                    break
+            idle += empty
+        await self._forget_idle(space, shard, state, idle, deadline)
         return moved
+
+    async def _pointers(self, space: Space, shard: int, deadline: float) -> AsyncIterator[Sequence[tuple[bytes, int]]]:
+        """Gives the pointers of a shard, some at a time."""
+        last: tuple[bytes, int] = (b"", 0)
+        while True:
+            values = (space.log_id, shard, *last, _POINTERS_MAX)
+            found = await self._driver.select(space.log_statements.pointers, values, deadline=deadline, is_serial=False)
+            if found:
+                yield [(key, epoch) for key, epoch in found]
+            if len(found) < _POINTERS_MAX:
+                return
+            last = found[-1][0], found[-1][1]
 
     async def _outboxes(
         self, space: Space, pointers: Sequence[tuple[bytes, int]], deadline: float
@@ -258,8 +274,21 @@ class Logs:
         # What stood in the head before the token did may be older than the segment that was opened in between.
         segment, _, _ = await self._head(space, shard, deadline)
         following = await self._fence(space, shard, segment, token, deadline)
-        state.moved = await self._lately_moved(space, shard, following, deadline)
+        await self._clear_after_another(space, shard, following, deadline)
         state.segment, state.next, state.token = segment, following, token
+
+    async def _clear_after_another(self, space: Space, shard: int, following: int, deadline: float) -> None:
+        """Takes out of the outboxes what the sequencer before has moved and did not come to take out any more."""
+        moved = await self._lately_moved(space, shard, following, deadline)
+        if not moved:
+            return
+        async for pointers in self._pointers(space, shard, deadline):
+            while True:
+                waiting, _, is_more = await self._outboxes(space, pointers, deadline)
+                known = [one for one in waiting if (one.key, one.place) in moved]
+                await self._clear(space, known, deadline)
+                if not known or not is_more:
+                    break
 
     async def _fence(self, space: Space, shard: int, segment: int, token: int, deadline: float) -> int:
         """Writes the token into a segment; returns the next position there."""
@@ -284,7 +313,7 @@ class Logs:
     ) -> set[tuple[bytes, bytes]]:
         """Returns the entries that the sequencer before may not have taken out of their outboxes any more."""
         found = set()
-        after = max(0, following - 1 - 2 * _BATCH_ENTRIES_MAX)
+        after = max(0, following - 1 - _UNCLEARED_MAX)
         while after < following - 1:
             for _, data, _ in await self._entries(space, shard, after, SEGMENT, deadline):
                 found.add((to_key(decode_entry(data[_PLACE_BYTES:]).partition), data[:_PLACE_BYTES]))
@@ -293,8 +322,8 @@ class Logs:
 
     async def _append(
         self, space: Space, shard: int, state: _Shard, waiting: Sequence[_Waiting], deadline: float
-    ) -> int:
-        """Writes entries into the log, in batches; returns how many."""
+    ) -> None:
+        """Writes entries into the log, in batches."""
         done = 0
         while done < len(waiting):
             room = (state.segment + 1) * SEGMENT - state.next
@@ -304,7 +333,6 @@ class Logs:
             batch = _batch_of(waiting[done:], min(room, _BATCH_ENTRIES_MAX))
             await self._append_batch(space, shard, state, batch, deadline)
             done += len(batch)
-        return done
 
     async def _append_batch(
         self, space: Space, shard: int, state: _Shard, batch: Sequence[_Waiting], deadline: float
@@ -328,7 +356,6 @@ class Logs:
             if shown is not None and (shown[0].get("tk"), shown[0].get("nx")) != (token, following):
                 raise _Taken
             state.next = following
-            state.moved.update((one.key, one.place) for one in batch)
             return
         raise Unsure
 
@@ -345,7 +372,7 @@ class Logs:
         state.segment += 1
         state.next = await self._fence(space, shard, state.segment, state.token, deadline)
 
-    async def _clear(self, space: Space, state: _Shard, done: Sequence[_Waiting], deadline: float) -> None:
+    async def _clear(self, space: Space, done: Sequence[_Waiting], deadline: float) -> None:
         """Takes entries that are in the log out of their outboxes, and nothing that was written there since."""
         by_key: dict[bytes, list[_Waiting]] = {}
         for one in done:
@@ -356,7 +383,6 @@ class Logs:
             async with gate:
                 bound = [(space.statements.outbox_done, [one.written_us, key, one.place]) for one in some]
                 await self._driver.write(bound, deadline=deadline)
-                state.moved.difference_update((one.key, one.place) for one in some)
 
         await asyncio.gather(*(clear(key, some) for key, some in by_key.items()))
 
@@ -377,11 +403,18 @@ class Logs:
         rows = await self._driver.select(statements.get_epoch, (key,), deadline=deadline)
         time, lock, stands = rows[0] if rows else (None, None, None)
         if lock is not None:
+            # Nobody else may come to this partition, and entries may be in what is intended.
+            await self._locks.is_pending(space.space_id, key, lock, deadline)
             return
-        known = epoch_of(space.log_id, stands)
-        if 0 < abs(known) <= epoch:
+        # Also where no commit has relied on the pointer yet: one may have written it and be about to.
+        if abs(epoch_of(space.log_id, stands)) <= epoch:
             text = statements.unpoint + ("= null" if time is None else "= ?")
-            values = [encode_pointer(space.log_id, -(epoch + 1)), key, stands, *([] if time is None else [time])]
+            text += " AND pe " + ("= null" if stands is None else "= ?")
+            values = [
+                encode_pointer(space.log_id, -(epoch + 1)),
+                key,
+                *(one for one in (time, stands) if one is not None),
+            ]
             try:
                 if await self._driver.decide([(text, values)], deadline=deadline) is not None:
                     return

@@ -44,7 +44,12 @@ def encode_cells(time: int, cells: Mapping[str, int]) -> bytes | None:
 
 def decode_cells(data: bytes | None) -> Mapping[str, int]:
     """Returns the cells."""
-    return msgspec.msgpack.decode(data[8:], type=dict[str, int]) if data else NO_CELLS
+    if data is None:
+        return NO_CELLS
+    try:
+        return msgspec.msgpack.decode(data[8:], type=dict[str, int])
+    except msgspec.DecodeError as error:
+        raise StoreCorrupt(f"the cells of a record cannot be read: {error}") from error
 
 
 class Row(Struct, frozen=True, gc=False):
@@ -130,8 +135,9 @@ class IntendedWrite(Struct, frozen=True, array_like=True):
 
 
 class IntendedEntry(Struct, frozen=True, array_like=True):
-    """A log entry that it will append."""
+    """A log entry that it will append; `index` is its place among all that the commit appends."""
 
+    index: int
     sort: bytes
     old: bytes | None
     new: bytes | None

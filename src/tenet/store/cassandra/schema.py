@@ -87,6 +87,8 @@ class Statements:
         self.time = f"UPDATE {table} {ttl}SET h = ? WHERE p = ? IF lk = null AND h "
         self.time_under_lock = f"UPDATE {table} {ttl}SET h = ?, lk = null WHERE p = ? IF lk = ?"
         self.header = f"UPDATE {table} {ttl}SET st = 0 WHERE p = ? AND kind = 0 AND sort = 0x"
+        #: Under a lock, which stays as long as nobody comes: who comes has to see it.
+        self.header_kept = f"UPDATE {table} SET st = 0 WHERE p = ? AND kind = 0 AND sort = 0x"
         self.lock = f"UPDATE {table} SET lk = ? WHERE p = ? IF lk = null AND h "
         self.unlock = f"UPDATE {table} SET lk = null WHERE p = ? IF lk = ?"
         self.put = f"UPDATE {table} SET v = ?, ver = ? {row}"
@@ -100,7 +102,10 @@ class Statements:
             f"UPDATE {table} USING TTL {REMEMBERED_S} SET mk = ? WHERE p = ? AND kind = 3 AND sort = ? IF mk = null"
         )
         self.fate_kept = f"UPDATE {table} SET mk = ? WHERE p = ? AND kind = 3 AND sort = ? IF mk = null"
-        self.fate_aged = f"UPDATE {table} USING TTL {REMEMBERED_S} SET mk = ? WHERE p = ? AND kind = 3 AND sort = ?"
+        #: At a timestamp that is above that of the nodes' clocks, else the fate that stands would stay for ever.
+        self.fate_aged = (
+            f"UPDATE {table} USING TTL {REMEMBERED_S} AND TIMESTAMP ? SET mk = ? WHERE p = ? AND kind = 3 AND sort = ?"
+        )
         self.no_fate = f"UPDATE {table} SET st = null WHERE p = ? AND kind = 3 AND sort = ? IF mk = null"
         self.outbox = f"UPDATE {table} SET v = ? WHERE p = ? AND kind = 4 AND sort = ?"
         self.outbox_done = f"DELETE FROM {table} USING TIMESTAMP ? WHERE p = ? AND kind = 4 AND sort = ?"
@@ -114,7 +119,7 @@ class Statements:
         self.get_intent = f"SELECT v FROM {table} WHERE p = ? AND kind = 5 AND sort = ?"
         self.guard = f"UPDATE {table} SET lk = null WHERE p = ? IF lk = null"
         self.point = f"UPDATE {table} SET pe = ? WHERE p = ? IF pe "
-        self.unpoint = f"UPDATE {table} SET pe = ? WHERE p = ? IF lk = null AND pe = ? AND h "
+        self.unpoint = f"UPDATE {table} SET pe = ? WHERE p = ? IF lk = null AND h "
         self.check_bucket = f"UPDATE {table} SET i = null WHERE p = ? AND kind = 2 AND sort = ?"
         self.get_outbox = (
             f"SELECT sort, v, h, lk, pe, writetime(v) FROM {table} WHERE p = ? AND kind = 4 AND sort >= ? AND sort < ?"
@@ -146,7 +151,7 @@ class LogStatements:
         log, pointers, heads = (f"{keyspace}.{name}" for name in ("logs", "pointers", "heads"))
         self.point = f"INSERT INTO {pointers} (log, shard, p, e) VALUES (?, ?, ?, ?)"
         self.unpoint = f"DELETE FROM {pointers} WHERE log = ? AND shard = ? AND p = ? AND e = ?"
-        self.pointers = f"SELECT p, e FROM {pointers} WHERE log = ? AND shard = ? LIMIT ?"
+        self.pointers = f"SELECT p, e FROM {pointers} WHERE log = ? AND shard = ? AND (p, e) > (?, ?) LIMIT ?"
         self.head = f"SELECT seg, tk, trimmed, reader, up_to FROM {heads} WHERE log = ? AND shard = ?"
         self.take = f"UPDATE {heads} SET tk = ? WHERE log = ? AND shard = ? "
         self.open_segment = f"UPDATE {heads} SET seg = ? WHERE log = ? AND shard = ? "

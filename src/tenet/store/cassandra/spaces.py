@@ -93,6 +93,10 @@ class Spaces:
         self._all = f"SELECT name, id, options FROM {table} WHERE part = ?"
         self._insert = f"UPDATE {table} SET id = ?, options = ?, log = ? WHERE part = ? AND name = ? IF id = null"
         self._change = f"UPDATE {table} SET options = ?, log = ? WHERE part = ? AND name = ? IF id = ? AND options = ?"
+        #: Nobody is to take a spare table that is in use: a copy of what has listed it may come late, and must find it.
+        self._take = (
+            f"UPDATE {table} USING TTL 864000 SET id = ?, options = 'taken' WHERE part = ? AND name = ? IF options = ''"
+        )
         self._remove = f"DELETE FROM {table} WHERE part = ? AND name = ? IF id = ?"
         self._bury = f"UPDATE {table} USING TTL 864000 SET id = ?, dropped_ms = ? WHERE part = ? AND name = ?"
 
@@ -225,17 +229,21 @@ class Spaces:
 
     async def _take_spare(self, deadline: float) -> str | None:
         """Takes a table that was made before anybody needed it: the cluster takes seconds to make one."""
-        for spare, _, _ in await self._driver.select(self._all, (_SPARE,), deadline=deadline, counts_as=_COUNTS_AS):
+        for spare in await self._spares(deadline):
             try:
-                if await self._driver.decide([(self._remove, (_SPARE, spare, spare))], deadline=deadline) is None:
-                    return str(spare)
+                if await self._driver.decide([(self._take, (spare, _SPARE, spare))], deadline=deadline) is None:
+                    return spare
             except Unsure:
                 continue  # It may be ours or still there: a table that nobody uses is no harm.
         return None
 
+    async def _spares(self, deadline: float) -> Sequence[str]:
+        rows = await self._driver.select(self._all, (_SPARE,), deadline=deadline, counts_as=_COUNTS_AS)
+        return [name for name, _, options in rows if not options]
+
     async def _make_spare(self) -> None:
         """Makes a table for the next space, unless there is one already."""
-        if not await self._driver.select(self._all, (_SPARE,), counts_as=_COUNTS_AS):
+        if not await self._spares(NEVER):
             spare = await self._new_table()
             await self._driver.decide([(self._insert, (spare, "", "", _SPARE, spare))])
 

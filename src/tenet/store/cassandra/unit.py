@@ -285,7 +285,7 @@ class Unit:
         log_id = self.space.log_id
         found += [
             (statements.outbox, [encode_entry(entry), key, outbox_sort(log_id, time, at)])
-            for at, entry in enumerate(self._entries(commit_id, version))
+            for at, entry in self._entries(commit_id, version)
         ]
         return found
 
@@ -296,9 +296,9 @@ class Unit:
         sorts = [write.key.sort for write in self.writes] + list(self.adds)
         return sorted({bucket_of(sort, options) for sort in sorts})
 
-    def _entries(self, commit_id: bytes, version: Version) -> Iterator[Entry]:
-        for _, one in self.appends:
-            yield Entry(commit_id, version, self.partition, one.key.sort, one.old, one.new, one.origin)
+    def _entries(self, commit_id: bytes, version: Version) -> Iterator[tuple[int, Entry]]:
+        for at, one in self.appends:
+            yield at, Entry(commit_id, version, self.partition, one.key.sort, one.old, one.new, one.origin)
 
     def intent(self, believed: Believed) -> Intent:
         """Returns all that it will do here, for a commit over several partitions."""
@@ -312,7 +312,7 @@ class Unit:
         for sort, cells in self.cells_after(believed).items():
             kind = MAKE if believed.rows[sort].version is None else ADD
             writes.append(IntendedWrite(kind, sort, b"", cells))
-        entries = [IntendedEntry(one.key.sort, one.old, one.new, one.origin) for _, one in self.appends]
+        entries = [IntendedEntry(at, one.key.sort, one.old, one.new, one.origin) for at, one in self.appends]
         return Intent(self.space.log_id, writes, entries, self._buckets_written())
 
     def preparation(self, believed: Believed) -> list[Bound]:
@@ -347,9 +347,9 @@ def carried_out(
             found.append((statements.put_cells, [write.value, version, cells, key, write.sort]))
     found += given_up(statements, key, intent)
     found += [(statements.bucket, [time, key, bucket]) for bucket in intent.buckets]
-    for at, one in enumerate(intent.entries):
+    for one in intent.entries:
         entry = Entry(commit_id, version, from_key(key), one.sort, one.old, one.new, one.origin)
-        found.append((statements.outbox, [encode_entry(entry), key, outbox_sort(intent.log_id, time, at)]))
+        found.append((statements.outbox, [encode_entry(entry), key, outbox_sort(intent.log_id, time, one.index)]))
     return found
 
 
