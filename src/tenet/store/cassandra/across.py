@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tenet.store.cassandra.deciding import Decided, Try
 from tenet.store.cassandra.driver import Doubt, Unsure
+from tenet.store.cassandra.locks import Pending
 from tenet.store.cassandra.rows import NONCE_BYTES, Lock, committed, encode_lock
 from tenet.store.cassandra.schema import REMEMBERED_S
-from tenet.store.cassandra.unit import Believed, Refusals, Unit
-from tenet.store.contract import Committed
+from tenet.store.cassandra.unit import Believed, Refusals, Seen, Unit
+from tenet.store.contract import Commit, Committed, new_commit_id
 from tenet.store.errors import DeadlineExceeded, StoreError, StoreUnavailable
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from tenet.store.cassandra.driver import Driver
     from tenet.store.cassandra.locks import Locks
     from tenet.store.cassandra.reads import Reads
-    from tenet.store.contract import Commit, Version
+    from tenet.store.contract import Version
 
 _TRIES_MAX: Final = 200
 _PAUSE_S: Final = 0.01
@@ -143,6 +144,52 @@ class Across:
         for unit, belief in zip(others, believed, strict=True):
             cells.update(self._deciding.cells_left(commit, unit, belief))
         return Committed(decided.version, cells)
+
+    # ---- reads -------------------------------------------------------------------------------------------------------
+
+    async def look_under_locks(self, units: Sequence[Unit], deadline: float) -> list[Seen]:
+        """Returns what stands in several partitions, all as of one moment: one in which this call holds all of them.
+
+        Raises:
+            StoreUnavailable: they could not all be held at once before the deadline.
+        """
+        bare = [Unit(unit.space, unit.partition) for unit in units]
+        # The same for every try, so that it grows old among those that it competes with, and goes first in the end.
+        commit = Commit(new_commit_id(self._clock, self._ids))
+        pause_s = _PAUSE_S
+        for _ in range(_TRIES_MAX):
+            nonce = self._ids.draw(NONCE_BYTES)
+            lock = Lock(commit.id, nonce, bare[0].space.space_id, bare[0].key)
+            data = encode_lock(lock)
+            prepared = await self._prepared(commit, bare, (nonce, data), deadline)
+            failed = next((one for one in prepared if isinstance(one, BaseException)), None)
+            seen = None
+            if all(one is Try.PREPARED for one in prepared):
+                seen = await self._reads.look_at_all(units, deadline)
+                # Whoever has given the try up meanwhile may have written since.
+                seen = seen if isinstance(await self._locks.fate(lock, deadline), Pending) else None
+            self._go_behind(self._undone(bare, data))
+            if failed is not None:
+                raise StoreUnavailable("the partitions could not be read together") from failed
+            if seen is not None:
+                return seen
+            if self._clock.monotonic_s() + pause_s > deadline:
+                raise DeadlineExceeded("the deadline passed before the partitions could be read together")
+            await asyncio.sleep(pause_s * (0.5 + self._ids.draw(1)[0] / 256))
+            pause_s = min(2 * pause_s, _PAUSE_S_MAX)
+        raise StoreUnavailable("too many commits go over the same partitions at once")
+
+    async def _prepared(
+        self, commit: Commit, units: Sequence[Unit], lock: tuple[bytes, bytes], deadline: float
+    ) -> list[object]:
+        beliefs = [self._deciding.believed(unit) for unit in units]
+        return await asyncio.gather(
+            *(
+                self._deciding.prepare(commit, unit, belief, lock, deadline)
+                for unit, belief in zip(units, beliefs, strict=True)
+            ),
+            return_exceptions=True,
+        )
 
     # ---- behind the answer -------------------------------------------------------------------------------------------
 

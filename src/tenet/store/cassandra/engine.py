@@ -135,6 +135,7 @@ class CassandraEngine:
             clock=clock,
         )
         self._across = Across(self.driver, deciding, locks, self._reads, clock=clock, ids=ids)
+        self._reads.look_under_locks = self._across.look_under_locks
         self._commits = Commits(
             self.driver,
             deciding=deciding,

@@ -7,7 +7,7 @@ read is what is there; once it is, it is carried out first, and read again.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from tenet.store.cassandra.murmur3 import TOKEN_MAX, TOKEN_MIN, token
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 _ROWS_MAX: Final = 2_000
 _SORTS_MAX: Final = 100
 _SIDE_BY_SIDE: Final = 32
+#: How often several partitions are looked at again before they are locked for a moment.
+_LOOKS_MAX: Final = 5
 _TOKENS: Final = 2**64
 
 
@@ -45,6 +47,8 @@ class Reads:
         self._partitions = partitions
         self._locks = locks
         self._versions = versions
+        #: Looks at several partitions while nobody can write to them; given by whoever lays locks.
+        self.look_under_locks: Callable[[Sequence[Unit], float], Awaitable[list[Seen]]] | None = None
 
     # ---- records by key ----------------------------------------------------------------------------------------------
 
@@ -240,16 +244,20 @@ class Reads:
 
     async def look_together(self, units: Sequence[Unit], deadline: float) -> list[Seen]:
         """Returns what parts of a commit check, all as of one moment."""
-        before = await self._looked(units, deadline)
+        before = await self.look_at_all(units, deadline)
         if len(units) <= 1:
             return before
-        while True:
-            now = await self._looked(units, deadline)
+        for _ in range(_LOOKS_MAX):
+            now = await self.look_at_all(units, deadline)
             if all(_is_unmoved(unit, one, other) for unit, one, other in zip(units, before, now, strict=True)):
                 return now
             before = now
+        # Somebody writes there all the time: he has to wait for a moment.
+        assert self.look_under_locks is not None
+        return await self.look_under_locks(units, deadline)
 
-    async def _looked(self, units: Sequence[Unit], deadline: float) -> list[Seen]:
+    async def look_at_all(self, units: Sequence[Unit], deadline: float) -> list[Seen]:
+        """Returns what parts of a commit check, each as of a moment of its own."""
         gate = asyncio.Semaphore(_SIDE_BY_SIDE)
 
         async def look(unit: Unit) -> Seen:
