@@ -90,7 +90,8 @@ DISTRIBUTED = Stage("distributed", ("tests/distributed",), cluster=True)
 #: The nodes themselves, killed and started again: one after the other, as they are the same for all tests.
 CLUSTER = Stage("cluster", ("tests/cluster",), workers=0, cluster=True)
 ALONE = Stage("alone", ("tests",), workers=0, marks="alone", compiled=True)
-ALL = (UNIT, CONTRACT, SIM, COMPILED, DOCS, E2E, CONFORMANCE, FROM_SOURCE, FAULTS, DISTRIBUTED, CLUSTER, ALONE)
+#: What must be alone comes before the nodes of the cluster, which stay until the end.
+ALL = (UNIT, CONTRACT, SIM, COMPILED, DOCS, E2E, CONFORMANCE, FROM_SOURCE, FAULTS, ALONE, DISTRIBUTED, CLUSTER)
 PLANS: dict[str, tuple[Stage, ...]] = {
     "check": (HOUSE, UNIT),
     "test": (HOUSE, *ALL),

@@ -14,7 +14,7 @@ import pytest
 from botocore.config import Config
 
 from tenet.base.ids import SystemIds
-from tests.servers import Server, running
+from tests.servers import Server, running, start
 from tools.cluster.cluster import Cluster
 
 CLIENTS = 6
@@ -43,10 +43,12 @@ class Load:
         #: When each operation ended, and how long it took; seconds.
         self.took: list[tuple[float, float]] = []
         self.counted = [0] * CLIENTS
+        #: Whether what goes wrong from now on is no error.
+        self.is_over = False
 
     def run(self, number: int) -> None:
         client = self._server.client(config=STANDARD)
-        while not self._stop.is_set():
+        while not self._stop.is_set() and not self.is_over:
             name = f"{number}-{self.counted[number]}"
             self._timed(lambda name=name: client.put_item(TableName="served", Item={"p": {"S": name}}))
             got = self._timed(
@@ -62,7 +64,8 @@ class Load:
         try:
             return call()
         except Exception as error:  # noqa: BLE001 - whatever the client sees is what is counted
-            self.errors.append(f"after {time.monotonic() - begun:.1f} s: {error}")
+            if not self.is_over:
+                self.errors.append(f"after {time.monotonic() - begun:.1f} s: {error}")
             return None
         finally:
             ended = time.monotonic()
@@ -128,3 +131,34 @@ def test_a_node_is_killed_and_another_one_freezes(server: Server, cassandra_faul
     assert longest_killed_s <= KILLED_S_MAX
     assert longest_frozen_s <= FROZEN_S_MAX
     assert sum(load.counted) > 100
+
+
+def test_everything_is_killed_at_once_and_nothing_answered_is_missing(
+    tmp_path: Path, cassandra_faults: Cluster
+) -> None:
+    url = f"cassandra://{','.join(cassandra_faults.contact_points)}/faults_{SystemIds().draw(6).hex()}"
+    server = start(tmp_path / "data", "--store", url, start_s_max=120)
+    try:
+        _table(server)
+        load = Load(server)
+        with load.going_on():
+            time.sleep(4)
+            load.is_over = True
+            for number in (1, 2, 3):
+                cassandra_faults.kill9(number)
+            server.kill()
+            time.sleep(1)
+    finally:
+        server.kill()
+    cassandra_faults.start_all()
+    with running(tmp_path / "data", "--store", url) as again:
+        client = again.client(config=STANDARD)
+        for number in range(CLIENTS):
+            item = client.get_item(TableName="served", Key={"p": {"S": f"counter-{number}"}}, ConsistentRead=True)
+            counted = int(item["Item"]["n"]["N"])
+            # What was under way when everything died may have taken effect, and nobody was told.
+            assert load.counted[number] <= counted <= load.counted[number] + 1
+            for at in range(load.counted[number]):
+                got = client.get_item(TableName="served", Key={"p": {"S": f"{number}-{at}"}}, ConsistentRead=True)
+                assert "Item" in got, f"{number}-{at} was put and is not there"
+    assert sum(load.counted) > CLIENTS
