@@ -19,9 +19,10 @@ from tools.cluster.cluster import Cluster
 
 CLIENTS = 6
 STANDARD = Config(retries={"mode": "standard", "max_attempts": 3}, connect_timeout=5, read_timeout=20)
-#: The longest that an operation may take, with everything the SDK does by itself; seconds.
-KILLED_S_MAX = 2.0
-FROZEN_S_MAX = 3.0
+#: The longest that an operation may take, with everything the SDK does by itself, on a machine that has two cores for
+#: three nodes, the server and its clients; seconds.
+KILLED_S_MAX = 3.0
+FROZEN_S_MAX = 5.0
 
 pytestmark = pytest.mark.time_limit_s(400)
 
