@@ -167,3 +167,17 @@ def test_every_node_gets_its_turn_in_every_round_and_not_always_the_same_first(c
         assert sorted(ways[1:4]) == sorted(ways[4:]) == [only(A), only(B), only(C)]
         firsts.add(next(islice(ways, 1, None)))
     assert len(firsts) == 3
+
+
+def test_the_first_that_answers_gets_the_next_try() -> None:
+    async def probe(address: str) -> bool:
+        if address == "slow":
+            await asyncio.sleep(0.05)
+        return address != "silent"
+
+    async def main() -> None:
+        assert await Nodes(["silent", "slow", "quick"], probe).quickest() == "quick"
+        assert await Nodes(["silent", "slow"], probe).quickest() == "slow"
+        assert await Nodes(["silent"], probe).quickest() is None
+
+    asyncio.run(main())

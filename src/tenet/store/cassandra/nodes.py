@@ -80,6 +80,23 @@ class Nodes:
                 return
             await asyncio.sleep(_AGAIN_S if all(answers) or self._left_alone else 0)
 
+    async def quickest(self) -> str | None:
+        """Asks the nodes that are in use something small, and returns the first that answers; None where none does."""
+        asked = {
+            asyncio.ensure_future(self._answers(one)): one for one in self.addresses if one not in self._left_alone
+        }
+        waiting = set(asked)
+        try:
+            while waiting:
+                done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+                for one in done:
+                    if one.result():
+                        return asked[one]
+        finally:
+            for one in waiting:
+                one.cancel()
+        return None
+
     async def _answers(self, address: str) -> bool:
         try:
             async with asyncio.timeout(2 * PROBE_S):
