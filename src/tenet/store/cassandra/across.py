@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
 
+from tenet.store.cassandra.behind import Behind
 from tenet.store.cassandra.deciding import Decided, Try
 from tenet.store.cassandra.driver import Doubt, Unsure
 from tenet.store.cassandra.locks import Pending
@@ -50,12 +51,11 @@ class Across:
         self._reads = reads
         self._clock = clock
         self._ids = ids
-        self._behind: set[asyncio.Task[None]] = set()
+        self._behind = Behind()
 
     async def is_quiet(self) -> None:
         """Waits until nothing goes on behind answers."""
-        while self._behind:
-            await asyncio.wait(tuple(self._behind))
+        await self._behind.is_quiet()
 
     async def run(self, commit: Commit, units: Sequence[Unit], deadline: float, doubt: Doubt) -> Committed | Refusals:
         """Tries until the commit took effect or is refused by a check or a bound.
@@ -71,10 +71,13 @@ class Across:
                 return outcome
             if self._clock.monotonic_s() + pause_s > deadline:
                 raise DeadlineExceeded("the deadline passed while older commits over the same partitions went first")
-            # A random pause keeps two from meeting again and again.
-            await asyncio.sleep(pause_s * (0.5 + self._ids.draw(1)[0] / 256))
-            pause_s = min(2 * pause_s, _PAUSE_S_MAX)
+            pause_s = await self._paused(pause_s)
         raise StoreUnavailable("too many commits go over the same partitions at once; nothing was written")
+
+    async def _paused(self, pause_s: float) -> float:
+        """Waits before the next try, for a random time, so that two do not meet again and again; returns the next."""
+        await asyncio.sleep(pause_s * (0.5 + self._ids.draw(1)[0] / 256))
+        return min(2 * pause_s, _PAUSE_S_MAX)
 
     async def _tried(
         self, commit: Commit, units: Sequence[Unit], deadline: float, doubt: Doubt
@@ -84,25 +87,19 @@ class Across:
         lock = Lock(commit.id, nonce, anchor.space.space_id, anchor.key)
         data = encode_lock(lock)
         believed = [self._deciding.believed(unit) for unit in others]
-        prepared = await asyncio.gather(
-            *(
-                self._deciding.prepare(commit, unit, belief, (nonce, data), deadline)
-                for unit, belief in zip(others, believed, strict=True)
-            ),
-            return_exceptions=True,
-        )
+        prepared = await self._prepared(commit, others, believed, (nonce, data), deadline=deadline)
         if any(one is not Try.PREPARED for one in prepared):
-            self._go_behind(self._undone(others, data))
+            self._behind.go(self._undone(others, data))
             return await self._not_prepared(prepared, units, deadline)
         try:
             decided = await self._deciding.decide(commit, anchor, nonce, deadline, doubt)
         except (Unsure, StoreError):
-            self._go_behind(self._resolved(lock, others, data))
+            self._behind.go(self._resolved(lock, others, data))
             raise
         if isinstance(decided, Decided) and decided.is_mine:
-            self._go_behind(self._carried_out(lock, others, data, decided.committed.version))
+            self._behind.go(self._carried_out(lock, others, data, decided.committed.version))
             return self._with_cells(commit, others, believed, decided.committed)
-        self._go_behind(self._resolved(lock, others, data) if doubt.is_there else self._undone(others, data))
+        self._behind.go(self._resolved(lock, others, data) if doubt.is_there else self._undone(others, data))
         if isinstance(decided, Decided):
             return decided.committed
         return await self._all_refusals([decided], units[1:], deadline) if isinstance(decided, Refusals) else decided
@@ -131,8 +128,8 @@ class Across:
 
     async def _all_refusals(self, found: Sequence[Refusals], rest: Sequence[Unit], deadline: float) -> Refusals:
         """Adds what the partitions that were not asked yet say, so that a conflict tells every check that failed."""
-        seen = await asyncio.gather(*(self._reads.look(unit, deadline) for unit in rest if unit.sorts() or unit.stamps))
         asked = [unit for unit in rest if unit.sorts() or unit.stamps]
+        seen = await asyncio.gather(*(self._reads.look(unit, deadline) for unit in asked))
         return joined([*found, *(unit.refusals(one) for unit, one in zip(asked, seen, strict=True))])
 
     def _with_cells(
@@ -161,47 +158,43 @@ class Across:
             nonce = self._ids.draw(NONCE_BYTES)
             lock = Lock(commit.id, nonce, bare[0].space.space_id, bare[0].key)
             data = encode_lock(lock)
-            prepared = await self._prepared(commit, bare, (nonce, data), deadline)
+            believed = [self._deciding.believed(unit) for unit in bare]
+            prepared = await self._prepared(commit, bare, believed, (nonce, data), deadline=deadline)
             failed = next((one for one in prepared if isinstance(one, BaseException)), None)
             seen = None
             if all(one is Try.PREPARED for one in prepared):
                 seen = await self._reads.look_at_all(units, deadline)
                 # Whoever has given the try up meanwhile may have written since.
                 seen = seen if isinstance(await self._locks.fate(lock, deadline), Pending) else None
-            self._go_behind(self._undone(bare, data))
+            self._behind.go(self._undone(bare, data))
             if failed is not None:
                 raise StoreUnavailable("the partitions could not be read together") from failed
             if seen is not None:
                 return seen
             if self._clock.monotonic_s() + pause_s > deadline:
                 raise DeadlineExceeded("the deadline passed before the partitions could be read together")
-            await asyncio.sleep(pause_s * (0.5 + self._ids.draw(1)[0] / 256))
-            pause_s = min(2 * pause_s, _PAUSE_S_MAX)
+            pause_s = await self._paused(pause_s)
         raise StoreUnavailable("too many commits go over the same partitions at once")
 
     async def _prepared(
-        self, commit: Commit, units: Sequence[Unit], lock: tuple[bytes, bytes], deadline: float
+        self,
+        commit: Commit,
+        units: Sequence[Unit],
+        believed: Sequence[Believed],
+        lock: tuple[bytes, bytes],
+        *,
+        deadline: float,
     ) -> list[object]:
-        beliefs = [self._deciding.believed(unit) for unit in units]
+        """Prepares partitions side by side; returns what became of each, an error where it came to one."""
         return await asyncio.gather(
             *(
                 self._deciding.prepare(commit, unit, belief, lock, deadline)
-                for unit, belief in zip(units, beliefs, strict=True)
+                for unit, belief in zip(units, believed, strict=True)
             ),
             return_exceptions=True,
         )
 
     # ---- behind the answer -------------------------------------------------------------------------------------------
-
-    def _go_behind(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._behind.add(task)
-        task.add_done_callback(self._is_over)
-
-    def _is_over(self, task: asyncio.Task[None]) -> None:
-        self._behind.discard(task)
-        if not task.cancelled():
-            task.exception()  # Whoever meets what is left of the commit brings it to its end.
 
     async def _carried_out(self, lock: Lock, others: Sequence[Unit], data: bytes, version: Version) -> None:
         """Carries out what was decided; then nobody needs the fate for longer than other fates."""

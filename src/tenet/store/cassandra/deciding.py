@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
 from typing import TYPE_CHECKING, Final
 
@@ -50,6 +50,15 @@ class Decided(Struct, frozen=True):
 
     committed: Committed
     is_mine: bool
+
+
+class _Asked(Struct, frozen=True, gc=False):
+    """What a batch is for: a try of a commit in one of its partitions, and what is believed of that."""
+
+    commit: Commit
+    nonce: bytes
+    unit: Unit
+    believed: Believed
 
 
 class Deciding:
@@ -108,26 +117,20 @@ class Deciding:
             StoreUnavailable: nothing more was sent.
         """
         believed = self.believed(unit)
-        for _ in range(_TRIES_MAX):
-            found = await self._made_ready(commit, unit, believed, deadline)
-            if found is not None:
-                return _known(found, nonce) if isinstance(found, bytes) else found
-            self._check_age(commit)
+        version = Version(b"")
+
+        def batch() -> list[Bound]:
+            nonlocal version
             version = self._versions.draw()
-            shown = await self._sent(unit, self._decision(commit, unit, believed, nonce, version), deadline, doubt)
-            if shown is _UNANSWERED:
-                continue
-            if shown is None:
-                self._took_effect(unit, believed, version)
-                return Decided(Committed(version, self.cells_left(commit, unit, believed)), is_mine=True)
-            seen = Seen.of(shown)
-            fate = seen.fates.get(commit.id)
-            if fate is not None:
-                return _known(fate, nonce)
-            answer = await self._weighed(commit.id, nonce, unit, believed, seen, deadline=deadline)
-            if answer is not None:
-                return answer
-        raise StoreUnavailable("the partition is being written to by too many at once; nothing was written")
+            return self._decision(commit, unit, believed, nonce, version)
+
+        def took_effect() -> Decided:
+            pointer = self._pointers.standing(unit, believed) if unit.appends else believed.pointer
+            self._partitions.learn((unit.space.space_id, unit.key), hybrid_time(version), pointer)
+            return Decided(Committed(version, self.cells_left(commit, unit, believed)), is_mine=True)
+
+        asked = _Asked(commit, nonce, unit, believed)
+        return await self._until_known(asked, batch, took_effect, deadline=deadline, doubt=doubt)
 
     def _decision(self, commit: Commit, unit: Unit, believed: Believed, nonce: bytes, version: Version) -> list[Bound]:
         statements, time, key = unit.space.statements, hybrid_time(version), unit.key
@@ -142,10 +145,6 @@ class Deciding:
         if unit.appends:
             batch.append(self._pointers.condition(unit, believed))
         return batch + unit.decision(believed, commit.id, version)
-
-    def _took_effect(self, unit: Unit, believed: Believed, version: Version) -> None:
-        pointer = self._pointers.standing(unit, believed) if unit.appends else believed.pointer
-        self._partitions.learn((unit.space.space_id, unit.key), hybrid_time(version), pointer)
 
     # ---- the batch that prepares -------------------------------------------------------------------------------------
 
@@ -166,27 +165,14 @@ class Deciding:
             StoreUnavailable: it was not.
         """
         nonce, data = lock
-        for _ in range(_TRIES_MAX):
-            found = await self._made_ready(commit, unit, believed, deadline)
-            if found is not None:
-                return _known(found, nonce) if isinstance(found, bytes) else found
-            self._check_age(commit)
-            batch = self._preparation(commit, unit, believed, nonce, data)
-            shown = await self._sent(unit, batch, deadline, Doubt())
-            if shown is _UNANSWERED:
-                continue
-            if shown is None:
-                return Try.PREPARED
-            seen = Seen.of(shown)
-            if seen.lock == data:
-                return Try.PREPARED  # By a batch that was not answered.
-            fate = seen.fates.get(commit.id)
-            if fate is not None:
-                return _known(fate, nonce)
-            answer = await self._weighed(commit.id, nonce, unit, believed, seen, deadline=deadline)
-            if answer is not None:
-                return answer
-        raise StoreUnavailable("the partition is being written to by too many at once; nothing was written")
+        return await self._until_known(
+            _Asked(commit, nonce, unit, believed),
+            lambda: self._preparation(commit, unit, believed, nonce, data),
+            lambda: Try.PREPARED,
+            deadline=deadline,
+            doubt=Doubt(),
+            lock=data,
+        )
 
     def _preparation(self, commit: Commit, unit: Unit, believed: Believed, nonce: bytes, data: bytes) -> list[Bound]:
         statements, key = unit.space.statements, unit.key
@@ -205,10 +191,51 @@ class Deciding:
 
     # ---- both --------------------------------------------------------------------------------------------------------
 
-    async def _made_ready(
-        self, commit: Commit, unit: Unit, believed: Believed, deadline: float
-    ) -> Refusals | bytes | None:
+    async def _until_known(
+        self,
+        asked: _Asked,
+        batch: Callable[[], list[Bound]],
+        took_effect: Callable[[], Decided | Try],
+        *,
+        deadline: float,
+        doubt: Doubt,
+        lock: bytes | None = None,
+    ) -> Decided | Refusals | Try:
+        """Sends a batch, made again with what each refusal shows, until it is known what became of it.
+
+        Args:
+            asked: what it is for.
+            batch: makes it, of what is believed by then.
+            took_effect: called when it took effect; returns the answer.
+            deadline: when to give up.
+            doubt: told of batches that are not answered.
+            lock: that the batch lays; found there, it was laid by one that was not answered.
+        """
+        commit, unit = asked.commit, asked.unit
+        for _ in range(_TRIES_MAX):
+            found = await self._made_ready(asked, deadline)
+            if found is not None:
+                return _known(found, asked.nonce) if isinstance(found, bytes) else found
+            self._check_age(commit)
+            shown = await self._sent(unit, batch(), deadline, doubt)
+            if shown is _UNANSWERED:
+                continue
+            if shown is None:
+                return took_effect()
+            seen = Seen.of(shown)
+            if lock is not None and seen.lock == lock:
+                return took_effect()
+            fate = seen.fates.get(commit.id)
+            if fate is not None:
+                return _known(fate, asked.nonce)
+            answer = await self._weighed(asked, seen, deadline)
+            if answer is not None:
+                return answer
+        raise StoreUnavailable("the partition is being written to by too many at once; nothing was written")
+
+    async def _made_ready(self, asked: _Asked, deadline: float) -> Refusals | bytes | None:
         """Does what must come before the batch; returns what refuses the commit already, or the fate that it has."""
+        commit, unit, believed = asked.commit, asked.unit, asked.believed
         if unit.adds and not all(sort in believed.rows for sort in unit.adds):
             seen = await self._reads.look(unit, deadline, fate_of=commit.id)
             self._believe(unit, believed, seen)
@@ -243,11 +270,10 @@ class Deciding:
                     raise
                 return _UNANSWERED
 
-    async def _weighed(
-        self, commit_id: bytes, nonce: bytes, unit: Unit, believed: Believed, seen: Seen, *, deadline: float
-    ) -> Refusals | Try | None:
+    async def _weighed(self, asked: _Asked, seen: Seen, deadline: float) -> Refusals | Try | None:
         """Finds out what a refusal means; None where the batch is to be made again with what is known now."""
-        if commit_id + nonce in seen.fates:
+        commit_id, unit, believed = asked.commit.id, asked.unit, asked.believed
+        if commit_id + asked.nonce in seen.fates:
             return Try.GIVEN_UP
         self._believe(unit, believed, seen)
         if seen.lock is not None:

@@ -9,8 +9,6 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Final, TypeVar
 
-import structlog
-
 from tenet.base.clock import NEVER, Clock
 from tenet.base.ids import Ids
 from tenet.store import validate
@@ -70,8 +68,6 @@ _SIDE_BY_SIDE: Final = 32
 _KEYSPACE: Final = "SELECT keyspace_name FROM system_schema.keyspaces WHERE keyspace_name = ?"
 #: How long a commit may take beyond its deadline to say itself what became of it, seconds.
 _GRACE_S: Final = 0.02
-
-_log = structlog.get_logger(__name__)
 
 
 async def open_engine(location: str, *, clock: Clock, ids: Ids, site: int = 0) -> CassandraEngine:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 from tenet.store.cassandra.driver import Unsure
 from tenet.store.cassandra.pointers import encode_pointer, epoch_of
 from tenet.store.cassandra.rows import decode_entry, to_key
+from tenet.store.cassandra.schema import equal
 from tenet.store.contract import CommitId, LogEntry, LogPage, Version
 from tenet.store.errors import LogTrimmed, StoreUnavailable
 from tenet.store.versions import version_ms
@@ -129,8 +130,7 @@ class Logs:
         rows = await self._driver.select(
             space.log_statements.get_segment, (space.log_id, shard, segment), deadline=deadline
         )
-        following = rows[0][0] if rows else None
-        return (following if following is not None else max(1, segment * SEGMENT)) - 1
+        return _following(segment, rows[0][0] if rows else None) - 1
 
     async def _entries(
         self, space: Space, shard: int, after: int, limit: int, deadline: float
@@ -144,9 +144,9 @@ class Logs:
     async def _say_read(
         self, space: Space, shard: int, reader: str, *, before: int | None, after: int, deadline: float
     ) -> None:
-        condition = "IF up_to = null" if before is None else "IF up_to = ?"
-        text = space.log_statements.has_read + condition
-        values = [after, space.log_id, shard, reader, *([] if before is None else [before])]
+        condition, wanted = equal("up_to", before)
+        text = f"{space.log_statements.has_read}IF {condition}"
+        values = [after, space.log_id, shard, reader, *wanted]
         try:
             await self._driver.decide([(text, values)], deadline=deadline)
         except Unsure:
@@ -160,10 +160,10 @@ class Logs:
             may_go = await self._old_enough(space, shard, trimmed, may_go, deadline)
         if may_go <= trimmed:
             return trimmed
-        condition = "IF trimmed = ?" if trimmed else "IF trimmed = null"
-        values = [may_go, space.log_id, shard, *([trimmed] if trimmed else [])]
+        condition, wanted = equal("trimmed", trimmed or None)
+        text = f"{space.log_statements.trim}IF {condition}"
         try:
-            refused = await self._driver.decide([(space.log_statements.trim + condition, values)], deadline=deadline)
+            refused = await self._driver.decide([(text, [may_go, space.log_id, shard, *wanted])], deadline=deadline)
         except Unsure:
             return trimmed
         if refused is not None:
@@ -267,9 +267,9 @@ class Logs:
         rows = await self._driver.select(statements.head, (space.log_id, shard), deadline=deadline)
         before = rows[0][1] if rows else None
         token = (before or 0) + 1
-        condition = "IF tk = null" if before is None else "IF tk = ?"
-        values = [token, space.log_id, shard, *([] if before is None else [before])]
-        if await self._driver.decide([(statements.take + condition, values)], deadline=deadline) is not None:
+        condition, wanted = equal("tk", before)
+        take = (f"{statements.take}IF {condition}", [token, space.log_id, shard, *wanted])
+        if await self._driver.decide([take], deadline=deadline) is not None:
             raise _Taken
         # What stood in the head before the token did may be older than the segment that was opened in between.
         segment, _, _ = await self._head(space, shard, deadline)
@@ -299,11 +299,11 @@ class Logs:
             if before is not None and before > token:
                 raise _Taken
             if before == token:
-                return following if following is not None else max(1, segment * SEGMENT)
-            condition = "IF tk = null" if before is None else "IF tk = ?"
-            values = [token, space.log_id, shard, segment, *([] if before is None else [before])]
+                return _following(segment, following)
+            condition, wanted = equal("tk", before)
+            fence = (f"{statements.fence}IF {condition}", [token, space.log_id, shard, segment, *wanted])
             try:
-                await self._driver.decide([(statements.fence + condition, values)], deadline=deadline)
+                await self._driver.decide([fence], deadline=deadline)
             except Unsure:
                 continue
         raise StoreUnavailable("too many processes want to sequence one shard of a log")
@@ -339,10 +339,9 @@ class Logs:
     ) -> None:
         statements, first, token = space.log_statements, state.next, state.token
         following = first + len(batch)
-        is_new = first == max(1, state.segment * SEGMENT)
-        condition = "IF nx = null AND tk = ?" if is_new else "IF nx = ? AND tk = ?"
-        values = [following, space.log_id, shard, state.segment, *([] if is_new else [first]), token]
-        bound: list[tuple[str, Sequence[Any]]] = [(statements.next + condition, values)]
+        condition, wanted = equal("nx", None if first == _first_of(state.segment) else first)
+        values = [following, space.log_id, shard, state.segment, *wanted, token]
+        bound: list[tuple[str, Sequence[Any]]] = [(f"{statements.next}IF {condition} AND tk = ?", values)]
         bound += [
             (statements.entry, [one.place + one.data, space.log_id, shard, state.segment, first + at])
             for at, one in enumerate(batch)
@@ -408,19 +407,26 @@ class Logs:
             return
         # Also where no commit has relied on the pointer yet: one may have written it and be about to.
         if abs(epoch_of(space.log_id, stands)) <= epoch:
-            text = statements.unpoint + ("= null" if time is None else "= ?")
-            text += " AND pe " + ("= null" if stands is None else "= ?")
-            values = [
-                encode_pointer(space.log_id, -(epoch + 1)),
-                key,
-                *(one for one in (time, stands) if one is not None),
-            ]
+            at_time, times = equal("h", time)
+            as_it_stands, pointers = equal("pe", stands)
+            text = f"{statements.unpoint}{at_time} AND {as_it_stands}"
+            values = [encode_pointer(space.log_id, -(epoch + 1)), key, *times, *pointers]
             try:
                 if await self._driver.decide([(text, values)], deadline=deadline) is not None:
                     return
             except Unsure:
                 return
         await self._driver.write([(space.log_statements.unpoint, [space.log_id, shard, key, epoch])], deadline=deadline)
+
+
+def _first_of(segment: int) -> int:
+    """Returns the first position of a segment; there is none below 1."""
+    return max(1, segment * SEGMENT)
+
+
+def _following(segment: int, following: int | None) -> int:
+    """Returns the next position that a segment gives, from its column ``nx``."""
+    return _first_of(segment) if following is None else following
 
 
 def _entry(position: int, data: bytes) -> LogEntry:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tenet.store.cassandra.schema import LOG_ID_BYTES
+from tenet.store.cassandra.schema import LOG_ID_BYTES, equal
 from tenet.store.contract import log_shard
 from tenet.store.errors import InvalidRequest
 
@@ -55,10 +55,8 @@ class Pointers:
 
     def condition(self, unit: Unit, believed: Believed) -> Bound:
         """Returns the statement by which a batch makes sure that the pointer stands, and says so."""
-        text, now = unit.space.statements.point, self.standing(unit, believed)
-        if believed.pointer is None:
-            return text + "= null", [now, unit.key]
-        return text + "= ?", [now, unit.key, believed.pointer]
+        condition, wanted = equal("pe", believed.pointer)
+        return unit.space.statements.point + condition, [self.standing(unit, believed), unit.key, *wanted]
 
     def standing(self, unit: Unit, believed: Believed) -> bytes:
         """Returns the column ``pe`` as a batch that relies on the pointer leaves it."""

@@ -30,6 +30,8 @@ _SIDE_BY_SIDE: Final = 32
 #: How often several partitions are looked at again before they are locked for a moment.
 _LOOKS_MAX: Final = 5
 _TOKENS: Final = 2**64
+#: The columns that a look shows, as a refusal does.
+_SEEN: Final = ("kind", "sort", "v", "ver", "c", "st", "mk", "h", "lk", "pe")
 
 
 class Reads:
@@ -190,10 +192,11 @@ class Reads:
             if records or not is_more:
                 return _page_of(space, records, limit, limit_bytes, is_more=is_more)
             # Everything was behind us already, or is only about to be made: go on behind the last partition seen.
-            last_key = rows[wanted - 1][6]
-            if token(last_key) == first:
+            last_token = token(rows[wanted - 1][6])
+            if last_token == first:
                 wanted = min(4 * wanted, 100_000)
-            first, passed = token(last_key), passed if token(last_key) == first else None
+            else:
+                first, passed = last_token, None
 
     def _scanned(self, rows: Sequence[tuple[Any, ...]], passed: bytes | None) -> list[Record]:
         """Returns the records of a scan's rows, but for those of the partition that was passed, and those before it."""
@@ -230,13 +233,12 @@ class Reads:
             marks.append("(3, ?)")
             places.append(fate_of)
         text = (
-            f"SELECT kind, sort, v, ver, c, st, mk, h, lk, pe FROM {unit.space.statements.table} WHERE p = ?"
+            f"SELECT {', '.join(_SEEN)} FROM {unit.space.statements.table} WHERE p = ?"
             f" AND (kind, sort) IN ({', '.join(marks)})"
         )
-        names = ("kind", "sort", "v", "ver", "c", "st", "mk", "h", "lk", "pe")
         while True:
             rows = await self._driver.select(text, [unit.key, *places], deadline=deadline)
-            seen = Seen.of([dict(zip(names, row, strict=True)) for row in rows])
+            seen = Seen.of([dict(zip(_SEEN, row, strict=True)) for row in rows])
             lock = seen.lock
             if lock is None or await self._locks.is_pending(unit.space.space_id, unit.key, lock, deadline):
                 seen.lock = None
@@ -294,11 +296,8 @@ def _is_unmoved(unit: Unit, before: Seen, now: Seen) -> bool:
     """
     if before.time == now.time:
         return True
-    if unit.stamps:
-        return all(
-            before.stamp(check.of.bucket) == now.stamp(check.of.bucket) for _, check in unit.stamps
-        ) and _are_rows_unmoved(unit, before, now)
-    return _are_rows_unmoved(unit, before, now)
+    buckets = unit.buckets_checked()
+    return all(before.stamp(bucket) == now.stamp(bucket) for bucket in buckets) and _are_rows_unmoved(unit, before, now)
 
 
 def _are_rows_unmoved(unit: Unit, before: Seen, now: Seen) -> bool:

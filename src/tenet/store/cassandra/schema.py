@@ -59,6 +59,11 @@ def _table(name: str, columns: str, gc_grace_s: int) -> str:
     return f"CREATE TABLE IF NOT EXISTS {name} ({columns}) WITH {_OPTIONS.format(gc_grace_s=gc_grace_s)}"
 
 
+def equal(column: str, value: object) -> tuple[str, list[object]]:
+    """Returns the condition that a column has a value, None for none, as text and values of its markers."""
+    return (f"{column} = null", []) if value is None else (f"{column} = ?", [value])
+
+
 def space(name: str, space_id: str, gc_grace_s: int) -> str:
     """Returns the definition of the table of a space."""
     columns = (
@@ -84,12 +89,12 @@ class Statements:
         self.keyspace = keyspace
         self.space_id = space_id
         #: (h, p), then what the condition on the time asks for, then what else does.
-        self.time = f"UPDATE {table} {ttl}SET h = ? WHERE p = ? IF lk = null AND h "
+        self.time = f"UPDATE {table} {ttl}SET h = ? WHERE p = ? IF lk = null AND "
         self.time_under_lock = f"UPDATE {table} {ttl}SET h = ?, lk = null WHERE p = ? IF lk = ?"
         self.header = f"UPDATE {table} {ttl}SET st = 0 WHERE p = ? AND kind = 0 AND sort = 0x"
         #: Under a lock, which stays as long as nobody comes: who comes has to see it.
         self.header_kept = f"UPDATE {table} SET st = 0 WHERE p = ? AND kind = 0 AND sort = 0x"
-        self.lock = f"UPDATE {table} SET lk = ? WHERE p = ? IF lk = null AND h "
+        self.lock = f"UPDATE {table} SET lk = ? WHERE p = ? IF lk = null AND "
         self.unlock = f"UPDATE {table} SET lk = null WHERE p = ? IF lk = ?"
         self.put = f"UPDATE {table} SET v = ?, ver = ? {row}"
         self.put_cells = f"UPDATE {table} SET v = ?, ver = ?, c = ? {row}"
@@ -118,8 +123,8 @@ class Statements:
         self.get_fates = f"SELECT sort, mk FROM {table} WHERE p = ? AND kind = 3 AND sort IN ?"
         self.get_intent = f"SELECT v FROM {table} WHERE p = ? AND kind = 5 AND sort = ?"
         self.guard = f"UPDATE {table} SET lk = null WHERE p = ? IF lk = null"
-        self.point = f"UPDATE {table} SET pe = ? WHERE p = ? IF pe "
-        self.unpoint = f"UPDATE {table} SET pe = ? WHERE p = ? IF lk = null AND h "
+        self.point = f"UPDATE {table} SET pe = ? WHERE p = ? IF "
+        self.unpoint = f"UPDATE {table} SET pe = ? WHERE p = ? IF lk = null AND "
         self.check_bucket = f"UPDATE {table} SET i = null WHERE p = ? AND kind = 2 AND sort = ?"
         self.get_outbox = (
             f"SELECT sort, v, h, lk, pe, writetime(v) FROM {table} WHERE p = ? AND kind = 4 AND sort >= ? AND sort < ?"

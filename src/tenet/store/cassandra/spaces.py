@@ -6,15 +6,15 @@ that was dropped can never meet the records of one that was made under its name 
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Coroutine, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from tenet.base.clock import NEVER
 from tenet.store import validate
 from tenet.store.cassandra import schema
+from tenet.store.cassandra.behind import Behind
 from tenet.store.cassandra.driver import Unsure
 from tenet.store.contract import LogOptions, SpaceInfo, SpaceOptions
 from tenet.store.errors import SpaceNotFound, StoreOfLaterVersion, StoreUnavailable
@@ -86,7 +86,7 @@ class Spaces:
         self._ids = ids
         self._known: dict[str, tuple[Space, float]] = {}
         self._by_id: dict[str, Space] = {}
-        self._behind: set[asyncio.Task[None]] = set()
+        self._behind = Behind()
         self._being_refreshed: set[str] = set()
         table = f"{self._keyspace}.registry"
         self._one = f"SELECT id, options, log FROM {table} WHERE part = ? AND name = ?"
@@ -136,7 +136,7 @@ class Spaces:
             return await self.read(name, deadline)
         if age_s > _TRUSTED_S and name not in self._being_refreshed:
             self._being_refreshed.add(name)
-            self._go_behind(self._refresh(name))
+            self._behind.go(self._refresh(name))
         return known[0]
 
     async def _refresh(self, name: str) -> None:
@@ -210,7 +210,7 @@ class Spaces:
     async def _create(self, name: str, options: SpaceOptions, deadline: float) -> Space | None:
         """Makes the tables and then enters the space; whoever enters it first has made it."""
         space_id = await self._take_spare(deadline) or await self._new_table()
-        self._go_behind(self._make_spare())
+        self._behind.go(self._make_spare())
         log = self._new_log() if options.log is not None else ""
         entered = (self._insert, (space_id, _encode(options), log, _SPACES, name))
         try:
@@ -246,16 +246,6 @@ class Spaces:
         if not await self._spares(NEVER):
             spare = await self._new_table()
             await self._driver.decide([(self._insert, (spare, "", "", _SPARE, spare))])
-
-    def _go_behind(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._behind.add(task)
-        task.add_done_callback(self._is_over)
-
-    def _is_over(self, task: asyncio.Task[None]) -> None:
-        self._behind.discard(task)
-        if not task.cancelled():
-            task.exception()  # Nothing is lost: it is done again when it is needed.
 
     def _new_log(self) -> str:
         """Returns the id of a log; each time that a space gets one, it is another one."""
@@ -293,14 +283,11 @@ class Spaces:
 
     async def is_quiet(self) -> None:
         """Waits until nothing goes on in the background."""
-        while self._behind:
-            await asyncio.wait(tuple(self._behind))
+        await self._behind.is_quiet()
 
     async def close(self) -> None:
         """Ends what goes on in the background."""
-        for task in list(self._behind):
-            task.cancel()
-        await asyncio.gather(*self._behind, return_exceptions=True)
+        await self._behind.cancel()
 
 
 def _encode(options: SpaceOptions) -> str:

@@ -207,14 +207,15 @@ class Unit:
     # ---- statements --------------------------------------------------------------------------------------------------
 
     def time_condition(self, believed: Believed, time: int) -> tuple[str, list[int]]:
-        """Returns what is asked of the partition's time, behind ``h``."""
-        return ("= null", []) if believed.time is None else ("< ?", [time])
+        """Returns what is asked of the partition's time."""
+        return ("h = null", []) if believed.time is None else ("h < ?", [time])
 
-    def conditions(self, believed: Believed) -> dict[bytes, tuple[str, list[bytes]]]:
+    def conditions(self, believed: Believed) -> dict[bytes, tuple[str, list[object]]]:
         """Returns the conditions on each record's row, as text behind ``IF`` and values."""
-        found: dict[bytes, tuple[str, list[bytes]]] = {}
+        found: dict[bytes, tuple[str, list[object]]] = {}
         for sort in self.sorts():
-            texts, values = [], []
+            texts: list[str] = []
+            values: list[object] = []
             for index, check in self.checks.get(sort, ()):
                 text, value = _condition(check, is_absent=index in believed.absent)
                 texts.append(text)
@@ -222,8 +223,9 @@ class Unit:
             if sort in self.adds:
                 row = believed.rows[sort]
                 texts.append("ver = null" if row.version is None else "ver != null")
-                texts.append("c = null" if row.cells is None else "c = ?")
-                values += [] if row.cells is None else [row.cells]
+                text, value = schema.equal("c", row.cells)
+                texts.append(text)
+                values += value
             else:
                 texts.append("c != ?")
                 values.append(schema.NEVER_WRITTEN)
@@ -249,11 +251,11 @@ class Unit:
             found.append((self.space.statements.bucket + condition, [time, self.key, bucket, *values]))
         return found
 
-    def _stamp_condition(self, bucket: bytes) -> tuple[str, list[int]]:
+    def _stamp_condition(self, bucket: bytes) -> tuple[str, list[object]]:
         """Returns all that is asked of a stamp, empty where nothing is."""
-        stamps = [check.stamp for _, check in self.stamps if check.of.bucket == bucket]
-        texts = ["st = ?" if stamp else "st = null" for stamp in stamps]
-        return " IF " + " AND ".join(texts) if texts else "", [stamp for stamp in stamps if stamp]
+        asked = [schema.equal("st", check.stamp or None) for _, check in self.stamps if check.of.bucket == bucket]
+        texts, values = [text for text, _ in asked], [value for _, some in asked for value in some]
+        return " IF " + " AND ".join(texts) if texts else "", values
 
     def decision(self, believed: Believed, commit_id: bytes, version: Version) -> list[Bound]:
         """Returns the statements that carry it out where its checks hold, but for what concerns the partition."""
@@ -400,9 +402,9 @@ def _holds(check: Check, version: bytes | None) -> bool:
     return version is not None
 
 
-def _condition(check: Check, *, is_absent: bool) -> tuple[str, list[bytes]]:
+def _condition(check: Check, *, is_absent: bool) -> tuple[str, list[object]]:
     if isinstance(check, IsVersion):
-        return ("ver = null", []) if check.version is None else ("ver = ?", [check.version])
+        return schema.equal("ver", check.version)
     if isinstance(check, IsOlderThan):
         return ("ver = null", []) if is_absent else ("ver < ?", [check.version])
     return "ver != null", []
