@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from types import FrameType
 
 import pytest
@@ -18,8 +19,10 @@ os.environ.setdefault("TENET_COMPILED", "0")
 
 #: Whether the full rounds run (``make test-long``).
 LONG = os.environ.get("TENET_TEST_LONG") == "1"
-#: Seconds that a test without a mark of its own may take.
+#: Seconds that a test without a mark of its own may take; on real clusters it mostly waits, for as long as disks like.
 TIME_LIMIT_S = 600 if LONG else 120
+CLUSTER_TIME_LIMIT_S = 600
+ON_CLUSTERS = {Path(__file__).parent / "distributed", Path(__file__).parent / "cluster"}
 
 settings.register_profile("quick", deadline=None, print_blob=True)
 settings.register_profile("long", deadline=None, print_blob=True, max_examples=1_000)
@@ -41,7 +44,7 @@ def pytest_report_header() -> str:
 def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
     """Fails a test that outlives its limit, with a traceback of where it stood, instead of hanging the run."""
     mark = item.get_closest_marker("time_limit_s")
-    limit_s = int(mark.args[0]) if mark else TIME_LIMIT_S
+    limit_s = int(mark.args[0]) if mark else CLUSTER_TIME_LIMIT_S if item.path.parent in ON_CLUSTERS else TIME_LIMIT_S
     if threading.current_thread() is not threading.main_thread():
         return (yield)
 

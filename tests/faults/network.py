@@ -90,11 +90,13 @@ class Network:
 
     def close(self) -> None:
         """Removes namespaces and bridges; safe to call twice, and where a part was never made."""
+        # A namespace goes some time after it was deleted, and what is in it with it; cables are gone at once, and the
+        # next network may have the same names.
+        cables = [f"{self._tag}x", *(f"{self._tag}o{number}" for number in self._numbers.values())]
+        for link in [*cables, f"{self._tag}out"]:
+            _try_ip("link", "delete", link)
         for namespace in [*map(self._namespace, self._numbers), f"{self._tag}-switch"]:
-            subprocess.run(["ip", "netns", "delete", namespace], capture_output=True, check=False, timeout=_TIMEOUT_S)
-        subprocess.run(
-            ["ip", "link", "delete", f"{self._tag}out"], capture_output=True, check=False, timeout=_TIMEOUT_S
-        )
+            _try_ip("netns", "delete", namespace)
 
     def _namespace(self, name: str) -> str:
         return f"{self._tag}-{name}"
@@ -144,3 +146,7 @@ def _ip(*arguments: str) -> None:
     done = subprocess.run(["ip", *arguments], capture_output=True, text=True, check=False, timeout=_TIMEOUT_S)
     if done.returncode:
         raise NetworkFailed(f"ip {' '.join(arguments)}: {done.stderr.strip()}")
+
+
+def _try_ip(*arguments: str) -> None:
+    subprocess.run(["ip", *arguments], capture_output=True, check=False, timeout=_TIMEOUT_S)

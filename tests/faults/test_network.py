@@ -101,3 +101,16 @@ def test_a_server_lives_in_a_namespace_and_comes_back_after_kill_9(tmp_path: Pat
             assert client.list_tables()["TableNames"] == []
         finally:
             node.end()
+
+
+def test_one_network_follows_another_at_once() -> None:
+    if not is_possible:
+        assert why_not()
+        return
+    for _ in range(5):
+        with network() as made:
+            holder = subprocess.Popen([*made.prefix("a"), "sleep", "60"])
+        # A process that has not ended yet keeps its namespace, and would keep what is in it.
+        with network():
+            holder.kill()
+            holder.wait()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 from msgspec.structs import replace
@@ -245,5 +245,6 @@ class TestMachine:
                 stateful_step_count=rounds(25, 50),
                 deadline=None,
                 suppress_health_check=list(HealthCheck),
+                phases=set(Phase) - (set() if stage.is_quick else {Phase.shrink}),
             ),
         )

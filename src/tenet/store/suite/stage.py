@@ -275,6 +275,11 @@ class Stage:
         """Returns how many rounds a test runs that has very many; fewer where an engine takes its time."""
         return max(1, round(rounds(short, long) * self.harness.pace))
 
+    @property
+    def is_quick(self) -> bool:
+        """Whether a failed run may be tried hundreds of times, to find a shorter one."""
+        return self.harness.pace >= 1
+
     def run(self, test: Coroutine[Any, Any, T]) -> T:
         """Runs a coroutine in the loop that the engine lives in."""
         return self._runner.run(test)
