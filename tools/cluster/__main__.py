@@ -92,14 +92,18 @@ def main() -> int:
         prog="tools.cluster", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("command", choices=COMMANDS)
-    parser.add_argument("arguments", nargs=argparse.REMAINDER, help="a node, and what nodetool is told")
+    parser.add_argument("arguments", nargs="*", help="a node, and what nodetool is told")
     parser.add_argument("--network", default="127.0.0", help="127.x.y, 127.0.0 by default")
     parser.add_argument("--nodes", type=int, default=3, choices=range(1, NODES_MAX + 1), metavar="N")
     parser.add_argument("--heap-mb", type=int, default=700, metavar="MIB", help="of each node")
     parser.add_argument("--fresh", action="store_true", help="throw the data away that is there")
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        return run(parser.parse_args())
+        options, others = parser.parse_known_args()
+        if others and options.command != "nodetool":
+            parser.error(f"unrecognized arguments: {' '.join(others)}")
+        options.arguments += others
+        return run(options)
     except KeyboardInterrupt:
         print("\nStopped; nodes that were started end in a few seconds.", file=sys.stderr)
         return 130

@@ -2,12 +2,15 @@
 
 The driver below keeps connections and knows which nodes hold a key. What it leaves to us: a node that is frozen still
 has its connections, and would hold up every statement that goes to it until its time is over. So a statement has a
-short time of its own, and is then sent through another node; ``nodes`` says which ones to leave alone.
+short time of its own, and is then sent through another node; ``nodes`` says which ones to leave alone, and when one has
+come to be silent, nobody waits for what was sent until then.
 """
 
 from __future__ import annotations
 
 import asyncio
+import atexit
+import ctypes
 import socket
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -35,6 +38,10 @@ _DEFINITION_S: Final = 30.0
 _TRY_S_MAX: Final = 5.0
 _TRIED_S_MAX: Final = 20.0
 _ROUNDS_MAX: Final = 10
+#: How long the driver below may take to say that the time of a statement is over, seconds.
+_LATE_S: Final = 0.1
+#: How long a session is kept that was closed, seconds; see `_retire`.
+_RETIRED_S: Final = 30.0
 _PREPARED_MAX: Final = 20_000
 
 
@@ -74,8 +81,12 @@ class Driver:
         self._prepared: dict[str, Any] = {}
         #: Which nodes answer; known once it is open.
         self.nodes = Nodes((), self._probe)
-        #: Why nothing is sent at present, empty where nothing stands against it; see ``supervision``.
+        #: Why nothing is sent at present, empty where nothing stands against it; see ``cut`` and ``supervision``.
         self.cut_off = ""
+        #: How many statements were answered; each says that a majority of some key's replicas is there.
+        self.answered = 0
+        #: What is waited for, with the time at which it was sent.
+        self._waiting: dict[asyncio.Timeout, float] = {}
         #: The data centre whose nodes are sent to, and how many it has.
         self.datacenter = location.datacenter or ""
         self.copies_max = 0
@@ -102,7 +113,8 @@ class Driver:
             self._session = await cluster.create_session()
         except errors.CassException as error:
             raise StoreUnavailable(f"the cluster cannot be reached: {_text(error)}") from error
-        self.nodes = Nodes(addresses, self._probe)
+        self.nodes = Nodes(addresses, self._probe, self._wait_no_more)
+        self.nodes.watch()
 
     async def _addresses(self, session: Any) -> list[str]:
         """Returns the addresses of the local data centre's nodes, as the first host that answers sees them."""
@@ -165,6 +177,7 @@ class Driver:
         if session is not None:
             await self.nodes.close()
             await session.close()
+            _retire(session, self._clock.monotonic_s())
 
     def _options(self) -> dict[str, Any]:
         at = self.location
@@ -180,6 +193,8 @@ class Driver:
             "token_aware_routing_shuffle_replicas": False,
             # So that every process sends what concerns a key to the same node.
             "randomized_contact_points": False,
+            # Else preparing waits for every node, a frozen one too. Those that do not know a statement yet say so.
+            "prepare_on_all_hosts": False,
             "retry_policy": "fallthrough",
             "log_level": "critical",
             "constant_reconnect_delay_ms": 500,
@@ -212,8 +227,45 @@ class Driver:
         if prepared is None:
             if len(self._prepared) >= _PREPARED_MAX:
                 self._prepared.clear()
-            prepared = self._prepared[text] = await self._connected().create_prepared(text)
+            prepared = self._prepared[text] = await self._prepare(text)
         return prepared.bind(list(values))
+
+    async def _prepare(self, text: str) -> Any:
+        """Prepares a statement through the next node, or while one of them is silent through several at once."""
+        session = self._connected()
+        if not self.nodes.left_alone:
+            return await session.create_prepared(text)
+        asked = [asyncio.ensure_future(session.create_prepared(text)) for _ in self.nodes.addresses]
+        failures = []
+        try:
+            for answer in asyncio.as_completed(asked):
+                try:
+                    return await answer
+                except errors.CassException as error:
+                    failures.append(error)
+            raise failures[-1]
+        finally:
+            for one in asked:
+                one.cancel()
+
+    # ---- nodes that are silent ---------------------------------------------------------------------------------------
+
+    def cut(self, why: str) -> None:
+        """Sends nothing more, and ends the wait for what was sent, until it is called again.
+
+        Args:
+            why: what callers are told; empty where a majority answers again.
+        """
+        self.cut_off = why
+        if why:
+            self._wait_no_more()
+
+    def _wait_no_more(self) -> None:
+        """Ends the wait for what was sent some time ago: it may have been to a node that is known to be silent now."""
+        now = self._clock.monotonic_s()
+        for wait, begun in self._waiting.items():
+            if begun <= now - PROBE_S and not wait.expired():
+                wait.reschedule(0)
 
     # ---- statements --------------------------------------------------------------------------------------------------
 
@@ -343,12 +395,13 @@ class Driver:
         for planned, timeout_s in self._tries(deadline, even_cut_off=even_cut_off):
             profile = planned if instead is None else only(instead)
             try:
-                return await send(profile, timeout_s)
+                return await self._waited(send, profile, timeout_s)
             except _NOT_SENT as error:
                 if not is_unsure and profile != USUAL:
                     raise StoreUnavailable(f"too few replicas of the key are up: {_text(error)}") from error
-            except errors.CassException as error:
-                is_unsure |= self._explained(error)
+            except (errors.CassException, TimeoutError) as error:
+                self._explain(error)
+                is_unsure = True
                 if doubt is not None:
                     doubt.is_there = True
                 # Which node was silent is not known: whoever answers something small first gets the next try.
@@ -362,6 +415,17 @@ class Driver:
             raise DeadlineExceeded("the deadline passed before a node of the cluster answered")
         raise StoreUnavailable("too few nodes of the cluster can be reached")
 
+    async def _waited(self, send: Any, profile: str, timeout_s: float) -> Any:
+        """Sends, and waits as long as it makes sense."""
+        async with asyncio.timeout(timeout_s + _LATE_S) as wait:
+            self._waiting[wait] = self._clock.monotonic_s()
+            try:
+                answer = await send(profile, timeout_s)
+            finally:
+                del self._waiting[wait]
+        self.answered += 1
+        return answer
+
     def _tries(self, deadline: float, *, even_cut_off: bool) -> Iterator[tuple[str, float]]:
         """Gives by which profile to send next, and how long to wait for the answer, in seconds."""
         until = min(deadline, self._clock.monotonic_s() + _TRIED_S_MAX)
@@ -373,8 +437,8 @@ class Driver:
             yield profile, max(0.01, min(try_s, left_s))
             try_s = min(1.5 * try_s, _TRY_S_MAX)
 
-    def _explained(self, error: errors.CassException) -> bool:
-        """Raises what the caller must know of an error; else returns whether the statement may have taken effect."""
+    def _explain(self, error: errors.CassException | TimeoutError) -> None:
+        """Raises what the caller must know of an error; returns where the statement may have taken effect."""
         text = _text(error)
         if isinstance(error, errors.CassErrorServerInvalidQuery | errors.CassErrorServerServerError) and any(
             part in text for part in _MISSING
@@ -387,8 +451,6 @@ class Driver:
             raise StoreFault(f"the cluster does not let this user do it: {text}") from error
         if isinstance(error, errors.CassErrorLibInvalidData | errors.CassErrorLibNotEnoughData):
             raise StoreCorrupt(f"the cluster's answer cannot be read: {text}") from error
-        self.nodes.suspect()
-        return True
 
     async def health(self) -> dict[str, str | int | float | bool]:
         """Returns figures for an operator."""
@@ -398,6 +460,28 @@ class Driver:
             "statements": sum(self.sent.values()) - self.sent["second"],
             "statements_sent_again": self.sent["second"],
         }
+
+
+_retired: list[tuple[float, Any]] = []
+
+
+def _retire(session: Any, now: float) -> None:
+    """Keeps a session for a while that was closed.
+
+    The driver below still tells it of a node that has just come up, and the process would end there if it had gone
+    (https://github.com/apache/cassandra-cpp-driver/pull/583).
+    """
+    _retired[:] = [(since, one) for since, one in _retired if since > now - _RETIRED_S]
+    _retired.append((now, session))
+
+
+def _keep_retired() -> None:
+    """Keeps those of the last moments until the process has ended."""
+    for _, session in _retired:
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(session))
+
+
+atexit.register(_keep_retired)
 
 
 async def _address_of(host: str) -> str:

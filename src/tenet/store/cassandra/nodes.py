@@ -1,8 +1,8 @@
 """The nodes of the cluster as this process sees them: which of them to send to, and which to leave alone.
 
-A node that is frozen or cut off keeps its connections for a while, and whatever is sent through it waits. So when one
-statement was not answered in time, every node is asked something small; those that do not answer are left alone until
-they do again.
+A node that is frozen or cut off keeps its connections for a while, and whatever is sent through it waits. So every node
+is asked something small four times a second; one that does not answer is left alone until it does again, and what still
+waits for it is sent through another one.
 """
 
 from __future__ import annotations
@@ -13,9 +13,11 @@ from typing import Final
 
 import structlog
 
-#: How long a node may take to answer a probe, and how often nodes that did not are asked again; seconds.
+#: How long a node may take to answer a probe, and how often each is asked at the most; seconds.
 PROBE_S: Final = 0.25
-_AGAIN_S: Final = 0.5
+_EVERY_S: Final = 0.25
+#: How many probes a second this process sends at the most, to all nodes together.
+_PROBES_PER_S: Final = 40
 #: How often in a row a node must not answer before it is left alone, and answer before it is used again.
 _SILENT: Final = 2
 _BACK: Final = 2
@@ -29,14 +31,21 @@ class Nodes:
     Args:
         addresses: of all nodes that may be sent to.
         probe: asks a node something small; raises, or returns False, where no answer comes.
+        on_silent: told when a node has come to be left alone.
     """
 
-    def __init__(self, addresses: Sequence[str], probe: Callable[[str], Awaitable[bool]]) -> None:
+    def __init__(
+        self,
+        addresses: Sequence[str],
+        probe: Callable[[str], Awaitable[bool]],
+        on_silent: Callable[[], None] = lambda: None,
+    ) -> None:
         self.addresses = list(addresses)
         self._probe = probe
+        self._on_silent = on_silent
         self._silent: dict[str, int] = {}
         self._left_alone: set[str] = set()
-        self._probing: asyncio.Task[None] | None = None
+        self._watches: list[asyncio.Task[None]] = []
         self._turn = 0
 
     @property
@@ -65,20 +74,18 @@ class Nodes:
         usable = [address for address in self.addresses if address not in self._left_alone]
         return only(usable[self._turn % len(usable)])
 
-    def suspect(self) -> None:
-        """Says that a statement was not answered in time: finds out which node it may have been."""
-        if self._probing is None or self._probing.done():
-            self._probing = asyncio.get_running_loop().create_task(self._probe_on())
+    def watch(self) -> None:
+        """Begins to ask the nodes whether they are there, until ``close``."""
+        loop = asyncio.get_running_loop()
+        self._watches = [loop.create_task(self._watch(address)) for address in self.addresses]
 
-    async def _probe_on(self) -> None:
-        """Asks all nodes, and goes on while any of them is silent."""
+    async def _watch(self, address: str) -> None:
+        every_s = max(_EVERY_S, len(self.addresses) / _PROBES_PER_S)
+        loop = asyncio.get_running_loop()
         while True:
-            answers = await asyncio.gather(*map(self._answers, self.addresses))
-            for address, has_answered in zip(self.addresses, answers, strict=True):
-                self._note(address, has_answered=has_answered)
-            if not self._silent and not self._left_alone:
-                return
-            await asyncio.sleep(_AGAIN_S if all(answers) or self._left_alone else 0)
+            begun = loop.time()
+            self._note(address, has_answered=await self._answers(address))
+            await asyncio.sleep(max(0.0, begun + every_s - loop.time()))
 
     async def quickest(self) -> str | None:
         """Asks the nodes that are in use something small, and returns the first that answers; None where none does."""
@@ -99,7 +106,7 @@ class Nodes:
 
     async def _answers(self, address: str) -> bool:
         try:
-            async with asyncio.timeout(2 * PROBE_S):
+            async with asyncio.timeout(PROBE_S):
                 return await self._probe(address)
         except Exception:  # noqa: BLE001 (whatever it is: no answer)
             return False
@@ -111,27 +118,24 @@ class Nodes:
             count = count - 1 if has_answered else 0
             if count <= -_BACK:
                 self._left_alone.discard(address)
+                count = 0
                 _log.warning("a node of the cluster answers again", node=address)
-        elif has_answered:
-            count = 0
         else:
-            count += 1
+            count = 0 if has_answered else count + 1
             if count >= _SILENT:
                 self._left_alone.add(address)
                 count = 0
                 _log.error(
                     "a node of the cluster does not answer: requests go through the others until it does", node=address
                 )
-        if count and (address in self._left_alone or count > 0):
-            self._silent[address] = count
-        else:
-            self._silent.pop(address, None)
+                self._on_silent()
+        self._silent[address] = count
 
     async def close(self) -> None:
         """Ends what goes on in the background."""
-        if self._probing is not None:
-            self._probing.cancel()
-            await asyncio.gather(self._probing, return_exceptions=True)
+        for task in self._watches:
+            task.cancel()
+        await asyncio.gather(*self._watches, return_exceptions=True)
 
 
 #: The profile that sends through a replica of the key.

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from tenet.base.clock import Clock
     from tenet.store.cassandra.driver import Driver
 
-_BEAT_S: Final = 1.0
-_BEAT_S_MAX: Final = 0.9
+_BEAT_S: Final = 0.5
+_BEAT_S_MAX: Final = 0.45
 _MISSED_MAX: Final = 2
 #: How often settings are read: they change with a restart of a node.
 _LOOK_S: Final = 300.0
@@ -61,24 +61,34 @@ class Supervision:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _beat_on(self) -> None:
-        missed = 0
-        text = f"SELECT id FROM {self._driver.location.keyspace}.registry WHERE part = ? AND name = ?"
+        """Asks for a majority where nothing else was answered; two questions without an answer, and it is out of reach.
+
+        A machine that is merely busy answers something in that time, and is not taken for one that is cut off.
+        """
+        missed = answered = 0
         while True:
             begun = self._clock.monotonic_s()
-            try:
-                await self._driver.select(
-                    text, ("beat", ""), deadline=begun + _BEAT_S_MAX, counts_as="beat", even_cut_off=True
-                )
-            except StoreUnavailable as error:
-                missed += 1
-                if missed == _MISSED_MAX:
-                    self._driver.cut_off = f"a majority of the cluster's nodes cannot be reached: {error.message}"
-                    _log.error("cut off from the majority of the cluster: requests are refused until it answers again")
+            if self._driver.answered != answered:
+                missed = 0
             else:
-                if self._driver.cut_off:
-                    _log.warning("a majority of the cluster answers again")
-                missed, self._driver.cut_off = 0, ""
+                reason = await self._beat(begun + _BEAT_S_MAX)
+                missed = missed + 1 if reason and self._driver.answered == answered else 0
+                if missed == _MISSED_MAX:
+                    self._driver.cut(f"a majority of the cluster's nodes cannot be reached: {reason}")
+                    _log.error("cut off from the majority of the cluster: requests are refused until it answers again")
+            if self._driver.cut_off and not missed:
+                self._driver.cut("")
+                _log.warning("a majority of the cluster answers again")
+            answered = self._driver.answered
             await asyncio.sleep(max(0.05, begun + _BEAT_S - self._clock.monotonic_s()))
+
+    async def _beat(self, until: float) -> str:
+        text = f"SELECT id FROM {self._driver.location.keyspace}.registry WHERE part = ? AND name = ?"
+        try:
+            await self._driver.select(text, ("beat", ""), deadline=until, counts_as="beat", even_cut_off=True)
+        except StoreUnavailable as error:
+            return error.message
+        return ""
 
     async def _look_on(self) -> None:
         while True:
