@@ -16,10 +16,10 @@ from tests.conformance.peers import free_port
 from tests.faults.clients import Load
 from tests.faults.control import Node, NumberedNode, TenetNode
 from tests.faults.haproxy import Proxy
+from tests.faults.machines import joined
 from tests.faults.schedule import Action, draw
 from tests.faults.trial import conduct
 from tests.rounds import rounds
-from tests.servers import tenet
 from tools.cluster.cluster import Cluster
 
 LOADS = (
@@ -34,16 +34,6 @@ SECONDS = rounds(40.0, 300.0)
 NAMES = ("tenet-1", "tenet-2", "tenet-3")
 
 
-def joined(first: TenetNode, name: str, folder: Path, url: str) -> TenetNode:
-    """Has a further node join the first one, and starts it."""
-    facts = next(line.split("  ") for line in first.server.command("node", "list").stdout.splitlines())
-    token = first.server.command("node", "invite").stdout.strip()
-    data = folder / name
-    done = tenet("node", "join", facts[2], token, "--name", name, "--data", str(data))
-    assert done.returncode == 0, done.stderr
-    return TenetNode(name, data, environment={"TENET_STORE_URL": url})
-
-
 @pytest.mark.time_limit_s(1_200)
 def test_what_clients_were_told_is_true_whatever_happens_to_nodes(
     cassandra_faults: Cluster, tmp_path: Path, seed: int
@@ -55,8 +45,8 @@ def test_what_clients_were_told_is_true_whatever_happens_to_nodes(
         stack.callback(first.end)
         tenets = [first]
         for name in NAMES[1:]:
-            node = joined(first, name, tmp_path, url)
-            node.start()
+            node = TenetNode(name, tmp_path / name, environment={"TENET_STORE_URL": url})
+            joined(first, node, tmp_path / name)
             stack.callback(node.end)
             tenets.append(node)
         proxy = Proxy(

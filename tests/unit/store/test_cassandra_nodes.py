@@ -166,8 +166,14 @@ def test_where_none_answers_all_are_tried(cluster: Cluster) -> None:
         cluster.silent = {A, B, C}
         cluster.nodes.watch()
         await asyncio.sleep(3)
+        assert cluster.nodes.left_alone == []
+        assert cluster.nodes.answering == 0
         assert cluster.first_way() == USUAL
         assert set(cluster.nodes.ways(1)) == {USUAL, only(A), only(B), only(C)}
+        cluster.silent = {A, B}
+        await asyncio.sleep(1)
+        assert cluster.nodes.left_alone == [A, B]
+        assert cluster.nodes.answering == 1
 
     cluster.run(test)
 

@@ -2,7 +2,7 @@
 
 A node that is frozen or cut off keeps its connections for a while, and whatever is sent through it waits. So every node
 is asked something small four times a second; one that does not answer is left alone until it does again, and what still
-waits for it is sent through another one.
+waits for it is sent through another one. Where none answers, none is: it is more likely that this process has no time.
 """
 
 from __future__ import annotations
@@ -52,6 +52,11 @@ class Nodes:
     def left_alone(self) -> Sequence[str]:
         """The nodes that are not sent to at present."""
         return sorted(self._left_alone)
+
+    @property
+    def answering(self) -> int:
+        """How many nodes answered when they were last asked."""
+        return sum(not self._silent.get(address, 0) and address not in self._left_alone for address in self.addresses)
 
     def ways(self, rounds: int) -> Iterator[str]:
         """Gives profiles to send by, one after the other: through a replica of the key, then through each node.
@@ -121,8 +126,8 @@ class Nodes:
                 count = 0
                 _log.warning("a node of the cluster answers again", node=address)
         else:
-            count = 0 if has_answered else count + 1
-            if count >= _SILENT:
+            count = self._silent[address] = 0 if has_answered else count + 1
+            if count >= _SILENT and self.answering:
                 self._left_alone.add(address)
                 count = 0
                 _log.error(

@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 
 _BEAT_S: Final = 0.5
 _BEAT_S_MAX: Final = 0.45
+#: How many beats in a row may be missed where fewer than half of the nodes answer probes, and where that is not known.
 _MISSED_MAX: Final = 2
+_MISSED_MAX_ELSE: Final = 6
 #: How often settings are read: they change with a restart of a node.
 _LOOK_S: Final = 300.0
 _COPIES_MIN: Final = 3
@@ -61,9 +63,10 @@ class Supervision:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _beat_on(self) -> None:
-        """Asks for a majority where nothing else was answered; two questions without an answer, and it is out of reach.
+        """Asks for a majority where nothing else was answered, and finds out when it is out of reach.
 
-        A machine that is merely busy answers something in that time, and is not taken for one that is cut off.
+        A machine that is merely busy answers something in time, or is late with the probes of all nodes alike, and is
+        not soon taken for one that is cut off.
         """
         missed = answered = 0
         while True:
@@ -73,7 +76,7 @@ class Supervision:
             else:
                 reason = await self._beat(begun + _BEAT_S_MAX)
                 missed = missed + 1 if reason and self._driver.answered == answered else 0
-                if missed == _MISSED_MAX:
+                if not self._driver.cut_off and missed >= self._missed_max():
                     self._driver.cut(f"a majority of the cluster's nodes cannot be reached: {reason}")
                     _log.error("cut off from the majority of the cluster: requests are refused until it answers again")
             if self._driver.cut_off and not missed:
@@ -81,6 +84,10 @@ class Supervision:
                 _log.warning("a majority of the cluster answers again")
             answered = self._driver.answered
             await asyncio.sleep(max(0.05, begun + _BEAT_S - self._clock.monotonic_s()))
+
+    def _missed_max(self) -> int:
+        nodes = self._driver.nodes
+        return _MISSED_MAX if 0 < 2 * nodes.answering <= len(nodes.addresses) else _MISSED_MAX_ELSE
 
     async def _beat(self, until: float) -> str:
         text = f"SELECT id FROM {self._driver.location.keyspace}.registry WHERE part = ? AND name = ?"
