@@ -19,6 +19,8 @@ from tenet.store.errors import DeadlineExceeded, StoreUnavailable
 from tests.cassandra_model.cql import Change, Select, read, read_definition
 from tests.cassandra_model.tables import Table
 
+_DROP = "DROP TABLE IF EXISTS "
+_TABLES = "SELECT table_name FROM system_schema.tables WHERE keyspace_name = ?"
 #: How often a batch is sent before its sender gives up; the driver does it until a time has passed.
 SENDS_MAX = 2
 
@@ -70,11 +72,19 @@ class Cluster:
         return self._clock.wall_ms()
 
     def define(self, text: str) -> None:
-        """Defines a table; keyspaces need no definition here."""
+        """Defines a table, or drops one; keyspaces need no definition here."""
         if text.startswith("CREATE KEYSPACE"):
+            return
+        if text.startswith(_DROP):
+            self.tables.pop(text.removeprefix(_DROP), None)
             return
         definition = read_definition(text)
         self.tables.setdefault(definition.table, Table(definition))
+
+    def tables_of(self, keyspace: str) -> list[tuple[Any, ...]]:
+        """Returns the names of a keyspace's tables, as rows."""
+        found = [name.partition(".") for name in self.tables]
+        return [(table,) for of, _, table in found if of == keyspace]
 
     def table(self, name: str) -> Table:
         """Returns a table."""
@@ -183,6 +193,8 @@ class ModelDriver(Driver):
         """Reads."""
         del is_serial, by, even_cut_off  # In memory there are no copies that could be behind, and no nodes.
         self.sent[counts_as] += 1
+        if text == _TABLES:
+            return self.cluster.tables_of(*values)
         if " system" in text:
             return []
         await self._turn(counts_as, [(text, values)], deadline)

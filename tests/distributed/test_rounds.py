@@ -133,8 +133,9 @@ def test_over_partitions(opened: OpenEngine) -> None:
             keys = [store.key() for _ in range(partitions)]
             writes = [Put(key, b"x") for key in keys]
             cost = await store.cost(lambda writes=writes: store.commit(*writes))  # type: ignore[misc]
-            # A lock and an end for each but the anchor, whose one batch decides; then the fate ages.
-            assert cost == (partitions - 1, 1, 2 * partitions - 1)
+            # A lock and an end for each but the anchor, whose one batch decides; it is noted beside the locks, and
+            # then the fate ages.
+            assert cost == (partitions - 1, 2, 2 * partitions - 1)
             cost = await store.cost(lambda keys=keys: store.engine.read_together(keys))  # type: ignore[misc]
             assert cost == (2 * partitions, 0, 0)
 

@@ -9,9 +9,9 @@ import pytest
 
 from tenet.store.cassandra.across import Across
 from tenet.store.cassandra.driver import Bound
+from tenet.store.cassandra.journal import Note
 from tenet.store.cassandra.locks import Locks
-from tenet.store.cassandra.rows import CARRIED_OUT, Lock
-from tenet.store.cassandra.unit import Unit
+from tenet.store.cassandra.rows import CARRIED_OUT
 from tenet.store.contract import (
     Add,
     Append,
@@ -195,6 +195,15 @@ LOG = Scene(
 )
 
 
+#: The same with less before it, so that the two meet more often.
+SEQUENCERS = Scene(
+    {LOGGED: SpaceOptions(log=LogOptions(readers=("tail",)))},
+    [F],
+    nothing,
+    {"one": log_f, "sequencer": sequence, "other": sequence},
+)
+
+
 async def log_once(process: Process) -> None:
     await process.commit(process.commit_of(Put(F, b"5"), appends=[Append(F, None, b"5")]), deadline_s=300)
 
@@ -218,6 +227,7 @@ SCENES = {
     "adds": ADDS,
     "empty": EMPTY,
     "log": LOG,
+    "sequencers": SEQUENCERS,
     "pointer": POINTER,
 }
 
@@ -295,7 +305,7 @@ BROKEN: dict[str, tuple[str, Rewrite]] = {
     "does not check": ("overlap", instead("IF ver = ?", "IF v != ?")),
     "marks no rows": ("empty", dropping(lambda text, _: "SET i = 1" in text)),
     "checks no stamps": ("adds", dropping(lambda text, _: " IF st " in text)),
-    "fences nobody": ("log", fences_nobody),
+    "fences nobody": ("sequencers", fences_nobody),
     "relies on no pointer": ("pointer", dropping(lambda text, _: "SET pe = ?" in text and "IF lk" not in text)),
 }
 
@@ -339,8 +349,8 @@ def test_reading_without_regard_to_locks_is_found_out(monkeypatch: pytest.Monkey
 
 
 def test_undoing_what_is_not_known_to_have_failed_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def undone(self: Across, _lock: Lock, others: Sequence[Unit], data: bytes) -> None:
-        await self._undone(others, data)
+    async def undone(self: Across, note: Note, *, is_last: bool) -> None:
+        await self._endings.undo(note, is_last=is_last)
 
-    monkeypatch.setattr(Across, "_resolved", undone)
+    monkeypatch.setattr(Across, "_found_out", undone)
     assert str(find("hurried", deviations=3))

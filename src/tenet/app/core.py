@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from tenet.app.clustering import cooperation_of, is_clustered, new_root_key, open_cluster, start_node
 from tenet.app.data_directory import DataDirectory, RootKey
 from tenet.app.engines import needing_to_write, open_store
 from tenet.app.messages import FIRST_TENANT
-from tenet.mesh.jobs import Supervisor
+from tenet.mesh.jobs import Job, Supervisor, Tenure
+from tenet.store.contract import Upkept
 from tenet.wire.errors import AccessKeyExists
 from tenet.wire.keys import KeyRing
 from tenet.wire.master import MasterKeys
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Awaitable, Callable, Mapping
 
     from tenet.base.clock import Clock
     from tenet.base.ids import Ids
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     from tenet.mesh.node import MeshNode
     from tenet.store.contract import Engine
     from tenet.wire.credentials import AccessKey
+
+#: The background job that looks after the store.
+UPKEEP: Final = "store.upkeep"
 
 
 class Core:
@@ -132,6 +136,8 @@ class Core:
         Raises:
             StoreError: the store could not serve.
         """
+        if isinstance(self.engine, Upkept):
+            await self.supervisor.add(Job(UPKEEP, _upkeep_of(self.engine), is_fenced=False))
         if self.cooperation is None:
             self.supervisor.start()
         else:
@@ -158,6 +164,13 @@ class Core:
         if self.node is not None:
             await self.node.close()
         await self.store.close()
+
+
+def _upkeep_of(engine: Upkept) -> Callable[[Tenure], Awaitable[None]]:
+    async def run(_: Tenure) -> None:
+        await engine.keep_up()
+
+    return run
 
 
 async def _ensure_root_key(directory: DataDirectory, known: RootKey | None, ring: KeyRing, ids: Ids) -> RootKey:

@@ -66,7 +66,7 @@ def test_a_reader_is_not_starved_by_those_who_write(writers: int) -> None:
         async with asyncio.TaskGroup() as group:
             for process in processes:
                 group.create_task(write_on(process))
-            for _ in range(20):
+            for _ in range(60):
                 async with asyncio.timeout(20):
                     values = await read(reader)
                 assert len(set(values)) == 1, "no moment had these"

@@ -10,8 +10,7 @@ from tenet.store.cassandra.behind import Behind
 from tenet.store.cassandra.deciding import Decided, Try
 from tenet.store.cassandra.driver import Doubt, Unsure
 from tenet.store.cassandra.locks import Pending
-from tenet.store.cassandra.rows import NONCE_BYTES, Lock, committed, encode_lock
-from tenet.store.cassandra.schema import REMEMBERED_S
+from tenet.store.cassandra.rows import NONCE_BYTES, Lock
 from tenet.store.cassandra.unit import Believed, Refusals, Seen, Unit
 from tenet.store.contract import Commit, Committed, new_commit_id
 from tenet.store.errors import DeadlineExceeded, StoreError, StoreUnavailable
@@ -20,10 +19,10 @@ if TYPE_CHECKING:
     from tenet.base.clock import Clock
     from tenet.base.ids import Ids
     from tenet.store.cassandra.deciding import Deciding
-    from tenet.store.cassandra.driver import Driver
+    from tenet.store.cassandra.endings import Endings
+    from tenet.store.cassandra.journal import Journal, Note
     from tenet.store.cassandra.locks import Locks
     from tenet.store.cassandra.reads import Reads
-    from tenet.store.contract import Version
 
 _TRIES_MAX: Final = 200
 _PAUSE_S: Final = 0.01
@@ -34,20 +33,30 @@ class Across:
     """Carries out commits over several partitions.
 
     Args:
-        driver: the cluster.
         deciding: sends the batches.
-        locks: brings what was prepared to its end.
+        locks: knows what became of tries.
+        journal: where they are noted.
+        endings: brings them to their end.
         reads: looks at partitions.
         clock: time.
         ids: for tries.
     """
 
     def __init__(
-        self, driver: Driver, deciding: Deciding, locks: Locks, reads: Reads, *, clock: Clock, ids: Ids
+        self,
+        deciding: Deciding,
+        *,
+        locks: Locks,
+        journal: Journal,
+        endings: Endings,
+        reads: Reads,
+        clock: Clock,
+        ids: Ids,
     ) -> None:
-        self._driver = driver
         self._deciding = deciding
         self._locks = locks
+        self._journal = journal
+        self._endings = endings
         self._reads = reads
         self._clock = clock
         self._ids = ids
@@ -83,26 +92,35 @@ class Across:
         self, commit: Commit, units: Sequence[Unit], deadline: float, doubt: Doubt
     ) -> Committed | Refusals | Try:
         anchor, others = units[0], units[1:]
-        nonce = self._ids.draw(NONCE_BYTES)
-        lock = Lock(commit.id, nonce, anchor.space.space_id, anchor.key)
-        data = encode_lock(lock)
+        note = self._noted(commit, anchor, others)
         believed = [self._deciding.believed(unit) for unit in others]
-        prepared = await self._prepared(commit, others, believed, (nonce, data), deadline=deadline)
+        lingers = Doubt()
+        prepared = await self._prepared(commit, others, believed, note, deadline=deadline, doubt=lingers)
+        is_last = not lingers.is_there
         if any(one is not Try.PREPARED for one in prepared):
-            self._behind.go(self._undone(others, data))
+            self._behind.go(self._endings.undo(note, is_last=is_last))
             return await self._not_prepared(prepared, units, deadline)
         try:
-            decided = await self._deciding.decide(commit, anchor, nonce, deadline, doubt)
+            decided = await self._deciding.decide(commit, anchor, note.lock.nonce, deadline, doubt)
         except (Unsure, StoreError):
-            self._behind.go(self._resolved(lock, others, data))
+            self._behind.go(self._found_out(note, is_last=is_last))
             raise
         if isinstance(decided, Decided) and decided.is_mine:
-            self._behind.go(self._carried_out(lock, others, data, decided.committed.version))
+            self._behind.go(self._endings.carry_out(note, decided.committed.version))
             return self._with_cells(commit, others, believed, decided.committed)
-        self._behind.go(self._resolved(lock, others, data) if doubt.is_there else self._undone(others, data))
+        end = self._found_out if doubt.is_there else self._endings.undo
+        self._behind.go(end(note, is_last=is_last))
         if isinstance(decided, Decided):
             return decided.committed
         return await self._all_refusals([decided], units[1:], deadline) if isinstance(decided, Refusals) else decided
+
+    def _noted(self, commit: Commit, anchor: Unit, others: Sequence[Unit]) -> Note:
+        """Begins a try."""
+        lock = Lock(commit.id, self._ids.draw(NONCE_BYTES), anchor.space.space_id, anchor.key)
+        return self._journal.note(lock, [(unit.space.space_id, unit.key) for unit in others])
+
+    async def _found_out(self, note: Note, *, is_last: bool) -> None:
+        await self._endings.find_out(note, self._clock.monotonic_s() + _GIVE_UP_S, is_last=is_last)
 
     async def _not_prepared(
         self, prepared: Sequence[object], units: Sequence[Unit], deadline: float
@@ -155,18 +173,16 @@ class Across:
         commit = Commit(new_commit_id(self._clock, self._ids))
         pause_s = _PAUSE_S
         for _ in range(_TRIES_MAX):
-            nonce = self._ids.draw(NONCE_BYTES)
-            lock = Lock(commit.id, nonce, bare[0].space.space_id, bare[0].key)
-            data = encode_lock(lock)
+            note, lingers = self._noted(commit, bare[0], bare), Doubt()
             believed = [self._deciding.believed(unit) for unit in bare]
-            prepared = await self._prepared(commit, bare, believed, (nonce, data), deadline=deadline)
+            prepared = await self._prepared(commit, bare, believed, note, deadline=deadline, doubt=lingers)
             failed = next((one for one in prepared if isinstance(one, BaseException)), None)
             seen = None
             if all(one is Try.PREPARED for one in prepared):
                 seen = await self._reads.look_at_all(units, deadline)
                 # Whoever has given the try up meanwhile may have written since.
-                seen = seen if isinstance(await self._locks.fate(lock, deadline), Pending) else None
-            self._behind.go(self._undone(bare, data))
+                seen = seen if isinstance(await self._locks.fate(note.lock, deadline), Pending) else None
+            self._behind.go(self._endings.undo(note, is_last=not lingers.is_there))
             if failed is not None:
                 raise StoreUnavailable("the partitions could not be read together") from failed
             if seen is not None:
@@ -181,40 +197,27 @@ class Across:
         commit: Commit,
         units: Sequence[Unit],
         believed: Sequence[Believed],
-        lock: tuple[bytes, bytes],
+        note: Note,
         *,
         deadline: float,
-    ) -> list[object]:
-        """Prepares partitions side by side; returns what became of each, an error where it came to one."""
-        return await asyncio.gather(
+        doubt: Doubt,
+    ) -> Sequence[object]:
+        """Prepares partitions side by side, and notes the try; returns what became of each.
+
+        Where that is an error, it stands there. A try of which nobody would know is taken to be prepared nowhere.
+        """
+        lock = (note.lock.nonce, note.data)
+        written, *prepared = await asyncio.gather(
+            self._journal.write(note, deadline),
             *(
-                self._deciding.prepare(commit, unit, belief, lock, deadline)
+                self._deciding.prepare(commit, unit, belief, lock, deadline=deadline, doubt=doubt)
                 for unit, belief in zip(units, believed, strict=True)
             ),
             return_exceptions=True,
         )
-
-    # ---- behind the answer -------------------------------------------------------------------------------------------
-
-    async def _carried_out(self, lock: Lock, others: Sequence[Unit], data: bytes, version: Version) -> None:
-        """Carries out what was decided; then nobody needs the fate for longer than other fates."""
-        await asyncio.gather(*(self._locks.resolve(unit.space.space_id, unit.key, data, version) for unit in others))
-        statements = self._locks.statements(lock.space_id)
-        above_us = (self._clock.wall_ms() + 1000 * REMEMBERED_S) * 1000
-        aged = (statements.fate_aged, [above_us, committed(lock.nonce, version), lock.anchor, lock.commit_id])
-        await self._driver.write([aged])
-
-    async def _undone(self, others: Sequence[Unit], data: bytes) -> None:
-        """Removes what was prepared for a decision that was never asked for, or was refused."""
-        await asyncio.gather(*(self._locks.resolve(unit.space.space_id, unit.key, data, None) for unit in others))
-
-    async def _resolved(self, lock: Lock, others: Sequence[Unit], data: bytes) -> None:
-        """Gives the try up, unless it took effect, and brings it to its end either way."""
-        version = await self._locks.give_up(lock, self._clock.monotonic_s() + _GIVE_UP_S)
-        if version is None:
-            await self._undone(others, data)
-        else:
-            await self._carried_out(lock, others, data, version)
+        if isinstance(written, BaseException):
+            return [written if one is Try.PREPARED else one for one in prepared]
+        return prepared
 
 
 #: How long the end of a commit whose decision was not answered is sought here before others have to do it.

@@ -149,7 +149,14 @@ class Deciding:
     # ---- the batch that prepares -------------------------------------------------------------------------------------
 
     async def prepare(
-        self, commit: Commit, unit: Unit, believed: Believed, lock: tuple[bytes, bytes], deadline: float
+        self,
+        commit: Commit,
+        unit: Unit,
+        believed: Believed,
+        lock: tuple[bytes, bytes],
+        *,
+        deadline: float,
+        doubt: Doubt,
     ) -> Decided | Refusals | Try:
         """Checks one of several partitions, locks it and leaves there what is intended.
 
@@ -159,6 +166,7 @@ class Deciding:
             believed: what is believed of the partition; what was learnt stands in it afterwards.
             lock: the nonce of the try, and the lock.
             deadline: when to give up.
+            doubt: told of batches that are not answered.
 
         Raises:
             Unsure: whether the lock was laid is not known.
@@ -170,7 +178,7 @@ class Deciding:
             lambda: self._preparation(commit, unit, believed, nonce, data),
             lambda: Try.PREPARED,
             deadline=deadline,
-            doubt=Doubt(),
+            doubt=doubt,
             lock=data,
         )
 

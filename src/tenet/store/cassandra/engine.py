@@ -17,6 +17,8 @@ from tenet.store.cassandra.across import Across
 from tenet.store.cassandra.commits import Commits
 from tenet.store.cassandra.deciding import Deciding
 from tenet.store.cassandra.driver import Driver, TableMissing
+from tenet.store.cassandra.endings import Endings
+from tenet.store.cassandra.journal import Journal
 from tenet.store.cassandra.location import Location, parse_location
 from tenet.store.cassandra.locks import Locks
 from tenet.store.cassandra.logs import Logs
@@ -26,6 +28,7 @@ from tenet.store.cassandra.reads import Reads
 from tenet.store.cassandra.spaces import Space, Spaces
 from tenet.store.cassandra.supervision import Supervision
 from tenet.store.cassandra.unit import Unit, split
+from tenet.store.cassandra.upkeep import Upkeep
 from tenet.store.contract import (
     EVERYTHING,
     Capabilities,
@@ -130,7 +133,11 @@ class CassandraEngine:
             versions=versions,
             clock=clock,
         )
-        self._across = Across(self.driver, deciding, locks, self._reads, clock=clock, ids=ids)
+        journal = Journal(self.driver, clock=clock, ids=ids)
+        self._endings = Endings(self.driver, locks=locks, journal=journal, clock=clock)
+        self._across = Across(
+            deciding, locks=locks, journal=journal, endings=self._endings, reads=self._reads, clock=clock, ids=ids
+        )
         self._reads.look_under_locks = self._across.look_under_locks
         self._commits = Commits(
             self.driver,
@@ -144,6 +151,7 @@ class CassandraEngine:
         )
         self._logs = Logs(self.driver, locks, clock)
         self._supervision = Supervision(self.driver, clock)
+        self._upkeep = Upkeep(self.driver, journal=journal, endings=self._endings, clock=clock)
         self._under_way: set[asyncio.Task[Outcome]] = set()
         self._is_closed = False
 
@@ -163,13 +171,14 @@ class CassandraEngine:
             for text in schema.registry(at.keyspace, at.gc_grace_s):
                 await self.driver.define(text)
             await self._spaces.check_format()
+            await self._upkeep.sweeping.ensure()
         except BaseException:
             await self.driver.close()
             raise
         self._supervision.start()
 
     def _replication(self) -> str:
-        """Returns how a keyspace that is yet to be made is replicated: three copies, or as many as there are nodes."""
+        """Returns how a keyspace yet to be made is replicated: three copies, or as many as there are nodes."""
         if self._location.replication:
             return ", ".join(f"'{name}': {copies}" for name, copies in self._location.replication)
         return f"'{self.driver.datacenter}': {max(1, min(3, self.driver.copies_max))}"
@@ -437,6 +446,11 @@ class CassandraEngine:
     def watch(self, space: str, partition: bytes | None = None) -> Watch:
         """Watches a partition, or the whole space, for commits of this process into it."""
         return self._watches.add(space, partition)
+
+    async def keep_up(self) -> None:
+        """Ends commits that were left open, and removes what nobody needs; see ``contract.Upkept``."""
+        self._begin(NEVER)
+        await self._upkeep.run()
 
     async def is_quiet(self) -> None:
         """Waits until what goes on behind answers has ended."""

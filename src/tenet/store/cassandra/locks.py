@@ -86,9 +86,19 @@ class Locks:
         try:
             rows = await self._driver.select(statements.get_fates, (lock.anchor, sorts), deadline=deadline)
         except TableMissing:
-            # The anchor's space was dropped long ago, after everything that had taken effect was carried out.
+            # Its table went after everything that had taken effect was carried out.
+            await self.check_dropped(lock.space_id)
             return None
         return _judged(lock, {sort: fate for sort, fate in rows if fate})
+
+    async def check_dropped(self, space_id: str) -> None:
+        """Makes sure that a table is missing because its space was dropped: a node may not know of a new one yet.
+
+        Raises:
+            StoreUnavailable: there is a space that has it.
+        """
+        if await self._spaces.has_id(space_id):
+            raise StoreUnavailable("a node of the cluster does not know a table of a space that there is")
 
     async def give_up(self, lock: Lock, deadline: float) -> Version | None:
         """Makes sure that a try which is not decided never takes effect; returns its version if it had by then."""
@@ -103,6 +113,7 @@ class Locks:
                     if await self._driver.decide(batch, deadline=deadline) is None:
                         return None
             except TableMissing:
+                await self.check_dropped(lock.space_id)
                 return None
             except Unsure:
                 pass

@@ -52,6 +52,7 @@ def registry(name: str, gc_grace_s: int) -> list[str]:
             f"{name}.pointers", "log blob, shard int, p blob, e bigint, PRIMARY KEY ((log, shard), p, e)", gc_grace_s
         ),
         _table(f"{name}.heads", f"{head}, PRIMARY KEY ((log, shard), reader)", gc_grace_s),
+        _table(f"{name}.commits", "slot bigint, lane int, id blob, w blob, PRIMARY KEY ((slot, lane), id)", gc_grace_s),
     ]
 
 
@@ -114,6 +115,7 @@ class Statements:
         self.no_fate = f"UPDATE {table} SET st = null WHERE p = ? AND kind = 3 AND sort = ? IF mk = null"
         self.outbox = f"UPDATE {table} SET v = ? WHERE p = ? AND kind = 4 AND sort = ?"
         self.outbox_done = f"DELETE FROM {table} USING TIMESTAMP ? WHERE p = ? AND kind = 4 AND sort = ?"
+        self.outbox_gone = f"DELETE FROM {table} WHERE p = ? AND kind = 4 AND sort >= ? AND sort < ?"
         self.intent = f"UPDATE {table} SET v = ? WHERE p = ? AND kind = 5 AND sort = ?"
         self.intent_done = f"DELETE FROM {table} WHERE p = ? AND kind = 5 AND sort = ?"
         self.discard_below = f"DELETE FROM {table} WHERE p = ? AND kind = 1 AND sort >= ? AND sort < ?"
@@ -168,3 +170,15 @@ class LogStatements:
         self.get_segment = f"SELECT nx, tk FROM {log} WHERE log = ? AND shard = ? AND seg = ? LIMIT 1"
         self.entries = f"SELECT pos, e, nx FROM {log} WHERE log = ? AND shard = ? AND seg = ? AND pos > ? LIMIT ?"
         self.drop_segment = f"DELETE FROM {log} WHERE log = ? AND shard = ? AND seg = ?"
+        self.drop_pointers = f"DELETE FROM {pointers} WHERE log = ? AND shard = ?"
+        self.drop_head = f"DELETE FROM {heads} WHERE log = ? AND shard = ?"
+
+
+class JournalStatements:
+    """The statements on the journal of commits over several partitions."""
+
+    def __init__(self, keyspace: str) -> None:
+        where = "WHERE slot = ? AND lane = ? AND id = ?"
+        self.open = f"UPDATE {keyspace}.commits SET w = ? {where}"
+        self.ended = f"UPDATE {keyspace}.commits USING TTL {REMEMBERED_S} AND TIMESTAMP ? SET w = 0x {where}"
+        self.read = f"SELECT id, w FROM {keyspace}.commits WHERE slot = ? AND lane = ? AND id > ? LIMIT ?"

@@ -22,15 +22,22 @@ from tenet.store.errors import SpaceNotFound, StoreOfLaterVersion, StoreUnavaila
 if TYPE_CHECKING:
     from tenet.base.clock import Clock
     from tenet.base.ids import Ids
-    from tenet.store.cassandra.driver import Driver
+    from tenet.store.cassandra.driver import Bound, Driver
 
 #: How old what is remembered gets before it is read again behind the request, and before it; seconds. Other processes
 #: change and drop spaces, too.
 _TRUSTED_S: Final = 2.0
 _BELIEVED_S: Final = 10.0
-_SPACES: Final = "spaces"
-_DROPPED: Final = "dropped"
-_SPARE: Final = "spare"
+#: The partitions of the registry: spaces by name; what is to be removed, see ``removal``; tables for new spaces.
+SPACES: Final = "spaces"
+DROPPED: Final = "dropped"
+SPARE: Final = "spare"
+#: Before the id of a table among the spaces: no space may be given it any more. No space has such a name.
+CONDEMNED: Final = "!"
+#: Before the id of a log among what is to be removed.
+LOG: Final = "log-"
+#: How many spaces are remembered by their ids.
+_BY_ID_MAX: Final = 10_000
 _FORMAT: Final = "format"
 _COUNTS_AS: Final = "registry"
 _TRIES_MAX: Final = 20
@@ -98,7 +105,9 @@ class Spaces:
             f"UPDATE {table} USING TTL 864000 SET id = ?, options = 'taken' WHERE part = ? AND name = ? IF options = ''"
         )
         self._remove = f"DELETE FROM {table} WHERE part = ? AND name = ? IF id = ?"
-        self._bury = f"UPDATE {table} USING TTL 864000 SET id = ?, dropped_ms = ? WHERE part = ? AND name = ?"
+        self._is_kept = f"UPDATE {table} SET dropped_ms = null WHERE part = ? AND name = ? IF dropped_ms = null"
+        self._bury = f"UPDATE {table} SET id = ?, dropped_ms = ? WHERE part = ? AND name = ?"
+        self._bury_log = f"UPDATE {table} SET id = ?, options = ?, dropped_ms = ? WHERE part = ? AND name = ?"
 
     async def check_format(self) -> None:
         """Says which format the keyspace has, where nobody has yet.
@@ -153,7 +162,7 @@ class Spaces:
         Raises:
             SpaceNotFound: there is none.
         """
-        rows = await self._driver.select(self._one, (_SPACES, name), deadline=deadline, counts_as=_COUNTS_AS)
+        rows = await self._driver.select(self._one, (SPACES, name), deadline=deadline, counts_as=_COUNTS_AS)
         if not rows or rows[0][0] is None:
             self.forget(name)
             raise SpaceNotFound(f"there is no space {name}")
@@ -163,8 +172,15 @@ class Spaces:
         """Returns a space by its id, also one whose name is not known."""
         space = self._by_id.get(space_id)
         if space is None:
+            if len(self._by_id) >= _BY_ID_MAX:
+                self._by_id = {known.space_id: known for known, _ in self._known.values()}
             space = self._by_id[space_id] = Space("", space_id, SpaceOptions(), "", self._keyspace)
         return space
+
+    async def has_id(self, space_id: str) -> bool:
+        """Returns whether there is a space that has this id, as of now."""
+        rows = await self._driver.select(self._all, (SPACES,), counts_as=_COUNTS_AS)
+        return any(found == space_id for _, found, _ in rows)
 
     def forget(self, name: str) -> None:
         """Forgets what is remembered of a space."""
@@ -183,7 +199,7 @@ class Spaces:
 
     async def list(self, prefix: str, deadline: float) -> Sequence[SpaceInfo]:
         """Returns the spaces whose names begin so, by name."""
-        rows = await self._driver.select(self._all, (_SPACES,), deadline=deadline, counts_as=_COUNTS_AS)
+        rows = await self._driver.select(self._all, (SPACES,), deadline=deadline, counts_as=_COUNTS_AS)
         return [
             SpaceInfo(name, _decode(options))
             for name, space_id, options in rows
@@ -212,13 +228,17 @@ class Spaces:
         space_id = await self._take_spare(deadline) or await self._new_table()
         self._behind.go(self._make_spare())
         log = self._new_log() if options.log is not None else ""
-        entered = (self._insert, (space_id, _encode(options), log, _SPACES, name))
+        entered = [
+            (self._insert, (space_id, _encode(options), log, SPACES, name)),
+            # Its table may have been taken for one that nobody uses, if this process stood still for long.
+            (self._is_kept, (SPACES, CONDEMNED + space_id)),
+        ]
         try:
-            refused = await self._driver.decide([entered], deadline=deadline)
+            refused = await self._driver.decide(entered, deadline=deadline)
         except Unsure:
             return None
-        if refused is not None and refused[0].get("id") != space_id:
-            await self._driver.write([(self._bury, (space_id, self._clock.wall_ms(), _DROPPED, space_id))])
+        if refused is not None and all(row.get("id") != space_id for row in refused):
+            await self._driver.write([(self._bury, (space_id, self._clock.wall_ms(), DROPPED, space_id))])
             return None
         return self._remember(name, space_id, _encode(options), log)
 
@@ -231,21 +251,21 @@ class Spaces:
         """Takes a table that was made before anybody needed it: the cluster takes seconds to make one."""
         for spare in await self._spares(deadline):
             try:
-                if await self._driver.decide([(self._take, (spare, _SPARE, spare))], deadline=deadline) is None:
+                if await self._driver.decide([(self._take, (spare, SPARE, spare))], deadline=deadline) is None:
                     return spare
             except Unsure:
                 continue  # It may be ours or still there: a table that nobody uses is no harm.
         return None
 
     async def _spares(self, deadline: float) -> Sequence[str]:
-        rows = await self._driver.select(self._all, (_SPARE,), deadline=deadline, counts_as=_COUNTS_AS)
+        rows = await self._driver.select(self._all, (SPARE,), deadline=deadline, counts_as=_COUNTS_AS)
         return [name for name, _, options in rows if not options]
 
     async def _make_spare(self) -> None:
         """Makes a table for the next space, unless there is one already."""
         if not await self._spares(NEVER):
             spare = await self._new_table()
-            await self._driver.decide([(self._insert, (spare, "", "", _SPARE, spare))])
+            await self._driver.decide([(self._insert, (spare, "", "", SPARE, spare))])
 
     def _new_log(self) -> str:
         """Returns the id of a log; each time that a space gets one, it is another one."""
@@ -255,7 +275,9 @@ class Spaces:
         log = space.log_id.hex() if options.log is not None else ""
         if options.log is not None and space.options.log is None:
             log = self._new_log()
-        change = (self._change, (_encode(options), log, _SPACES, space.name, space.space_id, _encode(space.options)))
+        if space.log is not None and options.log is None:
+            await self._driver.write(self._buried_log(space), deadline=deadline)
+        change = (self._change, (_encode(options), log, SPACES, space.name, space.space_id, _encode(space.options)))
         try:
             if await self._driver.decide([change], deadline=deadline) is not None:
                 return False
@@ -271,15 +293,24 @@ class Spaces:
                 space = await self.read(name, deadline)
             except SpaceNotFound:
                 return
-            buried = (self._bury, (space.space_id, self._clock.wall_ms(), _DROPPED, space.space_id))
-            await self._driver.write([buried], deadline=deadline)
+            buried = (self._bury, (space.space_id, self._clock.wall_ms(), DROPPED, space.space_id))
+            await self._driver.write([buried, *self._buried_log(space)], deadline=deadline)
             try:
-                await self._driver.decide([(self._remove, (_SPACES, name, space.space_id))], deadline=deadline)
+                await self._driver.decide([(self._remove, (SPACES, name, space.space_id))], deadline=deadline)
             except Unsure:
                 continue
             self.forget(name)
             return
         raise StoreUnavailable(f"whether the space {name} was dropped is not known")
+
+    def _buried_log(self, space: Space) -> Sequence[Bound]:
+        """Returns the write that lists a space's log as one to be removed; before the space loses it."""
+        if space.log is None:
+            return []
+        log = space.log_id.hex()
+        return [
+            (self._bury_log, (space.space_id, str(space.log.shards), self._clock.wall_ms(), DROPPED, f"{LOG}{log}"))
+        ]
 
     async def is_quiet(self) -> None:
         """Waits until nothing goes on in the background."""
