@@ -11,7 +11,7 @@ from tenet.app.data_directory import DataDirectory, RootKey
 from tenet.app.engines import needing_to_write, open_store
 from tenet.app.messages import FIRST_TENANT
 from tenet.mesh.jobs import Job, Supervisor, Tenure
-from tenet.store.contract import Upkept
+from tenet.store.upkept import Upkept
 from tenet.wire.errors import AccessKeyExists
 from tenet.wire.keys import KeyRing
 from tenet.wire.master import MasterKeys

@@ -673,19 +673,6 @@ class Backups(Protocol):
         ...
 
 
-@runtime_checkable
-class Upkept(Protocol):
-    """Offered by engines over which something has to go on that one process does for all of them."""
-
-    async def keep_up(self) -> None:
-        """Does it until it is cancelled. It does no harm where several do, and goes on where another one ended.
-
-        Raises:
-            StoreError: it could not begin.
-        """
-        ...
-
-
 def new_commit_id(clock: Clock, ids: Ids) -> CommitId:
     """Returns an id for a new commit, made now."""
     return CommitId(clock.wall_ms().to_bytes(6, "big") + ids.draw(10))

@@ -186,3 +186,29 @@ class TestEpochs:
     def test_those_of_another_log_say_nothing(self) -> None:
         assert pointers.epoch_of(b"12345678", pointers.encode_pointer(b"87654321", 5)) == 0
         assert pointers.epoch_of(b"12345678", None) == 0
+
+
+@pytest.mark.parametrize("sleep_s", [0, 1])
+def test_positions_go_on_where_all_up_to_the_end_of_a_segment_was_read(
+    monkeypatch: pytest.MonkeyPatch, sleep_s: float
+) -> None:
+    monkeypatch.setattr(logs, "SEGMENT", 5)
+
+    async def test(stand: Stand) -> None:
+        first = await stand.process("first")
+        await first.engine.ensure_space("logged", LOGGED)
+        key = Key("logged", b"p")
+        after = 0
+        for number in range(1, 15):
+            # Another one each time, as where nodes come and go: it knows nothing but what stands in the log.
+            other = await stand.process(f"number {number}")
+            assert await first.client.attempt_commit(log_commit(first, key))
+            page = await other.engine.read_log("logged", 0, after=after, limit=9, reader="tail")
+            assert [entry.position for entry in page.entries] == [number]
+            after = page.closed
+            await asyncio.sleep(sleep_s)
+            await other.engine.read_log("logged", 0, after=after, limit=9, reader="tail")
+        segments = {at[2] for at in stand.cluster.tables["stand.logs"].content(stand.clock.wall_ms())}
+        assert segments <= {1, 2}, "what was read is let go"
+
+    Stand().run(test)

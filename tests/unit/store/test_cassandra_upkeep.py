@@ -23,7 +23,6 @@ PREPARATION = statement("SET lk = ? WHERE")
 DECISION = statement("SET h = ?")
 CARRYING_OUT = statement("h = ?, lk = null")
 AGEING = statement("AND TIMESTAMP ? SET mk")
-GIVING_UP = statement("SET mk = ? WHERE p = ? AND kind = 3 AND sort = ? IF mk = null")
 FATE, OUTBOX, INTENT = 3, 4, 5
 #: By when what a dead process left open is over.
 SWEPT_S = SLOT_MS / 1000 + YOUNG_S + 2 * SWEEP_S

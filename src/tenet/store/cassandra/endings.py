@@ -9,8 +9,8 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from tenet.store.cassandra.driver import TableMissing
-from tenet.store.cassandra.journal import above_us
 from tenet.store.cassandra.rows import committed
+from tenet.store.cassandra.schema import above_us
 
 if TYPE_CHECKING:
     from tenet.base.clock import Clock

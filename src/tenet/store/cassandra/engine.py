@@ -448,7 +448,7 @@ class CassandraEngine:
         return self._watches.add(space, partition)
 
     async def keep_up(self) -> None:
-        """Ends commits that were left open, and removes what nobody needs; see ``contract.Upkept``."""
+        """Ends commits that were left open, and removes what nobody needs; see ``store.upkept``."""
         self._begin(NEVER)
         await self._upkeep.run()
 

@@ -88,7 +88,7 @@ class Journal:
 
         Whoever writes it has another clock than who wrote the note: its timestamp is above both.
         """
-        return self._statements.ended, [above_us(self._clock), note.slot, note.lane, note.id]
+        return self._statements.ended, [schema.above_us(self._clock), note.slot, note.lane, note.id]
 
     async def open_in(self, slot: int, deadline: float) -> list[Note]:
         """Returns the tries of a slot that are not marked as ended."""
@@ -105,11 +105,6 @@ class Journal:
                     break
                 after = rows[-1][0]
         return found
-
-
-def above_us(clock: Clock) -> int:
-    """Returns a timestamp of Cassandra, in microseconds, that is above that of any node's and process's clock now."""
-    return (clock.wall_ms() + 1000 * schema.REMEMBERED_S) * 1000
 
 
 def _decoded(data: bytes) -> Note:

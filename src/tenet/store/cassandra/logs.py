@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 from tenet.store.cassandra.driver import Unsure
 from tenet.store.cassandra.pointers import encode_pointer, epoch_of
 from tenet.store.cassandra.rows import decode_entry, to_key
-from tenet.store.cassandra.schema import equal
+from tenet.store.cassandra.schema import above_us, equal
 from tenet.store.contract import CommitId, LogEntry, LogPage, Version
 from tenet.store.errors import LogTrimmed, StoreUnavailable
 from tenet.store.versions import version_ms
@@ -169,7 +169,7 @@ class Logs:
         if refused is not None:
             return trimmed
         gone = [
-            (space.log_statements.drop_segment, [space.log_id, shard, number])
+            (space.log_statements.drop_segment, [above_us(self._clock), space.log_id, shard, number])
             for number in _segments_gone(trimmed, may_go)
         ]
         for one in gone:
@@ -457,5 +457,9 @@ def _batch_of(waiting: Sequence[_Waiting], most: int) -> Sequence[_Waiting]:
 
 
 def _segments_gone(before: int, now: int) -> range:
-    """Returns the segments all of whose positions are gone now, and were not before."""
-    return range((before + 1) // SEGMENT, (now + 1) // SEGMENT)
+    """Returns the segments below that of the last position that is gone now, and were not before.
+
+    A segment that is gone to its last position stays until one of the next is: it may be the newest, which says where
+    the positions go on.
+    """
+    return range(before // SEGMENT, now // SEGMENT)

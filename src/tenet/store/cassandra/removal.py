@@ -13,7 +13,7 @@ import structlog
 
 from tenet.store.cassandra.driver import TableMissing, Unsure
 from tenet.store.cassandra.logs import SEGMENT
-from tenet.store.cassandra.schema import REMEMBERED_S, LogStatements, Statements
+from tenet.store.cassandra.schema import REMEMBERED_S, LogStatements, Statements, above_us
 from tenet.store.cassandra.spaces import CONDEMNED, DROPPED, LOG, SPACES, SPARE
 
 if TYPE_CHECKING:
@@ -122,8 +122,8 @@ class Removal:
             await self._driver.write([(self._logs.drop_pointers, [log_id, shard])])
             rows = await self._driver.select(self._logs.head, (log_id, shard))
             segment, _, trimmed = rows[0][:3] if rows else (None, None, None)
-            for number in range(((trimmed or 0) + 1) // SEGMENT, (segment or 0) + 1):
-                await self._driver.write([(self._logs.drop_segment, [log_id, shard, number])])
+            for number in range((trimmed or 0) // SEGMENT, (segment or 0) + 1):
+                await self._driver.write([(self._logs.drop_segment, [above_us(self._clock), log_id, shard, number])])
             # At last, as it says which segments there are.
             await self._driver.write([(self._logs.drop_head, [log_id, shard])])
         self.logs += 1

@@ -10,13 +10,23 @@ commit over several partitions that holds it; ``pe``, the epoch of its pointer (
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from tenet.store.contract import Limits
+
+if TYPE_CHECKING:
+    from tenet.base.clock import Clock
 
 #: What became of a commit is remembered somewhat longer than anybody may ask. So is the time of a partition: a clock
 #: may be wrong by less, and yet nothing gets an older version than what was there.
 REMEMBERED_S: Final = Limits.settle_window_s + 300
+
+
+def above_us(clock: Clock) -> int:
+    """Returns a timestamp of Cassandra, in microseconds, that is above that of any node's and process's clock now."""
+    return (clock.wall_ms() + 1000 * REMEMBERED_S) * 1000
+
+
 #: A value that nobody writes: a condition that it is not this one holds always, and brings the value with a refusal.
 NEVER_WRITTEN: Final = b"\x00tenet: a condition that always holds\x00"
 
@@ -169,7 +179,8 @@ class LogStatements:
         self.entry = f"UPDATE {log} SET e = ? WHERE log = ? AND shard = ? AND seg = ? AND pos = ?"
         self.get_segment = f"SELECT nx, tk FROM {log} WHERE log = ? AND shard = ? AND seg = ? LIMIT 1"
         self.entries = f"SELECT pos, e, nx FROM {log} WHERE log = ? AND shard = ? AND seg = ? AND pos > ? LIMIT ?"
-        self.drop_segment = f"DELETE FROM {log} WHERE log = ? AND shard = ? AND seg = ?"
+        #: At a timestamp above those of the nodes' clocks, as `fate_aged`: nobody writes there any more.
+        self.drop_segment = f"DELETE FROM {log} USING TIMESTAMP ? WHERE log = ? AND shard = ? AND seg = ?"
         self.drop_pointers = f"DELETE FROM {pointers} WHERE log = ? AND shard = ?"
         self.drop_head = f"DELETE FROM {heads} WHERE log = ? AND shard = ?"
 
