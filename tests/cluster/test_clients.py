@@ -16,7 +16,6 @@ from tests.conformance.peers import free_port
 from tests.faults.clients import Load
 from tests.faults.control import Node, NumberedNode, TenetNode
 from tests.faults.haproxy import Proxy
-from tests.faults.machines import joined
 from tests.faults.schedule import Action, draw
 from tests.faults.trial import conduct
 from tests.rounds import rounds
@@ -45,8 +44,8 @@ def test_what_clients_were_told_is_true_whatever_happens_to_nodes(
         stack.callback(first.end)
         tenets = [first]
         for name in NAMES[1:]:
-            node = TenetNode(name, tmp_path / name, environment={"TENET_STORE_URL": url})
-            joined(first, node, tmp_path / name)
+            node = first.joined_by(name, tmp_path / name)
+            node.start()
             stack.callback(node.end)
             tenets.append(node)
         proxy = Proxy(

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from tests.faults.clients import Target
-from tests.servers import Server, start
+from tests.servers import Server, start, tenet
 
 #: How long a Tenet may take until it serves, on a machine that is busy with other things.
 START_S_MAX = 120.0
@@ -115,7 +115,8 @@ class TenetNode:
         self.name = name
         self._data = data
         self._listen = listen
-        self._environment = dict(environment or {})
+        #: Further variables of what is started next.
+        self.environment = dict(environment or {})
         self._prefix = prefix
         self._server: Server | None = None
 
@@ -142,8 +143,21 @@ class TenetNode:
             return
         listen = f"--listen={self._listen}" if self._server is None else f"--listen={self.address}"
         self._server = start(
-            self._data, *listen.split("="), environment=self._environment, prefix=self._prefix, start_s_max=START_S_MAX
+            self._data, *listen.split("="), environment=self.environment, prefix=self._prefix, start_s_max=START_S_MAX
         )
+
+    def joined_by(self, name: str, data: Path) -> TenetNode:
+        """Returns a further node of the cluster that this one is of, which is started with the same variables.
+
+        Args:
+            name: what it is called.
+            data: its data directory, which is made.
+        """
+        facts = next(line.split("  ") for line in self.server.command("node", "list").stdout.splitlines())
+        token = self.server.command("node", "invite").stdout.strip()
+        done = tenet("node", "join", facts[2], token, "--name", name, "--data", str(data))
+        assert done.returncode == 0, done.stderr
+        return TenetNode(name, data, environment=self.environment)
 
     def kill9(self) -> None:
         """See ``Node``."""

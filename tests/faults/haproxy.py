@@ -139,7 +139,31 @@ class Proxy:
             raise
 
     def states(self) -> dict[str, str]:
-        """Returns what it holds of each node: ``UP``, ``DOWN`` or on the way (``UP 1/2``); empty if it does not say."""
+        """Returns what it holds of each node: ``UP``, ``DOWN``, ``NOLB`` or on the way; empty if it does not say."""
+        return {name: row["status"] for name, row in self._rows().items()}
+
+    def wait_left(self, name: str, timeout_s: float = START_S_MAX) -> int:
+        """Waits until a node that drains gets no new connections and has none any more.
+
+        Returns:
+            How many are left when the time is up; those are idle.
+
+        Raises:
+            ProxyFailed: it would still be given new ones.
+        """
+        until = time.monotonic() + timeout_s
+        while True:
+            row = self._rows().get(name, {"status": "unknown", "scur": "-1"})
+            is_out, left = row["status"] == "NOLB", int(row["scur"])
+            if is_out and left == 0:
+                return 0
+            if time.monotonic() >= until:
+                if is_out:
+                    return left
+                raise ProxyFailed(f"haproxy has {name} as {row['status']}, and it should get no new connections")
+            time.sleep(0.05)
+
+    def _rows(self) -> dict[str, dict[str, str]]:
         try:
             with socket.socket(socket.AF_UNIX) as connection:
                 connection.settimeout(2)
@@ -149,7 +173,7 @@ class Proxy:
         except OSError:
             return {}
         rows = csv.DictReader(text.removeprefix("# ").strip().splitlines())
-        return {row["svname"]: row["status"] for row in rows if row["svname"] in self._servers}
+        return {row["svname"]: row for row in rows if row["svname"] in self._servers}
 
     def wait_up(self, names: Mapping[str, str] | set[str], timeout_s: float = START_S_MAX) -> None:
         """Waits until it sees exactly these nodes as up.

@@ -17,7 +17,18 @@ from msgspec.structs import replace
 from tenet.mesh.channel import NodeId
 from tenet.mesh.credentials import key_sha256, wanted_of
 from tenet.mesh.errors import NodeExists, NotAMember
-from tenet.mesh.records import CLUSTER, OPTIONS, SPACE, Secrets, StoredCluster, StoredNode, encode, node_key
+from tenet.mesh.records import (
+    CLUSTER,
+    OPTIONS,
+    SPACE,
+    Secrets,
+    StoredCluster,
+    StoredNode,
+    decode_cluster,
+    decode_node,
+    encode,
+    node_key,
+)
 from tenet.store.contract import Conflict, IsVersion, Put, Record, Store
 from tenet.store.landing import land
 from tenet.wire.errors import MasterKeyUnusable
@@ -91,7 +102,7 @@ class Cluster:
         """
         await store.ensure_space(SPACE, OPTIONS)
         record = await _read(store, clock) or await _make(store, master, shared, clock, ids)
-        stored = msgspec.json.decode(record.value, type=StoredCluster)
+        stored = decode_cluster(record)
         certificate = x509.load_pem_x509_certificate(stored.authority)
         try:
             secrets = _unseal(stored, master)
@@ -132,7 +143,7 @@ class Cluster:
         )
         if isinstance(outcome, Conflict):
             found = outcome.records[key]
-            if found is None or msgspec.json.decode(found.value, type=StoredNode).key_sha256 != made.key_sha256:
+            if found is None or decode_node(found).key_sha256 != made.key_sha256:
                 raise NodeExists(f"there is, or was, another node {node} in this cluster; choose another name")
 
     async def seal_anew(self) -> int:
@@ -141,7 +152,7 @@ class Cluster:
         while True:
             record = await _read(self.store, self._clock)
             assert record is not None, "a cluster is never removed"
-            stored = msgspec.json.decode(record.value, type=StoredCluster)
+            stored = decode_cluster(record)
             if stored.sealed.master == self.master.current:
                 return 0
             secrets = msgspec.json.encode(_unseal(stored, self.master))
@@ -172,7 +183,7 @@ async def authority_of(store: Store, clock: Clock) -> x509.Certificate:
     record = await _read(store, clock)
     if record is None:
         raise NotAMember("there is no cluster yet: a node has to be started first, with `tenet up`")
-    return x509.load_pem_x509_certificate(msgspec.json.decode(record.value, type=StoredCluster).authority)
+    return x509.load_pem_x509_certificate(decode_cluster(record).authority)
 
 
 async def _read(store: Store, clock: Clock) -> Record | None:

@@ -30,7 +30,16 @@ from tenet.mesh.errors import (
     NodeExists,
     NodeRemoved,
 )
-from tenet.mesh.records import StoredInvitation, StoredNode, checked_name, encode, invitation_key, node_key
+from tenet.mesh.records import (
+    StoredInvitation,
+    StoredNode,
+    checked_name,
+    decode_invitation,
+    decode_node,
+    encode,
+    invitation_key,
+    node_key,
+)
 from tenet.mesh.registry import Registry
 from tenet.store.contract import IsVersion, Put, Record
 from tenet.wire.issuing import pem_certificate
@@ -176,7 +185,7 @@ class Enroller:
             raise InvitationInvalid(
                 "this cluster knows no such invitation: it ended more than a day ago, or is of another cluster"
             )
-        invitation = msgspec.json.decode(record.value, type=StoredInvitation)
+        invitation = decode_invitation(record)
         if invitation.used_by and invitation.used_key_sha256 != key:
             raise InvitationUsed(f"the invitation was used by node {invitation.used_by} already; it is good for one")
         late_s = (self._clock.wall_ms() - invitation.expires_ms) / 1000
@@ -199,7 +208,7 @@ def skew_text(skew_s: float) -> str:
 
 def _is_same(record: Record, made: StoredNode) -> bool:
     """Tells whether a node was made for the same key, by an earlier try whose answer was lost."""
-    stored = msgspec.json.decode(record.value, type=StoredNode)
+    stored = decode_node(record)
     if stored.key_sha256 != made.key_sha256:
         return False
     if stored.state == "removed":

@@ -24,6 +24,8 @@ from tenet.mesh.credentials import CredentialFiles, ensure_key, keep, key_sha256
 from tenet.mesh.errors import IdentityUnusable, NodeExists, NodeRemoved, NotAMember
 from tenet.mesh.records import checked_name
 from tenet.mesh.registry import Registry
+from tenet.store.errors import StoreCorrupt
+from tenet.store.formats import decode_numbered
 from tenet.wire.errors import TlsUnusable
 from tenet.wire.issuing import fingerprint, is_signed_by, pem_certificate, read_pair
 from tenet.wire.master import write_private
@@ -192,11 +194,13 @@ class Identity:
 
 def _read(file: Path) -> NodeId | None:
     try:
-        return checked_name(msgspec.json.decode(file.read_bytes(), type=_File).node)
+        return checked_name(decode_numbered(file.read_bytes(), _File, str(file)).node)
     except FileNotFoundError:
         return None
-    except (OSError, msgspec.DecodeError) as error:
+    except OSError as error:
         raise IdentityUnusable(f"{file} cannot be read: {error}") from error
+    except StoreCorrupt as error:
+        raise IdentityUnusable(error.message) from error
 
 
 def _write(file: Path, node: NodeId) -> None:

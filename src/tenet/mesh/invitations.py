@@ -17,7 +17,15 @@ from msgspec import Struct
 from tenet.base.clock import Clock
 from tenet.base.ids import Ids
 from tenet.mesh.errors import InvitationInvalid
-from tenet.mesh.records import INVITATIONS, PARTITION, SPACE, StoredInvitation, encode, invitation_key
+from tenet.mesh.records import (
+    INVITATIONS,
+    PARTITION,
+    SPACE,
+    StoredInvitation,
+    decode_invitation,
+    encode,
+    invitation_key,
+)
 from tenet.store.contract import Conflict, Delete, IsVersion, Key, Put, Store, Write
 from tenet.store.landing import land
 
@@ -108,5 +116,5 @@ async def _old(store: Store, clock: Clock) -> list[Key]:
     return [
         Key(SPACE, PARTITION, record.sort)
         for record in page.records
-        if msgspec.json.decode(record.value, type=StoredInvitation).expires_ms < before_ms
+        if decode_invitation(record).expires_ms < before_ms
     ][:_SWEPT_MAX]

@@ -27,12 +27,15 @@ from tenet.base.clock import NEVER, Clock
 from tenet.base.ids import Ids
 from tenet.store.contract import Commit, Committed, IsVersion, Key, Put, Record, Store, Version
 from tenet.store.errors import StoreCorrupt
+from tenet.store.formats import refuse_later
 from tenet.store.landing import land
 
 _log = structlog.get_logger(__name__)
 
 #: How long a call of the store may take, seconds, where the caller does not say.
 _CALL_S: Final = 2.0
+#: The latest format of a lease's record that is read.
+_FORMAT: Final = 1
 
 
 class Holding(Struct, frozen=True):
@@ -274,11 +277,14 @@ def holding_of(key: Key, record: Record) -> Holding:
 
     Raises:
         StoreCorrupt: it is no such record.
+        StoreOfLaterVersion: a later version wrote it.
     """
     try:
-        return msgspec.json.decode(record.value, type=Holding)
+        found = msgspec.json.decode(record.value, type=Holding)
     except msgspec.DecodeError as error:
         raise StoreCorrupt(f"the record of the lease {_name(key)} cannot be read: {error}") from error
+    refuse_later(f"the record of the lease {_name(key)}", found.format, _FORMAT)
+    return found
 
 
 def _name(key: Key) -> str:

@@ -25,6 +25,8 @@ PARTITION: Final = b"members"
 EPOCH_KEY: Final = Key(SPACE, PARTITION)
 EPOCH_CELL: Final = "epoch"
 _NODE: Final = b"node/"
+#: The latest format of a member's record that is read.
+_FORMAT: Final = 1
 
 State: TypeAlias = Literal["up", "evicted"]
 
@@ -81,6 +83,10 @@ class View(Struct, frozen=True):
         """Those that nobody has evicted."""
         return frozenset(node for node, member in self.members.items() if member.state == "up")
 
+    def is_unknown(self, node: str) -> bool:
+        """Whether a node's record cannot be read here, so that others have to decide about it."""
+        return NodeId(node) in self.versions and NodeId(node) not in self.members
+
     def is_up(self, node: str, incarnation: str) -> bool:
         """Whether this very incarnation of a node is a member that nobody has evicted."""
         member = self.members.get(NodeId(node))
@@ -115,5 +121,7 @@ def view_of(records: list[Record]) -> View:
         node = NodeId(record.sort.removeprefix(_NODE).decode())
         versions[node] = record.version
         with contextlib.suppress(msgspec.DecodeError):
-            members[node] = _decoder.decode(record.value)
+            member = _decoder.decode(record.value)
+            if member.format <= _FORMAT:
+                members[node] = member
     return View(epoch, members, versions)

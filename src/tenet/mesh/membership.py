@@ -131,7 +131,7 @@ class Membership:
         """
         if not self.view.is_up(node, incarnation):
             await self.refresh()
-        return not self.view.is_up(node, incarnation)
+        return not (self.view.is_up(node, incarnation) or self.view.is_unknown(node))
 
     def figures(self) -> Mapping[str, int]:
         """What it did and how many members there are, for metrics."""

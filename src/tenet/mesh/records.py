@@ -15,7 +15,8 @@ from msgspec import Struct
 
 from tenet.mesh.channel import NodeId
 from tenet.mesh.errors import NodeNameInvalid
-from tenet.store.contract import Key, Range, SpaceOptions, StampOf
+from tenet.store.contract import Key, Range, Record, SpaceOptions, StampOf
+from tenet.store.formats import decode_numbered
 from tenet.wire.master import Sealed
 
 SPACE: Final = "cluster"
@@ -129,6 +130,26 @@ def checked_name(name: str) -> NodeId:
             " first two"
         )
     return NodeId(name)
+
+
+def decode_cluster(record: Record) -> StoredCluster:
+    """Returns what the record of the cluster says.
+
+    Raises:
+        StoreOfLaterVersion: a later version wrote it.
+        StoreCorrupt: it is no such record.
+    """
+    return decode_numbered(record.value, StoredCluster, "the record of the cluster")
+
+
+def decode_node(record: Record) -> StoredNode:
+    """Returns what a node's record says; raises as ``decode_cluster`` does."""
+    return decode_numbered(record.value, StoredNode, f"the record of the node {node_of_sort(record.sort)}")
+
+
+def decode_invitation(record: Record) -> StoredInvitation:
+    """Returns what an invitation's record says; raises as ``decode_cluster`` does."""
+    return decode_numbered(record.value, StoredInvitation, "the record of an invitation")
 
 
 def encode(stored: Struct) -> bytes:

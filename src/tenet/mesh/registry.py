@@ -10,7 +10,6 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
-import msgspec
 import structlog
 from msgspec.structs import replace
 
@@ -26,11 +25,12 @@ from tenet.mesh.records import (
     STAMP,
     State,
     StoredNode,
+    decode_node,
     encode,
     node_key,
     node_of_sort,
 )
-from tenet.store.contract import Check, Conflict, IsVersion, Put, Range, Record, Store, Write
+from tenet.store.contract import Check, Conflict, IsVersion, Put, Range, Store, Write
 from tenet.store.errors import StoreError
 from tenet.store.landing import land
 
@@ -87,7 +87,7 @@ class Registry:
             within, more = NODES, True
             while more:
                 page = await self._store.query(SPACE, PARTITION, within, limit=PAGE_RECORDS, deadline=deadline)
-                nodes |= {node_of_sort(record.sort): _decode(record) for record in page.records}
+                nodes |= {node_of_sort(record.sort): decode_node(record) for record in page.records}
                 more = page.more
                 if page.records:
                     within = Range(page.records[-1].sort + b"\x00", NODES.upper)
@@ -136,7 +136,7 @@ class Registry:
         while True:
             if record is None:
                 raise NodeNotFound(f"there is no node {node} in this cluster")
-            before = _decode(record)
+            before = decode_node(record)
             after = change(before)
             if before.state == "removed" and after != before:
                 raise NodeRemoved(f"node {node} was removed from this cluster; a node joins again under another name")
@@ -156,7 +156,3 @@ class Registry:
     def deadline(self) -> float:
         """Returns until when the store may take for what is asked now."""
         return self._clock.monotonic_s() + STORE_S_MAX
-
-
-def _decode(record: Record) -> StoredNode:
-    return msgspec.json.decode(record.value, type=StoredNode)

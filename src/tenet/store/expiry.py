@@ -47,6 +47,7 @@ from tenet.store.contract import (
 )
 from tenet.store.errors import InvalidRequest, LimitExceeded, SpaceNotFound, StoreError
 from tenet.store.expiry_batches import Item, packed
+from tenet.store.formats import refuse_later
 from tenet.store.landing import land
 from tenet.store.versions import version_ms
 
@@ -215,6 +216,7 @@ def _encode_target(key: Key) -> bytes:
 
 
 def _decode_target(value: bytes) -> Key:
+    refuse_later("a pointer of the expiry", value[0], _FORMAT)
     _, space_bytes, partition_bytes = _TARGET.unpack_from(value)
     partition_at = _TARGET.size + space_bytes
     sort_at = partition_at + partition_bytes

@@ -33,7 +33,8 @@ from tenet.store.contract import (
     Store,
     Write,
 )
-from tenet.store.errors import StoreError
+from tenet.store.errors import StoreCorrupt, StoreError
+from tenet.store.formats import decode_numbered
 from tenet.store.landing import land
 from tenet.wire.credentials import AccessKey
 from tenet.wire.door import Principal
@@ -275,7 +276,7 @@ class KeyRing:
                 continue
             try:
                 keys[key_id] = self._unseal(key_id, _decode(record))
-            except MasterKeyUnusable as error:
+            except (MasterKeyUnusable, StoreCorrupt) as error:
                 _log.error("an access key cannot be used", access_key_id=key_id, reason=error.message)
         self._records, self._keys = records, keys
 
@@ -298,7 +299,7 @@ def _belongs_to(key_id: str, tenant: str) -> bytes:
 
 
 def _decode(record: Record) -> _Stored:
-    return msgspec.json.decode(record.value, type=_Stored)
+    return decode_numbered(record.value, _Stored, f"the access key {record.sort.decode('ascii')}")
 
 
 def _info(key_id: str, stored: _Stored) -> KeyInfo:

@@ -89,6 +89,7 @@ class Edge:
         self._shared = Shared(dispatcher, limits, routes.body_bytes_small)
         self._listener: Listener | None = None
         self._sweeper: asyncio.TimerHandle | None = None
+        self._is_stopping = False
 
     @property
     def limits(self) -> EdgeLimits:
@@ -132,10 +133,15 @@ class Edge:
     def stand_back(self, reason: str) -> None:
         """Says on its page of readiness that it is not to be sent requests, which it answers all the same.
 
+        Each connection ends after the answer that it is at, so that clients make their next one elsewhere and a later
+        stop finds nobody in the middle of anything.
+
         Args:
             reason: why, for an operator; empty: it is to be sent requests again.
         """
-        self._pages.stopping = reason
+        if not self._is_stopping:
+            self._pages.stopping = reason
+            self._shared.draining = bool(reason)
 
     async def drain(self, timeout_s: float) -> bool:
         """Stops listening, lets the requests under way end, and closes every connection.
@@ -148,8 +154,8 @@ class Edge:
         """
         loop = asyncio.get_running_loop()
         until_s = loop.time() + timeout_s
-        self._pages.stopping = "the server is stopping"
-        self._shared.draining = True
+        self.stand_back("the server is stopping")
+        self._is_stopping = True
         if self._listener is not None:
             self._listener.close()
         while self._shared.connections:

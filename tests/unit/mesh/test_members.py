@@ -33,9 +33,9 @@ def test_a_view_has_the_members_their_versions_and_the_epoch() -> None:
 
 
 def test_what_a_later_version_adds_is_ignored_and_what_an_earlier_one_lacks_has_a_default() -> None:
-    later = msgspec.json.encode({"node": "a", "incarnation": "00ff.1", "format": 2, "mood": {"good": True}})
+    later = msgspec.json.encode({"node": "a", "incarnation": "00ff.1", "mood": {"good": True}})
     view = view_of([record(A, later)])
-    assert view.members[A] == Member(node=A, incarnation="00ff.1", format=2)
+    assert view.members[A] == Member(node=A, incarnation="00ff.1")
     assert view.up == {A}
 
 
@@ -48,7 +48,7 @@ def test_a_record_that_cannot_be_read_is_no_member_and_stops_nobody() -> None:
         assert set(view.versions) == {A, B}
 
 
-def test_a_lease_of_a_later_version_can_be_read() -> None:
+def test_a_lease_to_which_a_later_version_added_something_can_be_read() -> None:
     key = Key("guarded", b"p", b"lease")
-    value = msgspec.json.encode({"node": "a", "incarnation": "00ff.1", "number": 3, "format": 2, "why": "because"})
-    assert holding_of(key, Record(b"p", b"lease", value, Version(bytes(16)))) == Holding("a", "00ff.1", 3, 2)
+    value = msgspec.json.encode({"node": "a", "incarnation": "00ff.1", "number": 3, "why": "because"})
+    assert holding_of(key, Record(b"p", b"lease", value, Version(bytes(16)))) == Holding("a", "00ff.1", 3)

@@ -25,6 +25,7 @@ from tenet.base.clock import NEVER, Clock
 from tenet.base.ids import Ids
 from tenet.store.contract import Add, Committed, Delete, IsVersion, Key, Put, SpaceOptions, Store, Write
 from tenet.store.errors import StoreCorrupt
+from tenet.store.formats import refuse_later
 from tenet.store.landing import land
 from tenet.tables import keys
 from tenet.tables.errors import AccessDeniedException, LimitExceededException, ResourceNotFoundException
@@ -60,6 +61,7 @@ def decode_table(value: bytes) -> Table:
     Raises:
         StoreCorrupt: the bytes are none that this or an older version writes.
     """
+    refuse_later("a table's description", value[0] if value else 0, FORMAT[0])
     if value[:1] != FORMAT:
         raise StoreCorrupt(f"a table's description has the unknown format {value[:1]!r}")
     try:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, cast
 import orjson
 
 from tenet.store.contract import Limits
+from tenet.store.formats import refuse_later
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -65,8 +66,14 @@ def is_reference(value: bytes) -> bool:
 
 
 def json_of(value: bytes) -> bytes:
-    """Returns the item's JSON."""
+    """Returns the item's JSON.
+
+    Raises:
+        StoreOfLaterVersion: a later version wrote it, in a format that this one does not know.
+    """
     if value[0] != DEFLATED:
+        if value[0] != PLAIN:
+            refuse_later("a stored item", value[0], REFERENCE)
         return value[HEADER_BYTES:]
     return zlib.decompress(value[HEADER_BYTES:])
 

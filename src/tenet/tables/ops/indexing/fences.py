@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final
 
 from tenet.store.contract import Key, Put
 from tenet.store.expiry import Removal
+from tenet.store.formats import refuse_later
 from tenet.tables import keys
 from tenet.tables.ops.indexing.cursor import Superseded
 
@@ -45,7 +46,12 @@ def encode_mark(epoch: int, until_ms: int) -> bytes:
 
 
 def decode_mark(value: bytes) -> tuple[int, int]:
-    """Returns the epoch of a mark, and when it may be forgotten."""
+    """Returns the epoch of a mark, and when it may be forgotten.
+
+    Raises:
+        StoreOfLaterVersion: a later version wrote it.
+    """
+    refuse_later("the mark of an index keeper", value[0], _FORMAT)
     _, epoch, until_ms = _MARK.unpack(value)
     return epoch, until_ms
 
