@@ -97,6 +97,7 @@ def start(
     environment: Mapping[str, str] | None = None,
     prefix: Sequence[str] = (),
     start_s_max: float = START_S_MAX,
+    listens_by_settings: bool = False,
 ) -> Server:
     """Starts a server on a free port and returns it once it answers; raises with its output where it does not.
 
@@ -106,11 +107,13 @@ def start(
         environment: further variables.
         prefix: a command that becomes the one that it is given, as ``ip netns exec NAME``.
         start_s_max: how long it may take; longer where it makes the tables of a cluster.
+        listens_by_settings: whether its settings say where it listens; else it takes a free port.
     """
     log = data.with_name(data.name + ".log")
+    listener = [] if listens_by_settings else _listener(arguments)
     with log.open("a", encoding="utf-8") as errors:
         process = subprocess.Popen(
-            [*prefix, str(TENET), "up", "--data", str(data), *_listener(arguments), *arguments],
+            [*prefix, str(TENET), "up", "--data", str(data), *listener, *arguments],
             env=clean_environment(**(environment or {})),
             stdout=subprocess.PIPE,
             stderr=errors,

@@ -35,7 +35,7 @@ def _setting(setting: Setting) -> list[str]:
     facts.append(f"- default: `{default}`" if default not in ("", {}) else "- default: empty")
     if setting.name != "version":
         facts.append(f"- environment: `{setting.environment}`")
-    facts.append("- changes while running: " + ("yes, on SIGHUP" if setting.running else "no"))
+    facts.append("- changes while running: " + ("yes, on SIGHUP or `tenet config reload`" if setting.running else "no"))
     return [f"### `{setting.name}`", "", setting.description, "", *facts, ""]
 
 

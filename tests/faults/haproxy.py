@@ -86,13 +86,17 @@ class Proxy:
         servers: address ``HOST:PORT`` of each node by its name.
         listen: ``HOST:PORT``; the port is a free one.
         ca_file: certificates to trust when nodes are checked, as PEM; None where they speak http.
+        check_ms: how long a node may take to answer a check; the second one in a row that is not answered takes it out.
     """
 
-    def __init__(self, folder: Path, servers: Mapping[str, str], *, listen: str, ca_file: str | None) -> None:
+    def __init__(
+        self, folder: Path, servers: Mapping[str, str], *, listen: str, ca_file: str | None, check_ms: int = 300
+    ) -> None:
         self._folder = folder
         self._servers = servers
         self._listen = listen
         self._ca_file = ca_file
+        self._check_ms = check_ms
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -108,7 +112,13 @@ class Proxy:
         """The text of its configuration."""
         check = f"check-ssl verify required ca-file {self._ca_file}" if self._ca_file else ""
         servers = "\n".join(f"    server {name} {address}" for name, address in self._servers.items())
-        values = {"stats": str(self._socket), "listen": self._listen, "check": check, "servers": servers}
+        values = {
+            "stats": str(self._socket),
+            "listen": self._listen,
+            "check": check,
+            "check_ms": self._check_ms,
+            "servers": servers,
+        }
         return Template(TEMPLATE.read_text(encoding="utf-8")).substitute(values)
 
     @property

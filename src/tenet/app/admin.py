@@ -125,6 +125,10 @@ async def _rotate_master_key(administration: Administration, _argument: str, _bo
     return await administration.rotate_master_key()
 
 
+async def _reload_settings(administration: Administration, _argument: str, _body: bytes) -> object:
+    return await administration.reload_settings()
+
+
 async def _invite_node(administration: Administration, _argument: str, body: bytes) -> object:
     return await administration.invite_node(msgspec.json.decode(body or b"{}", type=InvitationWanted))
 
@@ -165,6 +169,7 @@ ROUTES: Final[Mapping[str, Mapping[str, Route]]] = {
     "/keys": {"GET": _list_keys, "POST": _create_key},
     "/keys/": {"DELETE": _revoke_key},
     "/master-key/rotate": {"POST": _rotate_master_key},
+    "/settings/reload": {"POST": _reload_settings},
     "/invitations": {"POST": _invite_node},
     "/nodes": {"GET": _list_nodes},
     "/nodes/": {"DELETE": _remove_node},

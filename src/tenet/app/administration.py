@@ -21,6 +21,7 @@ from tenet.app.messages import (
     KeysSealed,
     KeyWanted,
     NodeShown,
+    SettingsTaken,
 )
 from tenet.base.errors import TenetError
 from tenet.mesh.channel import NodeId
@@ -44,6 +45,13 @@ class CannotBackUp(TenetError):
     http_status = 400
 
 
+class NotRunning(TenetError):
+    """What was asked only a server can do, and none runs."""
+
+    code = "NotRunning"
+    http_status = 409
+
+
 class CannotRotate(TenetError):
     """The master key cannot be changed now."""
 
@@ -59,6 +67,7 @@ class CoreAdministration:
         clock: time, for durations.
         diagnose: collects what is known about the process.
         paused: keeps the services still while the store is replaced under them.
+        reload: reads the settings of the server again; None where none runs.
     """
 
     def __init__(
@@ -68,7 +77,9 @@ class CoreAdministration:
         clock: Clock,
         diagnose: Callable[[], Awaitable[Diagnosis]],
         paused: Callable[[], AbstractAsyncContextManager[None]] = nullcontext,
+        reload: Callable[[], Awaitable[SettingsTaken]] | None = None,
     ) -> None:
+        self._reload = reload
         self._core = core
         self._clock = clock
         self._diagnose = diagnose
@@ -104,6 +115,12 @@ class CoreAdministration:
                 f"the master key of a cluster cannot be changed while it has several nodes: {', '.join(others)}"
             )
         return KeysSealed(await self._core.ring.rotate_master(cluster.seal_anew))
+
+    async def reload_settings(self) -> SettingsTaken:
+        """Reads the settings again and takes over those that may change; none where one is wrong."""
+        if self._reload is None:
+            raise NotRunning(f"no server runs on {self._core.directory.path}; it reads its settings when it starts")
+        return await self._reload()
 
     async def invite_node(self, wanted: InvitationWanted) -> InvitationMade:
         """Makes an invitation with which one machine can join the cluster."""

@@ -53,9 +53,14 @@ class Certificates:
             TlsUnusable: the local authority's files cannot be read or written.
         """
         if not self._settings.tls.plaintext:
-            self._make()
+            self._make(self._settings)
             with _named_by(self._settings):
                 self._context = server_context(*self._files(self._settings))
+        return self._context
+
+    @property
+    def shared(self) -> ssl.SSLContext | None:
+        """What all listeners shake hands with; None where http is spoken."""
         return self._context
 
     def read_again(self, settings: Settings) -> None:
@@ -66,7 +71,7 @@ class Certificates:
             TlsUnusable: the local authority's cannot be used; the former one stays.
         """
         if self._context is not None:
-            self._make()
+            self._make(settings)
             with _named_by(settings):
                 load(self._context, *self._files(settings))
         self._settings = settings
@@ -80,9 +85,9 @@ class Certificates:
         left_s = ends - self._clock.wall_ms() / 1000
         return described | {"days_left": round(left_s / _DAY_S, 2), "days": round((ends - began) / _DAY_S, 2)}
 
-    def _make(self) -> None:
-        host, _ = host_and_port(self._settings.server.listen)
-        is_new = self._authority.ensure(server_names(host, self._settings.tls.names))
+    def _make(self, settings: Settings) -> None:
+        host, _ = host_and_port(settings.server.listen)
+        is_new = self._authority.ensure(server_names(host, settings.tls.names))
         if is_new or not self._directory.trust_store.exists():
             write_trust_store(self._directory.trust_store, self._directory.ca_file, TRUST_STORE_PASSWORD)
 

@@ -414,6 +414,26 @@ def check_config(file: Path | None) -> None:
     click.echo("The settings are valid.")
 
 
+@config.command("reload")
+@_common
+def reload_config(configuration: Configuration) -> None:
+    """Make the server that runs read its settings file again, and take over what may change while it runs.
+
+    Limits, the log, the listener's address and its certificate change at once, without an error for a client; of all
+    other settings it says that they change at the next start. One mistake, and nothing changes. The environment and the
+    flags are those that the server was started with, and stand above the file.
+    """
+    done = _administer(configuration, lambda administration: administration.reload_settings())
+    for name in done.changed:
+        click.echo(f"{name}: changed.")
+    for name in done.at_next_start:
+        click.echo(f"{name}: takes effect at the next start.")
+    if not (done.changed or done.at_next_start):
+        click.echo("No setting has changed.")
+    if "server.listen" in done.changed:
+        click.echo(f"It serves at {done.endpoint} now; so says `tenet env`.")
+
+
 @main.command()
 @click.option("--output", type=click.Path(path_type=Path), help="File to write; tenet-doctor-TIME.tar.gz by default.")
 @_common

@@ -6,12 +6,13 @@ Every mistake is found in one pass and named with its place, what was expected, 
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final, TypeAlias
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from tenet.app.catalogue import ENVIRONMENT_PREFIX, Value, sections, settings
 from tenet.app.settings import Settings
@@ -86,13 +87,38 @@ class Configuration(Struct, frozen=True):
     environment: Mapping[str, str]
     flags: Mapping[str, Value]
 
-    def again(self) -> Configuration:
+    def again(self, *, look: Look = lambda _settings: ()) -> Configuration:
         """Reads the same file again, under the same environment and flags.
+
+        Args:
+            look: as ``load`` takes it.
 
         Raises:
             ConfigurationError: names every mistake.
         """
-        return load(self.file, self.environment, self.flags)
+        return load(self.file, self.environment, self.flags, look=look)
+
+    def keeping(self, names: Collection[str], kept: Configuration) -> Configuration:
+        """Returns this configuration with some settings as they are in another one.
+
+        Args:
+            names: of the settings.
+            kept: the other one.
+
+        Raises:
+            ConfigurationError: together they contradict each other.
+        """
+        found = self.settings
+        for name in names:
+            section, _, leaf = name.rpartition(".")
+            value = _value_of(kept.settings, name)
+            of_section = replace(getattr(found, section), **{leaf: value}) if section else value
+            found = replace(found, **{section or leaf: of_section})
+        problems = [mistake.text for mistake in _contradictions(found)]
+        if problems:
+            raise ConfigurationError(problems)
+        origins = {**self.origins, **{name: kept.origins[name] for name in names}}
+        return Configuration(found, origins, self.file, self.environment, self.flags)
 
     def values(self) -> Mapping[str, Value]:
         """Returns every value by the dotted name of its setting."""
@@ -144,13 +170,9 @@ def load(
     return Configuration(found, origins, file, dict(environment or {}), dict(flags or {}))
 
 
-def unchangeable(before: Settings, after: Settings) -> Sequence[str]:
-    """Returns names of settings that differ and that a running server does not take over."""
-    return [
-        name
-        for name, setting in settings().items()
-        if not setting.running and _value_of(before, name) != _value_of(after, name)
-    ]
+def changed(before: Settings, after: Settings) -> Sequence[str]:
+    """Returns names of settings that differ, in the order of their declaration."""
+    return [name for name in settings() if _value_of(before, name) != _value_of(after, name)]
 
 
 def is_loopback(host: str) -> bool:

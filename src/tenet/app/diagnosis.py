@@ -31,7 +31,10 @@ async def diagnose(server: Server, clock: Clock) -> Diagnosis:
     """Returns what a server knows about itself."""
     now_ms = clock.wall_ms()
     return Diagnosis(
-        server=process() | {"endpoint": server.endpoint, "uptime_ms": now_ms - server.started_ms} | _node(server),
+        server=process()
+        | {"endpoint": server.endpoint, "uptime_ms": now_ms - server.started_ms}
+        | {"settings_at_next_start": server.reloading.at_next_start}
+        | _node(server),
         settings=settings_shown(server.configuration),
         store=await store_health(server.core),
         requests=list(server.edge.observer.recent()),

@@ -95,6 +95,20 @@ class KeysSealed(Struct, frozen=True):
     count: int
 
 
+class SettingsTaken(Struct, frozen=True):
+    """What came of reading the settings again.
+
+    Args:
+        changed: names of settings whose new values are in force.
+        at_next_start: names of settings that have other values now, which the next start takes over.
+        endpoint: URL that clients on this machine reach the listener at.
+    """
+
+    changed: list[str]
+    at_next_start: list[str]
+    endpoint: str
+
+
 class InvitationWanted(Struct, frozen=True, forbid_unknown_fields=True):
     """Asks for an invitation of one node.
 
@@ -220,6 +234,10 @@ class Administration(Protocol):
 
     async def rotate_master_key(self) -> KeysSealed:
         """Encrypts all secrets under a new master key and forgets the old one."""
+        ...
+
+    async def reload_settings(self) -> SettingsTaken:
+        """Reads the settings again and takes over those that may change; none where one is wrong."""
         ...
 
     async def invite_node(self, wanted: InvitationWanted) -> InvitationMade:

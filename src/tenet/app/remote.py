@@ -28,6 +28,7 @@ from tenet.app.messages import (
     KeysSealed,
     KeyWanted,
     NodeShown,
+    SettingsTaken,
 )
 from tenet.base.errors import TenetError
 from tenet.wire.errors import TlsUnusable
@@ -139,6 +140,10 @@ class RemoteAdministration:
     async def rotate_master_key(self) -> KeysSealed:
         """Makes the server encrypt all secrets under a new master key and forget the old one."""
         return self._call("POST", "/master-key/rotate", KeysSealed)
+
+    async def reload_settings(self) -> SettingsTaken:
+        """Makes the server read its settings again."""
+        return self._call("POST", "/settings/reload", SettingsTaken)
 
     async def invite_node(self, wanted: InvitationWanted) -> InvitationMade:
         """Makes an invitation with which one machine can join the cluster."""

@@ -23,7 +23,7 @@ from tenet.app.access import access, endpoint_of
 from tenet.app.admin import AdminService
 from tenet.app.administration import CoreAdministration
 from tenet.app.certificates import Certificates
-from tenet.app.configuration import ConfigurationError, host_and_port, unchangeable
+from tenet.app.configuration import ConfigurationError, host_and_port
 from tenet.app.core import Core, cancelled
 from tenet.app.data_directory import DataDirectory, Running
 from tenet.app.diagnosis import diagnose
@@ -31,6 +31,8 @@ from tenet.app.engines import needing_to_write
 from tenet.app.exports import lines, variables
 from tenet.app.gate import Gate
 from tenet.app.logs import set_up
+from tenet.app.messages import SettingsTaken
+from tenet.app.reloading import Reloading
 from tenet.app.tracing import tracer_of
 from tenet.app.versions import tenet_version
 from tenet.base.clock import SystemClock
@@ -109,7 +111,7 @@ async def _serve(server: Server) -> None:
     await server.start()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, ask_to_stop)
-    loop.add_signal_handler(signal.SIGHUP, server.take_over_settings)
+    loop.add_signal_handler(signal.SIGHUP, server.reload_soon)
     sys.stdout.write(server.greeting())
     sys.stdout.flush()
     _spare_the_collector()
@@ -149,6 +151,7 @@ class Server:
         self._renewing: asyncio.Task[None] | None = None
         self.core: Core
         self.edge: Edge
+        self.reloading: Reloading
         self._tables: Tables
         self._gate: Gate
         self._tracer: Tracer | None = None
@@ -250,7 +253,11 @@ class Server:
         self._gate = Gate(self._tables.service())
         self._tracer = tracer_of(self.settings, self._clock)
         administration = CoreAdministration(
-            self.core, clock=self._clock, diagnose=lambda: diagnose(self, self._clock), paused=self._paused
+            self.core,
+            clock=self._clock,
+            diagnose=lambda: diagnose(self, self._clock),
+            paused=self._paused,
+            reload=self._reload,
         )
         self.edge = Edge(
             [self._gate, AdminService(administration)],
@@ -267,6 +274,9 @@ class Server:
         )
         with _listening(self.settings.server.listen) as (host, port):
             await self.edge.start(host, port, tls=self.certificates.context())
+        self.reloading = Reloading(
+            self.configuration, self.edge, self.certificates, listening=_listening, take=self._take_over
+        )
 
     def _measures(self) -> Sequence[Measure]:
         # Asked for anew each time: a restore opens the service anew.
@@ -288,23 +298,21 @@ class Server:
         node = self.core.node
         return f"It is the node {node.node}, which others reach at {node.channel.address}.\n" if node else ""
 
-    def take_over_settings(self) -> None:
-        """Reads the settings again and takes over those that may change; nothing changes where one is wrong."""
-        try:
-            found = self.configuration.again()
-            fixed = unchangeable(self.settings, found.settings)
-            if fixed:
-                raise ConfigurationError([f"{', '.join(fixed)}: changes at the next start only"])
-            self.certificates.read_again(found.settings)
-        except TenetError as error:
-            _log.error("settings are not taken over", reason=error.message)
-            return
+    def reload_soon(self) -> None:
+        """Reads the settings again and takes over those that may change; the log says what came of it."""
+        self.reloading.soon()
+
+    async def _reload(self) -> SettingsTaken:
+        now, later = await self.reloading.now()
+        return SettingsTaken(now, later, self.endpoint)
+
+    def _take_over(self, found: Configuration) -> None:
+        """Puts changed settings in force; the listener has been changed already."""
         self.configuration = found
         self._announce_again()
         self.edge.limits = limits_of(found.settings)
         self.edge.observer.rules = rules_of(found.settings)
         set_up(self._sink, found.settings.logs.level)
-        _log.warning("settings are taken over")
 
     def _announce_again(self) -> None:
         try:

@@ -11,7 +11,7 @@ from msgspec import Meta, Struct, field
 
 from tenet.wire.limits import EdgeLimits
 
-#: Marks a setting that a running server takes over on SIGHUP.
+#: Marks a setting that a running server takes over on SIGHUP, or with `tenet config reload`.
 RUNNING = {"running": True}
 
 
@@ -22,10 +22,12 @@ class Server(Struct, frozen=True, kw_only=True):
         str,
         Meta(
             description=(
-                "Address and port of the one listener, as `HOST:PORT`; IPv6 hosts in brackets. Port 0 takes a free one."
+                "Address and port of the one listener, as `HOST:PORT`; IPv6 hosts in brackets. Port 0 takes a free "
+                "one. A change while running opens the new one first; connections to the former one end after an "
+                "answer."
             ),
             pattern=r"^(\[[0-9a-fA-F:.]+\]|[^:\s\[\]]+):\d{1,5}$",
-            extra={"bounds": "as in `127.0.0.1:8000` or `[::1]:8000`"},
+            extra={"bounds": "as in `127.0.0.1:8000` or `[::1]:8000`"} | RUNNING,
         ),
     ] = "127.0.0.1:8000"
     region: Annotated[

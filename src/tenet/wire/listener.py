@@ -132,8 +132,21 @@ class Listener:
         sockets = await listening_sockets(host, port)
         return cls(sockets, tls=tls, shared=shared, metrics=metrics, loop=asyncio.get_running_loop())
 
+    def retire(self) -> None:
+        """Stops listening, and lets whoever has begun a connection have it; ``close`` ends their handshakes."""
+        for listening in self._sockets:
+            self._accept(listening)
+        self._stop_listening()
+
     def close(self) -> None:
-        """Stops listening; connections stay."""
+        """Stops listening and ends handshakes; connections stay."""
+        self._stop_listening()
+        for task in self._greetings:
+            task.cancel()
+        for turned_away in list(self._turned_away):
+            self._forget(turned_away)
+
+    def _stop_listening(self) -> None:
         if self._closed:
             return
         self._closed = True
@@ -141,10 +154,6 @@ class Listener:
             self._loop.remove_reader(listening.fileno())
             # The loop lets go of the descriptor in its next turn; its number must not be another socket's by then.
             self._loop.call_soon(listening.close)
-        for task in self._greetings:
-            task.cancel()
-        for turned_away in list(self._turned_away):
-            self._forget(turned_away)
 
     def _accept(self, listening: socket.socket) -> None:
         for _ in range(_ACCEPTS_MAX):

@@ -82,6 +82,7 @@ class Connection(asyncio.Protocol):
         "_peer",
         "_queue",
         "_repeats",
+        "_retires",
         "_shape",
         "_shared",
         "_suspended",
@@ -114,6 +115,7 @@ class Connection(asyncio.Protocol):
         self._headers: dict[str, str] = {}
         self._headers_done = False
         self._keep_alive = True
+        self._retires = False
         self._offers_upgrade = False
         self._repeats = 0
         self._body: list[bytes] = []
@@ -246,7 +248,11 @@ class Connection(asyncio.Protocol):
             return True
         shared.body_bytes_held += length
         turn_s = self._time()
-        self._take(Incoming("POST", "/", headers, data[end:], self._peer, not shared.draining, "", turn_s, turn_s))
+        self._take(
+            Incoming(
+                "POST", "/", headers, data[end:], self._peer, not (shared.draining or self._retires), "", turn_s, turn_s
+            )
+        )
         return True
 
     def _begin_body(self, headers: dict[str, str], begun: bytes, left: int) -> None:
@@ -442,7 +448,7 @@ class Connection(asyncio.Protocol):
             self._headers,
             b"".join(self._body),
             self._peer,
-            self._keep_alive and not self._shared.draining,
+            self._keep_alive and not (self._shared.draining or self._retires),
             "",
             turn_s,
             turn_s,
@@ -661,6 +667,10 @@ class Connection(asyncio.Protocol):
         """Ends the connection now if it is idle, else after the answer that it is at."""
         if self._transport is not None and not (self._busy or self._queue or self._open):
             self._transport.close()
+
+    def retire(self) -> None:
+        """Ends the connection after its next answer, or when it has been idle for as long as it may."""
+        self._retires = True
 
     def abort(self) -> None:
         """Ends the connection at once, whatever it is at."""

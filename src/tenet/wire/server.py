@@ -90,6 +90,8 @@ class Edge:
         self._listener: Listener | None = None
         self._sweeper: asyncio.TimerHandle | None = None
         self._is_stopping = False
+        #: Former listeners, whose last handshakes may not be over.
+        self._retired: list[Listener] = []
 
     @property
     def limits(self) -> EdgeLimits:
@@ -120,15 +122,31 @@ class Edge:
             PlaintextRefused: plaintext was asked for on an address that others can reach.
             OSError: the address cannot be listened on.
         """
+        self._listener = await self.open_listener(host, port, tls=tls)
+        self._sweeper = asyncio.get_running_loop().call_later(_SWEEP_S, self._sweep)
+
+    async def open_listener(self, host: str, port: int, *, tls: ssl.SSLContext | None) -> Listener:
+        """Opens another listener, for ``change_listener``; raises as ``start`` does."""
         if tls is None:
             if not is_loopback(host):
                 raise PlaintextRefused(
                     f"http is refused on {host}, which other machines can reach: use TLS, or listen on 127.0.0.1"
                 )
             _log.warning("http without TLS: whoever can listen on this machine can read and replay requests", host=host)
-        loop = asyncio.get_running_loop()
-        self._listener = await Listener.open(host, port, tls=tls, shared=self._shared, metrics=self.metrics)
-        self._sweeper = loop.call_later(_SWEEP_S, self._sweep)
+        return await Listener.open(host, port, tls=tls, shared=self._shared, metrics=self.metrics)
+
+    def change_listener(self, listener: Listener) -> None:
+        """Listens by another listener from now on; what came by the former one ends, each after an answer.
+
+        Args:
+            listener: from ``open_listener``.
+        """
+        if self._listener is not None:
+            self._listener.retire()
+            self._retired.append(self._listener)
+            for connection in (*self._shared.greeted, *self._shared.connections):
+                connection.retire()
+        self._listener = listener
 
     def stand_back(self, reason: str) -> None:
         """Says on its page of readiness that it is not to be sent requests, which it answers all the same.
@@ -156,8 +174,9 @@ class Edge:
         until_s = loop.time() + timeout_s
         self.stand_back("the server is stopping")
         self._is_stopping = True
-        if self._listener is not None:
-            self._listener.close()
+        for listener in (self._listener, *self._retired):
+            if listener is not None:
+                listener.close()
         while self._shared.connections:
             for connection in list(self._shared.connections):
                 connection.drain()

@@ -23,6 +23,7 @@ from tenet.app.messages import (
     KeysSealed,
     KeyWanted,
     NodeShown,
+    SettingsTaken,
 )
 from tenet.wire.door import Principal, Request
 from tenet.wire.errors import Throttled
@@ -50,6 +51,10 @@ class Asked:
     async def rotate_master_key(self) -> KeysSealed:
         self.calls.append("rotate")
         return KeysSealed(3)
+
+    async def reload_settings(self) -> SettingsTaken:
+        self.calls.append("reload")
+        return SettingsTaken(["logs.level"], [], "https://127.0.0.1:1")
 
     async def invite_node(self, wanted: InvitationWanted) -> InvitationMade:
         self.calls.append(wanted)
@@ -102,6 +107,7 @@ def test_without_a_body_everything_is_drawn() -> None:
         ("DELETE", "/keys/a_b", ("revoke", "a_b")),
         ("DELETE", "/keys/a%2Fb", ("revoke", "a/b")),
         ("POST", "/master-key/rotate", "rotate"),
+        ("POST", "/settings/reload", "reload"),
         ("POST", "/invitations", InvitationWanted(3_600)),
         ("GET", "/nodes", "nodes"),
         ("DELETE", "/nodes/one", ("remove", "one")),

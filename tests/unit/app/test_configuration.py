@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tenet.app.catalogue import sections, settings
-from tenet.app.configuration import ConfigurationError, Mistake, host_and_port, is_loopback, load, unchangeable
+from tenet.app.configuration import ConfigurationError, Mistake, changed, host_and_port, is_loopback, load
 from tenet.app.settings import Limits, Settings, TablesOptions
 from tenet.tables.api import TablesSettings
 from tenet.wire.limits import EdgeLimits
@@ -158,12 +158,27 @@ def test_a_missing_file_is_an_error(tmp_path: Path) -> None:
         load(tmp_path / "absent.toml")
 
 
-def test_only_what_a_running_server_takes_over_is_changeable() -> None:
+def test_what_differs_is_named_in_the_order_of_its_declaration() -> None:
     before = Settings()
     after = msgspec.structs.replace(
         before, data="elsewhere", logs=msgspec.structs.replace(before.logs, level="debug", slow_ms=1)
     )
-    assert unchangeable(before, after) == ["data"]
+    assert changed(before, after) == ["data", "logs.level", "logs.slow_ms"]
+
+
+def test_some_settings_keep_their_values_and_origins() -> None:
+    before = load(flags={"data": "here", "logs.level": "info"})
+    after = load(flags={"data": "there", "logs.level": "debug"})
+    kept = after.keeping(["data"], before)
+    assert (kept.settings.data, kept.settings.logs.level) == ("here", "debug")
+    assert after.keeping([], before) == after
+
+
+def test_what_is_kept_may_contradict_what_is_new() -> None:
+    before = load(flags={"tls.plaintext": True})
+    after = load(flags={"server.listen": "0.0.0.0:8000"})
+    with pytest.raises(ConfigurationError, match="http is spoken on a loopback address only"):
+        after.keeping(["tls.plaintext"], before)
 
 
 def test_limits_are_those_of_the_edge_by_name_and_default() -> None:
