@@ -12,8 +12,8 @@ ARGS ?=
 UV := $(shell uv --version >/dev/null 2>&1 && echo uv)
 
 .DEFAULT_GOAL := help
-.PHONY: help up compile test check test-changed test-long coverage bench cluster cluster-status cluster-stop peers docs \
-  lock hooks audit clean
+.PHONY: help up compile test check test-changed test-long coverage bench bench-cluster cluster cluster-status cluster-stop \
+  peers docs lock hooks audit clean
 
 help: ## Says what each target does
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -45,6 +45,10 @@ coverage: $(VENV)/.development ## Runs the tests under coverage, started servers
 bench: $(VENV)/.development $(VENV)/.bytecode ## Measures Tenet with its peers beside it, in one run
 	@$(BIN)/python -m tools.compile --required
 	@exec $(BIN)/python -m benchmarks $(ARGS)
+
+bench-cluster: $(VENV)/.development $(VENV)/.bytecode ## Measures Tenet over a real cluster with the raw driver beside it
+	@$(BIN)/python -m tools.compile --required
+	@exec $(BIN)/python -m benchmarks.cluster $(ARGS)
 
 cluster: $(VENV)/.development ## Starts three Apache Cassandra nodes on 127.0.0.1 to .3 (ARGS=--fresh for empty ones)
 	@exec $(BIN)/python -m tools.cluster start $(ARGS)

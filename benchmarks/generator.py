@@ -8,7 +8,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 from msgspec import Struct
@@ -49,6 +49,20 @@ class Row(Struct, frozen=True):
     server_cores: float | None
     server_memory_mib: float | None
     generator_cpu_us: float
+    #: Right answers at any time, the warm-up and what came behind the end included.
+    acknowledged: int = 0
+    #: CPU of the store's own processes, where the target names them.
+    store_cpu_us: float | None = None
+    #: Statements that were sent to the store; filled in by those who count them.
+    statements: float | None = None
+
+
+class Request(Struct, frozen=True):
+    """What a connection asks, as the service's JSON."""
+
+    connection: int
+    operation: str
+    body: dict[str, Any]
 
 
 class Pages(Struct, frozen=True):
@@ -63,21 +77,50 @@ class Pages(Struct, frozen=True):
 
 @dataclass(frozen=True)
 class Target:
-    """A server to put under load.
+    """A server, or several that serve the same, to put under load.
 
     Args:
         name: what it is called in tables.
-        endpoint: its URL, http.
-        pid: its process.
+        endpoint: its URL, http; those of several with commas between them.
+        pids: its process, or theirs.
         access_key_id: signs requests, with the secret.
         secret_access_key: the secret.
+        store_pids: the processes of a store below it, which are counted apart.
     """
 
     name: str
     endpoint: str
-    pid: int
+    pids: tuple[int, ...]
     access_key_id: str = "benchmark"
     secret_access_key: str = "benchmark"
+    store_pids: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A table of the generator's.
+
+    Args:
+        table: its name.
+        items: in it.
+        slots: items in each of its partitions, 1 to 20.
+        groups: the most groups of items that one connection goes through, 0 for as many as there are.
+    """
+
+    table: str = TABLE
+    items: int = ITEMS
+    slots: int = 20
+    groups: int = 0
+
+    @property
+    def partitions(self) -> int:
+        """How many partitions it has."""
+        return self.items // self.slots
+
+    @property
+    def options(self) -> dict[str, object]:
+        """As the generator takes them."""
+        return {"table": self.table, "items": self.items, "slots": self.slots, "groups": self.groups}
 
 
 def build() -> Path:
@@ -104,14 +147,20 @@ def build() -> Path:
 
 
 def prepare(
-    target: Target, *, table: str = TABLE, items: int = ITEMS, indexes: int = 0, time_limit_s: int = 600
+    target: Target,
+    *,
+    table: str = TABLE,
+    items: int = ITEMS,
+    slots: int = Dataset.slots,
+    indexes: int = 0,
+    time_limit_s: int = 600,
 ) -> None:
     """Makes a table anew and fills it.
 
     Raises:
         GeneratorError: it could not be filled, or not in time.
     """
-    options = {"table": table, "items": items, "indexes": indexes, "time-limit": f"{time_limit_s}s"}
+    options = {"table": table, "items": items, "slots": slots, "indexes": indexes, "time-limit": f"{time_limit_s}s"}
     _run(target, "prepare", options)
 
 
@@ -125,24 +174,35 @@ def measure(
     rate_per_s: float = 0,
     table: str = TABLE,
     items: int = ITEMS,
+    data: Dataset | None = None,
 ) -> list[Row]:
     """Measures workloads one after another, each with every count of connections, and returns a row for each.
 
     Raises:
         GeneratorError: it could not be measured.
     """
-    options = {
-        "table": table,
-        "items": items,
+    options = (data or Dataset(table, items)).options | {
         "workloads": ",".join(workloads),
         "connections": ",".join(map(str, connections)),
         "seconds": seconds,
         "warm-up": warm_up_s,
         "rate": rate_per_s,
-        "pid": target.pid,
+        "pid": ",".join(map(str, target.pids)),
+        "store-pid": ",".join(map(str, target.store_pids)),
     }
     output = _run(target, "measure", options)
     return [msgspec.json.decode(line, type=Row) for line in output.splitlines()]
+
+
+def requests(workload: str, *, connections: int, data: Dataset) -> list[Request]:
+    """Returns what each connection would ask in one round, in its order.
+
+    Raises:
+        GeneratorError: there are too few items.
+    """
+    options = data.options | {"workloads": workload, "connections": connections}
+    output = _run(Target("", "http://127.0.0.1:1", ()), "requests", options)
+    return [msgspec.json.decode(line, type=Request) for line in output.splitlines()]
 
 
 def pages(target: Target, *, count: int = 1_000, rounds: int = 300, table: str = TABLE) -> Pages:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -24,6 +24,10 @@ INDEXED_PUT_COST_MAX: Final = 3.0
 #: "As fast" within what two medians of the same thing differ by.
 LAST_PAGE_COST_MAX: Final = 1.1
 LARGE_TABLE_COST_MAX: Final = 1.3
+#: Operations per second over a cluster, as a share of the raw driver's with the same statements in the same run.
+SHARE_OF_RAW_MIN: Final = 0.8
+#: Statements of an operation, as a multiple of those that carry it out where nothing is in the way.
+STATEMENTS_COST_MAX: Final = 1.1
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,8 @@ class Figures:
         memory_mib: resident memory of the server at the end of the last round, or None.
         errors: answers that were errors or wrong, and acknowledged increments that are not there.
         fair_share: what the connection that got least had, of what it would have had if all had had the same.
+        store_cpu_us: CPU of the store's own processes per operation, or None.
+        statements: that were sent to the store per operation, or None.
     """
 
     per_s: float
@@ -66,11 +72,15 @@ class Figures:
     memory_mib: float | None
     errors: int
     fair_share: float
+    store_cpu_us: float | None = None
+    statements: float | None = None
 
     @classmethod
     def of(cls, rows: Sequence[Row]) -> Figures:
         """Returns the figures of some rounds, at least one."""
         cpu = [row.server_cpu_us for row in rows if row.server_cpu_us is not None]
+        store = [row.store_cpu_us for row in rows if row.store_cpu_us is not None]
+        statements = [row.statements for row in rows if row.statements is not None]
         shares = [row.operations_of_connection_min * row.connections / max(row.operations, 1) for row in rows]
         return cls(
             per_s=statistics.median(row.operations_per_s for row in rows),
@@ -81,6 +91,8 @@ class Figures:
             memory_mib=rows[-1].server_memory_mib,
             errors=sum(row.errors + max(row.lost_updates, 0) for row in rows),
             fair_share=min(shares),
+            store_cpu_us=statistics.median(store) if store else None,
+            statements=statistics.median(statements) if statements else None,
         )
 
 
@@ -92,8 +104,7 @@ def judge_throughput(tenet: Mapping[str, Figures], dynoxide: Mapping[str, Figure
         )
         for workload, times in TIMES_DYNOXIDE.items()
     ]
-    errors = sum(figures.errors for figures in tenet.values())
-    return [*verdicts, Verdict("errors", str(errors), "0", errors == 0)]
+    return [*verdicts, judge_errors(tenet.values())]
 
 
 def machine_factor(dynoxide: Mapping[str, Figures]) -> float:
@@ -143,6 +154,23 @@ def judge_hot(hot: Figures, own: Figures) -> list[Verdict]:
         ratio_verdict("one hot item, share of the slowest client", hot.fair_share, at_least=FAIR_SHARE_MIN),
         Verdict("one hot item, errors and lost updates", str(hot.errors), "0", hot.errors == 0),
     ]
+
+
+def judge_beside_raw(what: str, raw: Figures, tenet: Figures) -> list[Verdict]:
+    """Judges an operation over a cluster beside the raw driver that sends the same statements."""
+    verdicts = [
+        ratio_verdict(f"{what}, to the raw driver", ratio(tenet.per_s, raw.per_s), at_least=SHARE_OF_RAW_MIN),
+    ]
+    if raw.statements and tenet.statements:
+        cost = tenet.statements / raw.statements
+        verdicts.append(ratio_verdict(f"{what}, statements to those needed", cost, at_most=STATEMENTS_COST_MAX))
+    return verdicts
+
+
+def judge_errors(found: Iterable[Figures]) -> Verdict:
+    """Judges that nothing went wrong."""
+    errors = sum(figures.errors for figures in found)
+    return Verdict("errors", str(errors), "0", errors == 0)
 
 
 def judge_cost(what: str, base: Figures, other: Figures, at_most: float) -> list[Verdict]:

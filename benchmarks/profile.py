@@ -93,15 +93,15 @@ def profile(target: Target, workload: str, seconds: float, folder: Path) -> Prof
     """
     output = folder / f"{workload}.folded"
     command = [
-        *(str(Path(sys.executable).parent / "py-spy"), "record", "--pid", str(target.pid), "--output", str(output)),
+        *(str(Path(sys.executable).parent / "py-spy"), "record", "--pid", str(target.pids[0]), "--output", str(output)),
         *("--format", "raw", "--function", "--full-filenames", "--threads"),
         *("--rate", str(SAMPLES_PER_S), "--duration", str(max(1, round(seconds)))),
     ]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as sampler:
         time.sleep(0.3)  # py-spy reads the server's symbols first
-        before = thread_cpu_us(target.pid)
+        before = thread_cpu_us(target.pids[0])
         (row,) = generator.measure(target, [workload], connections=[CONNECTIONS], seconds=seconds, warm_up_s=0)
-        after = thread_cpu_us(target.pid)
+        after = thread_cpu_us(target.pids[0])
         _, errors = sampler.communicate()
     if sampler.returncode or not output.exists():
         raise GeneratorError(

@@ -37,9 +37,9 @@ def verdict_table(verdicts: Sequence[Verdict]) -> str:
     return "\n".join(["| target | measured | wanted | |", "|---|---|---|---|", *rows])
 
 
-def bench_command(arguments: Sequence[str]) -> str:
-    """Returns the command that runs the benchmarks with these arguments."""
-    return f"make bench ARGS={shlex.quote(' '.join(arguments))}" if arguments else "make bench"
+def bench_command(arguments: Sequence[str], target: str = "bench") -> str:
+    """Returns the command that runs the benchmarks of a make target with these arguments."""
+    return f"make {target} ARGS={shlex.quote(' '.join(arguments))}" if arguments else f"make {target}"
 
 
 def provenance(command: str) -> str:

@@ -94,13 +94,13 @@ def throughput(targets: Sequence[Target], pace: Pace) -> Section:
     """Operations per second and CPU of every workload, with all connections busy."""
     found = compare(targets, pace, CONNECTIONS)
     tenet = found[servers.TENET]
-    lines = [_head(["server", *WORKLOADS])]
-    lines += [_line([name, *(_figures(of[w]) for w in WORKLOADS)]) for name, of in found.items()]
+    lines = [table_head(["server", *WORKLOADS])]
+    lines += [table_line([name, *(_figures(of[w]) for w in WORKLOADS)]) for name, of in found.items()]
     for name, of in found.items():
         if name != servers.TENET:
             ratios = [f"{judge.ratio(tenet[w].per_s, of[w].per_s):.2f} x" for w in WORKLOADS]
-            lines.append(_line([f"Tenet to {name}", *ratios]))
-    lines.append(_line(["Tenet, p99 ms", *(f"{tenet[w].p99_ms:.1f}" for w in WORKLOADS)]))
+            lines.append(table_line([f"Tenet to {name}", *ratios]))
+    lines.append(table_line(["Tenet, p99 ms", *(f"{tenet[w].p99_ms:.1f}" for w in WORKLOADS)]))
     verdicts = []
     dynoxide = found.get(servers.PEERS["dynoxide"])
     if dynoxide is not None:
@@ -111,8 +111,8 @@ def throughput(targets: Sequence[Target], pace: Pace) -> Section:
 def single(targets: Sequence[Target], pace: Pace) -> Section:
     """The median latency of a single connection."""
     found = compare(targets, pace, 1)
-    lines = [_head(["p50 in ms", *WORKLOADS])]
-    lines += [_line([name, *(f"{of[w].p50_ms:.2f}" for w in WORKLOADS)]) for name, of in found.items()]
+    lines = [table_head(["p50 in ms", *WORKLOADS])]
+    lines += [table_line([name, *(f"{of[w].p50_ms:.2f}" for w in WORKLOADS)]) for name, of in found.items()]
     dynoxide = found.get(servers.PEERS["dynoxide"])
     verdicts = judge.judge_single(found[servers.TENET], dynoxide) if dynoxide is not None else []
     return Section("single", "\n".join(lines), verdicts)
@@ -121,11 +121,13 @@ def single(targets: Sequence[Target], pace: Pace) -> Section:
 def hot(target: Target, pace: Pace) -> Section:
     """One item that all connections increment, beside an item for each."""
     found = rounds_of(pace, {name: measurement(target, name, pace) for name in ("hot", "own")})
-    lines = [_head(["64 connections increment", "operations/s", "p50 ms", "p99 ms", "max ms", "share of the slowest"])]
+    lines = [
+        table_head(["64 connections increment", "operations/s", "p50 ms", "p99 ms", "max ms", "share of the slowest"])
+    ]
     for name, what in (("hot", "one item"), ("own", "an item each")):
         of = found[name]
         lines.append(
-            _line(
+            table_line(
                 [
                     what,
                     f"{of.per_s:.0f}",
@@ -149,8 +151,8 @@ def indexes(target: Target, pace: Pace) -> Section:
             "5 indexes": measurement(target, "put", pace, table="indexed"),
         },
     )
-    lines = [_head(["put into a table with", "operations/s, CPU µs", "p50 ms"])]
-    lines += [_line([name, _figures(of), f"{of.p50_ms:.1f}"]) for name, of in found.items()]
+    lines = [table_head(["put into a table with", "operations/s, CPU µs", "p50 ms"])]
+    lines += [table_line([name, _figures(of), f"{of.p50_ms:.1f}"]) for name, of in found.items()]
     verdicts = judge.judge_cost(
         "put with 5 indexes to one without", found["no index"], found["5 indexes"], judge.INDEXED_PUT_COST_MAX
     )
@@ -163,9 +165,9 @@ def pages(target: Target, pace: Pace) -> Section:
     second = statistics.median(page.page_2_p50_ms for page in found)
     last = statistics.median(page.page_last_p50_ms for page in found)
     lines = [
-        _head(["page of 20 items", "p50 ms"]),
-        _line(["2", f"{second:.3f}"]),
-        _line([f"{found[0].pages:,}", f"{last:.3f}"]),
+        table_head(["page of 20 items", "p50 ms"]),
+        table_line(["2", f"{second:.3f}"]),
+        table_line([f"{found[0].pages:,}", f"{last:.3f}"]),
     ]
     ratio = statistics.median(page.ratio for page in found)
     what = "page 1,000 of a query to page 2"
@@ -176,9 +178,9 @@ def start(folder: Path) -> Section:
     """Seconds from the start of the process to its first answer."""
     first, later = servers.start_to_first_answer_s(folder, rounds=5)
     lines = [
-        _head(["start to first answer", "s"]),
-        _line(["the first of all, which makes keys and certificates", f"{first:.2f}"]),
-        _line(["later ones", f"{later:.2f}"]),
+        table_head(["start to first answer", "s"]),
+        table_line(["the first of all, which makes keys and certificates", f"{first:.2f}"]),
+        table_line(["later ones", f"{later:.2f}"]),
     ]
     return Section(
         "start", "\n".join(lines), [judge.limit_verdict("start to first answer", later, judge.START_S_MAX, "s")]
@@ -190,7 +192,10 @@ def memory(target: Target) -> Section:
     (row,) = generator.measure(target, ["get"], seconds=0.5)
     if row.server_memory_mib is None:
         return Section("memory", "This machine does not tell.")
-    lines = [_head(["resident memory after the run", "MiB"]), _line([target.name, f"{row.server_memory_mib:.0f}"])]
+    lines = [
+        table_head(["resident memory after the run", "MiB"]),
+        table_line([target.name, f"{row.server_memory_mib:.0f}"]),
+    ]
     verdict = judge.limit_verdict("resident memory after the run", row.server_memory_mib, judge.MEMORY_MIB_MAX, "MiB")
     return Section("memory", "\n".join(lines), [verdict])
 
@@ -201,7 +206,7 @@ def large(folder: Path, pace: Pace, items: int) -> Section:
         generator.prepare(target)
         print(f"  loading {items:,} items", flush=True)
         generator.prepare(target, table="large", items=items, time_limit_s=LARGE_LOAD_S_MAX)
-        lines = [_head(["operations/s, CPU µs", f"{generator.ITEMS:,} items", f"{items:,} items"])]
+        lines = [table_head(["operations/s, CPU µs", f"{generator.ITEMS:,} items", f"{items:,} items"])]
         verdicts = []
         for workload in ("get", "query"):
             found = rounds_of(
@@ -211,7 +216,7 @@ def large(folder: Path, pace: Pace, items: int) -> Section:
                     "large": measurement(target, workload, pace, table="large", items=items),
                 },
             )
-            lines.append(_line([workload, _figures(found["small"]), _figures(found["large"])]))
+            lines.append(table_line([workload, _figures(found["small"]), _figures(found["large"])]))
             what = f"{workload} at {items:,} items to {generator.ITEMS:,}"
             verdicts += judge.judge_cost(what, found["small"], found["large"], judge.LARGE_TABLE_COST_MAX)
     return Section("large", "\n".join(lines), verdicts)
@@ -222,9 +227,11 @@ def _figures(of: Figures) -> str:
     return f"{of.per_s:.0f}, {cpu}"
 
 
-def _head(cells: Sequence[str]) -> str:
-    return _line(cells) + "\n" + "|---" * len(cells) + "|"
+def table_head(cells: Sequence[str]) -> str:
+    """Returns the first two lines of a Markdown table."""
+    return table_line(cells) + "\n" + "|---" * len(cells) + "|"
 
 
-def _line(cells: Sequence[str]) -> str:
+def table_line(cells: Sequence[str]) -> str:
+    """Returns a line of a Markdown table."""
     return "| " + " | ".join(cells) + " |"

@@ -15,6 +15,8 @@ from tests import servers
 from tests.conformance import peers
 
 TENET = "Tenet"
+#: The first node makes tables in a cluster, which takes a second each.
+NODE_START_S_MAX = 180.0
 #: Names in the tables, by the names that the peers are started by.
 PEERS = {"dynoxide": "dynoxide", "dynamodb-local": "DynamoDB Local"}
 
@@ -23,7 +25,7 @@ PEERS = {"dynoxide": "dynoxide", "dynamodb-local": "DynamoDB Local"}
 def tenet(folder: Path) -> Iterator[Target]:
     """Tenet as it ships, logging and metrics on, in one process on the embedded engine."""
     with servers.running(folder / "tenet", "--plaintext") as server:
-        yield _target(server)
+        yield target_of(server)
 
 
 @contextmanager
@@ -35,8 +37,24 @@ def beside_peers(folder: Path, names: Sequence[str]) -> Iterator[list[Target]]:
             data = folder / name
             data.mkdir()
             peer = stack.enter_context(peers.running(peers.PEERS[name], folder, data))
-            targets.append(Target(PEERS[name], peer.endpoint, peer.process.pid))
+            targets.append(Target(PEERS[name], peer.endpoint, (peer.process.pid,)))
         yield targets
+
+
+@contextmanager
+def nodes(folder: Path, store_url: str, count: int) -> Iterator[list[Target]]:
+    """So many Tenet nodes of one cluster, as they ship; the second and later ones have joined the first."""
+    with ExitStack() as stack:
+        started: list[servers.Server] = []
+        for number in range(1, count + 1):
+            data = folder / f"tenet-{number}"
+            if started:
+                servers.join(started[0], data)
+            server = servers.start(data, "--plaintext", "--store", store_url, start_s_max=NODE_START_S_MAX)
+            stack.callback(servers.end, server)
+            started.append(server)
+            print(f"  Tenet node {number} of {count}: {server.endpoint}", flush=True)
+        yield [target_of(server) for server in started]
 
 
 def start_to_first_answer_s(folder: Path, rounds: int) -> tuple[float, float]:
@@ -50,10 +68,11 @@ def start_to_first_answer_s(folder: Path, rounds: int) -> tuple[float, float]:
     return elapsed[0], statistics.median(elapsed[1:])
 
 
-def _target(server: servers.Server) -> Target:
+def target_of(server: servers.Server) -> Target:
+    """Returns a server as the load generator sees it."""
     exports = server.exports
     return Target(
-        TENET, server.endpoint, server.process.pid, exports["AWS_ACCESS_KEY_ID"], exports["AWS_SECRET_ACCESS_KEY"]
+        TENET, server.endpoint, (server.process.pid,), exports["AWS_ACCESS_KEY_ID"], exports["AWS_SECRET_ACCESS_KEY"]
     )
 
 

@@ -91,6 +91,14 @@ def tenet(*arguments: str, **environment: str) -> subprocess.CompletedProcess[st
     )
 
 
+def join(first: Server, data: Path) -> None:
+    """Makes a data directory that of a further node of a server's cluster, which has the directory's name."""
+    address = next(line.split("  ")[2] for line in first.command("node", "list").stdout.splitlines())
+    token = first.command("node", "invite").stdout.strip()
+    done = tenet("node", "join", address, token, "--name", data.name, "--data", str(data))
+    assert done.returncode == 0, done.stderr
+
+
 def start(
     data: Path,
     *arguments: str,
@@ -150,11 +158,16 @@ def running(data: Path, *arguments: str, environment: Mapping[str, str] | None =
     try:
         yield server
     finally:
-        try:
-            server.stop()
-        except subprocess.TimeoutExpired:
-            server.kill()
-            raise
+        end(server)
+
+
+def end(server: Server) -> None:
+    """Lets a server drain and end; ends it and raises where it does not."""
+    try:
+        server.stop()
+    except subprocess.TimeoutExpired:
+        server.kill()
+        raise
 
 
 def _listener(arguments: Sequence[str]) -> list[str]:

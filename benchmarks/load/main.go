@@ -3,6 +3,7 @@
 //
 //	load prepare -endpoint http://127.0.0.1:8000 -items 10000 [-indexes 5]
 //	load measure -endpoint http://127.0.0.1:8000 -workloads put,get -connections 1,64 -seconds 5 [-rate 500] [-pid N]
+//	load requests -workloads put -connections 32
 //	load pages   -endpoint http://127.0.0.1:8000 -pages 1000
 //
 // The access key is taken from AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY. README.md says what each figure means.
@@ -22,7 +23,7 @@ import (
 
 // options are what the command line says.
 type options struct {
-	server      server
+	servers     []server
 	data        dataset
 	indexes     int
 	workloads   []workload
@@ -43,7 +44,7 @@ func main() {
 
 func run(arguments []string) error {
 	if len(arguments) == 0 {
-		return errors.New("say what to do: prepare, measure or pages")
+		return errors.New("say what to do: prepare, measure, requests or pages")
 	}
 	o, err := parse(arguments[0], arguments[1:])
 	if err != nil {
@@ -51,25 +52,29 @@ func run(arguments []string) error {
 	}
 	switch arguments[0] {
 	case "prepare":
-		return prepare(o.server, o.data, o.indexes, o.timeLimit)
+		return prepare(o.servers[0], o.data, o.indexes, o.timeLimit)
 	case "measure":
 		return measureAll(o)
+	case "requests":
+		return printRequests(os.Stdout, o)
 	case "pages":
-		result, err := measurePages(o.server, o.data.table, o.pages, o.rounds)
+		result, err := measurePages(o.servers[0], o.data.table, o.pages, o.rounds)
 		if err != nil {
 			return err
 		}
 		return print(o.json, result, result)
 	}
-	return fmt.Errorf("unknown command %q: it is prepare, measure or pages", arguments[0])
+	return fmt.Errorf("unknown command %q: it is prepare, measure, requests or pages", arguments[0])
 }
 
 func parse(command string, arguments []string) (options, error) {
 	flags := flag.NewFlagSet(command, flag.ContinueOnError)
-	endpoint := flags.String("endpoint", "http://127.0.0.1:8000", "URL of the server, http only")
+	endpoint := flags.String("endpoint", "http://127.0.0.1:8000", "URL of the server, http only; several with commas share the connections")
 	region := flags.String("region", "us-east-1", "region of the signatures")
 	table := flags.String("table", "load", "table to work on")
-	items := flags.Int("items", 10_000, "items in the table, 20 to a partition")
+	items := flags.Int("items", 10_000, "items in the table")
+	slots := flags.Int("slots", itemsPerPartition, "items in each partition, 1 to 20; 20 for queries")
+	groups := flags.Int("groups", 0, "measure: the most groups of items that a connection goes through; 0 for many")
 	indexes := flags.Int("indexes", 0, "prepare: global secondary indexes of the table, 0 to 5")
 	timeLimit := flags.Duration("time-limit", 10*time.Minute, "prepare: give up after this long")
 	names := flags.String("workloads", strings.Join(standard, ","), "measure: which, by name")
@@ -77,20 +82,32 @@ func parse(command string, arguments []string) (options, error) {
 	seconds := flags.Float64("seconds", 5, "measure: how long")
 	warmUp := flags.Float64("warm-up", 1, "measure: seconds of load before the clock starts")
 	rate := flags.Float64("rate", 0, "measure: requests offered per second, whatever the answers; 0 sends when answered")
-	pid := flags.Int("pid", 0, "measure: the server's process, for CPU and memory of it and its descendants")
+	pids := flags.String("pid", "", "measure: the servers' processes, for CPU and memory of them and their descendants")
+	storePids := flags.String("store-pid", "", "measure: the processes of the store below the servers, for their CPU")
 	pages := flags.Int("pages", 1000, "pages: how many pages of 20 items the partition has")
 	rounds := flags.Int("rounds", 300, "pages: how often each of the two pages is read")
 	asJSON := flags.Bool("json", false, "print JSON, one object to a line")
 	if err := flags.Parse(arguments); err != nil {
 		return options{}, err
 	}
-	s, err := newServer(*endpoint, *region)
+	servers, err := newServers(*endpoint, *region)
 	if err != nil {
 		return options{}, err
 	}
 	counts, err := integers(*connections)
 	if err != nil {
 		return options{}, fmt.Errorf("-connections: %w", err)
+	}
+	serverPids, err := integersOrNone(*pids)
+	if err != nil {
+		return options{}, fmt.Errorf("-pid: %w", err)
+	}
+	storeProcesses, err := integersOrNone(*storePids)
+	if err != nil {
+		return options{}, fmt.Errorf("-store-pid: %w", err)
+	}
+	if *slots < 1 || *slots > itemsPerPartition || *groups < 0 {
+		return options{}, fmt.Errorf("-slots is 1 to %d, and -groups not below 0", itemsPerPartition)
 	}
 	if *indexes < 0 || *indexes > len(indexed) {
 		return options{}, fmt.Errorf("-indexes is 0 to %d", len(indexed))
@@ -103,17 +120,31 @@ func parse(command string, arguments []string) (options, error) {
 		return options{}, errors.New("-seconds is above 0, -warm-up and -rate are not below it")
 	}
 	return options{
-		server:      s,
-		data:        dataset{table: *table, items: *items},
+		servers:     servers,
+		data:        dataset{table: *table, items: *items, slots: *slots, groups: *groups},
 		indexes:     *indexes,
 		workloads:   chosen,
 		connections: counts,
-		plan:        plan{warmUp: duration(*warmUp), length: duration(*seconds), rate: *rate, pid: *pid},
-		pages:       *pages,
-		rounds:      *rounds,
-		timeLimit:   *timeLimit,
-		json:        *asJSON,
+		plan: plan{warmUp: duration(*warmUp), length: duration(*seconds), rate: *rate, pids: serverPids,
+			storePids: storeProcesses},
+		pages:     *pages,
+		rounds:    *rounds,
+		timeLimit: *timeLimit,
+		json:      *asJSON,
 	}, nil
+}
+
+// newServers returns the servers of a list with commas.
+func newServers(endpoints, region string) ([]server, error) {
+	var servers []server
+	for _, endpoint := range strings.Split(endpoints, ",") {
+		s, err := newServer(endpoint, region)
+		if err != nil {
+			return nil, err
+		}
+		servers = append(servers, s)
+	}
+	return servers, nil
 }
 
 func newServer(endpoint, region string) (server, error) {
@@ -137,7 +168,7 @@ func measureAll(o options) error {
 	}
 	for _, w := range o.workloads {
 		for _, connections := range o.connections {
-			row, err := measure(o.server, o.data, w, connections, o.plan)
+			row, err := measure(o.servers, o.data, w, connections, o.plan)
 			if err != nil {
 				return fmt.Errorf("%s with %d connections: %w", w.name, connections, err)
 			}
@@ -167,6 +198,13 @@ func integers(list string) ([]int, error) {
 		numbers = append(numbers, n)
 	}
 	return numbers, nil
+}
+
+func integersOrNone(list string) ([]int, error) {
+	if list == "" {
+		return nil, nil
+	}
+	return integers(list)
 }
 
 func duration(seconds float64) time.Duration { return time.Duration(seconds * float64(time.Second)) }

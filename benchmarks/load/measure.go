@@ -16,7 +16,8 @@ import (
 type plan struct {
 	warmUp, length time.Duration
 	rate           float64 // offered per second; 0: the next request when the last one is answered
-	pid            int     // the server's process, or 0
+	pids           []int   // the servers' processes, where they are known
+	storePids      []int   // those of the store below the servers, likewise
 }
 
 // schedule gives out the moments at which requests are due, to whichever connection is free.
@@ -116,17 +117,17 @@ func fault(got answer, err error, w workload) string {
 	return ""
 }
 
-// measure puts one workload on the server and returns what was seen.
-func measure(s server, d dataset, w workload, connections int, p plan) (row, error) {
+// measure puts one workload on the servers, which take the connections in turns, and returns what was seen.
+func measure(servers []server, d dataset, w workload, connections int, p plan) (row, error) {
 	rings := make([][][]byte, connections)
 	now := time.Now()
 	for n := range rings {
 		var err error
-		if rings[n], err = w.ring(s, d, n, connections, now); err != nil {
+		if rings[n], err = w.ring(servers[n%len(servers)], d, n, connections, now); err != nil {
 			return row{}, err
 		}
 	}
-	before, err := counted(s, d, w, connections)
+	before, err := counted(servers[0], d, w, connections)
 	if err != nil {
 		return row{}, err
 	}
@@ -137,29 +138,33 @@ func measure(s server, d dataset, w workload, connections int, p plan) (row, err
 		workers.Add(1)
 		go func() {
 			defer workers.Done()
-			c := &connection{address: s.host}
+			c := &connection{address: servers[n%len(servers)].host}
 			defer c.close()
 			tallies[n] = work(c, rings[n], w, schedule)
 		}()
 	}
 	time.Sleep(time.Until(schedule.from))
-	serverBefore, ownBefore := usageOf(p.pid), ownCPU()
+	serverBefore, storeBefore, ownBefore := usageOf(p.pids), usageOf(p.storePids), ownCPU()
 	time.Sleep(time.Until(schedule.end))
-	serverAfter, ownAfter := usageOf(p.pid), ownCPU()
+	serverAfter, storeAfter, ownAfter := usageOf(p.pids), usageOf(p.storePids), ownCPU()
 	workers.Wait()
-	after, err := counted(s, d, w, connections)
+	after, err := counted(servers[0], d, w, connections)
 	if err != nil {
 		return row{}, err
 	}
 	r := summarise(tallies, p.length)
 	r.Workload, r.Connections, r.RatePerSecond, r.Seconds = w.name, connections, p.rate, p.length.Seconds()
-	r.Unsent = schedule.unsent()
+	r.Unsent, r.Acknowledged = schedule.unsent(), acknowledged(tallies)
 	r.GeneratorCPU = perOperation(ownAfter-ownBefore, r.Operations)
 	if serverBefore != nil && serverAfter != nil {
 		cpu := serverAfter.cpu - serverBefore.cpu
 		perOp, cores := perOperation(cpu, r.Operations), cpu.Seconds()/p.length.Seconds()
 		memory := float64(serverAfter.residentBytes) / (1 << 20)
 		r.ServerCPU, r.ServerCores, r.ServerMemory = &perOp, &cores, &memory
+	}
+	if storeBefore != nil && storeAfter != nil {
+		perOp := perOperation(storeAfter.cpu-storeBefore.cpu, r.Operations)
+		r.StoreCPU = &perOp
 	}
 	if w.counter != nil {
 		r.LostUpdates = acknowledged(tallies) - (after - before)
@@ -254,6 +259,7 @@ type row struct {
 	RatePerSecond   float64        `json:"rate_per_s"` // 0 in a closed loop
 	Seconds         float64        `json:"seconds"`
 	Operations      int            `json:"operations"`
+	Acknowledged    int            `json:"acknowledged"` // at any time
 	PerSecond       float64        `json:"operations_per_s"`
 	P50             float64        `json:"p50_ms"`
 	P99             float64        `json:"p99_ms"`
@@ -267,6 +273,7 @@ type row struct {
 	ServerCPU       *float64       `json:"server_cpu_us"` // per operation
 	ServerCores     *float64       `json:"server_cores"`
 	ServerMemory    *float64       `json:"server_memory_mib"`
+	StoreCPU        *float64       `json:"store_cpu_us"` // per operation
 	GeneratorCPU    float64        `json:"generator_cpu_us"`
 }
 

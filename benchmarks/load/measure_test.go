@@ -56,7 +56,7 @@ func measured(t *testing.T, s *shop, name string, connections int, p plan) row {
 		t.Fatal(err)
 	}
 	target := server{host: strings.TrimPrefix(listening.URL, "http://"), signer: signer{"id", "secret", "us-east-1"}}
-	got, err := measure(target, dataset{table: "load", items: 10_000}, chosen[0], connections, p)
+	got, err := measure([]server{target}, dataset{table: "load", items: 10_000}, chosen[0], connections, p)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -64,7 +64,7 @@ func measured(t *testing.T, s *shop, name string, connections int, p plan) row {
 }
 
 func TestClosedLoopCountsEveryAnswer(t *testing.T) {
-	got := measured(t, &shop{}, "own", 4, plan{length: 500 * time.Millisecond, pid: os.Getpid()})
+	got := measured(t, &shop{}, "own", 4, plan{length: 500 * time.Millisecond, pids: []int{os.Getpid()}, storePids: []int{os.Getpid()}})
 	if got.Operations == 0 || got.Errors != 0 || got.LostUpdates != 0 || got.OfConnectionMin == 0 {
 		t.Fatalf("%+v", got)
 	}
@@ -165,5 +165,36 @@ func TestProcessesAreReadAndSummed(t *testing.T) {
 	tree := map[int]process{1: {parent: 0}, 7: {parent: 1}, 71: {parent: 7}, 8: {parent: 1}}
 	if !descends(tree, 71, 7) || !descends(tree, 7, 7) || descends(tree, 8, 7) {
 		t.Fatal("the tree is misread")
+	}
+}
+
+func TestServersTakeConnectionsInTurns(t *testing.T) {
+	var servers []server
+	shops := []*shop{{}, {}, {}}
+	for _, s := range shops {
+		s.hits = map[string]int{}
+		listening := httptest.NewServer(s)
+		defer listening.Close()
+		host := strings.TrimPrefix(listening.URL, "http://")
+		servers = append(servers, server{host: host, signer: signer{"id", "secret", "us-east-1"}})
+	}
+	chosen, err := workloadsNamed("put")
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, p := dataset{table: "load", items: 1_000}, plan{length: 200 * time.Millisecond}
+	got, err := measure(servers, d, chosen[0], 6, p)
+	if err != nil || got.Errors != 0 {
+		t.Fatalf("%+v, %v", got, err)
+	}
+	sum := 0
+	for n, s := range shops {
+		if s.requests == 0 {
+			t.Errorf("server %d was not asked", n)
+		}
+		sum += s.requests
+	}
+	if sum != got.Acknowledged || got.Acknowledged < got.Operations {
+		t.Errorf("%d requests, %d acknowledged, %d measured", sum, got.Acknowledged, got.Operations)
 	}
 }

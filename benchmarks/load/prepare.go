@@ -133,7 +133,7 @@ func fill(s server, d dataset, until time.Time) error {
 func putBatch(c *connection, s server, d dataset, first int, until time.Time) error {
 	positions := make([]int, 0, batchItems)
 	for i := first; i < min(first+batchItems, d.items); i++ {
-		positions = append(positions, i)
+		positions = append(positions, d.position(i))
 	}
 	body := batch(d.table, positions, 0)
 	for time.Now().Before(until) {

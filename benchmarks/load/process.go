@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"time"
 )
@@ -23,8 +24,9 @@ type process struct {
 	usage  usage
 }
 
-// usageOf returns the usage of a process with its descendants, or nil where there is no /proc or no such process.
-func usageOf(root int) *usage {
+// usageOf returns the usage of processes with their descendants, or nil where none is named, one is not there, or there
+// is no /proc.
+func usageOf(roots []int) *usage {
 	processes := map[int]process{}
 	files, _ := filepath.Glob("/proc/[0-9]*/stat")
 	for _, file := range files {
@@ -36,12 +38,17 @@ func usageOf(root int) *usage {
 			processes[pid] = p
 		}
 	}
-	if _, there := processes[root]; !there {
+	for _, root := range roots {
+		if _, there := processes[root]; !there {
+			return nil
+		}
+	}
+	if len(roots) == 0 {
 		return nil
 	}
 	var sum usage
 	for pid := range processes {
-		if descends(processes, pid, root) {
+		if slices.ContainsFunc(roots, func(root int) bool { return descends(processes, pid, root) }) {
 			sum.cpu += processes[pid].usage.cpu
 			sum.residentBytes += processes[pid].usage.residentBytes
 		}

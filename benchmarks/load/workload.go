@@ -1,7 +1,9 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
+	"io"
 	"math/rand"
 	"slices"
 	"strings"
@@ -15,8 +17,22 @@ const (
 
 // dataset is a table of hosts: a rack is a partition, a slot in it an item.
 type dataset struct {
-	table string
-	items int
+	table  string
+	items  int
+	slots  int // items in each partition; 0 for all that there can be
+	groups int // the most groups of items that one connection goes through; 0 for as many as memory takes
+}
+
+func (d dataset) itemsPerPartition() int {
+	if d.slots == 0 {
+		return itemsPerPartition
+	}
+	return d.slots
+}
+
+// position returns where the n-th item of the table lies.
+func (d dataset) position(n int) int {
+	return n/d.itemsPerPartition()*itemsPerPartition + n%d.itemsPerPartition()
 }
 
 // indexed are the attributes that the table's indexes have as their partition keys, with their types.
@@ -80,6 +96,25 @@ func transaction(table string, positions []int, variant int) string {
 	return `{"TransactItems":[` + strings.Join(actions, ",") + `]}`
 }
 
+// request is what a server is asked.
+type request struct {
+	Operation string          `json:"operation"`
+	Body      json.RawMessage `json:"body"`
+}
+
+// mixed is what half readers and half writers ask about four items: 5 gets, 2 puts, 2 updates and a transaction.
+func mixed(table string, at []int, variant int) []request {
+	var requests []request
+	for _, one := range [...]struct {
+		name string
+		at   int
+	}{{"get", 0}, {"put", 1}, {"get", 2}, {"update", 3}, {"get", 1}, {"get", 3}, {"put", 0}, {"update", 2}, {"get", 0}} {
+		w := single[slices.IndexFunc(single, func(w workload) bool { return w.name == one.name })]
+		requests = append(requests, request{w.operation, json.RawMessage(w.body(table, at[one.at:], variant))})
+	}
+	return append(requests, request{"TransactWriteItems", json.RawMessage(transaction(table, at, variant))})
+}
+
 // workload is one kind of request.
 type workload struct {
 	name      string
@@ -90,12 +125,17 @@ type workload struct {
 	body           func(table string, positions []int, variant int) string
 	// counter names the item that a connection increments, for workloads that only count.
 	counter func(connection int) string
+	// mix returns several requests about the same items, for workloads of more than one kind.
+	mix func(table string, positions []int, variant int) []request
 }
 
 // standard are the workloads that peers are compared by.
 var standard = []string{"put", "get", "update", "query", "batch", "transaction"}
 
-var workloads = []workload{
+var workloads = append(single, workload{name: "mixed", step: 4, mix: mixed})
+
+// single are the workloads of one kind of request each.
+var single = []workload{
 	{name: "put", operation: "PutItem", step: 1, body: func(table string, at []int, variant int) string {
 		return fmt.Sprintf(`{"TableName":%q,"Item":%s}`, table, item(at[0], variant))
 	}},
@@ -135,36 +175,82 @@ func workloadsNamed(list string) ([]workload, error) {
 	return chosen, nil
 }
 
-// ring returns the requests that one connection sends round and round. Connections share no partition.
+// ring returns the requests that one connection sends round and round, signed.
 func (w workload) ring(s server, d dataset, connection, connections int, now time.Time) ([][]byte, error) {
+	requests, err := w.requests(d, connection, connections)
+	if err != nil {
+		return nil, err
+	}
+	signed := make([][]byte, len(requests))
+	for n, one := range requests {
+		signed[n] = s.request(one.Operation, string(one.Body), now)
+	}
+	return signed, nil
+}
+
+// requests returns what one connection asks, round and round. Connections share no partition.
+func (w workload) requests(d dataset, connection, connections int) ([]request, error) {
 	if w.counter != nil {
-		return [][]byte{s.request(w.operation, increment(d.table, w.counter(connection)), now)}, nil
+		return []request{{w.operation, json.RawMessage(increment(d.table, w.counter(connection)))}}, nil
 	}
 	positions := d.share(connection, connections, ringRequestsMax/2*w.step)
 	groups := len(positions) / w.step
 	if groups == 0 {
 		return nil, fmt.Errorf("%d items are too few", d.items)
 	}
-	var requests [][]byte
+	var requests []request
 	for variant := range 2 {
-		for _, g := range rand.New(rand.NewSource(int64(connection))).Perm(groups) {
-			body := w.body(d.table, positions[g*w.step:(g+1)*w.step], variant)
-			requests = append(requests, s.request(w.operation, body, now))
+		order := rand.New(rand.NewSource(int64(connection))).Perm(groups)
+		if d.groups > 0 {
+			order = order[:min(d.groups, groups)]
+		}
+		for _, g := range order {
+			at := positions[g*w.step : (g+1)*w.step]
+			if w.mix != nil {
+				requests = append(requests, w.mix(d.table, at, variant)...)
+			} else {
+				requests = append(requests, request{w.operation, json.RawMessage(w.body(d.table, at, variant))})
+			}
 		}
 	}
 	return requests, nil
 }
 
+// printRequests writes what every connection would ask, an object to a line, unsigned.
+func printRequests(out io.Writer, o options) error {
+	encoder := json.NewEncoder(out)
+	for _, w := range o.workloads {
+		for _, connections := range o.connections {
+			for n := range connections {
+				requests, err := w.requests(o.data, n, connections)
+				if err != nil {
+					return fmt.Errorf("%s with %d connections: %w", w.name, connections, err)
+				}
+				for _, one := range requests {
+					if err := encoder.Encode(struct {
+						Connection int `json:"connection"`
+						request
+					}{n, one}); err != nil {
+						return err
+					}
+				}
+			}
+		}
+	}
+	return nil
+}
+
 // share returns the positions of the items that belong to a connection, by whole partitions; where they are more than
 // `most`, partitions spread evenly over all of its own.
 func (d dataset) share(connection, connections, most int) []int {
-	partitions := d.items / itemsPerPartition
+	slots := d.itemsPerPartition()
+	partitions := d.items / slots
 	own := (partitions - connection + connections - 1) / connections
-	picked := min(own, max(1, most/itemsPerPartition))
-	positions := make([]int, 0, picked*itemsPerPartition)
+	picked := min(own, max(1, most/slots))
+	positions := make([]int, 0, picked*slots)
 	for n := range picked {
 		partition := connection + n*own/picked*connections
-		for slot := range itemsPerPartition {
+		for slot := range slots {
 			positions = append(positions, partition*itemsPerPartition+slot)
 		}
 	}

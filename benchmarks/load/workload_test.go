@@ -135,3 +135,37 @@ func TestTooFewItemsAreAnError(t *testing.T) {
 		t.Fatal("a batch of 25 from fewer items")
 	}
 }
+
+func TestOneSlotMakesEveryItemAPartitionOfItsOwn(t *testing.T) {
+	d := dataset{table: "load", items: 1_024, slots: 1}
+	chosen, err := workloadsNamed("transaction")
+	if err != nil {
+		t.Fatal(err)
+	}
+	requests, err := chosen[0].requests(d, 5, 32)
+	if err != nil || len(requests) != 2*1_024/32/4 {
+		t.Fatalf("%d requests, %v", len(requests), err)
+	}
+	for _, one := range requests {
+		racks := map[string]bool{}
+		for _, part := range strings.Split(string(one.Body), `"rack":{"S":"`)[1:] {
+			racks[part[:len("rack-0000000")]] = true
+		}
+		if len(racks) != 4 {
+			t.Fatalf("%d partitions in %s", len(racks), one.Body)
+		}
+	}
+}
+
+func TestGroupsBoundWhatAConnectionGoesThrough(t *testing.T) {
+	d := dataset{table: "load", items: 1_000, groups: 3}
+	for name, want := range map[string]int{"get": 2 * 3, "query": 2 * 3, "mixed": 2 * 3 * 10} {
+		chosen, err := workloadsNamed(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if requests, err := chosen[0].requests(d, 0, 4); err != nil || len(requests) != want {
+			t.Errorf("%s: %d requests, not %d, %v", name, len(requests), want, err)
+		}
+	}
+}

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers import Server, running, tenet
+from tests.servers import Server, join, running
 
 WAIT_S = 60
 
@@ -37,12 +37,8 @@ def nodes(store_url: str, node_data: Path, tmp_path: Path) -> Iterator[list[Serv
         first = stack.enter_context(running(node_data, "--store", store_url))
         found = [first]
         for name in ("two", "three"):
-            address = next(facts[1] for facts in listed(first).values() if facts[0] == "serving")
-            token = first.command("node", "invite").stdout.strip()
-            data = tmp_path / name
-            joined = tenet("node", "join", address, token, "--name", name, "--data", str(data))
-            assert joined.returncode == 0, joined.stderr
-            found.append(stack.enter_context(running(data, "--store", store_url)))
+            join(first, tmp_path / name)
+            found.append(stack.enter_context(running(tmp_path / name, "--store", store_url)))
         yield found
 
 

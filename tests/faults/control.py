@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from tests.faults.clients import Target
-from tests.servers import Server, start, tenet
+from tests.servers import Server, join, start
 
 #: How long a Tenet may take until it serves, on a machine that is busy with other things.
 START_S_MAX = 120.0
@@ -146,18 +146,14 @@ class TenetNode:
             self._data, *listen.split("="), environment=self.environment, prefix=self._prefix, start_s_max=START_S_MAX
         )
 
-    def joined_by(self, name: str, data: Path) -> TenetNode:
+    def joined_by(self, data: Path) -> TenetNode:
         """Returns a further node of the cluster that this one is of, which is started with the same variables.
 
         Args:
-            name: what it is called.
-            data: its data directory, which is made.
+            data: its data directory, which is made; its name is the node's.
         """
-        facts = next(line.split("  ") for line in self.server.command("node", "list").stdout.splitlines())
-        token = self.server.command("node", "invite").stdout.strip()
-        done = tenet("node", "join", facts[2], token, "--name", name, "--data", str(data))
-        assert done.returncode == 0, done.stderr
-        return TenetNode(name, data, environment=self.environment)
+        join(self.server, data)
+        return TenetNode(data.name, data, environment=self.environment)
 
     def kill9(self) -> None:
         """See ``Node``."""

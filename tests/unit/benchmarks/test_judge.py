@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from benchmarks import judge, profile, report, run, sections
+from benchmarks import cluster, judge, profile, report, run, sections
 from benchmarks.generator import WORKLOADS, Row
 from benchmarks.judge import Figures
 from benchmarks.sections import Pace, Section
@@ -191,3 +191,35 @@ def test_without_the_cpu_of_threads_samples_are_shares() -> None:
     shares = profile.weigh(profile.count(FOLDED), {})
     assert sum(shares.values()) == pytest.approx(100)
     assert shares["tables/ops/put_item.py:put"] == pytest.approx(20)
+
+
+def test_over_a_cluster_throughput_and_statements_are_judged_beside_the_raw_driver() -> None:
+    raw = figures(operations_per_s=1_000, statements=1.0)
+    for per_s, statements, passed in ((800, 1.1, [True, True]), (790, 1.2, [False, False])):
+        verdicts = judge.judge_beside_raw("put", raw, figures(operations_per_s=per_s, statements=statements))
+        assert [verdict.passed for verdict in verdicts] == passed
+    (alone,) = judge.judge_beside_raw("put", figures(operations_per_s=10), figures(operations_per_s=10))
+    assert (alone.what, alone.passed) == ("put, to the raw driver", True)
+
+
+def test_figures_of_the_store_are_medians_where_there_are_any() -> None:
+    rows = [row(store_cpu_us=cpu, statements=sent) for cpu, sent in ((10, 1.0), (30, 3.0), (20, 2.0))]
+    assert (Figures.of(rows).store_cpu_us, Figures.of(rows).statements) == (20, 2.0)
+    assert (figures().store_cpu_us, figures().statements) == (None, None)
+
+
+def test_the_command_line_of_the_benchmark_over_a_cluster() -> None:
+    asked = cluster.parse(["--only", "put,get", "--in-flight", "1,32", "--no-write"])
+    assert (asked.only, asked.in_flight, asked.write) == (("put", "get"), (1, 32), False)
+    for wrong in (["--only", "batch"], ["--in-flight", "0"], ["--in-flight", "1,x"], ["--in-flight", "129"]):
+        with pytest.raises(SystemExit):
+            cluster.parse(wrong)
+    assert report.bench_command(["--rounds", "1"], "bench-cluster") == "make bench-cluster ARGS='--rounds 1'"
+
+
+def test_the_document_has_places_for_the_sections_of_a_cluster(tmp_path: Path) -> None:
+    document = tmp_path / "performance-cluster.md"
+    document.write_bytes(cluster.DOCUMENT.read_bytes())
+    for name in ("cluster", "capacity"):
+        report.write(Section(name, f"the table of {name}"), "how", document)
+        assert f"the table of {name}" in document.read_text(encoding="utf-8")

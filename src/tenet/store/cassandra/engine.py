@@ -483,6 +483,7 @@ class CassandraEngine:
             "is_restoring": False,
             "commits_under_way": len(self._under_way),
             "advice": " ".join(self._supervision.advice),
+            **{f"statements_{kind}": sent for kind, sent in self.driver.sent.items() if kind != "second"},
             **await self.driver.health(),
         }
 
