@@ -15,6 +15,7 @@ import os
 import re
 import sys
 import tempfile
+import time
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -67,6 +68,7 @@ class Plan:
         in_flight: how many requests are under way at once; each count is measured.
         pace: how often, and for how long.
         warm_up_s: seconds of load before each measurement of Tenet.
+        rest_s: seconds of rest in which the statements of background jobs are counted.
         nodes: how many Tenet nodes there are.
         items: in the table for operations within a partition, and in that for those over several.
     """
@@ -75,6 +77,7 @@ class Plan:
     in_flight: Sequence[int] = IN_FLIGHT
     pace: Pace = Pace(rounds=2, seconds=3.0)  # noqa: RUF009 (frozen)
     warm_up_s: float = 1.5
+    rest_s: float = 3.0
     nodes: int = 3
     items: tuple[int, int] = (ITEMS, SPREAD_ITEMS)
 
@@ -97,22 +100,30 @@ class Tenets:
     Args:
         target: the nodes.
         tables: their two tables, which are made.
-        warm_up_s: seconds of load before each measurement.
+        plan: how long they are warmed up, and rest.
     """
 
-    def __init__(self, target: Target, tables: Sequence[Dataset], warm_up_s: float) -> None:
+    def __init__(self, target: Target, tables: Sequence[Dataset], plan: Plan) -> None:
         self.target = target
         self._tables = tables
-        self._warm_up_s = warm_up_s
+        self._plan = plan
+        #: Statements of background jobs per second.
+        self._at_rest_per_s = 0.0
         for data in tables:
             generator.prepare(target, table=data.table, items=data.items, slots=data.slots)
 
-    def measure(self, workload: str, in_flight: int, seconds: float) -> Row:
-        """Measures after a warm-up over the same items; statements are counted in the measured time alone."""
-        self._load(workload, in_flight, self._warm_up_s)
-        before = self._statements()
-        row = self._load(workload, in_flight, seconds)
-        sent = self._statements() - before
+    def rest(self) -> None:
+        """Finds out what background jobs send while nobody asks for anything."""
+        before, began_s = self._statements(), time.monotonic()
+        time.sleep(self._plan.rest_s)
+        self._at_rest_per_s = (self._statements() - before) / (time.monotonic() - began_s)
+
+    def measure(self, workload: str, in_flight: int) -> Row:
+        """Measures after a warm-up over the same items; counts statements in the measured time, less those at rest."""
+        self._load(workload, in_flight, self._plan.warm_up_s)
+        before, began_s = self._statements(), time.monotonic()
+        row = self._load(workload, in_flight, self._plan.pace.seconds)
+        sent = self._statements() - before - self._at_rest_per_s * (time.monotonic() - began_s)
         return msgspec.structs.replace(row, statements=sent / max(row.acknowledged, 1))
 
     def _load(self, workload: str, in_flight: int, seconds: float) -> Row:
@@ -151,6 +162,11 @@ class Bench:
     @property
     def _all(self) -> Tenets:
         return self._tenets[-1]
+
+    def rest(self) -> None:
+        """Has the nodes find out what they do at rest."""
+        for tenets in self._tenets:
+            tenets.rest()
 
     def settle(self) -> int:
         """Warms the cluster up: mixed load, until a round is hardly faster than the fastest before it.
@@ -193,7 +209,7 @@ class Bench:
         return rounds_of(self._plan.pace, ways)
 
     def _once(self, tenets: Tenets, workload: str, in_flight: int) -> Row:
-        return _shown(tenets.target.name, tenets.measure(workload, in_flight, self._plan.pace.seconds))
+        return _shown(tenets.target.name, tenets.measure(workload, in_flight))
 
     def capacity(self) -> tuple[Section, int, float]:
         """Mixed load on all Tenet nodes; the best is what they and the cluster can take together.
@@ -267,7 +283,7 @@ def bench_on(cluster: Cluster, plan: Plan, targets: Sequence[Target]) -> Iterato
     """
     pids = tuple(int(cluster.state(number)["pid"]) for number in cluster.spec.numbers)
     own = [replace(target, store_pids=pids) for target in targets]
-    one = Tenets(replace(own[0], name=ONE), plan.tables("bench-one"), plan.warm_up_s)
+    one = Tenets(replace(own[0], name=ONE), plan.tables("bench-one"), plan)
     everyone = one
     if len(own) > 1:
         merged = replace(
@@ -276,11 +292,13 @@ def bench_on(cluster: Cluster, plan: Plan, targets: Sequence[Target]) -> Iterato
             endpoint=",".join(target.endpoint for target in own),
             pids=tuple(pid for target in own for pid in target.pids),
         )
-        everyone = Tenets(merged, plan.tables("bench-all"), plan.warm_up_s)
+        everyone = Tenets(merged, plan.tables("bench-all"), plan)
     keyspace = f"bench_{SystemIds().draw(6).hex()}"
     raw = RawProcess(Started(list(cluster.contact_points), keyspace, list(pids), plan.tables("bench-raw")))
     try:
-        yield Bench(plan, raw, one, everyone)
+        bench = Bench(plan, raw, one, everyone)
+        bench.rest()
+        yield bench
     finally:
         raw.close()
 

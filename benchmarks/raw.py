@@ -3,8 +3,9 @@
     python -m benchmarks.raw '{"hosts": ["127.0.0.1"], "keyspace": "raw", "store_pids": [], "tables": [[…], …]}'
 
 A line of JSON on standard input asks for a measurement, and one on standard output answers it. Requests are recorded
-before the clock starts (``recording``): what is measured is binding, sending, and reading answers. There are no beliefs, no lines, no second tries through other nodes and no deadlines. What ends behind an answer does so
-here, too, and a request waits for what an earlier one of its connection left undone in the same partitions.
+before the clock starts (``recording``): what is measured is binding, sending, and reading answers. There are no
+beliefs, no lines, no second tries through other nodes and no deadlines. What ends behind an answer does so here, too,
+and a request waits for what an earlier one of its connection left undone in the same partitions.
 """
 
 from __future__ import annotations

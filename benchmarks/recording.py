@@ -1,8 +1,8 @@
 """The very statements by which Tenet carries requests out on a cluster, and which of them it sends side by side.
 
 Requests go through Tenet's own table service and its own engine; only the cluster below them is the one in memory that
-the engine's tests have, which takes the engine's statements as they are. What is noted can be sent to a real cluster afterwards,
-in the same order: keys, versions, commit ids and conditions follow from each other as they would there.
+the engine's tests have, which takes the engine's statements as they are. What is noted can be sent to a real cluster
+afterwards, in the same order: keys, versions, commit ids and conditions follow from each other as they would there.
 """
 
 from __future__ import annotations

@@ -13,7 +13,9 @@ from tests.servers import running
 from tools.cluster.cluster import Cluster
 
 IN_FLIGHT = 2
-PLAN = Plan(in_flight=(IN_FLIGHT,), pace=Pace(rounds=1, seconds=0.5), warm_up_s=0.5, nodes=1, items=(80, 32))
+PLAN = Plan(
+    in_flight=(IN_FLIGHT,), pace=Pace(rounds=1, seconds=0.4), warm_up_s=0.5, rest_s=1.0, nodes=1, items=(80, 32)
+)
 #: What an operation costs where nothing is in its way: see the engine's DESIGN.md.
 STATEMENTS = {"put": 1, "get": 1, "update": 1, "query": 1, "transaction": 15}
 
@@ -35,8 +37,8 @@ def test_every_operation_is_measured_by_the_raw_driver_and_by_tenet(
                 assert figures.errors == 0, (workload, name, figures)
                 assert figures.per_s > 0
                 assert 0 < figures.p50_ms <= figures.p99_ms
-                # Some end in another measurement than they began in, and the tables have jobs of their own.
-                assert figures.statements == pytest.approx(wanted, rel=0.05 if name == RAW else 0.6)
+                # Some end in another measurement than they began in, and background jobs are never quite the same.
+                assert figures.statements == pytest.approx(wanted, rel=0.05 if name == RAW else 0.4)
         section, in_flight, per_s = bench.capacity()
     assert (section.name, in_flight) == ("capacity", IN_FLIGHT)
     assert f"Capacity: {per_s:.0f} operations per second, with {IN_FLIGHT} in flight." in section.table
