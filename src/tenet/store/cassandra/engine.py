@@ -65,7 +65,11 @@ _MIB: Final = 1024 * 1024
 _NO_OPTIONS: Final = SpaceOptions()
 PARTITIONS_MAX: Final = 200
 CAPABILITIES: Final = Capabilities(
-    engine="cassandra", partitions_max=PARTITIONS_MAX, cheap_commits_across_partitions=False, remote=True
+    engine="cassandra",
+    partitions_max=PARTITIONS_MAX,
+    cheap_commits_across_partitions=False,
+    stale_reads=True,
+    remote=True,
 )
 _SIDE_BY_SIDE: Final = 32
 _KEYSPACE: Final = "SELECT keyspace_name FROM system_schema.keyspaces WHERE keyspace_name = ?"
@@ -235,19 +239,20 @@ class CassandraEngine:
         self, keys: Sequence[Key], *, stale: bool = False, deadline: float = NEVER
     ) -> Sequence[Record | None]:
         """Returns the record of each key, None where absent."""
-        del stale
         self._begin(deadline)
         validate.check_count("the number of keys", len(keys), Limits.get_keys_max)
         for key in keys:
             validate.check_key(key)
         return await self._with_spaces(
-            [key.space for key in keys], deadline, lambda spaces: self._get(keys, spaces, deadline)
+            [key.space for key in keys], deadline, lambda spaces: self._get(keys, spaces, deadline, is_stale=stale)
         )
 
-    async def _get(self, keys: Sequence[Key], spaces: dict[str, Space], deadline: float) -> Sequence[Record | None]:
+    async def _get(
+        self, keys: Sequence[Key], spaces: dict[str, Space], deadline: float, *, is_stale: bool
+    ) -> Sequence[Record | None]:
         if len(keys) == 1:
             (key,) = keys
-            return await self._reads.get(spaces[key.space], key.partition, [key.sort], deadline)
+            return await self._reads.get(spaces[key.space], key.partition, [key.sort], deadline, is_stale=is_stale)
         sorts: dict[tuple[str, bytes], list[bytes]] = {}
         for key in keys:
             sorts.setdefault((key.space, key.partition), []).append(key.sort)
@@ -256,7 +261,7 @@ class CassandraEngine:
 
         async def read(space: str, partition: bytes, some: list[bytes]) -> None:
             async with gate:
-                records = await self._reads.get(spaces[space], partition, some, deadline)
+                records = await self._reads.get(spaces[space], partition, some, deadline, is_stale=is_stale)
             found.update((Key(space, partition, sort), one) for sort, one in zip(some, records, strict=True))
 
         await asyncio.gather(*(read(*place, some) for place, some in sorts.items()))
@@ -276,7 +281,6 @@ class CassandraEngine:
         deadline: float = NEVER,
     ) -> Page:
         """Returns records of one partition in order of their sort keys, as of one moment."""
-        del stale
         self._begin(deadline)
         validate.check_partition(partition)
         validate.check_range(within)
@@ -294,6 +298,7 @@ class CassandraEngine:
                 reverse=reverse,
                 stamp=stamp,
                 deadline=deadline,
+                is_stale=stale,
             )
 
         return await self._with_spaces([space], deadline, work)

@@ -2,6 +2,9 @@
 
 Whatever is read may be held by a commit over several partitions (see ``locks``). While that is not decided, what was
 read is what is there; once it is, it is carried out first, and read again.
+
+Where an older state will do, a quorum is read without a round of Paxos: that shows every commit that was answered, and
+may miss one that was not. Locks are seen and resolved by it all the same.
 """
 
 from __future__ import annotations
@@ -54,35 +57,43 @@ class Reads:
 
     # ---- records by key ----------------------------------------------------------------------------------------------
 
-    async def get(self, space: Space, partition: bytes, sorts: Sequence[bytes], deadline: float) -> list[Record | None]:
+    async def get(
+        self, space: Space, partition: bytes, sorts: Sequence[bytes], deadline: float, *, is_stale: bool = False
+    ) -> list[Record | None]:
         """Returns records of one partition."""
         if len(sorts) == 1:
-            return [await self._get_one(space, partition, sorts[0], deadline)]
+            return [await self._get_one(space, partition, sorts[0], deadline, is_stale=is_stale)]
         found: dict[bytes, Record | None] = {}
         wanted = list(dict.fromkeys(sorts))
         for at in range(0, len(wanted), _SORTS_MAX):
             some = wanted[at : at + _SORTS_MAX]
-            rows = await self._rows(space, to_key(partition), space.statements.get_in, [some], deadline)
+            text = space.statements.get_in
+            rows = await self._rows(space, to_key(partition), text, [some], deadline, is_stale=is_stale)
             found.update((row[5], self._record(partition, row[5], row)) for row in rows)
         return [found.get(sort) for sort in sorts]
 
-    async def _get_one(self, space: Space, partition: bytes, sort: bytes, deadline: float) -> Record | None:
-        rows = await self._rows(space, to_key(partition), space.statements.get, [sort], deadline)
+    async def _get_one(
+        self, space: Space, partition: bytes, sort: bytes, deadline: float, *, is_stale: bool
+    ) -> Record | None:
+        rows = await self._rows(space, to_key(partition), space.statements.get, [sort], deadline, is_stale=is_stale)
         return self._record(partition, sort, rows[0]) if rows else None
 
     async def _rows(
-        self, space: Space, key: bytes, text: str, values: Sequence[Any], deadline: float
+        self, space: Space, key: bytes, text: str, values: Sequence[Any], deadline: float, *, is_stale: bool = False
     ) -> list[tuple[Any, ...]]:
         """Reads rows (v, ver, c, lk, h, …) of a partition that nothing decided is about to change."""
         while True:
-            rows = await self._driver.select(text, [key, *values], deadline=deadline)
+            rows = await self._driver.select(text, [key, *values], deadline=deadline, is_serial=not is_stale)
             if not rows:
                 return rows
             lock, time = rows[0][3], rows[0][4]
             if lock is None or await self._locks.is_pending(space.space_id, key, lock, deadline):
-                if time is not None:
+                # An older time than the one that is believed would cost the next commit a round.
+                if time is not None and not is_stale:
                     self._partitions.learn_time((space.space_id, key), time)
                 return rows
+            # What was carried out just now must be seen, also where somebody else did it.
+            is_stale = False
 
     def _record(self, partition: bytes, sort: bytes, row: tuple[Any, ...]) -> Record | None:
         record = Row(row[1], row[0], row[2]).record(partition, sort)
@@ -103,16 +114,18 @@ class Reads:
         reverse: bool,
         stamp: StampOf | None,
         deadline: float,
+        is_stale: bool = False,
     ) -> Page:
-        """Returns records of one partition; see ``Store.query``."""
+        """Returns records of one partition; see ``Store.query``. One with a stamp is never stale."""
         if within.upper is not None and within.lower >= within.upper:
             within = Range(within.lower, within.lower)
         key = to_key(partition)
         bucket = b"" if stamp is None else stamp.bucket
+        is_stale = is_stale and stamp is None
         while True:
             before = None if stamp is None else await self._stamp(space, key, bucket, deadline)
             page, time = await self._page(
-                space, partition, within, limit, limit_bytes, reverse=reverse, deadline=deadline
+                space, partition, within, limit, limit_bytes, reverse=reverse, deadline=deadline, is_stale=is_stale
             )
             if before is None:
                 return page
@@ -138,13 +151,15 @@ class Reads:
         *,
         reverse: bool,
         deadline: float,
+        is_stale: bool = False,
     ) -> tuple[Page, int | None]:
         """Returns a page of one moment and the partition's time then, None where nothing showed it."""
         text = space.statements.range(has_upper=within.upper is not None, reverse=reverse)
         ends = [within.lower] if within.upper is None else [within.lower, within.upper]
         wanted = _rows_wanted(space, limit, limit_bytes)
         while True:
-            rows = await self._rows(space, to_key(partition), text, [*ends, wanted + 1], deadline)
+            values = [*ends, wanted + 1]
+            rows = await self._rows(space, to_key(partition), text, values, deadline, is_stale=is_stale)
             records = [record for row in rows[:wanted] if (record := self._record(partition, row[5], row)) is not None]
             is_more = len(rows) > wanted
             if records or not is_more:
