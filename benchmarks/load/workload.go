@@ -213,6 +213,11 @@ func (w workload) requests(d dataset, connection, connections int) ([]request, e
 			}
 		}
 	}
+	if w.mix != nil {
+		// Connections begin at different places, so that each moment has all kinds.
+		first := connection % len(requests)
+		requests = append(requests[first:len(requests):len(requests)], requests[:first]...)
+	}
 	return requests, nil
 }
 

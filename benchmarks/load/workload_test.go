@@ -169,3 +169,26 @@ func TestGroupsBoundWhatAConnectionGoesThrough(t *testing.T) {
 		}
 	}
 }
+
+func TestConnectionsOfMixedLoadBeginWithAllKinds(t *testing.T) {
+	chosen, err := workloadsNamed("mixed")
+	if err != nil {
+		t.Fatal(err)
+	}
+	first, all := map[string]int{}, map[string]int{}
+	for n := range 10 {
+		requests, err := chosen[0].requests(dataset{table: "load", items: 1_000, groups: 2}, n, 10)
+		if err != nil {
+			t.Fatal(err)
+		}
+		first[requests[0].Operation]++
+		for _, one := range requests {
+			all[one.Operation]++
+		}
+	}
+	for name, want := range map[string]int{"GetItem": 5, "PutItem": 2, "UpdateItem": 2, "TransactWriteItems": 1} {
+		if first[name] != want || all[name] != 40*want {
+			t.Errorf("%s: %d connections begin with it, and it comes %d times", name, first[name], all[name])
+		}
+	}
+}
