@@ -44,7 +44,7 @@ def test_what_clients_were_told_is_true_whatever_happens_to_nodes(
         stack.callback(first.end)
         tenets = [first]
         for name in NAMES[1:]:
-            node = first.joined_by(name, tmp_path / name)
+            node = first.joined_by(tmp_path / name)
             node.start()
             stack.callback(node.end)
             tenets.append(node)

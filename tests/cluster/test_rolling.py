@@ -128,7 +128,7 @@ def three_nodes(url: str, folder: Path, version: dict[str, str]) -> Iterator[Nod
         stack.callback(first.end)
         nodes = [first]
         for name in NAMES[1:]:
-            nodes.append(first.joined_by(name, folder / name))
+            nodes.append(first.joined_by(folder / name))
             nodes[-1].start()
             stack.callback(nodes[-1].end)
         with closing(first.server.client()) as client:

@@ -22,7 +22,7 @@ from tests.faults.clients import Target
 from tests.faults.control import Node, NumberedNode, TenetNode
 from tests.faults.haproxy import Proxy
 from tests.faults.network import Network
-from tests.servers import tenet
+from tests.servers import join
 from tools.cluster.cluster import use
 from tools.cluster.spec import Spec
 
@@ -58,21 +58,6 @@ class Machines:
         return {f"rack {number}": [one.name for one in pair] for number, pair in enumerate(pairs, 1)}
 
 
-def joined(first: TenetNode, node: TenetNode, data: Path) -> None:
-    """Has a further node join the first one, and starts it.
-
-    Args:
-        first: a node that serves.
-        node: the new one.
-        data: its data directory, which does not exist yet.
-    """
-    facts = next(line.split("  ") for line in first.server.command("node", "list").stdout.splitlines())
-    token = first.server.command("node", "invite").stdout.strip()
-    done = tenet("node", "join", facts[2], token, "--name", node.name, "--data", str(data))
-    assert done.returncode == 0, done.stderr
-    node.start()
-
-
 @contextmanager
 def machines(folder: Path) -> Iterator[Machines]:
     """Starts three machines with empty disks, and ends them.
@@ -96,7 +81,9 @@ def machines(folder: Path) -> Iterator[Machines]:
             environment = {"TENET_STORE_URL": url, "TENET_MESH_LISTEN": f"{network.inside(name)}:{MESH_PORT}"}
             listen = f"{network.outside(name)}:{CLIENT_PORT}"
             node = TenetNode(f"tenet-{name}", data, listen=listen, environment=environment, prefix=network.prefix(name))
-            joined(tenets[0], node, data) if tenets else node.start()
+            if tenets:
+                join(tenets[0].server, data)
+            node.start()
             stack.callback(node.end)
             tenets.append(node)
         exports = tenets[0].server.exports
