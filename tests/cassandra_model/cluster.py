@@ -39,6 +39,20 @@ class Dead(Exception):
     """The process that would go on has ended."""
 
 
+class Skewed:
+    """The clock of a process that is wrong by so many milliseconds; negative is behind."""
+
+    def __init__(self, clock: Clock, ahead_ms: int) -> None:
+        self._clock = clock
+        self._ahead_ms = ahead_ms
+
+    def wall_ms(self) -> int:
+        return self._clock.wall_ms() + self._ahead_ms
+
+    def monotonic_s(self) -> float:
+        return self._clock.monotonic_s()
+
+
 class Turns:
     """Lets every statement take effect at once, between others."""
 

@@ -12,7 +12,7 @@ from tenet.store.cassandra.driver import Bound
 from tenet.store.cassandra.engine import CassandraEngine
 from tenet.store.cassandra.location import Location
 from tenet.store.suite.stage import Client
-from tests.cassandra_model.cluster import Cluster, Fate, ModelDriver, Turns
+from tests.cassandra_model.cluster import Cluster, Fate, ModelDriver, Skewed, Turns
 from tests.sim.harness import SimulatedLoop
 
 T = TypeVar("T")
@@ -88,24 +88,12 @@ class Process:
 
     def __init__(self, stand: Stand, name: str, behind_ms: int) -> None:
         at = Location(("127.0.0.1",), "stand")
-        self.clock = _Behind(stand.clock, behind_ms)
+        self.clock = Skewed(stand.clock, -behind_ms)
         self.script = Script()
         ids = SeededIds(sum(name.encode()))
         self.driver = ModelDriver(at, self.clock, cluster=stand.cluster, turns=self.script, name=name)
         self.engine = CassandraEngine(at, clock=self.clock, ids=ids, driver=self.driver)
         self.client = Client(self.engine, self.clock, ids)
-
-
-class _Behind:
-    def __init__(self, clock: ManualClock, behind_ms: int) -> None:
-        self._clock = clock
-        self.behind_ms = behind_ms
-
-    def wall_ms(self) -> int:
-        return self._clock.wall_ms() - self.behind_ms
-
-    def monotonic_s(self) -> float:
-        return self._clock.monotonic_s()
 
 
 class Stand:

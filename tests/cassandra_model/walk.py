@@ -61,7 +61,7 @@ from tenet.store.suite.model import (
     place_of,
     place_of_key,
 )
-from tests.cassandra_model.cluster import Cluster, Dead, Fate, ModelDriver, Turns
+from tests.cassandra_model.cluster import Cluster, Dead, Fate, ModelDriver, Skewed, Turns
 
 LOCATION = Location(("127.0.0.1",), "walk")
 #: How long a statement is held up where that is chosen, seconds: as by a process that is stopped.
@@ -90,6 +90,8 @@ class Scene:
         fates: what may become of a statement that changes something.
         immortal: names of the processes that do not die.
         jump_ms: how far time jumps where that is chosen: by default longer than anybody's patience with a lock.
+        skew_ms: by how much the clocks of processes are wrong, by their names.
+        nodes_ms: by how much those of the cluster's nodes are.
     """
 
     spaces: Mapping[str, SpaceOptions]
@@ -99,6 +101,8 @@ class Scene:
     fates: tuple[Fate, ...] = (Fate.DIED, Fate.LOST, Fate.LATE)
     immortal: frozenset[str] = frozenset()
     jump_ms: int = 600
+    skew_ms: Mapping[str, int] = field(default_factory=dict)
+    nodes_ms: int = 0
 
 
 #: A statement that waits for its turn: whose, of which kind, what, and what is told when it goes on.
@@ -112,12 +116,13 @@ class Process:
         self._run = run
         self.name = name
         self.ids = SeededIds(sum(name.encode()) * 7_919)
-        self.driver = ModelDriver(LOCATION, run.clock, cluster=run.cluster, turns=run, name=name, rewrite=rewrite)
-        self.engine = CassandraEngine(LOCATION, clock=run.clock, ids=self.ids, driver=self.driver)
+        self.clock = Skewed(run.clock, run.scene.skew_ms.get(name, 0))
+        self.driver = ModelDriver(LOCATION, self.clock, cluster=run.cluster, turns=run, name=name, rewrite=rewrite)
+        self.engine = CassandraEngine(LOCATION, clock=self.clock, ids=self.ids, driver=self.driver)
 
     def commit_of(self, *writes: Any, checks: Sequence[Any] = (), appends: Sequence[Any] = ()) -> Commit:
         """Makes a commit with a new id."""
-        return Commit(new_commit_id(self._run.clock, self.ids), writes, checks, appends)
+        return Commit(new_commit_id(self.clock, self.ids), writes, checks, appends)
 
     async def commit(self, commit: Commit, *, deadline_s: float = 30.0) -> Settled | Conflict | None:
         """Commits as a careful caller does: settles what it is not told; None where nothing was written."""
@@ -538,7 +543,7 @@ class Explorer:
 
     def __post_init__(self) -> None:
         self._clock = ManualClock()
-        self._cluster = Cluster(self._clock)
+        self._cluster = Cluster(self._clock, ahead_ms=self.scene.nodes_ms)
         run = Run(self.scene, self._cluster, self._clock, lambda _run, _names: 0)
 
         async def prepare() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -246,6 +247,21 @@ def test_what_must_hold_holds_in_every_state_near_the_default(name: str) -> None
 def test_what_must_hold_holds_on_random_walks(name: str) -> None:
     explorer = Explorer(SCENES[name])
     for seed in range(rounds(60, 5_000)):
+        explorer.wander(seed, 0.15)
+
+
+#: Minutes apart, as far as the design says that clocks may be, and each in another order than the processes go in.
+SKEWS_MS = (140_000, -140_000, 0, -60_000)
+
+
+@pytest.mark.parametrize("nodes_ms", [-140_000, 140_000])
+@pytest.mark.parametrize("name", SCENES)
+def test_what_must_hold_holds_where_clocks_are_minutes_apart(name: str, nodes_ms: int) -> None:
+    scene = SCENES[name]
+    skew_ms = dict(zip(scene.actors, SKEWS_MS, strict=False))
+    explorer = Explorer(replace(scene, skew_ms=skew_ms, nodes_ms=nodes_ms))
+    explorer.explore(rounds(0, 1))
+    for seed in range(rounds(12, 2_000)):
         explorer.wander(seed, 0.15)
 
 
