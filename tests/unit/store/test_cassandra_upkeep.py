@@ -230,7 +230,7 @@ def test_looking_costs_the_same_however_much_was_committed() -> None:
         await asyncio.sleep(100 * SLOT_MS / 1000)
         sent = {kind: count - before[kind] for kind, count in sweeper.driver.sent.items()}
         # Two looks at each of the lanes of a slot, and the mark now and then.
-        assert sent["beat"] <= 100 * 2 * 4 + 2_000 + 8, sent
+        assert sent["beat"] <= 100 * 2 * 4 + 4_000 + 8, sent
         assert (sent["conditional"], sent["read"]) == (100 // 30 + 1, 0)
         assert sent["write"] == 0
         await ended(upkeep)
