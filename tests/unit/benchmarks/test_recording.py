@@ -92,7 +92,7 @@ def test_a_transaction_over_partitions_ends_behind_its_answer() -> None:
         behind = ["3 read", "3 conditional", "1 write"]
         assert shape(found) == before + behind
         assert found.answered == len(before)
-        assert found.statements == 15
+        assert found.statements == 16
         assert found.partitions == {"rack-0", "rack-1", "rack-2", "rack-3"}
 
     recorded(test)
