@@ -70,7 +70,7 @@ class Started(Struct, frozen=True):
 
 
 class Refused(Exception):
-    """A batch did not take effect, though everything that it checks should hold."""
+    """A batch did not take effect, though it should, or did, though it should not."""
 
 
 class _Options(Driver):
@@ -127,7 +127,7 @@ class Session:
         """Sends a statement; one that is not answered is sent again.
 
         Raises:
-            Refused: a batch did not take effect.
+            Refused: a batch did not come out as it was recorded.
         """
         for tries_left in reversed(range(SENDS_MAX)):
             try:
@@ -158,8 +158,9 @@ class Session:
         result = await self._session.execute_batch(batch)
         if statement.kind == "conditional":
             rows = [row.as_dict() for row in result.all()]
-            # One that was sent before may have taken effect then, and says so by what it left.
-            if rows and not rows[0]["[applied]"] and is_first:
+            is_refused = bool(rows) and not rows[0]["[applied]"]
+            # One that was sent before may have taken effect then, and is refused by what it left.
+            if is_refused != statement.is_refused and is_first:
                 raise Refused
 
 

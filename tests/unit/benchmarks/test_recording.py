@@ -117,6 +117,18 @@ def test_what_a_batch_checks_follows_from_the_one_before() -> None:
     assert any(name.startswith("bench_test.s_") for name in recorder.definitions)
 
 
+def test_an_update_of_what_was_put_meanwhile_is_made_again() -> None:
+    async def test(record: Callable[[str, dict[str, Any]], Coroutine[Any, Any, Recorded]]) -> None:
+        for operation, body in (("PutItem", put(1)), ("UpdateItem", update(1)), ("PutItem", put(1))):
+            await record(operation, body)
+        found = await record("UpdateItem", update(1))
+        assert shape(found) == ["1 conditional", "1 conditional"]
+        assert [stage[0].is_refused for stage in found.stages] == [True, False]
+        assert shape(await record("UpdateItem", update(1))) == ["1 conditional"]
+
+    recorded(test)
+
+
 def test_requests_of_which_one_is_refused_are_no_load() -> None:
     async def test(record: Callable[[str, dict[str, Any]], Coroutine[Any, Any, Recorded]]) -> None:
         with pytest.raises(Exception, match="conditional request failed"):
