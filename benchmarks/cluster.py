@@ -312,7 +312,7 @@ def main(arguments: Sequence[str]) -> int:
         DATA.mkdir(parents=True, exist_ok=True)
         with ExitStack() as stack:
             found, reached, per_s = _measured(plan, stack)
-    except (generator.GeneratorError, ClusterFailed, ToolMissing, FetchFailed) as error:
+    except (generator.GeneratorError, servers.NodeDidNotStart, ClusterFailed, ToolMissing, FetchFailed) as error:
         print(error, file=sys.stderr)
         return 2
     how = report.provenance(report.bench_command(arguments, "bench-cluster"))

@@ -21,6 +21,10 @@ NODE_START_S_MAX = 180.0
 PEERS = {"dynoxide": "dynoxide", "dynamodb-local": "DynamoDB Local"}
 
 
+class NodeDidNotStart(Exception):
+    """A Tenet node could not be started; the message has the end of its log."""
+
+
 @contextmanager
 def tenet(folder: Path) -> Iterator[Target]:
     """Tenet as it ships, logging and metrics on, in one process on the embedded engine."""
@@ -43,14 +47,21 @@ def beside_peers(folder: Path, names: Sequence[str]) -> Iterator[list[Target]]:
 
 @contextmanager
 def nodes(folder: Path, store_url: str, count: int) -> Iterator[list[Target]]:
-    """So many Tenet nodes of one cluster, as they ship; the second and later ones have joined the first."""
+    """So many Tenet nodes of one cluster, as they ship; the second and later ones have joined the first.
+
+    Raises:
+        NodeDidNotStart: one did not, and says why.
+    """
     with ExitStack() as stack:
         started: list[servers.Server] = []
         for number in range(1, count + 1):
             data = folder / f"tenet-{number}"
-            if started:
-                servers.join(started[0], data)
-            server = servers.start(data, "--plaintext", "--store", store_url, start_s_max=NODE_START_S_MAX)
+            try:
+                if started:
+                    servers.join(started[0], data)
+                server = servers.start(data, "--plaintext", "--store", store_url, start_s_max=NODE_START_S_MAX)
+            except AssertionError as error:
+                raise NodeDidNotStart(str(error)) from error
             stack.callback(servers.end, server)
             started.append(server)
             print(f"  Tenet node {number} of {count}: {server.endpoint}", flush=True)
