@@ -25,6 +25,7 @@ from tenet.app.messages import (
 )
 from tenet.base.errors import TenetError
 from tenet.mesh.channel import NodeId
+from tenet.mesh.errors import CannotRotate
 from tenet.store.contract import Backups
 from tenet.wire.master import replace_durably
 
@@ -49,13 +50,6 @@ class NotRunning(TenetError):
     """What was asked only a server can do, and none runs."""
 
     code = "NotRunning"
-    http_status = 409
-
-
-class CannotRotate(TenetError):
-    """The master key cannot be changed now."""
-
-    code = "CannotRotate"
     http_status = 409
 
 
@@ -109,10 +103,12 @@ class CoreAdministration:
         cluster = self._core.cluster
         if cluster is None:
             return KeysSealed(await self._core.ring.rotate_master())
+        if self._core.rotation is not None:
+            return KeysSealed(await self._core.rotation.rotate())
         others = [info.node for info in await self._governance().nodes() if info.state != "removed"]
         if len(others) > 1:
             raise CannotRotate(
-                f"the master key of a cluster cannot be changed while it has several nodes: {', '.join(others)}"
+                f"the master key of a cluster is changed by all of its nodes together: start {', '.join(others)}"
             )
         return KeysSealed(await self._core.ring.rotate_master(cluster.seal_anew))
 

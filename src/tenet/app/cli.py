@@ -238,8 +238,8 @@ def revoke_key(configuration: Configuration, access_key_id: str) -> None:
 def rotate_master_key(configuration: Configuration) -> None:
     """Encrypt the secrets of all access keys under a new master key, and forget the old one.
 
-    The keys themselves stay as they are. Backups made before hold secrets under the old master key: keep a copy of its
-    file with them.
+    The keys themselves stay as they are. In a cluster all nodes do so together, while they serve; where one is missing
+    nothing begins. Backups made before hold secrets under the old master key: keep a copy of its file with them.
     """
     done = _administer(configuration, lambda administration: administration.rotate_master_key())
     click.echo(f"Secrets encrypted under a new master key: {done.count}.")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -30,7 +30,9 @@ if TYPE_CHECKING:
     from tenet.mesh.cooperation import Cooperation
     from tenet.mesh.governing import Governance
     from tenet.mesh.node import MeshNode
+    from tenet.mesh.rotation import Rotation
     from tenet.store.contract import Engine, Store
+    from tenet.wire.keys import KeyRing
 
 _ID_BYTES: Final = 10
 _SECRET_BYTES: Final = 30
@@ -94,6 +96,20 @@ def cooperation_of(node: MeshNode, store: Engine, *, clock: Clock, ids: Ids) -> 
 
     address = node.channel.address
     return Cooperation(store, node.channel, clock=clock, ids=ids, address=address, release=tenet_version())
+
+
+def rotation_of(node: MeshNode, cluster: Cluster, cooperation: Cooperation, ring: Callable[[], KeyRing]) -> Rotation:
+    """Returns a node's part in changes of the master key.
+
+    Args:
+        node: which has been started.
+        cluster: whose node it is.
+        cooperation: gives leases.
+        ring: the access keys, as they are opened now.
+    """
+    from tenet.mesh.rotation import Rotation, lead_under
+
+    return Rotation(node.channel, cluster, node.registry, ring, lead_under(cooperation.leases))
 
 
 async def start_node(directory: DataDirectory, cluster: Cluster, *, clock: Clock, ids: Ids) -> MeshNode:

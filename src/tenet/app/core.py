@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 from typing import TYPE_CHECKING, Final
 
-from tenet.app.clustering import cooperation_of, is_clustered, new_root_key, open_cluster, start_node
+from tenet.app.clustering import cooperation_of, is_clustered, new_root_key, open_cluster, rotation_of, start_node
 from tenet.app.data_directory import DataDirectory, RootKey
 from tenet.app.engines import needing_to_write, open_store
 from tenet.app.messages import FIRST_TENANT
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from tenet.mesh.cluster import Cluster
     from tenet.mesh.cooperation import Cooperation
     from tenet.mesh.node import MeshNode
+    from tenet.mesh.rotation import Rotation
     from tenet.store.contract import Engine
     from tenet.wire.credentials import AccessKey
 
@@ -60,6 +61,8 @@ class Core:
         self.node: MeshNode | None = None
         #: What it does together with the other nodes; None where there can be none.
         self.cooperation: Cooperation | None = None
+        #: Its part in changes of the master key; None where it is no node.
+        self.rotation: Rotation | None = None
         #: Runs the background jobs that are this process's.
         self.supervisor = Supervisor(store, clock=clock, ids=ids)
         #: Returns an access key, or None where there is none or it was revoked.
@@ -127,6 +130,7 @@ class Core:
         self.node = await start_node(self.directory, self.cluster, clock=self.clock, ids=self.ids)
         self.cooperation = cooperation_of(self.node, self.store, clock=self.clock, ids=self.ids)
         self.store, self.supervisor = self.cooperation.store, self.cooperation.supervisor
+        self.rotation = rotation_of(self.node, self.cluster, self.cooperation, lambda: self.ring)
         # From here on other nodes tell of keys that they change.
         await self.read_keys()
 

@@ -146,6 +146,12 @@ class Cluster:
             if found is None or decode_node(found).key_sha256 != made.key_sha256:
                 raise NodeExists(f"there is, or was, another node {node} in this cluster; choose another name")
 
+    async def master_in_use(self) -> str:
+        """Returns the name of the master key that the cluster's secrets are encrypted under: one read."""
+        record = await _read(self.store, self._clock)
+        assert record is not None, "a cluster is never removed"
+        return decode_cluster(record).sealed.master
+
     async def seal_anew(self) -> int:
         """Encrypts the cluster's secrets under the current master key; returns 1 where they were under another."""
         self.master.read_again()

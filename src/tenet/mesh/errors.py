@@ -150,6 +150,13 @@ class NodeNeeded(MeshError):
     http_status = 409
 
 
+class CannotRotate(MeshError):
+    """The master key cannot be changed now, or not to the end. Every node can read everything."""
+
+    code = "CannotRotate"
+    http_status = 409
+
+
 class LeaseLost(MeshError):
     """The lease under which something was to be written belongs to somebody else now. Nothing was written."""
 

@@ -165,9 +165,13 @@ class KeyRing:
             stored = _Stored(1, tenant, is_root, self._clock.wall_ms(), sealed)
             if not await self._land([Put(key, msgspec.json.encode(stored))], [IsVersion(key, None)]):
                 raise AccessKeyExists(f"there is an access key {key_id} already")
-            # Another process may have begun to change the master key meanwhile, and not have seen this record.
+            # Another process with this file may have begun to change the master key meanwhile, and not have seen this
+            # record. A node that changes it at all others has them switch when nothing is under way instead.
             try:
-                await self._seal_anew()
+                await self.refresh()
+                self._master.read_again()
+                if self._master.current != sealed.master:
+                    await self._seal_anew()
             except (TenetError, OSError) as error:
                 # The key is made: its secret must not be lost to whoever asked for it.
                 _log.warning("a new access key could not be read again", access_key_id=key_id, reason=str(error))
@@ -212,6 +216,28 @@ class KeyRing:
                 count += await further()
             self._master.retire(former)
         return count
+
+    async def switch_master(self, name: str) -> None:
+        """Encrypts under another master key from now on; nothing is under way under the former one when it returns.
+
+        Args:
+            name: of the key, which this process has.
+
+        Raises:
+            MasterKeyUnusable: it does not have it.
+        """
+        async with self._sealing:
+            self._master.switch(name)
+
+    async def seal_anew(self) -> int:
+        """Encrypts every secret under the current master key that is encrypted under another; returns how many."""
+        async with self._sealing:
+            return await self._seal_anew()
+
+    async def masters_in_use(self) -> frozenset[str]:
+        """Returns the names of the master keys that secrets are encrypted under: one store read, or a few."""
+        await self.refresh()
+        return frozenset(_decode(record).secret.master for record in self._records.values())
 
     async def _seal_anew(self) -> int:
         """Encrypts every secret under the current master key that is encrypted under another; returns how many."""

@@ -99,14 +99,53 @@ class MasterKeys:
         self._save(name, {**former, name: self._ids.draw(_KEY_BYTES)})
         return frozenset(former)
 
+    @property
+    def names(self) -> frozenset[str]:
+        """The names of all keys of the file."""
+        return frozenset(self.read_again())
+
+    def prepare(self) -> str:
+        """Makes a new key that is not encrypted under yet, and returns its name. Durable when it returns."""
+        former = self.read_again()
+        name = self._ids.draw(_NAME_BYTES).hex()
+        self._save(self._current, {**former, name: self._ids.draw(_KEY_BYTES)})
+        return name
+
+    def add_foreign(self, content: bytes) -> None:
+        """Adds the keys of another node; the current one stays. Durable when it returns.
+
+        Args:
+            content: as from ``exported``.
+
+        Raises:
+            MasterKeyUnusable: the content is damaged, or the file is.
+        """
+        given, found = _decoded(content, "what another node has sent").keys, self.read_again()
+        if not given.keys() <= found.keys():
+            self._save(self._current, {**given, **found})
+
+    def switch(self, name: str) -> None:
+        """Encrypts under another key of the file from now on. Durable when it returns.
+
+        Raises:
+            MasterKeyUnusable: the file does not hold it.
+        """
+        keys = self.read_again()
+        if name not in keys:
+            raise MasterKeyUnusable(f"{self._path} does not hold the master key {name}")
+        if name != self._current:
+            self._save(name, keys)
+
     def retire(self, former: Collection[str]) -> None:
         """Forgets keys under which nothing is encrypted any more. Durable when it returns.
 
         Args:
-            former: their names; what another process has added meanwhile stays.
+            former: their names; what another process has added meanwhile stays, and so does the current key.
         """
-        kept = {name: key for name, key in self.read_again().items() if name not in former}
-        self._save(self._current, kept)
+        found = self.read_again()
+        kept = {name: key for name, key in found.items() if name not in former or name == self._current}
+        if kept.keys() != found.keys():
+            self._save(self._current, kept)
 
     def seal(self, secret: bytes, belongs_to: bytes) -> Sealed:
         """Encrypts a secret under the current key.
