@@ -88,6 +88,16 @@ class Nodes:
                 client.put_item(TableName=TABLE, Item={"id": {"S": number}, "group": {"S": number}})
             _until(partial(_finds, reads, number), f"{reads.name} does not find in the index what {writes.name} wrote")
 
+    def change_master_key(self) -> None:
+        """Changes the master key at all nodes, which are of this version, while clients go on."""
+        begin_ns = time.monotonic_ns()
+        done = self.nodes[-1].server.command("keys", "rotate-master")
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.startswith("Secrets encrypted under a new master key: ")
+        files = {node.server.data.with_name(f"{node.name}.master-key").read_bytes() for node in self.nodes}
+        assert len(files) == 1
+        self.events.append(Event(begin_ns, time.monotonic_ns(), "the master key changes"))
+
     def _sees_all(self, node: TenetNode) -> bool:
         lines = self._ask(node, "list").splitlines()
         return len(lines) == len(NAMES) and all(line.endswith("  connected") for line in lines)
@@ -169,6 +179,8 @@ def test_nodes_are_replaced_by_the_next_version_and_back_without_an_error(
             for version, told in (newer, older) * TIMES:
                 for node in cluster.nodes:
                     cluster.replace(node, version, told)
+                if told == newer[1]:
+                    cluster.change_master_key()
     trial = Trial(
         Schedule(seed, ()), tuple(cluster.events), run.begin_ns, run.until_ns, run.history, judge(run.history)
     )
