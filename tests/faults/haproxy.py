@@ -90,7 +90,7 @@ class Proxy:
     """
 
     def __init__(
-        self, folder: Path, servers: Mapping[str, str], *, listen: str, ca_file: str | None, check_ms: int = 300
+        self, folder: Path, servers: Mapping[str, str], *, listen: str, ca_file: str | None, check_ms: int = 500
     ) -> None:
         self._folder = folder
         self._servers = servers
