@@ -23,6 +23,10 @@ LEFT_ALONE = {
     "write_request_timeout": "2000ms",
     "max_hint_window": "3h",
     "paxos_state_purging": "legacy",
+    "column_index_size": None,
+    "partition_size_fail_threshold": None,
+    "partition_tombstones_fail_threshold": "-1",
+    "tombstone_failure_threshold": "100000",
 }
 
 
