@@ -28,6 +28,8 @@ WORKERS = 4
 PARTITIONS, SORTS, GROUPS = 40, 10, 20
 VALUE_BYTES = 1_024
 STANDARD = Config(retries={"mode": "standard", "max_attempts": 3}, connect_timeout=5, read_timeout=20)
+#: For what comes before the load: tables are made one after the other, and each takes the nodes a second or more.
+PATIENT = Config(retries={"mode": "standard", "max_attempts": 20}, connect_timeout=5, read_timeout=60)
 _TICKS = os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 

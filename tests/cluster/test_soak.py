@@ -12,7 +12,7 @@ from tenet.store.cassandra.logs import SEGMENT
 from tenet.tables.rules.index_log import LOG_SHARDS
 from tests.rounds import rounds
 from tests.servers import Server, start
-from tests.soak import STANDARD, VALUE_BYTES, Soak, kept, make_table
+from tests.soak import PATIENT, VALUE_BYTES, Soak, kept, make_table
 from tools.cluster.cluster import Cluster
 
 RATE = 20.0
@@ -48,8 +48,7 @@ def server(tmp_path: Path, cassandra_faults: Cluster, keyspace: str) -> Iterator
 def test_operations_cost_the_same_and_what_they_leave_is_bounded(
     server: Server, cassandra_faults: Cluster, keyspace: str
 ) -> None:
-    client = server.client(config=STANDARD)
-    make_table(client)
+    make_table(server.client(config=PATIENT))
     soak = Soak(server, cassandra_faults, RATE)
     soak.go_on(WINDOW_S)
     second = soak.go_on(WINDOW_S)
