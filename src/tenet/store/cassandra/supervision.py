@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 import structlog
 
 from tenet.store.cassandra.nodes import only
+from tenet.store.cassandra.skew import advice_on_clocks, skews
 from tenet.store.errors import StoreError, StoreUnavailable
 
 if TYPE_CHECKING:
@@ -121,6 +122,7 @@ class Supervision:
         keyspace = self._driver.location.keyspace
         text = "SELECT replication FROM system_schema.keyspaces WHERE keyspace_name = ?"
         rows = await self._driver.select(text, (keyspace,), is_serial=False, counts_as="beat")
+        found += advice_on_clocks(await skews(self._driver, self._clock))
         return found + list(advice_on_copies(keyspace, dict(rows[0][0]) if rows else {}))
 
     async def _select(self, text: str, values: Sequence[Any], address: str) -> list[tuple[Any, ...]]:
