@@ -104,6 +104,28 @@ class ReadOnlyStore(StoreUnavailable):
     retryable = False
 
 
+class StoreMoved(StoreUnavailable):
+    """What is stored here is, or is being, moved to another store; nothing was written. The message says which one.
+
+    Clients that send the same call again reach the other store as soon as it is what answers them.
+    """
+
+    code = "StoreMoved"
+
+
+class CopyRefused(StoreError):
+    """A copy of a store cannot be begun, resumed or ended like this; the message says why. Nothing was changed."""
+
+    code = "CopyRefused"
+    http_status = 409
+
+
+class CopyDiffers(StoreError):
+    """A copy does not hold what the store holds that it was made of; it is not used. The store serves as before."""
+
+    code = "CopyDiffers"
+
+
 class StoreFault(StoreError):
     """The engine failed in a way that does not pass; nothing was written, and the same call would fail again."""
 
