@@ -46,7 +46,9 @@ async def fill(store: Store, records: int = 400) -> None:
         writes: list[Write] = [Put(Key("plain", b"p%d" % (n % 7), b"s%d" % n), b"value %d" % n * 9) for n in some]
         await write(store, writes, clock=clock, ids=ids)
     await write(store, [Add(Key("stamped", b"counts", b"c"), "used", 41)], clock=clock, ids=ids)
-    await write(store, [Put(Key("stamped", b"counts", b"d"), b"", {"a": -(2**63), "b": 2**63 - 1})], clock=clock, ids=ids)
+    await write(
+        store, [Put(Key("stamped", b"counts", b"d"), b"", {"a": -(2**63), "b": 2**63 - 1})], clock=clock, ids=ids
+    )
     await write(store, [Put(Key("plain", b"", b""), b"\x00" * 1_000_000)], clock=clock, ids=ids)
     await write(store, [Put(Key("plain", b"p1", b"mark of a keeper"), b"epoch")], clock=clock, ids=ids)
     await write(store, [Put(Key("membership", b"m", b"n"), b"who serves")], clock=clock, ids=ids)

@@ -1,6 +1,6 @@
 """A store is copied while it is written to, under every fault, killed at any step, until the copy has been switched to.
 
-What must hold then: the copy is what the store is, every write that was acknowledged is in both, and nothing comes late.
+What must hold then: the copy is what the store is, every write that was acknowledged is in both, nothing comes late.
 """
 
 from __future__ import annotations

@@ -18,6 +18,7 @@ from tenet.app.messages import (
     SIGNING_NAME,
     Administration,
     BackupWanted,
+    CopyNamed,
     Failure,
     FileNamed,
     InvitationWanted,
@@ -160,6 +161,19 @@ async def _restore(administration: Administration, _argument: str, body: bytes) 
     return await administration.restore(msgspec.json.decode(body, type=FileNamed))
 
 
+async def _begin_copy(administration: Administration, _argument: str, body: bytes) -> object:
+    return await administration.begin_copy(msgspec.json.decode(body, type=CopyNamed))
+
+
+async def _show_copy(administration: Administration, _argument: str, _body: bytes) -> object:
+    return await administration.show_copy()
+
+
+async def _end_copy(administration: Administration, _argument: str, body: bytes) -> object:
+    await administration.end_copy(msgspec.json.decode(body, type=CopyNamed))
+    return {}
+
+
 async def _diagnosis(administration: Administration, _argument: str, _body: bytes) -> Struct:
     return await administration.diagnosis()
 
@@ -176,5 +190,6 @@ ROUTES: Final[Mapping[str, Mapping[str, Route]]] = {
     "/drains/": {"PUT": _drain_node, "DELETE": _end_drain},
     "/backup": {"POST": _backup},
     "/restore": {"POST": _restore},
+    "/copy": {"GET": _show_copy, "PUT": _begin_copy, "DELETE": _end_copy},
     "/diagnosis": {"GET": _diagnosis},
 }

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Final
 from tenet.app.clustering import governance
 from tenet.app.messages import (
     BackupWanted,
+    CopyNamed,
+    CopyShown,
     Figures,
     FileNamed,
     InvitationMade,
@@ -23,10 +25,12 @@ from tenet.app.messages import (
     NodeShown,
     SettingsTaken,
 )
+from tenet.app.moving import Mover
 from tenet.base.errors import TenetError
 from tenet.mesh.channel import NodeId
 from tenet.mesh.errors import CannotRotate
 from tenet.store.contract import Backups
+from tenet.store.errors import CopyRefused
 from tenet.wire.master import replace_durably
 
 if TYPE_CHECKING:
@@ -62,6 +66,7 @@ class CoreAdministration:
         diagnose: collects what is known about the process.
         paused: keeps the services still while the store is replaced under them.
         reload: reads the settings of the server again; None where none runs.
+        mover: moves the store to another one; by default as where no server runs.
     """
 
     def __init__(
@@ -72,12 +77,14 @@ class CoreAdministration:
         diagnose: Callable[[], Awaitable[Diagnosis]],
         paused: Callable[[], AbstractAsyncContextManager[None]] = nullcontext,
         reload: Callable[[], Awaitable[SettingsTaken]] | None = None,
+        mover: Mover | None = None,
     ) -> None:
         self._reload = reload
         self._core = core
         self._clock = clock
         self._diagnose = diagnose
         self._paused = paused
+        self._mover = mover or Mover(core.directory, core.guard, clock=clock, ids=core.ids)
         self._restoring: asyncio.Task[Figures] | None = None
 
     async def create_key(self, wanted: KeyWanted) -> KeyMade:
@@ -170,6 +177,8 @@ class CoreAdministration:
             raise CannotBackUp(f"the process {os.getpid()}, which holds the store, cannot read {named.path}")
         if self._restoring is not None and not self._restoring.done():
             raise CannotBackUp("another backup is being restored")
+        if self._mover.is_running or self._core.guard.refusal:
+            raise CannotBackUp("the store is being copied, or was moved: nothing can be restored into it")
         self._restoring = asyncio.create_task(self._restore(named))
         return await asyncio.shield(self._restoring)
 
@@ -179,6 +188,20 @@ class CoreAdministration:
             await self._backups().restore(named.path)
             await self._core.read_keys()
         return self._figures(named.path, began_s, {})
+
+    async def begin_copy(self, named: CopyNamed) -> CopyShown:
+        """Begins to copy the store, or resumes it; it goes on in the background."""
+        if self._restoring is not None and not self._restoring.done():
+            raise CopyRefused("a backup is being restored; repeat the command when it is done")
+        return await self._mover.begin(named)
+
+    async def show_copy(self) -> CopyShown:
+        """Returns how far the copy is that was begun last."""
+        return self._mover.shown()
+
+    async def end_copy(self, named: CopyNamed) -> None:
+        """Gives a copy up: the store is served as before, and the copy is emptied."""
+        await self._mover.end(named)
 
     async def diagnosis(self) -> Diagnosis:
         """Returns what the process knows about itself."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import os
+import shlex
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -388,6 +389,43 @@ def restore(configuration: Configuration, file: Path, *, yes: bool) -> None:
 
     done = asyncio.run(restore_wherever_it_is(configuration, named, say))
     click.echo(f"{done.path} is restored, in {done.elapsed_ms / 1000:.1f} s.")
+
+
+@main.group()
+def store() -> None:
+    """The store: where all state lies."""
+
+
+@store.command("copy")
+@click.argument("source", metavar="FROM")
+@click.argument("target", metavar="TO")
+@click.option("--abort", "is_abort", is_flag=True, help="Give the copy up, or the move back, and empty TO.")
+@_common
+def copy_store(configuration: Configuration, source: str, target: str, *, is_abort: bool) -> None:
+    """Copy the store FROM to the empty store TO while it is served, verify it, and switch over.
+
+    FROM and TO are as `tenet up --store` takes them; `sqlite:` alone is the embedded store in the data directory. The
+    server that runs on the data directory does it, or this command itself where none runs. Once everything is in TO,
+    writes are refused; start the server again with --store TO, on the same data directory, with the same keys.
+
+    Interrupted, it is resumed by the same command. Until TO is started, --abort takes even a finished move back.
+    """
+    from tenet.app.copies import carry_out, give_up, named
+
+    configuration, wanted = named(configuration, source, target)
+    if is_abort:
+        asyncio.run(give_up(configuration, wanted))
+        click.echo(f"The copy is given up; {source} is served as before.")
+        return
+
+    def say(line: str) -> None:
+        click.echo(f"tenet: {line}", err=True)
+
+    done = asyncio.run(carry_out(configuration, wanted, say))
+    click.echo(f"Everything is in {done.target}: {done.spaces} spaces, {done.verified:,} records verified.")
+    click.echo("What had this store open takes no writes any more. Stop it, then start:")
+    data = configuration.settings.data
+    click.echo(shlex.join(["tenet", "up", "--data", str(Path(data).absolute()), "--store", done.target]))
 
 
 @main.group()

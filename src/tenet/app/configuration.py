@@ -120,6 +120,17 @@ class Configuration(Struct, frozen=True):
         origins = {**self.origins, **{name: kept.origins[name] for name in names}}
         return Configuration(found, origins, self.file, self.environment, self.flags)
 
+    def with_store(self, url: str) -> Configuration:
+        """Returns the same settings with another store.
+
+        Args:
+            url: of the store, as ``store.url``.
+
+        Raises:
+            ConfigurationError: it is none.
+        """
+        return load(self.file, self.environment, {**self.flags, "store.url": url})
+
     def values(self) -> Mapping[str, Value]:
         """Returns every value by the dotted name of its setting."""
         return {name: _value_of(self.settings, name) for name in settings()}

@@ -11,6 +11,8 @@ from tenet.app.data_directory import DataDirectory, RootKey
 from tenet.app.engines import needing_to_write, open_store
 from tenet.app.messages import FIRST_TENANT
 from tenet.mesh.jobs import Job, Supervisor, Tenure
+from tenet.store.copy_marks import take_into_service
+from tenet.store.guard import Guard
 from tenet.store.upkept import Upkept
 from tenet.wire.errors import AccessKeyExists
 from tenet.wire.keys import KeyRing
@@ -49,8 +51,10 @@ class Core:
         self.directory = directory
         #: The engine by itself, for backups.
         self.engine = store
+        #: The same, with what services write to it followed and refused while it is copied.
+        self.guard = Guard(store, clock)
         #: The engine as services use it: where there are other nodes, they hint at what they change in it.
-        self.store = store
+        self.store: Engine = self.guard
         self.clock = clock
         self.ids = ids
         self.ring: KeyRing
@@ -64,7 +68,7 @@ class Core:
         #: Its part in changes of the master key; None where it is no node.
         self.rotation: Rotation | None = None
         #: Runs the background jobs that are this process's.
-        self.supervisor = Supervisor(store, clock=clock, ids=ids)
+        self.supervisor = Supervisor(self.store, clock=clock, ids=ids)
         #: Returns an access key, or None where there is none or it was revoked.
         self.find: Callable[[str], AccessKey | None]
         self._watching: asyncio.Task[None] | None = None
@@ -82,6 +86,7 @@ class Core:
             StoreLocked: another process holds it.
             MasterKeyUnusable: there are encrypted secrets, and the key that they are encrypted under is missing.
             NotAMember: the store is a cluster's that this is no node of.
+            StoreMoved: it was moved to another store, or is a copy that is not complete.
             ConfigurationError: a file or directory cannot be made or read.
         """
         directory.make()
@@ -90,8 +95,9 @@ class Core:
         core = cls(directory, store, clock=clock, ids=ids)
         try:
             with needing_to_write(directory):
+                await take_into_service(store, clock=clock, ids=ids)
                 if is_clustered(directory):
-                    core.cluster = await open_cluster(directory, store, clock=clock, ids=ids)
+                    core.cluster = await open_cluster(directory, core.store, clock=clock, ids=ids)
                 await core.read_keys()
         except BaseException:
             await store.close()

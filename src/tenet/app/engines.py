@@ -62,6 +62,12 @@ def is_shared(directory: DataDirectory) -> bool:
     return name not in _EMBEDDED and location.startswith(_NETWORK)
 
 
+def is_missing(directory: DataDirectory) -> bool:
+    """Tells whether the store of a data directory is one in files, of which there are none."""
+    _, location = directory.engine_and_location
+    return not location.startswith(_NETWORK) and not Path(location).exists()
+
+
 @cache
 def _installed() -> Mapping[str, metadata.EntryPoint]:
     """Returns the engines that are installed, by name."""

@@ -10,6 +10,7 @@ from tenet.wire.door import Mount, Request, Response, Service
 from tenet.wire.errors import Overloaded
 
 RESTORING: Final = "The store is being restored. Send the request again."
+MOVING: Final = "The store is about to move to another one. Send the request again."
 
 
 class Gate:
@@ -21,6 +22,7 @@ class Gate:
 
     def __init__(self, service: Service) -> None:
         self._service = service
+        self._why = RESTORING
         #: Answers a request.
         self.answer: Callable[[Request], Coroutine[Any, Any, Response]] = service.answer
 
@@ -33,8 +35,13 @@ class Gate:
         """Turns an error into the service's bytes."""
         return self._service.refuse(request, error)
 
-    def shut(self) -> None:
-        """Refuses every request from now on with an error that clients retry."""
+    def shut(self, why: str = RESTORING) -> None:
+        """Refuses every request from now on with an error that clients retry.
+
+        Args:
+            why: what they are told.
+        """
+        self._why = why
         self.answer = self._refuse
 
     def open(self, service: Service) -> None:
@@ -43,4 +50,4 @@ class Gate:
         self.answer = service.answer
 
     async def _refuse(self, request: Request) -> Response:
-        return self.refuse(request, Overloaded(RESTORING))
+        return self.refuse(request, Overloaded(self._why))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Final, Protocol
+from typing import Annotated, Any, Final, Literal, Protocol
 
 import msgspec
 from msgspec import Meta, Struct, field
@@ -185,6 +185,56 @@ class Figures(Struct, frozen=True):
     figures: Mapping[str, int] = field(default_factory=dict)
 
 
+class CopyNamed(Struct, frozen=True, forbid_unknown_fields=True):
+    """Names a copy of a store.
+
+    Args:
+        source: URL of the store, as `tenet up --store` takes it.
+        target: URL of the copy.
+    """
+
+    source: Annotated[str, Meta(min_length=1)]
+    target: Annotated[str, Meta(min_length=1)]
+
+
+class CopyShown(Struct, frozen=True):
+    """How far a copy of the store is.
+
+    Args:
+        source: URL of the store.
+        target: URL of the copy.
+        state: ``running``, ``complete`` or ``failed``.
+        phase: what it does now, in words.
+        space: that it is at.
+        spaces: how many there are.
+        spaces_done: how many of them were copied once.
+        records: that were copied for the first time.
+        value_bytes: of their values.
+        changed: records that were copied or removed later.
+        left: changes that are known and not copied yet.
+        verified: records that were compared by digest.
+        elapsed_ms: since it was begun or resumed.
+        code: of the error that ended it; empty where none did.
+        message: of that error.
+    """
+
+    source: str
+    target: str
+    state: Literal["running", "complete", "failed"]
+    phase: str
+    space: str
+    spaces: int
+    spaces_done: int
+    records: int
+    value_bytes: int
+    changed: int
+    left: int
+    verified: int
+    elapsed_ms: int
+    code: str = ""
+    message: str = ""
+
+
 class Diagnosis(Struct, frozen=True):
     """What a server knows about itself; without secrets.
 
@@ -262,6 +312,18 @@ class Administration(Protocol):
 
     async def restore(self, named: FileNamed) -> Figures:
         """Replaces everything in the store by what a backup holds."""
+        ...
+
+    async def begin_copy(self, named: CopyNamed) -> CopyShown:
+        """Begins to copy the store, or resumes it; it goes on in the background."""
+        ...
+
+    async def show_copy(self) -> CopyShown:
+        """Returns how far the copy is that was begun last."""
+        ...
+
+    async def end_copy(self, named: CopyNamed) -> None:
+        """Gives a copy up: the store is served as before, and the copy is emptied."""
         ...
 
     async def diagnosis(self) -> Diagnosis:

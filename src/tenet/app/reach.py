@@ -6,25 +6,27 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from tenet.app.access import NotStartedYet
 from tenet.app.administration import CoreAdministration
 from tenet.app.core import Core
 from tenet.app.data_directory import DataDirectory
 from tenet.app.diagnosis import diagnose_core
-from tenet.app.engines import needing_to_write, restore_damaged_store
+from tenet.app.engines import is_missing, needing_to_write, open_store, restore_damaged_store
 from tenet.app.logs import set_up_for_command
 from tenet.app.messages import Figures, FileNamed
+from tenet.app.moving import Mover
 from tenet.app.remote import QUESTION_S_MAX, NotReached, RemoteAdministration, Trust
 from tenet.base.clock import SystemClock
 from tenet.base.ids import SystemIds
-from tenet.store.errors import StoreCorrupt, StoreLocked, StoreOfLaterVersion
+from tenet.store.errors import CopyRefused, StoreCorrupt, StoreLocked, StoreOfLaterVersion
+from tenet.store.guard import Guard
 from tenet.wire.master import MasterKeys
 
 if TYPE_CHECKING:
     from tenet.app.configuration import Configuration
-    from tenet.app.messages import Administration
+    from tenet.app.messages import Administration, CopyNamed, CopyShown
     from tenet.base.clock import Clock
 
 #: How often a server that is waited for is asked.
@@ -56,6 +58,67 @@ async def reach(configuration: Configuration) -> AsyncIterator[Administration]:
         raise NotStartedYet.in_directory(directory)
     async with _opened(directory, configuration, trouble) as administration:
         yield administration
+
+
+class Copies(Protocol):
+    """What can be asked about copies of a store."""
+
+    async def begin_copy(self, named: CopyNamed) -> CopyShown:
+        """Begins to copy the store, or resumes it; it goes on in the background."""
+        ...
+
+    async def show_copy(self) -> CopyShown:
+        """Returns how far the copy is that was begun last."""
+        ...
+
+    async def end_copy(self, named: CopyNamed) -> None:
+        """Gives a copy up."""
+        ...
+
+
+class _OwnCopies:
+    """Copies that this process makes itself."""
+
+    def __init__(self, mover: Mover) -> None:
+        self.begin_copy = mover.begin
+        self.end_copy = mover.end
+        self._mover = mover
+
+    async def show_copy(self) -> CopyShown:
+        """Returns how far the copy is that was begun last."""
+        return self._mover.shown()
+
+
+@asynccontextmanager
+async def reach_copies(configuration: Configuration) -> AsyncIterator[tuple[Copies, bool]]:
+    """Yields who copies the store of an installation, and whether that is a server, which goes on by itself.
+
+    Args:
+        configuration: says where it lies, and which store is copied.
+
+    Raises:
+        NotReached: a process holds the store and does not answer.
+        StoreError: it cannot be opened.
+    """
+    directory, clock, ids = DataDirectory(configuration.settings), SystemClock(), SystemIds()
+    remote = remote_of(directory)
+    trouble = remote.trouble() if remote is not None else "it is starting, or stopping"
+    if remote is not None and not trouble:
+        yield remote, True
+        return
+    if is_missing(directory):
+        raise CopyRefused(f"FROM: there is no store in {directory.engine_and_location[1]}")
+    set_up_for_command()
+    try:
+        store = await open_store(directory, clock=clock, ids=ids)
+    except StoreLocked as error:
+        raise NotReached(f"{error.message}; that process does not answer: {trouble}") from error
+    mover = Mover(directory, Guard(store, clock), clock=clock, ids=ids)
+    try:
+        yield _OwnCopies(mover), False
+    finally:
+        await mover.close()
+        await store.close()
 
 
 async def restore(configuration: Configuration, named: FileNamed, kept: Callable[[Path], None]) -> Figures:

@@ -17,6 +17,8 @@ from tenet.app.messages import (
     PREFIX,
     SIGNING_NAME,
     BackupWanted,
+    CopyNamed,
+    CopyShown,
     Diagnosis,
     Failure,
     Figures,
@@ -51,6 +53,8 @@ QUESTION_S_MAX: Final = 10
 _LEFT_S_MIN: Final = 0.001
 #: A backup or a restore of a large store takes its time.
 COPY_S_MAX: Final = 3_600
+#: The other store is opened, and perhaps made, before it is said that a copy was begun.
+OPEN_S_MAX: Final = 300
 #: How often a request that the server shed is sent, and how long it waits in between.
 TRIES_MAX: Final = 40
 TRY_AGAIN_S: Final = 0.25
@@ -168,6 +172,18 @@ class RemoteAdministration:
     async def restore(self, named: FileNamed) -> Figures:
         """Makes the server replace everything in its store by what a backup holds."""
         return self._call("POST", "/restore", Figures, named, answer_s_max=COPY_S_MAX)
+
+    async def begin_copy(self, named: CopyNamed) -> CopyShown:
+        """Makes the server begin to copy its store, or resume it; it goes on in the background."""
+        return self._call("PUT", "/copy", CopyShown, named, answer_s_max=OPEN_S_MAX)
+
+    async def show_copy(self) -> CopyShown:
+        """Returns how far the copy is that the server began last."""
+        return self._call("GET", "/copy", CopyShown)
+
+    async def end_copy(self, named: CopyNamed) -> None:
+        """Makes the server give a copy up."""
+        self._call("DELETE", "/copy", dict[str, str], named, answer_s_max=COPY_S_MAX)
 
     async def diagnosis(self) -> Diagnosis:
         """Returns what the server knows about itself."""

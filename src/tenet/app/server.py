@@ -29,9 +29,10 @@ from tenet.app.data_directory import DataDirectory, Running
 from tenet.app.diagnosis import diagnose
 from tenet.app.engines import needing_to_write
 from tenet.app.exports import lines, variables
-from tenet.app.gate import Gate
+from tenet.app.gate import MOVING, Gate
 from tenet.app.logs import set_up
 from tenet.app.messages import SettingsTaken
+from tenet.app.moving import Mover
 from tenet.app.reloading import Reloading
 from tenet.app.tracing import tracer_of
 from tenet.app.versions import tenet_version
@@ -39,6 +40,7 @@ from tenet.base.clock import SystemClock
 from tenet.base.errors import TenetError
 from tenet.base.ids import SystemIds
 from tenet.mesh.errors import NodeRemoved
+from tenet.store.errors import CopyRefused
 from tenet.tables.api import Tables, TablesSettings
 from tenet.wire.limits import EdgeLimits
 from tenet.wire.listener import listening_sockets
@@ -154,6 +156,7 @@ class Server:
         self.reloading: Reloading
         self._tables: Tables
         self._gate: Gate
+        self._mover: Mover
         self._tracer: Tracer | None = None
         self._sink = sink
         self._clock = clock
@@ -252,12 +255,21 @@ class Server:
     async def _listen(self) -> None:
         self._gate = Gate(self._tables.service())
         self._tracer = tracer_of(self.settings, self._clock)
+        self._mover = Mover(
+            self.directory,
+            self.core.guard,
+            clock=self._clock,
+            ids=self._ids,
+            node="" if self.core.node is None else self.core.node.node,
+            quiet=self._quiet,
+        )
         administration = CoreAdministration(
             self.core,
             clock=self._clock,
             diagnose=lambda: diagnose(self, self._clock),
             paused=self._paused,
             reload=self._reload,
+            mover=self._mover,
         )
         self.edge = Edge(
             [self._gate, AdminService(administration)],
@@ -325,6 +337,7 @@ class Server:
         answered = await self.edge.drain(self.settings.server.drain_ms / 1000)
         if self._renewing is not None:
             await cancelled(self._renewing)
+        await self._mover.close()
         await self._tables.close()
         await self.core.close()
         if self._tracer is not None:
@@ -356,14 +369,39 @@ class Server:
             await self.core.begin_work()
             self._gate.open(self._tables.service())
 
-    async def _idle(self) -> None:
-        """Waits until the requests that had begun have ended, at most for as long as a request may take."""
+    @asynccontextmanager
+    async def _quiet(self) -> AsyncIterator[None]:
+        """Keeps requests out for the length of a block where indexes are kept from logs, and lets all others end.
+
+        Raises:
+            CopyRefused: requests that had begun do not end.
+        """
+        if self.core.store.capabilities.cheap_commits_across_partitions:
+            yield
+            return
+        self._gate.shut(MOVING)
+        try:
+            if not await self._idle(own=0):
+                raise CopyRefused("requests that had begun have not ended in time; repeat the command")
+            yield
+        finally:
+            self._gate.open(self._tables.service())
+
+    async def _idle(self, *, own: int = 1) -> bool:
+        """Waits until the requests that had begun have ended, at most for as long as a request may take.
+
+        Args:
+            own: how many requests wait for this themselves, as the one does that asked for a restore.
+
+        Returns:
+            Whether they have.
+        """
         until_s = self._clock.monotonic_s() + self.settings.limits.deadline_s
-        # The request that asked for the restore is itself in flight.
-        while self.edge.admission.in_flight > 1:
+        while self.edge.admission.in_flight > own:
             if self._clock.monotonic_s() >= until_s:
-                break
+                return False
             await asyncio.sleep(_LOOK_S)
+        return True
 
 
 def limits_of(settings: Settings) -> EdgeLimits:

@@ -21,6 +21,7 @@ import asyncio
 import functools
 import hashlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
@@ -105,6 +106,10 @@ class Totals(Struct, frozen=True):
     digest: int
 
 
+def _noisy() -> AbstractAsyncContextManager[None]:
+    return nullcontext()
+
+
 async def _no_step(_name: str) -> None:
     """Stands in where nobody wants to know which step comes next."""
 
@@ -119,6 +124,8 @@ class Copying:
         left_out: what is not copied.
         clock: time.
         ids: randomness.
+        quiet: brings about that logs are read to their ends and nothing is added; for as long as writes are about to be
+            refused.
         step: is told what comes next, between any two steps; tests end it there.
     """
 
@@ -131,6 +138,7 @@ class Copying:
         left_out: LeftOut,
         clock: Clock,
         ids: Ids,
+        quiet: Callable[[], AbstractAsyncContextManager[None]] = _noisy,
         step: Callable[[str], Awaitable[None]] = _no_step,
     ) -> None:
         self.progress = Progress()
@@ -141,6 +149,7 @@ class Copying:
         self._left_out = left_out
         self._clock = clock
         self._ids = ids
+        self._quiet = quiet
         self._step = step
         self._writer = Writer(target, clock=clock, ids=ids)
         self._out = End(source.engine, clock=clock, ids=ids)
@@ -194,6 +203,8 @@ class Copying:
     async def _check_empty(self, outgoing: Outgoing | None) -> None:
         if outgoing is not None and outgoing.state == "moved":
             raise CopyRefused(f"FROM was moved to {outgoing.target}, which serves since: FROM is not what is true now")
+        if not await self._wanted():
+            raise CopyRefused(f"FROM holds nothing: is {self._from} the store that you mean?")
         spaces = [info.name for info in await self._spaces(self._target) if info.name != SPACE]
         if spaces:
             raise CopyRefused(
@@ -402,7 +413,8 @@ class Copying:
         is_moved = is_marking = False
         try:
             await self._step("refuse writes")
-            await self._guard.stand_still(f"the store moves to {self._to}; please try again")
+            async with self._quiet():
+                await self._guard.stand_still(f"the store moves to {self._to}; please try again")
             while self._changes.count():
                 await self._round()
             await self._spaces_come_and_gone(set())

@@ -13,6 +13,8 @@ from tenet.app.administration import CannotBackUp
 from tenet.app.messages import (
     PREFIX,
     BackupWanted,
+    CopyNamed,
+    CopyShown,
     Diagnosis,
     Figures,
     FileNamed,
@@ -29,6 +31,8 @@ from tenet.wire.door import Principal, Request
 from tenet.wire.errors import Throttled
 
 ROOT = Principal("AKIAROOT", "000000000000", is_root=True)
+
+COPY = CopyShown("sqlite:/a", "sqlite:/b", "running", "copying", "s", 2, 1, 30, 400, 5, 6, 0, 70)
 
 
 class Asked:
@@ -77,6 +81,17 @@ class Asked:
         self.calls.append(("restore", named.path))
         return Figures(named.path, 1)
 
+    async def begin_copy(self, named: CopyNamed) -> CopyShown:
+        self.calls.append(("copy", named.source, named.target))
+        return COPY
+
+    async def show_copy(self) -> CopyShown:
+        self.calls.append("show copy")
+        return COPY
+
+    async def end_copy(self, named: CopyNamed) -> None:
+        self.calls.append(("end copy", named.source, named.target))
+
     async def diagnosis(self) -> Diagnosis:
         return Diagnosis(server={}, settings={}, store={}, requests=[], limits={}, certificate={})
 
@@ -113,6 +128,7 @@ def test_without_a_body_everything_is_drawn() -> None:
         ("DELETE", "/nodes/one", ("remove", "one")),
         ("PUT", "/drains/one", ("drain", "one", False)),
         ("DELETE", "/drains/one", ("drain", "one", True)),
+        ("GET", "/copy", "show copy"),
     ],
 )
 def test_paths_lead_to_what_they_name(method: str, path: str, call: object) -> None:
@@ -123,6 +139,15 @@ def test_paths_lead_to_what_they_name(method: str, path: str, call: object) -> N
 def test_a_file_is_named_by_its_absolute_path() -> None:
     assert ask("POST", "/restore", b'{"path":"/tmp/b"}')[2].calls == [("restore", "/tmp/b")]
     status, answer, asked = ask("POST", "/restore", b'{"path":"b"}')
+    assert (status, answer["code"], asked.calls) == (400, "InvalidBody", [])
+
+
+def test_a_copy_is_named_by_both_of_its_stores() -> None:
+    body = b'{"source":"sqlite:/a","target":"sqlite:/b"}'
+    status, answer, asked = ask("PUT", "/copy", body)
+    assert (status, answer["phase"], asked.calls) == (200, "copying", [("copy", "sqlite:/a", "sqlite:/b")])
+    assert ask("DELETE", "/copy", body)[2].calls == [("end copy", "sqlite:/a", "sqlite:/b")]
+    status, answer, asked = ask("PUT", "/copy", b'{"source":"sqlite:/a"}')
     assert (status, answer["code"], asked.calls) == (400, "InvalidBody", [])
 
 

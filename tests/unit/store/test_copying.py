@@ -1,4 +1,4 @@
-"""A copy holds what the store holds, whichever engines, wherever the process dies, and whatever is written meanwhile."""
+"""A copy holds what the store holds, whichever engines, wherever the process dies, whatever is written meanwhile."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from tenet.base.clock import ManualClock, SystemClock
 from tenet.base.ids import SeededIds, SystemIds
 from tenet.store import copying as module
-from tenet.store.contract import Add, Delete, Engine, Key, LogOptions, Put, SpaceOptions
+from tenet.store.contract import Add, Capabilities, Delete, Engine, Key, LogOptions, Put, SpaceOptions
 from tenet.store.copy_marks import take_into_service
 from tenet.store.copying import abort, digest_of
 from tenet.store.errors import CopyDiffers, CopyRefused, StoreMoved
@@ -77,7 +77,9 @@ def test_a_copy_holds_what_the_store_holds(
 
 
 @pytest.mark.parametrize("engines", [("sqlite", "memory"), ("memory", "sqlite"), ("memory", "cassandra")])
-def test_a_copy_goes_on_wherever_the_process_was_killed(two: Callable[[str, str], Two], engines: tuple[str, str]) -> None:
+def test_a_copy_goes_on_wherever_the_process_was_killed(
+    two: Callable[[str, str], Two], engines: tuple[str, str]
+) -> None:
     """Killed at every step in turn, one step further each time, with changes between any two tries."""
 
     async def main() -> None:
@@ -89,7 +91,7 @@ def test_a_copy_goes_on_wherever_the_process_was_killed(two: Callable[[str, str]
                 at += 1
                 # A copy that waits for what an earlier process may have sent has nothing to wait for in one process.
                 copy = copying(source, target, ids=ids, dies_at=at, steps=killed.append)
-                copy._wait_for_the_past = _no_wait  # type: ignore[method-assign]  # noqa: SLF001
+                copy._wait_for_the_past = _no_wait  # type: ignore[method-assign]
                 try:
                     await run(copy)
                     break
@@ -162,7 +164,7 @@ def test_what_changes_while_it_is_copied_is_copied(monkeypatch: pytest.MonkeyPat
                 await guard.discard("plain", b"p5")
 
         copy = copying(guard, target)
-        copy._step = change  # noqa: SLF001
+        copy._step = change
         assert await run(copy)
         assert number > 25
         found = await held(target)
@@ -241,6 +243,8 @@ def test_what_is_no_place_for_a_copy_is_refused() -> None:
         with pytest.raises(CopyRefused, match="TO holds something already: 1 spaces, for instance other"):
             await run(copying(source, full))
         assert [info.name for info in await full.list_spaces()] == ["other"]
+        with pytest.raises(CopyRefused, match="FROM holds nothing: is memory:here the store that you mean"):
+            await run(copying(memory(), memory()))
         # The source is not marked either: another copy can be begun.
         copy = copying(source, target)
         assert not await copy.begin()
@@ -292,7 +296,7 @@ def test_an_abort_that_died_in_between_can_be_repeated() -> None:
         async def die(*_: object, **__: object) -> None:
             raise Killed
 
-        target.drop_space = die  # type: ignore[method-assign, assignment]
+        target.drop_space = die  # type: ignore[method-assign]
         with pytest.raises(Killed):
             await abort(source, target, NAMES, clock=clock, ids=ids)
         target.drop_space = drop  # type: ignore[method-assign]
@@ -307,7 +311,11 @@ def test_an_abort_that_died_in_between_can_be_repeated() -> None:
 
 def test_a_resumed_copy_to_a_distant_store_waits_for_what_may_still_come() -> None:
     class Distant(MemoryEngine):
-        capabilities = module_capabilities()  # type: ignore[assignment]
+        @property
+        def capabilities(self) -> Capabilities:
+            return Capabilities(
+                engine="distant", partitions_max=200, cheap_commits_across_partitions=False, remote=True
+            )
 
     async def main() -> None:
         clock = ManualClock()
@@ -318,7 +326,7 @@ def test_a_resumed_copy_to_a_distant_store_waits_for_what_may_still_come() -> No
         second = copying(source, target, clock=clock)
         await second.begin()
         following = asyncio.create_task(second.follow())
-        while not second.progress.phase.startswith("waiting"):
+        while not second.progress.phase.startswith("waiting"):  # noqa: ASYNC110 (nobody tells of it)
             await asyncio.sleep(0)
         assert second.progress.phase.startswith("waiting 900 s")
         clock.advance_ms(900_000)
@@ -326,12 +334,6 @@ def test_a_resumed_copy_to_a_distant_store_waits_for_what_may_still_come() -> No
         await second.switch()
 
     asyncio.run(main())
-
-
-def module_capabilities() -> object:
-    from tenet.store.contract import Capabilities
-
-    return Capabilities(engine="distant", partitions_max=200, cheap_commits_across_partitions=False, remote=True)
 
 
 def test_the_digest_tells_apart_what_differs() -> None:

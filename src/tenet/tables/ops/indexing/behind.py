@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import TYPE_CHECKING, Final
 
 from tenet.base.clock import NEVER
 from tenet.store.contract import commit_id_ms
-from tenet.store.errors import LogTrimmed
+from tenet.store.errors import LogTrimmed, SpaceNotFound
 from tenet.tables import keys
 from tenet.tables.ops.indexing.cursor import decode_kept
 
 if TYPE_CHECKING:
     from tenet.store.contract import Store
     from tenet.tables.model import Table
+    from tenet.tables.ops.catalog import Catalog
 
 #: So often in a row a keeper may give back what is about to be read.
 _ATTEMPTS_MAX: Final = 5
@@ -38,6 +40,25 @@ async def behind_ms(store: Store, table: Table, *, now_ms: int, deadline: float 
     shards = range(logs[0].shards if logs else 0)
     since_ms = await asyncio.gather(*(_since_ms(store, table, shard, deadline) for shard in shards))
     return max((now_ms - at_ms for at_ms in since_ms if at_ms is not None), default=0)
+
+
+async def furthest_behind_ms(store: Store, catalog: Catalog, *, now_ms: int) -> int:
+    """Returns how old the oldest change of any table is that is not known to be in its indexes, 0 where there is none.
+
+    Args:
+        store: the store.
+        catalog: where its tables are found.
+        now_ms: the time, milliseconds since 1970.
+    """
+    logged = {info.name for info in await store.list_spaces(keys.TABLE_SPACES) if info.options.log is not None}
+    furthest, last = 0, None
+    while page := await catalog.everything(last):
+        last = page[-1]
+        for table in page:
+            if table.space in logged:
+                with contextlib.suppress(SpaceNotFound):
+                    furthest = max(furthest, await behind_ms(store, table, now_ms=now_ms))
+    return furthest
 
 
 async def _since_ms(store: Store, table: Table, shard: int, deadline: float) -> int | None:
