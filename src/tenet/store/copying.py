@@ -42,11 +42,14 @@ if TYPE_CHECKING:
 
 PAGE_RECORDS: Final = 1_000
 PAGE_BYTES: Final = 4 * 1024 * 1024
-#: How far a space was copied is written down after so many pages, seconds apart at the least for small ones.
+#: How far a space was copied is written down this many seconds apart.
 TOUCH_S: Final = 2.0
 #: Rounds go on until so few changes are left, or there have been so many.
 FEW_CHANGES: Final = 1_000
 ROUNDS_MAX: Final = 20
+ROUNDS_MIN: Final = 3
+#: A round that leaves more than this part of what it began with does not get on.
+_SHRINKING_MIN: Final = 0.7
 _CHANGES_AT_ONCE: Final = 500
 #: Later than this after it was begun, no commit comes any more: the settle window, and clocks 5 minutes apart.
 LATENESS_MS: Final = Limits.settle_window_s * 1_000 + 300_000
@@ -237,10 +240,12 @@ class Copying:
             for name in [name for name, done in self._done.items() if done.is_done]:
                 await self._compare(name, self._incoming.began_ms - LATENESS_MS)
         self.progress.phase = "catching up"
-        for _ in range(ROUNDS_MAX):
+        for number in range(ROUNDS_MAX):
+            before = self._changes.count()
             await self._round()
-            self.progress.left = self._changes.count()
-            if self.progress.left <= FEW_CHANGES:
+            self.progress.left = left = self._changes.count()
+            # Where the source is written to faster than the copy can be, further rounds would only grow.
+            if left <= FEW_CHANGES or (number >= ROUNDS_MIN and left > before * _SHRINKING_MIN):
                 return
 
     async def _wanted(self) -> list[SpaceInfo]:
