@@ -21,7 +21,7 @@ from tenet.base.errors import TenetError
 from tenet.mesh.member_store import MemberStore
 from tenet.mesh.members import SPACE as MEMBERS
 from tenet.store.copying import Copying, LeftOut, Progress, abort
-from tenet.store.errors import CopyRefused
+from tenet.store.errors import CopyRefused, StoreUnavailable
 from tenet.tables.api import SPACES_ABOUT_LOGS, indexes_behind_ms, is_about_logs
 
 if TYPE_CHECKING:
@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 LEFT_OUT: Final = LeftOut(SPACES_ABOUT_LOGS | {MEMBERS}, is_about_logs)
 #: How long keepers of indexes may take to come to the ends of the logs, once nothing is added to them.
 CATCH_UP_S: Final = 60.0
+#: How long a store that cannot be opened is tried again, and how often.
+OPEN_S: Final = 60.0
+_OPEN_AGAIN_S: Final = 1.0
 _LOOK_S: Final = 0.05
 _CALL_S: Final = 30.0
 
@@ -215,7 +218,15 @@ class Mover:
         return CopyNamed(source, target)
 
     async def _open_target(self, named: CopyNamed) -> Engine:
-        return await open_store(_directory_of(self._directory, named.target), clock=self._clock, ids=self._ids)
+        """Opens the copy; a cluster that makes a keyspace may need more than one try."""
+        directory, until_s = _directory_of(self._directory, named.target), self._clock.monotonic_s() + OPEN_S
+        while True:
+            try:
+                return await open_store(directory, clock=self._clock, ids=self._ids)
+            except StoreUnavailable:
+                if self._clock.monotonic_s() > until_s:
+                    raise
+            await asyncio.sleep(_OPEN_AGAIN_S)
 
     async def _step(self, name: str) -> None:
         if name in {"refuse writes", "mark the source as moved"}:
