@@ -103,7 +103,7 @@ def test_a_backup_from_before_a_rotation_brings_no_key_but_the_root_key_works(tm
     async def main() -> None:
         core = await opened(tmp_path)
         await core.ring.create("000000000000", access_key_id="mine", secret="my-own-secret")
-        store = core.store
+        store = core.engine
         assert isinstance(store, Backups)
         await store.backup(str(tmp_path / "backup"))
         await core.ring.rotate_master()
