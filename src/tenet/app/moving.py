@@ -22,7 +22,7 @@ from tenet.mesh.member_store import MemberStore
 from tenet.mesh.members import SPACE as MEMBERS
 from tenet.store.copying import Copying, LeftOut, Progress, abort
 from tenet.store.errors import CopyRefused, StoreUnavailable
-from tenet.tables.api import SPACES_ABOUT_LOGS, indexes_behind_ms, is_about_logs
+from tenet.tables.api import SPACES_ABOUT_LOGS, indexes_behind, is_about_logs
 
 if TYPE_CHECKING:
     from tenet.base.clock import Clock
@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 LEFT_OUT: Final = LeftOut(SPACES_ABOUT_LOGS | {MEMBERS}, is_about_logs)
 #: How long keepers of indexes may take to come to the ends of the logs, once nothing is added to them.
 CATCH_UP_S: Final = 60.0
+#: So many looks in a row have to find the logs read to their ends. A look moves what waits into the logs first; where
+#: another look does so at the same time, it may see less than there is.
+LOOKS: Final = 3
 #: How long a store that cannot be opened is tried again, and how often.
 OPEN_S: Final = 60.0
 _OPEN_AGAIN_S: Final = 1.0
@@ -123,6 +126,8 @@ class Mover:
         self._began_s = self._clock.monotonic_s()
         self._task = asyncio.create_task(self._carry_out(copy, target, is_complete=is_complete))
         self._task.add_done_callback(self._note_fault)
+        # A task that is cancelled before it has begun would not close what it was handed.
+        await asyncio.sleep(0)
         return self.shown()
 
     async def _carry_out(self, copy: Copying, target: Engine, *, is_complete: bool) -> None:
@@ -264,13 +269,16 @@ class Mover:
         """
         async with self._quiet():
             until_s = self._clock.monotonic_s() + CATCH_UP_S
-            while behind_ms := await indexes_behind_ms(self._guard.engine, clock=self._clock, ids=self._ids):
-                if not self._node or self._clock.monotonic_s() > until_s:
+            looks = 0
+            while looks < LOOKS:
+                is_behind = await indexes_behind(self._guard.engine, clock=self._clock, ids=self._ids)
+                looks = 0 if is_behind else looks + 1
+                if is_behind and (not self._node or self._clock.monotonic_s() > until_s):
                     raise CopyRefused(
-                        f"global indexes are {behind_ms} ms behind their tables: wait until a running server has"
-                        " brought them up to date (`tenet doctor` says so), then repeat the command"
+                        "global indexes are behind their tables: start a server on FROM, which brings them up to date,"
+                        " and repeat the command while it runs"
                     )
-                await asyncio.sleep(_LOOK_S)
+                await asyncio.sleep(_LOOK_S if is_behind else 0)
             yield
 
 

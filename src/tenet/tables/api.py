@@ -29,7 +29,7 @@ from tenet.tables.ops.delete_table import delete_table
 from tenet.tables.ops.describe_table import describe_table
 from tenet.tables.ops.endpoints import describe_endpoints
 from tenet.tables.ops.get_item import get_item
-from tenet.tables.ops.indexing.behind import furthest_behind_ms
+from tenet.tables.ops.indexing.behind import are_indexes_behind
 from tenet.tables.ops.indexing.fences import MarkRule
 from tenet.tables.ops.indexing.keepers import Assignment, Keepers, Shares
 from tenet.tables.ops.indexing.measures import measures_of
@@ -275,8 +275,8 @@ SPACES_ABOUT_LOGS: Final = frozenset({keys.KEEPERS_SPACE})
 is_about_logs = keys.is_mark
 
 
-async def indexes_behind_ms(store: Store, *, clock: Clock, ids: Ids) -> int:
-    """Returns how old the oldest change in a store is that is not known to be in its indexes, 0 where there is none.
+async def indexes_behind(store: Store, *, clock: Clock, ids: Ids) -> bool:
+    """Tells whether the logs of a store hold a change that is not known to be in the global indexes of its tables.
 
     Args:
         store: the store; it need not have tables.
@@ -284,8 +284,8 @@ async def indexes_behind_ms(store: Store, *, clock: Clock, ids: Ids) -> int:
         ids: for commit ids.
     """
     if not any(info.name == keys.CATALOG_SPACE for info in await store.list_spaces(keys.CATALOG_SPACE)):
-        return 0
-    return await furthest_behind_ms(store, Catalog(store, clock=clock, ids=ids), now_ms=clock.wall_ms())
+        return False
+    return await are_indexes_behind(store, Catalog(store, clock=clock, ids=ids))
 
 
 def _started(supervisor: Supervisor) -> Supervisor:

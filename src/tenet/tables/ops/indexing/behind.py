@@ -42,23 +42,27 @@ async def behind_ms(store: Store, table: Table, *, now_ms: int, deadline: float 
     return max((now_ms - at_ms for at_ms in since_ms if at_ms is not None), default=0)
 
 
-async def furthest_behind_ms(store: Store, catalog: Catalog, *, now_ms: int) -> int:
-    """Returns how old the oldest change of any table is that is not known to be in its indexes, 0 where there is none.
+async def are_indexes_behind(store: Store, catalog: Catalog) -> bool:
+    """Tells whether a log of any table holds a change that is not known to be in its global indexes.
 
     Args:
         store: the store.
         catalog: where its tables are found.
-        now_ms: the time, milliseconds since 1970.
     """
-    logged = {info.name for info in await store.list_spaces(keys.TABLE_SPACES) if info.options.log is not None}
-    furthest, last = 0, None
+    infos = await store.list_spaces(keys.TABLE_SPACES)
+    logs = {info.name: info.options.log for info in infos if info.options.log is not None}
+    last = None
     while page := await catalog.everything(last):
         last = page[-1]
         for table in page:
-            if table.space in logged:
-                with contextlib.suppress(SpaceNotFound):
-                    furthest = max(furthest, await behind_ms(store, table, now_ms=now_ms))
-    return furthest
+            if table.space not in logs or not table.global_indexes:
+                continue
+            # A table that is deleted meanwhile has no indexes either.
+            with contextlib.suppress(SpaceNotFound):
+                for shard in range(logs[table.space].shards):
+                    if await _since_ms(store, table, shard, NEVER) is not None:
+                        return True
+    return False
 
 
 async def _since_ms(store: Store, table: Table, shard: int, deadline: float) -> int | None:
