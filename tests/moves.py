@@ -55,9 +55,11 @@ class Writers:
     Args:
         server: where.
         count: of threads.
+        pace_s: how long each rests between two writes, so that a store that is copied to can keep up.
     """
 
-    def __init__(self, server: Server, count: int = 4) -> None:
+    def __init__(self, server: Server, count: int = 4, *, pace_s: float = 0.0) -> None:
+        self._pace_s = pace_s
         self._client = server.client(config=ONCE)
         self._stop = threading.Event()
         #: What was acknowledged last, by id: the number, or None where the item was removed.
@@ -78,7 +80,7 @@ class Writers:
 
     def _write_on(self, writer: int) -> None:
         number = 0
-        while not self._stop.is_set():
+        while not self._stop.wait(self._pace_s):
             number += 1
             name = f"{writer}-{number % 50}"
             try:

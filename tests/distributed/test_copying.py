@@ -15,15 +15,16 @@ from tests.moves import ONCE, TABLE, Writers, check, fill, item, make_table
 from tests.servers import TENET, Server, clean_environment, running
 from tools.cluster.cluster import Cluster
 
-pytestmark = pytest.mark.time_limit_s(600)
+pytestmark = pytest.mark.time_limit_s(900)
 #: Global indexes follow from the log on the cluster.
 INDEXED_S_MAX = 60
-COPY_S_MAX = 240
+COPY_S_MAX = 300
+PACE_S = 0.05
 
 
 def move(server: Server, source: str, target: str, filled: dict[str, int], *before: Writers) -> Writers:
     """Moves a store while it is written to; returns who wrote."""
-    writers = Writers(server, 2)
+    writers = Writers(server, 2, pace_s=PACE_S)
     while len(writers.acknowledged) < 20:
         threading.Event().wait(0.05)
     command = [str(TENET), "store", "copy", source, target, "--data", str(server.data)]
