@@ -38,7 +38,7 @@ CATCH_UP_S: Final = 60.0
 #: another look does so at the same time, it may see less than there is.
 LOOKS: Final = 3
 #: How long a store that cannot be opened is tried again, and how often.
-OPEN_S: Final = 60.0
+OPEN_S: Final = 180.0
 _OPEN_AGAIN_S: Final = 1.0
 _LOOK_S: Final = 0.05
 _CALL_S: Final = 30.0
