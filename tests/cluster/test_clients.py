@@ -29,7 +29,7 @@ LOADS = (
     Load("lists", 2, language="javascript"),
 )
 LASTS_S: dict[Action, float] = {"kill9": rounds(2.0, 5.0), "pause": rounds(3.0, 20.0)}
-SECONDS = rounds(40.0, 300.0)
+SECONDS = rounds(25.0, 300.0)
 NAMES = ("tenet-1", "tenet-2", "tenet-3")
 
 

@@ -95,7 +95,7 @@ def main() -> int:
     parser.add_argument("arguments", nargs="*", help="a node, and what nodetool is told")
     parser.add_argument("--network", default="127.0.0", help="127.x.y, 127.0.0 by default")
     parser.add_argument("--nodes", type=int, default=3, choices=range(1, NODES_MAX + 1), metavar="N")
-    parser.add_argument("--heap-mb", type=int, default=700, metavar="MIB", help="of each node")
+    parser.add_argument("--heap-mb", type=int, default=1000, metavar="MIB", help="of each node")
     parser.add_argument("--fresh", action="store_true", help="throw the data away that is there")
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:

@@ -40,7 +40,7 @@ class Spec:
 
     network: str = "127.0.0"
     nodes: int = 3
-    heap_mb: int = 700
+    heap_mb: int = 1_000
     settings: str = ""
     is_encrypted: bool = False
     prefix: str = ""

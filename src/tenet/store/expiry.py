@@ -60,6 +60,8 @@ LATENESS_MS: Final = Limits.settle_window_s * 1_000 + 300_000
 #: How far behind itself a sweeper reads with every pass.
 _OVERLAP_MS: Final = 2_000
 _THOROUGH_EVERY_S: Final = 60.0
+_PAUSE_S: Final = 0.5
+_PAUSE_REMOTE_S: Final = 5.0
 #: How many pointers are dealt with at a time: few at first, more as long as their records are small.
 _BATCH_MIN: Final = 4
 _BATCH_MAX: Final = Limits.checks_max
@@ -286,7 +288,8 @@ class Sweeper:
         ids: for commit ids.
         parallel: how many shards are swept at the same time.
         shards: which of the ``SHARDS`` it sweeps; all by default. Several sweepers of a shard do no harm.
-        pause_s: how long it rests between two passes, seconds; a record is removed about so much after its time.
+        pause_s: how long it rests between two passes, seconds; a record is removed about so much after its time. None
+            for half a second, and for ten times as long where each look costs a round over a network.
     """
 
     def __init__(
@@ -297,7 +300,7 @@ class Sweeper:
         clock: Clock,
         ids: Ids,
         parallel: int = 4,
-        pause_s: float = 0.5,
+        pause_s: float | None = None,
         shards: Sequence[int] = range(SHARDS),
     ) -> None:
         self._index = index
@@ -307,7 +310,8 @@ class Sweeper:
         self._clock = clock
         self._ids = ids
         self._parallel = asyncio.Semaphore(parallel)
-        self._pause_s = pause_s
+        is_remote = index.store.capabilities.remote
+        self._pause_s = pause_s if pause_s is not None else _PAUSE_REMOTE_S if is_remote else _PAUSE_S
         self._shards = shards
         #: For each shard, before which time everything was seen.
         self._seen_to_ms: dict[int, int] = {}

@@ -6,7 +6,7 @@ import asyncio
 import base64
 import stat
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 
 import msgspec
@@ -20,6 +20,7 @@ from tenet.mesh.credentials import CredentialFiles, Credentials, ensure_key, kee
 from tenet.mesh.enrolment import Enrolled
 from tenet.mesh.errors import (
     CallFailed,
+    CallLost,
     IdentityUnusable,
     NodeExists,
     NodeNameInvalid,
@@ -27,6 +28,7 @@ from tenet.mesh.errors import (
     NodeNotFound,
     NodeRemoved,
     NotAMember,
+    PeerUnreachable,
     WrongAuthority,
     WrongHost,
 )
@@ -255,12 +257,18 @@ def test_an_invitation_is_used_once_though_twenty_race_for_it(tmp_path: Path) ->
         async with machines(tmp_path) as at:
             first = await at.start("first")
             invitation = await at.token()
-            attempts = (at.join(f"n{n}", first.channel.address, invitation) for n in range(20))
-            outcomes = await asyncio.gather(*attempts, return_exceptions=True)
+
+            async def attempt(name: str) -> Enrolled:
+                while True:
+                    with suppress(PeerUnreachable, CallLost):
+                        # On a busy machine some of so many connections are not made in time, which says nothing.
+                        return await at.join(name, first.channel.address, invitation)
+
+            outcomes = await asyncio.gather(*(attempt(f"n{n}") for n in range(20)), return_exceptions=True)
             joined = [n for n, one in enumerate(outcomes) if isinstance(one, Enrolled)]
             assert len(joined) == 1
             refused = [one for one in outcomes if isinstance(one, CallFailed)]
-            assert len(refused) == 19
+            assert len(refused) == 19, outcomes
             assert {one.code for one in refused} == {"InvitationUsed"}
             assert f"used by node n{joined[0]}" in refused[0].message
             assert {info.node for info in await at.governance.nodes()} == {"first", f"n{joined[0]}"}
