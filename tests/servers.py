@@ -16,6 +16,8 @@ from typing import Any
 
 TENET = Path(sys.executable).parent / "tenet"
 START_S_MAX = 30
+#: The same where nodes that have just come up make the tables of a keyspace, all of which share two cores.
+START_ON_CLUSTER_S_MAX = 240.0
 STOP_S_MAX = 30
 _EXPORT = re.compile(r"^export ([A-Z_]+)=(.*)$")
 
@@ -114,9 +116,11 @@ def start(
         arguments: further ones of ``tenet up``.
         environment: further variables.
         prefix: a command that becomes the one that it is given, as ``ip netns exec NAME``.
-        start_s_max: how long it may take; longer where it makes the tables of a cluster.
+        start_s_max: how long it may take; where it makes the tables of a cluster, ``START_ON_CLUSTER_S_MAX`` at least.
         listens_by_settings: whether its settings say where it listens; else it takes a free port.
     """
+    if any(text.startswith("cassandra://") for text in [*arguments, *(environment or {}).values()]):
+        start_s_max = max(start_s_max, START_ON_CLUSTER_S_MAX)
     log = data.with_name(data.name + ".log")
     listener = [] if listens_by_settings else _listener(arguments)
     with log.open("a", encoding="utf-8") as errors:

@@ -182,7 +182,8 @@ class Guard:
                 self._doubt(commit)
             self._note(commit)
             self._under_way.pop(commit.id, None)
-            self._look_whether_quiet()
+            if self._refusal:
+                self._look_whether_quiet()
 
     async def settle(self, commit: Commit, *, deadline: float = NEVER) -> Settled:
         """Settles, which is never refused; see ``Store``."""
@@ -238,13 +239,14 @@ class Guard:
 
     def _end(self) -> None:
         self._other_under_way -= 1
-        self._look_whether_quiet()
+        if self._refusal:
+            self._look_whether_quiet()
 
     def _look_whether_quiet(self) -> None:
-        if self._refusal and not self._under_way and not self._other_under_way:
-            self._quiet.set()
-        else:
+        if self._under_way or self._other_under_way:
             self._quiet.clear()
+        else:
+            self._quiet.set()
 
     def _note(self, commit: Commit) -> None:
         if self._changes is not None:
