@@ -20,7 +20,7 @@ PLAN = Plan(
 STATEMENTS = {"put": 1, "get": 1, "update": 1, "query": 1, "transaction": 16}
 
 
-@pytest.mark.time_limit_s(300)
+@pytest.mark.time_limit_s(600)
 def test_every_operation_is_measured_by_the_raw_driver_and_by_tenet(
     cassandra_cluster: Cluster, node_data: Path, store_url: str
 ) -> None:

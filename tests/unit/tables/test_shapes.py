@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -377,6 +378,17 @@ def test_the_quick_and_the_slow_way_agree() -> None:
 MANY = 300_000
 
 
+def least_s(work: Callable[[], object]) -> float:
+    """The least processor time of three tries, so that a collection of garbage in one of them counts for nothing."""
+
+    def once() -> float:
+        began = time.process_time()
+        work()
+        return time.process_time() - began
+
+    return min(once() for _ in range(3))
+
+
 @pytest.mark.parametrize(
     ("operation", "request_of", "said"),
     [
@@ -412,17 +424,15 @@ MANY = 300_000
 def test_what_is_far_too_long_is_refused_without_looking_at_all_of_it(
     operation: str, request_of: dict[str, Any], said: tuple[str, int]
 ) -> None:
-    began = time.process_time()
     message = refusal(operation, request_of)
-    took = time.process_time() - began
     where, most = said
     assert message.startswith("1 validation error detected: Value '")
     assert message.endswith(
         f" at '{where}' failed to satisfy constraint: Member must have length less than or equal to {most}"
     )
     assert len(message) < 70_000
-    # Looking at every element and printing it took some seconds.
-    assert took < 0.3
+    # To look at every element takes Python itself ten times as long.
+    assert least_s(lambda: refusal(operation, request_of)) < least_s(lambda: repr(request_of))
 
 
 def test_what_is_wrong_at_the_beginning_of_something_far_too_long_is_said_first() -> None:
