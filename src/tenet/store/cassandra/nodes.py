@@ -54,9 +54,14 @@ class Nodes:
         return sorted(self._left_alone)
 
     @property
+    def in_use(self) -> Sequence[str]:
+        """The nodes that are sent to at present."""
+        return [address for address in self.addresses if address not in self._left_alone]
+
+    @property
     def answering(self) -> int:
         """How many nodes answered when they were last asked."""
-        return sum(not self._silent.get(address, 0) and address not in self._left_alone for address in self.addresses)
+        return sum(not self._silent.get(address, 0) for address in self.in_use)
 
     def ways(self, rounds: int) -> Iterator[str]:
         """Gives profiles to send by, one after the other: through a replica of the key, then through each node.
@@ -67,7 +72,7 @@ class Nodes:
         yield self._usual()
         self._turn += 1
         for _ in range(rounds):
-            usable = [address for address in self.addresses if address not in self._left_alone] or self.addresses
+            usable = self.in_use or self.addresses
             for at in range(len(usable)):
                 yield only(usable[(self._turn + at) % len(usable)])
 
@@ -76,7 +81,7 @@ class Nodes:
             return USUAL
         if len(self._left_alone) == 1:
             return without(next(iter(self._left_alone)))
-        usable = [address for address in self.addresses if address not in self._left_alone]
+        usable = self.in_use
         return only(usable[self._turn % len(usable)])
 
     def watch(self) -> None:
@@ -94,9 +99,7 @@ class Nodes:
 
     async def quickest(self) -> str | None:
         """Asks the nodes that are in use something small, and returns the first that answers; None where none does."""
-        asked = {
-            asyncio.ensure_future(self._answers(one)): one for one in self.addresses if one not in self._left_alone
-        }
+        asked = {asyncio.ensure_future(self._answers(one)): one for one in self.in_use}
         waiting = set(asked)
         try:
             while waiting:

@@ -33,9 +33,7 @@ async def skews(driver: Driver, clock: Clock) -> Mapping[str, int]:
         clock: of this process.
     """
     found: dict[str, int] = {}
-    for address in driver.nodes.addresses:
-        if address in driver.nodes.left_alone:
-            continue
+    for address in driver.nodes.in_use:
         sent_ms = clock.wall_ms()
         try:
             rows = await driver.select(_NOW, (), is_serial=False, counts_as="beat", by=only(address))

@@ -113,9 +113,7 @@ class Supervision:
 
     async def _look(self) -> list[str]:
         found = []
-        for address in self._driver.nodes.addresses:
-            if address in self._driver.nodes.left_alone:
-                continue
+        for address in self._driver.nodes.in_use:
             rows = await self._select("SELECT name, value FROM system_views.settings", (), address)
             ((version,),) = await self._select("SELECT release_version FROM system.local", (), address)
             found += [f"Node {address}: {one}" for one in advice_on(dict(rows), version)]
