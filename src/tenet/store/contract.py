@@ -576,7 +576,7 @@ class Store(Protocol):
         reader: str | None = None,
         deadline: float = NEVER,
     ) -> LogPage:
-        """Returns entries of a shard behind a position.
+        """Returns entries of a shard behind a position: all those whose commits were answered before the call.
 
         Args:
             space: a space with a log.

@@ -140,6 +140,19 @@ def test_a_read_that_is_cancelled_while_entries_are_moved_loses_none(monkeypatch
     Stand().run(test)
 
 
+@pytest.mark.parametrize("fate", [Fate.LOST, Fate.NEVER])
+@pytest.mark.parametrize("text", ["SET tk = ?", "SET nx = ?"])
+def test_what_was_committed_is_read_though_nobody_knows_what_became_of_a_step(text: str, fate: Fate) -> None:
+    async def test(stand: Stand) -> None:
+        writer, sequencer = await stand.process("writer"), await stand.process("sequencer")
+        await writer.engine.ensure_space("logged", LOGGED)
+        assert await writer.client.attempt_commit(log_commit(writer, Key("logged", b"p")))
+        sequencer.script.then(statement(text), fate)
+        assert places(await read(sequencer)) == [(b"p", b"0")]
+
+    Stand().run(test)
+
+
 def test_entries_of_a_commit_whose_process_died_come_although_nobody_comes_to_its_partition() -> None:
     async def test(stand: Stand) -> None:
         writer, sequencer = await stand.process("writer"), await stand.process("sequencer")

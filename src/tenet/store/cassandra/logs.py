@@ -43,6 +43,9 @@ _PLACE_BYTES: Final = 20
 #: Behind every place in an outbox.
 _BEHIND: Final = b"\xff" * 13
 _TRIES_MAX: Final = 20
+#: How often one tries to bring a shard up to date, and the pause before that, doubled each time; seconds.
+_SEQUENCED_TRIES_MAX: Final = 6
+_AGAIN_S: Final = 0.01
 #: How many entries a look for the first one that must be kept reads at a time.
 _TRIM_ENTRIES: Final = 2_000
 
@@ -196,16 +199,28 @@ class Logs:
     async def sequence(self, space: Space, shard: int, deadline: float) -> int:
         """Moves what is in the outboxes of a shard into its log; returns how many entries it moved.
 
+        When it returns, every entry is in the log whose commit was answered before it was called.
+
         Raises:
             StoreUnavailable: it could not; what was moved is moved.
         """
         state = self._shards.setdefault((space.log_id, shard), _Shard())
+        for attempt in range(_SEQUENCED_TRIES_MAX):
+            if attempt:
+                await asyncio.sleep(_AGAIN_S * 2**attempt)
+            moved = await self._sequence_once(space, shard, state, deadline)
+            if moved is not None:
+                return moved
+        raise StoreUnavailable(f"the log of {space.name} could not be brought up to date: others are at it")
+
+    async def _sequence_once(self, space: Space, shard: int, state: _Shard, deadline: float) -> int | None:
+        """Returns how many entries it moved, or None where it does not know, or the shard became somebody else's."""
         async with state.line:
             try:
                 return await self._sequence(space, shard, state, deadline)
             except (_Taken, Unsure):
                 state.token = None
-                return 0
+                return None
             except BaseException:
                 # What was under way may have taken effect or not: it is found out by taking the shard again.
                 state.token = None
