@@ -264,7 +264,7 @@ def cluster_of_run() -> Iterator[Cluster]:
             cluster.start_all()
             yield cluster
         return
-    cluster = open_free(Spec())
+    cluster = open_free(Spec(is_optimized=True))
     try:
         cluster.start_all(lambda line: print(f"  {line}", flush=True))
         yield cluster

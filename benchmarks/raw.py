@@ -77,8 +77,8 @@ class _Options(Driver):
     """Knows how the engine's driver connects, so that the raw one connects alike."""
 
     def all(self) -> dict[str, Any]:
-        """Returns the options of the cluster."""
-        return self._options()
+        """Returns the options of the cluster; the raw driver itself waits until all nodes have a definition."""
+        return self._options() | {"max_schema_wait_time_ms": int(DEFINITION_S * 1000)}
 
 
 class Session:

@@ -119,10 +119,11 @@ class _RecordingDriver(ModelDriver):
         #: Definitions of tables by their names, and of the keyspace under an empty one.
         self.definitions: dict[str, str] = {}
 
-    async def define(self, text: str) -> None:
-        found = _TABLE.match(text)
-        self.definitions[found[1] if found else ""] = text
-        await super().define(text)
+    async def define(self, *texts: str) -> None:
+        for text in texts:
+            found = _TABLE.match(text)
+            self.definitions[found[1] if found else ""] = text
+        await super().define(*texts)
 
     async def select(
         self, text: str, values: Sequence[Any], *, is_serial: bool = True, counts_as: str = "read", **more: Any

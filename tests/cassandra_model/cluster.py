@@ -188,10 +188,11 @@ class ModelDriver(Driver):
             raise Dead
         return fate
 
-    async def define(self, text: str) -> None:
-        """Defines a table."""
-        await self._turn("define", [(text, ())], NEVER)
-        self.cluster.define(text)
+    async def define(self, *texts: str) -> None:
+        """Defines tables."""
+        for text in texts:
+            await self._turn("define", [(text, ())], NEVER)
+            self.cluster.define(text)
 
     async def select(
         self,

@@ -34,6 +34,13 @@ Shown: TypeAlias = Mapping[str, Any]
 
 #: How long a definition of a table may take, seconds.
 _DEFINITION_S: Final = 30.0
+#: How often the nodes are asked whether they know of it, and how long one may take to answer, seconds.
+_AGREEMENT_EVERY_S: Final = 0.05
+_SCHEMA_S: Final = 2.0
+#: How long gossip may take, seconds: about one a node. One that is down is told of with the definitions that it had.
+_GOSSIP_S: Final = 3.0
+_OWN_SCHEMA: Final = ("SELECT schema_version FROM system.local",)
+_PEERS_SCHEMAS: Final = (*_OWN_SCHEMA, "SELECT schema_version FROM system.peers_v2")
 #: The longest that one node is waited for, that a statement is tried, and how often every way is tried; seconds.
 _TRY_S_MAX: Final = 5.0
 _TRIED_S_MAX: Final = 20.0
@@ -63,6 +70,7 @@ class TableMissing(Exception):
 
 
 _MISSING: Final = ("unconfigured table", "does not exist", "unknown keyspace", "Undefined")
+_NO_KEYSPACE: Final = "doesn't exist"
 _NOT_SENT: Final = (errors.CassErrorServerUnavailable, errors.CassErrorServerOverloaded)
 
 
@@ -195,6 +203,11 @@ class Driver:
             "randomized_contact_points": False,
             # Else preparing waits for every node, a frozen one too. Those that do not know a statement yet say so.
             "prepare_on_all_hosts": False,
+            # `define` waits for what it defines, and needs less time for it.
+            "max_schema_wait_time_ms": 1,
+            # Else every process reads all tables' columns again whenever anybody makes a table. Replicas of a key are
+            # known without.
+            "use_schema": False,
             "retry_policy": "fallthrough",
             "log_level": "critical",
             "constant_reconnect_delay_ms": 500,
@@ -269,18 +282,57 @@ class Driver:
 
     # ---- statements --------------------------------------------------------------------------------------------------
 
-    async def define(self, text: str) -> None:
-        """Sends a definition: of a keyspace, a table.
+    async def define(self, *texts: str) -> None:
+        """Sends definitions, of a keyspace, a table, one after the other, and waits until all nodes have them.
 
         Raises:
-            StoreUnavailable: it could not be carried out.
+            StoreUnavailable: one could not be carried out.
         """
+        until = self._clock.monotonic_s() + _DEFINITION_S
+        # All processes by the same node: two that define the same table at once would each make one.
+        by = only((self.nodes.in_use or self.nodes.addresses)[0])
+        # A node that is told by gossip of definitions which were followed by others since fetches all that there are,
+        # a minute later. So the next ones wait until gossip has told of the last.
+        await self._agree(_PEERS_SCHEMAS, [by], self._clock.monotonic_s() + _GOSSIP_S)
+        for text in texts:
+            await self._define(text, by, until)
+        # Each is asked for its own: what a node knows of the others is as old as gossip is.
+        await self._agree(_OWN_SCHEMA, [only(address) for address in self.nodes.in_use], until)
+
+    async def _define(self, text: str, by: str, until: float) -> None:
+        statement = acsylla.create_statement(text, timeout=_DEFINITION_S)
+        statement.set_execution_profile(by)
+        while True:
+            try:
+                await self._connected().execute(statement)
+            except errors.CassErrorServerAlreadyExists:
+                return
+            except errors.CassException as error:
+                # The node may be behind, where another one made the keyspace; it is told of it by the others.
+                is_behind = isinstance(error, errors.CassErrorServerInvalidQuery) and _NO_KEYSPACE in _text(error)
+                if not is_behind or self._clock.monotonic_s() >= until:
+                    raise StoreUnavailable(f"the cluster could not define what is needed: {_text(error)}") from error
+            else:
+                return
+            await asyncio.sleep(_AGREEMENT_EVERY_S)
+
+    async def _agree(self, texts: Sequence[str], profiles: Sequence[str], until: float) -> None:
+        """Waits until nodes tell of the same definitions, or the time has come."""
+        while self._clock.monotonic_s() < until:
+            asked = [self._schemas(text, by) for text in texts for by in profiles]
+            if len(set[str]().union(*await asyncio.gather(*asked))) <= 1:
+                return
+            await asyncio.sleep(_AGREEMENT_EVERY_S)
+
+    async def _schemas(self, text: str, by: str) -> set[str]:
+        """Returns the versions of definitions that a node tells of; an empty one where it does not answer."""
+        statement = acsylla.create_statement(text, timeout=_SCHEMA_S)
+        statement.set_consistency(Consistency.ONE)
+        statement.set_execution_profile(by)
         try:
-            await self._connected().query(text, timeout=_DEFINITION_S)
-        except errors.CassErrorServerAlreadyExists:
-            return
-        except errors.CassException as error:
-            raise StoreUnavailable(f"the cluster could not define what is needed: {_text(error)}") from error
+            return {str(row.as_tuple()[0]) for row in (await self._connected().execute(statement)).all()}
+        except errors.CassException:
+            return {""}
 
     async def select(
         self,

@@ -172,8 +172,7 @@ class CassandraEngine:
             # One that is there is left alone: a user with few rights may not even ask for it to be made.
             if not await self.driver.select(_KEYSPACE, (at.keyspace,), is_serial=False, counts_as="beat"):
                 await self.driver.define(schema.keyspace(at.keyspace, self._replication()))
-            for text in schema.registry(at.keyspace, at.gc_grace_s):
-                await self.driver.define(text)
+            await self.driver.define(*schema.registry(at.keyspace, at.gc_grace_s))
             await self._spaces.check_format()
             await self._upkeep.sweeping.ensure()
         except BaseException:
