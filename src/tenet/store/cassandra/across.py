@@ -81,7 +81,22 @@ class Across:
             if self._clock.monotonic_s() + pause_s > deadline:
                 raise DeadlineExceeded("the deadline passed while older commits over the same partitions went first")
             pause_s = await self._paused(pause_s)
+            refused = await self._refused_meanwhile(commit, units, deadline)
+            if refused:
+                return refused
         raise StoreUnavailable("too many commits go over the same partitions at once; nothing was written")
+
+    async def _refused_meanwhile(self, commit: Commit, units: Sequence[Unit], deadline: float) -> Refusals:
+        """Returns what refuses the commit by now: whoever went first has often changed what it checks.
+
+        Reads are all that it takes to find out, where another try would hold up others for nothing. What a copy of the
+        commit has changed itself refuses nothing; each partition says by the commit's fate whether one did.
+        """
+        asked = [unit for unit in units if unit.sorts() or unit.stamps]
+        seen = await asyncio.gather(*(self._reads.look(unit, deadline, fate_of=commit.id) for unit in asked))
+        if any(commit.id in one.fates for one in seen):
+            return Refusals()
+        return joined([unit.refusals(one) for unit, one in zip(asked, seen, strict=True)])
 
     async def _paused(self, pause_s: float) -> float:
         """Waits before the next try, for a random time, so that two do not meet again and again; returns the next."""

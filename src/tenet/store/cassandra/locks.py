@@ -40,9 +40,9 @@ if TYPE_CHECKING:
 
 #: How long a lock may hold up a younger commit, and an older one, before they give its commit up; seconds.
 PATIENCE_S: Final = 0.5
-PATIENCE_OLDER_S: Final = 0.05
+PATIENCE_OLDER_S: Final = 0.15
 _PAUSE_S: Final = 0.005
-_PAUSE_S_MAX: Final = 0.04
+_PAUSE_S_MAX: Final = 0.16
 _TRIES_MAX: Final = 50
 
 
