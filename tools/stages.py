@@ -19,7 +19,8 @@ import resource
 import subprocess
 import sys
 import time
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -42,7 +43,8 @@ class Stage:
         workers: how many processes share the tests; 0 runs them in this one.
         marks: pytest's expression for which tests take part.
         compiled: whether compiled modules are tested, here and in servers that are started, or the source.
-        cluster: whether it needs Cassandra; all stages that do share one cluster, which the first of them starts.
+        cluster: the Cassandra nodes that it needs, which are started for it, and gone when it has ended; None for none.
+            Where TENET_TEST_CLUSTER names a cluster, that one is taken.
     """
 
     name: str
@@ -50,7 +52,7 @@ class Stage:
     workers: int = 2
     marks: str = "not alone"
     compiled: bool = False
-    cluster: bool = False
+    cluster: Spec | None = None
 
 
 @dataclass(frozen=True)
@@ -86,11 +88,11 @@ FAULTS = Stage("faults", ("tests/faults",), compiled=True)
 #: What runs where there is no C compiler has to answer the same.
 FROM_SOURCE = Stage("from source", ("tests/conformance",))
 #: What is promised over Cassandra, on the real thing.
-DISTRIBUTED = Stage("distributed", ("tests/distributed",), cluster=True)
+DISTRIBUTED = Stage("distributed", ("tests/distributed",), cluster=Spec(never_stops=True))
 #: The nodes themselves, killed and started again: one after the other, as they are the same for all tests.
-CLUSTER = Stage("cluster", ("tests/cluster",), workers=0, cluster=True)
+CLUSTER = Stage("cluster", ("tests/cluster",), workers=0, cluster=Spec())
 ALONE = Stage("alone", ("tests",), workers=0, marks="alone", compiled=True)
-#: What must be alone comes before the nodes of the cluster, which stay until the end.
+#: What needs a cluster takes the longest, and comes last.
 ALL = (UNIT, CONTRACT, SIM, COMPILED, DOCS, E2E, CONFORMANCE, FROM_SOURCE, FAULTS, ALONE, DISTRIBUTED, CLUSTER)
 PLANS: dict[str, tuple[Stage, ...]] = {
     "check": (HOUSE, UNIT),
@@ -123,15 +125,20 @@ def run(stage: Stage, seed: int, extra: list[str], environment: dict[str, str], 
     return Result(stage.name, status, elapsed_s, children_cpu_s() - cpu, last.strip("= "))
 
 
-def start_cluster(until_the_end: ExitStack) -> str:
-    """Starts the Cassandra nodes of this run beside those of others, and returns their network.
+@contextmanager
+def cluster_for(stage: Stage) -> Iterator[Mapping[str, str]]:
+    """Starts the Cassandra nodes of a stage beside those of others, and gives the variable that names their network.
 
     They end with this process, even if it is killed: nobody holds on to them then.
     """
-    cluster = open_free(Spec())
-    until_the_end.callback(cluster.close)
-    cluster.start_all(lambda line: print(line, flush=True))
-    return cluster.spec.network
+    if stage.cluster is None or os.environ.get(NETWORK):
+        yield {}
+        return
+    started = time.monotonic()
+    with closing(open_free(stage.cluster)) as cluster:
+        cluster.start_all(lambda line: print(line, flush=True))
+        print(f"==== cluster: up after {time.monotonic() - started:.1f} s ====", flush=True)
+        yield {NETWORK: cluster.spec.network}
 
 
 def children_cpu_s() -> float:
@@ -179,13 +186,9 @@ def main() -> int:
         prefix += ["-m", "coverage", "run"]
     print(f"TENET_TEST_SEED={seed}")
     results = []
-    with ExitStack() as until_the_end:
-        for stage in PLANS[plan]:
-            if stage.cluster and not environment.get(NETWORK):
-                started = time.monotonic()
-                environment[NETWORK] = start_cluster(until_the_end)
-                print(f"==== cluster: up after {time.monotonic() - started:.1f} s ====", flush=True)
-            results.append(run(stage, seed, extra, environment, prefix))
+    for stage in PLANS[plan]:
+        with cluster_for(stage) as named:
+            results.append(run(stage, seed, extra, {**environment, **named}, prefix))
     if plan == "long":
         results.append(audit())
         write_report(results, seed)

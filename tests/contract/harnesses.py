@@ -116,7 +116,7 @@ class CassandraHarness(EngineHarness):
 
     spaces_many = 4
     held_s = 3.0
-    pace = 0.2
+    pace = 0.1
 
     def __init__(self, hosts: str) -> None:
         self._hosts = hosts

@@ -55,9 +55,18 @@ async def rows_of(engine: CassandraEngine, table: str) -> list[tuple[object, ...
 
 
 async def kept_up_once(engine: CassandraEngine) -> None:
-    await engine._upkeep.sweeping.begin()
-    await engine._upkeep.sweeping.sweep()
-    await engine._upkeep.remove()
+    for tries_left in reversed(range(10)):
+        try:
+            await engine._upkeep.sweeping.begin()
+            await engine._upkeep.sweeping.sweep()
+            await engine._upkeep.remove()
+        except StoreUnavailable:
+            # The nodes have other tests to answer. The job that does this takes its next turn then.
+            if not tries_left:
+                raise
+            await asyncio.sleep(1)
+        else:
+            return
 
 
 @pytest.mark.time_limit_s(240)

@@ -102,6 +102,24 @@ def test_files_of_a_node_are_filled_in() -> None:
     assert files["cassandra-rackdc.properties"].splitlines() == ["dc=dc1", "rack=r2"]
 
 
+@pytest.mark.parametrize(("is_optimized", "level"), [(False, 1), (True, 4)])
+def test_nodes_that_live_for_some_tests_are_not_optimized(tmp_path: Path, is_optimized: bool, level: int) -> None:
+    (tmp_path / "jamm-0.jar").touch()
+    command = Spec(is_optimized=is_optimized).command(1, Path("java"), tmp_path)
+    assert f"-XX:TieredStopAtLevel={level}" in command
+
+
+def test_only_nodes_that_never_stop_keep_definitions_in_memory_alone(tmp_path: Path) -> None:
+    (tmp_path / "jamm-0.jar").touch()
+    options = [
+        "-Dcassandra.test.flush_local_schema_changes=false",
+        "-Dcassandra.skip_schema_check_for_endpoints=127.3.4.1,127.3.4.2,127.3.4.3",
+    ]
+    for never_stops in (True, False):
+        command = Spec("127.3.4", never_stops=never_stops).command(1, Path("java"), tmp_path)
+        assert [option in command for option in options] == [never_stops] * 2
+
+
 def test_settings_take_the_place_of_whole_entries() -> None:
     yaml = "a: 1\nlist:\n  - x\n  - y\n# about b\nb: 2\n"
     assert replace_settings(yaml, "list: none\nc: 3") == "a: 1\n# about b\nb: 2\nlist: none\nc: 3\n"

@@ -67,7 +67,8 @@ def control(cluster: Cluster, command: str, arguments: list[str]) -> int:
 def run(options: argparse.Namespace) -> int:
     """Carries a command out; returns the exit status."""
     if options.command == "start":
-        start(Spec(options.network, options.nodes, options.heap_mb), is_fresh=options.fresh)
+        spec = Spec(options.network, options.nodes, options.heap_mb, is_optimized=options.optimized)
+        start(spec, is_fresh=options.fresh)
         return 0
     cluster = find(options.network)
     if cluster is None:
@@ -96,6 +97,7 @@ def main() -> int:
     parser.add_argument("--network", default="127.0.0", help="127.x.y, 127.0.0 by default")
     parser.add_argument("--nodes", type=int, default=3, choices=range(1, NODES_MAX + 1), metavar="N")
     parser.add_argument("--heap-mb", type=int, default=1000, metavar="MIB", help="of each node")
+    parser.add_argument("--optimized", action="store_true", help="slow to warm up, then fast: to be measured")
     parser.add_argument("--fresh", action="store_true", help="throw the data away that is there")
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:

@@ -284,7 +284,8 @@ def open_cluster(spec: Spec, *, is_fresh: bool = True) -> Cluster:
         found = find(spec.network)
         if found is None:
             return Cluster(spec.network, _spawn(spec, is_fresh=is_fresh))
-    if found.spec != spec:
+    # What makes it quick makes it no other cluster.
+    if replace(found.spec, is_optimized=spec.is_optimized, never_stops=spec.never_stops) != spec:
         found.close()
         raise ClusterFailed(f"on {spec.network} runs a cluster with other settings, {found.spec}; stop it first")
     return found

@@ -32,6 +32,10 @@ class Spec:
         heap_mb: MiB of heap of each node, and of memory beside the heap.
         settings: lines of cassandra.yaml that take the place of those with the same names; ``$folder`` is the node's.
         is_encrypted: whether these settings make clients speak TLS, so that the probe does so too.
+        is_optimized: whether the JVM compiles what runs often a second time, for speed that lasts. That takes most of
+            the processors for minutes, which nodes that live for as long as some tests never get back.
+        never_stops: that all nodes stay up until the cluster is thrown away. So none flushes the definitions of tables
+            whenever there is one more, and none fetches those of the others, which takes seconds where there are many.
         prefix: a command that becomes the node that it is given, as ``ip netns exec NAME-$number``.
 
     Raises:
@@ -43,6 +47,8 @@ class Spec:
     heap_mb: int = 1_000
     settings: str = ""
     is_encrypted: bool = False
+    is_optimized: bool = False
+    never_stops: bool = False
     prefix: str = ""
 
     def __post_init__(self) -> None:
@@ -109,11 +115,15 @@ class Spec:
         values = {
             "address": self.address(number),
             "folder": str(folder),
+            "compilation_level": "4" if self.is_optimized else "1",
             "heap_mb": str(self.heap_mb),
             "jamm": str(next(library.glob("jamm-*.jar"))),
         }
         lines = Template((FILES / "java.options").read_text(encoding="utf-8")).substitute(values).splitlines()
         options = [line for line in lines if line and not line.startswith("#")]
+        if self.never_stops:
+            options.append("-Dcassandra.test.flush_local_schema_changes=false")
+            options.append(f"-Dcassandra.skip_schema_check_for_endpoints={','.join(self.addresses)}")
         return [
             *Template(self.prefix).substitute(number=number).split(),
             str(java),

@@ -27,7 +27,7 @@ from tenet.store.errors import InvalidRequest, LogTrimmed, StoreError
 from tenet.store.suite.logs_tail import put_logged, trimmed_to
 from tenet.store.suite.settle import assert_never_lands, landed
 from tenet.store.suite.spaces import drop, listed
-from tenet.store.suite.stage import LOGGED, STAMPED, Client, PrivateEngine, Stage, all_of, rounds
+from tenet.store.suite.stage import LOGGED, STAMPED, Client, PrivateEngine, Stage, all_of
 
 ALL = SpaceOptions(stamps=True, log=LogOptions(shards=3, readers=("tail", "other"), retention_ms=1_000))
 
@@ -120,7 +120,7 @@ class TestDurability:
     async def test_commits_under_way(self, stage: Stage, how: str) -> None:
         # Pairs of records in two spaces, written by commits that may be cut off anywhere: both or none of a pair, and
         # both of every one that was answered.
-        for _ in range(rounds(2, 20)):
+        for _ in range(stage.rounds(2, 20)):
             async with stage.private_engine() as engine:
                 spaces = [await engine.space(LOGGED), await engine.space()]
                 sent: list[tuple[Commit, asyncio.Task[object]]] = []

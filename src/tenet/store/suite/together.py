@@ -6,7 +6,7 @@ import asyncio
 
 from tenet.base.dice import Dice
 from tenet.store.contract import Add, Delete, IsVersion, Key, Put, Record, StampOf
-from tenet.store.suite.stage import PLAIN, SEED, STAMPED, Stage, all_of, rounds
+from tenet.store.suite.stage import PLAIN, SEED, STAMPED, Stage, all_of
 
 
 class TestTogether:
@@ -36,7 +36,7 @@ class TestTogether:
 
         async def transfer(clerk: int) -> None:
             dice = Dice(SEED + clerk)
-            for _ in range(rounds(25, 400)):
+            for _ in range(stage.rounds(25, 400)):
                 source, target = dice.sample(accounts, 2)
                 records = await client.together(source, target)
                 amount = 1 + dice.below(60)
@@ -75,7 +75,7 @@ class TestTogether:
 
         async def move(mover: int) -> None:
             dice = Dice(SEED + mover)
-            for _ in range(rounds(25, 400)):
+            for _ in range(stage.rounds(25, 400)):
                 source, target = dice.sample(pots, 2)
                 amount = 1 + dice.below(30)
                 await client.attempt(Add(source, "n", -amount, at_least=0), Add(target, "n", amount))
@@ -103,7 +103,7 @@ class TestTogether:
         stamps: dict[bytes, int] = {}
 
         async def write_on() -> None:
-            for number in range(rounds(80, 1_000)):
+            for number in range(stage.rounds(80, 1_000)):
                 value = b"%d" % number
                 await client.write(Put(inside, value) if number % 7 else Delete(inside), Put(outside, value))
                 stamps[value] = await client.stamp(of)

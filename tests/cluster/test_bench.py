@@ -9,24 +9,24 @@ import pytest
 from benchmarks import generator, servers
 from benchmarks.cluster import ONE, RAW, WORKLOADS, Plan, bench_on
 from benchmarks.sections import Pace
+from tenet.base.ids import SystemIds
 from tests.servers import running
 from tools.cluster.cluster import Cluster
 
 IN_FLIGHT = 2
 PLAN = Plan(
-    in_flight=(IN_FLIGHT,), pace=Pace(rounds=1, seconds=0.4), warm_up_s=0.5, rest_s=1.0, nodes=1, items=(80, 32)
+    in_flight=(IN_FLIGHT,), pace=Pace(rounds=1, seconds=1.5), warm_up_s=0.5, rest_s=1.0, nodes=1, items=(80, 32)
 )
 #: What an operation costs where nothing is in its way: see the engine's DESIGN.md.
 STATEMENTS = {"put": 1, "get": 1, "update": 1, "query": 1, "transaction": 16}
 
 
 @pytest.mark.time_limit_s(600)
-def test_every_operation_is_measured_by_the_raw_driver_and_by_tenet(
-    cassandra_cluster: Cluster, node_data: Path, store_url: str
-) -> None:
+def test_every_operation_is_measured_by_the_raw_driver_and_by_tenet(cassandra_cluster: Cluster, tmp_path: Path) -> None:
     generator.build()
+    store_url = f"cassandra://{','.join(cassandra_cluster.contact_points)}/bench_{SystemIds().draw(6).hex()}"
     with (
-        running(node_data, "--plaintext", "--store", store_url) as server,
+        running(tmp_path / "data", "--plaintext", "--store", store_url) as server,
         bench_on(cassandra_cluster, PLAN, [servers.target_of(server)]) as bench,
     ):
         for workload in WORKLOADS:
