@@ -38,7 +38,7 @@ class EngineHarness(ABC):
         spaces_many: how many spaces the test of many spaces makes.
         takes_clock: whether versions and the window of ``settle`` follow the clock that ``open`` is given, so that
             tests can step it.
-        pace: the share of their rounds that the longest tests run, above 0 to 1.
+        pace: the share of their rounds that the longest tests run, above 0; usually up to 1.
     """
 
     hints: bool = True
