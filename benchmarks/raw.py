@@ -36,7 +36,7 @@ from benchmarks.drivers.client import percentile
 from benchmarks.generator import Dataset, GeneratorError, Request, Row
 from benchmarks.recording import Recorded, Recorder, Statement
 from tenet.base.clock import SystemClock
-from tenet.store.cassandra.driver import Driver
+from tenet.store.cassandra.driver import DEFINITION_S, Driver
 from tenet.store.cassandra.location import Location
 
 #: How often a statement is sent whose answer did not come: a batch may be sent any number of times.
@@ -45,7 +45,6 @@ SENDS_MAX: Final = 3
 EACH_MIN: Final = 2
 REQUESTS_MAX: Final = 20_000
 LOADING_CONNECTIONS: Final = 32
-DEFINITION_S: Final = 30.0
 READY: Final = "ready"
 _TABLE: Final = re.compile(r"(?:UPDATE|FROM|INTO) (\S+)")
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tenet.base.ids import SystemIds
 from tools.cluster.cluster import NETWORK, Cluster, use
 from tools.cluster.spec import Spec
 
@@ -30,3 +31,8 @@ def cassandra_faults(cassandra_cluster: Cluster) -> Iterator[Cluster]:
     cassandra_cluster.start_all()
     yield cassandra_cluster
     cassandra_cluster.start_all()
+
+
+def new_store_url(cluster: Cluster) -> str:
+    """Returns the URL of a store in a keyspace that nobody else has."""
+    return f"cassandra://{','.join(cluster.contact_points)}/test_{SystemIds().draw(6).hex()}"

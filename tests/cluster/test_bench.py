@@ -9,7 +9,7 @@ import pytest
 from benchmarks import generator, servers
 from benchmarks.cluster import ONE, RAW, WORKLOADS, Plan, bench_on
 from benchmarks.sections import Pace
-from tenet.base.ids import SystemIds
+from tests.clusters import new_store_url
 from tests.servers import running
 from tools.cluster.cluster import Cluster
 
@@ -24,7 +24,7 @@ STATEMENTS = {"put": 1, "get": 1, "update": 1, "query": 1, "transaction": 16}
 @pytest.mark.time_limit_s(600)
 def test_every_operation_is_measured_by_the_raw_driver_and_by_tenet(cassandra_cluster: Cluster, tmp_path: Path) -> None:
     generator.build()
-    store_url = f"cassandra://{','.join(cassandra_cluster.contact_points)}/bench_{SystemIds().draw(6).hex()}"
+    store_url = new_store_url(cassandra_cluster)
     with (
         running(tmp_path / "data", "--plaintext", "--store", store_url) as server,
         bench_on(cassandra_cluster, PLAN, [servers.target_of(server)]) as bench,

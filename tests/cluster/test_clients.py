@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from tenet.base.ids import SystemIds
+from tests.clusters import new_store_url
 from tests.conformance.peers import free_port
 from tests.faults.clients import Load
 from tests.faults.control import Node, NumberedNode, TenetNode
@@ -37,7 +37,7 @@ NAMES = ("tenet-1", "tenet-2", "tenet-3")
 def test_what_clients_were_told_is_true_whatever_happens_to_nodes(
     cassandra_faults: Cluster, tmp_path: Path, seed: int
 ) -> None:
-    url = f"cassandra://{','.join(cassandra_faults.contact_points)}/test_{SystemIds().draw(6).hex()}"
+    url = new_store_url(cassandra_faults)
     with ExitStack() as stack:
         first = TenetNode(NAMES[0], tmp_path / NAMES[0], environment={"TENET_STORE_URL": url})
         first.start()

@@ -12,6 +12,8 @@ import pytest
 
 from tenet.base.clock import SystemClock
 from tenet.base.ids import SystemIds
+from tenet.store.cassandra import schema
+from tenet.store.cassandra.driver import DEFINITION_S
 from tenet.store.cassandra.engine import CassandraEngine, open_engine
 from tenet.store.contract import Commit, Committed, Key, Put, SpaceOptions, new_commit_id
 from tenet.store.errors import StoreUnavailable
@@ -83,6 +85,20 @@ def test_nobody_waits_for_a_node_that_has_fallen_silent(cassandra_faults: Cluste
     callers = asyncio.run(main())
     assert callers.failed == 0
     assert max(callers.taken_s) < SILENT_S_MAX
+
+
+def test_a_table_is_made_without_a_node_that_has_just_fallen_silent(cassandra_faults: Cluster) -> None:
+    async def main() -> float:
+        async with opened(cassandra_faults) as engine:
+            cassandra_faults.pause(2)
+            begun = time.monotonic()
+            await engine.driver.define(schema.space(engine.driver.location.keyspace, "0123456789abcdef", 86_400))
+            taken_s = time.monotonic() - begun
+            cassandra_faults.resume(2)
+            return taken_s
+
+    # Who waited until that node has the table as well would wait as long as a definition may take.
+    assert asyncio.run(main()) < DEFINITION_S / 2
 
 
 def test_without_a_majority_requests_are_refused_at_once_until_it_is_back(cassandra_faults: Cluster) -> None:

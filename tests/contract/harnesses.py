@@ -17,6 +17,7 @@ from tenet.store.memory_state import MemoryState
 from tenet.store.sqlite.engine import open_engine
 from tenet.store.suite.harness import EngineHarness, Gate, Hold
 from tests.cassandra_model.cluster import Cluster, ModelDriver
+from tests.rounds import rounds
 
 if TYPE_CHECKING:
     from tenet.base.clock import Clock
@@ -116,7 +117,7 @@ class CassandraHarness(EngineHarness):
 
     spaces_many = 4
     held_s = 3.0
-    pace = 0.1
+    pace = rounds(0.1, 0.2)
 
     def __init__(self, hosts: str) -> None:
         self._hosts = hosts

@@ -12,6 +12,7 @@ from tenet.base.clock import SystemClock
 from tenet.base.ids import SystemIds
 from tenet.store.cassandra.engine import CassandraEngine, open_engine
 from tenet.store.suite.plugin import *  # noqa: F403 - its fixtures and hooks
+from tests.clusters import new_store_url
 from tools.cluster.cluster import Cluster
 
 OpenEngine = Callable[[], AbstractAsyncContextManager[CassandraEngine]]
@@ -20,7 +21,7 @@ OpenEngine = Callable[[], AbstractAsyncContextManager[CassandraEngine]]
 @pytest.fixture(scope="session")
 def store_url(cassandra_cluster: Cluster) -> str:
     """The store's URL of a keyspace that this process of the tests has for itself."""
-    return f"cassandra://{','.join(cassandra_cluster.contact_points)}/test_{SystemIds().draw(6).hex()}"
+    return new_store_url(cassandra_cluster)
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tenet.base.ids import SystemIds
+from tests.clusters import new_store_url
 from tests.moves import ONCE, TABLE, Writers, check, fill, item, make_table
 from tests.servers import TENET, Server, clean_environment, running
 from tools.cluster.cluster import Cluster
@@ -54,7 +54,7 @@ def check_in_time(client: Any, filled: dict[str, int], *writers: Writers) -> Non
 
 def test_to_a_cluster_and_back(cassandra_cluster: Cluster, tmp_path: Path) -> None:
     data, back = tmp_path / "data", f"sqlite:{tmp_path / 'back'}"
-    cluster = f"cassandra://{','.join(cassandra_cluster.contact_points)}/test_{SystemIds().draw(6).hex()}"
+    cluster = new_store_url(cassandra_cluster)
     with running(data) as server:
         client = server.client(config=ONCE)
         make_table(client)

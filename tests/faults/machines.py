@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from tenet.base.ids import SystemIds
+from tests.clusters import new_store_url
 from tests.conformance.peers import free_port
 from tests.faults.clients import Target
 from tests.faults.control import Node, NumberedNode, TenetNode
@@ -74,7 +74,7 @@ def machines(folder: Path) -> Iterator[Machines]:
         prefix = " ".join(network.prefix(names[0])).removesuffix("1") + "$number"
         cluster = stack.enter_context(use(Spec(f"10.{net}.1", COUNT, prefix=prefix), is_fresh=True))
         cluster.start_all()
-        url = f"cassandra://{','.join(cluster.contact_points)}/test_{SystemIds().draw(6).hex()}"
+        url = new_store_url(cluster)
         tenets: list[TenetNode] = []
         for name in names:
             data = folder / f"tenet-{name}"

@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import Sequence
 
 from tenet.store.cassandra.driver import Bound
-from tenet.store.contract import Commit, Committed, Conflict, IsVersion, Key, Put
+from tenet.store.contract import Commit, Committed, Conflict, IsVersion, Key, Outcome, Put
 from tests.cassandra_model.cluster import Fate
-from tests.cassandra_model.stand import Process, Stand, statement
+from tests.cassandra_model.stand import Hold, Process, Stand, statement
 
 ANCHOR, OTHER = Key("s", b"a"), Key("s", b"b")
 PREPARATION, DECISION = "SET lk = ?", statement("SET h = ?")
@@ -27,17 +27,24 @@ def preparations(process: Process) -> list[None]:
     return sent
 
 
+async def held_up_before_its_decision(stand: Stand) -> tuple[Process, Commit, asyncio.Future[Outcome], Hold]:
+    """Returns a process with a commit over two partitions that checks one of them, and is prepared."""
+    process = await stand.process("held up")
+    await process.engine.ensure_space("s")
+    seen = await process.client.write(Put(ANCHOR, b"0"), Put(OTHER, b"0"))
+    await process.engine.is_quiet()
+    hold = process.script.hold(DECISION)
+    puts = [Put(ANCHOR, b"1"), Put(OTHER, b"1")]
+    commit = Commit(process.client.new_id(), puts, [IsVersion(OTHER, seen.version)])
+    waiting = asyncio.ensure_future(process.engine.commit(commit))
+    await hold.reached.wait()
+    return process, commit, waiting, hold
+
+
 def test_who_was_given_up_for_another_finds_out_by_reading_that_its_checks_fail_now() -> None:
     async def test(stand: Stand) -> None:
-        held_up, first = await stand.process("held up"), await stand.process("first")
-        await first.engine.ensure_space("s")
-        seen = await first.client.write(Put(ANCHOR, b"0"), Put(OTHER, b"0"))
-        await first.engine.is_quiet()
-        hold = held_up.script.hold(DECISION)
-        puts = [Put(ANCHOR, b"1"), Put(OTHER, b"1")]
-        late = Commit(held_up.client.new_id(), puts, [IsVersion(OTHER, seen.version)])
-        waiting = asyncio.ensure_future(held_up.engine.commit(late))
-        await hold.reached.wait()
+        held_up, _, waiting, hold = await held_up_before_its_decision(stand)
+        first = await stand.process("first")
         sent = preparations(held_up)
         # It gives up what holds the partition, and writes.
         await first.client.write(Put(OTHER, b"2"))
@@ -52,16 +59,9 @@ def test_who_was_given_up_for_another_finds_out_by_reading_that_its_checks_fail_
 
 def test_a_copy_of_what_took_effect_is_not_refused_by_it() -> None:
     async def test(stand: Stand) -> None:
-        held_up, first = await stand.process("held up"), await stand.process("first")
-        await first.engine.ensure_space("s")
-        seen = await first.client.write(Put(ANCHOR, b"0"), Put(OTHER, b"0"))
-        await first.engine.is_quiet()
-        hold = held_up.script.hold(DECISION)
-        puts = [Put(ANCHOR, b"1"), Put(OTHER, b"1")]
-        both = Commit(held_up.client.new_id(), puts, [IsVersion(OTHER, seen.version)])
-        waiting = asyncio.ensure_future(held_up.engine.commit(both))
-        await hold.reached.wait()
-        copy = await first.engine.commit(both)
+        _, commit, waiting, hold = await held_up_before_its_decision(stand)
+        first = await stand.process("first")
+        copy = await first.engine.commit(commit)
         assert isinstance(copy, Committed)
         hold.go.set()
         assert await waiting == copy

@@ -92,11 +92,11 @@ class Across:
         Reads are all that it takes to find out, where another try would hold up others for nothing. What a copy of the
         commit has changed itself refuses nothing; each partition says by the commit's fate whether one did.
         """
-        asked = [unit for unit in units if unit.sorts() or unit.stamps]
-        seen = await asyncio.gather(*(self._reads.look(unit, deadline, fate_of=commit.id) for unit in asked))
+        asked = _checking(units)
+        seen = await self._reads.look_at_all(asked, deadline, fate_of=commit.id)
         if any(commit.id in one.fates for one in seen):
             return Refusals()
-        return joined([unit.refusals(one) for unit, one in zip(asked, seen, strict=True)])
+        return refusals(asked, seen)
 
     async def _paused(self, pause_s: float) -> float:
         """Waits before the next try, for a random time, so that two do not meet again and again; returns the next."""
@@ -161,9 +161,9 @@ class Across:
 
     async def _all_refusals(self, found: Sequence[Refusals], rest: Sequence[Unit], deadline: float) -> Refusals:
         """Adds what the partitions that were not asked yet say, so that a conflict tells every check that failed."""
-        asked = [unit for unit in rest if unit.sorts() or unit.stamps]
-        seen = await asyncio.gather(*(self._reads.look(unit, deadline) for unit in asked))
-        return joined([*found, *(unit.refusals(one) for unit, one in zip(asked, seen, strict=True))])
+        asked = _checking(rest)
+        seen = await self._reads.look_at_all(asked, deadline)
+        return _joined([*found, refusals(asked, seen)])
 
     def _with_cells(
         self, commit: Commit, others: Sequence[Unit], believed: Sequence[Believed], decided: Committed
@@ -239,7 +239,17 @@ class Across:
 _GIVE_UP_S: Final = 10.0
 
 
-def joined(found: Sequence[Refusals]) -> Refusals:
+def refusals(units: Sequence[Unit], seen: Sequence[Seen]) -> Refusals:
+    """Returns what refuses a commit in several partitions, by what was seen in each."""
+    return _joined([unit.refusals(one) for unit, one in zip(units, seen, strict=True)])
+
+
+def _checking(units: Sequence[Unit]) -> Sequence[Unit]:
+    """Returns the parts of a commit that something can refuse."""
+    return [unit for unit in units if unit.sorts() or unit.stamps]
+
+
+def _joined(found: Sequence[Refusals]) -> Refusals:
     """Returns the refusals of several partitions as one."""
     whole = Refusals()
     for one in found:

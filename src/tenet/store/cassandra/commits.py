@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
-from tenet.store.cassandra.across import joined
+from tenet.store.cassandra.across import refusals
 from tenet.store.cassandra.deciding import NO_NONCE, Decided
 from tenet.store.cassandra.driver import Doubt, Unsure
 from tenet.store.cassandra.rows import NEVER, version_of
@@ -102,7 +102,7 @@ class Commits:
     async def _check_only(self, units: Sequence[Unit], deadline: float) -> Outcome:
         """Carries out a commit that has checks alone: it reads until all that it saw was so at one moment."""
         seen = await self._reads.look_together(units, deadline)
-        found = joined([unit.refusals(one) for unit, one in zip(units, seen, strict=True)])
+        found = refusals(units, seen)
         return _conflict(found) if found else Committed(self._versions.draw())
 
     async def settle(self, commit: Commit, anchor: Unit, deadline: float) -> Settled:

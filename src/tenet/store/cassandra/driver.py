@@ -12,7 +12,7 @@ import asyncio
 import atexit
 import ctypes
 import socket
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
@@ -33,14 +33,14 @@ Bound: TypeAlias = tuple[str, Sequence[Any]]
 Shown: TypeAlias = Mapping[str, Any]
 
 #: How long a definition of a table may take, seconds.
-_DEFINITION_S: Final = 30.0
+DEFINITION_S: Final = 30.0
 #: How often the nodes are asked whether they know of it, and how long one may take to answer, seconds.
 _AGREEMENT_EVERY_S: Final = 0.05
 _SCHEMA_S: Final = 2.0
-#: How long gossip may take, seconds: about one a node. One that is down is told of with the definitions that it had.
+#: How long gossip may take, seconds: about one a node.
 _GOSSIP_S: Final = 3.0
-_OWN_SCHEMA: Final = ("SELECT schema_version FROM system.local",)
-_PEERS_SCHEMAS: Final = (*_OWN_SCHEMA, "SELECT schema_version FROM system.peers_v2")
+_OWN_SCHEMA: Final = "SELECT rpc_address, schema_version FROM system.local"
+_PEERS_SCHEMAS: Final = "SELECT native_address, schema_version FROM system.peers_v2"
 #: The longest that one node is waited for, that a statement is tried, and how often every way is tried; seconds.
 _TRY_S_MAX: Final = 5.0
 _TRIED_S_MAX: Final = 20.0
@@ -168,10 +168,14 @@ class Driver:
         )
 
     async def _probe(self, address: str) -> bool:
-        statement = acsylla.create_statement("SELECT key FROM system.local", timeout=PROBE_S)
+        return bool(await self._told_by(address, "SELECT key FROM system.local", PROBE_S))
+
+    async def _told_by(self, address: str, text: str, timeout_s: float) -> list[tuple[Any, ...]]:
+        """Returns what a node knows by itself."""
+        statement = acsylla.create_statement(text, timeout=timeout_s)
         statement.set_consistency(Consistency.ONE)
         statement.set_execution_profile(only(address))
-        return (await self._connected().execute(statement)).first() is not None
+        return [row.as_tuple() for row in (await self._connected().execute(statement)).all()]
 
     def _connected(self) -> Any:
         if self._session is None:
@@ -288,20 +292,20 @@ class Driver:
         Raises:
             StoreUnavailable: one could not be carried out.
         """
-        until = self._clock.monotonic_s() + _DEFINITION_S
+        until = self._clock.monotonic_s() + DEFINITION_S
         # All processes by the same node: two that define the same table at once would each make one.
-        by = only((self.nodes.in_use or self.nodes.addresses)[0])
+        by = (self.nodes.in_use or self.nodes.addresses)[0]
         # A node that is told by gossip of definitions which were followed by others since fetches all that there are,
         # a minute later. So the next ones wait until gossip has told of the last.
-        await self._agree(_PEERS_SCHEMAS, [by], self._clock.monotonic_s() + _GOSSIP_S)
+        await self._until_one(lambda: self._gossiped_schemas(by), self._clock.monotonic_s() + _GOSSIP_S)
         for text in texts:
             await self._define(text, by, until)
         # Each is asked for its own: what a node knows of the others is as old as gossip is.
-        await self._agree(_OWN_SCHEMA, [only(address) for address in self.nodes.in_use], until)
+        await self._until_one(self._own_schemas, until)
 
     async def _define(self, text: str, by: str, until: float) -> None:
-        statement = acsylla.create_statement(text, timeout=_DEFINITION_S)
-        statement.set_execution_profile(by)
+        statement = acsylla.create_statement(text, timeout=DEFINITION_S)
+        statement.set_execution_profile(only(by))
         while True:
             try:
                 await self._connected().execute(statement)
@@ -316,23 +320,28 @@ class Driver:
                 return
             await asyncio.sleep(_AGREEMENT_EVERY_S)
 
-    async def _agree(self, texts: Sequence[str], profiles: Sequence[str], until: float) -> None:
-        """Waits until nodes tell of the same definitions, or the time has come."""
-        while self._clock.monotonic_s() < until:
-            asked = [self._schemas(text, by) for text in texts for by in profiles]
-            if len(set[str]().union(*await asyncio.gather(*asked))) <= 1:
-                return
+    async def _until_one(self, schemas: Callable[[], Awaitable[set[str]]], until: float) -> None:
+        """Waits until there is but one version of the definitions, or the time has come."""
+        while self._clock.monotonic_s() < until and len(await schemas()) > 1:  # noqa: ASYNC110 - nodes tell nobody
             await asyncio.sleep(_AGREEMENT_EVERY_S)
 
-    async def _schemas(self, text: str, by: str) -> set[str]:
-        """Returns the versions of definitions that a node tells of; an empty one where it does not answer."""
-        statement = acsylla.create_statement(text, timeout=_SCHEMA_S)
-        statement.set_consistency(Consistency.ONE)
-        statement.set_execution_profile(by)
+    async def _own_schemas(self) -> set[str]:
+        """Returns which definitions the nodes that are in use have, each by its own word."""
+        found = await asyncio.gather(*(self._schemas(address, _OWN_SCHEMA) for address in self.nodes.in_use))
+        return set[str]().union(*found)
+
+    async def _gossiped_schemas(self, by: str) -> set[str]:
+        """Returns which definitions the nodes that are in use have, as one of them has been told."""
+        return await self._schemas(by, _OWN_SCHEMA) | await self._schemas(by, _PEERS_SCHEMAS)
+
+    async def _schemas(self, address: str, text: str) -> set[str]:
+        """Returns versions that a node tells of nodes in use; an empty one where it does not answer."""
         try:
-            return {str(row.as_tuple()[0]) for row in (await self._connected().execute(statement)).all()}
+            rows = await self._told_by(address, text, _SCHEMA_S)
         except errors.CassException:
             return {""}
+        # One that is not in use is told of with the definitions that it had.
+        return {str(version) for of, version in rows if str(of) in self.nodes.in_use}
 
     async def select(
         self,

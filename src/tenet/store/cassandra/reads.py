@@ -273,13 +273,13 @@ class Reads:
         assert self.look_under_locks is not None
         return await self.look_under_locks(units, deadline)
 
-    async def look_at_all(self, units: Sequence[Unit], deadline: float) -> list[Seen]:
-        """Returns what parts of a commit check, each as of a moment of its own."""
+    async def look_at_all(self, units: Sequence[Unit], deadline: float, *, fate_of: bytes | None = None) -> list[Seen]:
+        """Returns what parts of a commit check, and perhaps its fate there, each as of a moment of its own."""
         gate = asyncio.Semaphore(_SIDE_BY_SIDE)
 
         async def look(unit: Unit) -> Seen:
             async with gate:
-                return await self.look(unit, deadline)
+                return await self.look(unit, deadline, fate_of=fate_of)
 
         return list(await asyncio.gather(*map(look, units)))
 
