@@ -56,6 +56,8 @@ GROUPS: Final = 4
 SETTLED: Final = 1.1
 SETTLING_ROUNDS_MAX: Final = 8
 SETTLING_IN_FLIGHT: Final = 32
+#: With so many in flight the time of a warm-up is enough for every item.
+WARM_UP_IN_FLIGHT: Final = 32
 _STATEMENTS: Final = re.compile(rb"^tenet_store_statements_(?:read|write|conditional) (\S+)$", re.MULTILINE)
 
 
@@ -67,7 +69,8 @@ class Plan:
         workloads: which operations.
         in_flight: how many requests are under way at once; each count is measured.
         pace: how often, and for how long.
-        warm_up_s: seconds of load before each measurement of Tenet.
+        warm_up_s: seconds of load before each measurement of Tenet with 32 in flight; more where there are more, as
+            each connection has items of its own that the nodes are to have seen.
         rest_s: seconds of rest in which the statements of background jobs are counted.
         nodes: how many Tenet nodes there are.
         items: in the table for operations within a partition, and in that for those over several.
@@ -120,7 +123,7 @@ class Tenets:
 
     def measure(self, workload: str, in_flight: int) -> Row:
         """Measures after a warm-up over the same items; counts statements in the measured time, less those at rest."""
-        self._load(workload, in_flight, self._plan.warm_up_s)
+        self._load(workload, in_flight, self._plan.warm_up_s * max(1.0, in_flight / WARM_UP_IN_FLIGHT))
         before, began_s = self._statements(), time.monotonic()
         row = self._load(workload, in_flight, self._plan.pace.seconds)
         sent = self._statements() - before - self._at_rest_per_s * (time.monotonic() - began_s)

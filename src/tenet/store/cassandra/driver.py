@@ -20,7 +20,8 @@ import acsylla
 from acsylla import Consistency, SSLVerifyFlags, errors
 
 from tenet.base.clock import NEVER
-from tenet.store.cassandra.nodes import PROBE_S, USUAL, Nodes, only, without
+from tenet.store.cassandra.nodes import PROBE_S, PROBE_S_MAX, USUAL, Nodes, only, without
+from tenet.store.cassandra.patience import Patience
 from tenet.store.errors import DeadlineExceeded, StoreCorrupt, StoreFault, StoreUnavailable
 
 if TYPE_CHECKING:
@@ -95,6 +96,8 @@ class Driver:
         self.answered = 0
         #: What is waited for, with the time at which it was sent.
         self._waiting: dict[asyncio.Timeout, float] = {}
+        #: How long a statement is waited for before it is sent a second time.
+        self._patience = Patience(location.try_ms / 1000, _TRY_S_MAX)
         #: The data centre whose nodes are sent to, and how many it has.
         self.datacenter = location.datacenter or ""
         self.copies_max = 0
@@ -168,7 +171,7 @@ class Driver:
         )
 
     async def _probe(self, address: str) -> bool:
-        return bool(await self._told_by(address, "SELECT key FROM system.local", PROBE_S))
+        return bool(await self._told_by(address, "SELECT key FROM system.local", PROBE_S_MAX))
 
     async def _told_by(self, address: str, text: str, timeout_s: float) -> list[tuple[Any, ...]]:
         """Returns what a node knows by itself."""
@@ -478,19 +481,21 @@ class Driver:
 
     async def _waited(self, send: Any, profile: str, timeout_s: float) -> Any:
         """Sends, and waits as long as it makes sense."""
+        begun = self._clock.monotonic_s()
         async with asyncio.timeout(timeout_s + _LATE_S) as wait:
-            self._waiting[wait] = self._clock.monotonic_s()
+            self._waiting[wait] = begun
             try:
                 answer = await send(profile, timeout_s)
             finally:
                 del self._waiting[wait]
         self.answered += 1
+        self._patience.note(self._clock.monotonic_s() - begun)
         return answer
 
     def _tries(self, deadline: float, *, even_cut_off: bool) -> Iterator[tuple[str, float]]:
         """Gives by which profile to send next, and how long to wait for the answer, in seconds."""
         until = min(deadline, self._clock.monotonic_s() + _TRIED_S_MAX)
-        try_s = self.location.try_ms / 1000
+        try_s = self._patience.seconds
         for profile in self.nodes.ways(_ROUNDS_MAX):
             left_s = until - self._clock.monotonic_s()
             if left_s <= 0 or (self.cut_off and not even_cut_off):

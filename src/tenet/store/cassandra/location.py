@@ -33,7 +33,7 @@ class Location(Struct, frozen=True):
         ca_file: PEM file of the authority that the nodes' certificates come from; switches TLS on.
         certificate_file: PEM file of this client's certificate.
         key_file: PEM file of its private key.
-        try_ms: how long one node may take for one statement before another one is asked.
+        try_ms: how long one node may take for one statement before another is asked; longer while all take long.
         gc_grace_s: how long deleted data leaves a trace in tables made from now on; repairs must come more often.
     """
 
@@ -48,7 +48,7 @@ class Location(Struct, frozen=True):
     ca_file: str | None = None
     certificate_file: str | None = None
     key_file: str | None = None
-    try_ms: int = 600
+    try_ms: int = 1_500
     gc_grace_s: int = 86_400
 
 

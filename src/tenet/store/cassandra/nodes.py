@@ -13,13 +13,17 @@ from typing import Final
 
 import structlog
 
-#: How long a node may take to answer a probe, and how often each is asked at the most; seconds.
+from tenet.store.cassandra.patience import Patience
+
+#: How long a node may take to answer a probe, at the most where all of them are slow, and how often each is asked at
+#: the most; seconds.
 PROBE_S: Final = 0.25
+PROBE_S_MAX: Final = 0.5
 _EVERY_S: Final = 0.25
 #: How many probes a second this process sends at the most, to all nodes together.
 _PROBES_PER_S: Final = 40
 #: How often in a row a node must not answer before it is left alone, and answer before it is used again.
-_SILENT: Final = 2
+_SILENT: Final = 3
 _BACK: Final = 2
 
 _log = structlog.get_logger(__name__)
@@ -47,6 +51,8 @@ class Nodes:
         self._left_alone: set[str] = set()
         self._watches: list[asyncio.Task[None]] = []
         self._turn = 0
+        self._patience = Patience(PROBE_S, PROBE_S_MAX)
+        self._race: asyncio.Task[str | None] | None = None
 
     @property
     def left_alone(self) -> Sequence[str]:
@@ -98,7 +104,15 @@ class Nodes:
             await asyncio.sleep(max(0.0, begun + every_s - loop.time()))
 
     async def quickest(self) -> str | None:
-        """Asks the nodes that are in use something small, and returns the first that answers; None where none does."""
+        """Asks the nodes that are in use something small, and returns the first that answers; None where none does.
+
+        Whoever wants to know while they are asked gets the same answer.
+        """
+        if self._race is None or self._race.done():
+            self._race = asyncio.get_running_loop().create_task(self._first_to_answer())
+        return await asyncio.shield(self._race)
+
+    async def _first_to_answer(self) -> str | None:
         asked = {asyncio.ensure_future(self._answers(one)): one for one in self.in_use}
         waiting = set(asked)
         try:
@@ -113,11 +127,15 @@ class Nodes:
         return None
 
     async def _answers(self, address: str) -> bool:
+        loop = asyncio.get_running_loop()
+        begun = loop.time()
         try:
-            async with asyncio.timeout(PROBE_S):
-                return await self._probe(address)
+            async with asyncio.timeout(self._patience.seconds):
+                has_answered = await self._probe(address)
         except Exception:  # noqa: BLE001 (whatever it is: no answer)
             return False
+        self._patience.note(loop.time() - begun)
+        return has_answered
 
     def _note(self, address: str, *, has_answered: bool) -> None:
         """Counts a probe: below 0 the answers of a node that is left alone, above 0 the silences of one that is not."""
@@ -141,9 +159,10 @@ class Nodes:
 
     async def close(self) -> None:
         """Ends what goes on in the background."""
-        for task in self._watches:
+        tasks = [*self._watches, *([] if self._race is None else [self._race])]
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._watches, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 #: The profile that sends through a replica of the key.
