@@ -36,7 +36,8 @@ from benchmarks.drivers.client import percentile
 from benchmarks.generator import Dataset, GeneratorError, Request, Row
 from benchmarks.recording import Recorded, Recorder, Statement
 from tenet.base.clock import SystemClock
-from tenet.store.cassandra.driver import DEFINITION_S, Driver
+from tenet.store.cassandra.definitions import DEFINITION_S
+from tenet.store.cassandra.driver import Driver
 from tenet.store.cassandra.location import Location
 
 #: How often a statement is sent whose answer did not come: a batch may be sent any number of times.

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -19,9 +19,10 @@ from typing import Any, Final, Literal
 from benchmarks.generator import Request
 from tenet.base.clock import SystemClock
 from tenet.base.ids import SystemIds
-from tenet.store.cassandra.driver import Bound, Doubt, Shown
+from tenet.store.cassandra.driver import Bound, Shown
 from tenet.store.cassandra.engine import CassandraEngine
 from tenet.store.cassandra.location import Location
+from tenet.store.cassandra.tries import Doubt
 from tenet.tables.api import Caller, Tables
 from tests.cassandra_model.cluster import Cluster, ModelDriver
 
@@ -119,11 +120,11 @@ class _RecordingDriver(ModelDriver):
         #: Definitions of tables by their names, and of the keyspace under an empty one.
         self.definitions: dict[str, str] = {}
 
-    async def define(self, *texts: str) -> None:
+    async def define(self, *texts: str, deadline: float = float("inf")) -> None:
         for text in texts:
             found = _TABLE.match(text)
             self.definitions[found[1] if found else ""] = text
-        await super().define(*texts)
+        await super().define(*texts, deadline=deadline)
 
     async def select(
         self, text: str, values: Sequence[Any], *, is_serial: bool = True, counts_as: str = "read", **more: Any
@@ -142,14 +143,19 @@ class _RecordingDriver(ModelDriver):
             return await super().write(bound, **more)
 
     async def decide(
-        self, bound: Sequence[Bound], *, deadline: float = float("inf"), doubt: Doubt | None = None
+        self,
+        bound: Sequence[Bound],
+        *,
+        deadline: float = float("inf"),
+        doubt: Doubt | None = None,
+        before: Callable[[], None] = lambda: None,
     ) -> list[Shown] | None:
         trace = _trace.get()
         if trace is None:
-            return await super().decide(bound, deadline=deadline, doubt=doubt)
+            return await super().decide(bound, deadline=deadline, doubt=doubt, before=before)
         statement = Statement("conditional", bound)
         async with trace.statement(statement):
-            shown = await super().decide(bound, deadline=deadline, doubt=doubt)
+            shown = await super().decide(bound, deadline=deadline, doubt=doubt, before=before)
         statement.is_refused = shown is not None
         return shown
 

@@ -13,8 +13,9 @@ from enum import Enum
 from typing import Any
 
 from tenet.base.clock import NEVER, Clock
-from tenet.store.cassandra.driver import Bound, Doubt, Driver, Shown, TableMissing, Unsure
+from tenet.store.cassandra.driver import Bound, Driver, Shown
 from tenet.store.cassandra.location import Location
+from tenet.store.cassandra.tries import Doubt, TableMissing, Unsure
 from tenet.store.errors import DeadlineExceeded, StoreUnavailable
 from tests.cassandra_model.cql import Change, Select, read, read_definition
 from tests.cassandra_model.tables import Table
@@ -33,6 +34,7 @@ class Fate(Enum):
     NEVER = "is lost on its way"
     LATE = "lingers, and is not answered"
     DIED = "takes effect, and its sender is dead"
+    MISSING = "is refused by nodes that have not heard of the table yet"
 
 
 class Dead(Exception):
@@ -188,10 +190,10 @@ class ModelDriver(Driver):
             raise Dead
         return fate
 
-    async def define(self, *texts: str) -> None:
+    async def define(self, *texts: str, deadline: float = NEVER) -> None:
         """Defines tables."""
         for text in texts:
-            await self._turn("define", [(text, ())], NEVER)
+            await self._turn("define", [(text, ())], deadline)
             self.cluster.define(text)
 
     async def select(
@@ -212,7 +214,8 @@ class ModelDriver(Driver):
             return self.cluster.tables_of(*values)
         if " system" in text:
             return []
-        await self._turn(counts_as, [(text, values)], deadline)
+        if await self._turn(counts_as, [(text, values)], deadline) is Fate.MISSING:
+            raise TableMissing("a table is missing")
         rows = self.cluster.select(text, values)
         self._turns.answered(self, [(text, values)], rows)
         return rows
@@ -228,22 +231,37 @@ class ModelDriver(Driver):
             raise StoreUnavailable("too few nodes of the cluster answered the write in time") from error
 
     async def decide(
-        self, bound: Sequence[Bound], *, deadline: float = NEVER, doubt: Doubt | None = None
+        self,
+        bound: Sequence[Bound],
+        *,
+        deadline: float = NEVER,
+        doubt: Doubt | None = None,
+        before: Callable[[], None] = lambda: None,
     ) -> list[Shown] | None:
         """Sends a conditional batch."""
         self.sent["conditional"] += 1
         if self._rewrite is not None:
             bound = self._rewrite(bound)
         shown: list[Shown] | None = await self._sent(
-            "conditional", bound, lambda: self.cluster.decide(bound), deadline, doubt
+            "conditional", bound, lambda: self.cluster.decide(bound), deadline, doubt, before=before
         )
         return shown
 
     async def _sent(
-        self, kind: str, bound: Sequence[Bound], land: Callable[[], Any], deadline: float, doubt: Doubt | None
+        self,
+        kind: str,
+        bound: Sequence[Bound],
+        land: Callable[[], Any],
+        deadline: float,
+        doubt: Doubt | None,
+        *,
+        before: Callable[[], None] = lambda: None,
     ) -> Any:
         for number in range(SENDS_MAX):
+            before()
             fate = await self._turn(kind, bound, deadline, is_unsure=number > 0)
+            if fate is Fate.MISSING:
+                raise TableMissing("a table is missing")
             if fate is Fate.LATE:
                 self._turns.linger(land, bound)
             answer = land() if fate in {Fate.DONE, Fate.LOST, Fate.DIED} else None

@@ -13,7 +13,7 @@ import pytest
 from tenet.base.clock import SystemClock
 from tenet.base.ids import SystemIds
 from tenet.store.cassandra import schema
-from tenet.store.cassandra.driver import DEFINITION_S
+from tenet.store.cassandra.definitions import DEFINITION_S
 from tenet.store.cassandra.engine import CassandraEngine, open_engine
 from tenet.store.contract import Commit, Committed, Key, Put, SpaceOptions, new_commit_id
 from tenet.store.errors import StoreUnavailable
@@ -87,18 +87,30 @@ def test_nobody_waits_for_a_node_that_has_fallen_silent(cassandra_faults: Cluste
     assert max(callers.taken_s) < SILENT_S_MAX
 
 
-def test_a_table_is_made_without_a_node_that_has_just_fallen_silent(cassandra_faults: Cluster) -> None:
+@pytest.mark.parametrize("number", [1, 2])
+def test_a_table_is_made_without_a_node_that_has_just_fallen_silent(cassandra_faults: Cluster, number: int) -> None:
     async def main() -> float:
         async with opened(cassandra_faults) as engine:
-            cassandra_faults.pause(2)
+            cassandra_faults.pause(number)
             begun = time.monotonic()
             await engine.driver.define(schema.space(engine.driver.location.keyspace, "0123456789abcdef", 86_400))
             taken_s = time.monotonic() - begun
-            cassandra_faults.resume(2)
+            cassandra_faults.resume(number)
             return taken_s
 
     # Who waited until that node has the table as well would wait as long as a definition may take.
     assert asyncio.run(main()) < DEFINITION_S / 2
+
+
+def test_a_process_starts_without_the_node_that_definitions_go_through(cassandra_faults: Cluster) -> None:
+    async def main() -> None:
+        cassandra_faults.pause(1)
+        async with opened(cassandra_faults) as engine:
+            assert engine.driver.nodes.left_alone == [cassandra_faults.spec.address(1)]
+            assert await engine.get([Key("held", b"p")]) == [None]
+            cassandra_faults.resume(1)
+
+    asyncio.run(main())
 
 
 def test_without_a_majority_requests_are_refused_at_once_until_it_is_back(cassandra_faults: Cluster) -> None:

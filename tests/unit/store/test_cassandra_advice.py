@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tenet.store.cassandra.supervision import advice_on, advice_on_copies
+from tenet.store.cassandra.advice import advice_on, advice_on_copies, advice_on_racks
 
 GOOD = {
     "commitlog_sync": "batch",
@@ -29,6 +29,7 @@ def test_a_good_node_gets_none() -> None:
         ({"paxos_repair_enabled": "false"}, "paxos_repair_enabled is false"),
         ({"disk_failure_policy": "ignore"}, "disk_failure_policy is ignore"),
         ({"commit_failure_policy": "best_effort"}, "commit_failure_policy is best_effort"),
+        ({"auto_snapshot": "true"}, "auto_snapshot is true"),
         ({"commitlog_segment_size": "16MiB"}, "commitlog_segment_size is 16MiB"),
     ],
 )
@@ -49,3 +50,10 @@ def test_too_few_copies_are_told_with_the_statement_that_makes_more(copies: str,
     assert told in advice
     assert "ALTER KEYSPACE tenet" in advice
     assert list(advice_on_copies("tenet", {"class": "x", "dc1": "3", "dc2": "5"})) == []
+
+
+def test_two_racks_for_three_copies_are_told_and_one_or_three_are_not() -> None:
+    (advice,) = advice_on_racks({"a": "r1", "b": "r2", "c": "r1"})
+    assert "2 racks (r1, r2)" in advice
+    for racks in ("r1 r1 r1", "r1 r2 r3", "r1 r2 r3 r1", "r1 r2"):
+        assert list(advice_on_racks(dict(zip("abcd", racks.split(), strict=False)))) == []

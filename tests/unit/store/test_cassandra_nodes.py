@@ -27,7 +27,10 @@ class Cluster:
         self.told = self.refused = 0
         self.every_other = ""
         self.slow_s = 0.0
-        self.nodes = Nodes((A, B, C), self.probe, self.tell)
+        self.alone: set[str] = set()
+        self.looks: list[str] = []
+        self.nodes = Nodes((A, B, C), self.probe, self.reaches)
+        self.nodes.on_silent = self.tell
 
     def tell(self) -> None:
         self.told += 1
@@ -42,6 +45,12 @@ class Cluster:
         await asyncio.sleep(self.slow_s)
         if address in self.silent:
             await asyncio.Event().wait()
+        return True
+
+    async def reaches(self, address: str) -> bool:
+        self.looks.append(address)
+        if address in self.alone:
+            raise ConnectionRefusedError
         return True
 
     def run(self, test: Callable[[], Coroutine[Any, Any, None]]) -> None:
@@ -82,7 +91,7 @@ def test_where_there_are_many_they_are_probed_less_often() -> None:
         return True
 
     async def main() -> None:
-        nodes = Nodes([str(number) for number in range(200)], probe)
+        nodes = Nodes([str(number) for number in range(200)], probe, probe)
         nodes.watch()
         await asyncio.sleep(50)
         await nodes.close()
@@ -234,8 +243,8 @@ def test_the_first_that_answers_gets_the_next_try() -> None:
         return address != "silent"
 
     async def main() -> None:
-        assert await Nodes(["silent", "slow", "quick"], probe).quickest() == "quick"
-        assert await Nodes(["silent", "slow"], probe).quickest() == "slow"
-        assert await Nodes(["silent"], probe).quickest() is None
+        assert await Nodes(["silent", "slow", "quick"], probe, probe).quickest() == "quick"
+        assert await Nodes(["silent", "slow"], probe, probe).quickest() == "slow"
+        assert await Nodes(["silent"], probe, probe).quickest() is None
 
     asyncio.run(main())

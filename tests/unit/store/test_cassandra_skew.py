@@ -26,7 +26,7 @@ class Answering(Driver):
         async def probe(_: str) -> bool:
             return True
 
-        self.nodes = Nodes(tuple(ahead_ms), probe)
+        self.nodes = Nodes(tuple(ahead_ms), probe, probe)
 
     async def select(self, text: str, values: Sequence[Any], **more: Any) -> list[tuple[Any, ...]]:
         (address,) = [address for address in self._ahead_ms if only(address) == more["by"]]

@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
-from tenet.store.cassandra.driver import Bound, TableMissing
+from tenet.store.cassandra.driver import Bound
 from tenet.store.cassandra.journal import SLOT_MS
 from tenet.store.cassandra.schema import REMEMBERED_S
 from tenet.store.cassandra.sweeping import YOUNG_S
+from tenet.store.cassandra.tries import TableMissing
 from tenet.store.cassandra.upkeep import REMOVE_S, SWEEP_S
 from tenet.store.contract import Append, Commit, Committed, Key, LogOptions, Put, SpaceOptions
 from tenet.store.errors import SpaceNotFound, StoreError, StoreUnavailable

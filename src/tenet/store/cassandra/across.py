@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Final
 
 from tenet.store.cassandra.behind import Behind
 from tenet.store.cassandra.deciding import Decided, Try
-from tenet.store.cassandra.driver import Doubt, Unsure
 from tenet.store.cassandra.locks import Pending
 from tenet.store.cassandra.rows import NONCE_BYTES, Lock
+from tenet.store.cassandra.tries import Doubt, TableMissing, Unsure
 from tenet.store.cassandra.unit import Believed, Refusals, Seen, Unit
 from tenet.store.contract import Commit, Committed, new_commit_id
 from tenet.store.errors import DeadlineExceeded, StoreError, StoreUnavailable
@@ -117,7 +117,7 @@ class Across:
             return await self._not_prepared(prepared, units, deadline)
         try:
             decided = await self._deciding.decide(commit, anchor, note.lock.nonce, deadline, doubt)
-        except (Unsure, StoreError):
+        except (Unsure, StoreError, TableMissing):
             self._behind.go(self._found_out(note, is_last=is_last))
             raise
         if isinstance(decided, Decided) and decided.is_mine:
@@ -190,14 +190,16 @@ class Across:
         for _ in range(_TRIES_MAX):
             note, lingers = self._noted(commit, bare[0], bare), Doubt()
             believed = [self._deciding.believed(unit) for unit in bare]
-            prepared = await self._prepared(commit, bare, believed, note, deadline=deadline, doubt=lingers)
-            failed = next((one for one in prepared if isinstance(one, BaseException)), None)
             seen = None
-            if all(one is Try.PREPARED for one in prepared):
-                seen = await self._reads.look_at_all(units, deadline)
-                # Whoever has given the try up meanwhile may have written since.
-                seen = seen if isinstance(await self._locks.fate(note.lock, deadline), Pending) else None
-            self._behind.go(self._endings.undo(note, is_last=not lingers.is_there))
+            try:
+                prepared = await self._prepared(commit, bare, believed, note, deadline=deadline, doubt=lingers)
+                failed = next((one for one in prepared if isinstance(one, BaseException)), None)
+                if all(one is Try.PREPARED for one in prepared):
+                    seen = await self._reads.look_at_all(units, deadline)
+                    # Whoever has given the try up meanwhile may have written since.
+                    seen = seen if isinstance(await self._locks.fate(note.lock, deadline), Pending) else None
+            finally:
+                self._behind.go(self._endings.undo(note, is_last=not lingers.is_there))
             if failed is not None:
                 raise StoreUnavailable("the partitions could not be read together") from failed
             if seen is not None:

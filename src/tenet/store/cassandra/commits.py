@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Final
 
 from tenet.store.cassandra.across import refusals
 from tenet.store.cassandra.deciding import NO_NONCE, Decided
-from tenet.store.cassandra.driver import Doubt, Unsure
 from tenet.store.cassandra.rows import NEVER, version_of
+from tenet.store.cassandra.tries import Doubt, TableMissing, Unsure
 from tenet.store.cassandra.unit import Refusals, Unit
 from tenet.store.contract import Committed, Conflict, Key, Limits, NeverCommitted, Record, Unknown
 from tenet.store.errors import StoreError, StoreUnavailable
@@ -74,7 +74,7 @@ class Commits:
             outcome = await self._run(commit, units, deadline, doubt)
         except Unsure:
             return Unknown(commit.id)
-        except StoreError:
+        except (StoreError, TableMissing):
             if doubt.is_there:
                 return Unknown(commit.id)
             raise
@@ -84,7 +84,7 @@ class Commits:
             # A batch that was not answered could take effect behind the conflict that is to be told.
             try:
                 settled = await self.settle(commit, units[0], deadline)
-            except StoreUnavailable:
+            except (StoreError, TableMissing):
                 return Unknown(commit.id)
             if isinstance(settled, Committed):
                 return settled

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
-from tenet.store.cassandra.driver import Doubt, Unsure
 from tenet.store.cassandra.rows import (
     CARRIED_OUT,
     NEVER,
@@ -19,6 +20,7 @@ from tenet.store.cassandra.rows import (
     nonce_of,
     version_of,
 )
+from tenet.store.cassandra.tries import Doubt, Unsure
 from tenet.store.cassandra.unit import Believed, Refusals, Seen, Unit
 from tenet.store.contract import Committed, IsOlderThan, Key, Limits, Version, commit_id_ms
 from tenet.store.errors import InvalidRequest, StoreUnavailable
@@ -35,6 +37,8 @@ if TYPE_CHECKING:
 
 #: How often one batch is made again, for a belief that was wrong or a lock that was met.
 _TRIES_MAX: Final = 200
+#: How long to wait when no node answered, before it is sent again; seconds.
+_UNANSWERED_PAUSE_S: Final = 0.1
 NO_NONCE: Final = bytes(NONCE_BYTES)
 
 
@@ -219,14 +223,14 @@ class Deciding:
             doubt: told of batches that are not answered.
             lock: that the batch lays; found there, it was laid by one that was not answered.
         """
-        commit, unit = asked.commit, asked.unit
+        commit = asked.commit
         for _ in range(_TRIES_MAX):
             found = await self._made_ready(asked, deadline)
             if found is not None:
                 return _known(found, asked.nonce) if isinstance(found, bytes) else found
-            self._check_age(commit)
-            shown = await self._sent(unit, batch(), deadline, doubt)
+            shown = await self._sent(asked, batch, deadline, doubt)
             if shown is _UNANSWERED:
+                await asyncio.sleep(_UNANSWERED_PAUSE_S)
                 continue
             if shown is None:
                 return took_effect()
@@ -254,9 +258,9 @@ class Deciding:
         return None
 
     def _check_age(self, commit: Commit) -> None:
-        """Makes sure before a batch is sent that what others have written against it is still remembered.
+        """Makes sure each time that a batch is sent that what others have written against it is still remembered.
 
-        A process may have stood still since the last one was sent, for longer than that.
+        A process may have stood still since it was last sent, for longer than that.
 
         Raises:
             InvalidRequest: the commit is too old to be sent.
@@ -267,14 +271,14 @@ class Deciding:
             )
 
     async def _sent(
-        self, unit: Unit, batch: Sequence[Bound], deadline: float, doubt: Doubt
+        self, asked: _Asked, batch: Callable[[], list[Bound]], deadline: float, doubt: Doubt
     ) -> Sequence[Mapping[str, object]] | None:
-        place = (unit.space.space_id, unit.key)
-        async with self._partitions.line(place, deadline):
+        unit, before = asked.unit, partial(self._check_age, asked.commit)
+        async with self._partitions.line((unit.space.space_id, unit.key), deadline):
             try:
-                return await self._driver.decide(batch, deadline=deadline, doubt=doubt)
+                return await self._driver.decide(batch(), deadline=deadline, doubt=doubt, before=before)
             except Unsure:
-                if self._clock.monotonic_s() >= deadline or self._driver.cut_off:
+                if self._clock.monotonic_s() >= deadline or self._driver.tries.cut_off:
                     raise
                 return _UNANSWERED
 

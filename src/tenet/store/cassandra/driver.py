@@ -1,18 +1,17 @@
-"""Statements to the cluster and their answers: prepared, timed, tried a second time elsewhere, errors told apart.
+"""Statements to the cluster and their answers: connections, what is prepared, consistency.
 
 The driver below keeps connections and knows which nodes hold a key. What it leaves to us: a node that is frozen still
 has its connections, and would hold up every statement that goes to it until its time is over. So a statement has a
-short time of its own, and is then sent through another node; ``nodes`` says which ones to leave alone, and when one has
-come to be silent, nobody waits for what was sent until then.
+short time of its own, and is then sent through another node (``tries``); ``nodes`` says which ones to leave alone, and
+when one has come to be silent, nobody waits for what was sent until then.
 """
 
 from __future__ import annotations
 
 import asyncio
-import atexit
-import ctypes
 import socket
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
@@ -20,59 +19,27 @@ import acsylla
 from acsylla import Consistency, SSLVerifyFlags, errors
 
 from tenet.base.clock import NEVER
-from tenet.store.cassandra.nodes import PROBE_S, PROBE_S_MAX, USUAL, Nodes, only, without
-from tenet.store.cassandra.patience import Patience
-from tenet.store.errors import DeadlineExceeded, StoreCorrupt, StoreFault, StoreUnavailable
+from tenet.store.cassandra.definitions import DEFINITION_S, define
+from tenet.store.cassandra.nodes import PROBE_S_MAX, Nodes, only, without
+from tenet.store.cassandra.retired import retire
+from tenet.store.cassandra.tries import TableMissing, Tries, Unsure, text_of
+from tenet.store.errors import StoreUnavailable
 
 if TYPE_CHECKING:
     from tenet.base.clock import Clock
     from tenet.store.cassandra.location import Location
+    from tenet.store.cassandra.tries import Doubt
 
 #: A statement's text with the values of its markers.
 Bound: TypeAlias = tuple[str, Sequence[Any]]
 #: What a refused conditional batch shows of one row, by the name of the column.
 Shown: TypeAlias = Mapping[str, Any]
 
-#: How long a definition of a table may take, seconds.
-DEFINITION_S: Final = 30.0
-#: How often the nodes are asked whether they know of it, and how long one may take to answer, seconds.
-_AGREEMENT_EVERY_S: Final = 0.05
-_SCHEMA_S: Final = 2.0
-#: How long gossip may take, seconds: about one a node.
-_GOSSIP_S: Final = 3.0
-_OWN_SCHEMA: Final = "SELECT rpc_address, schema_version FROM system.local"
-_PEERS_SCHEMAS: Final = "SELECT native_address, schema_version FROM system.peers_v2"
-#: The longest that one node is waited for, that a statement is tried, and how often every way is tried; seconds.
-_TRY_S_MAX: Final = 5.0
-_TRIED_S_MAX: Final = 20.0
-_ROUNDS_MAX: Final = 10
-#: How long the driver below may take to say that the time of a statement is over, seconds.
-_LATE_S: Final = 0.1
-#: How long a session is kept that was closed, seconds; see `_retire`.
-_RETIRED_S: Final = 30.0
 _PREPARED_MAX: Final = 20_000
 
 
-class Unsure(Exception):
-    """A conditional statement was sent, and nobody knows whether it took effect."""
-
-
-class Doubt:
-    """Whether some batch of a commit was not answered, and may still take effect."""
-
-    __slots__ = ("is_there",)
-
-    def __init__(self) -> None:
-        self.is_there = False
-
-
-class TableMissing(Exception):
-    """A statement names a table that is not there, or no more."""
-
-
-_MISSING: Final = ("unconfigured table", "does not exist", "unknown keyspace", "Undefined")
-_NO_KEYSPACE: Final = "doesn't exist"
-_NOT_SENT: Final = (errors.CassErrorServerUnavailable, errors.CassErrorServerOverloaded)
+def _nothing() -> None:
+    """Does what is to be done before a statement is sent, where that is nothing."""
 
 
 class Driver:
@@ -88,21 +55,15 @@ class Driver:
         self._clock = clock
         self._session: Any = None
         self._prepared: dict[str, Any] = {}
-        #: Which nodes answer; known once it is open.
-        self.nodes = Nodes((), self._probe)
-        #: Why nothing is sent at present, empty where nothing stands against it; see ``cut`` and ``supervision``.
-        self.cut_off = ""
-        #: How many statements were answered; each says that a majority of some key's replicas is there.
-        self.answered = 0
-        #: What is waited for, with the time at which it was sent.
-        self._waiting: dict[asyncio.Timeout, float] = {}
-        #: How long a statement is waited for before it is sent a second time.
-        self._patience = Patience(location.try_ms / 1000, _TRY_S_MAX)
         #: The data centre whose nodes are sent to, and how many it has.
         self.datacenter = location.datacenter or ""
         self.copies_max = 0
         #: Statements that were sent, by kind; for the tests of round trips and the metrics.
         self.sent = {"read": 0, "registry": 0, "beat": 0, "write": 0, "conditional": 0, "second": 0}
+        #: Which nodes answer; there are none before it is open.
+        self.nodes = Nodes((), self._probe, self._reaches)
+        #: What is sent and waited for, and whether anything is.
+        self.tries = Tries(self.nodes, clock, location.try_ms / 1000, self.sent)
 
     # ---- connections -------------------------------------------------------------------------------------------------
 
@@ -123,9 +84,8 @@ class Driver:
                 self._make_profiles(cluster, address)
             self._session = await cluster.create_session()
         except errors.CassException as error:
-            raise StoreUnavailable(f"the cluster cannot be reached: {_text(error)}") from error
-        self.nodes = Nodes(addresses, self._probe, self._wait_no_more)
-        self.nodes.watch()
+            raise StoreUnavailable(f"the cluster cannot be reached: {text_of(error)}") from error
+        self.nodes.watch(addresses)
 
     async def _addresses(self, session: Any) -> list[str]:
         """Returns the addresses of the local data centre's nodes, as the first host that answers sees them."""
@@ -171,16 +131,34 @@ class Driver:
         )
 
     async def _probe(self, address: str) -> bool:
-        return bool(await self._told_by(address, "SELECT key FROM system.local", PROBE_S_MAX))
+        return bool(await self.told_by(address, "SELECT key FROM system.local", timeout_s=PROBE_S_MAX))
 
-    async def _told_by(self, address: str, text: str, timeout_s: float) -> list[tuple[Any, ...]]:
-        """Returns what a node knows by itself."""
+    async def _reaches(self, address: str) -> bool:
+        """Whether a node can ask a majority of the replicas of something."""
+        text = f"SELECT id FROM {self.location.keyspace}.registry WHERE part = 'beat' AND name = ''"
+        with suppress(errors.CassErrorServerInvalidQuery, errors.CassErrorServerUnauthorized):  # not made yet, not ours
+            await self.told_by(address, text, timeout_s=PROBE_S_MAX, consistency=Consistency.QUORUM)
+        return True
+
+    async def told_by(
+        self, address: str, text: str, *, timeout_s: float, consistency: Consistency = Consistency.ONE
+    ) -> list[tuple[Any, ...]]:
+        """Returns what one node answers, by itself unless a consistency is given.
+
+        Raises:
+            CassException: it does not.
+        """
         statement = acsylla.create_statement(text, timeout=timeout_s)
-        statement.set_consistency(Consistency.ONE)
+        statement.set_consistency(consistency)
         statement.set_execution_profile(only(address))
-        return [row.as_tuple() for row in (await self._connected().execute(statement)).all()]
+        return [row.as_tuple() for row in (await self.connected().execute(statement)).all()]
 
-    def _connected(self) -> Any:
+    def connected(self) -> Any:
+        """Returns the session.
+
+        Raises:
+            StoreUnavailable: there is none.
+        """
         if self._session is None:
             raise StoreUnavailable("the store is closed")
         return self._session
@@ -192,7 +170,7 @@ class Driver:
         if session is not None:
             await self.nodes.close()
             await session.close()
-            _retire(session, self._clock.monotonic_s())
+            retire(session, self._clock.monotonic_s())
 
     def _options(self) -> dict[str, Any]:
         at = self.location
@@ -252,7 +230,7 @@ class Driver:
 
     async def _prepare(self, text: str) -> Any:
         """Prepares a statement through the next node, or while one of them is silent through several at once."""
-        session = self._connected()
+        session = self.connected()
         if not self.nodes.left_alone:
             return await session.create_prepared(text)
         asked = [asyncio.ensure_future(session.create_prepared(text)) for _ in self.nodes.addresses]
@@ -268,83 +246,15 @@ class Driver:
             for one in asked:
                 one.cancel()
 
-    # ---- nodes that are silent ---------------------------------------------------------------------------------------
-
-    def cut(self, why: str) -> None:
-        """Sends nothing more, and ends the wait for what was sent, until it is called again.
-
-        Args:
-            why: what callers are told; empty where a majority answers again.
-        """
-        self.cut_off = why
-        if why:
-            self._wait_no_more()
-
-    def _wait_no_more(self) -> None:
-        """Ends the wait for what was sent some time ago: it may have been to a node that is known to be silent now."""
-        now = self._clock.monotonic_s()
-        for wait, begun in self._waiting.items():
-            if begun <= now - PROBE_S and not wait.expired():
-                wait.reschedule(0)
-
     # ---- statements --------------------------------------------------------------------------------------------------
 
-    async def define(self, *texts: str) -> None:
-        """Sends definitions, of a keyspace, a table, one after the other, and waits until all nodes have them.
+    async def define(self, *texts: str, deadline: float = NEVER) -> None:
+        """Sends definitions, of a keyspace, a table, one after the other, and waits until the nodes in use have them.
 
         Raises:
-            StoreUnavailable: one could not be carried out.
+            StoreUnavailable: one could not be carried out, or not in time.
         """
-        until = self._clock.monotonic_s() + DEFINITION_S
-        # All processes by the same node: two that define the same table at once would each make one.
-        by = (self.nodes.in_use or self.nodes.addresses)[0]
-        # A node that is told by gossip of definitions which were followed by others since fetches all that there are,
-        # a minute later. So the next ones wait until gossip has told of the last.
-        await self._until_one(lambda: self._gossiped_schemas(by), self._clock.monotonic_s() + _GOSSIP_S)
-        for text in texts:
-            await self._define(text, by, until)
-        # Each is asked for its own: what a node knows of the others is as old as gossip is.
-        await self._until_one(self._own_schemas, until)
-
-    async def _define(self, text: str, by: str, until: float) -> None:
-        statement = acsylla.create_statement(text, timeout=DEFINITION_S)
-        statement.set_execution_profile(only(by))
-        while True:
-            try:
-                await self._connected().execute(statement)
-            except errors.CassErrorServerAlreadyExists:
-                return
-            except errors.CassException as error:
-                # The node may be behind, where another one made the keyspace; it is told of it by the others.
-                is_behind = isinstance(error, errors.CassErrorServerInvalidQuery) and _NO_KEYSPACE in _text(error)
-                if not is_behind or self._clock.monotonic_s() >= until:
-                    raise StoreUnavailable(f"the cluster could not define what is needed: {_text(error)}") from error
-            else:
-                return
-            await asyncio.sleep(_AGREEMENT_EVERY_S)
-
-    async def _until_one(self, schemas: Callable[[], Awaitable[set[str]]], until: float) -> None:
-        """Waits until there is but one version of the definitions, or the time has come."""
-        while self._clock.monotonic_s() < until and len(await schemas()) > 1:  # noqa: ASYNC110 - nodes tell nobody
-            await asyncio.sleep(_AGREEMENT_EVERY_S)
-
-    async def _own_schemas(self) -> set[str]:
-        """Returns which definitions the nodes that are in use have, each by its own word."""
-        found = await asyncio.gather(*(self._schemas(address, _OWN_SCHEMA) for address in self.nodes.in_use))
-        return set[str]().union(*found)
-
-    async def _gossiped_schemas(self, by: str) -> set[str]:
-        """Returns which definitions the nodes that are in use have, as one of them has been told."""
-        return await self._schemas(by, _OWN_SCHEMA) | await self._schemas(by, _PEERS_SCHEMAS)
-
-    async def _schemas(self, address: str, text: str) -> set[str]:
-        """Returns versions that a node tells of nodes in use; an empty one where it does not answer."""
-        try:
-            rows = await self._told_by(address, text, _SCHEMA_S)
-        except errors.CassException:
-            return {""}
-        # One that is not in use is told of with the definitions that it had.
-        return {str(version) for of, version in rows if str(of) in self.nodes.in_use}
+        await define(self, texts, min(deadline, self._clock.monotonic_s() + DEFINITION_S), self._clock)
 
     async def select(
         self,
@@ -381,15 +291,15 @@ class Driver:
                 statement.set_execution_profile(profile)
             statement.set_consistency(consistency)
             statement.set_timeout(timeout_s)
-            result = await self._connected().execute(statement)
+            result = await self.connected().execute(statement)
             return [row.as_tuple() for row in result.all()]
 
         try:
             if by is not None:
                 return await send(by, max(0.01, min(self.location.try_ms / 1000, deadline - self._clock.monotonic_s())))
-            rows: list[tuple[Any, ...]] = await self._tried(send, deadline, even_cut_off=even_cut_off)
+            rows: list[tuple[Any, ...]] = await self._run(send, deadline, even_cut_off=even_cut_off)
         except errors.CassException as error:
-            raise StoreUnavailable(f"a node of the cluster does not answer: {_text(error)}") from error
+            raise StoreUnavailable(f"a node of the cluster does not answer: {text_of(error)}") from error
         except Unsure as error:
             raise StoreUnavailable("too few nodes of the cluster answered the read in time") from error
         return rows
@@ -407,12 +317,17 @@ class Driver:
             await self._send_batch(profile, bound, timeout_s)
 
         try:
-            await self._tried(send, deadline)
+            await self._run(send, deadline)
         except Unsure as error:
             raise StoreUnavailable("too few nodes of the cluster answered the write in time") from error
 
     async def decide(
-        self, bound: Sequence[Bound], *, deadline: float = NEVER, doubt: Doubt | None = None
+        self,
+        bound: Sequence[Bound],
+        *,
+        deadline: float = NEVER,
+        doubt: Doubt | None = None,
+        before: Callable[[], None] = _nothing,
     ) -> list[Shown] | None:
         """Sends a conditional batch into one partition, which must be one that may be sent twice.
 
@@ -420,6 +335,7 @@ class Driver:
             bound: its statements.
             deadline: when to give up.
             doubt: told when a node did not answer, and another one was asked.
+            before: called before each time that it is sent; raises where it must not be any more.
 
         Returns:
             None if it took effect, else the rows that its conditions looked at, those that exist.
@@ -432,11 +348,12 @@ class Driver:
         self.sent["conditional"] += 1
 
         async def send(profile: str, timeout_s: float) -> list[Shown] | None:
+            before()
             result = await self._send_batch(profile, bound, timeout_s)
             rows: list[Shown] = [row.as_dict() for row in result.all()]
             return None if rows and rows[0]["[applied]"] else rows
 
-        shown: list[Shown] | None = await self._tried(send, deadline, doubt)
+        shown: list[Shown] | None = await self._run(send, deadline, doubt)
         return shown
 
     async def _send_batch(self, profile: str, bound: Sequence[Bound], timeout_s: float) -> Any:
@@ -448,112 +365,26 @@ class Driver:
         batch.set_request_timeout(int(timeout_s * 1000))
         for text, values in bound:
             batch.add_statement(await self._statement(text, values))
-        return await self._connected().execute_batch(batch)
+        return await self.connected().execute_batch(batch)
 
-    async def _tried(
-        self, send: Any, deadline: float, doubt: Doubt | None = None, *, even_cut_off: bool = False
-    ) -> Any:
-        """Sends through a replica of the key, and if that is silent through one node after the other."""
-        is_unsure = False
-        instead: str | None = None
-        for planned, timeout_s in self._tries(deadline, even_cut_off=even_cut_off):
-            profile = planned if instead is None else only(instead)
-            try:
-                return await self._waited(send, profile, timeout_s)
-            except _NOT_SENT as error:
-                if not is_unsure and profile != USUAL:
-                    raise StoreUnavailable(f"too few replicas of the key are up: {_text(error)}") from error
-            except (errors.CassException, TimeoutError) as error:
-                self._explain(error)
-                is_unsure = True
-                if doubt is not None:
-                    doubt.is_there = True
-                # Which node was silent is not known: whoever answers something small first gets the next try.
-                instead = await self.nodes.quickest()
-            self.sent["second"] += 1
-        if is_unsure:
-            raise Unsure
-        if self.cut_off:
-            raise StoreUnavailable(self.cut_off)
-        if deadline <= self._clock.monotonic_s():
-            raise DeadlineExceeded("the deadline passed before a node of the cluster answered")
-        raise StoreUnavailable("too few nodes of the cluster can be reached")
-
-    async def _waited(self, send: Any, profile: str, timeout_s: float) -> Any:
-        """Sends, and waits as long as it makes sense."""
-        begun = self._clock.monotonic_s()
-        async with asyncio.timeout(timeout_s + _LATE_S) as wait:
-            self._waiting[wait] = begun
-            try:
-                answer = await send(profile, timeout_s)
-            finally:
-                del self._waiting[wait]
-        self.answered += 1
-        self._patience.note(self._clock.monotonic_s() - begun)
-        return answer
-
-    def _tries(self, deadline: float, *, even_cut_off: bool) -> Iterator[tuple[str, float]]:
-        """Gives by which profile to send next, and how long to wait for the answer, in seconds."""
-        until = min(deadline, self._clock.monotonic_s() + _TRIED_S_MAX)
-        try_s = self._patience.seconds
-        for profile in self.nodes.ways(_ROUNDS_MAX):
-            left_s = until - self._clock.monotonic_s()
-            if left_s <= 0 or (self.cut_off and not even_cut_off):
-                return
-            yield profile, max(0.01, min(try_s, left_s))
-            try_s = min(1.5 * try_s, _TRY_S_MAX)
-
-    def _explain(self, error: errors.CassException | TimeoutError) -> None:
-        """Raises what the caller must know of an error; returns where the statement may have taken effect."""
-        text = _text(error)
-        if isinstance(error, errors.CassErrorServerInvalidQuery | errors.CassErrorServerServerError) and any(
-            part in text for part in _MISSING
-        ):
+    async def _run(self, send: Any, deadline: float, doubt: Doubt | None = None, *, even_cut_off: bool = False) -> Any:
+        try:
+            return await self.tries.run(send, deadline, doubt, even_cut_off=even_cut_off)
+        except TableMissing:
             self._prepared.clear()
-            raise TableMissing(text) from error
-        if isinstance(error, errors.CassErrorServerInvalidQuery | errors.CassErrorServerSyntaxError):
-            raise StoreFault(f"the cluster refuses a statement: {text}") from error
-        if isinstance(error, errors.CassErrorServerUnauthorized | errors.CassErrorServerBadCredentials):
-            raise StoreFault(f"the cluster does not let this user do it: {text}") from error
-        if isinstance(error, errors.CassErrorLibInvalidData | errors.CassErrorLibNotEnoughData):
-            raise StoreCorrupt(f"the cluster's answer cannot be read: {text}") from error
+            raise
 
     async def health(self) -> dict[str, str | int | float | bool]:
         """Returns figures for an operator."""
         return {
             "nodes": ",".join(self.nodes.addresses),
             "nodes_left_alone": ",".join(self.nodes.left_alone),
+            "nodes_silent": len(self.nodes.left_alone),
             "statements": sum(self.sent.values()) - self.sent["second"],
             "statements_sent_again": self.sent["second"],
         }
 
 
-_retired: list[tuple[float, Any]] = []
-
-
-def _retire(session: Any, now: float) -> None:
-    """Keeps a session for a while that was closed.
-
-    The driver below still tells it of a node that has just come up, and the process would end there if it had gone
-    (https://github.com/apache/cassandra-cpp-driver/pull/583).
-    """
-    _retired[:] = [(since, one) for since, one in _retired if since > now - _RETIRED_S]
-    _retired.append((now, session))
-
-
-def _keep_retired() -> None:
-    """Keeps those of the last moments until the process has ended."""
-    for _, session in _retired:
-        ctypes.pythonapi.Py_IncRef(ctypes.py_object(session))
-
-
-atexit.register(_keep_retired)
-
-
 async def _address_of(host: str) -> str:
     found = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
     return str(found[0][4][0])
-
-
-def _text(error: BaseException) -> str:
-    return str(error).strip() or type(error).__name__

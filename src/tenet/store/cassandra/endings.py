@@ -8,9 +8,9 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from tenet.store.cassandra.driver import TableMissing
 from tenet.store.cassandra.rows import committed
 from tenet.store.cassandra.schema import above_us
+from tenet.store.cassandra.tries import TableMissing
 
 if TYPE_CHECKING:
     from tenet.base.clock import Clock

@@ -16,7 +16,7 @@ from tenet.store.cassandra import schema
 from tenet.store.cassandra.across import Across
 from tenet.store.cassandra.commits import Commits
 from tenet.store.cassandra.deciding import Deciding
-from tenet.store.cassandra.driver import Driver, TableMissing
+from tenet.store.cassandra.driver import Driver
 from tenet.store.cassandra.endings import Endings
 from tenet.store.cassandra.journal import Journal
 from tenet.store.cassandra.location import Location, parse_location
@@ -27,6 +27,7 @@ from tenet.store.cassandra.pointers import Pointers
 from tenet.store.cassandra.reads import Reads
 from tenet.store.cassandra.spaces import Space, Spaces
 from tenet.store.cassandra.supervision import Supervision
+from tenet.store.cassandra.tries import TableMissing
 from tenet.store.cassandra.unit import Unit, split
 from tenet.store.cassandra.upkeep import Upkeep
 from tenet.store.contract import (
@@ -73,6 +74,7 @@ CAPABILITIES: Final = Capabilities(
 )
 _SIDE_BY_SIDE: Final = 32
 _KEYSPACE: Final = "SELECT keyspace_name FROM system_schema.keyspaces WHERE keyspace_name = ?"
+_TABLES: Final = "SELECT table_name FROM system_schema.tables WHERE keyspace_name = ?"
 #: How long a commit may take beyond its deadline to say itself what became of it, seconds.
 _GRACE_S: Final = 0.02
 
@@ -172,13 +174,22 @@ class CassandraEngine:
             # One that is there is left alone: a user with few rights may not even ask for it to be made.
             if not await self.driver.select(_KEYSPACE, (at.keyspace,), is_serial=False, counts_as="beat"):
                 await self.driver.define(schema.keyspace(at.keyspace, self._replication()))
-            await self.driver.define(*schema.registry(at.keyspace, at.gc_grace_s))
+            await self._define_registry()
             await self._spaces.check_format()
             await self._upkeep.sweeping.ensure()
         except BaseException:
             await self.driver.close()
             raise
         self._supervision.start()
+
+    async def _define_registry(self) -> None:
+        """Makes the tables of the engine that are missing: what is not defined cannot wait for a node that is down."""
+        at = self._location
+        rows = await self.driver.select(_TABLES, (at.keyspace,), is_serial=False, counts_as="beat")
+        there = {name for (name,) in rows}
+        missing = [text for name, text in schema.registry(at.keyspace, at.gc_grace_s).items() if name not in there]
+        if missing:
+            await self.driver.define(*missing)
 
     def _replication(self) -> str:
         """Returns how a keyspace yet to be made is replicated: three copies, or as many as there are nodes."""
@@ -366,7 +377,11 @@ class CassandraEngine:
         task.add_done_callback(self._under_way.discard)
         timeout_s = None if deadline == NEVER else max(0.0, deadline - self._clock.monotonic_s()) + _GRACE_S
         done, _ = await asyncio.wait((task,), timeout=timeout_s)
-        return task.result() if done else Unknown(commit.id)
+        if done:
+            return task.result()
+        if not commit.writes and not commit.appends:
+            raise DeadlineExceeded("the deadline passed before all that the commit checks was read")
+        return Unknown(commit.id)
 
     async def _carry_out(self, commit: Commit, units: Sequence[Unit], deadline: float) -> Outcome:
         if self._gate is not None:
@@ -475,7 +490,7 @@ class CassandraEngine:
 
     async def health(self) -> Mapping[str, str | int | float | bool]:
         """Figures about the state of the engine for an operator."""
-        refusal = "the store is closed" if self._is_closed else self.driver.cut_off
+        refusal = "the store is closed" if self._is_closed else self.driver.tries.cut_off
         return {
             "engine": "cassandra",
             "keyspace": self._location.keyspace,

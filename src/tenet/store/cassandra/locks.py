@@ -12,7 +12,6 @@ import asyncio
 from typing import TYPE_CHECKING, Final
 
 from tenet.base.clock import NEVER
-from tenet.store.cassandra.driver import TableMissing, Unsure
 from tenet.store.cassandra.rows import (
     CARRIED_OUT,
     COMMITTED,
@@ -24,6 +23,7 @@ from tenet.store.cassandra.rows import (
     nonce_of,
     version_of,
 )
+from tenet.store.cassandra.tries import TableMissing, Unsure
 from tenet.store.cassandra.unit import carried_out, given_up
 from tenet.store.errors import StoreUnavailable
 

@@ -14,10 +14,10 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from tenet.store.cassandra.driver import Unsure
 from tenet.store.cassandra.pointers import encode_pointer, epoch_of
 from tenet.store.cassandra.rows import decode_entry, to_key
 from tenet.store.cassandra.schema import above_us, equal
+from tenet.store.cassandra.tries import Unsure
 from tenet.store.contract import CommitId, LogEntry, LogPage, Version
 from tenet.store.errors import LogTrimmed, StoreUnavailable
 from tenet.store.versions import version_ms

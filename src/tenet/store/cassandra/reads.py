@@ -10,14 +10,15 @@ may miss one that was not. Locks are seen and resolved by it all the same.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 from tenet.store.cassandra.murmur3 import TOKEN_MAX, TOKEN_MIN, token
 from tenet.store.cassandra.rows import Row, from_key, to_key
 from tenet.store.cassandra.unit import Seen, Unit
-from tenet.store.contract import IsStamp, Key, Page, Range, Record, StampOf
-from tenet.store.errors import OutsideSlice
+from tenet.store.contract import IsStamp, Key, Limits, Page, Range, Record, StampOf
+from tenet.store.errors import OutsideSlice, StoreUnavailable
 
 if TYPE_CHECKING:
     from tenet.store.cassandra.driver import Driver
@@ -159,7 +160,8 @@ class Reads:
         wanted = _rows_wanted(space, limit, limit_bytes)
         while True:
             values = [*ends, wanted + 1]
-            rows = await self._rows(space, to_key(partition), text, values, deadline, is_stale=is_stale)
+            with _asking_for(space, wanted):
+                rows = await self._rows(space, to_key(partition), text, values, deadline, is_stale=is_stale)
             records = [record for row in rows[:wanted] if (record := self._record(partition, row[5], row)) is not None]
             is_more = len(rows) > wanted
             if records or not is_more:
@@ -199,7 +201,9 @@ class Reads:
         ends = [within.lower] if within.upper is None else [within.lower, within.upper]
         passed = None if after is None else to_key(after[0])
         while True:
-            rows = await self._driver.select(text, [first, last, *ends, wanted + 1], deadline=deadline, is_serial=False)
+            values = [first, last, *ends, wanted + 1]
+            with _asking_for(space, wanted):
+                rows = await self._driver.select(text, values, deadline=deadline, is_serial=False)
             if await self._resolved(space, rows, deadline):
                 continue
             is_more = len(rows) > wanted
@@ -328,6 +332,17 @@ def _rows_wanted(space: Space, limit: int, limit_bytes: int) -> int:
     return max(1, min(limit, by_bytes, _ROWS_MAX))
 
 
+@contextmanager
+def _asking_for(space: Space, wanted: int) -> Iterator[None]:
+    """Takes values for larger where so many rows could not be read: that may be why."""
+    try:
+        yield
+    except StoreUnavailable:
+        if wanted > 1:
+            space.value_bytes = min(8 * space.value_bytes, float(Limits.value_bytes_max))
+        raise
+
+
 def _page_of(space: Space, records: list[Record], limit: int, limit_bytes: int, *, is_more: bool) -> Page:
     """Cuts a page behind the record that makes it reach a limit, and learns how large values are here."""
     records, is_more = records[:limit], is_more or len(records) > limit
@@ -338,7 +353,9 @@ def _page_of(space: Space, records: list[Record], limit: int, limit_bytes: int, 
             records, is_more = records[: at + 1], True
             break
     if records:
-        space.value_bytes += 0.3 * (value_bytes / len(records) - space.value_bytes)
+        mean = value_bytes / len(records)
+        # Soon what is large, slowly what is small.
+        space.value_bytes = mean if mean > space.value_bytes else space.value_bytes + 0.3 * (mean - space.value_bytes)
     return Page(records, is_more)
 
 

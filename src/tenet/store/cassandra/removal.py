@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
-from tenet.store.cassandra.driver import TableMissing, Unsure
 from tenet.store.cassandra.logs import SEGMENT
 from tenet.store.cassandra.schema import REMEMBERED_S, LogStatements, Statements, above_us
 from tenet.store.cassandra.spaces import CONDEMNED, DROPPED, LOG, SPACES, SPARE
+from tenet.store.cassandra.tries import TableMissing, Unsure
 
 if TYPE_CHECKING:
     from tenet.base.clock import Clock

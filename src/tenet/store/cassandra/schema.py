@@ -50,20 +50,19 @@ def keyspace(name: str, replication: str) -> str:
     )
 
 
-def registry(name: str, gc_grace_s: int) -> list[str]:
-    """Returns the definitions of the tables that the engine has beside those of the spaces."""
-    columns = "part text, name text, id text, options text, log text, dropped_ms bigint, PRIMARY KEY (part, name)"
+def registry(name: str, gc_grace_s: int) -> dict[str, str]:
+    """Returns the definitions of the tables that the engine has beside those of the spaces, by their names."""
+    space = "part text, name text, id text, options text, log text, dropped_ms bigint"
     log = "log blob, shard int, seg bigint, pos bigint, e blob, nx bigint static, tk bigint static"
     head = "log blob, shard int, reader text, seg bigint static, tk bigint static, trimmed bigint static, up_to bigint"
-    return [
-        _table(f"{name}.registry", columns, gc_grace_s),
-        _table(f"{name}.logs", f"{log}, PRIMARY KEY ((log, shard, seg), pos)", gc_grace_s),
-        _table(
-            f"{name}.pointers", "log blob, shard int, p blob, e bigint, PRIMARY KEY ((log, shard), p, e)", gc_grace_s
-        ),
-        _table(f"{name}.heads", f"{head}, PRIMARY KEY ((log, shard), reader)", gc_grace_s),
-        _table(f"{name}.commits", "slot bigint, lane int, id blob, w blob, PRIMARY KEY ((slot, lane), id)", gc_grace_s),
-    ]
+    columns = {
+        "registry": f"{space}, PRIMARY KEY (part, name)",
+        "logs": f"{log}, PRIMARY KEY ((log, shard, seg), pos)",
+        "pointers": "log blob, shard int, p blob, e bigint, PRIMARY KEY ((log, shard), p, e)",
+        "heads": f"{head}, PRIMARY KEY ((log, shard), reader)",
+        "commits": "slot bigint, lane int, id blob, w blob, PRIMARY KEY ((slot, lane), id)",
+    }
+    return {table: _table(f"{name}.{table}", some, gc_grace_s) for table, some in columns.items()}
 
 
 def _table(name: str, columns: str, gc_grace_s: int) -> str:

@@ -15,7 +15,7 @@ from tenet.base.clock import NEVER
 from tenet.store import validate
 from tenet.store.cassandra import schema
 from tenet.store.cassandra.behind import Behind
-from tenet.store.cassandra.driver import Unsure
+from tenet.store.cassandra.tries import Unsure
 from tenet.store.contract import LogOptions, SpaceInfo, SpaceOptions
 from tenet.store.errors import SpaceNotFound, StoreOfLaterVersion, StoreUnavailable
 
@@ -41,6 +41,7 @@ _BY_ID_MAX: Final = 10_000
 _FORMAT: Final = "format"
 _COUNTS_AS: Final = "registry"
 _TRIES_MAX: Final = 20
+_VALUE_BYTES: Final = 40_000.0
 
 
 class Space:
@@ -62,8 +63,10 @@ class Space:
         self.statements = schema.Statements(keyspace, space_id)
         self.log_statements = schema.LogStatements(keyspace)
         self.change(options, log)
-        #: About how many bytes a value has; reads ask for so many rows that a page has about the bytes it may.
-        self.value_bytes = 256.0
+        #: About how many bytes a value has; reads ask for so many rows that a page has about the bytes it may. More
+        #: than most have as long as none was seen: a page of what is small is soon followed by another one, where one
+        #: of what is large may be more than a node can read in time.
+        self.value_bytes = _VALUE_BYTES
 
     def change(self, options: SpaceOptions, log: str) -> None:
         """Takes other options."""
@@ -105,6 +108,7 @@ class Spaces:
             f"UPDATE {table} USING TTL 864000 SET id = ?, options = 'taken' WHERE part = ? AND name = ? IF options = ''"
         )
         self._remove = f"DELETE FROM {table} WHERE part = ? AND name = ? IF id = ?"
+        self._condemned = f"UPDATE {table} USING TTL 864000 SET dropped_ms = ? WHERE part = ? AND name = ?"
         self._is_kept = f"UPDATE {table} SET dropped_ms = null WHERE part = ? AND name = ? IF dropped_ms = null"
         self._bury = f"UPDATE {table} SET id = ?, dropped_ms = ? WHERE part = ? AND name = ?"
         self._bury_log = f"UPDATE {table} SET id = ?, options = ?, dropped_ms = ? WHERE part = ? AND name = ?"
@@ -225,7 +229,7 @@ class Spaces:
 
     async def _create(self, name: str, options: SpaceOptions, deadline: float) -> Space | None:
         """Makes the tables and then enters the space; whoever enters it first has made it."""
-        space_id = await self._take_spare(deadline) or await self._new_table()
+        space_id = await self._take_spare(deadline) or await self._new_table(deadline)
         self._behind.go(self._make_spare())
         log = self._new_log() if options.log is not None else ""
         entered = [
@@ -242,9 +246,10 @@ class Spaces:
             return None
         return self._remember(name, space_id, _encode(options), log)
 
-    async def _new_table(self) -> str:
+    async def _new_table(self, deadline: float) -> str:
         space_id = self._ids.draw(8).hex()
-        await self._driver.define(schema.space(self._keyspace, space_id, self._driver.location.gc_grace_s))
+        definition = schema.space(self._keyspace, space_id, self._driver.location.gc_grace_s)
+        await self._driver.define(definition, deadline=deadline)
         return space_id
 
     async def _take_spare(self, deadline: float) -> str | None:
@@ -264,7 +269,7 @@ class Spaces:
     async def _make_spare(self) -> None:
         """Makes a table for the next space, unless there is one already."""
         if not await self._spares(NEVER):
-            spare = await self._new_table()
+            spare = await self._new_table(NEVER)
             await self._driver.decide([(self._insert, (spare, "", "", SPARE, spare))])
 
     def _new_log(self) -> str:
@@ -293,10 +298,16 @@ class Spaces:
                 space = await self.read(name, deadline)
             except SpaceNotFound:
                 return
-            buried = (self._bury, (space.space_id, self._clock.wall_ms(), DROPPED, space.space_id))
+            now_ms = self._clock.wall_ms()
+            buried = (self._bury, (space.space_id, now_ms, DROPPED, space.space_id))
             await self._driver.write([buried, *self._buried_log(space)], deadline=deadline)
+            removed = [
+                (self._remove, (SPACES, name, space.space_id)),
+                # What entered it was perhaps sent twice, and a copy comes behind this.
+                (self._condemned, (now_ms, SPACES, CONDEMNED + space.space_id)),
+            ]
             try:
-                await self._driver.decide([(self._remove, (SPACES, name, space.space_id))], deadline=deadline)
+                await self._driver.decide(removed, deadline=deadline)
             except Unsure:
                 continue
             self.forget(name)

@@ -8,15 +8,16 @@ instead of each finding out by itself.
 from __future__ import annotations
 
 import asyncio
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
+from tenet.store.cassandra.advice import advice_on, advice_on_copies, advice_on_racks
 from tenet.store.cassandra.nodes import only
 from tenet.store.cassandra.skew import advice_on_clocks, skews
-from tenet.store.errors import StoreError, StoreUnavailable
+from tenet.store.cassandra.tries import TableMissing
+from tenet.store.errors import StoreError
 
 if TYPE_CHECKING:
     from tenet.base.clock import Clock
@@ -29,10 +30,6 @@ _MISSED_MAX: Final = 2
 _MISSED_MAX_ELSE: Final = 6
 #: How often settings are read: they change with a restart of a node.
 _LOOK_S: Final = 300.0
-_COPIES_MIN: Final = 3
-_SEGMENT_MIB_MIN: Final = 32
-_SYNCED: Final = ("batch", "group")
-_STOPPING: Final = ("stop", "stop_paranoid", "die")
 
 _log = structlog.get_logger(__name__)
 
@@ -47,6 +44,7 @@ class Supervision:
 
     def __init__(self, driver: Driver, clock: Clock) -> None:
         self._driver = driver
+        self._tries = driver.tries
         self._clock = clock
         self._tasks: list[asyncio.Task[None]] = []
         #: What is not set up as it should be, a sentence each.
@@ -55,7 +53,7 @@ class Supervision:
     def start(self) -> None:
         """Begins to watch."""
         loop = asyncio.get_running_loop()
-        self._tasks = [loop.create_task(self._beat_on()), loop.create_task(self._look_on())]
+        self._tasks = [loop.create_task(_kept_up(watch)) for watch in (self._beat_on, self._look_on)]
 
     async def close(self) -> None:
         """Ends the watch."""
@@ -72,18 +70,18 @@ class Supervision:
         missed = answered = 0
         while True:
             begun = self._clock.monotonic_s()
-            if self._driver.answered != answered:
+            if self._tries.answered != answered:
                 missed = 0
             else:
                 reason = await self._beat(begun + _BEAT_S_MAX)
-                missed = missed + 1 if reason and self._driver.answered == answered else 0
-                if not self._driver.cut_off and missed >= self._missed_max():
-                    self._driver.cut(f"a majority of the cluster's nodes cannot be reached: {reason}")
+                missed = missed + 1 if reason and self._tries.answered == answered else 0
+                if not self._tries.cut_off and missed >= self._missed_max():
+                    self._tries.cut(f"a majority of the cluster's nodes cannot be reached: {reason}")
                     _log.error("cut off from the majority of the cluster: requests are refused until it answers again")
-            if self._driver.cut_off and not missed:
-                self._driver.cut("")
+            if self._tries.cut_off and not missed:
+                self._tries.cut("")
                 _log.warning("a majority of the cluster answers again")
-            answered = self._driver.answered
+            answered = self._tries.answered
             await asyncio.sleep(max(0.05, begun + _BEAT_S - self._clock.monotonic_s()))
 
     def _missed_max(self) -> int:
@@ -94,16 +92,18 @@ class Supervision:
         text = f"SELECT id FROM {self._driver.location.keyspace}.registry WHERE part = ? AND name = ?"
         try:
             await self._driver.select(text, ("beat", ""), deadline=until, counts_as="beat", even_cut_off=True)
-        except StoreUnavailable as error:
+        except StoreError as error:
             return error.message
+        except TableMissing as error:
+            return f"the registry of the keyspace is missing: {error}"
         return ""
 
     async def _look_on(self) -> None:
         while True:
             try:
                 found = await self._look()
-            except StoreError as error:
-                _log.warning("the cluster's settings could not be read", reason=error.message)
+            except (StoreError, TableMissing) as error:
+                _log.warning("the cluster's settings could not be read", reason=str(error))
             else:
                 for one in found:
                     if one not in self.advice:
@@ -112,58 +112,31 @@ class Supervision:
             await asyncio.sleep(_LOOK_S)
 
     async def _look(self) -> list[str]:
-        found = []
+        found, racks, has_users = [], {}, False
         for address in self._driver.nodes.in_use:
-            rows = await self._select("SELECT name, value FROM system_views.settings", (), address)
-            ((version,),) = await self._select("SELECT release_version FROM system.local", (), address)
-            found += [f"Node {address}: {one}" for one in advice_on(dict(rows), version)]
-        keyspace = self._driver.location.keyspace
-        text = "SELECT replication FROM system_schema.keyspaces WHERE keyspace_name = ?"
-        rows = await self._driver.select(text, (keyspace,), is_serial=False, counts_as="beat")
-        found += advice_on_clocks(await skews(self._driver, self._clock))
-        return found + list(advice_on_copies(keyspace, dict(rows[0][0]) if rows else {}))
+            settings = dict(await self._select("SELECT name, value FROM system_views.settings", (), address))
+            ((version, rack),) = await self._select("SELECT release_version, rack FROM system.local", (), address)
+            found += [f"Node {address}: {one}" for one in advice_on(settings, version)]
+            racks[address] = rack
+            has_users = has_users or "AllowAll" not in (settings.get("authenticator") or "AllowAll")
+        for keyspace in (self._driver.location.keyspace, *(("system_auth",) if has_users else ())):
+            text = "SELECT replication FROM system_schema.keyspaces WHERE keyspace_name = ?"
+            rows = await self._driver.select(text, (keyspace,), is_serial=False, counts_as="beat")
+            found += advice_on_copies(keyspace, dict(rows[0][0]) if rows else {})
+        return [*found, *advice_on_racks(racks), *advice_on_clocks(await skews(self._driver, self._clock))]
 
     async def _select(self, text: str, values: Sequence[Any], address: str) -> list[tuple[Any, ...]]:
         return await self._driver.select(text, values, is_serial=False, counts_as="beat", by=only(address))
 
 
-def advice_on(settings: Mapping[str, str | None], version: str) -> Iterator[str]:
-    """Returns what should be changed on a node, for its settings (``system_views.settings``) and its release."""
-    if not version.startswith("5."):
-        yield f"it runs Cassandra {version}; Tenet is made for 5.0 and tested with it."
-    sync = settings.get("commitlog_sync")
-    if sync not in _SYNCED:
-        yield (
-            f"commitlog_sync is {sync}: a write is answered before it is on the disk, and is lost where all replicas"
-            " lose power together. Set it to batch."
-        )
-    if settings.get("paxos_variant") != "v2":
-        found = settings.get("paxos_variant")
-        yield f"paxos_variant is {found}: transactions cost twice the round trips. Set it to v2."
-    if settings.get("paxos_repair_enabled") == "false":
-        yield "paxos_repair_enabled is false: transactions may break while nodes join and leave. Set it to true."
-    for name in ("disk_failure_policy", "commit_failure_policy"):
-        if settings.get(name) not in _STOPPING:
-            yield f"{name} is {settings.get(name)}: it goes on with a disk that fails. Set it to stop."
-    if 0 < _mib(settings.get("commitlog_segment_size")) < _SEGMENT_MIB_MIN:
-        yield (
-            f"commitlog_segment_size is {settings['commitlog_segment_size']}: large commits are refused."
-            f" Set it to {_SEGMENT_MIB_MIN}MiB or more."
-        )
-
-
-def advice_on_copies(keyspace: str, replication: Mapping[str, str]) -> Iterator[str]:
-    """Returns what should be changed about the copies of a keyspace (``system_schema.keyspaces``)."""
-    copies = {name: int(number) for name, number in replication.items() if number.isdigit()}
-    for name, number in copies.items():
-        if number < _COPIES_MIN:
-            yield (
-                f"The keyspace {keyspace} has {number} {'copy' if number == 1 else 'copies'} in {name}: whoever loses a"
-                f" node loses service or data. With three nodes: ALTER KEYSPACE {keyspace} WITH replication ="
-                f" {{'class': 'NetworkTopologyStrategy', '{name}': {_COPIES_MIN}}}, then nodetool repair --full."
-            )
-
-
-def _mib(text: str | None) -> int:
-    match = re.fullmatch(r"(\d+)(MiB|GiB)", text or "")
-    return int(match[1]) * (1 if match[2] == "MiB" else 1024) if match else 0
+async def _kept_up(watch: Callable[[], Awaitable[None]]) -> None:
+    """Begins a watch again that has ended by an error: a process that is cut off and has none stays so for ever."""
+    last = ""
+    while True:
+        try:
+            await watch()
+        except Exception as error:  # noqa: BLE001 (whatever it is: nobody else would begin it again)
+            if repr(error) != last:
+                _log.exception("a watch over the cluster ended, and is begun again")
+            last = repr(error)
+        await asyncio.sleep(_BEAT_S)

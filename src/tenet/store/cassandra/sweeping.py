@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from tenet.store.cassandra.driver import Unsure
 from tenet.store.cassandra.journal import SLOT_MS
 from tenet.store.cassandra.schema import REMEMBERED_S, equal
+from tenet.store.cassandra.tries import Unsure
 from tenet.store.errors import StoreError, StoreUnavailable
 
 if TYPE_CHECKING:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from tenet.base.clock import NEVER
-from tenet.store.cassandra.driver import Unsure
 from tenet.store.cassandra.removal import Removal
 from tenet.store.cassandra.sweeping import Sweeping
+from tenet.store.cassandra.tries import Unsure
 from tenet.store.errors import StoreError
 
 if TYPE_CHECKING:

@@ -1,0 +1,201 @@
+"""The tries of a statement: through a replica of its key first, then through other nodes, and what errors say of it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, MutableMapping
+from typing import TYPE_CHECKING, Any, Final
+
+from acsylla import errors
+
+from tenet.store.cassandra.nodes import PROBE_S, Nodes, is_only, only
+from tenet.store.cassandra.patience import Patience
+from tenet.store.errors import DeadlineExceeded, StoreCorrupt, StoreError, StoreFault, StoreUnavailable
+
+if TYPE_CHECKING:
+    from tenet.base.clock import Clock
+
+#: The longest that one node is waited for, that a statement is tried, and how often every way is tried; seconds.
+_TRY_S_MAX: Final = 5.0
+_TRIED_S_MAX: Final = 20.0
+_ROUNDS_MAX: Final = 10
+#: How long to wait when every node was asked, before they are asked again; seconds.
+_ROUND_PAUSE_S: Final = 0.1
+#: How long the driver below may take to say that the time of a statement is over, seconds.
+_LATE_S: Final = 0.1
+
+
+class Unsure(Exception):
+    """A conditional statement was sent, and nobody knows whether it took effect."""
+
+
+class Doubt:
+    """Whether some batch of a commit was not answered, and may still take effect."""
+
+    __slots__ = ("is_there",)
+
+    def __init__(self) -> None:
+        self.is_there = False
+
+
+class TableMissing(Exception):
+    """A statement names a table that is not there, or no more."""
+
+
+class Tries:
+    """Sends statements again that are not answered.
+
+    Args:
+        nodes: to send through.
+        clock: time.
+        try_s: how long one try is waited for before there is another, seconds; longer while all take long.
+        sent: where tries behind the first are counted, under ``second``.
+    """
+
+    def __init__(self, nodes: Nodes, clock: Clock, try_s: float, sent: MutableMapping[str, int]) -> None:
+        self._nodes = nodes
+        nodes.on_silent = self.wait_no_more
+        self._clock = clock
+        self._sent = sent
+        self._patience = Patience(try_s, _TRY_S_MAX)
+        #: What is waited for, with the time at which it was sent.
+        self._waiting: dict[asyncio.Timeout, float] = {}
+        #: Why nothing is sent at present, empty where nothing stands against it; see ``cut`` and ``supervision``.
+        self.cut_off = ""
+        #: How many statements were answered; each says that a majority of some key's replicas is there.
+        self.answered = 0
+
+    def cut(self, why: str) -> None:
+        """Sends nothing more, and ends the wait for what was sent, until it is called again.
+
+        Args:
+            why: what callers are told; empty where a majority answers again.
+        """
+        self.cut_off = why
+        if why:
+            self.wait_no_more()
+
+    def wait_no_more(self) -> None:
+        """Ends the wait for what was sent some time ago: it may have been to a node that is known to be silent now."""
+        now = self._clock.monotonic_s()
+        for wait, begun in self._waiting.items():
+            if begun <= now - PROBE_S and not wait.expired():
+                wait.reschedule(0)
+
+    async def run(self, send: Any, deadline: float, doubt: Doubt | None = None, *, even_cut_off: bool = False) -> Any:
+        """Sends through a replica of the key, and if that is silent or cannot, through one node after the other.
+
+        Args:
+            send: takes a profile and how long it may take, in seconds; it may come to be called several times.
+            deadline: when to give up.
+            doubt: told where a try may have been carried out, or may still be.
+            even_cut_off: whether to try while nothing else is.
+
+        Raises:
+            Unsure: a try may have been carried out.
+            StoreUnavailable: none was, and none will be.
+            TableMissing: the same, as no node knows of a table.
+            StoreFault: the same; it would be refused each time.
+            StoreCorrupt: there is an answer that cannot be read.
+        """
+        unable: Exception | None = None
+        is_unsure = False
+        #: Through which nodes it was sent, of those that can be told, and which one is next, where that is known.
+        asked: set[str] = set()
+        instead: str | None = None
+        for planned, timeout_s in self._ways(deadline, even_cut_off=even_cut_off):
+            profile = planned if instead is None else only(instead)
+            if profile in asked:
+                continue
+            if is_only(profile):
+                asked.add(profile)
+            try:
+                return await self._waited(send, profile, timeout_s)
+            except (errors.CassException, TimeoutError) as error:
+                unable = explained(error)
+            self._sent["second"] += 1
+            if not isinstance(unable, StoreUnavailable | TableMissing):
+                is_unsure = True
+                if doubt is not None:
+                    doubt.is_there = True
+                if unable is not None:
+                    raise unable
+            if asked >= {only(address) for address in self._nodes.in_use}:
+                if not is_unsure:
+                    break
+                asked.clear()
+                await asyncio.sleep(_ROUND_PAUSE_S)
+            # Which node was silent is not known: whoever answers something small first gets the next try. Where none
+            # was, the next one may be able to do what this one is not.
+            instead = await self._nodes.quickest(but=asked, until=deadline) if unable is None else None
+        raise self._given_up(deadline, unable, is_unsure=is_unsure)
+
+    def _given_up(self, deadline: float, unable: Exception | None, *, is_unsure: bool) -> Exception:
+        if is_unsure:
+            return Unsure()
+        if self.cut_off:
+            return StoreUnavailable(self.cut_off)
+        if unable is not None:
+            return unable
+        if deadline <= self._clock.monotonic_s():
+            return DeadlineExceeded("the deadline passed before a node of the cluster answered")
+        return StoreUnavailable("too few nodes of the cluster can be reached")
+
+    async def _waited(self, send: Any, profile: str, timeout_s: float) -> Any:
+        """Sends, and waits as long as it makes sense."""
+        begun = self._clock.monotonic_s()
+        async with asyncio.timeout(timeout_s + _LATE_S) as wait:
+            self._waiting[wait] = begun
+            try:
+                answer = await send(profile, timeout_s)
+            finally:
+                del self._waiting[wait]
+        self.answered += 1
+        self._patience.note(self._clock.monotonic_s() - begun)
+        return answer
+
+    def _ways(self, deadline: float, *, even_cut_off: bool) -> Iterator[tuple[str, float]]:
+        """Gives by which profile to send next, and how long to wait for the answer, in seconds."""
+        until = min(deadline, self._clock.monotonic_s() + _TRIED_S_MAX)
+        try_s = self._patience.seconds
+        for profile in self._nodes.ways(_ROUNDS_MAX):
+            left_s = until - self._clock.monotonic_s()
+            if left_s <= 0 or (self.cut_off and not even_cut_off):
+                return
+            yield profile, max(0.01, min(try_s, left_s))
+            try_s = min(1.5 * try_s, _TRY_S_MAX)
+
+
+_MISSING: Final = ("unconfigured table", "does not exist", "unknown keyspace", "Undefined")
+_NOT_SENT: Final = (errors.CassErrorServerUnavailable, errors.CassErrorServerOverloaded)
+#: A node asks for the rights of a user as for other records, and fails so where too few others answer.
+_RIGHTS_UNKNOWN: Final = ("Unable to perform", "Cannot achieve consistency level")
+
+
+def explained(error: errors.CassException | TimeoutError) -> StoreError | TableMissing | None:
+    """Returns why a node cannot carry a statement out; None where it may have been carried out.
+
+    Raises:
+        StoreFault: it would be refused by every node.
+    """
+    text = text_of(error)
+    if isinstance(error, _NOT_SENT):
+        return StoreUnavailable(f"too few replicas of the key are up: {text}")
+    if isinstance(error, errors.CassErrorServerInvalidQuery | errors.CassErrorServerServerError) and any(
+        part in text for part in _MISSING
+    ):
+        return TableMissing(text)
+    if isinstance(error, errors.CassErrorServerUnauthorized | errors.CassErrorServerBadCredentials):
+        if any(part in text for part in _RIGHTS_UNKNOWN):
+            return StoreUnavailable(f"too few nodes answer to tell what this user may do: {text}")
+        raise StoreFault(f"the cluster does not let this user do it: {text}") from error
+    if isinstance(error, errors.CassErrorServerInvalidQuery | errors.CassErrorServerSyntaxError):
+        raise StoreFault(f"the cluster refuses a statement: {text}") from error
+    if isinstance(error, errors.CassErrorLibInvalidData | errors.CassErrorLibNotEnoughData):
+        return StoreCorrupt(f"the cluster's answer cannot be read: {text}")
+    return None
+
+
+def text_of(error: BaseException) -> str:
+    """Returns what an error says, or its name where it says nothing."""
+    return str(error).strip() or type(error).__name__
