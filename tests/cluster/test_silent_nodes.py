@@ -107,7 +107,7 @@ def test_a_process_starts_without_the_node_that_definitions_go_through(cassandra
         cassandra_faults.pause(1)
         async with opened(cassandra_faults) as engine:
             assert engine.driver.nodes.left_alone == [cassandra_faults.spec.address(1)]
-            assert await engine.get([Key("held", b"p")]) == [None]
+            assert await engine.get([Key("some", b"p")]) == [None]
             cassandra_faults.resume(1)
 
     asyncio.run(main())

@@ -42,9 +42,10 @@ async def define(driver: Driver, texts: Sequence[str], until: float, clock: Cloc
         StoreUnavailable: one could not be carried out.
     """
     # All processes by the same node: two that define the same table at once would each make one.
-    by = await driver.nodes.first_to_reach_others()
-    if by is None:
-        raise StoreUnavailable("no node of the cluster can reach enough others to define what is needed")
+    while (by := await driver.nodes.first_to_reach_others()) is None:
+        if clock.monotonic_s() >= until:
+            raise StoreUnavailable("no node of the cluster can reach enough others to define what is needed")
+        await asyncio.sleep(_AGREEMENT_EVERY_S)
     # A node that is told by gossip of definitions which were followed by others since fetches all that there are,
     # a minute later. So the next ones wait until gossip has told of the last.
     gossiped = min(until, clock.monotonic_s() + _GOSSIP_S)
