@@ -218,6 +218,7 @@ async def serving(
     rules: ObservedRules | None = None,
     store: Engine | None = None,
     tracer: Tracer | None = None,
+    refusal: Callable[[], str] = str,
 ) -> AsyncIterator[Edge]:
     """An edge on a free port of the loopback address."""
     edge = Edge(
@@ -229,6 +230,7 @@ async def serving(
         rules=rules,
         store=store,
         tracer=tracer,
+        refusal=refusal,
     )
     await edge.start("127.0.0.1", 0, tls=tls)
     try:

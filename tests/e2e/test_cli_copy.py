@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import socket
 import subprocess
 import threading
 from pathlib import Path
@@ -118,6 +119,30 @@ def test_a_copy_where_no_server_runs_and_the_way_back(tmp_path: Path) -> None:
         # While it still serves: writes go on after the move was taken back.
         assert server.command("store", "copy", "--abort", target, back).returncode == 0
         server.client(config=ONCE).put_item(TableName=TABLE, Item=item("filled-0", 0))
+        check(server.client(), filled)
+
+
+def test_the_way_back_is_open_until_a_server_takes_requests_on_the_copy(tmp_path: Path) -> None:
+    data, target = tmp_path / "data", f"sqlite:{tmp_path / 'there'}"
+    with running(data) as server:
+        make_table(server.client())
+        filled = fill(server.client(), 50)
+    assert tenet("store", "copy", "sqlite:", target, "--data", str(data)).returncode == 0
+    # An operator has a look, and a start finds its port taken: neither has served a request.
+    looked = tenet("keys", "list", "--data", str(data), TENET_STORE_URL=target)
+    assert looked.returncode == 1
+    assert "no server was started on it yet: `tenet up` takes it into service" in looked.stderr
+    archive = str(tmp_path / "d.tar.gz")
+    examined = tenet("doctor", "--data", str(data), "--output", archive, TENET_STORE_URL=target)
+    assert "no server was started on it yet" in examined.stdout
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        listen = f"127.0.0.1:{taken.getsockname()[1]}"
+        failed = tenet("up", "--data", str(data), "--store", target, "--listen", listen)
+    assert failed.returncode == 4
+    assert "is in use by another process" in failed.stderr
+    undone = tenet("store", "copy", "--abort", "sqlite:", target, "--data", str(data))
+    assert undone.returncode == 0, undone.stderr
+    with running(data) as server:
         check(server.client(), filled)
 
 

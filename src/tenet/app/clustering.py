@@ -46,6 +46,22 @@ def is_clustered(directory: DataDirectory) -> bool:
     return is_node or bool(directory.settings.mesh.listen) or is_shared(directory)
 
 
+def node_of(directory: DataDirectory) -> str:
+    """Returns the id of the node whose data directory this is; empty where it is none's yet.
+
+    Args:
+        directory: the data directory.
+
+    Raises:
+        IdentityUnusable: it cannot be read.
+    """
+    if not (directory.node / "node.json").exists():
+        return ""
+    from tenet.mesh.identity import Identity
+
+    return Identity(directory.node).node() or ""
+
+
 def new_root_key(ids: Ids) -> RootKey:
     """Returns a root key for a new installation."""
     key_id = "AKIA" + base64.b32encode(ids.draw(_ID_BYTES)).decode("ascii")

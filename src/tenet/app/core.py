@@ -6,13 +6,21 @@ import asyncio
 import contextlib
 from typing import TYPE_CHECKING, Final
 
-from tenet.app.clustering import cooperation_of, is_clustered, new_root_key, open_cluster, rotation_of, start_node
+from tenet.app.clustering import (
+    cooperation_of,
+    is_clustered,
+    new_root_key,
+    node_of,
+    open_cluster,
+    rotation_of,
+    start_node,
+)
 from tenet.app.data_directory import DataDirectory, RootKey
 from tenet.app.engines import needing_to_write, open_store
 from tenet.app.messages import FIRST_TENANT
 from tenet.mesh.jobs import Job, Supervisor, Tenure
-from tenet.store.copy_marks import take_into_service
-from tenet.store.guard import Guard
+from tenet.store.copy_marks import check_opened, check_service, take_into_service
+from tenet.store.guard import guarded
 from tenet.store.upkept import Upkept
 from tenet.wire.errors import AccessKeyExists
 from tenet.wire.keys import KeyRing
@@ -52,7 +60,7 @@ class Core:
         #: The engine by itself, for backups.
         self.engine = store
         #: The same, with what services write to it followed and refused while it is copied.
-        self.guard = Guard(store, clock)
+        self.guard = guarded(store, clock)
         #: The engine as services use it: where there are other nodes, they hint at what they change in it.
         self.store: Engine = self.guard
         self.clock = clock
@@ -74,19 +82,21 @@ class Core:
         self._watching: asyncio.Task[None] | None = None
 
     @classmethod
-    async def open(cls, directory: DataDirectory, *, clock: Clock, ids: Ids) -> Core:
+    async def open(cls, directory: DataDirectory, *, clock: Clock, ids: Ids, serves: bool = False) -> Core:
         """Opens an installation; at the first start it makes what is missing.
 
         Args:
             directory: where it lies.
             clock: time.
             ids: randomness.
+            serves: whether a server opens it, which then takes the store into service; commands leave a finished copy
+                of another store alone, so that the move can be taken back.
 
         Raises:
             StoreLocked: another process holds it.
             MasterKeyUnusable: there are encrypted secrets, and the key that they are encrypted under is missing.
             NotAMember: the store is a cluster's that this is no node of.
-            StoreMoved: it was moved to another store, or is a copy that is not complete.
+            StoreMoved: it was moved to another store, is a copy that is not complete, or one that a server has to open.
             ConfigurationError: a file or directory cannot be made or read.
         """
         directory.make()
@@ -95,7 +105,10 @@ class Core:
         core = cls(directory, store, clock=clock, ids=ids)
         try:
             with needing_to_write(directory):
-                await take_into_service(store, clock=clock, ids=ids)
+                if serves:
+                    await check_service(store, node=node_of(directory), clock=clock, ids=ids)
+                else:
+                    await check_opened(store, clock=clock, ids=ids)
                 if is_clustered(directory):
                     core.cluster = await open_cluster(directory, core.store, clock=clock, ids=ids)
                 await core.read_keys()
@@ -139,6 +152,14 @@ class Core:
         self.rotation = rotation_of(self.node, self.cluster, self.cooperation, lambda: self.ring)
         # From here on other nodes tell of keys that they change.
         await self.read_keys()
+
+    async def take_into_service(self) -> None:
+        """Makes sure, when all else is ready, that the store may take requests; the way back from a move ends with it.
+
+        Raises:
+            StoreMoved: it may not: it was moved meanwhile, is being copied, or the move to it is being taken back.
+        """
+        await take_into_service(self.engine, node=node_of(self.directory), clock=self.clock, ids=self.ids)
 
     async def begin_work(self) -> None:
         """Does the background jobs that are this process's from now on, once services have added theirs.

@@ -10,6 +10,7 @@ from tenet.wire.door import Mount, Request, Response, Service
 from tenet.wire.errors import Overloaded
 
 RESTORING: Final = "The store is being restored. Send the request again."
+STARTING: Final = "The server is starting. Send the request again."
 MOVING: Final = "The store is about to move to another one. Send the request again."
 
 
@@ -22,7 +23,7 @@ class Gate:
 
     def __init__(self, service: Service) -> None:
         self._service = service
-        self._why = RESTORING
+        self._why = ""
         #: Answers a request.
         self.answer: Callable[[Request], Coroutine[Any, Any, Response]] = service.answer
 
@@ -34,6 +35,11 @@ class Gate:
     def refuse(self, request: Request, error: TenetError) -> Response:
         """Turns an error into the service's bytes."""
         return self._service.refuse(request, error)
+
+    @property
+    def refusal(self) -> str:
+        """Why every request is refused; empty while the gate is open."""
+        return self._why
 
     def shut(self, why: str = RESTORING) -> None:
         """Refuses every request from now on with an error that clients retry.
@@ -47,6 +53,7 @@ class Gate:
     def open(self, service: Service) -> None:
         """Lets requests through to a service, which need not be the one before."""
         self._service = service
+        self._why = ""
         self.answer = service.answer
 
     async def _refuse(self, request: Request) -> Response:

@@ -62,6 +62,8 @@ class Mover:
         clock: time.
         ids: randomness.
         node: the id of this process in its cluster; empty where it is no node.
+        owner: the node whose data directory this is, though no server of it runs; a server of it may end the claim of
+            this process, should that be killed.
         quiet: keeps requests out while writes are about to be refused, where logs have to come to their ends.
     """
 
@@ -73,6 +75,7 @@ class Mover:
         clock: Clock,
         ids: Ids,
         node: str = "",
+        owner: str = "",
         quiet: Callable[[], AbstractAsyncContextManager[None]] = nullcontext,
     ) -> None:
         self._directory = directory
@@ -80,6 +83,7 @@ class Mover:
         self._clock = clock
         self._ids = ids
         self._node = node
+        self._owner = node or owner
         self._quiet = quiet
         self._named: CopyNamed
         self._progress = Progress()
@@ -106,21 +110,24 @@ class Mover:
             return self.shown()
         await self._check_alone()
         target = await self._open_target(named)
+        copy = Copying(
+            self._guard,
+            target,
+            (named.source, named.target),
+            left_out=LEFT_OUT,
+            clock=self._clock,
+            ids=self._ids,
+            node=self._owner,
+            quiet=self._caught_up,
+            step=self._step,
+        )
         try:
-            copy = Copying(
-                self._guard,
-                target,
-                (named.source, named.target),
-                left_out=LEFT_OUT,
-                clock=self._clock,
-                ids=self._ids,
-                quiet=self._caught_up,
-                step=self._step,
-            )
             is_complete = await copy.begin()
+            # Who begins to serve it from now on sees that it is copied; who has begun before is seen here.
+            if not is_complete:
+                await self._check_alone()
         except BaseException:
-            self._guard.unfollow()
-            await target.close()
+            await self._end(copy, target)
             raise
         self._named, self._progress, self._error = named, copy.progress, None
         self._began_s = self._clock.monotonic_s()
@@ -140,8 +147,17 @@ class Mover:
             self._error = error
             _log.error("the store was not moved", target=self._named.target, error=error.code, reason=error.message)
         finally:
-            self._guard.unfollow()
-            await target.close()
+            await self._end(copy, target)
+
+    async def _end(self, copy: Copying, target: Engine) -> None:
+        """Lets others write to the source again, unless it was moved; where that fails, the log says what helps."""
+        try:
+            await copy.leave_off()
+        except TenetError as error:
+            why = "the store is still claimed for its copy: start this server again, or repeat the command"
+            _log.error(why, error=error.code, reason=error.message)
+        self._guard.unfollow()
+        await target.close()
 
     def _note_fault(self, task: asyncio.Task[None]) -> None:
         """Says of a copy that ended by a fault of our own, or was left off, that it did."""

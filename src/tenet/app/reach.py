@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from tenet.app.access import NotStartedYet
 from tenet.app.administration import CoreAdministration
+from tenet.app.clustering import node_of
 from tenet.app.core import Core
 from tenet.app.data_directory import DataDirectory
 from tenet.app.diagnosis import diagnose_core
@@ -21,7 +22,7 @@ from tenet.app.remote import QUESTION_S_MAX, NotReached, RemoteAdministration, T
 from tenet.base.clock import SystemClock
 from tenet.base.ids import SystemIds
 from tenet.store.errors import CopyRefused, StoreCorrupt, StoreLocked, StoreOfLaterVersion
-from tenet.store.guard import Guard
+from tenet.store.guard import guarded
 from tenet.wire.master import MasterKeys
 
 if TYPE_CHECKING:
@@ -113,7 +114,7 @@ async def reach_copies(configuration: Configuration) -> AsyncIterator[tuple[Copi
         store = await open_store(directory, clock=clock, ids=ids)
     except StoreLocked as error:
         raise NotReached(f"{error.message}; that process does not answer: {trouble}") from error
-    mover = Mover(directory, Guard(store, clock), clock=clock, ids=ids)
+    mover = Mover(directory, guarded(store, clock), clock=clock, ids=ids, owner=node_of(directory))
     try:
         yield _OwnCopies(mover), False
     finally:

@@ -29,7 +29,7 @@ from tenet.app.data_directory import DataDirectory, Running
 from tenet.app.diagnosis import diagnose
 from tenet.app.engines import needing_to_write
 from tenet.app.exports import lines, variables
-from tenet.app.gate import MOVING, Gate
+from tenet.app.gate import MOVING, STARTING, Gate
 from tenet.app.logs import set_up
 from tenet.app.messages import SettingsTaken
 from tenet.app.moving import Mover
@@ -61,6 +61,9 @@ if TYPE_CHECKING:
 COLLECTOR_THRESHOLDS: Final = (20_000, 10, 10)
 #: How often a restore looks whether the requests that had begun have ended.
 _LOOK_S: Final = 0.01
+#: How soon services that did not open after a restore are tried again, and how often at the least, seconds.
+_REOPEN_S_MIN: Final = 1.0
+_REOPEN_S_MAX: Final = 30.0
 #: How long the loop may keep the interpreter from a thread that waits for it. With Python's own 5 ms the thread that
 #: commits waits for them twice a commit while the loop is busy, which makes the slowest puts of a loaded server slower.
 SWITCH_INTERVAL_S: Final = 0.0005
@@ -151,6 +154,7 @@ class Server:
         #: Set when the server is to stop.
         self.stop_wanted = asyncio.Event()
         self._renewing: asyncio.Task[None] | None = None
+        self._reopening: asyncio.Task[None] | None = None
         self.core: Core
         self.edge: Edge
         self.reloading: Reloading
@@ -179,10 +183,11 @@ class Server:
             StoreLocked: another process holds the data directory.
             AddressTaken: the address is in use.
             ConfigurationError: the settings cannot be carried out on this machine.
+            StoreMoved: the store may not be served.
         """
         if not self.directory.path.exists():
             await self._check_address()
-        self.core = await Core.open(self.directory, clock=self._clock, ids=self._ids)
+        self.core = await Core.open(self.directory, clock=self._clock, ids=self._ids, serves=True)
         try:
             await self.core.start_node()
             with needing_to_write(self.directory):
@@ -200,6 +205,9 @@ class Server:
         self._follow_administrator()
         self._renewing = asyncio.create_task(self._renew_certificate())
         try:
+            # Last: where anything else fails, a finished copy was not served, and the move can be taken back.
+            await self.core.take_into_service()
+            self._gate.open(self._tables.service())
             self._announce()
         except BaseException:
             await self.stop()
@@ -254,6 +262,7 @@ class Server:
 
     async def _listen(self) -> None:
         self._gate = Gate(self._tables.service())
+        self._gate.shut(STARTING)
         self._tracer = tracer_of(self.settings, self._clock)
         self._mover = Mover(
             self.directory,
@@ -283,6 +292,7 @@ class Server:
             region=self.settings.server.region,
             tracer=self._tracer,
             measures=self._measures,
+            refusal=lambda: self._gate.refusal,
         )
         with _listening(self.settings.server.listen) as (host, port):
             await self.edge.start(host, port, tls=self.certificates.context())
@@ -337,6 +347,7 @@ class Server:
         answered = await self.edge.drain(self.settings.server.drain_ms / 1000)
         if self._renewing is not None:
             await cancelled(self._renewing)
+        await self._give_up_reopening()
         await self._mover.close()
         await self._tables.close()
         await self.core.close()
@@ -358,16 +369,56 @@ class Server:
     async def _paused(self) -> AsyncIterator[None]:
         """Keeps the services closed for the length of a block; requests meanwhile get an error that clients retry."""
         self._gate.shut()
+        await self._give_up_reopening()
         await self._idle()
         await self._tables.close()
         await self.core.end_work()
         try:
             yield
         finally:
-            # Where they do not open, the gate stays shut and the message says why.
-            self._tables = await self._open_tables()
+            await self._reopen_or_later()
+
+    async def _reopen_or_later(self) -> None:
+        """Opens the services again; where they do not open, the gate stays shut and they are tried in the background.
+
+        Raises:
+            TenetError: as they do not; the message says why.
+        """
+        try:
+            await self._reopen()
+        except Exception as error:
+            self._gate.shut(f"The services have not opened again yet: {error}. Send the request again.")
+            self._reopening = asyncio.create_task(self._reopen_in_time())
+            raise
+
+    async def _reopen(self) -> None:
+        tables = await self._open_tables()
+        try:
             await self.core.begin_work()
-            self._gate.open(self._tables.service())
+        except BaseException:
+            await tables.close()
+            await self.core.end_work()
+            raise
+        self._tables = tables
+        self._gate.open(tables.service())
+
+    async def _reopen_in_time(self) -> None:
+        pause_s = _REOPEN_S_MIN
+        while True:
+            await asyncio.sleep(pause_s)
+            try:
+                await self._reopen()
+            except Exception as error:  # noqa: BLE001 (whatever it is, nobody else can open them)
+                _log.error("the services do not open again", reason=str(error), again_s=pause_s)
+            else:
+                _log.info("the services have opened again")
+                return
+            pause_s = min(2 * pause_s, _REOPEN_S_MAX)
+
+    async def _give_up_reopening(self) -> None:
+        if self._reopening is not None:
+            await cancelled(self._reopening)
+            self._reopening = None
 
     @asynccontextmanager
     async def _quiet(self) -> AsyncIterator[None]:

@@ -8,9 +8,10 @@ space            partition  sort                       value
 ``store.copies`` ``copy``   ``space/`` + space's name  in the copy: ``SpaceCopied``
 ================ ========== ========================== ============================================================
 
-The switch is one commit: ``Outgoing.state`` becomes ``moved`` in the store that is copied, which nobody may serve from
+The switch is one commit: ``Outgoing.state`` becomes ``moved`` in the store that is copied, which takes no write from
 then on. The copy may be served once it says ``complete``, which is written after that. So there is no moment at which
-both may be, whenever a process dies; between the two neither is, and the same command ends it.
+both may take writes, whenever a process dies; between the two neither does, and the same command ends it. That
+processes which have the store open already keep to it, and one that copies has it for itself: ``copy_fence``.
 """
 
 from __future__ import annotations
@@ -49,12 +50,17 @@ class Outgoing(Struct, frozen=True):
         copy: names the copy, random.
         target: where to, for people.
         state: ``moved`` once it must not be served any more.
+        claim: names the try that copies it right now, random: its process alone may write to the store. Empty where
+            none does: it was left off, or an earlier version of Tenet, which knows no claims, began it.
+        node: whose process that is, where it is a node's; of a dead one the same node may end the claim.
     """
 
     version: int
     copy: str
     target: str
     state: Literal["copying", "moved"]
+    claim: str = ""
+    node: str = ""
 
 
 class Incoming(Struct, frozen=True):
@@ -165,10 +171,38 @@ class End:
         return outcome.version
 
 
-async def take_into_service(store: Store, *, clock: Clock, ids: Ids) -> None:
-    """Makes sure that a store may be served, before anything is written to it; a finished copy is one from now on.
+def why_no_writes(outgoing: Outgoing | None, incoming: Incoming | None, claim: str = "") -> str:
+    """Returns why a store takes no writes, as its marks say; empty where it does.
 
-    One list of spaces; one read and one commit where it was copied, and not served since.
+    Args:
+        outgoing: its mark as a store that is copied.
+        incoming: its mark as a copy.
+        claim: of the process that asks.
+    """
+    if outgoing is not None and outgoing.state == "moved":
+        return (
+            f"the store was moved to {outgoing.target}: start with --store '{outgoing.target}'. If nothing was started"
+            " there yet, `tenet store copy --abort FROM TO` gives this one back"
+        )
+    if outgoing is not None and outgoing.claim not in {"", claim}:
+        who = f"the node {outgoing.node}" if outgoing.node else "a command"
+        return (
+            f"{who} copies the store to {outgoing.target}, and it alone writes to it meanwhile: wait until that is"
+            " done. If it was killed, start it again, repeat its command, or give the copy up with"
+            " `tenet store copy --abort FROM TO`"
+        )
+    if incoming is not None and incoming.state != "complete":
+        return (
+            f"the store is a copy of {incoming.source} that is not complete: repeat `tenet store copy FROM TO`, or give"
+            " it up with `tenet store copy --abort FROM TO`"
+        )
+    return ""
+
+
+async def check_opened(store: Store, *, clock: Clock, ids: Ids) -> None:
+    """Makes sure that a command may open a store; nothing is written, so that the way back from a copy stays open.
+
+    One list of spaces; two reads where it was copied, or is a copy.
 
     Args:
         store: the store.
@@ -176,25 +210,74 @@ async def take_into_service(store: Store, *, clock: Clock, ids: Ids) -> None:
         ids: for commit ids.
 
     Raises:
-        StoreMoved: it was moved to another store, or is a copy that is not complete.
+        StoreMoved: it was moved to another store, is a copy that is not complete, or one that no server was started on.
     """
     end = End(store, clock=clock, ids=ids)
     outgoing, _ = await end.read(OUT, Outgoing)
-    if outgoing is not None and outgoing.state == "moved":
+    incoming, _ = await end.read(IN, Incoming)
+    # Whether somebody else copies it, whoever writes asks again.
+    if reason := why_no_writes(outgoing, incoming, "" if outgoing is None else outgoing.claim):
+        raise StoreMoved(reason)
+    if incoming is not None:
         raise StoreMoved(
-            f"the store was moved to {outgoing.target}: start with --store '{outgoing.target}'. If nothing was started"
-            " there yet, `tenet store copy --abort FROM TO` gives this one back"
+            f"the store is a complete copy of {incoming.source}, and no server was started on it yet: `tenet up` takes"
+            " it into service. Until then `tenet store copy --abort FROM TO` takes the move back"
         )
+
+
+async def check_service(store: Store, *, node: str = "", clock: Clock, ids: Ids) -> None:
+    """Makes sure that a store may be served, before anything else is written to it.
+
+    The claim of a copy that a process of the same node has left behind is ended, and so is any where no other process
+    can have the store open: the copy is resumed by its command.
+
+    Args:
+        store: the store.
+        node: that is to serve it; empty where it is none.
+        clock: time.
+        ids: for commit ids.
+
+    Raises:
+        StoreMoved: it was moved to another store, somebody else copies it, or it is a copy that is not complete.
+    """
+    end = End(store, clock=clock, ids=ids)
+    outgoing, version = await end.read(OUT, Outgoing)
+    incoming, _ = await end.read(IN, Incoming)
+    is_own = outgoing is not None and (not store.capabilities.remote or outgoing.node == node != "")
+    if reason := why_no_writes(outgoing, incoming, outgoing.claim if outgoing is not None and is_own else ""):
+        raise StoreMoved(reason)
+    if outgoing is not None and outgoing.claim:
+        try:
+            # Written anew, so that what the dead process has sent to mark it as moved can never land.
+            await end.write(OUT, msgspec.structs.replace(outgoing, claim="", node=""), version)
+        except CopyRefused:
+            await check_service(store, node=node, clock=clock, ids=ids)
+
+
+async def take_into_service(store: Store, *, node: str = "", clock: Clock, ids: Ids) -> None:
+    """Makes sure that a store may be served, before it takes a request; a finished copy is none from now on.
+
+    With that the way back ends: there may be writes in it that the store does not have which it was made of.
+
+    Args:
+        store: the store.
+        node: that serves it; empty where it is none.
+        clock: time.
+        ids: for commit ids.
+
+    Raises:
+        StoreMoved: it was moved to another store, somebody else copies it, or it is a copy that is not complete.
+    """
+    await check_service(store, node=node, clock=clock, ids=ids)
+    end = End(store, clock=clock, ids=ids)
     incoming, version = await end.read(IN, Incoming)
     if incoming is None:
         return
-    if incoming.state != "complete":
-        raise StoreMoved(
-            f"the store is a copy of {incoming.source} that is not complete: repeat `tenet store copy FROM TO`, or give"
-            " it up with `tenet store copy --abort FROM TO`"
-        )
     try:
-        await end.write(IN, None, version)
+        if incoming.state == "complete":
+            await end.write(IN, None, version)
+            return
     except CopyRefused:
-        # Another node has started at the same time, or an operator is taking the move back.
-        await take_into_service(store, clock=clock, ids=ids)
+        pass
+    # Another node has started at the same time, or an operator is taking the move back.
+    await take_into_service(store, node=node, clock=clock, ids=ids)

@@ -1,6 +1,7 @@
 """Copies a store to another one, whatever their engines are, while it serves; then switches over.
 
-1. ``begin`` finds out whether the copy may be made, or was begun before, and marks both stores (``copy_marks``).
+1. ``begin`` finds out whether the copy may be made, or was begun before, and marks both stores (``copy_marks``). From
+   then on no other process's write to the source is acknowledged (``copy_fence``).
 2. ``follow`` copies every space, page by page, and then what has changed meanwhile, in rounds, until little is left.
    The changes are those that the guard of the source notes (``guard``). How far the first pass came is kept in the
    copy, so that it goes on there after a crash; what changed while nobody noted it is then found by comparing.
@@ -29,9 +30,10 @@ from msgspec.structs import replace
 
 from tenet.base.clock import NEVER
 from tenet.store.contract import IsVersion, Key, Limits, Range
+from tenet.store.copy_claim import Claim
 from tenet.store.copy_marks import IN, OUT, SPACE, End, Incoming, Outgoing, SpaceCopied, progress_key, put
 from tenet.store.copy_writing import Writer, patiently, read
-from tenet.store.errors import CopyDiffers, CopyRefused, SpaceNotFound
+from tenet.store.errors import CopyDiffers, CopyRefused, SpaceNotFound, StoreError
 from tenet.store.versions import version_ms
 
 if TYPE_CHECKING:
@@ -121,12 +123,13 @@ class Copying:
     """One copy of a store.
 
     Args:
-        source: the store, with the guard that everything in this process writes through; nobody else writes to it.
+        source: the store, with the guard that everything in this process writes through.
         target: the copy; nobody serves it.
         names: of both, for people: where from, where to.
         left_out: what is not copied.
         clock: time.
         ids: randomness.
+        node: whose process this is; empty where it is no node's.
         quiet: brings about that logs are read to their ends and nothing is added; for as long as writes are about to be
             refused.
         step: is told what comes next, between any two steps; tests end it there.
@@ -141,6 +144,7 @@ class Copying:
         left_out: LeftOut,
         clock: Clock,
         ids: Ids,
+        node: str = "",
         quiet: Callable[[], AbstractAsyncContextManager[None]] = _noisy,
         step: Callable[[str], Awaitable[None]] = _no_step,
     ) -> None:
@@ -157,6 +161,7 @@ class Copying:
         self._writer = Writer(target, clock=clock, ids=ids)
         self._out = End(source.engine, clock=clock, ids=ids)
         self._in = End(target, clock=clock, ids=ids)
+        self._claim = Claim(self._out, source, node, clock=clock, ids=ids)
         self._incoming: Incoming
         self._incoming_version: Version | None = None
         self._changes: Changes
@@ -187,9 +192,10 @@ class Copying:
             await self._check_empty(outgoing)
         if outgoing is None:
             outgoing = Outgoing(1, self._ids.draw(_COPY_BYTES).hex(), self._to, "copying")
+        if outgoing.state == "copying":
             await self._step("mark the source")
             await self._out.ensure()
-            await self._out.write(OUT, outgoing, version)
+            await self._claim.make(outgoing, version)
         if incoming is None:
             await self._step("mark the copy")
             await self._in.ensure()
@@ -230,6 +236,8 @@ class Copying:
 
     async def follow(self) -> None:
         """Copies everything while the source serves; returns when little has changed that is not copied."""
+        self.progress.phase = "waiting until nobody else can write"
+        await self._claim.wait_until_alone()
         self.progress.phase = "copying"
         for info in await self._wanted():
             found, _ = await self._in.read(progress_key(info.name), SpaceCopied)
@@ -415,7 +423,6 @@ class Copying:
             StoreUnavailable: one of the stores could not serve.
         """
         self.progress.phase = "switching"
-        is_moved = is_marking = False
         try:
             await self._step("refuse writes")
             async with self._quiet():
@@ -425,23 +432,26 @@ class Copying:
             await self._spaces_come_and_gone(set())
             totals = await self._verify()
             await self._step("mark the source as moved")
-            outgoing, version = await self._out.read(OUT, Outgoing)
-            if outgoing is None or outgoing.copy != self._incoming.copy:
-                raise CopyRefused("the copy was given up meanwhile by `tenet store copy --abort`")
-            is_marking = True
-            await self._out.write(OUT, replace(outgoing, state="moved"), version)
-            is_moved = True
-            await self._complete()
-        finally:
-            if not is_marking or (not is_moved and not await self._is_marked()):
-                self._guard.allow()
+        except BaseException:
+            self._guard.allow()
+            raise
+        try:
+            await self._claim.mark_moved()
+        except (StoreError, asyncio.CancelledError):
+            # What was sent may land yet; then no write may have been taken since.
+            await self.leave_off()
+            raise
+        await self._complete()
         self.progress.phase = "complete"
         return totals
 
-    async def _is_marked(self) -> bool:
-        """Whether the source is marked as moved, though there was no answer; where that cannot be told, it may be."""
-        outgoing, _ = await self._out.read(OUT, Outgoing)
-        return outgoing is not None and outgoing.state == "moved"
+    async def leave_off(self) -> None:
+        """Lets everybody write to the source again, unless it is marked as moved; the copy can be resumed.
+
+        Raises:
+            StoreError: whether it is marked cannot be found out. Writes are refused as before.
+        """
+        await self._claim.end()
 
     async def _wait_for_the_past(self) -> None:
         """Waits until nothing can come any more that a process sent which died while it copied.

@@ -7,7 +7,8 @@ The guard promises whoever copies the store (``copying``):
 * After ``stand_still`` nothing changes any more: what had begun has ended, and a commit whose caller got no answer was
   settled, so that it has taken effect or never will.
 
-Both hold for what goes through this guard. That nobody else writes to the same store is for its owner to see to.
+Both hold for what goes through this guard. Where other processes may have the same store open, the guards of all of
+them keep to the marks of a copy (``copy_fence``): to whoever copies, nobody else's write is acknowledged meanwhile.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from tenet.store.contract import (
     Capabilities,
     Commit,
     CommitId,
+    Committed,
     Engine,
     Key,
     Limits,
@@ -34,6 +36,7 @@ from tenet.store.contract import (
     Unknown,
     commit_id_ms,
 )
+from tenet.store.copy_fence import Fence
 from tenet.store.errors import SettleWindowPassed, SpaceNotFound, StoreError, StoreMoved, StoreUnavailable
 
 #: So many changed keys are kept; beyond them their spaces are compared as a whole.
@@ -76,10 +79,12 @@ class Guard:
     Args:
         engine: the engine.
         clock: time.
+        fence: keeps to the marks of copies that other processes make; None where none can have the store open.
     """
 
-    def __init__(self, engine: Engine, clock: Clock) -> None:
+    def __init__(self, engine: Engine, clock: Clock, fence: Fence | None = None) -> None:
         self.engine = engine
+        self.fence = fence
         self._clock = clock
         self._changes: Changes | None = None
         self._refusal = ""
@@ -107,7 +112,7 @@ class Guard:
     @property
     def refusal(self) -> str:
         """Why writes are refused; empty where they are not."""
-        return self._refusal
+        return self._refusal or ("" if self.fence is None else self.fence.refusal)
 
     # ---- for whoever copies ------------------------------------------------------------------------------------------
 
@@ -165,12 +170,16 @@ class Guard:
 
     async def commit(self, commit: Commit, *, deadline: float = NEVER) -> Outcome:
         """Commits; see ``Store``."""
+        if self.fence is not None and not self.fence.is_open():
+            await self.fence.enter()
         self._check()
         self._under_way[commit.id] = commit
         self._note(commit)
         is_doubtful = True
         try:
             outcome = await self.engine.commit(commit, deadline=deadline)
+            if self.fence is not None and not self.fence.holds():
+                outcome = await self._confirmed(commit, outcome, self.fence)
             is_doubtful = isinstance(outcome, Unknown)
         except StoreError:
             is_doubtful = False  # nothing was written
@@ -186,8 +195,10 @@ class Guard:
                 self._look_whether_quiet()
 
     async def settle(self, commit: Commit, *, deadline: float = NEVER) -> Settled:
-        """Settles, which is never refused; see ``Store``."""
+        """Settles, which is refused only where what landed may not be acknowledged; see ``Store``."""
         settled = await self.engine.settle(commit, deadline=deadline)
+        if self.fence is not None and not self.fence.holds() and isinstance(settled, Committed):
+            await self.fence.confirm()
         self._note(commit)
         self._doubtful.pop(commit.id, None)
         return settled
@@ -196,17 +207,20 @@ class Guard:
         self, name: str, options: SpaceOptions = _DEFAULT_OPTIONS, *, deadline: float = NEVER
     ) -> SpaceInfo:
         """Creates or changes a space; see ``Store``."""
-        self._begin()
+        await self._begin()
         try:
-            return await self.engine.ensure_space(name, options, deadline=deadline)
+            info = await self.engine.ensure_space(name, options, deadline=deadline)
+            await self._confirm()
+            return info
         finally:
             self._end()
 
     async def drop_space(self, name: str, *, deadline: float = NEVER) -> None:
         """Drops a space; see ``Store``."""
-        self._begin()
+        await self._begin()
         try:
             await self.engine.drop_space(name, deadline=deadline)
+            await self._confirm()
         finally:
             if self._changes is not None:
                 self._changes.dropped.add(name)
@@ -216,9 +230,10 @@ class Guard:
         self, space: str, partition: bytes, within: Range = EVERYTHING, *, deadline: float = NEVER
     ) -> None:
         """Discards a range of a partition; see ``Store``."""
-        self._begin()
+        await self._begin()
         try:
             await self.engine.discard(space, partition, within, deadline=deadline)
+            await self._confirm()
         finally:
             if self._changes is not None:
                 self._changes.partitions.add((space, partition))
@@ -226,14 +241,36 @@ class Guard:
 
     async def health(self) -> Mapping[str, str | int | float | bool]:
         """Returns the engine's figures; where writes are refused, they say so."""
-        figures = await self.engine.health()
-        return {**figures, "can_write": False, "write_refusal": self._refusal} if self._refusal else figures
+        if self.fence is not None:
+            self.fence.look_soon()
+        figures, refusal = await self.engine.health(), self.refusal
+        return {**figures, "can_write": False, "write_refusal": refusal} if refusal else figures
 
     def _check(self) -> None:
         if self._refusal:
             raise StoreMoved(self._refusal)
 
-    def _begin(self) -> None:
+    async def _confirmed(self, commit: Commit, outcome: Outcome, fence: Fence) -> Outcome:
+        """Returns what may be told of a commit whose outcome the engine knows.
+
+        Raises:
+            StoreError: nothing was written, and what the store holds may not be told either.
+        """
+        try:
+            await fence.confirm()
+        except StoreError:
+            if isinstance(outcome, Committed) and (commit.writes or commit.appends):
+                return Unknown(commit.id)
+            raise
+        return outcome
+
+    async def _confirm(self) -> None:
+        if self.fence is not None and not self.fence.holds():
+            await self.fence.confirm()
+
+    async def _begin(self) -> None:
+        if self.fence is not None and not self.fence.is_open():
+            await self.fence.enter()
         self._check()
         self._other_under_way += 1
 
@@ -270,3 +307,13 @@ class Guard:
 
 def _keys(commit: Commit) -> Sequence[Key]:
     return [write.key for write in commit.writes]
+
+
+def guarded(engine: Engine, clock: Clock) -> Guard:
+    """Returns the guard of an engine, with a fence where other processes may have the same store open.
+
+    Args:
+        engine: the engine.
+        clock: time.
+    """
+    return Guard(engine, clock, Fence(engine, clock) if engine.capabilities.remote else None)

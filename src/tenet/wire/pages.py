@@ -28,10 +28,19 @@ class Pages:
         exposition: writes the page of metrics, given the store's figures.
         clock: time, for deadlines.
         region: what ``GET /`` names where the Host header names none.
+        refusal: returns why the services refuse every request; empty while they do not.
     """
 
-    def __init__(self, store: Engine | None, exposition: Callable[[Figures], bytes], clock: Clock, region: str) -> None:
+    def __init__(
+        self,
+        store: Engine | None,
+        exposition: Callable[[Figures], bytes],
+        clock: Clock,
+        region: str,
+        refusal: Callable[[], str] = str,
+    ) -> None:
         self._store = store
+        self._refusal = refusal
         self._exposition = exposition
         self._clock = clock
         self._region = region
@@ -72,6 +81,8 @@ class Pages:
     async def _ready(self, _headers: dict[str, str]) -> Response:
         if self.stopping:
             return Response(503, f"{self.stopping}\n".encode(), TEXT, error_code="Draining")
+        if refusal := self._refusal():
+            return Response(503, f"{refusal}\n".encode(), TEXT, error_code="ServiceUnavailable")
         if self._store is not None:
             try:
                 figures = await self._store.health()

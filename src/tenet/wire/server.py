@@ -48,6 +48,7 @@ class Edge:
         region: what ``GET /`` names.
         tracer: takes the spans of requests; None for no traces.
         measures: returns what the services say about themselves, for the page of metrics.
+        refusal: returns why the services refuse every request, for the page of readiness; empty while they do not.
 
     Raises:
         ValueError: two mounts claim the same requests.
@@ -67,6 +68,7 @@ class Edge:
         region: str = "us-east-1",
         tracer: Tracer | None = None,
         measures: Callable[[], Iterable[Measure]] = tuple,
+        refusal: Callable[[], str] = str,
     ) -> None:
         self._measures = measures
         limits = limits or EdgeLimits()
@@ -75,7 +77,7 @@ class Edge:
         self.admission = Admission(limits, clock)
         self.observer = Observer(self.metrics, clock, rules or ObservedRules(), tracer)
         self._mesh = mesh
-        self._pages = Pages(store, self._exposition, clock, region)
+        self._pages = Pages(store, self._exposition, clock, region, refusal)
         dispatcher = Dispatcher(
             routes=routes,
             admission=self.admission,

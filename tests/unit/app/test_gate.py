@@ -37,7 +37,9 @@ def test_open_it_is_the_service() -> None:
 
 def test_shut_it_refuses_in_the_services_own_words() -> None:
     gate = Gate(Named("first"))
+    assert gate.refusal == ""
     gate.shut()
+    assert gate.refusal == RESTORING
     refused = answer(gate)
     assert (refused.status, refused.error_code) == (503, "ServiceUnavailable")
     assert refused.body == f"first: {RESTORING}".encode()
@@ -47,4 +49,5 @@ def test_opened_again_it_is_another_service() -> None:
     gate = Gate(Named("first"))
     gate.shut()
     gate.open(Named("second"))
+    assert gate.refusal == ""
     assert answer(gate).body == b"second"

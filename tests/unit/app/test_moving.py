@@ -21,7 +21,8 @@ from tenet.base.ids import SystemIds
 from tenet.mesh.channel import NodeId
 from tenet.mesh.member_store import MemberStore
 from tenet.mesh.members import Member
-from tenet.store.contract import Key, Put
+from tenet.store.contract import Engine, Key, Put
+from tenet.store.copy_marks import OUT, Outgoing, decode
 from tenet.store.errors import CopyRefused
 from tenet.store.guard import Guard
 from tests.copies import write
@@ -110,6 +111,31 @@ def test_a_store_that_others_serve_is_not_copied(tmp_path: Path, node: str, says
         await moved.guard.ensure_space("served-as-before")
 
     played(tmp_path, scene, node)
+
+
+def test_a_node_that_has_begun_to_serve_meanwhile_is_seen_before_anything_is_copied(tmp_path: Path) -> None:
+    async def scene(moved: Moved) -> None:
+        members = MemberStore(moved.guard, clock=CLOCK, ids=IDS)
+        deadline = CLOCK.monotonic_s() + 30
+        await members.ensure(deadline=deadline)
+        open_target = moved.mover._open_target
+
+        async def joined(named: CopyNamed) -> Engine:
+            member = Member(node=NodeId("other"), incarnation="i", address="127.0.0.1:1", state="up")
+            assert await members.put(member, None, deadline=deadline)
+            return await open_target(named)
+
+        moved.mover._open_target = joined  # type: ignore[method-assign]
+        with pytest.raises(CopyRefused, match="there is other"):
+            await moved.mover.begin(moved.named())
+        assert not moved.mover.is_running
+        # Nobody is kept from writing for it.
+        (record,) = await moved.guard.get([OUT])
+        left = decode(record, Outgoing)
+        assert left is not None
+        assert (left.state, left.claim) == ("copying", "")
+
+    played(tmp_path, scene, "mine")
 
 
 def test_a_copy_that_is_left_off_says_so_and_can_be_resumed(tmp_path: Path) -> None:

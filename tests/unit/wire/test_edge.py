@@ -221,6 +221,21 @@ def test_pages_of_the_server() -> None:
     on_loop(main)
 
 
+def test_a_server_whose_services_refuse_everything_is_not_ready() -> None:
+    refusal = ""
+
+    async def main() -> None:
+        nonlocal refusal
+        async with serving(Echo(), refusal=lambda: refusal) as edge, connected(edge) as client:
+            assert (await client.ask(get("/readyz"))).status == 200
+            refusal = "The store is being restored."
+            unready = await client.ask(get("/readyz"))
+            assert (unready.status, unready.body) == (503, b"The store is being restored.\n")
+            assert (await client.ask(get("/healthz"))).status == 200
+
+    on_loop(main)
+
+
 class Forms:
     """A service of the Query protocol."""
 
