@@ -113,7 +113,7 @@ class Core:
                     core.cluster = await open_cluster(directory, core.store, clock=clock, ids=ids)
                 await core.read_keys()
         except BaseException:
-            await store.close()
+            await core.guard.close()
             raise
         return core
 

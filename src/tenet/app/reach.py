@@ -114,12 +114,13 @@ async def reach_copies(configuration: Configuration) -> AsyncIterator[tuple[Copi
         store = await open_store(directory, clock=clock, ids=ids)
     except StoreLocked as error:
         raise NotReached(f"{error.message}; that process does not answer: {trouble}") from error
-    mover = Mover(directory, guarded(store, clock), clock=clock, ids=ids, owner=node_of(directory))
+    guard = guarded(store, clock)
+    mover = Mover(directory, guard, clock=clock, ids=ids, owner=node_of(directory))
     try:
         yield _OwnCopies(mover), False
     finally:
         await mover.close()
-        await store.close()
+        await guard.close()
 
 
 async def restore(configuration: Configuration, named: FileNamed, kept: Callable[[Path], None]) -> Figures:

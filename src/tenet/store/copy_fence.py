@@ -112,6 +112,11 @@ class Fence:
         if self._age_s() >= (_REFUSED_S if self._refusal else _AGAIN_S):
             _ = self._look_beside()
 
+    def close(self) -> None:
+        """Ends a look that is under way."""
+        if self._looking is not None:
+            self._looking.cancel()
+
     def _age_s(self) -> float:
         """Returns how long ago the last look began, by the clock that says more; seconds, 0 or more."""
         by_wall_s = abs(self._clock.wall_ms() - self._began_ms) / 1000

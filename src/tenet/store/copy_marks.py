@@ -210,13 +210,15 @@ async def check_opened(store: Store, *, clock: Clock, ids: Ids) -> None:
         ids: for commit ids.
 
     Raises:
-        StoreMoved: it was moved to another store, is a copy that is not complete, or one that no server was started on.
+        StoreMoved: it was moved to another store, somebody else copies it, it is a copy that is not complete, or one
+            that no server was started on.
     """
     end = End(store, clock=clock, ids=ids)
     outgoing, _ = await end.read(OUT, Outgoing)
     incoming, _ = await end.read(IN, Incoming)
-    # Whether somebody else copies it, whoever writes asks again.
-    if reason := why_no_writes(outgoing, incoming, "" if outgoing is None else outgoing.claim):
+    # Where no other process can have the store open, whoever copied it is dead.
+    left = outgoing.claim if outgoing is not None and not store.capabilities.remote else ""
+    if reason := why_no_writes(outgoing, incoming, left):
         raise StoreMoved(reason)
     if incoming is not None:
         raise StoreMoved(

@@ -102,7 +102,6 @@ class Guard:
         self.read_together = engine.read_together
         self.read_log = engine.read_log
         self.watch = engine.watch
-        self.close = engine.close
 
     @property
     def capabilities(self) -> Capabilities:
@@ -245,6 +244,12 @@ class Guard:
             self.fence.look_soon()
         figures, refusal = await self.engine.health(), self.refusal
         return {**figures, "can_write": False, "write_refusal": refusal} if refusal else figures
+
+    async def close(self) -> None:
+        """Closes the engine; see ``Engine``."""
+        if self.fence is not None:
+            self.fence.close()
+        await self.engine.close()
 
     def _check(self) -> None:
         if self._refusal:

@@ -252,8 +252,9 @@ def test_another_node_does_not_start_while_one_copies_and_the_same_one_ends_its_
             await check_service(stage.others, node="other", clock=stage.clock, ids=stage.ids)
         with pytest.raises(StoreMoved):
             await take_into_service(stage.others, clock=stage.clock, ids=stage.ids)
-        # A command may open it; what it wants to write is refused.
-        await check_opened(stage.others, clock=stage.clock, ids=stage.ids)
+        # Nor does a command open it, or write to it, if it had looked a moment before.
+        with pytest.raises(StoreMoved):
+            await check_opened(stage.others, clock=stage.clock, ids=stage.ids)
         with pytest.raises(StoreMoved):
             await stage.write(guarded(stage.others, stage.clock))
         # A server of the same node takes its place: what copied before cannot switch any more.
@@ -266,6 +267,26 @@ def test_another_node_does_not_start_while_one_copies_and_the_same_one_ends_its_
         await stage.write(stage.guard)
 
     played(scene)
+
+
+def test_where_one_process_has_the_store_for_itself_a_dead_one_s_claim_is_in_nobody_s_way() -> None:
+    async def main() -> None:
+        clock, ids = ManualClock(), SeededIds(1)
+        source, target = MemoryEngine(clock=clock, ids=SeededIds(2)), MemoryEngine(clock=clock, ids=SeededIds(3))
+        await source.ensure_space("s")
+        dead = Copying(Guard(source, clock), target, NAMES, left_out=LEFT_OUT, clock=clock, ids=ids)
+        await dead.begin()
+        await check_opened(source, clock=clock, ids=ids)
+        await check_service(source, clock=clock, ids=ids)
+        (record,) = await source.get([OUT])
+        left = decode(record, Outgoing)
+        assert left is not None
+        assert (left.state, left.claim, left.node) == ("copying", "", "")
+        # What it may have sent before it died finds another mark than it was sent for.
+        with pytest.raises(CopyRefused):
+            await _finish(dead)
+
+    asyncio.run(main())
 
 
 def test_a_copy_that_another_process_takes_over_ends() -> None:
