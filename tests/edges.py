@@ -15,7 +15,7 @@ from typing import Any
 
 import uvloop
 
-from tenet.base.clock import Clock, SystemClock
+from tenet.base.clock import Clock, ProcessTime, SystemClock
 from tenet.base.errors import TenetError
 from tenet.base.ids import SystemIds
 from tenet.store.contract import Engine
@@ -218,6 +218,7 @@ async def serving(
     rules: ObservedRules | None = None,
     store: Engine | None = None,
     tracer: Tracer | None = None,
+    process: ProcessTime | None = None,
 ) -> AsyncIterator[Edge]:
     """An edge on a free port of the loopback address."""
     edge = Edge(
@@ -229,6 +230,7 @@ async def serving(
         rules=rules,
         store=store,
         tracer=tracer,
+        process=process,
     )
     await edge.start("127.0.0.1", 0, tls=tls)
     try:
