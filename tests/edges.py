@@ -15,7 +15,7 @@ from typing import Any
 
 import uvloop
 
-from tenet.base.clock import Clock, SystemClock
+from tenet.base.clock import Clock, ProcessTime, SystemClock
 from tenet.base.errors import TenetError
 from tenet.base.ids import SystemIds
 from tenet.store.contract import Engine
@@ -219,6 +219,7 @@ async def serving(
     store: Engine | None = None,
     tracer: Tracer | None = None,
     refusal: Callable[[], str] = str,
+    process: ProcessTime | None = None,
 ) -> AsyncIterator[Edge]:
     """An edge on a free port of the loopback address."""
     edge = Edge(
@@ -231,6 +232,7 @@ async def serving(
         store=store,
         tracer=tracer,
         refusal=refusal,
+        process=process,
     )
     await edge.start("127.0.0.1", 0, tls=tls)
     try:

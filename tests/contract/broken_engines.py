@@ -247,14 +247,37 @@ class TrimsForTheFastest(MemoryEngine):
         after: int,
         limit: int,
         reader: str | None = None,
+        stale: bool = False,
         deadline: float = float("inf"),
     ) -> LogPage:
-        page = await super().read_log(space, shard, after=after, limit=limit, reader=reader, deadline=deadline)
+        page = await super().read_log(
+            space, shard, after=after, limit=limit, reader=reader, stale=stale, deadline=deadline
+        )
         read_up_to = self._space(space).shards[shard].read_up_to
         options = self._space(space).info.options.log
         if reader is not None and options is not None:
             read_up_to.update(dict.fromkeys(options.readers, max(read_up_to.values())))
         return page
+
+
+class LooksBeforeTheLast(MemoryEngine):
+    """A stale read of a log neither shows its last entry nor says that there is one."""
+
+    async def read_log(
+        self,
+        space: str,
+        shard: int,
+        *,
+        after: int,
+        limit: int,
+        reader: str | None = None,
+        stale: bool = False,
+        deadline: float = float("inf"),
+    ) -> LogPage:
+        page = await super().read_log(
+            space, shard, after=after, limit=limit, reader=reader, stale=stale, deadline=deadline
+        )
+        return replace(page, entries=page.entries[:-1]) if stale else page
 
 
 class ScansByCount(MemoryEngine):

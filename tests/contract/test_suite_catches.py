@@ -85,6 +85,10 @@ FINDS: list[tuple[type[MemoryEngine], Test]] = [
     (broken.LogsLate, LOG_ORDER),
     (broken.LogsInTheWrongOrder, LOG_ORDER),
     (broken.TrimsForTheFastest, logs.TestTrimming().test_it_is_kept_until_every_reader_has_read_it),
+    (
+        broken.LooksBeforeTheLast,
+        logs.TestLogs().test_a_stale_read_says_that_there_is_more_and_leaves_the_log_as_it_was,
+    ),
     (broken.ScansByCount, scans.TestScansWhileWriting().test_what_stays_is_returned_exactly_once),
     (broken.EndsTooEarly, queries.TestPages().test_a_page_is_never_longer_than_its_limit),
     (broken.EndsTooEarly, lambda stage: PAGING(stage, reverse=False)),

@@ -32,7 +32,14 @@ JSON: Final = "application/json"
 BODY_BYTES_MAX: Final = 64 * 1024
 
 _log = structlog.get_logger(__name__)
-_MOUNT: Final = Mount(label="admin", signing_name=SIGNING_NAME, path_prefixes=(PREFIX,), body_bytes_max=BODY_BYTES_MAX)
+#: What an operator has begun on this node goes on to its end: nobody repeats it elsewhere.
+_MOUNT: Final = Mount(
+    label="admin",
+    signing_name=SIGNING_NAME,
+    path_prefixes=(PREFIX,),
+    body_bytes_max=BODY_BYTES_MAX,
+    is_lasting=True,
+)
 
 
 class NotFound(EdgeError):

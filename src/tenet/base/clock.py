@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import math
 import time
-from typing import Protocol
+from pathlib import Path
+from typing import Final, Protocol
 
 #: A deadline that never comes; deadlines are seconds on ``Clock.monotonic_s``.
 NEVER = math.inf
@@ -72,3 +73,58 @@ class ManualClock:
             step_ms: milliseconds, negative to step backwards.
         """
         self._wall_ms += step_ms
+
+
+class ProcessTime(Protocol):
+    """Tells a process that was kept from running (stopped, frozen, on a machine that slept) from one that is busy."""
+
+    def passed_s(self) -> float:
+        """Seconds on a clock that never steps backwards, and goes on while the machine sleeps."""
+        ...
+
+    def busy_s(self) -> float:
+        """Seconds that the process has run, and that the calling thread has waited for a processor; only rises."""
+        ...
+
+    @property
+    def knows_waiting(self) -> bool:
+        """Whether ``busy_s`` has the time that was waited for a processor."""
+        ...
+
+
+#: Goes on while the machine sleeps: on Linux this one alone (clock_gettime(2)); on macOS the monotonic one does, too,
+#: which is not what ``time.monotonic`` reads there.
+_PASSED_CLOCK: Final[int] = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+#: Three figures of a thread: nanoseconds that it ran, nanoseconds that it waited on a run queue, and how often it ran
+#: (https://docs.kernel.org/scheduler/sched-stats.html). A thread that is stopped or frozen waits on none.
+_SCHEDSTAT: Final = Path("/proc/thread-self/schedstat")
+
+
+class SystemProcessTime:
+    """The system's figures of this process, and of the thread that asks; it has to be the same one each time."""
+
+    def __init__(self) -> None:
+        self._waited_s = 0.0
+        self._knows_waiting = self._read()
+
+    def passed_s(self) -> float:
+        """Seconds on a clock that never steps backwards, and goes on while the machine sleeps."""
+        return time.clock_gettime(_PASSED_CLOCK)
+
+    def busy_s(self) -> float:
+        """Seconds that the process has run, and that the thread has waited for a processor; some 30 µs."""
+        if self._knows_waiting:
+            self._read()
+        return time.process_time() + self._waited_s
+
+    def _read(self) -> bool:
+        try:
+            self._waited_s = int(_SCHEDSTAT.read_bytes().split()[1]) / 1e9
+        except (OSError, IndexError, ValueError):
+            return False  # no such system, or no descriptor left for now
+        return True
+
+    @property
+    def knows_waiting(self) -> bool:
+        """Whether this system says how long a thread has waited for a processor."""
+        return self._knows_waiting

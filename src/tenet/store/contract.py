@@ -33,8 +33,7 @@ from tenet.base.ids import Ids
 #: al., "Logical Physical Clocks", 2014), site (2 bytes), nonce (6 bytes). Larger is newer.
 Version = NewType("Version", bytes)
 #: 16 bytes that name one commit for ever: when it was made (6 bytes, milliseconds since 1970), then random ones, as in
-#: a UUID of version 7 (RFC 9562). The caller makes it with ``new_commit_id``; by its time an engine knows when it may
-#: forget it.
+#: a UUID of version 7 (RFC 9562). Made by ``new_commit_id``; its time tells an engine when it may be forgotten.
 CommitId = NewType("CommitId", bytes)
 
 #: What a record without cells carries.
@@ -375,11 +374,13 @@ class LogPage(Struct, frozen=True, gc=False):
         entries: by ascending position, each at or below `closed`.
         closed: nothing that is not in the log yet will ever appear at or below this position.
         first: the lowest position that the log still holds, or the next one to come.
+        waiting: of a stale read, the oldest commit with an entry on its way into the shard, or left there half moved.
     """
 
     entries: Sequence[LogEntry]
     closed: int
     first: int
+    waiting: CommitId | None = None
 
 
 # ---- the store -------------------------------------------------------------------------------------------------------
@@ -574,6 +575,7 @@ class Store(Protocol):
         after: int,
         limit: int,
         reader: str | None = None,
+        stale: bool = False,
         deadline: float = NEVER,
     ) -> LogPage:
         """Returns entries of a shard behind a position: all those whose commits were answered before the call.
@@ -584,6 +586,8 @@ class Store(Protocol):
             after: the last position already read; 0 for the beginning.
             limit: the most entries, 1 to ``Limits.page_records_max``.
             reader: one of ``LogOptions.readers``, who says by this that it needs nothing at or below `after` again.
+            stale: whether the log will do as it stands: nothing is changed, and nobody who follows it disturbed. What
+                is missing then is on its way: ``LogPage.waiting`` is not None. Not with a `reader`.
             deadline: when to give up.
 
         Raises:
@@ -644,15 +648,12 @@ class Backups(Protocol):
     """Offered by engines that can be backed up as one file while they serve."""
 
     async def backup(self, path: str) -> Mapping[str, int]:
-        """Writes a consistent copy to a new file, which only its owner may read.
+        """Writes a consistent copy to a new file, which only its owner may read; returns its ``bytes`` and ``records``.
 
         The file has its name when it is complete and on the disk, not before.
 
         Args:
             path: the file; its folder exists, it does not.
-
-        Returns:
-            Figures: ``bytes`` and ``records``.
 
         Raises:
             InvalidRequest: there is a file of that name, or no such folder.

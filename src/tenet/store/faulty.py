@@ -424,12 +424,15 @@ class Faulty:
         after: int,
         limit: int,
         reader: str | None = None,
+        stale: bool = False,
         deadline: float = NEVER,
     ) -> LogPage:
         """See ``Store``."""
         return await self._read(
             "read_log",
-            lambda engine: engine.read_log(space, shard, after=after, limit=limit, reader=reader, deadline=deadline),
+            lambda engine: engine.read_log(
+                space, shard, after=after, limit=limit, reader=reader, stale=stale, deadline=deadline
+            ),
         )
 
     async def discard(

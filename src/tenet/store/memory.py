@@ -72,6 +72,7 @@ from tenet.store.validate import (
     check_options,
     check_partition,
     check_range,
+    check_reads_log,
     check_slices,
     check_space_name,
     check_stamp_of,
@@ -439,11 +440,13 @@ class MemoryEngine:
         after: int,
         limit: int,
         reader: str | None = None,
+        stale: bool = False,
         deadline: float = NEVER,
     ) -> LogPage:
         """Returns entries of a shard of a log; see ``Store``."""
         await self._begin(deadline)
         check_count("limit", limit, Limits.page_records_max, least=1)
+        check_reads_log(reader, stale=stale)
         options = self._space(space).info.options.log
         if options is None:
             raise InvalidRequest(f"the space {space} has no log")

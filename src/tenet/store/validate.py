@@ -114,6 +114,12 @@ def check_count(name: str, count: int, most: int, *, least: int = 0) -> None:
         raise InvalidRequest(f"{name} is at least {least}, not {count}")
 
 
+def check_reads_log(reader: str | None, *, stale: bool) -> None:
+    """Refuses a stale read of a log that is to say what its reader has read: such a read changes nothing."""
+    if stale and reader is not None:
+        raise InvalidRequest(f"a stale read of a log cannot say what the reader {reader} has read")
+
+
 def check_slices(slice_index: int, slice_count: int) -> None:
     """Refuses a slice that is none of its count."""
     check_count("slice_count", slice_count, Limits.slices_max, least=1)

@@ -156,7 +156,14 @@ class Admission:
         place: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._waiting.append((place, now_s + self._limits.waiting_ms_max / 1000))
         self._set_timer(now_s)
-        if not await place:
+        try:
+            has_place = await place
+        except asyncio.CancelledError:
+            # It may have been given a place in the moment in which it was ended.
+            if not place.cancelled() and place.result():
+                self.leave()
+            raise
+        if not has_place:
             raise self._refuse("concurrency")
         return True
 

@@ -24,6 +24,7 @@ from tenet.wire.exchange import BODY_TOO_LARGE, Incoming
 from tenet.wire.foreign import refuse_foreign, service_meant
 from tenet.wire.metrics import Metrics
 from tenet.wire.observe import Observer
+from tenet.wire.pulse import Pulse
 from tenet.wire.routing import Routes, is_json
 from tenet.wire.sigv4 import Verifier
 
@@ -49,6 +50,7 @@ class Dispatcher:
         observer: notes answers.
         metrics: counts what was no request.
         pages: the server's own pages.
+        pulse: notices that the process stood still.
         clock: time.
         ids: for request ids.
     """
@@ -62,6 +64,7 @@ class Dispatcher:
         observer: Observer,
         metrics: Metrics,
         pages: Pages,
+        pulse: Pulse,
         clock: Clock,
         ids: Ids,
     ) -> None:
@@ -71,6 +74,7 @@ class Dispatcher:
         self._note = observer.note
         self._metrics = metrics
         self._pages = pages
+        self._pulse = pulse
         self._now = clock.monotonic_s
         self._next_id = request_ids(ids).__next__
         self._present = Present(clock)
@@ -78,11 +82,11 @@ class Dispatcher:
     # ---- what connections ask ----------------------------------------------------------------------------------------
 
     async def handle(self, incoming: Incoming) -> None:
-        """Leaves in a request the bytes of a whole HTTP answer. Never raises."""
+        """Leaves in a request the bytes of a whole HTTP answer, none where it is of another time. Never raises."""
         began_s = self._now()
         present = self._present
-        if began_s >= present.until_s:
-            present.renew(began_s)
+        if began_s >= present.until_s and self._begin_second(began_s):
+            return
         path, _, query = incoming.target.partition("?")
         headers, body = incoming.headers, incoming.body
         admission = self._admission
@@ -96,6 +100,7 @@ class Dispatcher:
         else:
             route, request.operation = found
             label, crc32 = route.label, route.crc32
+            incoming.is_lasting = route.is_lasting
             entered = False
             try:
                 if began_s > deadline or len(body) > admission.nesting_max or incoming.refusal:
@@ -118,6 +123,11 @@ class Dispatcher:
             await _compress(headers["accept-encoding"], response)
         self._note(request, label, response, self._now() - began_s, len(body))
         incoming.answer = self._write(request, incoming, response, crc32=crc32)
+
+    def _begin_second(self, now_s: float) -> bool:
+        """Renews what holds for a second, and returns whether the process turns out to have stood still before."""
+        self._present.renew(now_s)
+        return now_s > self._pulse.until_s and self._pulse.look()
 
     def _hold_s(self, error: TenetError, began_s: float) -> float:
         """Returns how long a refusal waits for its turn; only those that shed load do."""
@@ -172,7 +182,7 @@ class Dispatcher:
         self._metrics.malformed[status] = self._metrics.malformed.get(status, 0) + 1
         now_s = self._now()
         if now_s >= self._present.until_s:
-            self._present.renew(now_s)
+            self._begin_second(now_s)
         body = f"{reason}\n".encode()
         front = self._present.front(status, "text/plain; charset=utf-8")
         head = f"{front}{len(body)}\r\nx-amzn-RequestId: {self._next_id()}\r\nConnection: close\r\n\r\n"

@@ -104,6 +104,8 @@ class Mount(Struct, frozen=True):
         body_bytes_max: larger bodies are refused unread.
         crc32: whether answers carry ``x-amz-crc32``.
         fallback: whether requests that match no mount are this service's to refuse.
+        is_lasting: whether a request goes on to its end also where the process stood still in the middle of it. Others
+            are ended then, since their clients have long sent them to another server.
     """
 
     label: str
@@ -114,6 +116,7 @@ class Mount(Struct, frozen=True):
     body_bytes_max: int = 16 * 1024 * 1024
     crc32: bool = False
     fallback: bool = False
+    is_lasting: bool = False
 
 
 class Measured(Struct, frozen=True):

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Coroutine, Generator
 from typing import Any, Final, Protocol
 
 from msgspec import Struct
 
+from tenet.wire.pulse import Pulse
+
 BODY_TOO_LARGE: Final = "body-too-large"
 MEMORY_FULL: Final = "memory-full"
+#: Stands for what a handler yields that has not been stepped yet.
+NOT_BEGUN: Final = object()
 
 
 class Incoming(Struct, gc=False):
@@ -26,6 +31,7 @@ class Incoming(Struct, gc=False):
         turn_s: when the turn of the loop began that hands it over.
         hold_s: how long the handler wants its answer to be kept back.
         answer: the bytes of a whole HTTP answer, once the handler has come to its end.
+        is_lasting: whether it goes on to its end also where the process stood still meanwhile; the handler says so.
     """
 
     method: str
@@ -39,13 +45,17 @@ class Incoming(Struct, gc=False):
     turn_s: float = 0.0
     hold_s: float = 0.0
     answer: bytes = b""
+    is_lasting: bool = False
 
 
 class Handler(Protocol):
     """What connections hand their requests to."""
 
     def handle(self, incoming: Incoming) -> Coroutine[Any, Any, None]:
-        """Leaves in a request the bytes of a whole HTTP answer. Never raises."""
+        """Leaves in a request the bytes of a whole HTTP answer. Never raises.
+
+        It leaves none where it finds that the process stood still before it began; its connection has ended then.
+        """
         ...
 
     def body_bytes_max(self, target: str, headers: dict[str, str]) -> int:
@@ -58,16 +68,32 @@ class Handler(Protocol):
 
 
 class Resumed:
-    """Awaits the rest of what was already stepped once and yielded `pending`."""
+    """Awaits the rest of a handler, which it ends where the process turns out to have stood still while it waited.
 
-    __slots__ = ("_pending", "_steps")
+    Args:
+        incoming: what it handles.
+        pulse: notices it.
+        steps: the handler.
+        pending: what it yielded when it was stepped for the first time; ``NOT_BEGUN``: it has not been.
+    """
 
-    def __init__(self, steps: Generator[Any, Any, None], pending: object) -> None:
+    __slots__ = ("_pending", "_pulse", "_steps", "incoming")
+
+    def __init__(
+        self, incoming: Incoming, pulse: Pulse, steps: Generator[Any, Any, None], pending: object = NOT_BEGUN
+    ) -> None:
+        self.incoming = incoming
+        self._pulse = pulse
         self._steps = steps
         self._pending = pending
 
     def __await__(self) -> Generator[Any, Any, None]:
-        pending, steps = self._pending, self._steps
+        pending, steps, incoming, pulse = self._pending, self._steps, self.incoming, self._pulse
+        if pending is NOT_BEGUN:
+            try:
+                pending = next(steps)
+            except StopIteration:
+                return
         while True:
             thrown: BaseException | None = None
             sent: object = None
@@ -75,6 +101,9 @@ class Resumed:
                 sent = yield pending
             except BaseException as error:  # noqa: BLE001 (whatever is thrown into the task belongs to the handler)
                 thrown = error
+            if pulse.is_overdue() and thrown is None and not incoming.is_lasting:
+                # What it has read is from before; what it would write now, its client has written elsewhere.
+                thrown = asyncio.CancelledError()
             try:
                 pending = steps.send(sent) if thrown is None else steps.throw(thrown)
             except StopIteration:

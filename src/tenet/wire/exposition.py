@@ -63,6 +63,9 @@ def _collect(metrics: Metrics, admission: Admission, shared: Shared, store: Figu
     yield CounterMetricFamily(
         "tenet_handshakes_failed", "TLS handshakes that came to nothing.", value=metrics.handshakes_failed
     )
+    yield CounterMetricFamily(
+        "tenet_standstills", "Times that the process stood still, and ended its connections.", value=metrics.standstills
+    )
     yield from gauges("tenet_store", "What the store says about itself.", store)
     yield from gauges("tenet_mesh", "What this node does together with others.", mesh)
 

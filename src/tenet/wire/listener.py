@@ -146,6 +146,16 @@ class Listener:
         for turned_away in list(self._turned_away):
             self._forget(turned_away)
 
+    def turn_out(self) -> None:
+        """Ends the connections that wait to be accepted, unheard: the process stood still since they were made."""
+        for listening in () if self._closed else self._sockets:
+            for _ in range(_BACKLOG):
+                try:
+                    accepted, _address = listening.accept()
+                except OSError:
+                    break
+                accepted.close()
+
     def _stop_listening(self) -> None:
         if self._closed:
             return

@@ -70,6 +70,8 @@ class Metrics:
         self.connections_accepted = 0
         self.connections_refused = 0
         self.handshakes_failed = 0
+        #: How often the process stood still.
+        self.standstills = 0
 
     def series(self, service: str, operation: str) -> Series:
         """Returns what is counted of an operation; of too many different ones, all under one name.

@@ -21,7 +21,6 @@ from __future__ import annotations
 import asyncio
 from asyncio import _enter_task, _leave_task  # documented under "Extending asyncio"
 from collections import deque
-from collections.abc import Awaitable
 from typing import Final, cast
 
 import httptools
@@ -57,6 +56,7 @@ class Connection(asyncio.Protocol):
     """
 
     __slots__ = (
+        "_at",
         "_blocked",
         "_body",
         "_body_bytes",
@@ -128,7 +128,8 @@ class Connection(asyncio.Protocol):
         self._body_since_s = 0.0
         # The messages that are being answered.
         self._busy = False
-        self._suspended: tuple[Incoming, Resumed] | None = None
+        self._at: Resumed | None = None
+        self._suspended: Resumed | None = None
         self._queue: deque[Incoming] = deque()
         self._held = b""
         self._continue_owed = False
@@ -144,6 +145,10 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begins to serve the connection."""
+        if self._ending:
+            self._shared.greeted.discard(self)
+            cast("asyncio.Transport", transport).abort()
+            return
         self._transport = cast("asyncio.Transport", transport)
         peer = transport.get_extra_info("peername")
         self._peer = str(peer[0]) if isinstance(peer, tuple) else ""
@@ -174,10 +179,9 @@ class Connection(asyncio.Protocol):
     def pause_writing(self) -> None:
         """Stops serving a client that does not read its answers, and counts what waits for it."""
         self._blocked = True
-        if self._transport is not None:
-            self._count_unread(self._transport.get_write_buffer_size())
         self._idle_since_s = self._time()
         if self._transport is not None:
+            self._count_unread(self._transport.get_write_buffer_size())
             self._transport.pause_reading()
 
     def resume_writing(self) -> None:
@@ -206,13 +210,8 @@ class Connection(asyncio.Protocol):
         self._open = True
         if len(data) > _SLICE_BYTES:
             self._feed(data)
-            return
-        try:
-            self._parser.feed_data(data)
-        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
-            self._stumble(error, data)
-        if self._open:
-            self._track(len(data))
+        else:
+            self._parse(data)
 
     # ---- reading what has a known shape ------------------------------------------------------------------------------
 
@@ -522,7 +521,7 @@ class Connection(asyncio.Protocol):
             _leave_task(loop, task)
         if pending is not _DONE:
             self._busy = True
-            self._suspended = (incoming, Resumed(steps, pending))
+            self._at = self._suspended = Resumed(incoming, self._shared.pulse, steps, pending)
             self._wake_task()
         elif incoming.hold_s:
             self._busy = True
@@ -545,29 +544,34 @@ class Connection(asyncio.Protocol):
 
     async def _run(self) -> None:
         """Takes over handlers that suspend, and serves the requests that queue up behind them."""
-        rest: Awaitable[None] | None
         incoming: Incoming | None
         while self._transport is not None:
             await self._wake
             self._wake = self._loop.create_future()
             self._busy = True
-            if self._suspended is not None:
-                incoming, rest = self._suspended
-                self._suspended = None
-                await self._answer_in_time(incoming, rest)
+            rest, self._suspended = self._suspended, None
+            if rest is not None:
+                await self._answer_in_time(rest)
             while (incoming := self._next()) is not None:
                 # It waited for its own forerunners, not because the server was late.
                 incoming.turn_s = self._time()
-                await self._answer_in_time(incoming, self._shared.handler.handle(incoming))
+                steps = self._shared.handler.handle(incoming).__await__()
+                rest = self._at = Resumed(incoming, self._shared.pulse, steps)
+                await self._answer_in_time(rest)
             # An idle connection keeps no request in memory.
-            rest = None
+            rest = self._at = None
             self._busy = False
             self._settle()
 
-    async def _answer_in_time(self, incoming: Incoming, handled: Awaitable[None]) -> None:
-        await handled
-        if incoming.hold_s:
-            await asyncio.sleep(incoming.hold_s)
+    async def _answer_in_time(self, handled: Resumed) -> None:
+        incoming = handled.incoming
+        try:
+            await handled
+            if incoming.hold_s:
+                await asyncio.sleep(incoming.hold_s)
+        except asyncio.CancelledError:
+            self._shared.body_bytes_held -= len(incoming.body)  # as its answer would have
+            raise
         self._answer(incoming)
 
     def _next(self) -> Incoming | None:
@@ -662,6 +666,22 @@ class Connection(asyncio.Protocol):
                 self._refuse(408, f"The body took longer than {limits.body_s_max:g} s to arrive")
         elif now_s - self._head_since_s > limits.header_s_max:
             self._refuse(408, f"The headers took longer than {limits.header_s_max:g} s to arrive")
+
+    def cut_off(self) -> None:
+        """Ends the connection unheard, and the request that it is at: the process stood still since they came.
+
+        What has reached its commit goes on in the store, as for a client that hangs up.
+        """
+        transport, task, at = self._transport, self._task, self._at
+        self._ending = True
+        if transport is None:
+            return
+        self.connection_lost(None)
+        transport.abort()
+        if task is None or at is None or at.incoming.is_lasting or asyncio.current_task(self._loop) is task:
+            return
+        # A task that is about to take a handler over does so first: what that waits for has to be ended with it.
+        self._loop.call_soon(task.cancel) if self._suspended else task.cancel()
 
     def drain(self) -> None:
         """Ends the connection now if it is idle, else after the answer that it is at."""

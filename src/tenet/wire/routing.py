@@ -21,7 +21,7 @@ class Route:
         service: who answers.
     """
 
-    __slots__ = ("crc32", "label", "mount", "service", "signing_name")
+    __slots__ = ("crc32", "is_lasting", "label", "mount", "service", "signing_name")
 
     def __init__(self, service: Service) -> None:
         mount = service.mount
@@ -30,6 +30,7 @@ class Route:
         self.label = mount.label
         self.signing_name = mount.signing_name
         self.crc32 = mount.crc32
+        self.is_lasting = mount.is_lasting
 
 
 class Routes:

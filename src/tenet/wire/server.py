@@ -9,7 +9,7 @@ from typing import Final
 
 import structlog
 
-from tenet.base.clock import Clock
+from tenet.base.clock import Clock, ProcessTime, SystemProcessTime
 from tenet.base.ids import Ids
 from tenet.store.contract import Engine
 from tenet.wire.admission import Admission
@@ -22,6 +22,7 @@ from tenet.wire.listener import Listener, is_loopback
 from tenet.wire.metrics import Figures, Metrics
 from tenet.wire.observe import ObservedRules, Observer
 from tenet.wire.pages import Pages
+from tenet.wire.pulse import Pulse
 from tenet.wire.routing import Routes
 from tenet.wire.shared import Shared
 from tenet.wire.sigv4 import Verifier
@@ -49,6 +50,7 @@ class Edge:
         tracer: takes the spans of requests; None for no traces.
         measures: returns what the services say about themselves, for the page of metrics.
         refusal: returns why the services refuse every request, for the page of readiness; empty while they do not.
+        process: tells that the process stood still; None for what the system says of it.
 
     Raises:
         ValueError: two mounts claim the same requests.
@@ -69,6 +71,7 @@ class Edge:
         tracer: Tracer | None = None,
         measures: Callable[[], Iterable[Measure]] = tuple,
         refusal: Callable[[], str] = str,
+        process: ProcessTime | None = None,
     ) -> None:
         self._measures = measures
         limits = limits or EdgeLimits()
@@ -78,6 +81,8 @@ class Edge:
         self.observer = Observer(self.metrics, clock, rules or ObservedRules(), tracer)
         self._mesh = mesh
         self._pages = Pages(store, self._exposition, clock, region, refusal)
+        self._pulse = Pulse(clock, process or SystemProcessTime(), self._cut_off)
+        self._pages = Pages(store, self._exposition, clock, region)
         dispatcher = Dispatcher(
             routes=routes,
             admission=self.admission,
@@ -85,10 +90,11 @@ class Edge:
             observer=self.observer,
             metrics=self.metrics,
             pages=self._pages.answer,
+            pulse=self._pulse,
             clock=clock,
             ids=ids,
         )
-        self._shared = Shared(dispatcher, limits, routes.body_bytes_small)
+        self._shared = Shared(dispatcher, limits, routes.body_bytes_small, self._pulse)
         self._listener: Listener | None = None
         self._sweeper: asyncio.TimerHandle | None = None
         self._is_stopping = False
@@ -126,6 +132,7 @@ class Edge:
         """
         self._listener = await self.open_listener(host, port, tls=tls)
         self._sweeper = asyncio.get_running_loop().call_later(_SWEEP_S, self._sweep)
+        self._pulse.begin()
 
     async def open_listener(self, host: str, port: int, *, tls: ssl.SSLContext | None) -> Listener:
         """Opens another listener, for ``change_listener``; raises as ``start`` does."""
@@ -190,9 +197,30 @@ class Edge:
             connection.abort()
         if self._sweeper is not None:
             self._sweeper.cancel()
+        self._pulse.end()
         self.observer.sum_up()
         await asyncio.sleep(0)
         return not cut_off
+
+    def _cut_off(self, still_s: float) -> None:
+        """Ends all that came before the process stood still: every connection, and the requests that it was at.
+
+        Every connection there is was made before, and what is made from now on brings nothing old.
+        """
+        cut_off = [*self._shared.greeted, *self._shared.connections]
+        in_flight = self.admission.in_flight
+        for connection in cut_off:
+            connection.cut_off()
+        for listener in (self._listener, *self._retired):
+            if listener is not None:
+                listener.turn_out()
+        self.metrics.standstills += 1
+        _log.warning(
+            "this process stood still, and ends what came before: its clients have gone elsewhere",
+            seconds=round(still_s, 1),
+            connections=len(cut_off),
+            requests=in_flight,
+        )
 
     def _sweep(self) -> None:
         loop = asyncio.get_running_loop()

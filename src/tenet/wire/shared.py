@@ -8,6 +8,7 @@ from msgspec import Struct, field
 
 from tenet.wire.exchange import Handler
 from tenet.wire.limits import EdgeLimits
+from tenet.wire.pulse import Pulse
 from tenet.wire.shapes import Shapes
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ class Shared(Struct):
         handler: answers requests.
         limits: the limits in force.
         body_bytes_small: bodies up to this size are fine for every service.
+        pulse: notices that the process stood still.
         greeted: accepted connections that are not open yet; over TLS those in their handshakes.
         connections: every open connection.
         body_bytes_held: bodies in memory now, in bytes; of answers, those that their clients do not read.
@@ -31,6 +33,7 @@ class Shared(Struct):
     handler: Handler
     limits: EdgeLimits
     body_bytes_small: int
+    pulse: Pulse
     greeted: set[Connection] = field(default_factory=set)
     connections: set[Connection] = field(default_factory=set)
     body_bytes_held: int = 0

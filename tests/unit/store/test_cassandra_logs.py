@@ -189,6 +189,69 @@ def test_a_segment_that_is_full_is_followed_by_the_next(monkeypatch: pytest.Monk
     Stand().run(test)
 
 
+def test_a_look_takes_nothing_from_who_follows_the_log() -> None:
+    async def test(stand: Stand) -> None:
+        keeper, other = await stand.process("keeper"), await stand.process("other")
+        await keeper.engine.ensure_space("logged", LOGGED)
+        after = 0
+        for number in range(5):
+            commit = log_commit(keeper, Key("logged", b"%d" % number))
+            assert await keeper.client.attempt_commit(commit)
+            changed = (other.driver.sent["conditional"], other.driver.sent["write"])
+            for _ in range(8):
+                page = await other.engine.read_log("logged", 0, after=after, limit=1, stale=True)
+                assert (list(page.entries), page.waiting) == ([], commit.id)
+            assert (other.driver.sent["conditional"], other.driver.sent["write"]) == changed
+            before = keeper.driver.sent["conditional"]
+            page = await keeper.engine.read_log("logged", 0, after=after, limit=9, reader="tail")
+            after = page.entries[-1].position
+            if number:
+                # One batch into the log, and one that says what was read: it has not lost the shard meanwhile.
+                assert keeper.driver.sent["conditional"] - before <= 3
+            page = await other.engine.read_log("logged", 0, after=after, limit=1, stale=True)
+            assert (list(page.entries), page.waiting) == ([], None)
+
+    Stand().run(test)
+
+
+def test_a_look_misses_nothing_that_is_moved_meanwhile() -> None:
+    async def test(stand: Stand) -> None:
+        keeper, other = await stand.process("keeper"), await stand.process("other")
+        await keeper.engine.ensure_space("logged", LOGGED)
+        commit = log_commit(keeper, Key("logged", b"p"))
+        assert await keeper.client.attempt_commit(commit)
+        hold = other.script.hold(statement("SELECT sort, v, h, lk, pe"))
+        looking = asyncio.ensure_future(other.engine.read_log("logged", 0, after=0, limit=1, stale=True))
+        await hold.reached.wait()  # It knows of the outbox, and has not looked into it yet.
+        assert len(await read(keeper)) == 1
+        hold.go.set()
+        page = await looking
+        assert [entry.commit_id for entry in page.entries] == [commit.id]
+        assert page.waiting is None
+
+    Stand().run(test)
+
+
+def test_a_look_at_what_a_dead_sequencer_left_half_moved_says_so_until_somebody_reads() -> None:
+    async def test(stand: Stand) -> None:
+        writer, first, second = [await stand.process(name) for name in ("writer", "first", "second")]
+        await writer.engine.ensure_space("logged", LOGGED)
+        for number in range(3):
+            assert await writer.client.attempt_commit(log_commit(writer, Key("logged", b"%d" % number)))
+        first.script.then(OUT_OF_THE_OUTBOX, Fate.DIED)
+        with suppress(Dead):
+            await read(first)
+        page = await second.engine.read_log("logged", 0, after=3, limit=1, stale=True)
+        assert not page.entries
+        moved = await second.engine.read_log("logged", 0, after=0, limit=9, stale=True)
+        assert page.waiting in [entry.commit_id for entry in moved.entries]
+        assert len(await read(second)) == 3
+        page = await second.engine.read_log("logged", 0, after=3, limit=1, stale=True)
+        assert (list(page.entries), page.waiting) == ([], None)
+
+    Stand().run(test)
+
+
 class TestEpochs:
     """The column ``pe``."""
 

@@ -33,12 +33,14 @@ from tenet.tables import keys
 from tenet.tables.api import Shares
 from tenet.tables.ops.indexing import batches
 from tenet.tables.ops.indexing.batches import Batch, in_commits, outlook_of, read_batch
+from tenet.tables.ops.indexing.behind import behind_ms
 from tenet.tables.ops.indexing.cursor import LATENESS_MS, Cursor, Superseded, decode_kept
 from tenet.tables.ops.indexing.fences import Fences, MarkRule, decode_mark
 from tenet.tables.ops.indexing.measures import BOUNDS_S, Delays, Progress
 from tenet.tables.rules.index_log import READER, entry_writes, logged_changes
 from tenet.wire.door import Distribution, Measure, Measured
 from tenet.wire.exposition import of_measure, render
+from tests.cassandra_model.stand import Stand
 from tests.unit.tables.test_index_log import PLACES, TABLE, image
 
 CURSOR = keys.cursor_key(TABLE.id, 0)
@@ -346,3 +348,34 @@ def test_measures_of_a_service_are_on_the_page_of_metrics() -> None:
     families = {family.name: family for family in text_string_to_metric_families(page)}
     buckets = {sample.labels.get("le"): sample.value for sample in families["tenet_index_delay_seconds"].samples}
     assert (buckets["0.005"], buckets["0.1"], buckets["0.2"], buckets["60.0"], buckets["+Inf"]) == (2, 2, 3, 3, 4)
+
+
+def test_whoever_asks_how_far_an_index_is_behind_is_in_nobodys_way() -> None:
+    async def test(stand: Stand) -> None:
+        keeper, asker = await stand.process("keeper"), await stand.process("asker")
+        await keeper.engine.ensure_space(keys.KEEPERS_SPACE)
+        await keeper.engine.ensure_space(TABLE.space, SpaceOptions(log=LogOptions(readers=(READER,))))
+
+        async def ask() -> int:
+            before = (asker.driver.sent["conditional"], asker.driver.sent["write"])
+            behind = await behind_ms(asker.engine, TABLE, now_ms=stand.clock.wall_ms())
+            assert (asker.driver.sent["conditional"], asker.driver.sent["write"]) == before
+            return behind
+
+        assert await ask() == 0
+        for number in range(3):
+            key = Key(TABLE.space, b"p", b"%d" % number)
+            commit = Commit(keeper.client.new_id(), [Put(key, b"v")], appends=[Append(key, None, b"x")])
+            assert await keeper.client.attempt_commit(commit)
+            stand.clock.advance_ms(2_000)
+            # On its way to the log first, then in the log and not in the index.
+            assert await ask() == 2_000
+            (record,) = await keeper.engine.get((CURSOR,))
+            page = await keeper.engine.read_log(TABLE.space, 0, after=decode_kept(record).position, limit=9)
+            assert await ask() == 2_000
+            cursor = Cursor(keeper.engine, CURSOR, clock=stand.clock, ids=SeededIds(number))
+            await cursor.claim()
+            await cursor.move(page.entries[-1].position)
+            assert await ask() == 0
+
+    Stand().run(test)

@@ -12,9 +12,11 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from tenet.base.clock import SystemClock, SystemProcessTime
 from tenet.wire.exchange import Incoming
 from tenet.wire.limits import EdgeLimits
 from tenet.wire.protocol import Connection
+from tenet.wire.pulse import Pulse
 from tenet.wire.shapes import Shape, Shapes
 from tenet.wire.shared import Shared
 from tests.edges import Written, call
@@ -69,7 +71,8 @@ def read(pieces: Sequence[bytes], *, by_shape: bool) -> tuple[object, ...]:
 
     async def main() -> None:
         loop = asyncio.get_running_loop()
-        shared = Shared(kept, EdgeLimits(headers_max=10, header_bytes_max=1_000), 500, shapes=shapes_of(pieces))
+        pulse = Pulse(SystemClock(), SystemProcessTime(), lambda _: None)
+        shared = Shared(kept, EdgeLimits(headers_max=10, header_bytes_max=1_000), 500, pulse, shapes=shapes_of(pieces))
         connection = Connection(shared, loop)
         if not by_shape:
             connection._tries = 0

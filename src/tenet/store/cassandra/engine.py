@@ -426,11 +426,13 @@ class CassandraEngine:
         after: int,
         limit: int,
         reader: str | None = None,
+        stale: bool = False,
         deadline: float = NEVER,
     ) -> LogPage:
         """Returns entries of a shard behind a position."""
         self._begin(deadline)
         validate.check_count("limit", limit, Limits.page_records_max, least=1)
+        validate.check_reads_log(reader, stale=stale)
         found = await self._spaces.find(space, deadline)
         if found.log is None or (reader is not None and reader not in found.log.readers):
             found = await self._spaces.read(space, deadline)
@@ -442,6 +444,8 @@ class CassandraEngine:
         if reader is not None and reader not in options.readers:
             raise InvalidRequest(f"the log of {space} has no reader {reader}")
         try:
+            if stale:
+                return await self._logs.look(found, shard, after=after, limit=limit, deadline=deadline)
             # Whoever reads a log brings it up to date first: nobody else has to.
             await self._logs.sequence(found, shard, deadline)
             return await self._logs.read(found, shard, after=after, limit=limit, reader=reader, deadline=deadline)

@@ -108,6 +108,29 @@ class Logs:
         closed = await self._closed(space, shard, segment, deadline)
         may_go = min((read_up_to.get(one, 0) for one in _readers(space)), default=closed)
         trimmed = await self._trim(space, shard, trimmed, min(may_go, closed), deadline)
+        return await self._page(space, shard, deadline, after=after, limit=limit, trimmed=trimmed, closed=closed)
+
+    async def look(self, space: Space, shard: int, *, after: int, limit: int, deadline: float) -> LogPage:
+        """Returns entries of a shard as its log stands, and whether more is on its way; writes nothing.
+
+        The outboxes are looked into first: what has left them by then is in the log that is read behind it. It costs a
+        read of the pointers, one of each outbox that they lead to, and three of the log.
+        """
+        oldest: _Waiting | None = None
+        async for pointers in self._pointers(space, shard, deadline):
+            waiting, _, _ = await self._outboxes(space, pointers, deadline, rows=1)
+            if waiting and (oldest is None or waiting[0].place < oldest.place):
+                oldest = waiting[0]
+        segment, trimmed, _ = await self._head(space, shard, deadline)
+        closed = await self._closed(space, shard, segment, deadline)
+        page = await self._page(space, shard, deadline, after=after, limit=limit, trimmed=trimmed, closed=closed)
+        waits = None if oldest is None else CommitId(decode_entry(oldest.data).commit_id)
+        return LogPage(page.entries, page.closed, page.first, waits)
+
+    async def _page(
+        self, space: Space, shard: int, deadline: float, *, after: int, limit: int, trimmed: int, closed: int
+    ) -> LogPage:
+        """Returns entries between `after` and `closed`."""
         first = trimmed + 1
         if after < trimmed:
             raise LogTrimmed(f"the log of {space.name} begins at position {first}, behind {after}", first=first)
@@ -259,22 +282,25 @@ class Logs:
             last = found[-1][0], found[-1][1]
 
     async def _outboxes(
-        self, space: Space, pointers: Sequence[tuple[bytes, int]], deadline: float
+        self, space: Space, pointers: Sequence[tuple[bytes, int]], deadline: float, rows: int = _OUTBOX_ROWS
     ) -> tuple[list[_Waiting], list[tuple[bytes, int]], bool]:
-        """Reads outboxes; returns what is in them in the order of commits, empty ones, and whether there is more."""
+        """Reads outboxes; returns what is in them in the order of commits, empty ones, and whether there is more.
+
+        Of each it reads the first so many `rows`.
+        """
         gate = asyncio.Semaphore(_SIDE_BY_SIDE)
 
         async def read(key: bytes) -> list[tuple[Any, ...]]:
             async with gate:
-                values = (key, space.log_id, space.log_id + _BEHIND, _OUTBOX_ROWS)
+                values = (key, space.log_id, space.log_id + _BEHIND, rows)
                 return await self._driver.select(space.statements.get_outbox, values, deadline=deadline)
 
         keys = list(dict.fromkeys(key for key, _ in pointers))
         found = dict(zip(keys, await asyncio.gather(*map(read, keys)), strict=True))
-        waiting = [_Waiting(key, row[0], row[1], row[5]) for key, rows in found.items() for row in rows]
+        waiting = [_Waiting(key, row[0], row[1], row[5]) for key, some in found.items() for row in some]
         waiting.sort(key=lambda one: (one.place, one.key))
         empty = [(key, epoch) for key, epoch in pointers if not found[key]]
-        return waiting, empty, any(len(rows) == _OUTBOX_ROWS for rows in found.values())
+        return waiting, empty, any(len(some) == rows for some in found.values())
 
     async def _take(self, space: Space, shard: int, state: _Shard, deadline: float) -> None:
         """Takes the shard: from here on no other sequencer can write into its log until it takes it back."""

@@ -348,9 +348,14 @@ class SqliteEngine:
         after: int,
         limit: int,
         reader: str | None = None,
+        stale: bool = False,
         deadline: float = NEVER,
     ) -> LogPage:
-        """Returns entries of a shard behind a position; a release costs a share of an fsync."""
+        """Returns entries of a shard behind a position; a release costs a share of an fsync.
+
+        None is ever on its way: positions are given in the commit itself.
+        """
+        validate.check_reads_log(reader, stale=stale)
         validate.check_count("after", after, _INTEGER_MAX)
         validate.check_count("limit", limit, Limits.page_records_max, least=1)
         file = await self._to_read(deadline)

@@ -114,6 +114,28 @@ class TestLogs:
             assert page.first <= min((entry.position for entry in page.entries), default=page.first)
             closed = page.closed
 
+    async def test_a_stale_read_says_that_there_is_more_and_leaves_the_log_as_it_was(self, stage: Stage) -> None:
+        client = stage.client
+        space = await stage.own_space(LOGGED)
+        after = 0
+        for number in range(10):
+            before = await client.log_page(space, after=after, stale=True)
+            assert (list(before.entries), before.waiting) == ([], None), "all that there is was read"
+            commit, _ = await landed(
+                client,
+                Put(Key(space, b"p%d" % (number % 3)), b"x"),
+                appends=(Append(Key(space, b"p%d" % (number % 3)), None, b"%d" % number),),
+            )
+            looked = await client.log_page(space, after=after, stale=True)
+            shown = [entry.commit_id for entry in looked.entries]
+            assert commit.id in [*shown, looked.waiting]
+            again = await client.log_page(space, after=after, stale=True)
+            assert (again.entries, again.closed, again.waiting) == (looked.entries, looked.closed, looked.waiting)
+            page = await client.log_page(space, after=after)
+            assert [entry.commit_id for entry in page.entries] == [commit.id]
+            assert page.waiting is None
+            after = page.entries[-1].position
+
     async def test_large_values_go_through(self, stage: Stage) -> None:
         client = stage.client
         space = await stage.own_space(LOGGED)
@@ -130,6 +152,9 @@ class TestLogs:
         for space, shard, limit, reader in [*wrong, (logged, 0, 1, "nobody")]:
             with pytest.raises(InvalidRequest):
                 await client.log_page(space, shard, after=0, limit=limit, reader=reader)
+        for space, shard, limit, reader in [*wrong, (logged, 0, 1, "tail")]:
+            with pytest.raises(InvalidRequest):
+                await client.log_page(space, shard, after=0, limit=limit, reader=reader, stale=True)
         with pytest.raises(LimitExceeded):
             await client.log_page(logged, after=0, limit=10_001)
 

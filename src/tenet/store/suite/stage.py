@@ -233,10 +233,19 @@ class Client:
         )
 
     async def log_page(
-        self, space: str, shard: int = 0, *, after: int, limit: int = 1_000, reader: str | None = None
+        self,
+        space: str,
+        shard: int = 0,
+        *,
+        after: int,
+        limit: int = 1_000,
+        reader: str | None = None,
+        stale: bool = False,
     ) -> LogPage:
         """Reads a page of a log."""
-        return await self.patiently(lambda: self.store.read_log(space, shard, after=after, limit=limit, reader=reader))
+        return await self.patiently(
+            lambda: self.store.read_log(space, shard, after=after, limit=limit, reader=reader, stale=stale)
+        )
 
     async def log_all(self, space: str, shard: int = 0, *, after: int = 0, limit: int = 1_000) -> list[LogEntry]:
         """Reads a shard of a log to what is closed now."""

@@ -24,7 +24,8 @@ _ATTEMPTS_MAX: Final = 5
 async def behind_ms(store: Store, table: Table, *, now_ms: int, deadline: float = NEVER) -> int:
     """Returns how old the oldest change is that is not known to be in the indexes, 0 where there is none.
 
-    One round trip for the log's options, and two for each of its shards at the same time.
+    One round trip for the log's options, and a few reads for each of its shards at the same time. Nothing is written,
+    so that whoever follows the log is not disturbed, however often this is asked.
 
     Args:
         store: the store.
@@ -38,12 +39,14 @@ async def behind_ms(store: Store, table: Table, *, now_ms: int, deadline: float 
     infos = await store.list_spaces(table.space, deadline=deadline)
     logs = [info.options.log for info in infos if info.name == table.space and info.options.log is not None]
     shards = range(logs[0].shards if logs else 0)
-    since_ms = await asyncio.gather(*(_since_ms(store, table, shard, deadline) for shard in shards))
+    since_ms = await asyncio.gather(*(_since_ms(store, table, shard, deadline, stale=True) for shard in shards))
     return max((now_ms - at_ms for at_ms in since_ms if at_ms is not None), default=0)
 
 
 async def are_indexes_behind(store: Store, catalog: Catalog) -> bool:
     """Tells whether a log of any table holds a change that is not known to be in its global indexes.
+
+    Brings the logs up to date, so that what a dead process has left half moved counts only where it has to.
 
     Args:
         store: the store.
@@ -60,23 +63,24 @@ async def are_indexes_behind(store: Store, catalog: Catalog) -> bool:
             # A table that is deleted meanwhile has no indexes either.
             with contextlib.suppress(SpaceNotFound):
                 for shard in range(logs[table.space].shards):
-                    if await _since_ms(store, table, shard, NEVER) is not None:
+                    if await _since_ms(store, table, shard, NEVER, stale=False) is not None:
                         return True
     return False
 
 
-async def _since_ms(store: Store, table: Table, shard: int, deadline: float) -> int | None:
+async def _since_ms(store: Store, table: Table, shard: int, deadline: float, *, stale: bool) -> int | None:
     """Returns when the oldest change was made that is not known to be in the indexes; None: there is none."""
     attempt = 0
     while True:
         (record,) = await store.get((keys.cursor_key(table.id, shard),), deadline=deadline)
         try:
             page = await store.read_log(
-                table.space, shard, after=decode_kept(record).position, limit=1, deadline=deadline
+                table.space, shard, after=decode_kept(record).position, limit=1, stale=stale, deadline=deadline
             )
         except LogTrimmed:
             attempt += 1
             if attempt == _ATTEMPTS_MAX:
                 raise
             continue
-        return commit_id_ms(page.entries[0].commit_id) if page.entries else None
+        found = [entry.commit_id for entry in page.entries] + ([] if page.waiting is None else [page.waiting])
+        return min(map(commit_id_ms, found), default=None)

@@ -190,10 +190,11 @@ class Keeper:
                 kept, version = await self._cursor.look()
                 if seen is not None and version == seen:
                     deadline = self._tools.clock.monotonic_s() + CALL_S
+                    # Stale: the log is not taken from the other one before it is known that it does not get on.
                     page = await self._tools.store.read_log(
-                        self.table.space, self.shard, after=kept.position, limit=1, deadline=deadline
+                        self.table.space, self.shard, after=kept.position, limit=1, stale=True, deadline=deadline
                     )
-                    if page.entries:
+                    if page.entries or page.waiting is not None:
                         return True
                 seen = version
             except SpaceNotFound:
