@@ -292,7 +292,7 @@ class Membership:
         wanted = {node: member.address for node, member in self.view.members.items() if node != self.node}
         for node, address in self._dialled.items():
             if wanted.get(node) != address:
-                self._channel.forget(address)
+                self._channel.forget(address, node)
         for node, address in sorted(wanted.items()):
             if self._dialled.get(node) != address:
                 self._channel.dial(address, node)
