@@ -81,11 +81,12 @@ class Server:
         self.stop(signal.SIGKILL)
 
 
-def tenet(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Runs a command of ``tenet`` to its end."""
+def tenet(*arguments: str, given: str = "", **environment: str) -> subprocess.CompletedProcess[str]:
+    """Runs a command of ``tenet`` to its end, with what is given as its standard input."""
     return subprocess.run(
         [str(TENET), *arguments],
         env=clean_environment(**environment),
+        input=given,
         capture_output=True,
         text=True,
         timeout=60,

@@ -49,6 +49,14 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 # ---- keys ------------------------------------------------------------------------------------------------------------
 
 
+def test_a_secret_is_given_where_nobody_sees_it(server: Server) -> None:
+    create = ("keys", "create", "--id", "unseen", "--data", str(server.data), "--secret", "-")
+    assert "it is -, and standard input has no line" in tenet(*create).stderr
+    made = tenet(*create, given="my-own-secret\n")
+    assert made.stdout == "export AWS_ACCESS_KEY_ID=unseen\nexport AWS_SECRET_ACCESS_KEY=my-own-secret\n"
+    assert "TableNames" in server.client(access_key_id="unseen", secret_access_key="my-own-secret").list_tables()
+
+
 def test_a_key_works_at_once_and_is_refused_at_once(server: Server) -> None:
     made = server.command("keys", "create", "--id", "mine", "--secret", "my-own-secret")
     assert (made.returncode, made.stderr) == (0, "")

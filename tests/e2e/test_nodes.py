@@ -33,7 +33,7 @@ def address_of(server: Server) -> str:
 def invited(server: Server) -> str:
     made = server.command("node", "invite", "--expires", "10m")
     assert made.returncode == 0, made.stderr
-    assert f"tenet node join {address_of(server)} TOKEN" in made.stderr
+    assert f"tenet node join {address_of(server)} - and this token" in made.stderr
     (token,) = made.stdout.split()
     return token
 
@@ -50,7 +50,8 @@ def readiness(server: Server) -> tuple[int, str]:
 def test_a_machine_is_invited_and_joins_once(node: Server, tmp_path: Path) -> None:
     assert node.command("node", "list").stdout == f"one  serving  {address_of(node)}  connected\n"
     token, at = invited(node), address_of(node)
-    joined = tenet("node", "join", at, token, "--name", "two", "--data", str(tmp_path / "two"))
+    # By standard input, so that nobody sees it.
+    joined = tenet("node", "join", at, "-", "--name", "two", "--data", str(tmp_path / "two"), given=f"{token}\n")
     assert (joined.returncode, joined.stderr) == (0, "")
     assert "This is the node two now" in joined.stdout
     assert node.command("node", "list").stdout.splitlines()[1] == "two  serving  not started yet  not connected"
@@ -76,6 +77,7 @@ def test_a_machine_is_invited_and_joins_once(node: Server, tmp_path: Path) -> No
         (("join", "127.0.0.1", "x"), 2, "HOST:PORT is '127.0.0.1'"),
         (("join", "127.0.0.1:1", "x"), 1, "the token does not begin with 'tenet-join-1.'"),
         (("join", "127.0.0.1:1", "tenet-join-1.abc"), 1, "the token is damaged, or a part of it is missing"),
+        (("join", "127.0.0.1:1", "-"), 2, "it is -, and standard input has no line"),
         (("invite", "--expires", "1"), 2, "'1' is no time like 90s, 15m, 1h or 7d"),
         (("invite", "--expires", "9s"), 2, "--expires is 9 s; an invitation is good for 10 s to 30 days"),
         (("invite", "--expires", "31d"), 2, "--expires is 2678400 s"),

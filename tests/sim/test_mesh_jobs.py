@@ -98,6 +98,34 @@ def test_shards_of_a_node_that_is_gone_go_on_in_time(how: str, within_s: float) 
         play(scene, seed)
 
 
+def test_shards_of_a_node_that_has_lost_only_its_store_go_on_elsewhere_and_come_back() -> None:
+    """It is alive and reached by all, and can neither work nor give its leases back."""
+
+    async def scene(mesh: Mesh) -> None:
+        work, nodes = await working(mesh, 3)
+        await asyncio.sleep(mesh.sim.dice.below(3_000) / 1_000)
+        victim = mesh.sim.dice.pick(nodes)
+        others = [node for node in nodes if node is not victim]
+        victim.sim_node.store._is_down = True
+
+        def are_done_by_others() -> bool:
+            # It has stopped by itself before anybody else begins.
+            assert all(len(holders) <= 1 for holders in work.at.values()), mesh.describe()
+            return work.load() == {node.name: 6 for node in others}
+
+        await mesh.until(are_done_by_others, 12.0)
+        await asyncio.sleep(120)
+        assert are_done_by_others()
+        victim.sim_node.store._is_down = False
+        await mesh.until(lambda: work.load() == {"a": 4, "b": 4, "c": 4}, 3.0)
+        await asyncio.sleep(60)
+        assert all(len(holders) == 1 for holders in work.at.values())
+        assert sum(node.membership.figures()["evicted_others"] for node in nodes) == 1
+
+    for seed in seeds(5, 100):
+        play(scene, seed)
+
+
 def test_a_node_that_comes_back_gets_its_share_again() -> None:
     async def scene(mesh: Mesh) -> None:
         work, nodes = await working(mesh, 3)

@@ -13,9 +13,10 @@ from msgspec.structs import replace
 from tenet.base.clock import NEVER
 from tenet.base.dice import Dice
 from tenet.base.errors import TenetError
-from tenet.mesh.errors import LeaseLost
+from tenet.mesh.errors import CannotRotate, LeaseLost
 from tenet.mesh.fenced import FencedStore
 from tenet.mesh.leases import Lease, Leases
+from tenet.mesh.rotation import lead_under
 from tenet.store.contract import Commit, Committed, Conflict, IsVersion, Key, Outcome, Put, Store, new_commit_id
 from tenet.store.errors import StoreError
 from tenet.store.faulty import EVERY_FAULT, NO_FAULTS, FaultPlan
@@ -392,6 +393,35 @@ def test_a_restarted_node_takes_what_it_held_at_once() -> None:
         again = mesh.node("a")
         await again.join()
         assert (await taken(again)).number == first.number + 1
+
+    play(scene)
+
+
+def test_a_lease_for_a_new_master_key_that_cannot_be_given_back_is_given_back_later() -> None:
+    async def scene(mesh: Mesh) -> None:
+        a, b = await mesh.joined(2)
+        lead_a, lead_b = lead_under(a.leases), lead_under(b.leases)
+
+        async def lead_while_the_store_goes() -> int:
+            async with lead_a() as number:
+                a.sim_node.store._is_down = True
+            return number  # no error: what was done is done
+
+        number = await a.process.start(lead_while_the_store_goes())
+        await asyncio.sleep(2)
+        with pytest.raises(CannotRotate, match="another node changes the master key"):
+            async with lead_b():
+                pass
+        a.sim_node.store._is_down = False
+        await asyncio.sleep(2)
+        async with lead_b() as later:
+            assert later == number + 1
+
+        async def lead_again() -> int:
+            async with lead_a() as number:
+                return number
+
+        assert await a.process.start(lead_again()) == later + 1
 
     play(scene)
 

@@ -133,6 +133,70 @@ def test_nodes_that_were_all_away_blame_nobody() -> None:
         play(all_paused, seed)
 
 
+async def storeless(mesh: Mesh, *, count: int) -> None:
+    """The store answers all but one, for a minute."""
+    nodes = await mesh.joined(count)
+    await some_time(mesh)
+    victim = mesh.sim.dice.pick(nodes)
+    others = [node for node in nodes if node is not victim]
+    victim.sim_node.store._is_down = True
+    await asyncio.sleep(4)
+    assert evictions(nodes) == 0
+    await mesh.until(lambda: victim.membership.sure_until_s < mesh.clock.monotonic_s(), 2.0)
+    assert evictions(nodes) == 0
+    await mesh.until(lambda: all(victim.name not in node.membership.view.up for node in others), 7.0)
+    await asyncio.sleep(60)
+    assert all(victim.name not in node.membership.view.up for node in others)
+    victim.sim_node.store._is_down = False
+    await mesh.until(lambda: all(len(node.membership.view.up) == count for node in nodes), 2.0)
+    await asyncio.sleep(20)
+    assert evictions(nodes) == 1
+
+
+@pytest.mark.parametrize("count", [2, 3, 9])
+def test_a_node_that_has_lost_only_its_store_is_evicted_once_and_comes_back_once(count: int) -> None:
+    for seed in seeds(1 if count > 3 else 3, 30):
+        play(partial(storeless, count=count), seed)
+
+
+async def all_storeless(mesh: Mesh) -> None:
+    """The store is out of everybody's reach for as long as it likes, and answers one sooner than the other again."""
+    nodes = await mesh.joined(4)
+    for node in nodes:
+        await asyncio.sleep(mesh.sim.dice.below(2_000) / 1_000)
+        node.sim_node.store._is_down = True
+    await asyncio.sleep(mesh.sim.dice.below(60_000) / 1_000)
+    for node in nodes:
+        await asyncio.sleep(mesh.sim.dice.below(1_000) / 1_000)
+        node.sim_node.store._is_down = False
+    await asyncio.sleep(30)
+    assert evictions(nodes) == 0
+
+
+def test_a_store_that_is_out_of_everybodys_reach_evicts_nobody() -> None:
+    for seed in seeds(2, 60):
+        play(all_storeless, seed)
+
+
+async def stuttering_store(mesh: Mesh, *, away_s: float, evictions_max: int) -> None:
+    """The store answers one node for 3 s, and then does not for a while, 24 times."""
+    nodes = await mesh.joined(3)
+    victim = nodes[0]
+    for _ in range(24):
+        victim.sim_node.store._is_down = True
+        await asyncio.sleep(away_s)
+        victim.sim_node.store._is_down = False
+        await asyncio.sleep(3)
+    assert evictions(nodes) <= evictions_max
+    await mesh.until(lambda: all(len(node.membership.view.up) == 3 for node in nodes), 70)
+
+
+@pytest.mark.parametrize(("away_s", "evictions_max"), [(2.0, 0), (12.0, 11)])
+def test_a_node_whose_store_comes_and_goes_does_not_come_and_go_each_time(away_s: float, evictions_max: int) -> None:
+    for seed in seeds(1, 20):
+        play(partial(stuttering_store, away_s=away_s, evictions_max=evictions_max), seed)
+
+
 async def one_link(mesh: Mesh) -> None:
     nodes = await mesh.joined(3)
     mesh.board.cut(nodes[0].name, nodes[1].name)

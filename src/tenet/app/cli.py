@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
+from tenet.app import parameters
+
 if TYPE_CHECKING:
     from tenet.app.catalogue import Value
     from tenet.app.configuration import Configuration
@@ -200,7 +202,12 @@ def keys() -> None:
 
 @keys.command("create")
 @click.option("--id", "access_key_id", metavar="ID", help="Access key id; drawn where it is left away.")
-@click.option("--secret", metavar="SECRET", help="Secret access key; drawn where it is left away.")
+@click.option(
+    "--secret",
+    metavar="SECRET",
+    callback=parameters.secret,
+    help="Secret access key, - for a line of standard input; drawn where it is left away.",
+)
 @click.option("--tenant", metavar="ACCOUNT", default="000000000000", show_default=True, help="Account, 12 digits.")
 @_common
 def create_key(configuration: Configuration, access_key_id: str | None, secret: str | None, tenant: str) -> None:
@@ -251,21 +258,12 @@ def node() -> None:
     """Nodes: the processes that serve one store together, and know each other."""
 
 
-def _seconds(_context: click.Context, _parameter: click.Parameter, value: str) -> int:
-    """Returns the seconds that a time like 90s, 15m, 1h or 7d says."""
-    units = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
-    number, unit = value[:-1], value[-1:]
-    if not (number.isascii() and number.isdecimal()) or unit not in units:
-        raise click.BadParameter(f"{value!r} is no time like 90s, 15m, 1h or 7d.")
-    return int(number) * units[unit]
-
-
 @node.command("invite")
 @click.option(
     "--expires",
     "expires_s",
     metavar="TIME",
-    callback=_seconds,
+    callback=parameters.seconds,
     default="1h",
     show_default=True,
     help="How long it is good: 10s to 30d.",
@@ -285,21 +283,22 @@ def invite_node(configuration: Configuration, expires_s: int) -> None:
     except msgspec.ValidationError:
         raise click.UsageError(f"--expires is {expires_s} s; an invitation is good for 10 s to 30 days.") from None
     made = _administer(configuration, lambda administration: administration.invite_node(wanted))
-    click.echo(f"On the other machine: tenet node join {made.addresses[0]} TOKEN, with this token:", err=True)
+    click.echo(f"On the other machine: tenet node join {made.addresses[0]} - and this token as its input:", err=True)
     click.echo(made.token)
 
 
 @node.command("join")
 @click.argument("address", metavar="HOST:PORT")
-@click.argument("token", metavar="TOKEN")
+@click.argument("token", metavar="TOKEN", callback=parameters.secret)
 @click.option("--name", metavar="NAME", default="", help="Name of the new node; the machine's name and random digits.")
 @_common
 def join_node(configuration: Configuration, address: str, token: str, name: str) -> None:
     """Make the data directory that of a node of a cluster, by an invitation.
 
     HOST:PORT is where any of its nodes is reached by others, as `tenet node list` shows it; TOKEN is what `tenet node
-    invite` has printed there. The node's private key is made here and never leaves this machine; the master key, the
-    root key and the certificate authority of the cluster come over the authenticated connection.
+    invite` has printed there, or - for a line of standard input, where nobody else sees it. The node's private key is
+    made here and never leaves this machine; the master key, the root key and the certificate authority of the cluster
+    come over the authenticated connection.
     """
     from tenet.app.clustering import join_cluster
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from tenet.app.configuration import ConfigurationError, host_and_port
+from tenet.app.configuration import ConfigurationError, host_and_port, is_loopback
 from tenet.app.data_directory import DataDirectory, RootKey
 from tenet.app.engines import is_shared
 from tenet.app.versions import tenet_version
@@ -23,6 +23,7 @@ from tenet.base.ids import SystemIds
 
 if TYPE_CHECKING:
     from tenet.app.configuration import Configuration
+    from tenet.app.settings import Settings
     from tenet.base.clock import Clock
     from tenet.base.ids import Ids
     from tenet.mesh.channel import NodeId
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
 
 _ID_BYTES: Final = 10
 _SECRET_BYTES: Final = 30
+#: Where nodes listen for each other unless the settings say otherwise, on machines that others can reach.
+MESH_PORT: Final = 7900
 #: Addresses of a host that stand for all of a machine's.
 _EVERY: Final = frozenset({"0.0.0.0", "::"})  # noqa: S104 (names them; nothing is bound here)
 
@@ -62,6 +65,18 @@ def node_of(directory: DataDirectory) -> str:
     return Identity(directory.node).node() or ""
 
 
+def mesh_listen(settings: Settings) -> str:
+    """Returns ``HOST:PORT`` at which a node listens for others.
+
+    Unless it is named, that is the host at which clients are listened for, and a port that firewalls and invitations
+    can name. On a loopback address, which no other machine reaches, it is a free one: there may be several nodes.
+    """
+    if settings.mesh.listen:
+        return settings.mesh.listen
+    host = settings.server.listen.rpartition(":")[0]
+    return f"{host}:{0 if is_loopback(host) else MESH_PORT}"
+
+
 def new_root_key(ids: Ids) -> RootKey:
     """Returns a root key for a new installation."""
     key_id = "AKIA" + base64.b32encode(ids.draw(_ID_BYTES)).decode("ascii")
@@ -83,10 +98,18 @@ async def open_cluster(directory: DataDirectory, store: Store, *, clock: Clock, 
     """
     from tenet.mesh.cluster import Cluster
     from tenet.mesh.errors import NotAMember
+    from tenet.mesh.identity import Identity
     from tenet.wire.master import MasterKeys
 
     exists = await Cluster.exists(store, clock)
     if exists and not directory.master_key_file.exists():
+        member = Identity(directory.node).node()
+        if member is not None:
+            raise NotAMember(
+                f"{directory.path} is of the node {member}, and its master key is not in {directory.master_key_file}."
+                " Where it joined with another setting of `keys.master_key_file` (for instance from a shell, without"
+                " the environment of its service), the key lies there: name that file, or move it here"
+            )
         raise NotAMember(
             f"the store belongs to a cluster, and {directory.path} is of none of its nodes. Print an invitation on one"
             " of them with `tenet node invite`, and use it here with `tenet node join`"
@@ -147,7 +170,7 @@ async def start_node(directory: DataDirectory, cluster: Cluster, *, clock: Clock
     from tenet.mesh.node import MeshNode, NodeOptions
 
     mesh = directory.settings.mesh
-    host, port = host_and_port(mesh.listen or f"{directory.settings.server.listen.rpartition(':')[0]}:0")
+    host, port = host_and_port(mesh_listen(directory.settings))
     advertised = mesh.advertise or (f"{socket.getfqdn()}:0" if host in _EVERY else "")
     options = NodeOptions(
         name=mesh.name or invented_name(socket.gethostname(), ids),
@@ -161,10 +184,9 @@ async def start_node(directory: DataDirectory, cluster: Cluster, *, clock: Clock
     try:
         return await MeshNode.start(Identity(directory.node), cluster, options, clock=clock, ids=ids)
     except OSError as error:
-        shown = mesh.listen or f"{host}:{port}"
-        raise ConfigurationError(
-            [f"`mesh.listen` is '{shown}', which cannot be listened on: {error.strerror}."]
-        ) from error
+        shown = mesh_listen(directory.settings)
+        told = f"is '{shown}', which" if mesh.listen else f"is not set, and '{shown}', which stands for it then,"
+        raise ConfigurationError([f"`mesh.listen` {told} cannot be listened on: {error.strerror}."]) from error
 
 
 def governance(store: Store, *, clock: Clock, ids: Ids) -> Governance:
@@ -194,6 +216,7 @@ def join_cluster(configuration: Configuration, address: str, token: str, name: s
 
     Raises:
         ConfigurationError: the directory is that of a node, or of an installation of its own.
+        MasterKeyUnusable: the file of the master key cannot be written.
         MeshError: it could not join; the message says why.
     """
     from tenet.mesh.identity import Identity, invented_name
@@ -211,6 +234,8 @@ def join_cluster(configuration: Configuration, address: str, token: str, name: s
             [f"{directory.path} holds an installation of its own; name another directory with --data."]
         )
     directory.make()
+    # Told before the invitation is used.
+    MasterKeys.check_place(directory.master_key_file)
     identity.make_directory()
     # The name is kept, so that a join that was interrupted goes on as the same node.
     wanted = name or configuration.settings.mesh.name or identity.intended() or invented_name(socket.gethostname(), ids)

@@ -273,9 +273,8 @@ def _from_text(text: str, kind: str) -> object:
 
 
 def _contradictions(found: Settings) -> Iterator[Mistake]:
-    host, port = host_and_port(found.server.listen)
-    if port > PORT_MAX:
-        yield Mistake(("server.listen",), f"`server.listen` is '{found.server.listen}'; a port is at most 65,535.")
+    host, _ = host_and_port(found.server.listen)
+    yield from _ports_too_large(found)
     if found.tls.plaintext and not is_loopback(host):
         yield Mistake(
             ("tls.plaintext", "server.listen"),
@@ -292,6 +291,20 @@ def _contradictions(found: Settings) -> Iterator[Mistake]:
             ("traces.file", "traces.otlp_endpoint"),
             "`traces.file` and `traces.otlp_endpoint` are both set; spans go to one of them.",
         )
+
+
+def _ports_too_large(found: Settings) -> Iterator[Mistake]:
+    addresses = {
+        "server.listen": (found.server.listen,),
+        "mesh.listen": (found.mesh.listen,),
+        "mesh.advertise": (found.mesh.advertise,),
+        "mesh.peers": found.mesh.peers,
+    }
+    for name, named in addresses.items():
+        for address in named:
+            port = address.rpartition(":")[2]
+            if port.isdecimal() and int(port) > PORT_MAX:
+                yield Mistake((name,), f"`{name}` is '{address}'; a port is at most 65,535.")
 
 
 def _value_of(found: Settings, name: str) -> Value:

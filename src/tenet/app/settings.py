@@ -123,7 +123,7 @@ class MeshOptions(Struct, frozen=True, kw_only=True):
             description=(
                 "Address and port that other nodes reach this one at, as `HOST:PORT`; port 0 takes a free one. Empty: "
                 "where the store is one that several processes share (`ENGINE://HOST…`), the host of `server.listen` "
-                "and a free port; else none."
+                "and port 7900, or a free one where that is a loopback address; else none."
             ),
             pattern=r"^((\[[0-9a-fA-F:.]+\]|[^:\s\[\]]+):\d{1,5})?$",
             extra={"bounds": "as in `10.0.0.1:7900`"},

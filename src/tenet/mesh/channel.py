@@ -125,7 +125,8 @@ class Channel(Protocol):
     def dial(self, address: str, peer: NodeId | None = None) -> None:
         """Keeps trying to be connected with who is at an address, with growing pauses, until ``forget``.
 
-        Nothing happens where that is this node itself, or a peer is connected already.
+        Nothing happens where that is this node itself, or a peer is connected already. Several may want the same: it
+        ends when each of them has forgotten it.
 
         Args:
             address: ``HOST:PORT``.
@@ -134,8 +135,8 @@ class Channel(Protocol):
         """
         ...
 
-    def forget(self, address: str) -> None:
-        """Stops trying to be connected with who is at an address; a connection that is up stays until it ends."""
+    def forget(self, address: str, peer: NodeId | None = None) -> None:
+        """Takes back what one caller of ``dial`` said of the same two; a connection that is up stays until it ends."""
         ...
 
     def drop(self, peer: NodeId) -> None:

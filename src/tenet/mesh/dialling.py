@@ -44,27 +44,35 @@ class Dialler:
         self._network = network
         self._ids = ids
         self._attempts = count(1)
-        self._targets: dict[str, _Target] = {}
+        self._targets: dict[tuple[str, NodeId | None], _Target] = {}
 
     def dial(self, address: str, peer: NodeId | None) -> None:
-        """Begins to dial an address; nothing happens where it is dialled already for the same peer."""
-        known = self._targets.get(address)
-        if known is not None and known.expected == peer:
+        """Begins to dial an address for a peer; where that is dialled already, it takes one ``forget`` more to end."""
+        known = self._targets.get((address, peer))
+        if known is not None:
+            known.wishes += 1
             return
-        self.forget(address)
-        target = self._targets[address] = _Target(address, peer)
+        target = self._targets[address, peer] = _Target(address, peer)
         target.task = asyncio.get_running_loop().create_task(self._keep(target))
 
-    def forget(self, address: str) -> None:
-        """Stops dialling an address."""
-        known = self._targets.pop(address, None)
-        if known is not None and known.task is not None:
-            known.task.cancel()
+    def forget(self, address: str, peer: NodeId | None) -> None:
+        """Stops dialling an address for a peer, once everybody has said so who wanted it."""
+        known = self._targets.get((address, peer))
+        if known is None:
+            return
+        known.wishes -= 1
+        if not known.wishes:
+            self._end(known)
 
     def close(self) -> None:
         """Stops dialling."""
-        for address in [*self._targets]:
-            self.forget(address)
+        for target in [*self._targets.values()]:
+            self._end(target)
+
+    def _end(self, target: _Target) -> None:
+        del self._targets[target.address, target.expected]
+        if target.task is not None:
+            target.task.cancel()
 
     def look(self) -> None:
         """Looks again who is connected: something has changed, or some time has passed."""
@@ -74,10 +82,10 @@ class Dialler:
             else:
                 target.wanted.clear()
 
-    def trouble(self, address: str) -> str:
-        """Returns why the last attempt to reach an address failed; "" where none has."""
-        known = self._targets.get(address)
-        return known.trouble if known is not None else ""
+    def trouble(self, address: str, peer: NodeId | None) -> str:
+        """Returns why the last attempt to reach a peer at an address failed; "" where none has. None: any peer."""
+        found = [target for target in self._targets.values() if target.address == address]
+        return next((one.trouble for one in found if one.trouble and peer in {None, one.expected}), "")
 
     def _wants(self, target: _Target) -> bool:
         node = target.expected or target.found
@@ -127,7 +135,7 @@ class Dialler:
             if target.expected not in {None, link.node}:
                 link.part(f"node {target.expected} is looked for here, not {link.node}")
             await link.settled
-        except (OSError, ssl.SSLError, ValueError) as error:
+        except (OSError, ssl.SSLError, ValueError, OverflowError) as error:  # the last: a port beyond 65,535
             link.hang_up("it was not made")
             return _words(error)
         except BaseException:
@@ -145,6 +153,8 @@ class _Target:
     def __init__(self, address: str, expected: NodeId | None) -> None:
         self.address = address
         self.expected = expected
+        #: How many want it to be dialled.
+        self.wishes = 1
         self.found: NodeId | None = None
         self.trouble = ""
         self.wanted = asyncio.Event()
@@ -158,4 +168,4 @@ def _words(error: Exception) -> str:
         return "it does not answer in time"
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"its certificate is not believed: {error.verify_message}"
-    return str(error)
+    return str(error) or "the other side ended the connection before anything was said"

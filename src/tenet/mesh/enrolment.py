@@ -189,7 +189,8 @@ class Enroller:
         if invitation.used_by and invitation.used_key_sha256 != key:
             raise InvitationUsed(f"the invitation was used by node {invitation.used_by} already; it is good for one")
         late_s = (self._clock.wall_ms() - invitation.expires_ms) / 1000
-        if late_s >= 0:
+        # Whoever has used it in time may go on after an interruption for as long as it is kept.
+        if late_s >= 0 and not invitation.used_by:
             raise InvitationExpired(f"the invitation's time was up {late_s:.0f} s ago; print another one")
         return invitation
 

@@ -93,6 +93,7 @@ class Membership:
         self._dialled: dict[NodeId, str] = {}
         self._beaten_s = -NEVER
         self._was_sure = True
+        self._had_store = True
         self._evicted_s: list[float] = []
         self._counts = {"evicted_others": 0, "was_evicted": 0, "was_away": 0, "failed_reads": 0}
 
@@ -110,7 +111,10 @@ class Membership:
 
     @property
     def sure_until_s(self) -> float:
-        """Until when this node cannot have been evicted by a majority, in seconds on the monotonic clock."""
+        """Until when this node cannot have been evicted by a majority, in seconds on the monotonic clock.
+
+        It is past while the store does not answer, so that this node rests before others do its work.
+        """
         if self.standing is not Standing.UP:
             return -NEVER
         return self._observations.sure_until_s(self.view.up)
@@ -253,7 +257,10 @@ class Membership:
             StoreError: the store could not say.
         """
         async with self._read:
-            self._adopt(await self._stored.load(deadline=self._deadline()))
+            asked_s = self._clock.monotonic_s()
+            view = await self._stored.load(deadline=self._deadline())
+            self._observations.read(asked_s)
+            self._adopt(view)
 
     def _adopt(self, view: View) -> None:
         if view.epoch < self.view.epoch:
@@ -292,7 +299,7 @@ class Membership:
         wanted = {node: member.address for node, member in self.view.members.items() if node != self.node}
         for node, address in self._dialled.items():
             if wanted.get(node) != address:
-                self._channel.forget(address)
+                self._channel.forget(address, node)
         for node, address in sorted(wanted.items()):
             if self._dialled.get(node) != address:
                 self._channel.dial(address, node)
@@ -308,7 +315,7 @@ class Membership:
         self._tell_change()
 
     def _tell_change(self) -> None:
-        body = msgspec.json.encode(Beat(self.view.epoch, self.incarnation))
+        body = self._watching.say()
         for peer in self._channel.peers():
             self._channel.notify(peer.node, _CHANGED, body)
 
@@ -337,7 +344,8 @@ class Membership:
                     await self._write_up()
             except StoreError:
                 self._counts["failed_reads"] += 1
-                await asyncio.sleep(self._timings.tick_s)
+                await asyncio.sleep(self._timings.lonely_poll_s)
+                self._wake.set()
 
     async def _forget_long_dead(self) -> None:
         """Removes the record of a node that was evicted long ago; where it comes back, it joins as a new one."""
@@ -375,6 +383,7 @@ class Membership:
             for subject in self._observations.silent(now_s):
                 if self.standing is Standing.UP and self.node in observers_of(subject, self.view.up):
                     self._tasks.start(("judge", subject), self._watching.judge(subject))
+            self._look_at_stores(now_s)
             is_sure = self.sure_until_s > now_s
             if is_sure is not self._was_sure:
                 self._was_sure = is_sure
@@ -382,12 +391,27 @@ class Membership:
                 self._notify()
             await asyncio.sleep(self._timings.tick_s)
 
+    def _look_at_stores(self, now_s: float) -> None:
+        """Evicts those that the store does not answer, and tells the operator where that is this node."""
+        for subject in self._observations.storeless(now_s):
+            if self.standing is Standing.UP and self.node in observers_of(subject, self.view.up):
+                why = "the store answers others and not it"
+                evicting = self.evict(self.view, self.view.members[subject], why=why)
+                self._tasks.start(("evict", subject), evicting)
+        has_store = self._observations.has_store(now_s)
+        if has_store is not self._had_store:
+            self._had_store = has_store
+            if has_store:
+                _log.warning("the store answers this node again", node=self.node)
+            else:
+                _log.error("the store does not answer this node: its background jobs rest", node=self.node)
+
     def come_back(self) -> None:
         """Looks at once whether the others have evicted this node while it was away."""
         self._counts["was_away"] += 1
         self._wake.set()
 
-    async def evict(self, view: View, subject: Member) -> None:
+    async def evict(self, view: View, subject: Member, *, why: str) -> None:
         """Writes that a node is dead, if neither it nor this node has changed since the view."""
         evicted = replace(subject, state="evicted", evicted_by=self.node, evicted_ms=self._clock.wall_ms())
         mine = IsVersion(member_key(self.node), view.versions[self.node])
@@ -397,7 +421,7 @@ class Membership:
             )
             if is_done:
                 self._counts["evicted_others"] += 1
-                _log.warning("a node is dead", node=subject.node, found_by=self.node)
+                _log.warning("a node is dead", node=subject.node, found_by=self.node, why=why)
                 await self._spread_change()
             else:
                 await self.refresh()

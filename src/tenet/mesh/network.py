@@ -36,9 +36,12 @@ from tenet.wire.listener import listening_sockets
 _GOODBYE_S: Final = 1.0
 #: How long the loop leaves the socket alone when the process has no descriptors left.
 _PAUSE_S: Final = 0.1
-#: Connections that are not greeted on yet: all together, and from one address.
+#: Connections that are not greeted on yet: all together, and from one address. Addresses from which nodes have come
+#: before do not count among all, so that strangers keep no node out.
 STRANGERS_MAX: Final = 256
 STRANGERS_OF_ADDRESS_MAX: Final = 64
+#: How many such addresses are remembered.
+_ADDRESSES_MAX: Final = 1_024
 #: Looks at every connection so many times per ``keep_alive_s``.
 _LOOKS: Final = 3
 #: A pause of our own that is longer than so many looks is not the peers' silence.
@@ -86,6 +89,8 @@ class Network:
         self._links: dict[NodeId, Link] = {}
         self._all: set[Link] = set()
         self._strangers: Counter[str] = Counter()
+        #: Addresses from which nodes have come, the last ones.
+        self._members_from: dict[str, None] = {}
         self._sockets: list[socket.socket] = []
         #: Those whose handshake goes on.
         self._accepted: set[socket.socket] = set()
@@ -185,9 +190,9 @@ class Network:
         """Keeps trying to be connected with who is at an address."""
         self._dialler.dial(address, peer)
 
-    def forget(self, address: str) -> None:
-        """Stops trying to be connected with who is at an address."""
-        self._dialler.forget(address)
+    def forget(self, address: str, peer: NodeId | None = None) -> None:
+        """Stops trying to be connected with who is at an address, where nobody else wants it."""
+        self._dialler.forget(address, peer)
 
     def drop(self, peer: NodeId) -> None:
         """Ends the connection with a peer."""
@@ -198,9 +203,9 @@ class Network:
         for link in [link for link in self._all if link.node == node]:
             link.part(reason)
 
-    def trouble(self, address: str) -> str:
-        """Returns why the last attempt to reach an address failed; "" where none has."""
-        return self._dialler.trouble(address)
+    def trouble(self, address: str, peer: NodeId | None = None) -> str:
+        """Returns why the last attempt to reach a peer at an address failed; "" where none has. None: any peer."""
+        return self._dialler.trouble(address, peer)
 
     # ---- for the dialler ---------------------------------------------------------------------------------------------
 
@@ -308,13 +313,26 @@ class Network:
             self._pause(listening, error)
             return
         source = str(address[0])
-        if self._strangers.total() >= STRANGERS_MAX or self._strangers[source] >= STRANGERS_OF_ADDRESS_MAX:
+        if not self._has_room(source):
             accepted.close()
             return
         accepted.setblocking(False)  # noqa: FBT003 - the socket's own signature
         self._strangers[source] += 1
         self._accepted.add(accepted)
         self._begin(self._greet(accepted, source))
+
+    def _has_room(self, source: str) -> bool:
+        """Whether one more connection from an address may be greeted on."""
+        if self._strangers[source] >= STRANGERS_OF_ADDRESS_MAX:
+            return False
+        unknown = sum(count for address, count in self._strangers.items() if address not in self._members_from)
+        return source in self._members_from or unknown < STRANGERS_MAX
+
+    def _note_member(self, source: str) -> None:
+        self._members_from.pop(source, None)
+        self._members_from[source] = None
+        if len(self._members_from) > _ADDRESSES_MAX:
+            del self._members_from[next(iter(self._members_from))]
 
     def _pause(self, listening: socket.socket, error: OSError) -> None:
         """The process has no descriptors left: leaves new connections in the backlog for a moment."""
@@ -342,6 +360,8 @@ class Network:
             )
             self._accepted.discard(accepted)
             await link.settled
+            if link.is_up:
+                self._note_member(source)
         except (OSError, ssl.SSLError) as error:
             _log.info("a connection was not made", source=source, reason=str(error) or "it took too long")
             link.hang_up("it was not made")

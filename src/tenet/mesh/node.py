@@ -188,7 +188,9 @@ class MeshNode:
             "certificate_ends": self.channel.credentials.not_after.isoformat(),
             "connected": {node: {"address": peer.address, "release": peer.release} for node, peer in connected.items()},
             "not_connected": {
-                node: self.channel.trouble(address) for node, address in self._dialled.items() if node not in connected
+                node: self.channel.trouble(address, node)
+                for node, address in self._dialled.items()
+                if node not in connected
             },
         }
 
@@ -219,7 +221,7 @@ class MeshNode:
                 wanted[node] = stored.address
         for node, address in self._dialled.items():
             if wanted.get(node) != address:
-                self.channel.forget(address)
+                self.channel.forget(address, node)
         for node, address in wanted.items():
             if self._dialled.get(node) != address:
                 self.channel.dial(address, node)

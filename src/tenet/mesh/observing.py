@@ -14,6 +14,9 @@ The rules:
    ``silent_s``, and abstains where others ask it (the local health of Lifeguard, Dadgar et al., 2018).
 6. A node is *sure of itself* as long as so many of its observers have lately answered it that the others are no
    majority. Until then rule 4 cannot have evicted it by a majority.
+7. A node which the store has not answered for ``storeless_s`` is not sure of itself, and says so in its heartbeats. An
+   observer that has heard it say so for as long again, while the store answered the observer all that time, evicts it.
+   So a store that is out of everybody's reach evicts nobody, neither while it is away nor when it comes back.
 """
 
 from __future__ import annotations
@@ -47,6 +50,8 @@ class Timings(Struct, frozen=True, kw_only=True):
         rest_s: how long an evicted node that hears of nobody waits before it joins all the same.
         rest_max_s: the longest time that it waits, after being evicted often.
         forgive_s: after how long an eviction does not count any more.
+        storeless_s: after how long without an answer of the store a node rests and says so, and for how long its
+            observers hear it say so before they evict it; more than ``poll_s`` and two calls of the store.
     """
 
     heartbeat_s: float = 0.2
@@ -61,6 +66,7 @@ class Timings(Struct, frozen=True, kw_only=True):
     rest_s: float = 30.0
     rest_max_s: float = 600.0
     forgive_s: float = 600.0
+    storeless_s: float = 5.0
 
 
 class Vote(Enum):
@@ -85,7 +91,7 @@ class _Known:
         seen_s: since when it is known.
     """
 
-    __slots__ = ("answered_s", "heard_s", "incarnation", "seen_s")
+    __slots__ = ("answered_s", "heard_s", "incarnation", "seen_s", "storeless_s", "storeless_since_s")
 
     def __init__(self, incarnation: str, seen_s: float) -> None:
         self.incarnation = incarnation
@@ -94,6 +100,9 @@ class _Known:
         self.heard_s: float | None = None
         #: When the last message was sent that it answered; None: never.
         self.answered_s: float | None = None
+        #: When it said last that the store does not answer it, and since when it has said nothing else; None: it does.
+        self.storeless_s: float | None = None
+        self.storeless_since_s: float | None = None
 
 
 class Observations:
@@ -113,6 +122,9 @@ class Observations:
         self._looked_s = now_s
         #: Before this, silence is this node's own fault.
         self._back_s = now_s
+        #: When the store answered last, and since when it has done so without a gap.
+        self._read_s = now_s
+        self._reached_s = now_s
 
     # ---- what is heard -----------------------------------------------------------------------------------------------
 
@@ -146,6 +158,23 @@ class Observations:
             known.answered_s = max(sent_s, known.answered_s or 0.0)
             self.hear(node, now_s)
 
+    def read(self, asked_s: float) -> None:
+        """Takes note that the store answered what it was asked at a time."""
+        if not self.has_store(asked_s):
+            self._reached_s = asked_s
+        self._read_s = max(asked_s, self._read_s)
+
+    def hear_of_store(self, node: NodeId, *, has_store: bool, now_s: float) -> None:
+        """Takes note of what a node says of its store."""
+        known = self._known.get(node)
+        if known is None:
+            return
+        known.storeless_s = None if has_store else now_s
+        if has_store:
+            known.storeless_since_s = None
+        elif known.storeless_since_s is None:
+            known.storeless_since_s = now_s
+
     # ---- what follows ------------------------------------------------------------------------------------------------
 
     def in_touch(self, node: NodeId, now_s: float) -> bool:
@@ -164,6 +193,22 @@ class Observations:
                 self._silent_since_s.setdefault(node, now_s)
                 found.append(node)
         return found
+
+    def has_store(self, now_s: float) -> bool:
+        """Whether the store has answered this node lately."""
+        return now_s - self._read_s < self._timings.storeless_s
+
+    def storeless(self, now_s: float) -> list[NodeId]:
+        """Returns those to be evicted, whom the store has not answered for long while it answered this node."""
+        if not self.has_store(now_s):
+            return []
+        return [node for node, known in self._known.items() if self._is_storeless(known, now_s)]
+
+    def _is_storeless(self, known: _Known, now_s: float) -> bool:
+        since_s, said_s = known.storeless_since_s, known.storeless_s
+        if since_s is None or said_s is None or now_s - said_s >= self._timings.silent_s:
+            return False
+        return now_s - max(since_s, self._reached_s, self._back_s) >= self._timings.storeless_s
 
     def vote(self, subject: NodeId, now_s: float) -> Vote:
         """Returns what this node says when it is asked about another one."""
@@ -209,12 +254,13 @@ class Observations:
         self._silent_since_s.clear()
 
     def sure_until_s(self, up: Collection[NodeId]) -> float:
-        """Returns until when no majority of this node's observers can have evicted it."""
+        """Returns until when nobody can have evicted this node by the rules 4, with a majority, and 7."""
+        storeless_s = self._read_s + self._timings.storeless_s
         observers = observers_of(self._me, up)
         if not observers:
-            return NEVER
+            return storeless_s
         bounds = sorted((self._bound_s(node) for node in observers), reverse=True)
-        return bounds[(len(observers) + 1) // 2 - 1]
+        return min(bounds[(len(observers) + 1) // 2 - 1], storeless_s)
 
     def _bound_s(self, observer: NodeId) -> float:
         known = self._known.get(observer)

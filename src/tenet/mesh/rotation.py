@@ -33,7 +33,9 @@ from msgspec import Struct
 
 from tenet.mesh.errors import CallRefused, CannotRotate, MeshError
 from tenet.mesh.members import SPACE
+from tenet.mesh.tasks import Tasks
 from tenet.store.contract import Key
+from tenet.store.errors import StoreError
 from tenet.wire.errors import MasterKeyUnusable
 
 if TYPE_CHECKING:
@@ -49,6 +51,8 @@ RETIRE: Final = "master.retire"
 LEASE: Final = Key(SPACE, b"master-key", b"lease")
 #: How long a node may take for a step: a file, or a read of all access keys.
 STEP_S_MAX: Final = 15.0
+#: How often it is tried to give that lease back.
+_GIVE_BACK_S: Final = 1.0
 
 _log = structlog.get_logger(__name__)
 
@@ -218,7 +222,23 @@ def lead_under(leases: Leases) -> Callable[[], AbstractAsyncContextManager[int]]
     Args:
         leases: of this node.
     """
-    here = asyncio.Lock()
+    here, tasks = asyncio.Lock(), Tasks()
+
+    async def is_given_back() -> bool:
+        try:
+            await leases.release(LEASE)
+        except StoreError as error:
+            _log.warning("the lease for changes of the master key is not given back yet", reason=error.message)
+            return False
+        return True
+
+    async def give_back_later() -> None:
+        is_done = False
+        while not is_done:
+            await asyncio.sleep(_GIVE_BACK_S)
+            if not here.locked():
+                async with here:
+                    is_done = await is_given_back()
 
     @asynccontextmanager
     async def alone() -> AsyncIterator[int]:
@@ -231,7 +251,9 @@ def lead_under(leases: Leases) -> Callable[[], AbstractAsyncContextManager[int]]
                     raise CannotRotate("another node changes the master key, or this one has lost touch; try again")
                 yield lease.number
             finally:
-                await leases.release(LEASE)
+                # What was done under it is done, whether the lease can be given back now or later.
+                if not await is_given_back():
+                    tasks.start("give back", give_back_later())
 
     return alone
 

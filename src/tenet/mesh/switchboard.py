@@ -6,6 +6,7 @@ Nothing is lost or reordered unless a test asks for it. Time is the loop's; ther
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable
 from itertools import count
 
@@ -88,7 +89,7 @@ class SwitchboardChannel:
     def __init__(self, board: Switchboard, me: Peer) -> None:
         self.me = me
         self._board = board
-        self._dialled: dict[str, NodeId | None] = {}
+        self._dialled: Counter[tuple[str, NodeId | None]] = Counter()
         self._links: dict[NodeId, SwitchboardChannel] = {}
         self._heard_s: dict[NodeId, float] = {}
         self._handlers: dict[str, Handler] = {}
@@ -170,12 +171,13 @@ class SwitchboardChannel:
 
     def dial(self, address: str, peer: NodeId | None = None) -> None:
         """Connects with who is at an address, now or as soon as it is there."""
-        self._dialled[address] = peer
+        self._dialled[address, peer] += 1
         self.connect_all()
 
-    def forget(self, address: str) -> None:
-        """Stops trying to be connected with who is at an address."""
-        self._dialled.pop(address, None)
+    def forget(self, address: str, peer: NodeId | None = None) -> None:
+        """Stops trying to be connected with who is at an address, where nobody else wants it."""
+        self._dialled[address, peer] -= 1
+        self._dialled += Counter()  # forgets what nobody wants
 
     def drop(self, peer: NodeId) -> None:
         """Ends the connection with a peer."""
@@ -193,7 +195,7 @@ class SwitchboardChannel:
 
     def connect_all(self) -> None:
         """Connects with everybody who was dialled and can be reached."""
-        for address, expected in self._dialled.items():
+        for address, expected in self._dialled:
             other = self._board.at(address)
             if other is None or other is self or expected not in {None, other.node}:
                 continue

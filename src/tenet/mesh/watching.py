@@ -22,10 +22,17 @@ _HEARD: Final = "member.heard"
 
 
 class Beat(Struct, frozen=True):
-    """A heartbeat, and the answer to one: the newest view that the sender has, and which incarnation it is."""
+    """A heartbeat, and the answer to one.
+
+    Args:
+        epoch: of the newest view that the sender has.
+        incarnation: which one the sender is.
+        has_store: whether the store answers it; True where its version does not say.
+    """
 
     epoch: int
     incarnation: str
+    has_store: bool = True
 
 
 class _Asked(Struct, frozen=True):
@@ -58,8 +65,8 @@ class Surroundings(Protocol):
         """Is told that this node has been away."""
         ...
 
-    async def evict(self, view: View, subject: Member) -> None:
-        """Is told that a node is over, as far as this node can know, and as of which view."""
+    async def evict(self, view: View, subject: Member, *, why: str) -> None:
+        """Is told that a node is over, as far as this node can know, why, and as of which view."""
         ...
 
 
@@ -103,12 +110,16 @@ class Watching:
             if heard_s is not None and member is not None and member.process == peer.incarnation:
                 self._observations.hear(peer.node, heard_s)
 
+    def say(self) -> bytes:
+        """Returns what this node has to say of itself now, as a ``Beat``."""
+        has_store = self._observations.has_store(self._clock.monotonic_s())
+        return msgspec.json.encode(Beat(self._around.view.epoch, self._around.incarnation, has_store))
+
     async def beat(self, observer: NodeId) -> None:
         """Tells an observer that this node lives."""
         sent_s = self._clock.monotonic_s()
-        body = msgspec.json.encode(Beat(self._around.view.epoch, self._around.incarnation))
         try:
-            answer = await self._channel.call(observer, _BEAT, body, self._timings.silent_s)
+            answer = await self._channel.call(observer, _BEAT, self.say(), self._timings.silent_s)
         except MeshError:
             await asyncio.sleep(self._timings.tick_s)
             return
@@ -117,7 +128,9 @@ class Watching:
     def _note_answer(self, node: NodeId, beat: Beat, sent_s: float) -> None:
         self._around.hear_epoch(beat.epoch)
         if self._around.view.is_up(node, beat.incarnation):
-            self._observations.answered(node, sent_s, self._clock.monotonic_s())
+            now_s = self._clock.monotonic_s()
+            self._observations.answered(node, sent_s, now_s)
+            self._observations.hear_of_store(node, has_store=beat.has_store, now_s=now_s)
 
     async def _take_beat(self, sender: NodeId, body: bytes) -> bytes:
         now_s = self.look()
@@ -125,7 +138,8 @@ class Watching:
         self._around.hear_epoch(beat.epoch)
         if self._around.view.is_up(sender, beat.incarnation):
             self._observations.hear(sender, now_s)
-        return msgspec.json.encode(Beat(self._around.view.epoch, self._around.incarnation))
+            self._observations.hear_of_store(sender, has_store=beat.has_store, now_s=now_s)
+        return self.say()
 
     # ---- judging -----------------------------------------------------------------------------------------------------
 
@@ -147,13 +161,12 @@ class Watching:
         )
         # The commit checks that both records are as they were in this view.
         if is_over and view.is_up(self._channel.node, self._around.incarnation):
-            await self._around.evict(view, view.members[subject])
+            await self._around.evict(view, view.members[subject], why="nobody hears of it")
 
     async def _probe(self, subject: NodeId) -> None:
         sent_s = self._clock.monotonic_s()
-        body = msgspec.json.encode(Beat(self._around.view.epoch, self._around.incarnation))
         try:
-            answer = await self._channel.call(subject, _BEAT, body, self._timings.probe_s)
+            answer = await self._channel.call(subject, _BEAT, self.say(), self._timings.probe_s)
         except MeshError:
             return
         self._note_answer(subject, msgspec.json.decode(answer, type=Beat), sent_s)

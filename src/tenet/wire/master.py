@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Collection
+import tempfile
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import msgspec
@@ -189,8 +190,23 @@ class MasterKeys:
         """
         given, found = _decoded(content, "what another node has sent"), _read(path)
         keys = {**(found.keys if found else {}), **given.keys}
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_private(path, msgspec.json.encode(_File(1, given.current, keys)))
+        _write(path, _File(1, given.current, keys))
+
+    @staticmethod
+    def check_place(path: Path) -> None:
+        """Finds out whether the file of the master keys can be written; makes its directory where that is missing.
+
+        Args:
+            path: of the file.
+
+        Raises:
+            MasterKeyUnusable: it cannot, or there is one that cannot be read.
+        """
+        _read(path)
+        with _explained(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=path.parent):
+                pass
 
     def read_again(self) -> dict[str, bytes]:
         """Takes over what another process has put into the file, and returns the keys by name."""
@@ -200,9 +216,7 @@ class MasterKeys:
         return self._keys
 
     def _save(self, current: str, keys: dict[str, bytes]) -> None:
-        content = msgspec.json.encode(_File(1, current, keys))
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        write_private(self._path, content)
+        _write(self._path, _File(1, current, keys))
         self._current, self._keys = current, keys
 
 
@@ -215,6 +229,24 @@ def _read(path: Path) -> _File | None:
     except OSError as error:
         raise MasterKeyUnusable(f"the master key {path} cannot be read: {error.strerror}") from error
     return _decoded(content, str(path))
+
+
+def _write(path: Path, file: _File) -> None:
+    with _explained(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_private(path, msgspec.json.encode(file))
+
+
+@contextlib.contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    """Says of a file that cannot be written which one that is, and which setting names another."""
+    try:
+        yield
+    except OSError as error:
+        raise MasterKeyUnusable(
+            f"the master key {path} cannot be written: {error.strerror}. Run this as the user whose directory that is,"
+            " or name another file by `keys.master_key_file`"
+        ) from error
 
 
 def _decoded(content: bytes, named: str) -> _File:

@@ -82,7 +82,6 @@ class Edge:
         self._mesh = mesh
         self._pages = Pages(store, self._exposition, clock, region, refusal)
         self._pulse = Pulse(clock, process or SystemProcessTime(), self._cut_off)
-        self._pages = Pages(store, self._exposition, clock, region)
         dispatcher = Dispatcher(
             routes=routes,
             admission=self.admission,

@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from tenet.app.clustering import is_clustered, join_cluster, open_cluster, put_down, start_node
+from tenet.app.clustering import is_clustered, join_cluster, mesh_listen, open_cluster, put_down, start_node
 from tenet.app.configuration import Configuration, ConfigurationError, load
 from tenet.app.data_directory import DataDirectory
 from tenet.app.settings import MeshOptions, Server, Settings, StoreSettings
@@ -23,6 +23,7 @@ from tenet.mesh.governing import Governance
 from tenet.mesh.node import MeshNode
 from tenet.store.contract import Store
 from tenet.store.memory import open_engine
+from tenet.wire.errors import MasterKeyUnusable
 from tenet.wire.master import MasterKeys
 from tests.nodes import IDS, on_loop, until
 
@@ -120,6 +121,67 @@ def _authority(folder: Path) -> dict[str, bytes]:
         "client-authority-key": made.files.authority_key.read_bytes(),
         "client-authority": made.files.authority.read_bytes(),
     }
+
+
+@pytest.mark.parametrize(
+    ("clients", "mesh", "expected"),
+    [
+        ("127.0.0.1:8000", "", "127.0.0.1:0"),
+        ("[::1]:8000", "", "[::1]:0"),
+        ("localhost:8000", "", "localhost:0"),
+        ("0.0.0.0:8000", "", "0.0.0.0:7900"),
+        ("[::]:8000", "", "[::]:7900"),
+        ("node-1.example:8000", "", "node-1.example:7900"),
+        ("0.0.0.0:8000", "10.0.0.1:79", "10.0.0.1:79"),
+    ],
+)
+def test_nodes_meet_at_a_port_that_stays_where_other_machines_reach_them(
+    clients: str, mesh: str, expected: str
+) -> None:
+    assert mesh_listen(Settings(server=Server(listen=clients), mesh=MeshOptions(listen=mesh))) == expected
+
+
+def test_a_port_that_is_taken_is_told_with_the_setting_that_names_another(tmp_path: Path) -> None:
+    async def main() -> None:
+        store = await open_engine("", clock=CLOCK, ids=IDS)
+        async with first_node(tmp_path / "a", store) as first:
+            settings = Settings(data=str(tmp_path / "a"), server=Server(listen="192.0.2.1:8000"))
+            said = r"`mesh\.listen` is not set, and .192\.0\.2\.1:7900., which stands for it then, cannot be"
+            with pytest.raises(ConfigurationError, match=said):
+                await start_node(DataDirectory(settings), first.cluster, clock=CLOCK, ids=IDS)
+
+    on_loop(main)
+
+
+def test_where_the_master_key_of_a_node_lies_elsewhere_the_setting_is_named(tmp_path: Path) -> None:
+    async def main() -> None:
+        store = await open_engine("", clock=CLOCK, ids=IDS)
+        async with first_node(tmp_path / "a", store) as first:
+            given = await token(store)
+            place = tmp_path / "b"
+            await asyncio.to_thread(join_cluster, configuration(place), first.channel.address, given, "second")
+            flags = {"data": str(place), "keys.master_key_file": str(tmp_path / "keys" / "master-key")}
+            service = DataDirectory(load(None, {}, flags).settings)
+            with pytest.raises(NotAMember, match=r"is of the node second, .* `keys\.master_key_file`"):
+                await open_cluster(service, store, clock=CLOCK, ids=IDS)
+
+    on_loop(main)
+
+
+def test_a_place_where_the_master_key_cannot_lie_is_told_before_the_invitation_is_used(tmp_path: Path) -> None:
+    async def main() -> None:
+        store = await open_engine("", clock=CLOCK, ids=IDS)
+        async with first_node(tmp_path / "a", store) as first:
+            given, at = await token(store), first.channel.address
+            (tmp_path / "keys").symlink_to(tmp_path / "nowhere" / "at-all")
+            flags = {"data": str(tmp_path / "b"), "keys.master_key_file": str(tmp_path / "keys" / "master-key")}
+            with pytest.raises(MasterKeyUnusable, match=r"cannot be written: .* `keys\.master_key_file`"):
+                await asyncio.to_thread(join_cluster, load(None, {}, flags), at, given, "second")
+            assert "second" not in {info.node for info in await Governance(store, clock=CLOCK, ids=IDS).nodes()}
+            joined = await asyncio.to_thread(join_cluster, configuration(tmp_path / "c"), at, given, "third")
+            assert joined == "third"
+
+    on_loop(main)
 
 
 def test_without_the_master_key_a_cluster_is_not_opened_and_nothing_is_made(tmp_path: Path) -> None:
@@ -236,6 +298,7 @@ def test_a_node_listens_where_the_settings_say(tmp_path: Path) -> None:
             server=Server(listen="127.0.0.1:8000"),
             store=StoreSettings(url="cassandra://127.0.0.1/tenet"),
         )
+        assert mesh_listen(settings) == "127.0.0.1:0"
         node = await start_node(DataDirectory(settings), first.cluster, clock=CLOCK, ids=IDS)
         host, _, port = node.channel.address.rpartition(":")
         assert host == "127.0.0.1"

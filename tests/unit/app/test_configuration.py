@@ -147,6 +147,16 @@ def test_every_mistake_is_told_at_once(tmp_path: Path) -> None:
     assert looked_at[0].server.listen == "0.0.0.0:99999"
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("listen", '"10.0.0.1:79000"'), ("advertise", '"node:65536"'), ("peers", '["10.0.0.1:7900", "10.0.0.2:79000"]')],
+)
+def test_ports_of_nodes_are_bounded_too(tmp_path: Path, name: str, value: str) -> None:
+    (problem,) = problems_of(tmp_path, f"version = 1\n[mesh]\n{name} = {value}\n")
+    assert f"`mesh.{name}` is '" in problem
+    assert "a port is at most 65,535" in problem
+
+
 @pytest.mark.parametrize("listen", ['"8000"', '"0.0.0.0:x"'])
 def test_a_wrong_value_is_not_told_to_contradict_another(tmp_path: Path, listen: str) -> None:
     (problem,) = problems_of(tmp_path, f"version = 1\n[server]\nlisten = {listen}\n[tls]\nplaintext = true\n")

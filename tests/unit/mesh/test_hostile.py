@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from tenet.mesh import network
 from tenet.mesh.channel import NodeId
 from tenet.mesh.credentials import JOINING, PROTOCOLS, Credentials
 from tenet.mesh.errors import IdentityUnusable
@@ -259,6 +260,36 @@ def test_strangers_are_bounded_and_leave_room_for_others(tmp_path: Path) -> None
             writer.close()
 
     attack(tmp_path, attempt, limits=LinkLimits(keep_alive_s=0.05, greeting_s=1.0, stranger_s=0.5))
+
+
+def test_strangers_keep_nobody_out_who_has_been_there_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def attempt(cluster: Cluster, a: Network) -> None:
+        async with cluster.node("c") as c:
+            # As many as there may be are there.
+            monkeypatch.setattr(network, "STRANGERS_MAX", 0)
+            a._members_from.clear()
+            c.dial(a.address, A)
+            await until(lambda: c.trouble(a.address, A))
+            assert not c.peers()
+            monkeypatch.setattr(network, "STRANGERS_MAX", 256)
+            await until(c.peers)
+            monkeypatch.setattr(network, "STRANGERS_MAX", 0)
+            c.drop(A)
+            await until(lambda: not c.peers())
+            await until(c.peers)
+
+    attack(tmp_path, attempt)
+
+
+def test_addresses_of_nodes_are_remembered_up_to_a_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def attempt(_cluster: Cluster, a: Network) -> None:
+        monkeypatch.setattr(network, "_ADDRESSES_MAX", 2)
+        a._members_from.clear()
+        for source in ("10.0.0.1", "10.0.0.2", "10.0.0.1", "10.0.0.3"):
+            a._note_member(source)
+        assert [*a._members_from] == ["10.0.0.1", "10.0.0.3"]
+
+    attack(tmp_path, attempt)
 
 
 def test_tls_1_2_is_not_spoken(tmp_path: Path) -> None:

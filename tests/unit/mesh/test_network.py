@@ -265,6 +265,46 @@ def test_a_pause_of_our_own_is_not_the_silence_of_peers(tmp_path: Path) -> None:
     on_loop(main)
 
 
+def test_an_address_that_two_parts_dial_is_dialled_until_both_have_forgotten_it(tmp_path: Path) -> None:
+    cluster = Cluster(tmp_path)
+
+    async def main() -> None:
+        async with cluster.node("a") as a:
+            async with cluster.node("b") as b:
+                address = b.address
+                for _ in range(2):
+                    a.dial(address, B)
+                await until(lambda: connected(a, b))
+                a.forget(address, B)
+                # Somebody else whom nobody dials there is no matter.
+                a.forget(address, C)
+                a.drop(B)
+                await until(lambda: not a.peers())
+                await until(lambda: connected(a, b))
+            await until(lambda: a.trouble(address, B))
+            assert not a.trouble(address, C)
+            a.forget(address, B)
+            assert not a.trouble(address)
+            assert not a._dialler._targets
+
+    on_loop(main)
+
+
+def test_an_address_that_cannot_be_dialled_at_all_is_named_and_tried_again(tmp_path: Path) -> None:
+    cluster = Cluster(tmp_path)
+
+    async def main() -> None:
+        async with cluster.node("a") as a:
+            for address in ("127.0.0.1:79000", "127.0.0.1:-1"):
+                a.dial(address, B)
+                await until(lambda address=address: a.trouble(address, B))  # type: ignore[misc]
+                task = a._dialler._targets[address, B].task
+                assert task is not None
+                assert not task.done()
+
+    on_loop(main)
+
+
 def test_a_node_is_not_connected_with_itself_or_another_than_is_looked_for(tmp_path: Path) -> None:
     cluster = Cluster(tmp_path)
 
@@ -274,7 +314,7 @@ def test_a_node_is_not_connected_with_itself_or_another_than_is_looked_for(tmp_p
             a.dial(b.address, C)
             await until(lambda: "node c is looked for here, not b" in a.trouble(b.address))
             assert a.peers() == b.peers() == ()
-            target = a._dialler._targets[a.address]
+            target = a._dialler._targets[a.address, None]
             assert target.task is not None
             await asyncio.wait_for(target.task, 10)
 

@@ -285,6 +285,10 @@ def test_joining_again_with_the_same_key_is_no_second_use(tmp_path: Path) -> Non
             # The answer was lost, or the machine crashed before it had written it.
             again = await at.join("second", first.channel.address, invitation)
             assert again.master_keys == before.master_keys
+            # However late: its time is for others.
+            at.clock.skew_ms += 2 * 3600 * 1000
+            assert (await at.join("second", first.channel.address, invitation, at.clock)).shared == before.shared
+            at.clock.skew_ms = 0
             with pytest.raises(CallFailed) as raised:
                 await at.join("second", first.channel.address, invitation, named="third")
             assert raised.value.code == "InvitationUsed"

@@ -6,7 +6,6 @@ from typing import Final
 
 import pytest
 
-from tenet.base.clock import NEVER
 from tenet.mesh.channel import NodeId
 from tenet.mesh.observing import OBSERVERS_MAX, Observations, Timings, Vote, observers_of
 
@@ -158,9 +157,89 @@ class TestVerdicts:
         assert observations.silent(now_s) == []
 
 
+class TestStores:
+    """A node that the store does not answer, while it answers others."""
+
+    @staticmethod
+    def listened(observations: Observations, until_s: float, since_s: float = START_S, *, has_store: bool) -> float:
+        """Hears node b say so with every heartbeat, while the store answers here."""
+        now_s = since_s
+        while now_s < until_s:
+            now_s = look_until(observations, now_s + TIMINGS.heartbeat_s, now_s)
+            observations.read(now_s)
+            observations.hear_of_store(B, has_store=has_store, now_s=now_s)
+        return now_s
+
+    def test_it_is_over_when_it_has_said_so_for_long_enough(self) -> None:
+        observations = observing(B, C)
+        now_s = self.listened(observations, START_S + TIMINGS.storeless_s, has_store=False)
+        assert observations.storeless(now_s) == []
+        now_s = self.listened(observations, now_s + 2 * TIMINGS.heartbeat_s, now_s, has_store=False)
+        assert observations.storeless(now_s) == [B]
+
+    def test_it_begins_anew_where_it_has_said_otherwise_once(self) -> None:
+        observations = observing(B)
+        now_s = self.listened(observations, START_S + TIMINGS.storeless_s - 1, has_store=False)
+        now_s = self.listened(observations, now_s + 0.1, now_s, has_store=True)
+        now_s = self.listened(observations, now_s + TIMINGS.storeless_s - 1, now_s, has_store=False)
+        assert observations.storeless(now_s) == []
+
+    def test_one_that_is_not_heard_any_more_is_left_to_the_other_rules(self) -> None:
+        observations = observing(B)
+        now_s = self.listened(observations, START_S + 2 * TIMINGS.storeless_s, has_store=False)
+        assert observations.storeless(now_s) == [B]
+        now_s = look_until(observations, now_s + SILENT_S, now_s)
+        assert observations.storeless(now_s) == []
+
+    def test_whoever_has_no_store_itself_or_has_it_only_again_evicts_nobody(self) -> None:
+        observations = observing(B)
+        now_s = START_S
+        while now_s < START_S + 60:
+            now_s = look_until(observations, now_s + TIMINGS.heartbeat_s, now_s)
+            observations.hear_of_store(B, has_store=False, now_s=now_s)
+            assert observations.storeless(now_s) == []
+        assert not observations.has_store(now_s)
+        now_s = self.listened(observations, now_s + TIMINGS.storeless_s, now_s, has_store=False)
+        assert observations.storeless(now_s) == []
+        now_s = self.listened(observations, now_s + 2 * TIMINGS.heartbeat_s, now_s, has_store=False)
+        assert observations.storeless(now_s) == [B]
+
+    def test_whoever_was_away_blames_nobody(self) -> None:
+        observations = observing(B)
+        now_s = self.listened(observations, START_S + 2 * TIMINGS.storeless_s, has_store=False)
+        assert observations.look(now_s + 2)
+        observations.hear_of_store(B, has_store=False, now_s=now_s + 2)
+        assert observations.storeless(now_s + 2) == []
+
+    def test_another_incarnation_has_said_nothing(self) -> None:
+        observations = observing(B)
+        now_s = self.listened(observations, START_S + 2 * TIMINGS.storeless_s, has_store=False)
+        observations.expect({B: "2.1"}, now_s)
+        assert observations.storeless(now_s) == []
+
+    def test_of_one_that_is_unknown_nothing_is_noted(self) -> None:
+        observations = observing()
+        now_s = self.listened(observations, START_S + 2 * TIMINGS.storeless_s, has_store=False)
+        observations.expect({B: "1.1"}, now_s)
+        assert observations.storeless(now_s) == []
+
+
 class TestSureness:
-    def test_without_others_it_is_for_ever(self) -> None:
-        assert observing().sure_until_s({A}) == NEVER
+    def test_without_others_it_is_as_long_as_the_store_answers(self) -> None:
+        observations = observing()
+        assert observations.sure_until_s({A}) == START_S + TIMINGS.storeless_s
+        observations.read(START_S + 60)
+        assert observations.sure_until_s({A}) == START_S + 60 + TIMINGS.storeless_s
+        # What was asked before and is answered later takes nothing back.
+        observations.read(START_S + 59)
+        assert observations.sure_until_s({A}) == START_S + 60 + TIMINGS.storeless_s
+
+    def test_it_ends_before_others_may_evict_a_node_that_has_no_store(self) -> None:
+        """Whoever hears the first heartbeat that says so waits for as long again, by a clock that is as fast."""
+        mine = observing(B)
+        last_s = mine.sure_until_s({A})
+        assert mine.has_store(last_s - 0.01)
+        assert not mine.has_store(last_s + 0.01)
 
     def test_it_lasts_from_the_answers_that_leave_the_others_no_majority(self) -> None:
         observations = observing(B, C, D)
