@@ -34,6 +34,7 @@ from tenet.store.cassandra.engine import CassandraEngine
 from tenet.store.cassandra.location import Location
 from tenet.store.contract import (
     Commit,
+    CommitId,
     Committed,
     Conflict,
     Key,
@@ -184,13 +185,18 @@ class Process:
         self._run.keep(begun, SawPage((space, partition), within, 10, 1_000_000, False, stamp, page))
 
     async def sequence(self, space: str, times: int, *, pause_s: float = 0.0) -> None:
-        """Brings the log of a space up to date, and reads it."""
+        """Brings the log of a space up to date, and reads it: everything whose commit was answered before."""
         after = 0
+        seen: set[tuple[CommitId, Key, bytes | None]] = set()
         for _ in range(times):
+            answered = self._run.logged(space)
             with suppress(StoreUnavailable):
                 page = await self.engine.read_log(space, 0, after=after, limit=100)
                 self._run.tailed += page.entries
                 after = page.closed
+                seen.update((e.commit_id, Key(space, e.partition, e.sort), e.new) for e in page.entries)
+                if left_out := answered - seen:
+                    raise Broken(f"{left_out} were answered, and {self.name} was not shown them")
             if pause_s:
                 await asyncio.sleep(pause_s)
 
@@ -252,6 +258,16 @@ class Run(Turns):
                 raise Broken(f"{commit.id.hex()} took effect twice: {known.version.hex()}, {settled.version.hex()}")
             if known is settled:
                 self.calls.append(Call(begun, ended, Rising(commit, settled)))
+
+    def logged(self, space: str) -> set[tuple[CommitId, Key, bytes | None]]:
+        """Returns the entries for the log of a space whose commits somebody was told have taken effect."""
+        return {
+            (commit.id, append.key, append.new)
+            for _, commit in self.begun.values()
+            if isinstance(self.outcomes.get(commit.id), Committed)
+            for append in commit.appends
+            if append.key.space == space
+        }
 
     # ---- turns -------------------------------------------------------------------------------------------------------
 

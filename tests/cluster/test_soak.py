@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tenet.base.ids import SystemIds
-from tenet.store.cassandra.logs import SEGMENT
+from tenet.store.cassandra.segments import SEGMENT
 from tenet.tables.rules.index_log import LOG_SHARDS
 from tests.rounds import rounds
 from tests.servers import Server, start

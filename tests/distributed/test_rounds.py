@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from itertools import count
 
-from tenet.base.clock import SystemClock
+from tenet.base.clock import NEVER, SystemClock
 from tenet.base.ids import SystemIds
 from tenet.store.cassandra.engine import CassandraEngine
 from tenet.store.contract import (
@@ -111,6 +111,40 @@ def test_with_a_log(opened: OpenEngine) -> None:
 
         assert await store.cost(put) == (0, 1, 1)
         assert await store.cost(put) == (0, 0, 1)
+
+    counted(opened, SpaceOptions(log=LogOptions(readers=("tail",))), work)
+
+
+def test_looks_at_a_log(opened: OpenEngine) -> None:
+    async def work(store: Counted) -> None:
+        key = store.key()
+        entries = 0
+
+        async def put() -> None:
+            nonlocal entries
+            await store.commit(Put(key, b"x"), appends=[Append(key, None, b"%d" % entries)])
+            entries += 1
+
+        async def look() -> None:
+            await store.engine.read_log(store.space, 0, after=1_000, limit=1)
+
+        await put()
+        # Pointers, the head, the segment; the outbox; four to take the shard, and the outbox again.
+        assert await store.cost(look) == (3 + 1 + 4 + 1, 1, 2 + 1)
+        assert await store.cost(look) == (3 + 1, 0, 0)
+        await put()
+        assert await store.cost(look) == (3 + 2, 1, 1), "it was told that something was added"
+        # The pointer stands, and that it is written anew and what is older goes changes nothing for it.
+        logs, space = store.engine._logs, (await store.engine._find([store.space], NEVER))[store.space]
+        await logs._pointers._remove_traces(space, 0, NEVER)
+        assert await store.cost(put) == (0, 0, 1)
+        page = await store.engine.read_log(store.space, 0, after=0, limit=10)
+        assert [entry.new for entry in page.entries] == [b"0", b"1", b"2"]
+        # Everything has been taken out, by one range each time.
+        rows = await store.engine.driver.select(
+            space.statements.get_outbox, (b"\x00" + key.partition, space.log_id, space.log_id + b"\xff" * 13, 10)
+        )
+        assert rows == []
 
     counted(opened, SpaceOptions(log=LogOptions(readers=("tail",))), work)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -12,6 +13,7 @@ from tenet.store.cassandra.across import Across
 from tenet.store.cassandra.driver import Bound
 from tenet.store.cassandra.journal import Note
 from tenet.store.cassandra.locks import Locks
+from tenet.store.cassandra.outboxes import Outboxes
 from tenet.store.cassandra.rows import CARRIED_OUT
 from tenet.store.contract import (
     Add,
@@ -221,6 +223,45 @@ POINTER = Scene(
     {"one": log_once, "sequencer": sequence_on},
 )
 
+
+async def log_twice(process: Process) -> None:
+    await log_once(process)
+    await asyncio.sleep(48)
+    for _ in range(2):
+        await process.get(F)
+    await log_once(process)
+
+
+async def sequence_on_and_on(process: Process) -> None:
+    await process.sequence(LOGGED, 5, pause_s=16)
+
+
+#: Two commits with entries, of which the second comes when the pointer of the first is about to be taken away.
+IDLE = Scene(
+    {LOGGED: SpaceOptions(log=LogOptions(readers=("tail",)))},
+    [F],
+    nothing,
+    {"one": log_twice, "sequencer": sequence_on_and_on},
+)
+
+
+async def log_both_and_on(process: Process) -> None:
+    await log_both(process)
+    await log_once(process)
+
+
+async def sequence_now_and_then(process: Process) -> None:
+    await process.sequence(LOGGED, 4, pause_s=0.05)
+
+
+#: A commit over partitions with entries in each, which are read as soon as it was answered.
+ANSWERED = Scene(
+    {LOGGED: SpaceOptions(log=LogOptions(readers=("tail",)))},
+    [F, G],
+    nothing,
+    {"both": log_both_and_on, "sequencer": sequence_now_and_then, "other": sequence_now_and_then},
+)
+
 SCENES = {
     "hurried": HURRIED,
     "overlap": OVERLAP,
@@ -230,6 +271,8 @@ SCENES = {
     "log": LOG,
     "sequencers": SEQUENCERS,
     "pointer": POINTER,
+    "idle": IDLE,
+    "answered": ANSWERED,
 }
 
 
@@ -354,6 +397,24 @@ def test_giving_up_without_saying_so_is_found_out(monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(Locks, "give_up", give_up)
     assert str(find("overlap"))
+
+
+def test_taking_a_pointer_away_without_looking_into_the_outbox_again_is_found_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def is_empty(*_: object) -> bool:
+        return True
+
+    monkeypatch.setattr(Outboxes, "is_empty", is_empty)
+    assert "was not shown them" in str(find("idle"))
+
+
+def test_sequencing_without_regard_to_locks_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def is_resolved(*_: object) -> bool:
+        return False
+
+    monkeypatch.setattr(Outboxes, "_is_resolved", is_resolved)
+    assert "was not shown them" in str(find("answered"))
 
 
 def test_reading_without_regard_to_locks_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:

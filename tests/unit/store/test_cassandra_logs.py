@@ -8,7 +8,7 @@ from contextlib import suppress
 
 import pytest
 
-from tenet.store.cassandra import logs, pointers
+from tenet.store.cassandra import idle, pointers, segments, sequencer
 from tenet.store.contract import Append, Commit, Key, LogEntry, LogOptions, Put, SpaceOptions
 from tests.cassandra_model.cluster import Dead, Fate
 from tests.cassandra_model.stand import Process, Stand, statement
@@ -27,7 +27,9 @@ def log_commit(process: Process, *keys: Key, each: int = 1) -> Commit:
 
 async def read(process: Process) -> Sequence[LogEntry]:
     """Brings the log up to date by this process, and returns all of it."""
-    return await process.client.log_all("logged")
+    entries = await process.client.log_all("logged")
+    await process.engine.is_quiet()
+    return entries
 
 
 def places(entries: Sequence[LogEntry]) -> list[tuple[bytes, bytes | None]]:
@@ -86,7 +88,7 @@ def test_no_entry_is_moved_twice_however_many_a_dead_sequencer_had_moved() -> No
 
 
 def test_what_was_moved_by_another_between_two_looks_is_not_moved_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(logs, "_UNCLEARED_MAX", 2)
+    monkeypatch.setattr(sequencer, "_UNCLEARED_MAX", 2)
 
     async def test(stand: Stand) -> None:
         writer, slow, quick = [await stand.process(name) for name in ("writer", "slow", "quick")]
@@ -103,7 +105,7 @@ def test_what_was_moved_by_another_between_two_looks_is_not_moved_again(monkeypa
 
 
 def test_every_pointer_is_followed_however_many_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(logs, "_POINTERS_MAX", 4)
+    monkeypatch.setattr(idle, "_POINTERS_MAX", 4)
 
     async def test(stand: Stand) -> None:
         writer, sequencer = await stand.process("writer"), await stand.process("sequencer")
@@ -116,7 +118,7 @@ def test_every_pointer_is_followed_however_many_there_are(monkeypatch: pytest.Mo
 
 
 def test_a_read_that_is_cancelled_while_entries_are_moved_loses_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(logs, "_BATCH_ENTRIES_MAX", 1)
+    monkeypatch.setattr(sequencer, "_BATCH_ENTRIES_MAX", 1)
 
     async def test(stand: Stand) -> None:
         writer, sequencer = await stand.process("writer"), await stand.process("sequencer")
@@ -170,7 +172,7 @@ def test_entries_of_a_commit_whose_process_died_come_although_nobody_comes_to_it
 
 
 def test_a_segment_that_is_full_is_followed_by_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(logs, "SEGMENT", 5)
+    monkeypatch.setattr(segments, "SEGMENT", 5)
 
     async def test(stand: Stand) -> None:
         writer, first, second = [await stand.process(name) for name in ("writer", "first", "second")]
@@ -268,7 +270,7 @@ class TestEpochs:
 def test_positions_go_on_where_all_up_to_the_end_of_a_segment_was_read(
     monkeypatch: pytest.MonkeyPatch, sleep_s: float
 ) -> None:
-    monkeypatch.setattr(logs, "SEGMENT", 5)
+    monkeypatch.setattr(segments, "SEGMENT", 5)
 
     async def test(stand: Stand) -> None:
         first = await stand.process("first")

@@ -479,6 +479,7 @@ class CassandraEngine:
         """Waits until what goes on behind answers has ended."""
         await self._spaces.is_quiet()
         await self._across.is_quiet()
+        await self._logs.is_quiet()
 
     async def close(self) -> None:
         """Finishes what was begun, and ends the connections."""
@@ -488,6 +489,7 @@ class CassandraEngine:
         while self._under_way:
             await asyncio.wait(tuple(self._under_way))
         await self._across.is_quiet()
+        await self._logs.close()
         await self._spaces.close()
         await self._supervision.close()
         await self.driver.close()

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
-from tenet.store.cassandra.logs import SEGMENT
 from tenet.store.cassandra.schema import REMEMBERED_S, LogStatements, Statements, above_us
+from tenet.store.cassandra.segments import SEGMENTS_DROPPED, segment_of
 from tenet.store.cassandra.spaces import CONDEMNED, DROPPED, LOG, SPACES, SPARE
 from tenet.store.cassandra.tries import TableMissing, Unsure
 
@@ -122,7 +122,9 @@ class Removal:
             await self._driver.write([(self._logs.drop_pointers, [log_id, shard])])
             rows = await self._driver.select(self._logs.head, (log_id, shard))
             segment, _, trimmed = rows[0][:3] if rows else (None, None, None)
-            for number in range((trimmed or 0) // SEGMENT, (segment or 0) + 1):
+            dropped = {row[3]: row[4] for row in rows}.get(SEGMENTS_DROPPED)
+            begin = dropped if dropped is not None else trimmed or 0
+            for number in range(segment_of(begin), (segment or 0) + 1):
                 await self._driver.write([(self._logs.drop_segment, [above_us(self._clock), log_id, shard, number])])
             # At last, as it says which segments there are.
             await self._driver.write([(self._logs.drop_head, [log_id, shard])])

@@ -17,6 +17,8 @@ _PREFIX: Final = b"\x00"
 #: The first byte of a fate: the commit took effect; never will; one try of it was given up; it was carried out here.
 COMMITTED, NEVER, GIVEN_UP, CARRIED_OUT = b"C", b"N", b"A", b"F"
 NONCE_BYTES: Final = 6
+#: How many bytes ``outbox_sort`` has; they stand before an entry in its log, too.
+PLACE_BYTES: Final = 20
 _VERSION_BYTES: Final = 16
 
 PUT, DELETE, ADD, MAKE = range(4)

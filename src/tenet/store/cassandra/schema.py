@@ -35,6 +35,8 @@ RECORD, BUCKET, FATE = 1, 2, 3
 
 FORMAT: Final = 1
 LOG_ID_BYTES: Final = 8
+#: How long traces of pointers are kept, seconds: long enough for hints. One that comes back is taken away again.
+_POINTERS_GRACE_S: Final = 600
 
 _OPTIONS: Final = (
     "compaction = {{'class': 'UnifiedCompactionStrategy'}} AND gc_grace_seconds = {gc_grace_s}"
@@ -54,15 +56,17 @@ def registry(name: str, gc_grace_s: int) -> dict[str, str]:
     """Returns the definitions of the tables that the engine has beside those of the spaces, by their names."""
     space = "part text, name text, id text, options text, log text, dropped_ms bigint"
     log = "log blob, shard int, seg bigint, pos bigint, e blob, nx bigint static, tk bigint static"
+    pointer = "log blob, shard int, p blob, e bigint"
     head = "log blob, shard int, reader text, seg bigint static, tk bigint static, trimmed bigint static, up_to bigint"
     columns = {
         "registry": f"{space}, PRIMARY KEY (part, name)",
         "logs": f"{log}, PRIMARY KEY ((log, shard, seg), pos)",
-        "pointers": "log blob, shard int, p blob, e bigint, PRIMARY KEY ((log, shard), p, e)",
+        "pointers": f"{pointer}, PRIMARY KEY ((log, shard), p, e)",
         "heads": f"{head}, PRIMARY KEY ((log, shard), reader)",
         "commits": "slot bigint, lane int, id blob, w blob, PRIMARY KEY ((slot, lane), id)",
     }
-    return {table: _table(f"{name}.{table}", some, gc_grace_s) for table, some in columns.items()}
+    grace_s = {"pointers": min(gc_grace_s, _POINTERS_GRACE_S)}
+    return {table: _table(f"{name}.{table}", some, grace_s.get(table, gc_grace_s)) for table, some in columns.items()}
 
 
 def _table(name: str, columns: str, gc_grace_s: int) -> str:
@@ -123,7 +127,7 @@ class Statements:
         )
         self.no_fate = f"UPDATE {table} SET st = null WHERE p = ? AND kind = 3 AND sort = ? IF mk = null"
         self.outbox = f"UPDATE {table} SET v = ? WHERE p = ? AND kind = 4 AND sort = ?"
-        self.outbox_done = f"DELETE FROM {table} USING TIMESTAMP ? WHERE p = ? AND kind = 4 AND sort = ?"
+        self.outbox_moved = f"DELETE FROM {table} USING TIMESTAMP ? WHERE p = ? AND kind = 4 AND sort >= ? AND sort < ?"
         self.outbox_gone = f"DELETE FROM {table} WHERE p = ? AND kind = 4 AND sort >= ? AND sort < ?"
         self.intent = f"UPDATE {table} SET v = ? WHERE p = ? AND kind = 5 AND sort = ?"
         self.intent_done = f"DELETE FROM {table} WHERE p = ? AND kind = 5 AND sort = ?"
@@ -167,6 +171,8 @@ class LogStatements:
         log, pointers, heads = (f"{keyspace}.{name}" for name in ("logs", "pointers", "heads"))
         self.point = f"INSERT INTO {pointers} (log, shard, p, e) VALUES (?, ?, ?, ?)"
         self.unpoint = f"DELETE FROM {pointers} WHERE log = ? AND shard = ? AND p = ? AND e = ?"
+        #: All of a shard's that were written then or before.
+        self.unpoint_before = f"DELETE FROM {pointers} USING TIMESTAMP ? WHERE log = ? AND shard = ?"
         self.pointers = f"SELECT p, e FROM {pointers} WHERE log = ? AND shard = ? AND (p, e) > (?, ?) LIMIT ?"
         self.head = f"SELECT seg, tk, trimmed, reader, up_to FROM {heads} WHERE log = ? AND shard = ?"
         self.take = f"UPDATE {heads} SET tk = ? WHERE log = ? AND shard = ? "

@@ -6,6 +6,7 @@ that was dropped can never meet the records of one that was made under its name 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
@@ -17,7 +18,7 @@ from tenet.store.cassandra import schema
 from tenet.store.cassandra.behind import Behind
 from tenet.store.cassandra.tries import Unsure
 from tenet.store.contract import LogOptions, SpaceInfo, SpaceOptions
-from tenet.store.errors import SpaceNotFound, StoreOfLaterVersion, StoreUnavailable
+from tenet.store.errors import DeadlineExceeded, SpaceNotFound, StoreOfLaterVersion, StoreUnavailable
 
 if TYPE_CHECKING:
     from tenet.base.clock import Clock
@@ -45,7 +46,7 @@ _VALUE_BYTES: Final = 40_000.0
 
 
 class Space:
-    """A space with what its statements need.
+    """A space with what its statements need, as it was read: one that was changed since is another object.
 
     Args:
         name: its name.
@@ -53,26 +54,36 @@ class Space:
         options: its options.
         log: the id of its log, empty for none.
         keyspace: the keyspace of its tables.
+        since_s: the monotonic time at which this process first saw it so, seconds.
     """
 
-    __slots__ = ("log", "log_id", "log_statements", "name", "options", "space_id", "statements", "value_bytes")
+    __slots__ = (
+        "log",
+        "log_id",
+        "log_statements",
+        "name",
+        "options",
+        "since_s",
+        "space_id",
+        "statements",
+        "value_bytes",
+    )
 
-    def __init__(self, name: str, space_id: str, options: SpaceOptions, log: str, keyspace: str) -> None:
+    def __init__(
+        self, name: str, space_id: str, options: SpaceOptions, log: str, keyspace: str, *, since_s: float = 0.0
+    ) -> None:
         self.name = name
         self.space_id = space_id
+        self.options: Final = options
+        self.log: Final[LogOptions | None] = options.log
+        self.log_id: Final = bytes.fromhex(log)
+        self.since_s: Final = since_s
         self.statements = schema.Statements(keyspace, space_id)
         self.log_statements = schema.LogStatements(keyspace)
-        self.change(options, log)
         #: About how many bytes a value has; reads ask for so many rows that a page has about the bytes it may. More
         #: than most have as long as none was seen: a page of what is small is soon followed by another one, where one
         #: of what is large may be more than a node can read in time.
         self.value_bytes = _VALUE_BYTES
-
-    def change(self, options: SpaceOptions, log: str) -> None:
-        """Takes other options."""
-        self.options = options
-        self.log: LogOptions | None = options.log
-        self.log_id = bytes.fromhex(log)
 
     def info(self) -> SpaceInfo:
         """Returns what the contract tells of it."""
@@ -166,11 +177,12 @@ class Spaces:
         Raises:
             SpaceNotFound: there is none.
         """
+        begun = self._clock.monotonic_s()
         rows = await self._driver.select(self._one, (SPACES, name), deadline=deadline, counts_as=_COUNTS_AS)
         if not rows or rows[0][0] is None:
             self.forget(name)
             raise SpaceNotFound(f"there is no space {name}")
-        return self._remember(name, *rows[0])
+        return self._remember(name, *rows[0], read_s=begun)
 
     def by_id(self, space_id: str) -> Space:
         """Returns a space by its id, also one whose name is not known."""
@@ -190,14 +202,21 @@ class Spaces:
         """Forgets what is remembered of a space."""
         self._known.pop(name, None)
 
-    def _remember(self, name: str, space_id: str, options: str, log: str | None) -> Space:
+    def _remember(
+        self, name: str, space_id: str, options: str, log: str | None, *, read_s: float | None = None
+    ) -> Space:
+        """Keeps what a read of the registry has found that was begun then, or, None, what was left there now."""
+        now = self._clock.monotonic_s()
         known = self._known.get(name)
-        if known is not None and known[0].space_id == space_id:
-            space = known[0]
-            space.change(_decode(options), log or "")
-        else:
-            space = Space(name, space_id, _decode(options), log or "", self._keyspace)
-        self._known[name] = (space, self._clock.monotonic_s())
+        space = known[0] if known is not None else None
+        if known is not None and read_s is not None and read_s < known[1]:
+            return known[0]  # It was read, or changed, by a later statement.
+        now_has = (space_id, _decode(options), bytes.fromhex(log or ""))
+        if space is None or (space.space_id, space.options, space.log_id) != now_has:
+            before, space = space, Space(name, space_id, now_has[1], log or "", self._keyspace, since_s=now)
+            if before is not None and before.space_id == space_id:
+                space.value_bytes = before.value_bytes
+        self._known[name] = (space, now if read_s is None else read_s)
         self._by_id[space_id] = space
         return space
 
@@ -279,6 +298,7 @@ class Spaces:
     async def _alter(self, space: Space, options: SpaceOptions, deadline: float) -> bool:
         log = space.log_id.hex() if options.log is not None else ""
         if options.log is not None and space.options.log is None:
+            await self._forgotten_by_all(space, deadline)
             log = self._new_log()
         if space.log is not None and options.log is None:
             await self._driver.write(self._buried_log(space), deadline=deadline)
@@ -290,6 +310,24 @@ class Spaces:
             return False
         self._remember(space.name, space.space_id, _encode(options), log)
         return True
+
+    async def _forgotten_by_all(self, space: Space, deadline: float) -> None:
+        """Waits until no process takes a log for this space's that was switched off.
+
+        Raises:
+            DeadlineExceeded: the deadline passed first; the time counts on for the next call.
+        """
+        left_s = space.since_s + _BELIEVED_S - self._clock.monotonic_s()
+        if left_s <= 0:
+            return
+        rows = await self._driver.select(self._all, (DROPPED,), deadline=deadline, counts_as=_COUNTS_AS)
+        if not any(name.startswith(LOG) and of == space.space_id for name, of, _ in rows):
+            return
+        if self._clock.monotonic_s() + left_s > deadline:
+            raise DeadlineExceeded(
+                f"the log of {space.name} was switched off lately; it can be switched on again after {_BELIEVED_S} s"
+            )
+        await asyncio.sleep(left_s)
 
     async def drop(self, name: str, deadline: float) -> None:
         """Drops a space; its tables go later, when no commit over several partitions can need them any more."""

@@ -1,0 +1,168 @@
+"""Pointers as the sequencer meets them: found, and taken away where nothing has come for a while.
+
+A pointer that is deleted leaves a tombstone, which everybody who reads the pointers of the shard passes over. So from
+time to time those that stand are written anew, and then all of the shard is deleted at a timestamp so far back that
+nobody can still be about to rely on a pointer that is written with it or before: one mark for all the older ones.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+from tenet.store.cassandra.behind import Behind
+from tenet.store.cassandra.outboxes import SIDE_BY_SIDE
+from tenet.store.cassandra.pointers import encode_pointer, epoch_of
+from tenet.store.cassandra.schema import REMEMBERED_S, equal
+from tenet.store.cassandra.tries import Unsure
+
+if TYPE_CHECKING:
+    from tenet.base.clock import Clock
+    from tenet.store.cassandra.driver import Driver
+    from tenet.store.cassandra.locks import Locks
+    from tenet.store.cassandra.outboxes import Outboxes
+    from tenet.store.cassandra.spaces import Space
+
+#: A partition key of the table, and an epoch.
+Pointer: TypeAlias = tuple[bytes, int]
+
+_POINTERS_MAX: Final = 1_000
+#: How long an outbox is empty before its pointer is taken away, seconds.
+_IDLE_S: Final = 15.0
+#: How many pointers are taken away behind one call, and how long that may take, seconds.
+_AWAY_MAX: Final = 256
+_AWAY_S: Final = 10.0
+#: After how many that were taken away, and how long after the last time, their traces go; seconds.
+_TRACES_MAX: Final = 500
+_TRACES_EVERY_S: Final = 600.0
+#: How far back they go, seconds. A pointer is written with the clock of its process, which may be wrong by 300 s, as
+#: may ours; and a commit relies on it for as long as its batch may be sent, and lingers.
+_TRACES_OLD_S: Final = 2 * REMEMBERED_S
+_WRITTEN_MAX: Final = 500
+
+
+class Standing:
+    """What a process remembers of the pointers of a shard.
+
+    Args:
+        now_s: the monotonic time, seconds.
+    """
+
+    __slots__ = ("idle_since", "is_at_it", "taken_away", "traces_gone_s")
+
+    def __init__(self, now_s: float) -> None:
+        self.idle_since: dict[Pointer, float] = {}
+        self.is_at_it = False
+        #: How many were taken away here since their traces went the last time, and when that was.
+        self.taken_away = 0
+        self.traces_gone_s = now_s
+
+
+class IdlePointers:
+    """Reads pointers, and takes those away that nobody needs.
+
+    Args:
+        driver: the cluster.
+        locks: resolves what is met.
+        outboxes: to which the pointers lead.
+        clock: time.
+    """
+
+    def __init__(self, driver: Driver, locks: Locks, outboxes: Outboxes, clock: Clock) -> None:
+        self._driver = driver
+        self._locks = locks
+        self._outboxes = outboxes
+        self._clock = clock
+        self._behind = Behind()
+
+    async def of(self, space: Space, shard: int, deadline: float) -> AsyncIterator[Sequence[Pointer]]:
+        """Gives the pointers of a shard, some at a time."""
+        last: Pointer = (b"", 0)
+        while True:
+            values = (space.log_id, shard, *last, _POINTERS_MAX)
+            found = await self._driver.select(space.log_statements.pointers, values, deadline=deadline, is_serial=False)
+            if found:
+                yield [(key, epoch) for key, epoch in found]
+            if len(found) < _POINTERS_MAX:
+                return
+            last = found[-1][0], found[-1][1]
+
+    def notice(self, space: Space, shard: int, standing: Standing, empty: Sequence[Pointer]) -> None:
+        """Is told which pointers lead to empty outboxes; takes some of them away, behind the call."""
+        now = self._clock.monotonic_s()
+        standing.idle_since = {one: standing.idle_since.get(one, now) for one in empty}
+        due = [one for one, since in standing.idle_since.items() if now - since >= _IDLE_S][:_AWAY_MAX]
+        if due and not standing.is_at_it:
+            standing.is_at_it = True
+            self._behind.go(self._take_away(space, shard, standing, due))
+
+    async def _take_away(self, space: Space, shard: int, standing: Standing, due: Sequence[Pointer]) -> None:
+        deadline = self._clock.monotonic_s() + _AWAY_S
+        gate = asyncio.Semaphore(SIDE_BY_SIDE)
+
+        async def take_away(pointer: Pointer) -> None:
+            async with gate:
+                if await self._unpoint(space, shard, pointer, deadline):
+                    standing.taken_away += 1
+                # One that others had a use for is idle from now on, if it is.
+                standing.idle_since.pop(pointer, None)
+
+        try:
+            await asyncio.gather(*map(take_away, due), return_exceptions=True)
+            is_time = self._clock.monotonic_s() - standing.traces_gone_s >= _TRACES_EVERY_S
+            if is_time and standing.taken_away >= _TRACES_MAX:
+                await self._remove_traces(space, shard, deadline)
+                standing.taken_away, standing.traces_gone_s = 0, self._clock.monotonic_s()
+        finally:
+            standing.is_at_it = False
+
+    async def _unpoint(self, space: Space, shard: int, pointer: Pointer, deadline: float) -> bool:
+        """Takes a pointer away, after no commit can rely on it any more; returns whether it did."""
+        key, epoch = pointer
+        statements = space.statements
+        rows = await self._driver.select(statements.get_epoch, (key,), deadline=deadline)
+        time, lock, stands = rows[0] if rows else (None, None, None)
+        if lock is not None:
+            # Nobody else may come to this partition, and entries may be in what is intended.
+            await self._locks.is_pending(space.space_id, key, lock, deadline)
+            return False
+        # Also where no commit has relied on the pointer yet: one may have written it and be about to.
+        if abs(epoch_of(space.log_id, stands)) <= epoch:
+            # Behind the look at the time: whatever is added from there on changes that.
+            if not await self._outboxes.is_empty(space, key, deadline):
+                return False
+            at_time, times = equal("h", time)
+            as_it_stands, pointers = equal("pe", stands)
+            text = f"{statements.unpoint}{at_time} AND {as_it_stands}"
+            values = [encode_pointer(space.log_id, -(epoch + 1)), key, *times, *pointers]
+            try:
+                if await self._driver.decide([(text, values)], deadline=deadline) is not None:
+                    return False
+            except Unsure:
+                return False
+        await self._driver.write([(space.log_statements.unpoint, [space.log_id, shard, key, epoch])], deadline=deadline)
+        return True
+
+    async def _remove_traces(self, space: Space, shard: int, deadline: float) -> None:
+        """Puts one mark in the place of those that pointers have left which were taken away long ago.
+
+        What is written anew may have been taken away meanwhile. Then it is taken away again: its epoch is over.
+        """
+        above_us = (self._clock.wall_ms() - 1000 * _TRACES_OLD_S) * 1000
+        async for pointers in self.of(space, shard, deadline):
+            for at in range(0, len(pointers), _WRITTEN_MAX):
+                some = pointers[at : at + _WRITTEN_MAX]
+                anew = [(space.log_statements.point, [space.log_id, shard, key, epoch]) for key, epoch in some]
+                await self._driver.write(anew, deadline=deadline)
+        await self._driver.write(
+            [(space.log_statements.unpoint_before, [above_us, space.log_id, shard])], deadline=deadline
+        )
+
+    async def is_quiet(self) -> None:
+        """Waits until nothing goes on in the background."""
+        await self._behind.is_quiet()
+
+    async def close(self) -> None:
+        """Ends what goes on in the background."""
+        await self._behind.cancel()
