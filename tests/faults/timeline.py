@@ -110,7 +110,13 @@ def slots(history: Sequence[Operation], begin_ns: int, end_ns: int) -> list[tupl
 
 
 def report(history: Sequence[Operation], events: Sequence[Event], begin_ns: int, end_ns: int) -> str:
-    """Returns the whole run, each fault, what lay before, between and behind, and a line per second, as Markdown."""
+    """Returns the summary, and a line per second, as Markdown."""
+    summed = summary(history, events, begin_ns, end_ns)
+    return "\n".join([summed, "", *_drawing(history, events, begin_ns, end_ns)])
+
+
+def summary(history: Sequence[Operation], events: Sequence[Event], begin_ns: int, end_ns: int) -> str:
+    """Returns the whole run, each fault, and what lay before, between and behind, as a list in Markdown."""
     spans = [span(history, begin_ns, end_ns, "whole run")]
     calm_ns = begin_ns
     for event in sorted(events, key=lambda one: one.begin_ns):
@@ -120,8 +126,7 @@ def report(history: Sequence[Operation], events: Sequence[Event], begin_ns: int,
         calm_ns = max(calm_ns, event.end_ns)
     if calm_ns < end_ns:
         spans.append(span(history, calm_ns, end_ns, "nothing broken"))
-    lines = [f"- {one}" for one in spans]
-    return "\n".join([*lines, "", *_drawing(history, events, begin_ns, end_ns)])
+    return "\n".join(f"- {one}" for one in spans)
 
 
 def _drawing(history: Sequence[Operation], events: Sequence[Event], begin_ns: int, end_ns: int) -> list[str]:

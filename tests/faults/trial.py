@@ -16,7 +16,7 @@ from tests.faults import timeline
 from tests.faults.clients import Clients, Load, Target
 from tests.faults.control import Node
 from tests.faults.history import Operation
-from tests.faults.schedule import Action, Partitions, Schedule, play
+from tests.faults.schedule import Partitions, Schedule, play
 from tests.faults.timeline import Event
 from tests.faults.verdict import Verdict, judge
 
@@ -45,14 +45,18 @@ class Trial:
         told = timeline.report(self.history, self.events, self.begin_ns, self.until_ns)
         return f"{self.schedule}\n\n{self.verdict}\n\n{told}"
 
-    def complaints(self, longest_ms: Mapping[Action, float], *, calm_ms: float | None = None) -> list[str]:
+    def summary(self) -> str:
+        """Returns how the whole run, each fault and the times between them went, as a list in Markdown."""
+        return timeline.summary(self.history, self.events, self.begin_ns, self.until_ns)
+
+    def complaints(self, longest_ms: Mapping[str, float], *, calm_ms: float | None = None) -> list[str]:
         """Returns where clients noticed more of a fault than they may.
 
         An error that the SDK's retries did not hide is more than they may, at any time.
 
         Args:
-            longest_ms: the longest that any operation may take that a fault of each kind touches; kinds that are not
-                named are not looked at.
+            longest_ms: the longest that any operation may take that a fault touches, by its action and group, as in
+                ``kill9 cassandra-1``, or else by its action alone; those that are not named are not looked at.
             calm_ms: the longest that one may take that no fault touches; None for any time.
         """
         told = [
@@ -63,7 +67,8 @@ class Trial:
         ]
         for fault, event in zip(self.schedule.faults, self.events, strict=True):
             span = timeline.span(self.history, event.begin_ns, event.end_ns, event.told)
-            if span.longest_ms > longest_ms.get(fault.action, float("inf")):
+            most_ms = longest_ms.get(f"{fault.action} {fault.group}", longest_ms.get(fault.action, float("inf")))
+            if span.longest_ms > most_ms:
                 told.append(f"{event.told}: an operation took {span.longest_ms:.0f} ms")
         if calm_ms is not None:
             told += self._slow_in_calm(calm_ms)

@@ -229,6 +229,23 @@ def test_nothing_is_sent_where_the_majority_is_out_of_reach() -> None:
     assert cluster.profiles == [USUAL, USUAL]
 
 
+def test_whoever_waits_is_told_at_once_that_the_majority_is_out_of_reach() -> None:
+    cluster = Cluster(silent=frozenset({B, C}), alone=frozenset({A}))
+
+    async def test() -> None:
+        for after_s in (0.1, 1.6):  # while it is sent, and while somebody is looked for who could send it
+            began = cluster.clock.monotonic_s()
+            asked = asyncio.ensure_future(cluster.ask())
+            await asyncio.sleep(after_s)
+            cluster.tries.cut("no majority")
+            with pytest.raises(Unsure):
+                await asked
+            assert cluster.clock.monotonic_s() - began < after_s + 0.11
+            cluster.tries.cut("")
+
+    cluster.run(test)
+
+
 def test_rights_that_cannot_be_looked_up_are_a_matter_of_time() -> None:
     text = "Unable to perform authorization of permissions: Unable to perform authorization of super-user permission"
     assert isinstance(explained(errors.CassErrorServerUnauthorized(text)), StoreUnavailable)

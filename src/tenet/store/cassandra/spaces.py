@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 #: change and drop spaces, too.
 _TRUSTED_S: Final = 2.0
 _BELIEVED_S: Final = 10.0
+#: So much longer is waited where nobody is to believe it any more: clocks do not run alike to the last digit.
+_BELIEVED_S_MORE: Final = 0.1
 #: The partitions of the registry: spaces by name; what is to be removed, see ``removal``; tables for new spaces.
 SPACES: Final = "spaces"
 DROPPED: Final = "dropped"
@@ -317,7 +319,7 @@ class Spaces:
         Raises:
             DeadlineExceeded: the deadline passed first; the time counts on for the next call.
         """
-        left_s = space.since_s + _BELIEVED_S - self._clock.monotonic_s()
+        left_s = space.since_s + _BELIEVED_S + _BELIEVED_S_MORE - self._clock.monotonic_s()
         if left_s <= 0:
             return
         rows = await self._driver.select(self._all, (DROPPED,), deadline=deadline, counts_as=_COUNTS_AS)

@@ -23,11 +23,14 @@ if TYPE_CHECKING:
     from tenet.base.clock import Clock
     from tenet.store.cassandra.driver import Driver
 
-_BEAT_S: Final = 0.5
-_BEAT_S_MAX: Final = 0.45
+#: How often it is looked whether anything was answered, after how long without an answer a majority is asked for, and
+#: how long that may take; with two that are missed less than a second, seconds.
+_LOOK_S_MIN: Final = 0.1
+_BEAT_S: Final = 0.25
+_BEAT_S_MAX: Final = 0.2
 #: How many beats in a row may be missed where fewer than half of the nodes answer probes, and where that is not known.
 _MISSED_MAX: Final = 2
-_MISSED_MAX_ELSE: Final = 6
+_MISSED_MAX_ELSE: Final = 10
 #: How often settings are read: they change with a restart of a node.
 _LOOK_S: Final = 300.0
 
@@ -68,11 +71,12 @@ class Supervision:
         not soon taken for one that is cut off.
         """
         missed = answered = 0
+        heard_s = self._clock.monotonic_s()
         while True:
             begun = self._clock.monotonic_s()
             if self._tries.answered != answered:
-                missed = 0
-            else:
+                missed, heard_s = 0, begun
+            elif missed or begun - heard_s >= _BEAT_S:
                 reason = await self._beat(begun + _BEAT_S_MAX)
                 missed = missed + 1 if reason and self._tries.answered == answered else 0
                 if not self._tries.cut_off and missed >= self._missed_max():
@@ -82,7 +86,7 @@ class Supervision:
                 self._tries.cut("")
                 _log.warning("a majority of the cluster answers again")
             answered = self._tries.answered
-            await asyncio.sleep(max(0.05, begun + _BEAT_S - self._clock.monotonic_s()))
+            await asyncio.sleep(max(0.05, begun + _LOOK_S_MIN - self._clock.monotonic_s()))
 
     def _missed_max(self) -> int:
         nodes = self._driver.nodes

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Collection, Iterator, MutableMapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from acsylla import errors
 
+from tenet.base.clock import NEVER
 from tenet.store.cassandra.nodes import PROBE_S, Nodes, is_only, only
 from tenet.store.cassandra.patience import Patience
 from tenet.store.errors import DeadlineExceeded, StoreCorrupt, StoreError, StoreFault, StoreUnavailable
@@ -73,13 +75,17 @@ class Tries:
         """
         self.cut_off = why
         if why:
-            self.wait_no_more()
+            self.wait_no_more(for_s=-NEVER)
 
-    def wait_no_more(self) -> None:
-        """Ends the wait for what was sent some time ago: it may have been to a node that is known to be silent now."""
-        now = self._clock.monotonic_s()
+    def wait_no_more(self, for_s: float = PROBE_S) -> None:
+        """Ends the wait for what was sent some time ago: it may have been to a node that is known to be silent now.
+
+        Args:
+            for_s: how long ago, seconds; below 0 for whatever there is.
+        """
+        sent_by = self._clock.monotonic_s() - for_s
         for wait, begun in self._waiting.items():
-            if begun <= now - PROBE_S and not wait.expired():
+            if begun <= sent_by and not wait.expired():
                 wait.reschedule(0)
 
     async def run(self, send: Any, deadline: float, doubt: Doubt | None = None, *, even_cut_off: bool = False) -> Any:
@@ -120,14 +126,11 @@ class Tries:
                     doubt.is_there = True
                 if unable is not None:
                     raise unable
-            if asked >= {only(address) for address in self._nodes.in_use}:
-                if not is_unsure:
-                    break
-                asked.clear()
-                await asyncio.sleep(_ROUND_PAUSE_S)
-            # Which node was silent is not known: whoever answers something small first gets the next try. Where none
-            # was, the next one may be able to do what this one is not.
-            instead = await self._nodes.quickest(but=asked, until=deadline) if unable is None else None
+            if not is_unsure and self._are_all(asked):
+                break
+            instead = None
+            if even_cut_off or not self.cut_off:
+                instead = await self._next(asked, deadline, has_answered=unable is not None)
         raise self._given_up(deadline, unable, is_unsure=is_unsure)
 
     def _given_up(self, deadline: float, unable: Exception | None, *, is_unsure: bool) -> Exception:
@@ -140,6 +143,29 @@ class Tries:
         if deadline <= self._clock.monotonic_s():
             return DeadlineExceeded("the deadline passed before a node of the cluster answered")
         return StoreUnavailable("too few nodes of the cluster can be reached")
+
+    def _are_all(self, asked: Collection[str]) -> bool:
+        return all(only(address) in asked for address in self._nodes.in_use)
+
+    async def _next(self, asked: set[str], deadline: float, *, has_answered: bool) -> str | None:
+        """Returns through whom to send next; None where that is not known before the deadline, or when it is cut off.
+
+        Which node was silent is not known: whoever answers something small first gets the next try. Where none was, the
+        next one may be able to do what this one is not.
+        """
+        if self._are_all(asked):
+            asked.clear()
+            await asyncio.sleep(_ROUND_PAUSE_S)
+        if has_answered:
+            return None
+        with suppress(TimeoutError):
+            async with asyncio.timeout(None) as wait:
+                self._waiting[wait] = NEVER
+                try:
+                    return await self._nodes.quickest(but=asked, until=deadline)
+                finally:
+                    del self._waiting[wait]
+        return None
 
     async def _waited(self, send: Any, profile: str, timeout_s: float) -> Any:
         """Sends, and waits as long as it makes sense."""
