@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ from tests.servers import Server, running
 TARGET = "DynamoDB_20120810"
 #: Of resident memory that a thousand hostile connections may cost for good.
 GROWTH_BYTES_MAX = 80 * 1024 * 1024
+#: How long a line of the log may take behind the answer, seconds.
+LOGGED_S_MAX = 20.0
 
 
 @pytest.fixture(scope="module")
@@ -215,8 +218,13 @@ def test_slow_senders_are_ended_by_the_server(server: Server) -> None:
 
 def test_the_log_tells_what_failed_and_nothing_secret(server: Server) -> None:
     ask(server, "PutItem", put('{"N":"no number"}'))
-    told = [json.loads(line) for line in server.log.read_text(encoding="utf-8").splitlines()]
-    assert any(line.get("code") == "ValidationException" and line.get("operation") == "PutItem" for line in told)
+    told: list[dict[str, object]] = []
+    until_s = time.monotonic() + LOGGED_S_MAX
+    # What failed is told behind the answer.
+    while not any(one.get("code") == "ValidationException" and one.get("operation") == "PutItem" for one in told):
+        assert time.monotonic() < until_s, told
+        lines = server.log.read_text(encoding="utf-8").splitlines(keepends=True)
+        told = [json.loads(line) for line in lines if line.endswith("\n")]
     assert not any(line.get("event") == "unexpected error" for line in told)
     assert server.exports["AWS_SECRET_ACCESS_KEY"] not in server.log.read_text(encoding="utf-8")
 
