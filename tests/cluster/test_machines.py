@@ -37,10 +37,15 @@ LONGEST_MS |= {f"kill9 cassandra-{number}": 1_000.0 for number in (1, 2, 3)}
 PATIENCE = 1 if LONG else 4
 
 
+def capacity() -> int:
+    """Operations of mixed load a second."""
+    per_s: int = msgspec.json.decode(CAPACITY.read_bytes())["mixed_operations_per_s"]
+    return per_s
+
+
 def loads(share: float) -> tuple[Load, ...]:
     """Clients that together do this share of what the machines can."""
-    per_s = msgspec.json.decode(CAPACITY.read_bytes())["mixed_operations_per_s"]
-    rate = round(share * per_s * STATEMENTS_OF_MIXED / STATEMENTS_A_SECOND, 1)
+    rate = round(share * capacity() * STATEMENTS_OF_MIXED / STATEMENTS_A_SECOND, 1)
     return (
         Load("registers", 3, rate=rate),
         Load("counters", 2, rate=rate),
@@ -78,7 +83,7 @@ def keep(trial: Trial, share: float) -> None:
 
 Three Cassandra nodes in three racks, three Tenet nodes, a balancer and two SDKs on one machine with two cores; written
 by the command below. A killed process is started again after 20 s, and its time ends when it serves again: a Java
-process that starts takes both cores for some seconds.
+process that starts takes both cores for some seconds. What they do is {capacity()} operations of mixed load a second.
 
 {trial.summary()}
 

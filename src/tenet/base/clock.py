@@ -86,6 +86,10 @@ class ProcessTime(Protocol):
         """Seconds that the process has run, and that the calling thread has waited for a processor; only rises."""
         ...
 
+    def missed_s(self) -> float:
+        """Seconds in which no thread of the process did anything, not even one that only wakes up; only rises."""
+        ...
+
     @property
     def knows_waiting(self) -> bool:
         """Whether ``busy_s`` has the time that was waited for a processor."""
@@ -101,7 +105,10 @@ _SCHEDSTAT: Final = Path("/proc/thread-self/schedstat")
 
 
 class SystemProcessTime:
-    """The system's figures of this process, and of the thread that asks; it has to be the same one each time."""
+    """The system's figures of this process, and of the thread that asks, which has to be the same one each time.
+
+    What no thread did is for a witness to tell, which lives where there may be threads.
+    """
 
     def __init__(self) -> None:
         self._waited_s = 0.0

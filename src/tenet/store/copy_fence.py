@@ -62,7 +62,7 @@ class Fence:
         self._store = store
         self._clock = clock
         self._refusal = ""
-        self._has_space = self._has_looked = False
+        self._has_looked = False
         #: When the last look began, on both clocks.
         self._began_s = -NEVER
         self._began_ms = 0
@@ -139,14 +139,10 @@ class Fence:
         self._has_looked = True
 
     async def _found(self, deadline: float) -> str:
-        if not self._has_space and not await self._store.list_spaces(SPACE, deadline=deadline):
-            return ""
         try:
             page = await self._store.query(SPACE, OUT.partition, _BOTH, limit=2, deadline=deadline)
         except SpaceNotFound:
-            self._has_space = False
             return ""
-        self._has_space = True
         found = {record.sort: record for record in page.records}
         outgoing, incoming = decode(found.get(OUT.sort), Outgoing), decode(found.get(IN.sort), Incoming)
         return why_no_writes(outgoing, incoming, self.claim)

@@ -177,7 +177,7 @@ class Guard:
         is_doubtful = True
         try:
             outcome = await self.engine.commit(commit, deadline=deadline)
-            if self.fence is not None and not self.fence.holds():
+            if self.fence is not None and not isinstance(outcome, Unknown) and not self.fence.holds():
                 outcome = await self._confirmed(commit, outcome, self.fence)
             is_doubtful = isinstance(outcome, Unknown)
         except StoreError:

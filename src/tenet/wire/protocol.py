@@ -668,17 +668,17 @@ class Connection(asyncio.Protocol):
             self._refuse(408, f"The headers took longer than {limits.header_s_max:g} s to arrive")
 
     def cut_off(self) -> None:
-        """Ends the connection unheard, and the request that it is at: the process stood still since they came.
-
-        What has reached its commit goes on in the store, as for a client that hangs up.
-        """
+        """Ends the connection unheard, and its request where it does not last: the process stood still since then."""
         transport, task, at = self._transport, self._task, self._at
+        if at is not None and at.incoming.is_lasting:
+            at.incoming.keep_alive = False
+            return
         self._ending = True
         if transport is None:
             return
         self.connection_lost(None)
         transport.abort()
-        if task is None or at is None or at.incoming.is_lasting or asyncio.current_task(self._loop) is task:
+        if task is None or at is None or asyncio.current_task(self._loop) is task:
             return
         # A task that is about to take a handler over does so first: what that waits for has to be ended with it.
         self._loop.call_soon(task.cancel) if self._suspended else task.cancel()

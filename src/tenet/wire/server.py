@@ -9,7 +9,7 @@ from typing import Final
 
 import structlog
 
-from tenet.base.clock import Clock, ProcessTime, SystemProcessTime
+from tenet.base.clock import Clock, ProcessTime
 from tenet.base.ids import Ids
 from tenet.store.contract import Engine
 from tenet.wire.admission import Admission
@@ -27,6 +27,7 @@ from tenet.wire.routing import Routes
 from tenet.wire.shared import Shared
 from tenet.wire.sigv4 import Verifier
 from tenet.wire.trace import Tracer
+from tenet.wire.witness import WitnessedProcessTime
 
 _SWEEP_S: Final = 1.0
 _DRAIN_STEP_S: Final = 0.02
@@ -81,7 +82,7 @@ class Edge:
         self.observer = Observer(self.metrics, clock, rules or ObservedRules(), tracer)
         self._mesh = mesh
         self._pages = Pages(store, self._exposition, clock, region, refusal)
-        self._pulse = Pulse(clock, process or SystemProcessTime(), self._cut_off)
+        self._pulse = Pulse(clock, process or WitnessedProcessTime(), self._cut_off)
         dispatcher = Dispatcher(
             routes=routes,
             admission=self.admission,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 import msgspec
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from tenet.base.clock import NEVER, ManualClock
 from tenet.base.ids import SeededIds
 from tenet.store.contract import (
+    EVERYTHING,
     Capabilities,
     Commit,
     Committed,
@@ -18,16 +20,27 @@ from tenet.store.contract import (
     IsVersion,
     Key,
     Outcome,
+    Page,
     Put,
+    Range,
     Settled,
-    SpaceInfo,
     Unknown,
     new_commit_id,
 )
 from tenet.store.copy_fence import ALONE_S, FRESH_S
-from tenet.store.copy_marks import IN, OUT, Incoming, Outgoing, check_opened, check_service, decode, take_into_service
+from tenet.store.copy_marks import (
+    IN,
+    OUT,
+    SPACE,
+    Incoming,
+    Outgoing,
+    check_opened,
+    check_service,
+    decode,
+    take_into_service,
+)
 from tenet.store.copying import Copying, abort
-from tenet.store.errors import CopyRefused, OutcomeUnknown, SettleWindowPassed, StoreMoved
+from tenet.store.errors import CopyRefused, OutcomeUnknown, SettleWindowPassed, StoreMoved, StoreUnavailable
 from tenet.store.guard import Guard, guarded
 from tenet.store.memory import MemoryEngine
 from tenet.store.memory_state import MemoryState
@@ -44,6 +57,8 @@ class Shared(MemoryEngine):
         self.answers = asyncio.Event()
         self.answers.set()
         self.looks = 0
+        #: Answers commits with what nobody knows, and nothing else at all.
+        self.is_away = False
 
     @property
     def capabilities(self) -> Capabilities:
@@ -52,11 +67,13 @@ class Shared(MemoryEngine):
     async def commit(self, commit: Commit, *, deadline: float = NEVER) -> Outcome:
         outcome = await super().commit(commit, deadline=deadline)
         await self.answers.wait()
-        return outcome
+        return Unknown(commit.id) if self.is_away else outcome
 
-    async def list_spaces(self, prefix: str = "", *, deadline: float = NEVER) -> Sequence[SpaceInfo]:
-        self.looks += 1
-        return await super().list_spaces(prefix, deadline=deadline)
+    async def query(self, space: str, partition: bytes, within: Range = EVERYTHING, **more: Any) -> Page:
+        self.looks += space == SPACE
+        if self.is_away:
+            raise StoreUnavailable("cut off from the majority")
+        return await super().query(space, partition, within, **more)
 
 
 class Scene:
@@ -195,6 +212,23 @@ def test_looks_are_few_and_none_is_made_where_nothing_is_written() -> None:
         assert stage.others.looks == looks
         # Where no other process can have a store open, nobody looks at all.
         assert guarded(stage.target, stage.clock).fence is None
+
+    played(scene)
+
+
+def test_what_nobody_knows_is_told_so_also_where_the_marks_cannot_be_read() -> None:
+    async def scene(stage: Scene) -> None:
+        await stage.write(stage.other)
+        stage.others.answers.clear()
+        commit = stage.commit_of()
+        sent = asyncio.ensure_future(stage.other.commit(commit))
+        await asyncio.sleep(0)
+        stage.clock.advance_ms(round(FRESH_S * 1000) + 1)
+        stage.others.is_away = True
+        stage.others.answers.set()
+        assert isinstance(await sent, Unknown)
+        stage.others.is_away = False
+        assert isinstance(await stage.other.settle(commit), Committed)
 
     played(scene)
 

@@ -14,10 +14,11 @@ from typing import Any, TypeAlias
 import pytest
 import uvloop
 
-from tenet.base.clock import SystemClock, SystemProcessTime
+from tenet.base.clock import SystemClock
 from tenet.wire.door import Request, Response
 from tenet.wire.limits import EdgeLimits
 from tenet.wire.pulse import BEAT_S, STILL_S, STILL_UNKNOWN_S, Pulse
+from tenet.wire.witness import WitnessedProcessTime
 from tests.edges import Client, Echo, call, connected, serving, until
 
 #: The loop's own time goes on while the machine's is moved on: requests would seem to have waited for their turn.
@@ -32,6 +33,7 @@ class Machine(SystemClock):
     def __init__(self, *, knows_waiting: bool = True) -> None:
         self._passed_s = 0.0
         self._busy_s = 0.0
+        self._missed_s = 0.0
         self.knows_waiting = knows_waiting
 
     def monotonic_s(self) -> float:
@@ -43,10 +45,14 @@ class Machine(SystemClock):
     def busy_s(self) -> float:
         return self._busy_s
 
-    def pass_by(self, seconds: float, *, busy_s: float = 0.0) -> None:
-        """Lets time pass, in which the process was busy for as long as it says."""
+    def missed_s(self) -> float:
+        return self._missed_s
+
+    def pass_by(self, seconds: float, *, busy_s: float = 0.0, is_waiting: bool = False) -> None:
+        """Lets time pass, in which the process was busy for as long as it says, or its loop alone waited."""
         self._passed_s += seconds
         self._busy_s += busy_s
+        self._missed_s += 0.0 if is_waiting else seconds
 
 
 class Slow(Echo):
@@ -87,6 +93,28 @@ async def is_cut_off(client: Client) -> bool:
 
 class TestPulse:
     """The rule by itself."""
+
+    def test_a_loop_that_waits_for_a_disk_has_not_stood_still_while_another_thread_went_on(self) -> None:
+        machine = Machine()
+        told: list[float] = []
+
+        async def main() -> None:
+            pulse = Pulse(machine, machine, told.append)
+            pulse.begin()
+            machine.pass_by(20, is_waiting=True)
+            assert not pulse.look()
+            machine.pass_by(20)
+            assert pulse.look()
+            pulse.end()
+
+        asyncio.run(main())
+        assert told == [pytest.approx(20, abs=0.5)]
+
+    def test_a_thread_that_only_wakes_tells_that_it_went_on_while_this_one_slept(self) -> None:
+        process = WitnessedProcessTime()
+        before_s = process.missed_s()
+        time.sleep(1.5)
+        assert process.missed_s() - before_s < 1.0
 
     @pytest.mark.parametrize(
         ("passed_s", "busy_s", "knows_waiting", "stood_still"),
@@ -142,12 +170,12 @@ class TestPulse:
         # Several processes share one processor: each works a part of the time, and waits for the rest of it.
         with multiprocessing.get_context("spawn").Pool(3, _share_a_processor) as pool:
             found = pool.map(_work, [0.6] * 3, chunksize=1)
-        knows_waiting = SystemProcessTime().knows_waiting
+        knows_waiting = WitnessedProcessTime().knows_waiting
         for passed_s, ran_s, busy_s in found:
             assert busy_s >= ran_s
             if knows_waiting:
                 assert busy_s >= 0.8 * passed_s, found
-        process = SystemProcessTime()
+        process = WitnessedProcessTime()
         passed_s, busy_s = process.passed_s(), process.busy_s()
         time.sleep(0.3)
         assert process.passed_s() - passed_s >= 0.3
@@ -160,7 +188,7 @@ def _share_a_processor() -> None:
 
 
 def _work(seconds: float) -> tuple[float, float, float]:
-    process = SystemProcessTime()
+    process = WitnessedProcessTime()
     passed_s, ran_s, busy_s = process.passed_s(), time.process_time(), process.busy_s()
     while process.passed_s() - passed_s < seconds:
         pass
@@ -232,14 +260,21 @@ class TestEdges:
     def test_what_is_lasting_goes_on_to_its_end(self, on_loop: OnLoop) -> None:
         async def test() -> None:
             machine, echo = Machine(), Slow(is_lasting=True)
-            async with serving(echo, clock=machine, process=machine, limits=LIMITS) as edge, connected(edge) as client:
+            async with (
+                serving(echo, clock=machine, process=machine, limits=LIMITS) as edge,
+                connected(edge) as client,
+                connected(edge) as idle,
+            ):
                 await client.send(call("Wait", b"begun"))
                 await until(lambda: len(echo.seen) == 1)
                 machine.pass_by(5)
-                assert await is_cut_off(client)
+                assert await is_cut_off(idle)
                 assert echo.done == []
                 echo.gate.set()
-                await until(lambda: echo.done == [b"begun"])
+                # Whoever asked may still be there: what he is told (a secret, a token) is told once.
+                assert (await client.read()).status == 200
+                assert await client.is_ended()
+                assert echo.done == [b"begun"]
                 await until(lambda: edge.admission.in_flight == 0)
                 assert edge._shared.body_bytes_held == 0
 

@@ -12,13 +12,14 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tenet.base.clock import SystemClock, SystemProcessTime
+from tenet.base.clock import SystemClock
 from tenet.wire.exchange import Incoming
 from tenet.wire.limits import EdgeLimits
 from tenet.wire.protocol import Connection
 from tenet.wire.pulse import Pulse
 from tenet.wire.shapes import Shape, Shapes
 from tenet.wire.shared import Shared
+from tenet.wire.witness import WitnessedProcessTime
 from tests.edges import Written, call
 
 PLAIN = [("Host", "h"), ("Content-Type", "application/x-amz-json-1.0"), ("x-amz-target", "T.Op"), ("X-Test", "a b")]
@@ -71,7 +72,7 @@ def read(pieces: Sequence[bytes], *, by_shape: bool) -> tuple[object, ...]:
 
     async def main() -> None:
         loop = asyncio.get_running_loop()
-        pulse = Pulse(SystemClock(), SystemProcessTime(), lambda _: None)
+        pulse = Pulse(SystemClock(), WitnessedProcessTime(), lambda _: None)
         shared = Shared(kept, EdgeLimits(headers_max=10, header_bytes_max=1_000), 500, pulse, shapes=shapes_of(pieces))
         connection = Connection(shared, loop)
         if not by_shape:

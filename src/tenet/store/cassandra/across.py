@@ -190,16 +190,18 @@ class Across:
         for _ in range(_TRIES_MAX):
             note, lingers = self._noted(commit, bare[0], bare), Doubt()
             believed = [self._deciding.believed(unit) for unit in bare]
-            seen = None
+            seen, is_last = None, False
             try:
                 prepared = await self._prepared(commit, bare, believed, note, deadline=deadline, doubt=lingers)
+                is_last = not lingers.is_there
                 failed = next((one for one in prepared if isinstance(one, BaseException)), None)
                 if all(one is Try.PREPARED for one in prepared):
                     seen = await self._reads.look_at_all(units, deadline)
                     # Whoever has given the try up meanwhile may have written since.
                     seen = seen if isinstance(await self._locks.fate(note.lock, deadline), Pending) else None
             finally:
-                self._behind.go(self._endings.undo(note, is_last=not lingers.is_there))
+                # Where it was ended before, a batch may be on its way.
+                self._behind.go(self._endings.undo(note, is_last=is_last))
             if failed is not None:
                 raise StoreUnavailable("the partitions could not be read together") from failed
             if seen is not None:

@@ -24,13 +24,16 @@ if TYPE_CHECKING:
     from tenet.store.cassandra.driver import Driver
 
 #: How often it is looked whether anything was answered, after how long without an answer a majority is asked for, and
-#: how long that may take; with two that are missed less than a second, seconds.
+#: how long that may take: where most nodes do not answer probes (two that are missed make less than a second), where
+#: they do, and once it is cut off, when nobody waits for it; seconds.
 _LOOK_S_MIN: Final = 0.1
 _BEAT_S: Final = 0.25
 _BEAT_S_MAX: Final = 0.2
+_BEAT_S_MAX_ELSE: Final = 0.3
+_BEAT_S_MAX_CUT_OFF: Final = 1.5
 #: How many beats in a row may be missed where fewer than half of the nodes answer probes, and where that is not known.
 _MISSED_MAX: Final = 2
-_MISSED_MAX_ELSE: Final = 10
+_MISSED_MAX_ELSE: Final = 8
 #: How often settings are read: they change with a restart of a node.
 _LOOK_S: Final = 300.0
 
@@ -77,7 +80,7 @@ class Supervision:
             if self._tries.answered != answered:
                 missed, heard_s = 0, begun
             elif missed or begun - heard_s >= _BEAT_S:
-                reason = await self._beat(begun + _BEAT_S_MAX)
+                reason = await self._beat(begun + self._beat_s_max())
                 missed = missed + 1 if reason and self._tries.answered == answered else 0
                 if not self._tries.cut_off and missed >= self._missed_max():
                     self._tries.cut(f"a majority of the cluster's nodes cannot be reached: {reason}")
@@ -88,9 +91,17 @@ class Supervision:
             answered = self._tries.answered
             await asyncio.sleep(max(0.05, begun + _LOOK_S_MIN - self._clock.monotonic_s()))
 
-    def _missed_max(self) -> int:
+    def _is_minority(self) -> bool:
         nodes = self._driver.nodes
-        return _MISSED_MAX if 0 < 2 * nodes.answering <= len(nodes.addresses) else _MISSED_MAX_ELSE
+        return 0 < 2 * nodes.answering <= len(nodes.addresses)
+
+    def _missed_max(self) -> int:
+        return _MISSED_MAX if self._is_minority() else _MISSED_MAX_ELSE
+
+    def _beat_s_max(self) -> float:
+        if self._tries.cut_off:
+            return _BEAT_S_MAX_CUT_OFF
+        return _BEAT_S_MAX if self._is_minority() else _BEAT_S_MAX_ELSE
 
     async def _beat(self, until: float) -> str:
         text = f"SELECT id FROM {self._driver.location.keyspace}.registry WHERE part = ? AND name = ?"
