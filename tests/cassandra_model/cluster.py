@@ -15,13 +15,13 @@ from typing import Any
 from tenet.base.clock import NEVER, Clock
 from tenet.store.cassandra.driver import Bound, Driver, Shown
 from tenet.store.cassandra.location import Location
+from tenet.store.cassandra.schema import TABLES
 from tenet.store.cassandra.tries import Doubt, TableMissing, Unsure
 from tenet.store.errors import DeadlineExceeded, StoreUnavailable
 from tests.cassandra_model.cql import Change, Select, read, read_definition
 from tests.cassandra_model.tables import Table
 
 _DROP = "DROP TABLE IF EXISTS "
-_TABLES = "SELECT table_name FROM system_schema.tables WHERE keyspace_name = ?"
 #: How often a batch is sent before its sender gives up; the driver does it until a time has passed.
 SENDS_MAX = 2
 
@@ -210,7 +210,7 @@ class ModelDriver(Driver):
         """Reads."""
         del is_serial, by, even_cut_off  # In memory there are no copies that could be behind, and no nodes.
         self.sent[counts_as] += 1
-        if text == _TABLES:
+        if text == TABLES:
             return self.cluster.tables_of(*values)
         if " system" in text:
             return []

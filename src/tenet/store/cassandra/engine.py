@@ -74,7 +74,6 @@ CAPABILITIES: Final = Capabilities(
 )
 _SIDE_BY_SIDE: Final = 32
 _KEYSPACE: Final = "SELECT keyspace_name FROM system_schema.keyspaces WHERE keyspace_name = ?"
-_TABLES: Final = "SELECT table_name FROM system_schema.tables WHERE keyspace_name = ?"
 #: How long a commit may take beyond its deadline to say itself what became of it, seconds.
 _GRACE_S: Final = 0.02
 
@@ -185,7 +184,7 @@ class CassandraEngine:
     async def _define_registry(self) -> None:
         """Makes the tables of the engine that are missing: what is not defined cannot wait for a node that is down."""
         at = self._location
-        rows = await self.driver.select(_TABLES, (at.keyspace,), is_serial=False, counts_as="beat")
+        rows = await self.driver.select(schema.TABLES, (at.keyspace,), is_serial=False, counts_as="beat")
         there = {name for (name,) in rows}
         missing = [text for name, text in schema.registry(at.keyspace, at.gc_grace_s).items() if name not in there]
         if missing:

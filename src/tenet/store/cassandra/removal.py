@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
-from tenet.store.cassandra.schema import REMEMBERED_S, LogStatements, Statements, above_us
+from tenet.store.cassandra.schema import REMEMBERED_S, TABLES, LogStatements, Statements, above_us
 from tenet.store.cassandra.segments import SEGMENTS_DROPPED, segment_of
 from tenet.store.cassandra.spaces import CONDEMNED, DROPPED, LOG, SPACES, SPARE
 from tenet.store.cassandra.tries import TableMissing, Unsure
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from tenet.base.clock import Clock
     from tenet.store.cassandra.driver import Driver
 
-_TABLES: Final = "SELECT table_name FROM system_schema.tables WHERE keyspace_name = ?"
 _TABLE: Final = "s_"
 _POINTERS: Final = 500
 _OUTBOX_END: Final = b"\xff" * 13
@@ -84,7 +83,7 @@ class Removal:
 
         They are read before who has them. What is taken into use meanwhile is found to be when it would go.
         """
-        rows = await self._driver.select(_TABLES, (self._keyspace,), is_serial=False, counts_as="registry")
+        rows = await self._driver.select(TABLES, (self._keyspace,), is_serial=False, counts_as="registry")
         tables = {name.removeprefix(_TABLE) for (name,) in rows if name.startswith(_TABLE)}
         known = {name for name, *_ in await self._rows(self._buried, DROPPED)}
         for space_id in sorted(tables - known - await self._used()):

@@ -34,6 +34,8 @@ NEVER_WRITTEN: Final = b"\x00tenet: a condition that always holds\x00"
 RECORD, BUCKET, FATE = 1, 2, 3
 
 FORMAT: Final = 1
+#: Which tables a keyspace has.
+TABLES: Final = "SELECT table_name FROM system_schema.tables WHERE keyspace_name = ?"
 LOG_ID_BYTES: Final = 8
 #: How long traces of pointers are kept, seconds: long enough for hints. One that comes back is taken away again.
 _POINTERS_GRACE_S: Final = 600
