@@ -1,6 +1,6 @@
 """Measures Tenet over a real cluster beside the raw driver that sends the same statements, in one run.
 
-    make bench-cluster                                                   about ten minutes
+    make bench-cluster                                                   about a quarter of an hour
     make bench-cluster ARGS="--only put,get --seconds 1 --in-flight 1,32 --rounds 1 --no-write"   a quick look
 
 Three Cassandra nodes are started for the run, or those of TENET_TEST_CLUSTER are taken. Everything goes into
@@ -26,7 +26,8 @@ from typing import Final
 
 import msgspec
 
-from benchmarks import generator, judge, report, servers
+from benchmarks import generator, judge, lag, report, servers
+from benchmarks.apart import apart, is_possible
 from benchmarks.generator import ROOT, Dataset, Row, Target
 from benchmarks.judge import Figures, Verdict
 from benchmarks.raw import Asked, RawProcess, Started
@@ -52,13 +53,17 @@ SPREAD: Final = ("transaction", MIXED)
 ITEMS: Final = 2_560
 SPREAD_ITEMS: Final = 1_536
 GROUPS: Final = 4
+#: Partitions of the tables whose index is watched: few enough that all are written to every second, and many more.
+LAG_ITEMS: Final = 64
+LAG_ITEMS_MANY: Final = 4_096
+LAG_COLUMNS: Final = ("p50 ms", "p99 ms", "max ms")
 #: The nodes are warm when a round is no longer so much faster than the fastest before.
 SETTLED: Final = 1.1
 SETTLING_ROUNDS_MAX: Final = 8
 SETTLING_IN_FLIGHT: Final = 32
 #: With so many in flight the time of a warm-up is enough for every item.
 WARM_UP_IN_FLIGHT: Final = 32
-_STATEMENTS: Final = re.compile(rb"^tenet_store_statements_(?:read|write|conditional) (\S+)$", re.MULTILINE)
+_STATEMENTS: Final = re.compile(rb"^tenet_store_statements_(?:read|write|conditional)_total (\S+)$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -72,6 +77,7 @@ class Plan:
         warm_up_s: seconds of load before each measurement of Tenet with 32 in flight; more where there are more, as
             each connection has items of its own that the nodes are to have seen.
         rest_s: seconds of rest in which the statements of background jobs are counted.
+        lag_s: seconds of load under which an index is watched.
         nodes: how many Tenet nodes there are.
         items: in the table for operations within a partition, and in that for those over several.
     """
@@ -81,6 +87,7 @@ class Plan:
     pace: Pace = Pace(rounds=2, seconds=3.0)  # noqa: RUF009 (frozen)
     warm_up_s: float = 1.5
     rest_s: float = 3.0
+    lag_s: float = 20.0
     nodes: int = 3
     items: tuple[int, int] = (ITEMS, SPREAD_ITEMS)
 
@@ -185,23 +192,36 @@ class Bench:
             fastest = max(fastest, row.operations_per_s)
         return SETTLING_ROUNDS_MAX
 
-    def throughput(self) -> Section:
-        """Every operation with each count in flight, by the raw driver and by Tenet in turns."""
+    def throughput(self, counts: Sequence[int], name: str = "cluster", what: str = "in flight") -> Section:
+        """Every operation with each count in flight, by the raw driver and by Tenet in turns.
+
+        Args:
+            counts: how many requests are under way at once.
+            name: of the section.
+            what: is counted, in the words of the tables.
+        """
         parts: list[str] = []
         verdicts: list[Verdict] = []
         everything: list[Figures] = []
-        for in_flight in self._plan.in_flight:
-            lines = [_columns(f"{in_flight} in flight", ["to raw"])]
+        for in_flight in counts:
+            lines = [_columns(f"{in_flight} {what}", ["to raw"])]
             for workload in self._plan.workloads:
                 found = self.compare(workload, in_flight)
                 raw = found[RAW]
-                for name, figures in found.items():
-                    share = "" if name == RAW else f"{judge.ratio(figures.per_s, raw.per_s):.2f}"
-                    lines.append(_figures_line(f"{workload}, {name}", figures, [share]))
-                verdicts += judge.judge_beside_raw(f"{workload}, {in_flight} in flight", raw, found[ONE])
+                for who, figures in found.items():
+                    share = "" if who == RAW else f"{judge.ratio(figures.per_s, raw.per_s):.2f}"
+                    lines.append(_figures_line(f"{workload}, {who}", figures, [share]))
+                verdicts += judge.judge_beside_raw(f"{workload}, {in_flight} {what}", raw, found[ONE])
                 everything += found.values()
             parts.append("\n".join(lines))
-        return Section("cluster", "\n\n".join(parts), [*verdicts, judge.judge_errors(everything)])
+        return Section(name, "\n\n".join(parts), [*verdicts, judge.judge_errors(everything)])
+
+    def throughput_apart(self) -> Section:
+        """The same where processors are what counts, while the cluster has some of its own, all else the others."""
+        target = self._all.target
+        counts = [count for count in self._plan.in_flight if count > 1]
+        with apart(target.store_pids, (*target.pids, self._raw.pid)):
+            return self.throughput(counts, "apart", "in flight, cluster apart")
 
     def compare(self, workload: str, in_flight: int) -> dict[str, Figures]:
         """One operation by the raw driver and by Tenet, in turns; by name."""
@@ -232,6 +252,21 @@ class Bench:
                 best, best_in_flight = figures.per_s, in_flight
         lines.append(f"\nCapacity: {best:.0f} operations per second, with {best_in_flight} in flight.")
         return Section("capacity", "\n".join(lines), [judge.judge_errors(everything)]), best_in_flight, best
+
+    def lag(self) -> Section:
+        """How far a global index is behind at half of the puts that its table takes, each in a partition of its own."""
+        parts = [table_head(["puts into a table with an index", "asked for /s", "done /s", "markers", *LAG_COLUMNS])]
+        verdicts, errors = [], 0
+        for name, items in (("to partitions written lately", LAG_ITEMS), ("spread over many", LAG_ITEMS_MANY)):
+            found = lag.measure(self._all.target, share=0.5, seconds=self._plan.lag_s, items=items)
+            errors += found.row.errors
+            times = [f"{one:.0f}" for one in (found.p50_ms, found.p99_ms, found.max_ms)]
+            rates = [f"{found.offered_per_s:.0f}", f"{found.row.operations_per_s:.0f}"]
+            parts.append(table_line([name, *rates, str(found.markers), *times]))
+            print("  " + parts[-1], flush=True)
+            verdicts.append(judge.judge_lag(name, found.p99_ms))
+        verdicts.append(Verdict("errors", str(errors), "0", errors == 0))
+        return Section("lag", "\n".join(parts), verdicts)
 
 
 def _shown(name: str, row: Row) -> Row:
@@ -341,10 +376,15 @@ def _measured(plan: Plan, stack: ExitStack) -> tuple[list[Section], int, float]:
     print("warm-up", flush=True)
     bench.settle()
     print("throughput", flush=True)
-    throughput = bench.throughput()
+    throughput = bench.throughput(plan.in_flight)
+    sections = [throughput]
+    if is_possible():
+        print("throughput, with the cluster on processors of its own", flush=True)
+        sections.append(bench.throughput_apart())
     print("capacity", flush=True)
     capacity, reached, per_s = bench.capacity()
-    return [throughput, capacity], reached, per_s
+    print("lag of an index", flush=True)
+    return [*sections, capacity, bench.lag()], reached, per_s
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:

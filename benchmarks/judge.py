@@ -28,6 +28,8 @@ LARGE_TABLE_COST_MAX: Final = 1.3
 SHARE_OF_RAW_MIN: Final = 0.8
 #: Statements of an operation, as a multiple of those that carry it out where nothing is in the way.
 STATEMENTS_COST_MAX: Final = 1.1
+#: How far a global index that is kept up from the log may be behind, milliseconds.
+LAG_P99_MS_MAX: Final = 200.0
 
 
 @dataclass(frozen=True)
@@ -165,6 +167,11 @@ def judge_beside_raw(what: str, raw: Figures, tenet: Figures) -> list[Verdict]:
         cost = tenet.statements / raw.statements
         verdicts.append(ratio_verdict(f"{what}, statements to those needed", cost, at_most=STATEMENTS_COST_MAX))
     return verdicts
+
+
+def judge_lag(what: str, p99_ms: float) -> Verdict:
+    """Judges how far an index that is kept up from the log is behind at half load."""
+    return limit_verdict(f"index behind its table at half load, puts {what}, p99", p99_ms, LAG_P99_MS_MAX, "ms")
 
 
 def judge_errors(found: Iterable[Figures]) -> Verdict:

@@ -388,6 +388,11 @@ class RawProcess:
         if self._line() != READY:
             raise GeneratorError("the raw driver said something else before it was ready")
 
+    @property
+    def pid(self) -> int:
+        """The process."""
+        return self._process.pid
+
     def measure(self, asked: Asked) -> Row:
         """Measures.
 

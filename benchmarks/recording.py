@@ -19,9 +19,9 @@ from typing import Any, Final, Literal
 from benchmarks.generator import Request
 from tenet.base.clock import SystemClock
 from tenet.base.ids import SystemIds
-from tenet.store.cassandra.driver import Bound, Shown
 from tenet.store.cassandra.engine import CassandraEngine
 from tenet.store.cassandra.location import Location
+from tenet.store.cassandra.sending import Bound, Shown
 from tenet.store.cassandra.tries import Doubt
 from tenet.tables.api import Caller, Tables
 from tests.cassandra_model.cluster import Cluster, ModelDriver

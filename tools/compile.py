@@ -20,8 +20,9 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from importlib import metadata
 from pathlib import Path
@@ -43,6 +44,8 @@ WORK: Final = ROOT / ".cache" / "compile"
 GROUP: Final = "tenet"
 #: Where modules lie whose constants and types may find their way into compiled ones.
 ROOMS: Final = ("base", "store", "tables", "wire")
+#: How often it is said how far it is, seconds.
+TELL_S: Final = 5.0
 #: How hard the C compiler tries.
 LEVEL: Final = "2"
 
@@ -51,6 +54,19 @@ LEVEL: Final = "2"
 MODULES: Final = {
     "base": ("json_text", "keycodec"),
     "store": ("combine", "combine_waiting", "landing", "validate", "versions"),
+    "store.cassandra": (
+        "commits",
+        "deciding",
+        "encoding",
+        "partitions",
+        "patience",
+        "reads",
+        "sending",
+        "tries",
+        "under_way",
+        "unit",
+        "waits",
+    ),
     "store.sqlite": ("apply", "keys", "outcomes", "pool", "reads", "rows", "spaces", "works", "writer"),
     "tables": ("http", "keys", "throttle"),
     "tables.ops": (
@@ -161,12 +177,18 @@ def compile_now() -> str:
         CannotCompileError: it failed, or a source was changed meanwhile.
     """
     began, compiled = time.monotonic(), names()
-    print(f"Compiling {len(compiled)} modules of the request path; the first time takes a minute or two.", flush=True)
+    print(
+        f"Compiling {len(compiled)} modules of the request path; the first time takes a minute or two, on a busy"
+        " machine longer. Without them Tenet starts at once: TENET_COMPILED=0 .venv/bin/tenet up",
+        flush=True,
+    )
     made = WORK / "made"
     shutil.rmtree(made, ignore_errors=True)
     made.mkdir()
     before = {name: digest_of(name) for name in sources()}
-    libraries = build(translate(), made)
+    with telling(lambda: f"translating to C, {time.monotonic() - began:.0f} s so far"):
+        extensions = translate()
+    libraries = build(extensions, made)
     if before != {name: digest_of(name) for name in sources()}:
         raise CannotCompileError("a source was changed while it was being compiled; do it once more")
     lines = [f"{SUFFIX} {recipe()}"]
@@ -256,13 +278,37 @@ def build(extensions: list[Extension], made: Path) -> list[str]:
             each.name: [pool.submit(compile_one, Path(source).resolve(), each) for source in each.sources]
             for each in extensions
         }
-        for name, parts in pending.items():
-            run([*command("LDSHARED"), *(part.result() for part in parts), "-o", str(made / (name + SUFFIX))])
+        every = [part for parts in pending.values() for part in parts]
+        with telling(lambda: f"{sum(part.done() for part in every)} of {len(every)} files compiled"):
+            for name, parts in pending.items():
+                run([*command("LDSHARED"), *(part.result() for part in parts), "-o", str(made / (name + SUFFIX))])
     in_use = {Path(part.result()).name for parts in pending.values() for part in parts}
     for old in objects.glob("*.o"):
         if old.name not in in_use:
             old.unlink()
     return list(pending)
+
+
+@contextlib.contextmanager
+def telling(tell: Callable[[], str]) -> Iterator[None]:
+    """Prints every few seconds how far something is that takes long.
+
+    Args:
+        tell: returns it.
+    """
+    output, over = sys.stdout, threading.Event()
+
+    def tell_on() -> None:
+        while not over.wait(TELL_S):
+            print(f"  {tell()}", file=output, flush=True)
+
+    teller = threading.Thread(target=tell_on)
+    teller.start()
+    try:
+        yield
+    finally:
+        over.set()
+        teller.join()
 
 
 @contextlib.contextmanager

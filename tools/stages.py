@@ -5,6 +5,8 @@
     python -m tools.stages long       the full rounds, with a report in docs/results/test-long.md
     python -m tools.stages coverage   everything, measured
 
+``--stages NAME,…`` behind the plan runs some of its stages; what else follows is for pytest.
+
 Each stage is one run of pytest, so that each ends with pytest's own summary. Tests marked ``alone`` measure time or
 load; they run last, one after the other, while nothing else does. All randomness of a run comes from one seed, which
 is printed and can be given again as TENET_TEST_SEED.
@@ -25,6 +27,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from tools import long_report
 from tools.cluster.cluster import NETWORK, open_free
 from tools.cluster.spec import Spec
 
@@ -155,28 +158,36 @@ def text_of(*command: str) -> str:
 def write_report(results: list[Result], seed: int) -> None:
     """Writes the results of the full rounds, with what is needed to run them again, into a committed file."""
     dirty = " with uncommitted changes" if text_of("git", "status", "--porcelain", "--untracked-files=no") else ""
-    rows = [f"| {result.stage} | {result.outcome} | {result.summary} |" for result in results]
-    report = f"""# Results of the full rounds
-
-Written by `make test-long`. To run the same again: `TENET_TEST_SEED={seed} make test-long`.
-
-- commit: {text_of("git", "rev-parse", "HEAD")}{dirty}
-- seed: {seed}
-- when: {datetime.now(UTC):%Y-%m-%d %H:%M} UTC
-- machine: {platform.system()} {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}
-
-| stage | outcome | summary of pytest |
-|---|---|---|
-{chr(10).join(rows)}
-"""
+    commit = text_of("git", "rev-parse", "--short", "HEAD") + dirty
+    machine = f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
+    when = f"{datetime.now(UTC):%Y-%m-%d %H:%M}"
+    new = [long_report.Row(one.stage, one.outcome, one.summary, str(seed), commit, when, machine) for one in results]
     target = ROOT / "docs" / "results" / "test-long.md"
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_text(report, encoding="utf-8")
+    old = long_report.read(target.read_text(encoding="utf-8")) if target.exists() else []
+    rows = long_report.merged(old, new, [*(stage.name for stage in PLANS["long"]), AUDIT])
+    target.write_text(long_report.text_of(rows), encoding="utf-8")
+
+
+def chosen(plan: str, arguments: list[str]) -> tuple[list[Stage], list[str]]:
+    """Returns the stages of a plan that are asked for, all without ``--stages``, and what is left for pytest.
+
+    Raises:
+        SystemExit: the plan has no stage of such a name.
+    """
+    if not arguments or arguments[0] != "--stages":
+        return list(PLANS[plan]), arguments
+    names, rest = arguments[1].split(",") if len(arguments) > 1 else [], arguments[2:]
+    stages = {stage.name: stage for stage in PLANS[plan]}
+    unknown = [name for name in names if name not in stages]
+    if unknown or not names:
+        raise SystemExit(f"--stages takes some of: {', '.join(stages)}; not {', '.join(unknown) or 'none'}")
+    return [stages[name] for name in names], rest
 
 
 def main() -> int:
     """Runs the plan that is named; returns 1 when any stage failed."""
-    plan, extra = sys.argv[1], sys.argv[2:]
+    plan = sys.argv[1]
+    stages, extra = chosen(plan, sys.argv[2:])
     seed = int(os.environ.get("TENET_TEST_SEED") or random.randrange(2**32))
     environment = os.environ | {"TENET_TEST_SEED": str(seed)}
     prefix = [sys.executable]
@@ -186,11 +197,12 @@ def main() -> int:
         prefix += ["-m", "coverage", "run"]
     print(f"TENET_TEST_SEED={seed}")
     results = []
-    for stage in PLANS[plan]:
+    for stage in stages:
         with cluster_for(stage) as named:
             results.append(run(stage, seed, extra, {**environment, **named}, prefix))
     if plan == "long":
-        results.append(audit())
+        if len(stages) == len(PLANS[plan]):
+            results.append(audit())
         write_report(results, seed)
         # The compatibility page counts what the differential test has just found.
         subprocess.run([sys.executable, "-m", "tools.generated_docs"], cwd=ROOT, check=False)

@@ -13,13 +13,14 @@ from enum import Enum
 from typing import Any
 
 from tenet.base.clock import NEVER, Clock
-from tenet.store.cassandra.driver import Bound, Driver, Shown
+from tenet.store.cassandra.driver import Driver
 from tenet.store.cassandra.location import Location
 from tenet.store.cassandra.schema import TABLES
+from tenet.store.cassandra.sending import Bound, Shown
 from tenet.store.cassandra.tries import Doubt, TableMissing, Unsure
 from tenet.store.errors import DeadlineExceeded, StoreUnavailable
 from tests.cassandra_model.cql import Change, Select, read, read_definition
-from tests.cassandra_model.tables import Table
+from tests.cassandra_model.tables import Table, TooManyTraces
 
 _DROP = "DROP TABLE IF EXISTS "
 #: How often a batch is sent before its sender gives up; the driver does it until a time has passed.
@@ -113,7 +114,10 @@ class Cluster:
         statement = read(text)
         assert isinstance(statement, Select), text
         assert len(values) == statement.markers, text
-        return self.table(statement.table).select(statement, values, self._now_ms())
+        try:
+            return self.table(statement.table).select(statement, values, self._now_ms())
+        except TooManyTraces as error:
+            raise StoreUnavailable("too few nodes of the cluster answered the read in time") from error
 
     def write(self, bound: Sequence[Bound], timestamp: int) -> None:
         """Writes without a condition, at a timestamp of the client."""
@@ -133,7 +137,10 @@ class Cluster:
             batch.append((statement, values))
         names = {statement.table for statement, _ in batch}
         assert len(names) == 1, f"a conditional batch is on one table: {names}"
-        return self.table(names.pop()).decide(batch, (self._now_ms() + self._ahead_ms) * 1000, self._now_ms())
+        try:
+            return self.table(names.pop()).decide(batch, (self._now_ms() + self._ahead_ms) * 1000, self._now_ms())
+        except TooManyTraces as error:
+            raise Unsure from error
 
 
 class ModelDriver(Driver):

@@ -8,9 +8,9 @@ from typing import Any, TypeVar
 
 from tenet.base.clock import ManualClock
 from tenet.base.ids import SeededIds
-from tenet.store.cassandra.driver import Bound
 from tenet.store.cassandra.engine import CassandraEngine
 from tenet.store.cassandra.location import Location
+from tenet.store.cassandra.sending import Bound
 from tenet.store.suite.stage import Client
 from tests.cassandra_model.cluster import Cluster, Fate, ModelDriver, Skewed, Turns
 from tests.sim.harness import SimulatedLoop

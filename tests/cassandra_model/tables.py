@@ -6,6 +6,9 @@ Of the rules of Apache Cassandra 5.0 those are here that the engine leans on, as
   value. What was deleted at a timestamp does not come back by a write with the same or a smaller one.
 * A row exists while it has a cell that lives, or was inserted. An update that sets nothing but null makes none.
 * Static columns come with a row; where no row matches they come alone, if no clustering column was asked about.
+* A read of a range, or of a whole partition, fails that meets too many rows which are gone before it has what it
+  asks for (``tombstone_failure_threshold``); one of rows by their whole keys meets none. A conditional batch whose
+  conditions are all on static columns looks for the first row there is (``CQL3CasRequest.readCommand`` of 5.0).
 * A conditional batch sees one partition of one table as of one moment. It takes effect whole, at a timestamp above
   every earlier one of the partition; or not at all, and then shows the rows that its conditions look at and that exist,
   with their keys and the columns that conditions name; where none of them exists, the static columns alone.
@@ -102,8 +105,15 @@ class _Partition:
         ]
 
 
+class TooManyTraces(Exception):
+    """A read met more rows that are gone than a node lets it."""
+
+
 class Table:
     """One table."""
+
+    #: ``tombstone_failure_threshold``; tests make it less.
+    traces_max = 100_000
 
     def __init__(self, definition: Definition) -> None:
         self.definition = definition
@@ -155,6 +165,8 @@ class Table:
         if not any(change.conditions for change, _ in batch):
             raise NotUnderstood("a conditional batch has a condition")
         (partition,) = partitions.values()
+        if not any(self._looks_at_row(*one) for one in batch):
+            self._check_traces(partition, partition.order, 1, now_ms)
         if all(self._holds(partition, *one, now_ms=now_ms) for one in batch):
             timestamp = partition.last_us = max(partition.last_us + 1, timestamp)
             for change, values in batch:
@@ -180,12 +192,10 @@ class Table:
         self, partition: _Partition, batch: Sequence[tuple[Change, Sequence[Any]]], now_ms: int
     ) -> list[dict[str, Any]]:
         named = dict.fromkeys(name for change, _ in batch for one in change.conditions for name in one.columns)
-        looked_at = set()
+        looked_at: set[Clustering] = set()
         for change, values in batch:
             at = self._clustering_of(change, values)
-            if at is not None and any(
-                name not in self.definition.static for c in change.conditions for name in c.columns
-            ):
+            if at is not None and self._looks_at_row(change, values):
                 looked_at.add(at)
         shown = []
         columns = [*self._keys(), *named]
@@ -198,14 +208,36 @@ class Table:
             shown.append({"[applied]": False} | {name: cells.get(name) for name in columns})
         return shown or [{"[applied]": False}]
 
+    def _looks_at_row(self, change: Change, values: Sequence[Any]) -> bool:
+        """Whether one of the conditions is on a column of the row, and not of the partition."""
+        names = {name for one in change.conditions for name in one.columns}
+        return self._clustering_of(change, values) is not None and not names <= set(self.definition.static)
+
+    def _check_traces(self, partition: _Partition, rows: Sequence[Clustering], limit: int | None, now_ms: int) -> None:
+        met = found = 0
+        for at in rows:
+            if limit is not None and found >= limit:
+                return
+            is_there = partition.rows[at].is_there(now_ms)
+            found, met = found + is_there, met + (not is_there)
+            if met > self.traces_max:
+                raise TooManyTraces(f"{self.definition.table}: more than {self.traces_max} rows that are gone")
+
     # ---- reads -------------------------------------------------------------------------------------------------------
 
     def select(self, select: Select, values: Sequence[Any], now_ms: int) -> list[tuple[Any, ...]]:
         """Carries out a read."""
+        asked = {name for one in select.where for name in one.columns}
+        if asked & set(self.definition.clustering) and {name for name, _ in select.columns} <= set(
+            self.definition.static
+        ):
+            raise NotUnderstood("Cannot restrict clustering columns when selecting only static columns")
         found: list[tuple[Any, ...]] = []
         limit = select.limit.of(values) if select.limit is not None else None
         for partition in self._partitions(select, values):
-            rows = [at for at in self._matching(partition, select, values) if partition.rows[at].is_there(now_ms)]
+            matching = self._matching(partition, select, values)
+            self._check_traces(partition, matching, limit, now_ms)
+            rows = [at for at in matching if partition.rows[at].is_there(now_ms)]
             for at in reversed(rows) if select.is_reverse else rows:
                 found.append(self._result(partition, at, select, now_ms))
                 if limit is not None and len(found) >= limit:

@@ -29,9 +29,9 @@ from typing import Any, TypeAlias
 from tenet.base.clock import ManualClock
 from tenet.base.dice import Dice
 from tenet.base.ids import SeededIds
-from tenet.store.cassandra.driver import Bound
 from tenet.store.cassandra.engine import CassandraEngine
 from tenet.store.cassandra.location import Location
+from tenet.store.cassandra.sending import Bound
 from tenet.store.contract import (
     Commit,
     CommitId,

@@ -24,8 +24,8 @@ CALLERS = 8
 #: The wait for one node; longer than any test waits, so that nothing but the watch can end it.
 TRY_MS = 30_000
 SILENT_S_MAX = 3.0
-#: How long a request may wait where there is no majority any more: about a second.
-REFUSED_S_MAX = rounds(2.0, 1.25)
+#: How long a request may wait where there is no majority any more: less than a second, on a machine that has time.
+REFUSED_S_MAX = rounds(1.5, 1.0)
 
 
 @asynccontextmanager

@@ -458,7 +458,7 @@ def test_what_is_not_there_says_so(on_engine: Run) -> None:
         async with opened(engine) as client:
             assert await client.refusal("ExecuteStatement", Statement="x") == (
                 "ValidationException",
-                "ExecuteStatement is not available in this version of Tenet; see docs/compat/tables.md",
+                "ExecuteStatement is not available in this version of Tenet; see docs/compat/tables.md in its source",
             )
             assert await client.refusal("NoSuchOperation") == ("UnknownOperationException", "")
 

@@ -71,6 +71,7 @@ def test_three_nodes_serve_the_same_and_go_on_without_those_that_are_removed_or_
     # Killed, and known to be.
     two.process.send_signal(signal.SIGKILL)
     wait_until(lambda: listed(one)["two"][-1] == "not connected")
+    wait_until(lambda: re.match(r"dead since 20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ$", listed(one)["two"][0]))
     one.client().put_item(TableName="things", Item={"id": {"S": "afterwards"}})
     assert one.client().scan(TableName="things", ConsistentRead=True)["Count"] == 4
     one.client().delete_table(TableName="things")

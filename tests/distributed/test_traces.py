@@ -8,7 +8,8 @@ from collections.abc import Callable
 import pytest
 
 from tenet.base.clock import NEVER, SystemClock
-from tenet.store.cassandra.driver import Bound, Driver
+from tenet.store.cassandra.driver import Driver
+from tenet.store.cassandra.sending import Bound
 from tenet.store.contract import LogOptions, SpaceOptions
 from tests.distributed.conftest import OpenEngine
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import json
 import re
@@ -17,6 +18,11 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
+from tenet.app.configuration import load
+from tenet.app.data_directory import DataDirectory
+from tenet.app.messages import KeyWanted
+from tenet.app.remote import RemoteAdministration, Trust
+from tenet.base.clock import SystemClock
 from tests.servers import Server, hung, running, start, tenet
 
 
@@ -133,6 +139,77 @@ def test_keys_outlive_a_rotation_of_the_master_key(tmp_path: Path) -> None:
         assert again.client().list_tables()["TableNames"] == []
 
 
+def test_a_rotation_that_was_killed_amidst_is_repeated_and_every_key_works(tmp_path: Path) -> None:
+    file, mine = tmp_path / "data.master-key", {"access_key_id": "mine", "secret_access_key": "my-own-secret"}
+
+    def held() -> int:
+        return len(json.loads(file.read_text(encoding="utf-8"))["keys"])
+
+    with running(tmp_path / "data") as server:
+        assert server.command("keys", "create", "--id", "mine", "--secret", "my-own-secret").returncode == 0
+        make_keys(server, 200)
+        rotating = threading.Thread(target=server.command, args=("keys", "rotate-master"))
+        rotating.start()
+        while held() == 1:
+            assert rotating.is_alive()
+        server.kill()
+        rotating.join()
+    # It died between its first step and its last: both keys are there, for what is under either of them.
+    assert held() == 2
+    with running(tmp_path / "data") as again:
+        assert again.client(**mine).list_tables()["TableNames"] == []
+        assert again.command("keys", "rotate-master").stdout == "Secrets encrypted under a new master key: 202.\n"
+        assert held() == 1
+        assert again.client(**mine).list_tables()["TableNames"] == []
+
+
+def make_keys(server: Server, count: int) -> None:
+    """Makes access keys, as fast as the server does."""
+    directory = DataDirectory(load(None, {}, {"data": str(server.data)}).settings)
+    root_key = directory.root_key()
+    assert root_key is not None
+    there = RemoteAdministration(
+        server.endpoint, root_key=root_key, trust=Trust(directory.ca_file), clock=SystemClock()
+    )
+
+    async def make() -> None:
+        for _ in range(count):
+            await there.create_key(KeyWanted())
+
+    asyncio.run(make())
+
+
+def test_a_new_root_key_takes_over_while_the_server_serves(tmp_path: Path) -> None:
+    with running(tmp_path / "data") as server:
+        assert server.command("keys", "create", "--id", "mine", "--secret", "my-own-secret").returncode == 0
+        mine = server.client(access_key_id="mine", secret_access_key="my-own-secret")
+        former = server.exports["AWS_ACCESS_KEY_ID"]
+        kept = server.command("keys", "rotate-root", "--keep-old")
+        (second,) = re.findall(r"^The root key is (\w+) now; `tenet env` prints it\.$", kept.stdout.strip())
+        # The former one signs until it is revoked.
+        assert server.client().list_tables()["TableNames"] == []
+        assert f"{former}  root" in server.command("keys", "list").stdout
+        rotated = server.command("keys", "rotate-root")
+        third = rotated.stdout.split()[4]
+        assert sorted(rotated.stdout.splitlines()[1:]) == sorted([f"{former} is revoked.", f"{second} is revoked."])
+        with pytest.raises(ClientError) as refused:
+            server.client().list_tables()
+        assert code_of(refused) == "UnrecognizedClientException"
+        assert [line for line in server.command("keys", "list").stdout.splitlines() if line.endswith("root")] == [
+            f"000000000000  {third}  root"
+        ]
+        assert mine.list_tables()["TableNames"] == []
+        # Started again after a kill, it has the new one, which is what `tenet env` prints.
+        server.kill()
+    assert f"export AWS_ACCESS_KEY_ID={third}\n" in tenet("env", "--data", str(tmp_path / "data")).stdout
+    with running(tmp_path / "data") as again:
+        assert again.exports["AWS_ACCESS_KEY_ID"] == third
+        assert again.client().list_tables()["TableNames"] == []
+    # Nobody serves: the command does it itself.
+    alone = tenet("keys", "rotate-root", "--data", str(tmp_path / "data"))
+    assert f"{third} is revoked." in alone.stdout
+
+
 def test_without_its_master_key_nothing_starts(tmp_path: Path) -> None:
     start(tmp_path / "data").stop()
     (tmp_path / "data.master-key").unlink()
@@ -140,6 +217,18 @@ def test_without_its_master_key_nothing_starts(tmp_path: Path) -> None:
     assert refused.returncode == 1
     assert "data.master-key is missing" in refused.stderr
     assert not (tmp_path / "data.master-key").exists()
+
+
+def test_a_data_directory_that_is_renamed_says_where_its_master_key_is(tmp_path: Path) -> None:
+    start(tmp_path / "data").stop()
+    (tmp_path / "data").rename(tmp_path / "other")
+    refused = tenet("up", "--data", str(tmp_path / "other"), "--listen", "127.0.0.1:0")
+    assert refused.returncode == 1
+    assert f"the master key {tmp_path}/other.master-key is missing" in refused.stderr
+    assert "it is still beside the former name" in refused.stderr
+    (tmp_path / "data.master-key").rename(tmp_path / "other.master-key")
+    with running(tmp_path / "other") as server:
+        assert server.client().list_tables()["TableNames"] == []
 
 
 def test_a_process_that_holds_the_directory_and_hangs_is_named(tmp_path: Path) -> None:
@@ -207,6 +296,7 @@ def test_a_backup_taken_while_writing_is_one_moment_and_restores_elsewhere(tmp_p
         writer.end()
         assert done.returncode == 0, done.stderr
         assert str(file) in done.stdout
+        assert "The master key is not in it" in done.stdout
         assert file.stat().st_mode & 0o077 == 0
         refused = server.command("backup", str(file))
         assert refused.returncode == 1
@@ -298,10 +388,35 @@ def test_a_backup_from_before_a_rotation_restores_offline_and_names_the_keys_tha
     assert done.returncode == 0
     assert re.fullmatch(rf"{file} is restored, in \d+\.\d s\.\n", done.stdout)
     lines = done.stderr.splitlines()
-    assert [line for line in lines if not line.startswith("tenet: an access key cannot be used; ")] == []
+    assert lines[-1].startswith("tenet: 1 of 2 access keys cannot be read, and what they sign is refused: ")
+    assert [line for line in lines[:-1] if not line.startswith("tenet: an access key cannot be used; ")] == []
     assert any("; access_key_id: mine; reason: " in line for line in lines)
     with running(tmp_path / "data") as again:
         assert again.client().list_tables()["TableNames"] == []
+
+
+def test_a_restore_without_its_master_key_says_which_keys_are_of_no_use_until_it_is_there(tmp_path: Path) -> None:
+    file, mine = tmp_path / "backup.tenet", {"access_key_id": "mine", "secret_access_key": "my-own-secret"}
+    with running(tmp_path / "data") as server:
+        assert server.command("keys", "create", "--id", "mine", "--secret", "my-own-secret").returncode == 0
+        assert server.command("backup", str(file)).returncode == 0
+    trouble = "access keys cannot be read, and what they sign is refused: "
+    with running(tmp_path / "other") as other:
+        restored = other.command("restore", str(file), "--yes")
+        assert restored.returncode == 0
+        # The root key of the backup is another one, and of no use here either.
+        assert restored.stderr.startswith(f"tenet: 2 of 3 {trouble}{tmp_path}/other.master-key does not hold")
+        listed = {line.split("  ")[1]: line for line in other.command("keys", "list").stdout.splitlines()}
+        assert "cannot be used: " in listed["mine"]
+        assert "cannot be used" not in listed[other.exports["AWS_ACCESS_KEY_ID"]]
+        done = other.command("doctor", "--output", str(tmp_path / "doctor.tar.gz"))
+        assert f"- 2 of 3 {trouble}" in done.stdout
+        with pytest.raises(ClientError):
+            other.client(**mine).list_tables()
+    shutil.copy(tmp_path / "data.master-key", tmp_path / "other.master-key")
+    with running(tmp_path / "other") as other:
+        assert "cannot be used" not in other.command("keys", "list").stdout
+        assert other.client(**mine).list_tables()["TableNames"] == []
 
 
 # ---- doctor ----------------------------------------------------------------------------------------------------------
@@ -324,7 +439,7 @@ def test_the_doctors_archive_says_what_happened_and_holds_no_secret(tmp_path: Pa
         assert server.command("keys", "create", "--id", "mine", "--secret", "my-own-secret").returncode == 0
         with pytest.raises(ClientError):
             server.client().get_item(TableName="absent", Key={"id": {"S": "a"}})
-        done = server.command("doctor", "--output", str(archive))
+        done = server.command("doctor", "--check", "--output", str(archive))
         assert done.returncode == 0, done.stderr
         assert "Nothing looks wrong." in done.stdout
         master = json.loads((tmp_path / "data.master-key").read_text(encoding="utf-8"))
@@ -365,6 +480,8 @@ def test_the_doctor_finds_a_server_that_is_gone(tmp_path: Path) -> None:
     done = tenet("doctor", "--data", str(tmp_path / "data"), "--output", str(tmp_path / "doctor.tar.gz"))
     assert done.returncode == 0, done.stderr
     assert "No server runs on this data directory." in done.stdout
+    checked = tenet("doctor", "--check", "--data", str(tmp_path / "data"), "--output", str(tmp_path / "2.tar.gz"))
+    assert (checked.returncode, checked.stdout.splitlines()[:-1]) == (1, done.stdout.splitlines()[:-1])
     assert "in the server" not in done.stdout
     found = contents(tmp_path / "doctor.tar.gz")
     assert json.loads(found["store.json"])["engine"] == "sqlite"

@@ -428,6 +428,27 @@ def test_every_mistake_in_the_settings_is_told_on_a_line_of_its_own(tmp_path: Pa
     assert not (tmp_path / "data").exists()
 
 
+@pytest.mark.parametrize(
+    ("url", "says"),
+    [
+        ("cassandra://127.0.0.1/trial?replicaton=dc1:3", "a cassandra URL knows no replicaton=; there are ca_file, "),
+        ("cassandra://127.0.0.1", "the keyspace 1 to 48 of a-z, 0-9 and _, a letter first: '' is not."),
+        ("cassandra:", "'' names no host."),
+        ("cassandra://h/k?password_file=/absent", "names /absent, which is no file that can be read here."),
+    ],
+)
+def test_a_url_of_a_store_that_cannot_be_is_a_wrong_setting(tmp_path: Path, url: str, says: str) -> None:
+    checked = tenet("config", "check", TENET_STORE_URL=url)
+    assert (checked.returncode, checked.stdout) == (3, "")
+    assert checked.stderr.startswith("tenet: `store.url`: ")
+    assert says in checked.stderr
+    refused = tenet("up", "--data", str(tmp_path / "data"), "--store", url)
+    assert (refused.returncode, refused.stderr) == (3, checked.stderr)
+    assert not (tmp_path / "data").exists()
+    # Nobody is asked whether there is a cluster.
+    assert tenet("config", "check", TENET_STORE_URL="cassandra://192.0.2.1/trial").returncode == 0
+
+
 def test_a_damaged_file_of_the_local_authority_is_named_by_start_and_commands(tmp_path: Path) -> None:
     authority = tmp_path / "data" / "tls" / "ca.pem"
     with running(tmp_path / "data") as server:

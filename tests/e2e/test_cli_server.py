@@ -162,6 +162,13 @@ def test_strangers_and_tampered_requests_are_refused(tmp_path: Path) -> None:
         assert code_of(wrong) == "InvalidSignatureException"
 
 
+def test_streams_are_refused_in_clear_words(tmp_path: Path) -> None:
+    with running(tmp_path / "data") as server, pytest.raises(ClientError) as refused:
+        server.client("dynamodbstreams").list_streams()
+    assert code_of(refused) == "ValidationException"
+    assert "ListStreams is not available in this version of Tenet" in str(refused.value)
+
+
 def test_the_certificate_is_the_local_authoritys(tmp_path: Path) -> None:
     with running(tmp_path / "data") as server:
         with pytest.raises(urllib.error.URLError, match="CERTIFICATE_VERIFY_FAILED"):
@@ -211,6 +218,10 @@ print(boto3.client("dynamodb").list_tables()["TableNames"])'
         done = subprocess.run(
             ["/bin/sh", "-euc", script], env=clean_environment(), capture_output=True, text=True, check=False
         )
+        assert done.stdout == "[]\n", done.stderr
+        # What a session with AWS has left in the shell stands in no way.
+        left = clean_environment(AWS_SESSION_TOKEN="of-another-key", AWS_PROFILE="nothere")
+        done = subprocess.run(["/bin/sh", "-euc", script], env=left, capture_output=True, text=True, check=False)
         assert done.stdout == "[]\n", done.stderr
 
 

@@ -11,7 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from cryptography import x509
 
+from tenet.wire.issuing import fingerprint, is_signed_by
 from tests.servers import Server, running, start, tenet
 
 MESH = {"TENET_MESH_LISTEN": "127.0.0.1:0", "TENET_MESH_NAME": "one"}
@@ -53,8 +55,11 @@ def test_a_machine_is_invited_and_joins_once(node: Server, tmp_path: Path) -> No
     # By standard input, so that nobody sees it.
     joined = tenet("node", "join", at, "-", "--name", "two", "--data", str(tmp_path / "two"), given=f"{token}\n")
     assert (joined.returncode, joined.stderr) == (0, "")
-    assert "This is the node two now" in joined.stdout
-    assert node.command("node", "list").stdout.splitlines()[1] == "two  serving  not started yet  not connected"
+    assert joined.stdout.splitlines() == [
+        "This is the node two now. Start it, with what the other nodes have as `store.url` in the place of URL:",
+        f"tenet up --data {tmp_path / 'two'} --store URL",
+    ]
+    assert node.command("node", "list").stdout.splitlines()[1] == "two  off  not started yet  not connected"
     again = tenet("node", "join", at, token, "--data", str(tmp_path / "three"))
     assert (again.returncode, again.stdout) == (1, "")
     assert again.stderr == "tenet: the invitation was used by node two already; it is good for one\n"
@@ -65,10 +70,31 @@ def test_a_machine_is_invited_and_joins_once(node: Server, tmp_path: Path) -> No
     theirs = (tmp_path / "two" / "tls" / "ca.pem").read_bytes()
     assert theirs == Path(node.exports["AWS_CA_BUNDLE"]).read_bytes()
     assert (tmp_path / "two.master-key").read_bytes() == (tmp_path / "one.master-key").read_bytes()
-    # It is a node of this cluster, and of no other store's.
-    other = tenet("up", "--data", str(tmp_path / "two"), "--listen", "127.0.0.1:0")
+
+
+def test_a_node_is_not_given_another_store(node: Server, tmp_path: Path) -> None:
+    joining = ("node", "join", address_of(node), "-", "--name", "two", "--data", str(tmp_path / "two"))
+    joined = tenet(*joining, given=f"{invited(node)}\n", TENET_STORE_URL="sqlite:elsewhere")
+    assert joined.stdout.splitlines()[1] == f"tenet up --data {tmp_path / 'two'}"
+    start_up = ("up", "--data", str(tmp_path / "two"), "--listen", "127.0.0.1:0")
+    forgotten = tenet(*start_up)
+    assert forgotten.returncode == 3
+    assert forgotten.stderr == (
+        f"tenet: {tmp_path / 'two'} is of the node two, and the store that its settings name does not exist:"
+        " `store.url` is 'sqlite:', the default. Name the store of the node's cluster with --store or `store.url`;"
+        " nothing was made or changed.\n"
+    )
+    listed = tenet("node", "list", "--data", str(tmp_path / "two"))
+    assert (listed.returncode, listed.stderr) == (3, forgotten.stderr)
+    assert not (tmp_path / "two" / "store").exists()
+    # One that does exist, and is another cluster's.
+    another = tmp_path / "another" / "store"
+    with running(tmp_path / "another", environment=MESH):
+        pass
+    other = tenet(*start_up, "--store", f"sqlite:{another}")
     assert other.returncode == 1
-    assert "is of a node of another cluster than the store" in other.stderr
+    assert "the store belongs to a cluster that this node is no member of" in other.stderr
+    assert other.stderr.endswith(f"(`store.url` is 'sqlite:{another}'; --store names another)\n")
 
 
 @pytest.mark.parametrize(
@@ -81,6 +107,7 @@ def test_a_machine_is_invited_and_joins_once(node: Server, tmp_path: Path) -> No
         (("invite", "--expires", "1"), 2, "'1' is no time like 90s, 15m, 1h or 7d"),
         (("invite", "--expires", "9s"), 2, "--expires is 9 s; an invitation is good for 10 s to 30 days"),
         (("invite", "--expires", "31d"), 2, "--expires is 2678400 s"),
+        (("rotate-authority", "--overlap", "59s"), 2, "--overlap is 59 s; it is 60 s to 30 days"),
     ],
 )
 def test_mistakes_in_commands_are_named(tmp_path: Path, arguments: tuple[str, ...], code: int, said: str) -> None:
@@ -88,6 +115,50 @@ def test_mistakes_in_commands_are_named(tmp_path: Path, arguments: tuple[str, ..
     assert done.returncode == code
     assert said in done.stderr
     assert not (tmp_path / "data").exists()
+
+
+def test_invitations_are_listed_and_withdrawn(node: Server, tmp_path: Path) -> None:
+    none = node.command("node", "invitations")
+    assert (none.stdout, none.stderr) == ("", "There is no invitation with which a machine could join now.\n")
+    made = node.command("node", "invite", "--expires", "10m")
+    (token,), (named,) = made.stdout.split(), re.findall(r"tenet node invitations withdraw (\w+)$", made.stderr.strip())
+    other = invited(node)
+    listed = node.command("node", "invitations").stdout
+    at = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ"
+    assert re.fullmatch(rf"(?:[0-9a-f]{{16}}  made {at} at one  good until {at}\n){{2}}", listed)
+    assert token not in listed
+    assert node.command("node", "invitations", "withdraw", named).stdout == f"The invitation {named} is withdrawn.\n"
+    left = node.command("node", "invitations").stdout
+    assert (named in left, len(left.splitlines())) == (False, 1)
+    refused = tenet("node", "join", address_of(node), token, "--data", str(tmp_path / "two"))
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert refused.stderr == "tenet: the invitation was withdrawn; ask whoever gave it to you for another one\n"
+    # The other one is good as before, and what it was used for stays.
+    joined = tenet("node", "join", address_of(node), other, "--name", "two", "--data", str(tmp_path / "three"))
+    assert joined.returncode == 0, joined.stderr
+    assert node.command("node", "invitations").stdout == ""
+    used = node.command("node", "invitations", "withdraw", left.split()[0])
+    assert (used.returncode, "was used by node two already; `tenet node remove two`" in used.stderr) == (1, True)
+    for wrong, said in (("0" * 16, "has no invitation 0000000000000000"), ("x", "'x' is no invitation's id")):
+        unknown = node.command("node", "invitations", "withdraw", wrong)
+        assert (unknown.returncode, said in unknown.stderr) == (1, True)
+
+
+def test_invitations_are_withdrawn_while_no_server_runs(node: Server, tmp_path: Path) -> None:
+    token = invited(node)
+    assert node.stop() == 0
+    data = ("--data", str(node.data))
+    (named, *_) = tenet("node", "invitations", *data, **MESH).stdout.split()
+    misplaced = tenet("node", "invitations", *data, "withdraw", named, **MESH)
+    assert (misplaced.returncode, "--data belongs behind withdraw" in misplaced.stderr) == (2, True)
+    assert tenet("node", "invitations", "withdraw", named, *data, **MESH).returncode == 0
+    again = start(node.data, environment=MESH)
+    try:
+        assert again.command("node", "invitations").stdout == ""
+        refused = tenet("node", "join", address_of(again), token, "--data", str(tmp_path / "two"))
+        assert (refused.returncode, "the invitation was withdrawn" in refused.stderr) == (1, True)
+    finally:
+        again.stop()
 
 
 def test_the_listener_for_clients_is_no_place_to_join(node: Server, tmp_path: Path) -> None:
@@ -99,7 +170,8 @@ def test_the_listener_for_clients_is_no_place_to_join(node: Server, tmp_path: Pa
 
 def test_without_a_cluster_there_are_no_nodes(tmp_path: Path) -> None:
     with running(tmp_path / "alone") as server:
-        for command in (("list",), ("invite",), ("drain", "one"), ("remove", "one")):
+        commands = ("list",), ("invite",), ("invitations",), ("rotate-authority",), ("drain", "one"), ("remove", "one")
+        for command in commands:
             done = server.command("node", *command)
             assert done.returncode == 1
             assert "there is no cluster" in done.stderr
@@ -145,6 +217,65 @@ def test_a_restarted_node_is_the_same_and_keeps_its_keys_under_a_new_master_key(
         assert again.client(access_key_id="mine", secret_access_key="my-own-secret").list_tables()["TableNames"] == []
     finally:
         again.stop()
+
+
+def test_the_root_key_of_a_cluster_is_exchanged_for_good(node: Server, tmp_path: Path) -> None:
+    former = node.exports["AWS_ACCESS_KEY_ID"]
+    rotated = node.command("keys", "rotate-root")
+    assert rotated.returncode == 0, rotated.stderr
+    assert f"{former} is revoked." in rotated.stdout
+    # Whoever joins from now on has the new one, and so has this node when it starts again.
+    joined = tenet("node", "join", address_of(node), invited(node), "--name", "two", "--data", str(tmp_path / "two"))
+    assert joined.returncode == 0, joined.stderr
+    assert (tmp_path / "two" / "root-key.json").read_bytes() == (node.data / "root-key.json").read_bytes()
+    assert node.stop() == 0
+    again = start(node.data, environment=MESH)
+    try:
+        assert again.exports["AWS_ACCESS_KEY_ID"] == rotated.stdout.split()[4]
+        assert former not in again.command("keys", "list").stdout
+    finally:
+        again.stop()
+
+
+def test_the_authority_of_the_nodes_is_exchanged_while_they_serve(node: Server, tmp_path: Path) -> None:
+    held = node.data / "node"
+    before, token = (held / "cluster-ca.pem").read_bytes(), invited(node)
+    done = node.command("node", "rotate-authority")
+    assert (done.returncode, done.stderr) == (0, "")
+    said = done.stdout.splitlines()
+    assert re.fullmatch(r"The certificates of the nodes are of the authority [0-9a-f]{64} now\.", said[0])
+    assert said[1:] == [
+        "Invitations withdrawn: 1. Print others with `tenet node invite`.",
+        "The old one is trusted by nobody.",
+    ]
+    after = x509.load_pem_x509_certificate((held / "cluster-ca.pem").read_bytes())
+    assert fingerprint(after) == said[0].split()[-2]
+    assert (held / "cluster-ca.pem").read_bytes().count(b"BEGIN CERTIFICATE") == 1
+    assert before != (held / "cluster-ca.pem").read_bytes()
+    assert is_signed_by(x509.load_pem_x509_certificate((held / "node.pem").read_bytes()), after)
+    assert readiness(node) == (200, "ready\n")
+    late = tenet("node", "join", address_of(node), token, "--data", str(tmp_path / "two"))
+    assert (late.returncode, "has exchanged its authority since: print another" in late.stderr) == (1, True)
+    joined = tenet("node", "join", address_of(node), invited(node), "--name", "two", "--data", str(tmp_path / "two"))
+    assert joined.returncode == 0, joined.stderr
+    # One that is off is named, and is no reason for the others to wait for ever.
+    waiting = node.command("node", "rotate-authority", "--overlap", "2h")
+    assert waiting.returncode == 1
+    assert re.search(r"^tenet: not seen: two\. The old authority is trusted until \S+Z; repeat", waiting.stderr)
+    assert (held / "cluster-ca.pem").read_bytes().count(b"BEGIN CERTIFICATE") == 2
+    cut = node.command("node", "rotate-authority", "--now")
+    assert (cut.returncode, cut.stdout.splitlines()[0]) == (0, waiting.stdout.splitlines()[0])
+    assert cut.stdout.splitlines()[-1] == "The old one is trusted by nobody. Not seen, and cut off: two."
+    assert (held / "cluster-ca.pem").read_bytes().count(b"BEGIN CERTIFICATE") == 1
+    # Killed, it starts again as a node of the same cluster.
+    node.kill()
+    again = start(node.data, environment=MESH)
+    try:
+        assert again.command("node", "list").stdout.startswith("one  serving  ")
+    finally:
+        again.stop()
+    alone = tenet("node", "rotate-authority", "--data", str(node.data), **MESH)
+    assert (alone.returncode, "start it: nodes exchange it while they run" in alone.stderr) == (1, True)
 
 
 @pytest.mark.alone

@@ -165,21 +165,32 @@ def test_the_first_program_runs_with_what_the_readme_has_installed(made: Path, t
     blocks = re.findall(
         r"^```(sh|python)\n(.+?)^```$", (made / "README.md").read_text("utf-8"), re.MULTILINE | re.DOTALL
     )
-    (first_command, _), *shell, (_, program) = blocks
-    assert first_command == "sh"
-    assert [kind for kind, _ in shell] == ["sh", "sh"]
-    (made / "first.py").write_text(program, encoding="utf-8")
+    assert [kind for kind, _ in blocks] == ["sh", "sh", "sh", "python", "python"]
+    _up, environment_lines, install, first, again = (block for _, block in blocks)
+    (made / "first.py").write_text(first, encoding="utf-8")
+    (made / "again.py").write_text(again, encoding="utf-8")
     # Another terminal of a machine that has Python and the tools of a system, and nothing of the developers'.
     environment = plain_environment(PATH=os.pathsep.join(("/usr/local/bin", "/usr/bin", "/bin")))
     with running(tmp_path / "data") as server:
-        script = "".join(block for _, block in shell).replace("tenet env", f"tenet env --data {server.data}")
-        done = subprocess.run(
-            ["/bin/sh", "-euc", f"{script}\npython first.py"],
-            cwd=made,
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        shell = environment_lines.replace("tenet env", f"tenet env --data {server.data}")
+
+        def in_that_terminal(script: str) -> subprocess.CompletedProcess[str]:
+            return subprocess.run(
+                ["/bin/sh", "-euc", f"{shell}\n{script}"],
+                cwd=made,
+                env=environment,
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+
+        done = in_that_terminal(f"{install}\npython first.py")
         assert done.returncode == 0, done.stdout + done.stderr
         assert server.client().describe_table(TableName="places")["Table"]["ItemCount"] == 2
+        refused = in_that_terminal("python first.py")
+        assert refused.returncode == 1
+        assert "ResourceInUseException" in refused.stderr
+    with running(tmp_path / "data"):
+        read_back = in_that_terminal("python again.py")
+        assert read_back.returncode == 0, read_back.stdout + read_back.stderr
+        assert "139875" in read_back.stdout

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from tenet.store.cassandra.across import Across
-from tenet.store.cassandra.driver import Bound
+from tenet.store.cassandra.encoding import CARRIED_OUT
 from tenet.store.cassandra.journal import Note
 from tenet.store.cassandra.locks import Locks
 from tenet.store.cassandra.outboxes import Outboxes
-from tenet.store.cassandra.rows import CARRIED_OUT
+from tenet.store.cassandra.sending import Bound
 from tenet.store.contract import (
     Add,
     Append,

@@ -9,6 +9,7 @@ from itertools import pairwise
 
 import pytest
 from msgspec.structs import replace
+from structlog.testing import capture_logs
 
 from tenet.mesh.jobs import Job, Supervisor, Tenure, assignments
 from tenet.mesh.membership import Standing
@@ -257,6 +258,32 @@ def test_what_a_job_commits_is_fenced() -> None:
 
     for seed in seeds(3, 30):
         play(scene, seed)
+
+
+def test_many_leases_are_one_line_of_the_log_and_given_back_side_by_side() -> None:
+    async def scene(mesh: Mesh) -> None:
+        at_once, most = 0, 0
+        with capture_logs() as said:
+            _, (node,) = await working(mesh, 1)
+            release = node.leases.release
+
+            async def counted(key: Key) -> None:
+                nonlocal at_once, most
+                at_once, most = at_once + 1, max(most, at_once + 1)
+                await release(key)
+                at_once -= 1
+
+            node.leases.release = counted  # type: ignore[method-assign,assignment]
+            await node.process.start(node.supervisor.remove("work"))
+            assert most == SHARDS
+            await node.leave()
+        told = [(line["log_level"], line["event"], line.get("count")) for line in said if "lease" in line["event"]]
+        for event, several in (("taken", "leases are taken"), ("released", "leases are released")):
+            assert told.count(("info", several, SHARDS)) == 1
+            assert told.count(("debug", f"a lease is {event}", None)) == SHARDS
+        assert len(told) == 2 * (SHARDS + 1)
+
+    play(scene)
 
 
 # ---- without others, and failures ------------------------------------------------------------------------------------

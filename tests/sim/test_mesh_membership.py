@@ -5,11 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from functools import partial
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
+from tenet.base.clock import NEVER
 from tenet.mesh.membership import Standing
+from tenet.store.contract import Page
+from tenet.store.errors import StoreUnavailable
 from tenet.store.faulty import EVERY_FAULT, FaultPlan
 from tests.sim.harness import NO_FAULTS, Simulation, seeds, simulate
 from tests.sim.meshes import Mesh, MeshNode
@@ -176,6 +180,59 @@ async def all_storeless(mesh: Mesh) -> None:
 def test_a_store_that_is_out_of_everybodys_reach_evicts_nobody() -> None:
     for seed in seeds(2, 60):
         play(all_storeless, seed)
+
+
+def slow_down(mesh: Mesh, node: MeshNode, slow_s: Callable[[], float]) -> None:
+    """Makes the reads of a node's store take so long, up to their deadlines."""
+    engine, clock = node.sim_node.store._engine, mesh.clock
+    query = engine.query
+
+    async def slowly(*args: Any, deadline: float = NEVER, **options: Any) -> Page:
+        takes_s = slow_s()
+        if clock.monotonic_s() + takes_s >= deadline:
+            await asyncio.sleep(deadline - clock.monotonic_s())
+            raise StoreUnavailable("too few nodes of the cluster answered the read in time")
+        await asyncio.sleep(takes_s)
+        return await query(*args, deadline=deadline, **options)
+
+    vars(engine)["query"] = slowly
+
+
+async def overloaded(mesh: Mesh, *, slow_s: float) -> None:
+    """The store has too much to do for 20 s, and answers one node somewhat later than the others."""
+    nodes = await mesh.joined(3)
+    extra_s = 0.0
+    slow_down(mesh, nodes[0], lambda: extra_s)
+    for node in nodes[1:]:
+        slow_down(mesh, node, lambda: min(extra_s, 0.5))
+    extra_s = slow_s
+    await asyncio.sleep(20)
+    assert evictions(nodes) == 0
+    extra_s = 0.0
+    await asyncio.sleep(10)
+    assert evictions(nodes) == 0
+    assert all(node.membership.sure_until_s > mesh.clock.monotonic_s() for node in nodes)
+
+
+@pytest.mark.parametrize("slow_s", [1.5, 8.0])
+def test_a_store_that_has_too_much_to_do_evicts_nobody(slow_s: float) -> None:
+    for seed in seeds(1, 20):
+        play(partial(overloaded, slow_s=slow_s), seed)
+
+
+async def standing_still(mesh: Mesh) -> None:
+    """The store never answers one node again, and does not refuse it either."""
+    nodes = await mesh.joined(3)
+    slow_down(mesh, nodes[0], lambda: 1_000.0)
+    await asyncio.sleep(25)
+    assert evictions(nodes) == 0
+    await mesh.until(lambda: nodes[0].name not in nodes[1].membership.view.up, 25)
+    assert evictions(nodes) == 1
+
+
+def test_a_node_that_the_store_never_answers_again_is_evicted_all_the_same() -> None:
+    for seed in seeds(1, 20):
+        play(standing_still, seed)
 
 
 async def stuttering_store(mesh: Mesh, *, away_s: float, evictions_max: int) -> None:
@@ -417,6 +474,29 @@ async def expelled(mesh: Mesh) -> None:
 def test_one_that_is_expelled_stays_outside() -> None:
     for seed in seeds(3, 30):
         play(expelled, seed)
+
+
+async def removed(mesh: Mesh) -> None:
+    nodes = await mesh.joined(3)
+    gone, *others = nodes
+    # The others hang up on it as soon as they know; the order to go reaches it first, or a moment later.
+    await asyncio.sleep(mesh.sim.dice.below(1_000) / 1_000)
+    for other in others:
+        mesh.board.cut(gone.name, other.name)
+    await asyncio.sleep(mesh.sim.dice.below(500) / 1_000)
+    gone.process.run(gone.cooperation.leave_for_good)
+    # Nothing that it says reaches them any more: they read it.
+    await mesh.until(lambda: all(node.membership.view.up == {"b", "c"} for node in others), 4.0)
+    # It has requests to end yet, and says of nobody that he is dead; nor does anybody of it.
+    await asyncio.sleep(20)
+    assert [node.membership.figures()["evicted_others"] for node in nodes] == [0, 0, 0]
+    assert all(node.membership.view.up == {"b", "c"} for node in others)
+    await gone.leave()
+
+
+def test_one_that_is_removed_finds_nobody_dead() -> None:
+    for seed in seeds(10, 50):
+        play(removed, seed)
 
 
 async def quiet(mesh: Mesh) -> None:

@@ -17,12 +17,14 @@ from tenet.app.messages import (
     PREFIX,
     SIGNING_NAME,
     Administration,
+    AuthorityWanted,
     BackupWanted,
     CopyNamed,
     Failure,
     FileNamed,
     InvitationWanted,
     KeyWanted,
+    RootKeyWanted,
 )
 from tenet.base.errors import TenetError
 from tenet.wire.door import Mount, Request, Response
@@ -133,12 +135,29 @@ async def _rotate_master_key(administration: Administration, _argument: str, _bo
     return await administration.rotate_master_key()
 
 
+async def _rotate_root_key(administration: Administration, _argument: str, body: bytes) -> object:
+    return await administration.rotate_root_key(msgspec.json.decode(body or b"{}", type=RootKeyWanted))
+
+
 async def _reload_settings(administration: Administration, _argument: str, _body: bytes) -> object:
     return await administration.reload_settings()
 
 
 async def _invite_node(administration: Administration, _argument: str, body: bytes) -> object:
     return await administration.invite_node(msgspec.json.decode(body or b"{}", type=InvitationWanted))
+
+
+async def _list_invitations(administration: Administration, _argument: str, _body: bytes) -> object:
+    return await administration.list_invitations()
+
+
+async def _withdraw_invitation(administration: Administration, argument: str, _body: bytes) -> object:
+    await administration.withdraw_invitation(argument)
+    return {}
+
+
+async def _rotate_authority(administration: Administration, _argument: str, body: bytes) -> object:
+    return await administration.rotate_authority(msgspec.json.decode(body or b"{}", type=AuthorityWanted))
 
 
 async def _list_nodes(administration: Administration, _argument: str, _body: bytes) -> object:
@@ -190,8 +209,11 @@ ROUTES: Final[Mapping[str, Mapping[str, Route]]] = {
     "/keys": {"GET": _list_keys, "POST": _create_key},
     "/keys/": {"DELETE": _revoke_key},
     "/master-key/rotate": {"POST": _rotate_master_key},
+    "/root-key/rotate": {"POST": _rotate_root_key},
     "/settings/reload": {"POST": _reload_settings},
-    "/invitations": {"POST": _invite_node},
+    "/invitations": {"GET": _list_invitations, "POST": _invite_node},
+    "/invitations/": {"DELETE": _withdraw_invitation},
+    "/authority/rotate": {"POST": _rotate_authority},
     "/nodes": {"GET": _list_nodes},
     "/nodes/": {"DELETE": _remove_node},
     "/drains/": {"PUT": _drain_node, "DELETE": _end_drain},

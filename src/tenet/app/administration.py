@@ -9,23 +9,31 @@ from contextlib import AbstractAsyncContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from tenet.app.clustering import governance
+import msgspec
+
+from tenet.app.clustering import governance, node_of
 from tenet.app.messages import (
+    AuthorityMade,
+    AuthorityWanted,
     BackupWanted,
     CopyNamed,
     CopyShown,
     Figures,
     FileNamed,
     InvitationMade,
+    InvitationShown,
     InvitationWanted,
     KeyMade,
     KeyShown,
     KeysSealed,
     KeyWanted,
     NodeShown,
+    RootKeyMade,
+    RootKeyWanted,
     SettingsTaken,
 )
 from tenet.app.moving import Mover
+from tenet.app.unusable_keys import unusable_keys
 from tenet.base.errors import TenetError
 from tenet.mesh.channel import NodeId
 from tenet.mesh.errors import CannotRotate
@@ -37,7 +45,7 @@ if TYPE_CHECKING:
     from tenet.app.core import Core
     from tenet.app.messages import Diagnosis
     from tenet.base.clock import Clock
-    from tenet.mesh.governing import Governance
+    from tenet.mesh.governing import Governance, NodeInfo
 
 #: Random bytes in the name of a file that is to take the place of another.
 _NAME_BYTES: Final = 4
@@ -98,7 +106,8 @@ class CoreAdministration:
         """Returns every access key, by tenant and id."""
         await self._core.ring.refresh()
         return [
-            KeyShown(info.access_key_id, info.tenant, info.is_root, info.created_ms) for info in self._core.ring.list()
+            KeyShown(info.access_key_id, info.tenant, info.is_root, info.created_ms, info.unusable)
+            for info in self._core.ring.list()
         ]
 
     async def revoke_key(self, access_key_id: str) -> None:
@@ -119,6 +128,11 @@ class CoreAdministration:
             )
         return KeysSealed(await self._core.ring.rotate_master(cluster.seal_anew))
 
+    async def rotate_root_key(self, wanted: RootKeyWanted) -> RootKeyMade:
+        """Exchanges the root key for a new one."""
+        exchanged = await self._core.exchange_root_key(keeps_former=wanted.keeps_former)
+        return RootKeyMade(exchanged.root_key.access_key_id, list(exchanged.revoked))
+
     async def reload_settings(self) -> SettingsTaken:
         """Reads the settings again and takes over those that may change; none where one is wrong."""
         if self._reload is None:
@@ -127,17 +141,38 @@ class CoreAdministration:
 
     async def invite_node(self, wanted: InvitationWanted) -> InvitationMade:
         """Makes an invitation with which one machine can join the cluster."""
-        made = await self._governance().invite(wanted.expires_s)
-        return InvitationMade(made.token(), list(made.addresses))
+        made_at = node_of(self._core.directory)
+        made = await self._governance().invite(wanted.expires_s, made_at=made_at)
+        return InvitationMade(made.token(), list(made.addresses), made.name)
+
+    async def list_invitations(self) -> list[InvitationShown]:
+        """Returns the invitations with which a machine can join now, without their tokens."""
+        return [
+            InvitationShown(one.name, one.made_ms, one.expires_ms, one.made_at)
+            for one in await self._governance().invitations()
+        ]
+
+    async def withdraw_invitation(self, invitation_id: str) -> None:
+        """Makes an invitation good for nobody."""
+        await self._governance().withdraw(invitation_id)
+
+    async def rotate_authority(self, wanted: AuthorityWanted) -> AuthorityMade:
+        """Makes nodes have certificates of a new authority, and trust no other."""
+        if self._core.succession is None:
+            # Where there is no cluster, that is what is wrong.
+            await self._governance().nodes()
+            raise NotRunning(
+                f"no server runs on {self._core.directory.path}; start it: nodes exchange it while they run"
+            )
+        done = await self._core.succession.exchange(wanted.overlap_s, cuts_off=wanted.cuts_off)
+        return AuthorityMade(done.authority_sha256, list(done.not_seen), done.former_until_ms, done.withdrawn)
 
     async def list_nodes(self) -> list[NodeShown]:
         """Returns every node that the cluster has or had, by id."""
         me = self._core.node
         near = {me.node, *(peer.node for peer in me.peers())} if me is not None else None
-        return [
-            NodeShown(info.node, info.state, info.address, info.joined_ms, info.node in near if near else None)
-            for info in await self._governance().nodes()
-        ]
+        found = await self._governance().nodes()
+        return [node_shown(info, is_connected=None if near is None else info.node in near) for info in found]
 
     async def drain_node(self, node: str, *, is_over: bool) -> None:
         """Makes a node let go of its work, or take on work again."""
@@ -187,7 +222,8 @@ class CoreAdministration:
         async with self._paused():
             await self._backups().restore(named.path)
             await self._core.read_keys()
-        return self._figures(named.path, began_s, {})
+        restored = self._figures(named.path, began_s, {})
+        return msgspec.structs.replace(restored, warning=unusable_keys(self._core.ring.list()))
 
     async def begin_copy(self, named: CopyNamed) -> CopyShown:
         """Begins to copy the store, or resumes it; it goes on in the background."""
@@ -236,6 +272,20 @@ class CoreAdministration:
         if not os.access(path.parent, os.W_OK):
             raise CannotBackUp(f"the process {os.getpid()}, which holds the store, cannot write to {path.parent}")
         return path.exists()
+
+
+def node_shown(info: NodeInfo, *, is_connected: bool | None) -> NodeShown:
+    """Returns a node as it is listed: by what is wanted of it as far as it is there.
+
+    Args:
+        info: what the store says of it.
+        is_connected: see ``NodeShown``. One that is connected and no member is about to be one, or was until now.
+    """
+    state: str = info.state
+    if state != "removed" and not info.is_there and not is_connected:
+        state = "dead" if info.dead_since_ms else "off"
+    dead_since_ms = info.dead_since_ms if state == "dead" else 0
+    return NodeShown(info.node, state, info.address, info.joined_ms, is_connected, dead_since_ms)
 
 
 def _lies_in(path: Path, place: Path) -> bool:

@@ -13,6 +13,9 @@ from tenet.app.settings import Settings
 
 ENVIRONMENT_PREFIX: Final = "TENET_"
 
+#: Units that a mistaken value may have been given in another of, as they are called in words.
+_QUANTITIES: Final[Mapping[str, str]] = {"ms": "milliseconds", "s": "seconds", "bytes": "bytes"}
+
 Value: TypeAlias = str | int | float | bool | tuple[str, ...] | dict[str, float]
 
 
@@ -46,8 +49,9 @@ class Setting(Struct, frozen=True):
 
     @property
     def expectation(self) -> str:
-        """What a value has to be, in words."""
-        return f"{self.kind}, {self.bounds}" if self.bounds else self.kind
+        """What a value has to be, in words, with its unit where that is a quantity."""
+        kind = f"{self.kind} of {_QUANTITIES[self.unit]}" if self.unit in _QUANTITIES else self.kind
+        return f"{kind}, {self.bounds}" if self.bounds else kind
 
 
 @cache

@@ -176,12 +176,14 @@ def env(configuration: Configuration, shell: str, runtime: str, wait_s: float | 
 
     For instance: eval "$(tenet env)"
 
+    What a session with AWS may have left in the shell is taken away first: a session token, a profile.
+
     Where no server is ready there, the lines are printed all the same, and a warning on standard error says why; with
     --wait that is an error, once the time is up.
     """
     from tenet.app.access import access
     from tenet.app.data_directory import DataDirectory
-    from tenet.app.exports import lines, variables
+    from tenet.app.exports import LEFT_OVER, lines, variables
     from tenet.app.reach import wait_until_ready, why_not_ready
     from tenet.base.clock import SystemClock
 
@@ -192,7 +194,7 @@ def env(configuration: Configuration, shell: str, runtime: str, wait_s: float | 
         trouble = why_not_ready(DataDirectory(configuration.settings))
         if trouble:
             click.echo(f"tenet: these lines do not work yet: {trouble}", err=True)
-    click.echo(lines(variables(found, runtime), shell))
+    click.echo(lines(variables(found, runtime), shell, without=LEFT_OVER))
 
 
 @main.group()
@@ -226,10 +228,14 @@ def create_key(configuration: Configuration, access_key_id: str | None, secret: 
 @keys.command("list")
 @_common
 def list_keys(configuration: Configuration) -> None:
-    """List the access keys with their accounts, without their secrets."""
+    """List the access keys with their accounts, without their secrets.
+
+    Of a key whose secret cannot be read it says why: after a restore, most often for want of the master key.
+    """
     found = _administer(configuration, lambda administration: administration.list_keys())
     for key in found:
-        click.echo(f"{key.tenant}  {key.access_key_id}{'  root' if key.is_root else ''}")
+        unusable = f"  cannot be used: {key.unusable}" if key.unusable else ""
+        click.echo(f"{key.tenant}  {key.access_key_id}{'  root' if key.is_root else ''}{unusable}")
 
 
 @keys.command("revoke")
@@ -251,6 +257,24 @@ def rotate_master_key(configuration: Configuration) -> None:
     """
     done = _administer(configuration, lambda administration: administration.rotate_master_key())
     click.echo(f"Secrets encrypted under a new master key: {done.count}.")
+
+
+@keys.command("rotate-root")
+@click.option("--keep-old", is_flag=True, help="Leave the old one good until `tenet keys revoke`.")
+@_common
+def rotate_root_key(configuration: Configuration, *, keep_old: bool) -> None:
+    """Exchange the root key for a new one, and revoke the old one at once.
+
+    Its secret is in the data directory, of every node in a cluster: `tenet env` prints it there. Nodes that run have it
+    within a second, those that are off when they start. Access keys of other accounts stay as they are.
+    """
+    from tenet.app.messages import RootKeyWanted
+
+    wanted = RootKeyWanted(keeps_former=keep_old)
+    made = _administer(configuration, lambda administration: administration.rotate_root_key(wanted))
+    click.echo(f"The root key is {made.access_key_id} now; `tenet env` prints it.")
+    for access_key_id in made.revoked:
+        click.echo(f"{access_key_id} is revoked.")
 
 
 @main.group()
@@ -285,6 +309,39 @@ def invite_node(configuration: Configuration, expires_s: int) -> None:
     made = _administer(configuration, lambda administration: administration.invite_node(wanted))
     click.echo(f"On the other machine: tenet node join {made.addresses[0]} - and this token as its input:", err=True)
     click.echo(made.token)
+    if made.invitation_id:
+        click.echo(f"To take it back: tenet node invitations withdraw {made.invitation_id}", err=True)
+
+
+@node.group("invitations", invoke_without_command=True)
+@click.pass_context
+@_common
+def list_invitations(configuration: Configuration, context: click.Context) -> None:
+    """List the invitations with which a machine can join now: id, when and where it was made, and its end.
+
+    Their tokens are shown nowhere: they were told once, by `tenet node invite`.
+    """
+    if context.invoked_subcommand is not None:
+        parameters.refuse_before_command(context)
+        return
+    found = _administer(configuration, lambda administration: administration.list_invitations())
+    if not found:
+        click.echo("There is no invitation with which a machine could join now.", err=True)
+    for one in found:
+        made = f"made {parameters.time_shown(one.made_ms)}" + (f" at {one.made_at}" if one.made_at else "")
+        click.echo(f"{one.invitation_id}  {made}  good until {parameters.time_shown(one.expires_ms)}")
+
+
+@list_invitations.command("withdraw")
+@click.argument("invitation_id", metavar="ID")
+@_common
+def withdraw_invitation(configuration: Configuration, invitation_id: str) -> None:
+    """Withdraw an invitation: no machine can join with it from now on.
+
+    ID is what `tenet node invitations` shows. One that a node has used is refused: remove that node instead.
+    """
+    _administer(configuration, lambda administration: administration.withdraw_invitation(invitation_id))
+    click.echo(f"The invitation {invitation_id} is withdrawn.")
 
 
 @node.command("join")
@@ -300,24 +357,76 @@ def join_node(configuration: Configuration, address: str, token: str, name: str)
     made here and never leaves this machine; the master key, the root key and the certificate authority of the cluster
     come over the authenticated connection.
     """
-    from tenet.app.clustering import join_cluster
+    from tenet.app.clustering import join_cluster, start_line
 
     host, _, port = address.rpartition(":")
     if not host or not port.isdecimal():
         raise click.UsageError(f"HOST:PORT is '{address}'; it is like 10.0.0.1:7900 or [2001:db8::1]:7900.")
     joined = join_cluster(configuration, address, token, name)
-    click.echo(f"This is the node {joined} now; start it with `tenet up` and the store of the cluster.")
+    line, is_store_open = start_line(configuration)
+    where = ", with what the other nodes have as `store.url` in the place of URL" if is_store_open else ""
+    click.echo(f"This is the node {joined} now. Start it{where}:")
+    click.echo(line)
 
 
 @node.command("list")
 @_common
 def list_nodes(configuration: Configuration) -> None:
-    """List the nodes with their state, their address, and whether the one that is asked is connected with them."""
+    """List the nodes with their state, their address, and whether the one that is asked is connected with them.
+
+    A node is serving, draining, off (stopped, or not started yet), dead since the time at which the others found it so,
+    or removed.
+    """
     found = _administer(configuration, lambda administration: administration.list_nodes())
     for one in found:
         connected = {True: "connected", False: "not connected", None: ""}[one.is_connected]
-        shown = (one.node, one.state, one.address or "not started yet", "" if one.state == "removed" else connected)
+        state = f"dead since {parameters.time_shown(one.dead_since_ms)}" if one.state == "dead" else one.state
+        shown = (one.node, state, one.address or "not started yet", "" if one.state == "removed" else connected)
         click.echo("  ".join(part for part in shown if part))
+
+
+@node.command("rotate-authority")
+@click.option(
+    "--overlap",
+    "overlap_s",
+    metavar="TIME",
+    callback=parameters.seconds,
+    default="1h",
+    show_default=True,
+    help="How long the old one is trusted where a node is not seen: 60s to 30d.",
+)
+@click.option("--now", "cuts_off", is_flag=True, help="Trust the old one no more, whether every node is seen or not.")
+@_common
+def rotate_authority(configuration: Configuration, overlap_s: int, *, cuts_off: bool) -> None:
+    """Exchange the authority that the certificates of the nodes are of, while they serve.
+
+    All nodes trust the new one, then have certificates of it, then trust the old one no more; connections are made anew
+    without a gap. Outstanding invitations are withdrawn, since they tell a machine to believe the old one. Where a node
+    is not seen, the old one stays trusted until the time is over or the command is repeated; then, or with --now, that
+    node is cut off from the others until it reaches the store, where it finds the new one by itself.
+    """
+    import msgspec
+
+    from tenet.app.messages import AuthorityWanted
+
+    try:
+        wanted = msgspec.convert({"overlap_s": overlap_s, "cuts_off": cuts_off}, AuthorityWanted)
+    except msgspec.ValidationError:
+        raise click.UsageError(f"--overlap is {overlap_s} s; it is 60 s to 30 days.") from None
+    made = _administer(configuration, lambda administration: administration.rotate_authority(wanted))
+    click.echo(f"The certificates of the nodes are of the authority {made.authority_sha256} now.")
+    if made.withdrawn:
+        click.echo(f"Invitations withdrawn: {made.withdrawn}. Print others with `tenet node invite`.")
+    missing = ", ".join(made.not_seen)
+    if made.former_until_ms:
+        until = parameters.time_shown(made.former_until_ms)
+        click.echo(
+            f"tenet: not seen: {missing}. The old authority is trusted until {until}; repeat this when they run,"
+            " or with --now to end that at once",
+            err=True,
+        )
+        click.get_current_context().exit(EXIT_FAILED)
+    click.echo("The old one is trusted by nobody." + (f" Not seen, and cut off: {missing}." if missing else ""))
 
 
 @node.command("drain")
@@ -339,7 +448,8 @@ def drain_node(configuration: Configuration, name: str, *, is_over: bool) -> Non
 def remove_node(configuration: Configuration, name: str) -> None:
     """Remove a node for good: all others refuse its certificate within seconds, and it stops by itself.
 
-    A machine that somebody else may have got at knows the master key and how to reach the store: change both.
+    A machine that somebody else may have got at knows every key and how to reach the store: change that first, then
+    run `tenet keys rotate-root`, `tenet node rotate-authority` and `tenet keys rotate-master`.
     """
     _administer(configuration, lambda administration: administration.remove_node(name))
     click.echo(f"{name} is removed.")
@@ -361,6 +471,7 @@ def backup(configuration: Configuration, file: Path, *, force: bool) -> None:
     done = _administer(configuration, lambda administration: administration.backup(wanted))
     figures = ", ".join(f"{value:,} {name}" for name, value in done.figures.items())
     click.echo(f"{done.path}: {figures}, in {done.elapsed_ms / 1000:.1f} s.")
+    click.echo("The master key is not in it: keep a copy of that too, elsewhere.")
 
 
 @main.command()
@@ -371,7 +482,8 @@ def restore(configuration: Configuration, file: Path, *, yes: bool) -> None:
     """Replace everything in the store by what the backup FILE holds.
 
     A server that runs goes on serving: requests during the restore, about a second, are answered with an error that
-    clients retry. What was written since the backup is lost. Where no server runs and the store is too damaged to be
+    clients retry. What was written since the backup is lost. Access keys that are encrypted under a master key that is
+    not here cannot be used then, and it says how many. Where no server runs and the store is too damaged to be
     opened, it is kept under another name.
     """
     from tenet.app.messages import FileNamed
@@ -388,6 +500,8 @@ def restore(configuration: Configuration, file: Path, *, yes: bool) -> None:
 
     done = asyncio.run(restore_wherever_it_is(configuration, named, say))
     click.echo(f"{done.path} is restored, in {done.elapsed_ms / 1000:.1f} s.")
+    if done.warning:
+        click.echo(f"tenet: {done.warning}", err=True)
 
 
 @main.group()
@@ -438,7 +552,8 @@ def check_config(file: Path | None) -> None:
     """Say whether the settings are valid, and where each one that is not a default comes from.
 
     Every mistake is told on a line of its own, those included that only show on this machine: an engine that is not
-    installed, a certificate that cannot be used.
+    installed, a certificate that cannot be used. Of the URL of a store it tells the first. Whether a cluster answers
+    there it does not ask.
 
     FILE is the settings file; without it, what `tenet up` would read here.
     """
@@ -473,9 +588,13 @@ def reload_config(configuration: Configuration) -> None:
 
 @main.command()
 @click.option("--output", type=click.Path(path_type=Path), help="File to write; tenet-doctor-TIME.tar.gz by default.")
+@click.option("--check", "fails", is_flag=True, help="Exit with 1 where anything looks wrong, or no server runs.")
 @_common
-def doctor(configuration: Configuration, output: Path | None) -> None:
-    """Collect what helps to find out what is wrong into one archive, without secrets, and say what looks wrong."""
+def doctor(configuration: Configuration, output: Path | None, *, fails: bool) -> None:
+    """Collect what helps to find out what is wrong into one archive, without secrets, and say what looks wrong.
+
+    It has done its work then, and exits with 0 whatever it has found, unless --check is given.
+    """
     from tenet.app.doctor import examine, write
 
     examination = asyncio.run(examine(configuration, output))
@@ -483,6 +602,8 @@ def doctor(configuration: Configuration, output: Path | None) -> None:
     click.echo(examination.summary)
     write(examination)
     click.echo(f"Written to {examination.output}. It holds no secrets.")
+    if fails and examination.findings:
+        click.get_current_context().exit(EXIT_FAILED)
 
 
 @main.command()

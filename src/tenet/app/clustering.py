@@ -8,15 +8,17 @@ nodes to each other, is another one (see ``mesh.cluster``).
 from __future__ import annotations
 
 import asyncio
-import base64
+import shlex
 import socket
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from tenet.app.configuration import ConfigurationError, host_and_port, is_loopback
-from tenet.app.data_directory import DataDirectory, RootKey
-from tenet.app.engines import is_shared
+from tenet.app.data_directory import DataDirectory
+from tenet.app.engines import is_missing, is_shared
+from tenet.app.root_key import SHARED_NAME, new_root_key
+from tenet.app.settings import StoreSettings
 from tenet.app.versions import tenet_version
 from tenet.base.clock import SystemClock
 from tenet.base.ids import SystemIds
@@ -29,14 +31,14 @@ if TYPE_CHECKING:
     from tenet.mesh.channel import NodeId
     from tenet.mesh.cluster import Cluster
     from tenet.mesh.cooperation import Cooperation
+    from tenet.mesh.errors import NotAMember
     from tenet.mesh.governing import Governance
     from tenet.mesh.node import MeshNode
     from tenet.mesh.rotation import Rotation
+    from tenet.mesh.succession import Succession
     from tenet.store.contract import Engine, Store
     from tenet.wire.keys import KeyRing
 
-_ID_BYTES: Final = 10
-_SECRET_BYTES: Final = 30
 #: Where nodes listen for each other unless the settings say otherwise, on machines that others can reach.
 MESH_PORT: Final = 7900
 #: Addresses of a host that stand for all of a machine's.
@@ -65,6 +67,53 @@ def node_of(directory: DataDirectory) -> str:
     return Identity(directory.node).node() or ""
 
 
+def check_store_of_node(directory: DataDirectory) -> None:
+    """Refuses to make a store for a node: it has joined the cluster of one, or has made one, which is there.
+
+    Args:
+        directory: the data directory.
+
+    Raises:
+        ConfigurationError: the directory is a node's, and the settings name a store of which there is nothing.
+        IdentityUnusable: it cannot be read whose it is.
+    """
+    node = node_of(directory)
+    if not node or not is_missing(directory):
+        return
+    problem = (
+        f"{directory.path} is of the node {node}, and the store that its settings name does not exist:"
+        f" {_store_shown(directory)}. Name the store of the node's cluster with --store or `store.url`; nothing was"
+        " made or changed."
+    )
+    raise ConfigurationError([problem])
+
+
+def start_line(configuration: Configuration) -> tuple[str, bool]:
+    """Returns the command that starts a node which has joined just now, and whether its store is still to be named.
+
+    Args:
+        configuration: with which it has joined.
+    """
+    words = ["tenet", "up", "--data", str(Path(configuration.settings.data).absolute())]
+    if configuration.file is not None:
+        words += ["--config", str(configuration.file.absolute())]
+    is_open = configuration.origins["store.url"] == "default"
+    return shlex.join([*words, "--store", "URL"] if is_open else words), is_open
+
+
+def _at_store(error: NotAMember, directory: DataDirectory) -> NotAMember:
+    """Returns the same error with the store that was meant, which may be the wrong one."""
+    from tenet.mesh.errors import NotAMember
+
+    return NotAMember(f"{error.message} ({_store_shown(directory)}; --store names another)")
+
+
+def _store_shown(directory: DataDirectory) -> str:
+    """Returns how the settings name the store, for a message."""
+    url = directory.settings.store.url
+    return f"`store.url` is '{url}'{', the default' if url == StoreSettings().url else ''}"
+
+
 def mesh_listen(settings: Settings) -> str:
     """Returns ``HOST:PORT`` at which a node listens for others.
 
@@ -75,12 +124,6 @@ def mesh_listen(settings: Settings) -> str:
         return settings.mesh.listen
     host = settings.server.listen.rpartition(":")[0]
     return f"{host}:{0 if is_loopback(host) else MESH_PORT}"
-
-
-def new_root_key(ids: Ids) -> RootKey:
-    """Returns a root key for a new installation."""
-    key_id = "AKIA" + base64.b32encode(ids.draw(_ID_BYTES)).decode("ascii")
-    return RootKey(key_id, base64.b64encode(ids.draw(_SECRET_BYTES)).decode("ascii"))
 
 
 async def open_cluster(directory: DataDirectory, store: Store, *, clock: Clock, ids: Ids) -> Cluster:
@@ -117,7 +160,10 @@ async def open_cluster(directory: DataDirectory, store: Store, *, clock: Clock, 
     may_create = not exists and directory.root_key() is None
     master = MasterKeys.open(directory.master_key_file, ids, may_create=may_create)
     shared = {} if exists else _made(directory, clock, ids)
-    cluster = await Cluster.open(store, master, shared, clock=clock, ids=ids)
+    try:
+        cluster = await Cluster.open(store, master, shared, clock=clock, ids=ids)
+    except NotAMember as error:
+        raise _at_store(error, directory) from error
     put_down(cluster.shared, directory)
     return cluster
 
@@ -151,8 +197,21 @@ def rotation_of(node: MeshNode, cluster: Cluster, cooperation: Cooperation, ring
     return Rotation(node.channel, cluster, node.registry, ring, lead_under(cooperation.leases))
 
 
+def succession_of(node: MeshNode, *, clock: Clock, ids: Ids) -> Succession:
+    """Returns a node's part in exchanges of the cluster's authority.
+
+    Args:
+        node: which has been started.
+        clock: time.
+        ids: for commits.
+    """
+    from tenet.mesh.succession import Succession
+
+    return Succession(node, clock=clock, ids=ids)
+
+
 async def start_node(directory: DataDirectory, cluster: Cluster, *, clock: Clock, ids: Ids) -> MeshNode:
-    """Makes this process a node that others reach.
+    """Makes this process a node that others reach. It keeps the files that all nodes share as they are agreed upon.
 
     Args:
         directory: of the node.
@@ -166,6 +225,7 @@ async def start_node(directory: DataDirectory, cluster: Cluster, *, clock: Clock
         NotAMember: it is a node of another cluster.
         ConfigurationError: its address cannot be listened on.
     """
+    from tenet.mesh.errors import NotAMember
     from tenet.mesh.identity import Identity, invented_name
     from tenet.mesh.node import MeshNode, NodeOptions
 
@@ -181,8 +241,11 @@ async def start_node(directory: DataDirectory, cluster: Cluster, *, clock: Clock
         lifetime_s=mesh.certificate_s,
         release=tenet_version(),
     )
+    cluster.on_change(lambda: put_down(cluster.shared, directory))
     try:
         return await MeshNode.start(Identity(directory.node), cluster, options, clock=clock, ids=ids)
+    except NotAMember as error:
+        raise _at_store(error, directory) from error
     except OSError as error:
         shown = mesh_listen(directory.settings)
         told = f"is '{shown}', which" if mesh.listen else f"is not set, and '{shown}', which stands for it then,"
@@ -281,7 +344,7 @@ def _made(directory: DataDirectory, clock: Clock, ids: Ids) -> dict[str, bytes]:
 def _places(directory: DataDirectory) -> Mapping[str, Path]:
     """Returns where each shared file lies, by its name; private keys before what belongs to them."""
     return {
-        "root-key": directory.root_key_file,
+        SHARED_NAME: directory.root_key_file,
         "client-authority-key": directory.ca_key_file,
         "client-authority": directory.ca_file,
     }

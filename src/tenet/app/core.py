@@ -7,22 +7,22 @@ import contextlib
 from typing import TYPE_CHECKING, Final
 
 from tenet.app.clustering import (
+    check_store_of_node,
     cooperation_of,
     is_clustered,
-    new_root_key,
     node_of,
     open_cluster,
     rotation_of,
     start_node,
+    succession_of,
 )
 from tenet.app.data_directory import DataDirectory, RootKey
 from tenet.app.engines import needing_to_write, open_store
-from tenet.app.messages import FIRST_TENANT
+from tenet.app.root_key import Exchanged, RootKeys
 from tenet.mesh.jobs import Job, Supervisor, Tenure
 from tenet.store.copy_marks import check_opened, check_service, take_into_service
 from tenet.store.guard import guarded
 from tenet.store.upkept import Upkept
-from tenet.wire.errors import AccessKeyExists
 from tenet.wire.keys import KeyRing
 from tenet.wire.master import MasterKeys
 
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from tenet.mesh.cooperation import Cooperation
     from tenet.mesh.node import MeshNode
     from tenet.mesh.rotation import Rotation
+    from tenet.mesh.succession import Succession
     from tenet.store.contract import Engine
     from tenet.wire.credentials import AccessKey
 
@@ -67,6 +68,7 @@ class Core:
         self.ids = ids
         self.ring: KeyRing
         self.root_key: RootKey
+        self._root_keys: RootKeys
         #: The cluster that this is a node of; None where one process has the store for itself.
         self.cluster: Cluster | None = None
         #: This process as a node that others reach; None until it is started as one.
@@ -75,6 +77,8 @@ class Core:
         self.cooperation: Cooperation | None = None
         #: Its part in changes of the master key; None where it is no node.
         self.rotation: Rotation | None = None
+        #: Its part in exchanges of the cluster's authority; None where it is no node.
+        self.succession: Succession | None = None
         #: Runs the background jobs that are this process's.
         self.supervisor = Supervisor(self.store, clock=clock, ids=ids)
         #: Returns an access key, or None where there is none or it was revoked.
@@ -97,8 +101,10 @@ class Core:
             MasterKeyUnusable: there are encrypted secrets, and the key that they are encrypted under is missing.
             NotAMember: the store is a cluster's that this is no node of.
             StoreMoved: it was moved to another store, is a copy that is not complete, or one that a server has to open.
-            ConfigurationError: a file or directory cannot be made or read.
+            ConfigurationError: a file or directory cannot be made or read, or a node's store does not exist.
         """
+        if serves:
+            check_store_of_node(directory)
         directory.make()
         with needing_to_write(directory):
             store = await open_store(directory, clock=clock, ids=ids)
@@ -119,17 +125,28 @@ class Core:
 
     async def read_keys(self) -> None:
         """Opens the access keys, as they are in the store now."""
-        known = self.directory.root_key()
         if self.cluster is not None:
             master = self.cluster.master
         else:
-            master = MasterKeys.open(self.directory.master_key_file, self.ids, may_create=known is None)
+            may_create = self.directory.root_key() is None
+            master = MasterKeys.open(self.directory.master_key_file, self.ids, may_create=may_create)
         ring = await KeyRing.open(self.store, master, clock=self.clock, ids=self.ids)
-        self.root_key = await _ensure_root_key(self.directory, known, ring, self.ids)
+        self._root_keys = RootKeys(self.directory, ring, self.cluster, self.ids, self._have_all_look)
+        self.root_key = await self._root_keys.ensure()
         self.ring, self.find = ring, ring.find
         if self._watching is not None:
             await cancelled(self._watching)
             self.watch_keys()
+
+    async def exchange_root_key(self, *, keeps_former: bool) -> Exchanged:
+        """Exchanges the root key for a new one; see ``RootKeys.exchange``."""
+        exchanged = await self._root_keys.exchange(keeps_former=keeps_former)
+        self.root_key = exchanged.root_key
+        return exchanged
+
+    async def _have_all_look(self) -> None:
+        if self.succession is not None:
+            await self.succession.have_all_look()
 
     def watch_keys(self) -> None:
         """Keeps the access keys up to date from now on."""
@@ -150,6 +167,7 @@ class Core:
         self.cooperation = cooperation_of(self.node, self.store, clock=self.clock, ids=self.ids)
         self.store, self.supervisor = self.cooperation.store, self.cooperation.supervisor
         self.rotation = rotation_of(self.node, self.cluster, self.cooperation, lambda: self.ring)
+        self.succession = succession_of(self.node, clock=self.clock, ids=self.ids)
         # From here on other nodes tell of keys that they change.
         await self.read_keys()
 
@@ -202,36 +220,6 @@ def _upkeep_of(engine: Upkept) -> Callable[[Tenure], Awaitable[None]]:
         await engine.keep_up()
 
     return run
-
-
-async def _ensure_root_key(directory: DataDirectory, known: RootKey | None, ring: KeyRing, ids: Ids) -> RootKey:
-    """Returns the root key, which is both in its file and in the store afterwards, wherever an earlier start ended."""
-    if known is None:
-        known = new_root_key(ids)
-        directory.keep_root_key(known)
-    if ring.find(known.access_key_id) is None:
-        try:
-            await _put_root_key(known, ring)
-        except AccessKeyExists:
-            # Another node of the cluster has made it in the same moment.
-            await ring.refresh()
-            if ring.find(known.access_key_id) is None:
-                raise
-    return known
-
-
-async def _put_root_key(root_key: RootKey, ring: KeyRing) -> None:
-    helper = None
-    if any(info.access_key_id == root_key.access_key_id for info in ring.list()):
-        # A restored store brought the key encrypted under a master key that is gone. The last root key cannot be
-        # revoked, so that another one stands in while it is replaced.
-        helper = await ring.create(FIRST_TENANT, is_root=True)
-        await ring.revoke(root_key.access_key_id)
-    await ring.create(
-        FIRST_TENANT, access_key_id=root_key.access_key_id, secret=root_key.secret_access_key, is_root=True
-    )
-    if helper is not None:
-        await ring.revoke(helper.access_key_id)
 
 
 async def cancelled(task: asyncio.Task[None]) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from tenet.app.messages import Diagnosis
+from tenet.app.unusable_keys import unusable_keys
 from tenet.app.versions import tenet_version
 from tenet.base import compiled
 from tenet.base.errors import TenetError
@@ -40,6 +41,7 @@ async def diagnose(server: Server, clock: Clock) -> Diagnosis:
         requests=list(server.edge.observer.recent()),
         limits=msgspec.to_builtins(server.edge.limits) | {"in_flight": server.edge.admission.in_flight},
         certificate=server.certificates.shown(),
+        unusable_keys=unusable_keys(server.core.ring.list()),
     )
 
 
@@ -47,7 +49,7 @@ async def diagnose_core(core: Core, configuration: Configuration) -> Diagnosis:
     """Returns what can be known of an installation that no server runs on."""
     return Diagnosis(
         server={}, settings=settings_shown(configuration), store=await store_health(core), requests=[], limits={},
-        certificate={},
+        certificate={}, unusable_keys=unusable_keys(core.ring.list()),
     )  # fmt: skip
 
 

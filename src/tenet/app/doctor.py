@@ -62,12 +62,14 @@ class Examination(Struct, frozen=True):
 
     Args:
         summary: what is there, and what looks wrong, in plain words.
+        findings: what of that looks wrong.
         output: the archive.
         files: its content: text, or what is shown as JSON, by name.
         at_s: when it was made, seconds since 1970.
     """
 
     summary: str
+    findings: Sequence[str]
     output: Path
     files: Mapping[str, Any]
     at_s: float
@@ -91,7 +93,9 @@ async def examine(configuration: Configuration, output: Path | None) -> Examinat
     disk = _disk(directory.path)
     modes = _modes(directory)
     of_command, of_server = versions(), _versions_of(collected.diagnosis.server)
-    summary = summary_of(_facts(collected, disk, modes), of_command, of_server)
+    facts = _facts(collected, disk, modes, round(now.timestamp() * 1000))
+    wrong = findings(facts)
+    summary = summary_of(facts, wrong, of_command, of_server)
     described = collected.diagnosis
     files: dict[str, Any] = {
         "summary.txt": summary,
@@ -106,7 +110,7 @@ async def examine(configuration: Configuration, output: Path | None) -> Examinat
         "disk.json": disk | {"modes": {path: f"{mode:04o}" for path, mode in modes.items()}},
         "metrics.txt": collected.metrics,
     }
-    return Examination(summary, output, files, now.timestamp())
+    return Examination(summary, wrong, output, files, now.timestamp())
 
 
 def write(examination: Examination) -> None:
@@ -149,11 +153,12 @@ def _exists(output: Path) -> CannotWrite:
     return CannotWrite(f"{output} exists; name a new file with --output FILE.")
 
 
-def summary_of(facts: Facts, of_command: Mapping[str, str], of_server: Mapping[str, str]) -> str:
+def summary_of(facts: Facts, wrong: Sequence[str], of_command: Mapping[str, str], of_server: Mapping[str, str]) -> str:
     """Returns the summary: what is there, and what looks wrong with what to do about it.
 
     Args:
         facts: what the rules look at.
+        wrong: what they have found.
         of_command: versions of what this command runs with, by name.
         of_server: the same of the server, as far as it tells; empty where none answered.
     """
@@ -162,7 +167,6 @@ def summary_of(facts: Facts, of_command: Mapping[str, str], of_server: Mapping[s
     if facts.running:
         lines.append(f"Compiled modules in the server: {of_server.get('compiled', 'it does not say')}.")
     lines += [f"Compiled modules in this command: {of_command['compiled']}.", ""]
-    wrong: Sequence[str] = findings(facts)
     lines += [f"- {sentence}" for sentence in wrong] or ["Nothing looks wrong."]
     return "\n".join(lines)
 
@@ -182,7 +186,7 @@ async def _ask(administration: Administration) -> Collected:
     return Collected(diagnosis)
 
 
-def _facts(collected: Collected, disk: Mapping[str, int], modes: Mapping[str, int]) -> Facts:
+def _facts(collected: Collected, disk: Mapping[str, int], modes: Mapping[str, int], now_ms: int) -> Facts:
     found = collected.diagnosis
     return Facts(
         running=collected.running,
@@ -196,9 +200,11 @@ def _facts(collected: Collected, disk: Mapping[str, int], modes: Mapping[str, in
         certificate_days=found.certificate.get("days_left"),
         certificate_life_days=found.certificate.get("days", CERTIFICATE_LIFE_DAYS),
         nodes_not_connected=found.server.get("node", {}).get("not_connected", {}),
+        unusable_keys=found.unusable_keys,
         requests=found.requests,
         connections_max=int(found.limits.get("connections_max", 0)),
         files_max=int(found.server.get("files_max", 0)),
+        now_ms=now_ms,
     )
 
 

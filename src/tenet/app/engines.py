@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, Protocol, cast
 
 from tenet.app.configuration import ConfigurationError, Mistake
 from tenet.store.contract import OpenEngine
-from tenet.store.errors import DiskFull, ReadOnlyStore
+from tenet.store.errors import DiskFull, InvalidRequest, ReadOnlyStore
 
 if TYPE_CHECKING:
     from tenet.app.data_directory import DataDirectory
@@ -23,12 +23,30 @@ if TYPE_CHECKING:
 
 GROUP: Final = "tenet.engines"
 RESTORES_GROUP: Final = "tenet.restores"
-
+LOCATIONS_GROUP: Final = "tenet.locations"
 
 #: How the place of a store begins that is reached over the network, and so by several processes.
 _NETWORK: Final = "//"
 #: Engines whose data one process has for itself, whatever their place looks like.
 _EMBEDDED: Final = frozenset({"memory", "sqlite"})
+
+
+class CheckLocation(Protocol):
+    """What the entry points of the group ``tenet.locations`` name: finds mistakes in where a store is said to be.
+
+    It asks nobody over a network, so that settings can be checked before the store is there.
+    """
+
+    def __call__(self, location: str, /) -> object:
+        """Checks the location.
+
+        Args:
+            location: as for ``contract.OpenEngine``.
+
+        Raises:
+            InvalidRequest: the engine could not be opened with it on this machine; the message names the part.
+        """
+        ...
 
 
 class RestoreClosed(Protocol):
@@ -74,13 +92,25 @@ def _installed() -> Mapping[str, metadata.EntryPoint]:
     return {entry.name: entry for entry in sorted(metadata.entry_points(group=GROUP))}
 
 
+@cache
+def _checks() -> Mapping[str, metadata.EntryPoint]:
+    """Returns the checks of locations that are installed, by the name of the engine."""
+    return {entry.name: entry for entry in metadata.entry_points(group=LOCATIONS_GROUP)}
+
+
 def mistakes_in(settings: Settings) -> list[Mistake]:
-    """Returns what is wrong with the store that the settings name: that no such engine is installed."""
-    name = settings.store.url.partition(":")[0]
-    if name in _installed():
-        return []
-    known = ", ".join(_installed())
-    return [Mistake(("store.url",), f"`store.url` names the engine '{name}'; installed are: {known}.")]
+    """Returns what is wrong with the store that the settings name: the engine, or what its own check finds."""
+    name, _, location = settings.store.url.partition(":")
+    if name not in _installed():
+        known = ", ".join(_installed())
+        return [Mistake(("store.url",), f"`store.url` names the engine '{name}'; installed are: {known}.")]
+    checks = _checks()
+    if name in checks:
+        try:
+            cast(CheckLocation, checks[name].load())(location)
+        except InvalidRequest as error:
+            return [Mistake(("store.url",), f"`store.url`: {error.message}.")]
+    return []
 
 
 async def open_store(directory: DataDirectory, *, clock: Clock, ids: Ids) -> Engine:
@@ -92,7 +122,7 @@ async def open_store(directory: DataDirectory, *, clock: Clock, ids: Ids) -> Eng
         ids: randomness.
 
     Raises:
-        ConfigurationError: no such engine is installed.
+        ConfigurationError: no such engine is installed, or it cannot be opened with what the URL says.
         StoreLocked: another process holds the data.
         StoreOfLaterVersion: the data is of a later version.
         StoreCorrupt: the data is damaged.

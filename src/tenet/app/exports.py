@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -11,6 +11,12 @@ from msgspec import Struct
 
 #: Java reads a trust store with a password or not at all; this one protects nothing, for the store holds no secret.
 TRUST_STORE_PASSWORD: Final = "changeit"  # noqa: S105 (as its comment says)
+
+
+#: What a shell may have left of a session with AWS, and SDKs put beside or before the credentials that are set here: a
+#: token that belongs to another key, and profiles. ``AWS_SECURITY_TOKEN`` and ``AWS_DEFAULT_PROFILE`` are the former
+#: names that botocore still reads (botocore 1.43: ``credentials.EnvProvider``, ``configprovider``).
+LEFT_OVER: Final = ("AWS_SESSION_TOKEN", "AWS_SECURITY_TOKEN", "AWS_PROFILE", "AWS_DEFAULT_PROFILE")
 
 
 class Access(Struct, frozen=True):
@@ -64,10 +70,17 @@ def variables(access: Access, runtime: str = "python") -> Mapping[str, str]:
     return found
 
 
-def lines(found: Mapping[str, str], shell: str = "sh") -> str:
-    """Returns the lines that set the variables in a shell: ``sh``, ``fish`` or ``powershell``."""
-    render = SHELLS[shell]
-    return "\n".join(render(name, value) for name, value in found.items())
+def lines(found: Mapping[str, str], shell: str = "sh", *, without: Sequence[str] = ()) -> str:
+    """Returns the lines that set the variables in a shell.
+
+    Args:
+        found: the variables.
+        shell: ``sh``, ``fish`` or ``powershell``.
+        without: names of variables that are taken away first, whether there are such or not.
+    """
+    spoken = SHELLS[shell]
+    removing = [spoken.unset(without)] if without else []
+    return "\n".join([*removing, *(spoken.set(name, value) for name, value in found.items())])
 
 
 def _sh(name: str, value: str) -> str:
@@ -84,5 +97,33 @@ def _powershell(name: str, value: str) -> str:
     return f"$Env:{name} = '{escaped}'"
 
 
-SHELLS: Final[Mapping[str, Callable[[str, str], str]]] = {"sh": _sh, "fish": _fish, "powershell": _powershell}
+def _sh_unset(names: Sequence[str]) -> str:
+    return f"unset {' '.join(names)}"
+
+
+def _fish_unset(names: Sequence[str]) -> str:
+    return f"set -e {' '.join(names)}"
+
+
+def _powershell_unset(names: Sequence[str]) -> str:
+    return "; ".join(f"$Env:{name} = $null" for name in names)
+
+
+class Shell(Struct, frozen=True):
+    """How a shell is told about variables.
+
+    Args:
+        set: returns the line that sets one.
+        unset: returns the line that takes some away.
+    """
+
+    set: Callable[[str, str], str]
+    unset: Callable[[Sequence[str]], str]
+
+
+SHELLS: Final[Mapping[str, Shell]] = {
+    "sh": Shell(_sh, _sh_unset),
+    "fish": Shell(_fish, _fish_unset),
+    "powershell": Shell(_powershell, _powershell_unset),
+}
 RUNTIMES: Final = ("python", "go", "node", "java")

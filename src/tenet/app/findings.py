@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
@@ -35,9 +35,11 @@ class Facts(Struct, frozen=True, kw_only=True):
         certificate_days: until the listener's certificate ends; None where http is spoken.
         certificate_life_days: from its beginning to its end.
         nodes_not_connected: of the cluster's nodes, with what the last attempt to reach each has failed with.
+        unusable_keys: what to know of access keys whose secrets cannot be read; empty where there are none.
         requests: recent slow and failed requests.
         connections_max: of the limits in force.
         files_max: how many files the server may have open; 0 where it is not known.
+        now_ms: when all this was so, milliseconds since 1970.
     """
 
     running: bool
@@ -51,14 +53,16 @@ class Facts(Struct, frozen=True, kw_only=True):
     certificate_days: float | None = None
     certificate_life_days: float = CERTIFICATE_LIFE_DAYS
     nodes_not_connected: Mapping[str, str] = {}
+    unusable_keys: str = ""
     requests: Sequence[Mapping[str, Any]] = ()
     connections_max: int = 0
     files_max: int = 0
+    now_ms: int = 0
 
 
 def findings(facts: Facts) -> Sequence[str]:
     """Returns what looks wrong, a sentence or two each, the most urgent first; empty where nothing does."""
-    rules = (_server, _disk, _store, _certificate, _nodes, _secrets, _files, _requests, _versions)
+    rules = (_server, _disk, _store, _certificate, _nodes, _keys, _secrets, _files, _requests, _versions)
     return [finding for rule in rules for finding in rule(facts)]
 
 
@@ -88,21 +92,27 @@ def _store(facts: Facts) -> Iterator[str]:
         yield "A backup is being restored: requests are refused meanwhile, and clients retry them."
     elif not store.get("can_write", True):
         # What refused the write knows best what to do; its text says it.
-        yield (
+        refused = (
             f"The store takes no writes: {store.get('write_refusal')}. It is tried again every second, and `/readyz` "
-            "answers 503 until a write goes through. Where that does not come, the log of the system says more about "
-            "the disk, and a restart of the server loses nothing that was acknowledged."
+            "answers 503 until it goes through."
         )
+        of_the_disk = (
+            " Where that does not come, the log of the system says more about the disk, and a restart of the server "
+            "loses nothing that was acknowledged."
+        )
+        yield refused if store.get("nodes") else refused + of_the_disk
     if store.get("is_damaged"):
         yield (
             f"The store met bytes that it never wrote (last failure: {store.get('last_failure')}). Stop the server, "
             "copy its data directory for an examination, look at the disk and the memory of the machine, and bring "
             "the latest good backup back: tenet restore FILE."
         )
-    if store.get("nodes_left_alone"):
+    # An earlier version names only those that it does not send to.
+    if silent := store.get("nodes_not_answering") or store.get("nodes_left_alone"):
+        go_on = "Requests go through the others." if store.get("can_write", True) else "Too few are left for requests."
         yield (
-            f"Nodes of the cluster do not answer: {store['nodes_left_alone']}. Requests go through the others. Look at "
-            "their logs and their network; they are used again as soon as they answer."
+            f"Nodes of the cluster do not answer: {silent}. {go_on} Look at their logs and their network; they are "
+            "used again as soon as they answer."
         )
     if store.get("advice"):
         yield f"The cluster is not set up as Tenet relies on. {store['advice']}"
@@ -129,6 +139,11 @@ def _nodes(facts: Facts) -> Iterator[str]:
         )
 
 
+def _keys(facts: Facts) -> Iterator[str]:
+    if facts.unusable_keys:
+        yield facts.unusable_keys
+
+
 def _secrets(facts: Facts) -> Iterator[str]:
     for path, mode in facts.modes.items():
         if mode & 0o077:
@@ -144,19 +159,40 @@ def _files(facts: Facts) -> Iterator[str]:
 
 
 def _requests(facts: Facts) -> Iterator[str]:
-    failed = Counter(
-        (str(request.get("operation") or request.get("path") or "?"), str(request["code"]))
-        for request in facts.requests
-        if request.get("code") and int(request.get("status", 0)) >= 500  # noqa: PLR2004 (RFC 9110, 15.6)
-    )
-    for (operation, error), count in failed.most_common(REQUESTS_NAMED_MAX):
-        yield f"{operation} failed {count} times with {error} among the recent requests; requests.json has them."
-    shed = sum("Throttl" in str(request.get("code", "")) for request in facts.requests)
-    if shed:
+    failed: dict[tuple[str, str], list[int]] = defaultdict(list)
+    shed_ms: list[int] = []
+    for request in facts.requests:
+        code, at_ms = str(request.get("code") or ""), int(request.get("at_ms", 0))
+        if code and int(request.get("status", 0)) >= 500:  # noqa: PLR2004 (RFC 9110, 15.6)
+            # Servers of earlier versions tell no path of what has no operation.
+            asked_for = request.get("operation") or request.get("path") or "A request without an operation"
+            failed[str(asked_for), code].append(at_ms)
+        if "Throttl" in code:
+            shed_ms.append(at_ms)
+    for (asked_for, code), times_ms in sorted(failed.items(), key=lambda one: -len(one[1]))[:REQUESTS_NAMED_MAX]:
+        often = "once" if len(times_ms) == 1 else f"{len(times_ms)} times"
         yield (
-            f"{shed} of the recent requests were throttled by the server. If the machine has room, raise the [limits] "
-            "in question; else spread the load."
+            f"{asked_for} failed {often} with {code} among the recent requests{_last(facts, times_ms)}; requests.json "
+            "has them."
         )
+    if shed_ms:
+        yield (
+            f"{len(shed_ms)} of the recent requests were throttled by the server{_last(facts, shed_ms)}. If the "
+            "machine has room, raise the [limits] in question; else spread the load."
+        )
+
+
+def _last(facts: Facts, times_ms: Sequence[int]) -> str:
+    """Returns how long ago the last one of some requests was, so that one sees whether it is over."""
+    at_ms = max(times_ms)
+    return f", last {_ago((facts.now_ms - at_ms) / 1000)}" if at_ms and facts.now_ms else ""
+
+
+def _ago(seconds: float) -> str:
+    for unit, unit_s in (("days", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= 2 * unit_s:
+            return f"{seconds / unit_s:.0f} {unit} ago"
+    return f"{max(0, seconds):.0f} s ago"
 
 
 def _versions(facts: Facts) -> Iterator[str]:

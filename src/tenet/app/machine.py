@@ -1,4 +1,4 @@
-"""What settings ask of the machine that they are read on: an engine that is installed, files that can be used."""
+"""What settings ask of the machine that they are read on: an engine, and files that can be used."""
 
 from __future__ import annotations
 

@@ -77,12 +77,14 @@ class KeyShown(Struct, frozen=True):
         tenant: the account that it belongs to.
         is_root: whether it may administer the installation.
         created_ms: when it was made, milliseconds since 1970.
+        unusable: why its secret cannot be read, so that what it signs is refused; empty where it can.
     """
 
     access_key_id: str
     tenant: str
     is_root: bool
     created_ms: int
+    unusable: str = ""
 
 
 class KeysSealed(Struct, frozen=True):
@@ -93,6 +95,28 @@ class KeysSealed(Struct, frozen=True):
     """
 
     count: int
+
+
+class RootKeyWanted(Struct, frozen=True, forbid_unknown_fields=True):
+    """Asks for another root key.
+
+    Args:
+        keeps_former: whether the one before goes on working until it is revoked.
+    """
+
+    keeps_former: bool = False
+
+
+class RootKeyMade(Struct, frozen=True):
+    """The root key that an installation has now; its secret is in the file of each data directory.
+
+    Args:
+        access_key_id: its id.
+        revoked: ids of root keys that do not work any more.
+    """
+
+    access_key_id: str
+    revoked: list[str]
 
 
 class SettingsTaken(Struct, frozen=True):
@@ -125,10 +149,56 @@ class InvitationMade(Struct, frozen=True):
     Args:
         token: what `tenet node join` takes.
         addresses: ``HOST:PORT`` of nodes that can be asked.
+        invitation_id: names it to an administrator, and is no secret; empty where the server is of a former version.
     """
 
     token: str
     addresses: list[str]
+    invitation_id: str = ""
+
+
+class InvitationShown(Struct, frozen=True):
+    """An invitation with which a machine can join now; without its token.
+
+    Args:
+        invitation_id: 16 hexadecimal digits.
+        made_ms: when it was made, milliseconds since 1970.
+        expires_ms: until when it is good.
+        made_at: the node at which it was made; empty where that is not known.
+    """
+
+    invitation_id: str
+    made_ms: int
+    expires_ms: int
+    made_at: str
+
+
+class AuthorityWanted(Struct, frozen=True, forbid_unknown_fields=True):
+    """Asks for another authority of the nodes.
+
+    Args:
+        overlap_s: for how long nodes that are not seen are talked to with certificates of the former one.
+        cuts_off: whether that ends at once.
+    """
+
+    overlap_s: Annotated[int, Meta(ge=60, le=2_592_000)] = 3_600
+    cuts_off: bool = False
+
+
+class AuthorityMade(Struct, frozen=True):
+    """The authority that nodes' certificates are of now.
+
+    Args:
+        authority_sha256: fingerprint of its certificate.
+        not_seen: nodes that have not said that they follow.
+        former_until_ms: until when the former one is trusted, milliseconds since 1970; 0 where it is no more.
+        withdrawn: how many invitations were withdrawn, which told a machine to believe the former one.
+    """
+
+    authority_sha256: str
+    not_seen: list[str]
+    former_until_ms: int
+    withdrawn: int
 
 
 class NodeShown(Struct, frozen=True):
@@ -136,10 +206,11 @@ class NodeShown(Struct, frozen=True):
 
     Args:
         node: its id.
-        state: ``serving``, ``draining`` or ``removed``.
+        state: ``serving``, ``draining``, ``off`` (not started, or stopped), ``dead`` or ``removed``.
         address: ``HOST:PORT`` that other nodes reach it at; empty until it was started.
         joined_ms: when it became a member, milliseconds since 1970.
         is_connected: whether it is, or is connected with, the node that was asked; None where none runs.
+        dead_since_ms: when the others found it dead, milliseconds since 1970; 0 where they have not.
     """
 
     node: str
@@ -147,6 +218,7 @@ class NodeShown(Struct, frozen=True):
     address: str
     joined_ms: int
     is_connected: bool | None = None
+    dead_since_ms: int = 0
 
 
 class FileNamed(Struct, frozen=True, forbid_unknown_fields=True):
@@ -178,11 +250,13 @@ class Figures(Struct, frozen=True):
         path: of the backup.
         elapsed_ms: how long it took.
         figures: what the engine counted, for instance ``bytes`` and ``records``.
+        warning: what does not work afterwards, and what to do; empty where nothing does not.
     """
 
     path: str
     elapsed_ms: int
     figures: Mapping[str, int] = field(default_factory=dict)
+    warning: str = ""
 
 
 class CopyNamed(Struct, frozen=True, forbid_unknown_fields=True):
@@ -245,6 +319,7 @@ class Diagnosis(Struct, frozen=True):
         requests: recent slow and failed requests, newest last.
         limits: limits in force and how much of them is used.
         certificate: of the listener; empty where http is spoken.
+        unusable_keys: what to know of access keys whose secrets cannot be read; empty where there are none.
     """
 
     server: Mapping[str, Any]
@@ -253,6 +328,7 @@ class Diagnosis(Struct, frozen=True):
     requests: list[Mapping[str, Any]]
     limits: Mapping[str, Any]
     certificate: Mapping[str, Any]
+    unusable_keys: str = ""
 
 
 class Failure(Struct, frozen=True):
@@ -286,12 +362,28 @@ class Administration(Protocol):
         """Encrypts all secrets under a new master key and forgets the old one."""
         ...
 
+    async def rotate_root_key(self, wanted: RootKeyWanted) -> RootKeyMade:
+        """Exchanges the root key for a new one."""
+        ...
+
     async def reload_settings(self) -> SettingsTaken:
         """Reads the settings again and takes over those that may change; none where one is wrong."""
         ...
 
     async def invite_node(self, wanted: InvitationWanted) -> InvitationMade:
         """Makes an invitation with which one machine can join the cluster."""
+        ...
+
+    async def list_invitations(self) -> list[InvitationShown]:
+        """Returns the invitations with which a machine can join now, without their tokens."""
+        ...
+
+    async def withdraw_invitation(self, invitation_id: str) -> None:
+        """Makes an invitation good for nobody."""
+        ...
+
+    async def rotate_authority(self, wanted: AuthorityWanted) -> AuthorityMade:
+        """Makes nodes have certificates of a new authority, and trust no other."""
         ...
 
     async def list_nodes(self) -> list[NodeShown]:

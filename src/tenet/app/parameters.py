@@ -1,11 +1,13 @@
-"""What commands take that is more than text: times, and secrets that are not to be seen."""
+"""What commands take and show that is more than text: times, and secrets that are not to be seen."""
 
 from __future__ import annotations
 
 import sys
+from datetime import UTC, datetime
 from typing import Final
 
 import click
+from click.core import ParameterSource
 
 #: The longest line that is taken for a secret, characters; a token has some 500.
 _LINE_CHARS_MAX: Final = 65_536
@@ -33,3 +35,23 @@ def secret(_context: click.Context, parameter: click.Parameter, value: str | Non
     if not line:
         raise click.BadParameter("it is -, and standard input has no line.")
     return line
+
+
+def time_shown(wall_ms: int) -> str:
+    """Returns a time as an operator reads it, RFC 3339 in UTC.
+
+    Args:
+        wall_ms: milliseconds since 1970.
+    """
+    return datetime.fromtimestamp(wall_ms // 1000, UTC).isoformat().replace("+00:00", "Z")
+
+
+def refuse_before_command(context: click.Context) -> None:
+    """Refuses options of a group that stand before one of its commands, for which they would say nothing."""
+    given = [
+        parameter.opts[0]
+        for parameter in context.command.params
+        if parameter.name and context.get_parameter_source(parameter.name) is ParameterSource.COMMANDLINE
+    ]
+    if given:
+        raise click.UsageError(f"{', '.join(given)} belongs behind {context.invoked_subcommand}.", context)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from tenet.app.access import NotStartedYet
 from tenet.app.administration import CoreAdministration
-from tenet.app.clustering import node_of
+from tenet.app.clustering import check_store_of_node, node_of
 from tenet.app.core import Core
 from tenet.app.data_directory import DataDirectory
 from tenet.app.diagnosis import diagnose_core
@@ -19,6 +19,7 @@ from tenet.app.logs import set_up_for_command
 from tenet.app.messages import Figures, FileNamed
 from tenet.app.moving import Mover
 from tenet.app.remote import QUESTION_S_MAX, NotReached, RemoteAdministration, Trust
+from tenet.app.unusable_keys import unusable_keys
 from tenet.base.clock import SystemClock
 from tenet.base.ids import SystemIds
 from tenet.store.errors import CopyRefused, StoreCorrupt, StoreLocked, StoreOfLaterVersion
@@ -37,13 +38,15 @@ _QUESTION_S_MIN: Final = 1.0
 
 
 @asynccontextmanager
-async def reach(configuration: Configuration) -> AsyncIterator[Administration]:
+async def reach(configuration: Configuration, *, restores: bool = False) -> AsyncIterator[Administration]:
     """Yields the administration of an installation.
 
     Args:
         configuration: says where it lies.
+        restores: whether a backup is to be brought back, which a node's store that is gone may be waiting for.
 
     Raises:
+        ConfigurationError: no server runs, and the directory is a node's whose store does not exist.
         NotStartedYet: nothing was ever started there.
         NotReached: a process holds the data directory and does not answer.
         StoreOfLaterVersion: a later version wrote the store.
@@ -57,6 +60,8 @@ async def reach(configuration: Configuration) -> AsyncIterator[Administration]:
         return
     if directory.root_key() is None and directory.running() is None:
         raise NotStartedYet.in_directory(directory)
+    if not restores:
+        check_store_of_node(directory)
     async with _opened(directory, configuration, trouble) as administration:
         yield administration
 
@@ -137,7 +142,7 @@ async def restore(configuration: Configuration, named: FileNamed, kept: Callable
     """
     async with AsyncExitStack() as stack:
         try:
-            administration = await stack.enter_async_context(reach(configuration))
+            administration = await stack.enter_async_context(reach(configuration, restores=True))
         except StoreOfLaterVersion:
             raise
         except StoreCorrupt as error:
@@ -159,8 +164,9 @@ async def _restore_damaged(
         raise damage
     kept(place)
     core = await Core.open(directory, clock=clock, ids=ids)
+    warning = unusable_keys(core.ring.list())
     await core.close()
-    return Figures(named.path, round((clock.monotonic_s() - began_s) * 1000))
+    return Figures(named.path, round((clock.monotonic_s() - began_s) * 1000), warning=warning)
 
 
 @asynccontextmanager

@@ -16,6 +16,8 @@ import msgspec
 from tenet.app.messages import (
     PREFIX,
     SIGNING_NAME,
+    AuthorityMade,
+    AuthorityWanted,
     BackupWanted,
     CopyNamed,
     CopyShown,
@@ -24,12 +26,15 @@ from tenet.app.messages import (
     Figures,
     FileNamed,
     InvitationMade,
+    InvitationShown,
     InvitationWanted,
     KeyMade,
     KeyShown,
     KeysSealed,
     KeyWanted,
     NodeShown,
+    RootKeyMade,
+    RootKeyWanted,
     SettingsTaken,
 )
 from tenet.base.errors import TenetError
@@ -145,6 +150,10 @@ class RemoteAdministration:
         """Makes the server encrypt all secrets under a new master key and forget the old one."""
         return self._call("POST", "/master-key/rotate", KeysSealed)
 
+    async def rotate_root_key(self, wanted: RootKeyWanted) -> RootKeyMade:
+        """Makes the server exchange the root key for a new one; this one signs no further request then."""
+        return self._call("POST", "/root-key/rotate", RootKeyMade, wanted)
+
     async def reload_settings(self) -> SettingsTaken:
         """Makes the server read its settings again."""
         return self._call("POST", "/settings/reload", SettingsTaken)
@@ -152,6 +161,18 @@ class RemoteAdministration:
     async def invite_node(self, wanted: InvitationWanted) -> InvitationMade:
         """Makes an invitation with which one machine can join the cluster."""
         return self._call("POST", "/invitations", InvitationMade, wanted)
+
+    async def list_invitations(self) -> list[InvitationShown]:
+        """Returns the invitations with which a machine can join now, without their tokens."""
+        return self._call("GET", "/invitations", list[InvitationShown])
+
+    async def withdraw_invitation(self, invitation_id: str) -> None:
+        """Makes an invitation good for nobody."""
+        self._call("DELETE", f"/invitations/{quote(invitation_id, safe='')}", dict[str, str])
+
+    async def rotate_authority(self, wanted: AuthorityWanted) -> AuthorityMade:
+        """Makes nodes have certificates of a new authority, and trust no other."""
+        return self._call("POST", "/authority/rotate", AuthorityMade, wanted, answer_s_max=OPEN_S_MAX)
 
     async def list_nodes(self) -> list[NodeShown]:
         """Returns every node that the cluster has or had, by id."""

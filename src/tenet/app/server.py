@@ -28,12 +28,14 @@ from tenet.app.core import Core, cancelled
 from tenet.app.data_directory import DataDirectory, Running
 from tenet.app.diagnosis import diagnose
 from tenet.app.engines import needing_to_write
-from tenet.app.exports import lines, variables
+from tenet.app.exports import LEFT_OVER, lines, variables
+from tenet.app.figures import described
 from tenet.app.gate import MOVING, STARTING, Gate
 from tenet.app.logs import set_up
 from tenet.app.messages import SettingsTaken
 from tenet.app.moving import Mover
 from tenet.app.reloading import Reloading
+from tenet.app.starting import tried_again
 from tenet.app.tracing import tracer_of
 from tenet.app.versions import tenet_version
 from tenet.base.clock import SystemClock
@@ -41,7 +43,7 @@ from tenet.base.errors import TenetError
 from tenet.base.ids import SystemIds
 from tenet.mesh.errors import NodeRemoved
 from tenet.store.errors import CopyRefused
-from tenet.tables.api import Tables, TablesSettings
+from tenet.tables.api import Tables, TablesSettings, streams_service
 from tenet.wire.limits import EdgeLimits
 from tenet.wire.listener import listening_sockets
 from tenet.wire.log import Sink
@@ -184,21 +186,15 @@ class Server:
             AddressTaken: the address is in use.
             ConfigurationError: the settings cannot be carried out on this machine.
             StoreMoved: the store may not be served.
+            StoreTooSlow: the store did not answer in time, several times in a row.
         """
         if not self.directory.path.exists():
             await self._check_address()
-        self.core = await Core.open(self.directory, clock=self._clock, ids=self._ids, serves=True)
+        await tried_again(self._open)
         try:
-            await self.core.start_node()
-            with needing_to_write(self.directory):
-                self._tables = await self._open_tables()
-            try:
-                await self.core.begin_work()
-                await self._listen()
-            except BaseException:
-                await self._tables.close()
-                raise
+            await self._listen()
         except BaseException:
+            await self._tables.close()
             await self.core.close()
             raise
         self.core.watch_keys()
@@ -214,6 +210,22 @@ class Server:
             raise
         _log.info("serving", endpoint=self.endpoint, data=str(self.directory.path), version=tenet_version())
 
+    async def _open(self) -> None:
+        """Opens the store and the services, and begins the background jobs; nothing is open where it raises."""
+        self.core = await Core.open(self.directory, clock=self._clock, ids=self._ids, serves=True)
+        try:
+            await self.core.start_node()
+            with needing_to_write(self.directory):
+                self._tables = await self._open_tables()
+            try:
+                await self.core.begin_work()
+            except BaseException:
+                await self._tables.close()
+                raise
+        except BaseException:
+            await self.core.close()
+            raise
+
     def _follow_administrator(self) -> None:
         """Does what an administrator wants of this node, now and from now on."""
         node = self.core.node
@@ -223,10 +235,13 @@ class Server:
 
     def _take_state(self, state: State) -> None:
         self.edge.stand_back("this node drains" if state == "draining" else "")
-        if self.core.cooperation is not None:
-            self.core.cooperation.drain(is_draining=state == "draining")
+        cooperation = self.core.cooperation
         if state == "removed":
+            if cooperation is not None:
+                cooperation.leave_for_good()
             self.stop_wanted.set()
+        elif cooperation is not None:
+            cooperation.drain(is_draining=state == "draining")
 
     def check_membership(self) -> None:
         """Says why a server has stopped that nobody asked to.
@@ -281,7 +296,7 @@ class Server:
             mover=self._mover,
         )
         self.edge = Edge(
-            [self._gate, AdminService(administration)],
+            [self._gate, streams_service(), AdminService(administration)],
             self.core,
             clock=self._clock,
             ids=self._ids,
@@ -289,6 +304,7 @@ class Server:
             rules=rules_of(self.settings),
             store=self.core.store,
             mesh=self.core.work_figures,
+            described=described,
             region=self.settings.server.region,
             tracer=self._tracer,
             measures=self._measures,
@@ -311,8 +327,10 @@ class Server:
         return (
             f"Tenet {tenet_version()} serves at {self.endpoint}, as process {os.getpid()}; "
             f"its data is in {self.directory.path}.\n"
+            f"Its master key is {self.directory.master_key_file}: keep a copy elsewhere, "
+            "no backup has it and access keys cannot be read without it.\n"
             f"{self._node_line()}"
-            f"In another terminal, these lines point clients at it:\n\n{lines(found)}\n\n"
+            f"In another terminal, these lines point clients at it:\n\n{lines(found, without=LEFT_OVER)}\n\n"
             f'So does:  eval "$({again})"\nCtrl-C stops it.\n'
         )
 

@@ -2,10 +2,14 @@
 
 Every member has the master key and signs its own short-lived certificates with the authority's key; none of them is
 special. Many that start at once over an empty store agree on the one whose commit came first.
+
+What the nodes agree upon is one record. Whoever changes it checks its version; whoever runs reads it again when it has
+changed, so that a change needs no node to be told.
 """
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from typing import TYPE_CHECKING, Final
 
@@ -35,7 +39,7 @@ from tenet.wire.errors import MasterKeyUnusable
 from tenet.wire.issuing import Authority, Issuer, load_key, pem_key
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from cryptography.hazmat.primitives.asymmetric import ec
 
@@ -45,6 +49,7 @@ if TYPE_CHECKING:
 
 #: A first start makes tables, which takes its time to be known to all nodes of a distributed store.
 STORE_S_MAX: Final = 30.0
+_AUTHORITY_NAME: Final = "Tenet cluster"
 
 
 class Cluster:
@@ -53,29 +58,35 @@ class Cluster:
     Args:
         store: where it lies.
         master: what its secrets are encrypted under.
-        authority: the authority.
-        shared: contents of files that are the same on every node, by name.
+        record: what its nodes agree upon.
         clock: time.
         ids: for serial numbers.
+
+    Raises:
+        MasterKeyUnusable: its secrets are encrypted under a master key that this node does not have.
     """
 
-    def __init__(
-        self,
-        store: Store,
-        master: MasterKeys,
-        authority: Authority,
-        shared: Mapping[str, bytes],
-        *,
-        clock: Clock,
-        ids: Ids,
-    ) -> None:
+    #: The authority that nodes' certificates are of.
+    authority: Authority
+    #: The one that is to take its place, and the one whose place it has taken; see ``succession``.
+    incoming: x509.Certificate | None
+    former: x509.Certificate | None
+    former_until_ms: int
+    #: Contents of files that are the same on every node, by name.
+    shared: Mapping[str, bytes]
+
+    def __init__(self, store: Store, master: MasterKeys, record: Record, *, clock: Clock, ids: Ids) -> None:
         self.store = store
         self.master = master
-        self.authority = authority
-        self.shared = shared
         self._clock = clock
         self._ids = ids
         self._issuer = Issuer(clock=clock, ids=ids)
+        self._listeners: list[Callable[[], None]] = []
+        #: What is read later is taken over later.
+        self._reading = asyncio.Lock()
+        self._take(record)
+        #: The version that all listeners have been told of.
+        self._told = record.version
 
     @staticmethod
     async def exists(store: Store, clock: Clock) -> bool:
@@ -102,18 +113,130 @@ class Cluster:
         """
         await store.ensure_space(SPACE, OPTIONS)
         record = await _read(store, clock) or await _make(store, master, shared, clock, ids)
-        stored = decode_cluster(record)
-        certificate = x509.load_pem_x509_certificate(stored.authority)
         try:
-            secrets = _unseal(stored, master)
+            return cls(store, master, record, clock=clock, ids=ids)
         except MasterKeyUnusable as error:
             raise NotAMember(
                 f"the store belongs to a cluster that this node is no member of: {error.message}. Print an invitation"
                 " on one of its nodes with `tenet node invite`, and use it here with `tenet node join`"
             ) from error
-        key = load_key(secrets.authority_key)
-        assert key is not None
-        return cls(store, master, Authority(certificate, key), secrets.shared, clock=clock, ids=ids)
+
+    def _take(self, record: Record) -> None:
+        """Takes over what the record says."""
+        stored = decode_cluster(record)
+        secrets = _unseal(stored, self.master)
+        self.authority = _authority(stored.authority, secrets.authority_key)
+        self.incoming = x509.load_pem_x509_certificate(stored.incoming) if stored.incoming else None
+        self.former = x509.load_pem_x509_certificate(stored.former) if stored.former else None
+        self.former_until_ms = stored.former_until_ms
+        self.shared = secrets.shared
+        self._version = record.version
+
+    def on_change(self, listener: Callable[[], None]) -> None:
+        """Tells the listener now, and whenever the nodes agree upon something else.
+
+        Args:
+            listener: finds it here; where it raises, it is told again by the next ``refresh``.
+        """
+        self._listeners.append(listener)
+        listener()
+
+    async def refresh(self) -> bool:
+        """Reads again what the nodes agree upon, and says whether it was changed: one read.
+
+        Raises:
+            MasterKeyUnusable: it is encrypted under a master key that this node does not have.
+            TenetError: a listener's.
+        """
+        async with self._reading:
+            return self._follow(await self._found())
+
+    def _follow(self, record: Record) -> bool:
+        if record.version == self._told:
+            return False
+        self._take(record)
+        for listener in self._listeners:
+            listener()
+        self._told = record.version
+        return True
+
+    @property
+    def unchanged(self) -> IsVersion:
+        """Checks in a commit that what the nodes agree upon is what this node has read last."""
+        return IsVersion(CLUSTER, self._version)
+
+    async def change(self, change: Callable[[StoredCluster, Secrets], tuple[StoredCluster, Secrets] | None]) -> bool:
+        """Changes what the nodes agree upon: a read and a commit, and both again where another change came first.
+
+        Whatever master key it is encrypted under is this node's current one; see ``rotation`` for why none is forgotten
+        meanwhile: a change of the key writes the same record, and checks its version too.
+
+        Args:
+            change: returns what it is to be, or None where nothing is to change. It may be asked more than once.
+
+        Returns:
+            Whether it was changed.
+        """
+        async with self._reading:
+            self.master.read_again()
+            return await self._change(change)
+
+    async def _change(self, change: Callable[[StoredCluster, Secrets], tuple[StoredCluster, Secrets] | None]) -> bool:
+        while True:
+            record = await self._found()
+            stored = decode_cluster(record)
+            changed = change(stored, _unseal(stored, self.master))
+            if changed is None:
+                self._follow(record)
+                return False
+            made, secrets = changed
+            sealed = self.master.seal(msgspec.json.encode(secrets), _belongs_to(made.authority))
+            outcome = await land(
+                self.store,
+                [Put(CLUSTER, encode(replace(made, sealed=sealed)))],
+                [IsVersion(CLUSTER, record.version)],
+                clock=self._clock,
+                ids=self._ids,
+                deadline=self._clock.monotonic_s() + STORE_S_MAX,
+            )
+            if not isinstance(outcome, Conflict):
+                self._follow(await self._found())
+                return True
+
+    async def share(self, name: str, content: bytes) -> None:
+        """Makes a file be the same on every node: one commit, which running nodes follow within a second.
+
+        Args:
+            name: of the file.
+            content: of it.
+        """
+
+        def shared(stored: StoredCluster, secrets: Secrets) -> tuple[StoredCluster, Secrets]:
+            return stored, replace(secrets, shared={**secrets.shared, name: content})
+
+        await self.change(shared)
+
+    async def _found(self) -> Record:
+        record = await _read(self.store, self._clock)
+        assert record is not None, "a cluster is never removed"
+        return record
+
+    def trusted(self, now_ms: int) -> tuple[x509.Certificate, ...]:
+        """Returns the certificates of the authorities that nodes trust at a time, that of the present one first.
+
+        Args:
+            now_ms: milliseconds since 1970.
+        """
+        found = [self.authority.certificate]
+        if self.incoming is not None:
+            found.append(self.incoming)
+        if self.former is not None and now_ms < self.former_until_ms:
+            found.append(self.former)
+        return tuple(found)
+
+    def new_authority(self) -> Authority:
+        """Returns an authority that nobody trusts yet."""
+        return self._issuer.new_authority(_AUTHORITY_NAME)
 
     def certify(self, node: NodeId, public_key: ec.EllipticCurvePublicKey, lifetime_s: float) -> x509.Certificate:
         """Returns a certificate for a node.
@@ -148,31 +271,15 @@ class Cluster:
 
     async def master_in_use(self) -> str:
         """Returns the name of the master key that the cluster's secrets are encrypted under: one read."""
-        record = await _read(self.store, self._clock)
-        assert record is not None, "a cluster is never removed"
-        return decode_cluster(record).sealed.master
+        return decode_cluster(await self._found()).sealed.master
 
     async def seal_anew(self) -> int:
         """Encrypts the cluster's secrets under the current master key; returns 1 where they were under another."""
-        self.master.read_again()
-        while True:
-            record = await _read(self.store, self._clock)
-            assert record is not None, "a cluster is never removed"
-            stored = decode_cluster(record)
-            if stored.sealed.master == self.master.current:
-                return 0
-            secrets = msgspec.json.encode(_unseal(stored, self.master))
-            sealed = replace(stored, sealed=self.master.seal(secrets, _belongs_to(stored.authority)))
-            outcome = await land(
-                self.store,
-                [Put(CLUSTER, encode(sealed))],
-                [IsVersion(CLUSTER, record.version)],
-                clock=self._clock,
-                ids=self._ids,
-                deadline=self._clock.monotonic_s() + STORE_S_MAX,
-            )
-            if not isinstance(outcome, Conflict):
-                return 1
+
+        def sealed(stored: StoredCluster, secrets: Secrets) -> tuple[StoredCluster, Secrets] | None:
+            return None if stored.sealed.master == self.master.current else (stored, secrets)
+
+        return int(await self.change(sealed))
 
 
 def new_node(public_key: ec.EllipticCurvePublicKey, clock: Clock) -> StoredNode:
@@ -199,7 +306,7 @@ async def _read(store: Store, clock: Clock) -> Record | None:
 
 async def _make(store: Store, master: MasterKeys, shared: Mapping[str, bytes], clock: Clock, ids: Ids) -> Record:
     """Makes a cluster; returns its record, which is another's where that came first."""
-    authority = Issuer(clock=clock, ids=ids).new_authority("Tenet cluster")
+    authority = Issuer(clock=clock, ids=ids).new_authority(_AUTHORITY_NAME)
     pem = authority.certificate.public_bytes(serialization.Encoding.PEM)
     secrets = msgspec.json.encode(Secrets(pem_key(authority.key), dict(shared)))
     made = StoredCluster(1, pem, master.seal(secrets, _belongs_to(pem)), clock.wall_ms())
@@ -218,6 +325,12 @@ async def _make(store: Store, master: MasterKeys, shared: Mapping[str, bytes], c
 
 def _unseal(stored: StoredCluster, master: MasterKeys) -> Secrets:
     return msgspec.json.decode(master.unseal(stored.sealed, _belongs_to(stored.authority)), type=Secrets)
+
+
+def _authority(certificate: bytes, private_key: bytes) -> Authority:
+    key = load_key(private_key)
+    assert key is not None
+    return Authority(x509.load_pem_x509_certificate(certificate), key)
 
 
 def _belongs_to(authority: bytes) -> bytes:

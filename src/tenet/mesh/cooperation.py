@@ -83,6 +83,19 @@ class Cooperation:
         self._is_draining = is_draining
         self._tasks.start("drain", self._say_draining())
 
+    def leave_for_good(self) -> None:
+        """Lets go of everything now: an operator has removed this node, and the others hang up on it.
+
+        As a member it would soon find them silent, and tell the store that they are dead.
+        """
+        self._tasks.start("leave", self._leave())
+
+    async def _leave(self) -> None:
+        try:
+            await self.membership.leave()
+        except StoreError as error:
+            _log.warning("this node leaves without saying so", reason=error.message)
+
     async def _say_draining(self) -> None:
         said: bool | None = None
         while said is not self._is_draining:
@@ -101,10 +114,8 @@ class Cooperation:
         """
         await self._tasks.close()
         await self.supervisor.close()
-        try:
-            await self.membership.leave()
-        except StoreError as error:
-            _log.warning("this node leaves without saying so", reason=error.message)
+        self.leases.tell()
+        await self._leave()
 
     def figures(self) -> Mapping[str, int]:
         """What it did, for metrics, by names that begin with the part that it is a figure of."""

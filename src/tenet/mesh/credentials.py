@@ -23,7 +23,17 @@ from tenet.mesh.channel import NodeId
 from tenet.mesh.errors import IdentityUnusable, MeshError
 from tenet.mesh.records import NODE_NAME
 from tenet.wire.errors import TlsUnusable
-from tenet.wire.issuing import Wanted, load_key, names_of, new_key, pem_key, read_pair, write_public
+from tenet.wire.issuing import (
+    Wanted,
+    fingerprint,
+    is_signed_by,
+    load_key,
+    names_of,
+    new_key,
+    pem_key,
+    read_pair,
+    write_public,
+)
 from tenet.wire.master import write_private
 from tenet.wire.tls import load
 
@@ -38,7 +48,7 @@ class CredentialFiles(Struct, frozen=True):
     """Where a node's credentials lie, all in PEM.
 
     Args:
-        authority: the certificate of the cluster's authority.
+        authority: the certificates of the authorities that nodes believe, that of the present one first.
         certificate: the node's.
         private_key: its private key, which never leaves it.
     """
@@ -69,30 +79,43 @@ class Credentials:
         self.node = node
         self.files = files
         self.protocols = protocols or PROTOCOLS
-        self.server = _context(ssl.PROTOCOL_TLS_SERVER, [*self.protocols, JOINING])
-        # Strangers are let in to join; whoever shows a certificate has to show a good one.
-        self.server.verify_mode = ssl.CERT_OPTIONAL
-        self.server.num_tickets = 0
-        self.client = _context(ssl.PROTOCOL_TLS_CLIENT, [*self.protocols])
-        for context in (self.server, self.client):
-            _trust(context, files.authority)
         self.take_over()
 
     def take_over(self) -> None:
-        """Shows the certificate that the file holds now, from the next handshake on.
+        """Shows the certificate that the file holds now, and believes whom the file says, from the next handshake on.
 
         Raises:
-            IdentityUnusable: it cannot be used; the former one stays.
+            IdentityUnusable: a file cannot be used; everything stays as it was.
         """
+        # A context that believes somebody does so for good: another one takes its place.
+        server = _context(ssl.PROTOCOL_TLS_SERVER, [*self.protocols, JOINING])
+        # Strangers are let in to join; whoever shows a certificate has to show a good one.
+        server.verify_mode = ssl.CERT_OPTIONAL
+        server.num_tickets = 0
+        client = _context(ssl.PROTOCOL_TLS_CLIENT, [*self.protocols])
+        authorities = _authorities(self.files.authority)
         try:
             found = read_pair(self.files.certificate, self.files.private_key, "The next start makes it anew")
             if found is None or node_of(found[0]) != self.node:
                 raise IdentityUnusable(f"{self.files.certificate} is not the certificate of node {self.node}")
-            for context in (self.server, self.client):
+            for context in (server, client):
+                _trust(context, self.files.authority)
                 load(context, self.files.certificate, self.files.private_key)
         except TlsUnusable as error:
             raise IdentityUnusable(f"the certificate of this node cannot be used: {error.message}") from error
-        self.certificate = found[0]
+        self.server, self.client, self.certificate, self.authorities = server, client, found[0], authorities
+        #: The fingerprint of the authority that its certificate is of.
+        self.signed_by = self.signer_of(found[0])
+
+    @property
+    def present(self) -> str:
+        """The fingerprint of the authority that certificates are to be of."""
+        return next(iter(self.authorities))
+
+    def signer_of(self, certificate: x509.Certificate) -> str:
+        """Returns the fingerprint of the authority that a certificate is of; "" where none that is believed."""
+        signers = (name for name, one in self.authorities.items() if is_signed_by(certificate, one))
+        return next(signers, "")
 
     @property
     def not_after(self) -> datetime:
@@ -192,6 +215,14 @@ def _trust(context: ssl.SSLContext, authority: Path) -> None:
         raise IdentityUnusable(
             f"the certificate {authority} of the cluster's authority is unusable: {error}"
         ) from error
+
+
+def _authorities(file: Path) -> dict[str, x509.Certificate]:
+    """Returns the authorities of a file by their fingerprints, in its order."""
+    try:
+        return {fingerprint(one): one for one in x509.load_pem_x509_certificates(file.read_bytes())}
+    except (OSError, ValueError) as error:
+        raise IdentityUnusable(f"the certificate {file} of the cluster's authority is unusable: {error}") from error
 
 
 def version_of(secured: ssl.SSLObject, protocols: dict[str, int]) -> int:

@@ -92,6 +92,8 @@ class Dialler:
         link = self._network.link_with(node) if node is not None else None
         if link is None or not link.is_dialled:
             return link is None
+        if self._network.is_outdated(link):
+            return True
         now_s = self._network.clock.monotonic_s()
         return link.until_s - now_s < _LEFT * (link.until_s - link.up_s)
 

@@ -26,6 +26,7 @@ from tenet.mesh.errors import (
     InvitationExpired,
     InvitationInvalid,
     InvitationUsed,
+    InvitationWithdrawn,
     MeshError,
     NodeExists,
     NodeRemoved,
@@ -131,6 +132,7 @@ class Enroller:
             InvitationInvalid: there is no such invitation, or what was asked cannot be read.
             InvitationExpired: its time is up.
             InvitationUsed: another machine has used it.
+            InvitationWithdrawn: an administrator has withdrawn it.
             NodeExists: another node has this id.
             ClockSkewed: the machine's clock differs by more than ``CLOCK_SKEW_S_MAX``.
         """
@@ -188,6 +190,8 @@ class Enroller:
         invitation = decode_invitation(record)
         if invitation.used_by and invitation.used_key_sha256 != key:
             raise InvitationUsed(f"the invitation was used by node {invitation.used_by} already; it is good for one")
+        if invitation.withdrawn_ms:
+            raise InvitationWithdrawn("the invitation was withdrawn; ask whoever gave it to you for another one")
         late_s = (self._clock.wall_ms() - invitation.expires_ms) / 1000
         # Whoever has used it in time may go on after an interruption for as long as it is kept.
         if late_s >= 0 and not invitation.used_by:

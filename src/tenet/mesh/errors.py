@@ -122,6 +122,20 @@ class InvitationUsed(MeshError):
     http_status = 403
 
 
+class InvitationWithdrawn(MeshError):
+    """An administrator has withdrawn the invitation."""
+
+    code = "InvitationWithdrawn"
+    http_status = 403
+
+
+class InvitationNotFound(MeshError):
+    """The cluster has no invitation of this id."""
+
+    code = "InvitationNotFound"
+    http_status = 404
+
+
 class WrongHost(MeshError):
     """At the address there is no node that one could join."""
 
@@ -151,7 +165,7 @@ class NodeNeeded(MeshError):
 
 
 class CannotRotate(MeshError):
-    """The master key cannot be changed now, or not to the end. Every node can read everything."""
+    """The master key, or the authority, cannot be changed now, or not to the end. Every node can do what it could."""
 
     code = "CannotRotate"
     http_status = 409

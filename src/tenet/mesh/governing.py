@@ -11,7 +11,8 @@ from msgspec import Struct
 
 from tenet.mesh.cluster import authority_of
 from tenet.mesh.errors import NodeNeeded, NodeNotFound, NotAMember
-from tenet.mesh.invitations import Invitation, invite
+from tenet.mesh.invitations import Invitation, InvitationInfo, invite, outstanding, withdraw
+from tenet.mesh.member_store import MemberStore
 from tenet.mesh.records import checked_name
 from tenet.mesh.registry import Registry
 from tenet.wire.issuing import fingerprint
@@ -19,7 +20,8 @@ from tenet.wire.issuing import fingerprint
 if TYPE_CHECKING:
     from tenet.base.clock import Clock
     from tenet.base.ids import Ids
-    from tenet.mesh.records import State
+    from tenet.mesh.channel import NodeId
+    from tenet.mesh.records import State, StoredNode
     from tenet.store.contract import Store
 
 
@@ -31,12 +33,16 @@ class NodeInfo(Struct, frozen=True):
         state: whether it serves, lets go of its work, or is gone for good.
         address: ``HOST:PORT`` that others reach it at; empty until it was started.
         joined_ms: when it became a member, milliseconds since 1970.
+        is_there: whether it has begun its work, has not ended it, and the others have not found it dead.
+        dead_since_ms: when they have, milliseconds since 1970; 0 where they have not.
     """
 
     node: str
     state: State
     address: str
     joined_ms: int
+    is_there: bool = False
+    dead_since_ms: int = 0
 
 
 class Governance:
@@ -53,11 +59,12 @@ class Governance:
         self._clock = clock
         self._ids = ids
 
-    async def invite(self, expires_s: int) -> Invitation:
+    async def invite(self, expires_s: int, *, made_at: str = "") -> Invitation:
         """Returns an invitation with which one machine can join.
 
         Args:
             expires_s: how long it is good.
+            made_at: the node at which it is made.
 
         Raises:
             NotAMember: there is no cluster.
@@ -72,16 +79,52 @@ class Governance:
         if not addresses:
             raise NodeNotFound("no node of the cluster has been started, which the new one could ask")
         return await invite(
-            self._store, fingerprint(authority), addresses[:5], expires_s, clock=self._clock, ids=self._ids
+            self._store,
+            fingerprint(authority),
+            addresses[:5],
+            expires_s,
+            made_at=made_at,
+            clock=self._clock,
+            ids=self._ids,
         )
+
+    async def invitations(self) -> list[InvitationInfo]:
+        """Returns the invitations with which a machine can join now, those first whose time is up first.
+
+        Raises:
+            NotAMember: there is no cluster.
+        """
+        await self._registry()
+        return await outstanding(self._store, clock=self._clock)
+
+    async def withdraw(self, name: str) -> None:
+        """Makes an invitation good for nobody.
+
+        Args:
+            name: its id, 16 hexadecimal digits.
+
+        Raises:
+            NotAMember: there is no cluster.
+            InvitationNotFound: there is none of this id.
+            InvitationUsed: a node has used it.
+        """
+        await self._registry()
+        await withdraw(self._store, name, clock=self._clock, ids=self._ids)
 
     async def nodes(self) -> list[NodeInfo]:
         """Returns every node that the cluster has or had, by id."""
         registry = await self._registry()
-        return [
-            NodeInfo(node, stored.state, stored.address, stored.joined_ms)
-            for node, stored in sorted(registry.nodes.items())
-        ]
+        members = MemberStore(self._store, clock=self._clock, ids=self._ids)
+        await members.ensure(deadline=registry.deadline())
+        view = await members.load(deadline=registry.deadline())
+
+        def info(node: NodeId, stored: StoredNode) -> NodeInfo:
+            member = view.members.get(node)
+            is_there = view.is_unknown(node) or (member is not None and member.state == "up")
+            dead_since_ms = member.evicted_ms if member is not None and not is_there else 0
+            return NodeInfo(node, stored.state, stored.address, stored.joined_ms, is_there, dead_since_ms)
+
+        return [info(node, stored) for node, stored in sorted(registry.nodes.items())]
 
     async def drain(self, name: str, *, is_over: bool = False) -> None:
         """Makes a node let go of its work, or take on work again; within seconds.

@@ -6,7 +6,7 @@
 | ``joining.json`` | the id that it wants to have, until it has joined | 0600 |
 | ``node-key.pem`` | its private key, which never leaves it | 0600 |
 | ``node.pem`` | its certificate, renewed long before its end | 0644 |
-| ``cluster-ca.pem`` | the certificate of the cluster's authority | 0644 |
+| ``cluster-ca.pem`` | the certificate of the cluster's authority; in an exchange, and that of the other one | 0644 |
 """
 
 from __future__ import annotations
@@ -127,13 +127,15 @@ class Identity:
             NotAMember: it is a node of another cluster.
         """
         self.make_directory()
-        self._check_authority(cluster)
         key, node, is_new = ensure_key(self.files.private_key), self.node(), False
         if node is None:
             node, is_new = checked_name(name), True
             self.keep_node(node)
         await registry.refresh()
         stored = registry.nodes.get(node)
+        if stored is None or stored.key_sha256 != key_sha256(key.public_key()):
+            # A member may have been off while the authority was exchanged; this one is none.
+            self._check_authority(cluster)
         if stored is not None and stored.state == "removed":
             raise NodeRemoved(
                 f"node {node} was removed from its cluster; to join again, remove {self.directory} and use another"
@@ -150,7 +152,9 @@ class Identity:
         return node
 
     def ensure_certificate(self, cluster: Cluster, node: NodeId, lifetime_s: float, clock: Clock) -> bool:
-        """Makes the certificate anew where less than half of its time is left; says whether it did.
+        """Keeps whom nodes trust, and makes the certificate anew; says whether anything of it has changed.
+
+        It is made anew where less than half of its time is left, or another authority has taken the place of its own.
 
         Args:
             cluster: who signs it.
@@ -162,11 +166,23 @@ class Identity:
             IdentityUnusable: a file cannot be read or written.
         """
         key = ensure_key(self.files.private_key)
-        if self._is_good(cluster, node, lifetime_s, clock):
-            return False
-        keep(self.files.authority, pem_certificate(cluster.authority.certificate))
-        keep(self.files.certificate, pem_certificate(cluster.certify(node, key.public_key(), lifetime_s)))
-        return True
+        is_good = self._is_good(cluster, node, lifetime_s, clock)
+        trusted = b"".join(pem_certificate(one) for one in cluster.trusted(clock.wall_ms()))
+        is_kept = self._kept() == trusted
+        if not is_kept:
+            keep(self.files.authority, trusted)
+        if not is_good:
+            keep(self.files.certificate, pem_certificate(cluster.certify(node, key.public_key(), lifetime_s)))
+        return not (is_kept and is_good)
+
+    def _kept(self) -> bytes:
+        """Returns what the file of those that nodes trust holds; empty where there is none."""
+        try:
+            return self.files.authority.read_bytes()
+        except FileNotFoundError:
+            return b""
+        except OSError as error:
+            raise IdentityUnusable(f"{self.files.authority} cannot be read: {error.strerror}") from error
 
     def _is_good(self, cluster: Cluster, node: NodeId, lifetime_s: float, clock: Clock) -> bool:
         try:
@@ -174,7 +190,7 @@ class Identity:
         except TlsUnusable as error:
             _log.warning("the certificate of this node is made anew", reason=error.message)
             return False
-        if found is None or node_of(found[0]) != node or not self.files.authority.exists():
+        if found is None or node_of(found[0]) != node:
             return False
         left = found[0].not_valid_after_utc.timestamp() - clock.wall_ms() / 1000
         return lifetime_s / 2 < left <= lifetime_s and is_signed_by(found[0], cluster.authority.certificate)
@@ -183,12 +199,11 @@ class Identity:
         """Refuses a directory that belongs to another cluster than the store."""
         if not (self.files.authority.exists() and self._file.exists()):
             return
-        kept = self.files.authority.read_bytes()
-        if kept != pem_certificate(cluster.authority.certificate):
+        if pem_certificate(cluster.authority.certificate) not in self._kept():
             raise NotAMember(
                 f"{self.directory} is of a node of another cluster than the store, whose authority is"
-                f" {fingerprint(cluster.authority.certificate)}; name the store of its cluster, or remove the directory"
-                " and join this one"
+                f" {fingerprint(cluster.authority.certificate)}; name the store of its own cluster. Only where the node"
+                " is to leave that one for good, remove the directory and join this one"
             )
 
 

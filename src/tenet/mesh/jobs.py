@@ -226,9 +226,11 @@ class Supervisor:
         self._declared.set()
 
     async def _close_job(self, name: str) -> None:
-        for seat in [seat for seat in self._seats.values() if seat.job.name == name]:
-            await self._tasks.stop(seat.name)
-            del self._seats[seat.name]
+        seats = [seat.name for seat in self._seats.values() if seat.job.name == name]
+        # Side by side: each gives its lease back, for which it waits for the store.
+        await asyncio.gather(*map(self._tasks.stop, seats))
+        for seat in seats:
+            del self._seats[seat]
 
     def start(self) -> None:
         """Begins, once this node is a member where there are others; safe to repeat."""

@@ -192,7 +192,8 @@ def _authority(pem: bytes, invitation: Invitation, address: str) -> x509.Certifi
     if fingerprint(certificate) != invitation.authority_sha256:
         raise WrongAuthority(
             f"{address} belongs to another cluster than the invitation, which names {', '.join(invitation.addresses)}"
-            f" (its authority is {fingerprint(certificate)}, the invitation's {invitation.authority_sha256})"
+            f" (its authority is {fingerprint(certificate)}, the invitation's {invitation.authority_sha256}), or has"
+            " exchanged its authority since: print another invitation"
         )
     return certificate
 

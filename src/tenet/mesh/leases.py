@@ -34,6 +34,8 @@ _log = structlog.get_logger(__name__)
 
 #: How long a call of the store may take, seconds, where the caller does not say.
 _CALL_S: Final = 2.0
+#: Within how long leases that are taken, or released, make one line of the log, seconds: a start takes dozens.
+_TOLD_S: Final = 1.0
 #: The latest format of a lease's record that is read.
 _FORMAT: Final = 1
 
@@ -179,6 +181,8 @@ class Leases:
         self._clock = clock
         self._ids = ids
         self._held: dict[Key, Lease] = {}
+        self._taken = _Told("a lease is taken", "leases are taken")
+        self._released = _Told("a lease is released", "leases are released")
         me.on_change(self._look)
 
     def _look(self) -> None:
@@ -240,7 +244,7 @@ class Leases:
             return None
         lease = Lease(key, outcome.version, mine.number, mine.incarnation, me=self._me, clock=self._clock)
         self._held[key] = lease
-        _log.info("a lease is taken", lease=_name(key), number=mine.number)
+        self._taken.note(_name(key), mine.number)
         return lease
 
     async def release(self, key: Key, *, deadline: float | None = None) -> None:
@@ -268,8 +272,47 @@ class Leases:
             check = IsVersion(key, record.version)
             outcome = await land(self._store, (put,), (check,), clock=self._clock, ids=self._ids, deadline=until_s)
             if isinstance(outcome, Committed):
-                _log.info("a lease is released", lease=_name(key), number=holding.number)
+                self._released.note(_name(key), holding.number)
                 return
+
+    def tell(self) -> None:
+        """Writes to the log at once what has been taken and released."""
+        self._taken.tell()
+        self._released.tell()
+
+
+class _Told:
+    """Puts what happens to many leases within a moment into one line of the log; each is one at the level of debugging.
+
+    Args:
+        one: what is said of one lease.
+        several: what is said of more.
+    """
+
+    def __init__(self, one: str, several: str) -> None:
+        self._one = one
+        self._several = several
+        self._noted: list[tuple[str, int]] = []
+        self._timer: asyncio.TimerHandle | None = None
+
+    def note(self, lease: str, number: int) -> None:
+        """Takes note of a lease and how often it has been taken."""
+        self._noted.append((lease, number))
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(_TOLD_S, self.tell)
+
+    def tell(self) -> None:
+        """Writes what was noted."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        noted, self._noted = self._noted, []
+        if len(noted) == 1:
+            _log.info(self._one, lease=noted[0][0], number=noted[0][1])
+        elif noted:
+            _log.info(self._several, count=len(noted))
+            for lease, number in noted:
+                _log.debug(self._one, lease=lease, number=number)
 
 
 def holding_of(key: Key, record: Record) -> Holding:

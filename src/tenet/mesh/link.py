@@ -87,12 +87,14 @@ class Proof(Struct, frozen=True):
         key_sha256: fingerprint of its public key.
         version: of what is spoken.
         until_s: when the certificates of the connection end, on the monotonic clock.
+        signed_by: the fingerprint of the authority that its certificate is of.
     """
 
     node: NodeId | None
     key_sha256: str
     version: int
     until_s: float
+    signed_by: str = ""
 
 
 class Owner(Protocol):
@@ -160,6 +162,8 @@ class Link(asyncio.Protocol):
         #: Who is at the other end, as its certificate says.
         self.node: NodeId | None = None
         self.key_sha256 = ""
+        #: The fingerprints of the authorities that the certificates of both sides are of.
+        self.signers: set[str] = set()
         self.version = 0
         self.peer: Peer | None = None
         self.heard_s = self._clock.monotonic_s()
@@ -205,6 +209,7 @@ class Link(asyncio.Protocol):
             self.hang_up(error.message)
             return
         self.node, self.key_sha256, self.version = proof.node, proof.key_sha256, proof.version
+        self.signers |= {proof.signed_by}
         # Half of what a call may leave unsent: what is written faster than it is read counts as blocked from here on.
         self._transport.set_write_buffer_limits(self._limits.notice_bytes_max)
         if self._is_joining or self.node is None:

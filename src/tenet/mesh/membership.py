@@ -26,7 +26,7 @@ from tenet.base.ids import Ids
 from tenet.mesh.channel import Channel, NodeId
 from tenet.mesh.member_store import MemberStore
 from tenet.mesh.members import Member, View, member_key
-from tenet.mesh.observing import Observations, Timings, observers_of
+from tenet.mesh.observing import Observations, StoreSeen, Timings, observers_of
 from tenet.mesh.tasks import Tasks
 from tenet.mesh.watching import Beat, Watching
 from tenet.store.contract import IsVersion, Store
@@ -39,6 +39,14 @@ _HOLD_S: Final = 1.0
 _HOLD_MAX_S: Final = 60.0
 #: For how long the record of a dead node is kept, so that whoever reads it sees what became of it.
 _KEPT_MS: Final = 24 * 3_600_000
+#: A call of the store that ends so much before its time, seconds, was refused; else it was late.
+_REFUSED_S: Final = 0.05
+#: What an operator is told of the store.
+_STORE: Final = {
+    StoreSeen.ANSWERS: "the store answers this node again",
+    StoreSeen.LATE: "the store answers this node too late: its background jobs rest",
+    StoreSeen.LOST: "the store does not answer this node: its background jobs rest",
+}
 
 _log = structlog.get_logger(__name__)
 
@@ -93,7 +101,9 @@ class Membership:
         self._dialled: dict[NodeId, str] = {}
         self._beaten_s = -NEVER
         self._was_sure = True
-        self._had_store = True
+        self._store_seen = StoreSeen.ANSWERS
+        #: How long a read of the members may take at present, seconds.
+        self._patience_s = timings.call_s
         self._evicted_s: list[float] = []
         self._counts = {"evicted_others": 0, "was_evicted": 0, "was_away": 0, "failed_reads": 0}
 
@@ -211,17 +221,18 @@ class Membership:
             await self.refresh()
 
     async def leave(self) -> None:
-        """Stops watching and is no member any more; what it held can be taken by others at once.
+        """Stops watching and is no member any more; what it held can be taken by others at once. Safe to repeat.
 
         Raises:
             StoreError: the store could not serve; the others will find out by themselves.
         """
         await self._tasks.close()
-        was_member = self.standing in {Standing.UP, Standing.EVICTED}
         self.standing = Standing.OUTSIDE
-        while was_member and self._record_is_mine():
-            if await self._stored.remove(self.node, self.view.versions[self.node], deadline=self._deadline()):
-                was_member = False
+        # Before anything is waited for: what it holds it may not use any more.
+        self._notify()
+        is_removed = False
+        while not is_removed and self._record_is_mine():
+            is_removed = await self._stored.remove(self.node, self.view.versions[self.node], deadline=self._deadline())
             self.view = await self._stored.load(deadline=self._deadline())
         self._tell_change()
         self._notify()
@@ -258,9 +269,24 @@ class Membership:
         """
         async with self._read:
             asked_s = self._clock.monotonic_s()
-            view = await self._stored.load(deadline=self._deadline())
+            until_s = asked_s + self._patience_s
+            try:
+                view = await self._stored.load(deadline=until_s)
+            except StoreError:
+                self._note_miss(until_s)
+                raise
+            if self._clock.monotonic_s() - asked_s < self._timings.call_s:
+                self._patience_s = self._timings.call_s
             self._observations.read(asked_s)
             self._adopt(view)
+
+    def _note_miss(self, until_s: float) -> None:
+        """Takes note that a read failed that was given until then: whoever is slow has more time at the next one."""
+        now_s = self._clock.monotonic_s()
+        if now_s < until_s - _REFUSED_S:
+            return  # It was refused, and so it is no matter of time.
+        self._observations.late(now_s)
+        self._patience_s = min(2 * self._patience_s, self._timings.storeless_s - self._timings.call_s)
 
     def _adopt(self, view: View) -> None:
         if view.epoch < self.view.epoch:
@@ -398,13 +424,11 @@ class Membership:
                 why = "the store answers others and not it"
                 evicting = self.evict(self.view, self.view.members[subject], why=why)
                 self._tasks.start(("evict", subject), evicting)
-        has_store = self._observations.has_store(now_s)
-        if has_store is not self._had_store:
-            self._had_store = has_store
-            if has_store:
-                _log.warning("the store answers this node again", node=self.node)
-            else:
-                _log.error("the store does not answer this node: its background jobs rest", node=self.node)
+        seen = self._observations.store_seen(now_s)
+        if seen is not self._store_seen:
+            self._store_seen = seen
+            say = _log.warning if seen is StoreSeen.ANSWERS else _log.error
+            say(_STORE[seen], node=self.node)
 
     def come_back(self) -> None:
         """Looks at once whether the others have evicted this node while it was away."""

@@ -7,6 +7,7 @@ Invariants, which the tests show:
   has dialled, and of several of those the last.
 * A connection ends when a certificate does that it was made with. Whoever dialled it dials anew well before, with the
   renewed certificate, and the new connection takes the other's place without a gap.
+* The same holds where another authority takes the place of the one that a certificate is of.
 * Nobody is a peer whom ``admit`` does not know at that moment, or who was told to ``expel`` since.
 """
 
@@ -203,6 +204,25 @@ class Network:
         for link in [link for link in self._all if link.node == node]:
             link.part(reason)
 
+    def outdated(self) -> tuple[NodeId, ...]:
+        """Returns the nodes with which a connection is of another authority than the present one, by id."""
+        return tuple(node for node, link in sorted(self._links.items()) if self.is_outdated(link))
+
+    def take_over(self) -> None:
+        """Shows what the node's files hold now, and believes whom they say.
+
+        Connections of an authority that is not believed any more end; those of a former one that is are dialled anew,
+        and end when another one has taken their place.
+
+        Raises:
+            IdentityUnusable: a file cannot be used; everything stays as it was.
+        """
+        self.credentials.take_over()
+        for link in [*self._all]:
+            if link.is_up and not link.signers <= self.credentials.authorities.keys():
+                link.part("a certificate of it is of an authority that is not believed any more")
+        self._dialler.look()
+
     def trouble(self, address: str, peer: NodeId | None = None) -> str:
         """Returns why the last attempt to reach a peer at an address failed; "" where none has. None: any peer."""
         return self._dialler.trouble(address, peer)
@@ -214,9 +234,14 @@ class Network:
         return self._links.get(node)
 
     def adopt(self, link: Link) -> Link:
-        """Keeps an eye on a connection that is being made."""
+        """Keeps an eye on a connection that is being made with this node's present certificate."""
+        link.signers = {self.credentials.signed_by}
         self._all.add(link)
         return link
+
+    def is_outdated(self, link: Link) -> bool:
+        """Whether a connection was made with a certificate of another authority than the present one."""
+        return link.signers != {self.credentials.present}
 
     # ---- what links need ---------------------------------------------------------------------------------------------
 
@@ -234,7 +259,10 @@ class Network:
         if node is None:
             raise MeshError("its certificate is not a node's")
         ends_s = min(certificate.not_valid_after_utc, self.credentials.not_after).timestamp()
-        return Proof(node, fingerprint_of(certificate), version, now_s + ends_s - now_ms / 1000)
+        signed_by = self.credentials.signer_of(certificate)
+        if not signed_by:
+            raise MeshError("its certificate is of an authority that is not believed any more")
+        return Proof(node, fingerprint_of(certificate), version, now_s + ends_s - now_ms / 1000, signed_by)
 
     def hello(self, attempt: int) -> Hello:
         """Returns how this node introduces itself."""

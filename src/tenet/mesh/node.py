@@ -6,6 +6,7 @@ Others reach it by ``channel``. Who is alive, who does which work, and hints of 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Final
 
@@ -97,6 +98,9 @@ class MeshNode:
         self._dialled: dict[NodeId, str] = {}
         self._state: State = "serving"
         self._is_refreshing = False
+        self._has_changed = asyncio.Event()
+        #: Whether handshakes show what the files hold.
+        self._is_shown = True
 
     @classmethod
     async def start(
@@ -139,6 +143,9 @@ class MeshNode:
             channel.handle_strangers(ENROL, enroller.enrol)
             channel.receive(CHANGED, lambda _, __: self._refresh_soon())
             await self.registry.set_address(self.node, channel.address)
+            self.registry.follow(self._follow)
+            self.cluster.on_change(self._take_over_agreed)
+            await self._follow()
         except BaseException:
             await channel.close()
             raise
@@ -186,6 +193,7 @@ class MeshNode:
         connected = {peer.node: peer for peer in self.peers()}
         return {
             "certificate_ends": self.channel.credentials.not_after.isoformat(),
+            "authorities": [*self.channel.credentials.authorities],
             "connected": {node: {"address": peer.address, "release": peer.release} for node, peer in connected.items()},
             "not_connected": {
                 node: self.channel.trouble(address, node)
@@ -211,6 +219,19 @@ class MeshNode:
         except StoreError as error:
             _log.warning("the list of nodes cannot be read again", code=error.code, reason=error.message)
 
+    async def _follow(self) -> None:
+        """Takes over what the nodes of the cluster agree upon, where that was changed.
+
+        Raises:
+            StoreError: the store could not serve.
+        """
+        try:
+            await self.cluster.refresh()
+        except StoreError:
+            raise
+        except TenetError as error:
+            _log.error("what the cluster has changed is not taken over", code=error.code, reason=error.message)
+
     def _take_over(self) -> None:
         """Acts upon what the registry says now: whom to dial, whom to hang up on, what to do itself."""
         wanted: dict[NodeId, str] = {}
@@ -234,16 +255,34 @@ class MeshNode:
                 listener(self._state)
 
     async def _renew(self) -> None:
-        pause_s = min(_LOOK_S_MAX, self._options.lifetime_s / _LOOKS)
         while True:
-            await asyncio.sleep(pause_s)
+            self._has_changed.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._pause_s()):
+                    await self._has_changed.wait()
             try:
+                # What could not be taken over when it changed is tried again; without the store there is nothing new.
+                with contextlib.suppress(StoreError):
+                    await self._follow()
                 self.renew()
             except (TenetError, OSError) as error:
                 _log.error("the certificate of this node is not renewed", reason=str(error))
 
+    def _take_over_agreed(self) -> None:
+        self.renew()
+        # A former authority may have a time now, at whose end is to be looked.
+        self._has_changed.set()
+
+    def _pause_s(self) -> float:
+        """Returns when to look again: long before the certificate ends, and when a former authority does."""
+        pause_s = min(_LOOK_S_MAX, self._options.lifetime_s / _LOOKS)
+        left_s = (self.cluster.former_until_ms - self._clock.wall_ms()) / 1000
+        return min(pause_s, left_s) if left_s > 0 else pause_s
+
     def renew(self) -> None:
         """Makes the certificate anew if less than half of its time is left, and shows it from the next handshake on.
+
+        Whom nodes believe changes with it, where the cluster exchanges its authority.
 
         Raises:
             IdentityUnusable: a file cannot be read or written; the former one stays.
@@ -251,8 +290,12 @@ class MeshNode:
         if self._state == "removed":
             return
         if self.identity.ensure_certificate(self.cluster, self.node, self._options.lifetime_s, self._clock):
-            self.channel.credentials.take_over()
-            _log.info("the certificate of this node was renewed", node=self.node)
+            self._is_shown = False
+        if not self._is_shown:
+            self.channel.take_over()
+            self._is_shown = True
+            authorities = [*self.channel.credentials.authorities]
+            _log.info("the certificate of this node was renewed, or whom it believes", authorities=authorities)
 
 
 async def _trouble_with(node: NodeId, key_sha256: str, registry: Registry) -> str:

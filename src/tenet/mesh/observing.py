@@ -14,9 +14,10 @@ The rules:
    ``silent_s``, and abstains where others ask it (the local health of Lifeguard, Dadgar et al., 2018).
 6. A node is *sure of itself* as long as so many of its observers have lately answered it that the others are no
    majority. Until then rule 4 cannot have evicted it by a majority.
-7. A node which the store has not answered for ``storeless_s`` is not sure of itself, and says so in its heartbeats. An
-   observer that has heard it say so for as long again, while the store answered the observer all that time, evicts it.
-   So a store that is out of everybody's reach evicts nobody, neither while it is away nor when it comes back.
+7. A node which the store has not answered for ``storeless_s`` is not sure of itself. If the store refused it, it says
+   so in its heartbeats; if it is merely late to answer, after ``slow_s``. An observer that has heard it say so for
+   ``storeless_s``, while the store answered the observer all that time, evicts it. So a store that is out of
+   everybody's reach evicts nobody, neither while it is away nor when it comes back, nor does one that is overloaded.
 """
 
 from __future__ import annotations
@@ -52,6 +53,7 @@ class Timings(Struct, frozen=True, kw_only=True):
         forgive_s: after how long an eviction does not count any more.
         storeless_s: after how long without an answer of the store a node rests and says so, and for how long its
             observers hear it say so before they evict it; more than ``poll_s`` and two calls of the store.
+        slow_s: for how long a store whose answers come too late is taken for slow, and not for lost.
     """
 
     heartbeat_s: float = 0.2
@@ -67,6 +69,7 @@ class Timings(Struct, frozen=True, kw_only=True):
     rest_max_s: float = 600.0
     forgive_s: float = 600.0
     storeless_s: float = 5.0
+    slow_s: float = 30.0
 
 
 class Vote(Enum):
@@ -75,6 +78,14 @@ class Vote(Enum):
     VOUCHES = "vouches"
     DENIES = "denies"
     ABSTAINS = "abstains"
+
+
+class StoreSeen(Enum):
+    """How the store answers a node."""
+
+    ANSWERS = "answers"
+    LATE = "late"
+    LOST = "lost"
 
 
 def observers_of(subject: NodeId, up: Collection[NodeId]) -> tuple[NodeId, ...]:
@@ -125,6 +136,8 @@ class Observations:
         #: When the store answered last, and since when it has done so without a gap.
         self._read_s = now_s
         self._reached_s = now_s
+        #: When it was last late, which is another thing than to refuse: it may have too much to do.
+        self._late_s = -NEVER
 
     # ---- what is heard -----------------------------------------------------------------------------------------------
 
@@ -160,9 +173,13 @@ class Observations:
 
     def read(self, asked_s: float) -> None:
         """Takes note that the store answered what it was asked at a time."""
-        if not self.has_store(asked_s):
+        if not self.is_answered(asked_s):
             self._reached_s = asked_s
         self._read_s = max(asked_s, self._read_s)
+
+    def late(self, now_s: float) -> None:
+        """Takes note that the store did not answer in time, and did not refuse either."""
+        self._late_s = now_s
 
     def hear_of_store(self, node: NodeId, *, has_store: bool, now_s: float) -> None:
         """Takes note of what a node says of its store."""
@@ -194,13 +211,24 @@ class Observations:
                 found.append(node)
         return found
 
-    def has_store(self, now_s: float) -> bool:
+    def is_answered(self, now_s: float) -> bool:
         """Whether the store has answered this node lately."""
         return now_s - self._read_s < self._timings.storeless_s
 
+    def store_seen(self, now_s: float) -> StoreSeen:
+        """Returns what this node can say of the store."""
+        if self.is_answered(now_s):
+            return StoreSeen.ANSWERS
+        is_late = now_s - self._late_s < self._timings.storeless_s and now_s - self._read_s < self._timings.slow_s
+        return StoreSeen.LATE if is_late else StoreSeen.LOST
+
+    def has_store(self, now_s: float) -> bool:
+        """Whether the store is not lost to this node: it has answered lately, or is merely late with its answers."""
+        return self.store_seen(now_s) is not StoreSeen.LOST
+
     def storeless(self, now_s: float) -> list[NodeId]:
         """Returns those to be evicted, whom the store has not answered for long while it answered this node."""
-        if not self.has_store(now_s):
+        if not self.is_answered(now_s):
             return []
         return [node for node, known in self._known.items() if self._is_storeless(known, now_s)]
 

@@ -31,6 +31,8 @@ _INVITATION: Final = b"invitation/"
 NODES: Final = Range(_NODE, b"node0")
 INVITATIONS: Final = Range(_INVITATION, b"invitation0")
 
+#: Of the 64 digits of its secret's hash, so many name an invitation: 64 bits, which nobody draws twice.
+INVITATION_ID_CHARS: Final = 16
 NODE_NAME: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?")
 
 State = Literal["serving", "draining", "removed"]
@@ -41,15 +43,21 @@ class StoredCluster(Struct, frozen=True):
 
     Args:
         version: of the format.
-        authority: certificate of the authority that nodes trust, PEM.
+        authority: certificate of the authority that nodes' certificates are of, PEM.
         sealed: ``Secrets`` as JSON, encrypted under the master key.
         made_ms: when it was made, milliseconds since 1970.
+        incoming: certificate of the authority that is to take its place, which nodes trust already; or empty.
+        former: certificate of the authority whose place it has taken; or empty.
+        former_until_ms: until when nodes trust the former one.
     """
 
     version: int
     authority: bytes
     sealed: Sealed
     made_ms: int
+    incoming: bytes = b""
+    former: bytes = b""
+    former_until_ms: int = 0
 
 
 class Secrets(Struct, frozen=True):
@@ -58,10 +66,12 @@ class Secrets(Struct, frozen=True):
     Args:
         authority_key: private key of the cluster's authority, PEM.
         shared: contents of files that are the same on every node, by name.
+        incoming_key: private key of the authority that is to take its place, PEM; or empty.
     """
 
     authority_key: bytes
     shared: dict[str, bytes]
+    incoming_key: bytes = b""
 
     def __repr__(self) -> str:
         return f"Secrets(shared={sorted(self.shared)})"
@@ -94,6 +104,10 @@ class StoredInvitation(Struct, frozen=True):
         expires_ms: until when it is good.
         used_by: the node that has used it; empty while none has.
         used_key_sha256: that node's public key.
+        made_at: the node at which it was made; empty where a version made it that did not say so.
+        authority_sha256: fingerprint of the authority that its token tells a machine to believe; empty likewise.
+        withdrawn_ms: when it was withdrawn; 0 while it was not. It ended at that time then, also for a version that
+            does not know this field.
     """
 
     version: int
@@ -101,6 +115,9 @@ class StoredInvitation(Struct, frozen=True):
     expires_ms: int
     used_by: str = ""
     used_key_sha256: str = ""
+    made_at: str = ""
+    authority_sha256: str = ""
+    withdrawn_ms: int = 0
 
 
 def node_key(node: NodeId) -> Key:
@@ -116,6 +133,21 @@ def node_of_sort(sort: bytes) -> NodeId:
 def invitation_key(secret: bytes) -> Key:
     """Returns where the invitation with a secret lies."""
     return Key(SPACE, PARTITION, _INVITATION + hashlib.sha256(secret).hexdigest().encode("ascii"))
+
+
+def invitation_id(sort: bytes) -> str:
+    """Returns how an invitation is named to an administrator: the beginning of its secret's hash, which is no secret.
+
+    Args:
+        sort: of its record.
+    """
+    return sort.removeprefix(_INVITATION)[:INVITATION_ID_CHARS].decode("ascii")
+
+
+def invitations_named(name: str) -> Range:
+    """Returns where an invitation lies that is named so: 16 of 0-9 and a-f, below which all of its hash sorts."""
+    first = _INVITATION + name.encode("ascii")
+    return Range(first, first + b"g")
 
 
 def checked_name(name: str) -> NodeId:

@@ -7,7 +7,7 @@ removed counts as such everywhere within that time.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final
 
 import structlog
@@ -58,6 +58,7 @@ class Registry:
         self._stamp: int | None = None
         self._refreshing = asyncio.Lock()
         self._listeners: list[Callable[[], None]] = []
+        self._followers: list[Callable[[], Awaitable[None]]] = []
 
     @classmethod
     async def open(cls, store: Store, *, clock: Clock, ids: Ids) -> Registry:
@@ -74,6 +75,14 @@ class Registry:
     def on_change(self, listener: Callable[[], None]) -> None:
         """Calls the listener whenever the copy has changed."""
         self._listeners.append(listener)
+
+    def follow(self, follower: Callable[[], Awaitable[None]]) -> None:
+        """Has the follower read what else lies beside the nodes, whenever anything there may have changed.
+
+        Args:
+            follower: is asked again where the store cannot serve it.
+        """
+        self._followers.append(follower)
 
     async def refresh(self) -> None:
         """Reads the registry again if anything changed: one store read, and another where something did."""
@@ -92,11 +101,13 @@ class Registry:
                 if page.records:
                     within = Range(page.records[-1].sort + b"\x00", NODES.upper)
             changed, self.nodes = nodes != self.nodes, nodes
+            if changed:
+                for listener in self._listeners:
+                    listener()
+            for follower in self._followers:
+                await follower()
             # The stamp was read before the records: what changed in between is seen by the next look.
             self._stamp = stamp
-        if changed:
-            for listener in self._listeners:
-                listener()
 
     async def run(self) -> None:
         """Keeps the copy up to date, until it is cancelled."""

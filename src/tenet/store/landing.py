@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Final
 
 from tenet.store.contract import Commit, Committed, Unknown, new_commit_id
-from tenet.store.errors import OutcomeUnknown, StoreError
+from tenet.store.errors import DeadlineExceeded, OutcomeUnknown, StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -69,6 +69,14 @@ async def _settled(store: Store, commit: Commit, clock: Clock, deadline: float) 
             return await store.settle(commit, deadline=deadline)
         except StoreError as error:
             if not error.retryable or clock.monotonic_s() + pause_s > deadline:
-                raise OutcomeUnknown(f"whether the write took effect is not known: {error.message}") from error
+                raise OutcomeUnknown(_unknown(error)) from error
         await asyncio.sleep(pause_s)
         pause_s = min(2 * pause_s, _PAUSE_S_MAX)
+
+
+def _unknown(error: StoreError) -> str:
+    """Returns what to say of a write that could not be settled."""
+    if isinstance(error, DeadlineExceeded):
+        # Its text is about the question what became of the write, which may not even have been sent.
+        return "the deadline passed before the store could say whether the write took effect"
+    return f"whether the write took effect is not known: {error.message}"

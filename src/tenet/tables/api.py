@@ -18,7 +18,7 @@ from tenet.store.expiry import SHARDS, ExpiryIndex, Sweeper
 from tenet.tables import keys
 from tenet.tables.context import Caller, Context
 from tenet.tables.errors import ResourceNotFoundException, UnknownOperationException
-from tenet.tables.http import TablesService
+from tenet.tables.http import STREAMS_MOUNT, TablesService
 from tenet.tables.ops.batch_get_item import batch_get_item
 from tenet.tables.ops.batch_write_item import batch_write_item
 from tenet.tables.ops.catalog import TABLES_MAX, Catalog
@@ -60,7 +60,7 @@ if TYPE_CHECKING:
     from tenet.tables.context import Operation
     from tenet.wire.door import Measure
 
-__all__ = ["ROUTES", "Assignment", "Caller", "Shares", "Tables", "TablesSettings"]
+__all__ = ["ROUTES", "Assignment", "Caller", "Shares", "Tables", "TablesSettings", "streams_service"]
 
 #: Every operation that can be called, by the name that stands in X-Amz-Target.
 ROUTES: Final[Mapping[str, Operation]] = {
@@ -268,6 +268,17 @@ class Tables:
     def service(self) -> TablesService:
         """Returns the service for the edge."""
         return TablesService(self.call)
+
+
+def streams_service() -> TablesService:
+    """Returns the service for the edge that refuses the API of streams in clear words."""
+    return TablesService(_refuse_streams, STREAMS_MOUNT)
+
+
+async def _refuse_streams(operation: str, _request: dict[str, Any], _caller: Caller) -> bytes:
+    if operation in unavailable.STREAMS:
+        raise unavailable.operation_error(operation)
+    raise UnknownOperationException
 
 
 #: What is about the logs of the store that it lies in, and is of no use in a copy: a space, and records elsewhere.

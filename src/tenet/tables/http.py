@@ -47,6 +47,15 @@ _MOUNT: Final = Mount(
     fallback=True,
 )
 
+#: Which requests are of the API of streams; SDKs sign them for the same service.
+STREAMS_MOUNT: Final = Mount(
+    label="dynamodbstreams",
+    signing_name="dynamodb",
+    targets=("DynamoDBStreams_20120810",),
+    body_bytes_max=BODY_BYTES_MAX,
+    crc32=True,
+)
+
 #: Where a request that is none of the API ends.
 _NOTHING_HERE: Final = b"<UnknownOperationException/>\n"
 _SERVICE: Final = "com.amazon.coral.service#"
@@ -80,15 +89,17 @@ class TablesService:
 
     Args:
         call: carries out an operation: its name, the parsed request, the caller.
+        mount: which requests are its own.
     """
 
-    def __init__(self, call: Callable[[str, dict[str, Any], Caller], Awaitable[bytes]]) -> None:
+    def __init__(self, call: Callable[[str, dict[str, Any], Caller], Awaitable[bytes]], mount: Mount = _MOUNT) -> None:
         self._call = call
+        self._mount = mount
 
     @property
     def mount(self) -> Mount:
         """Which requests are the service's own."""
-        return _MOUNT
+        return self._mount
 
     async def answer(self, request: Request) -> Response:
         """Answers a request; never raises for what a client can cause."""

@@ -16,7 +16,7 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 
 from tenet.wire.door import Measure, Measured
-from tenet.wire.metrics import BOUNDS_S, Figures, Metrics
+from tenet.wire.metrics import BOUNDS_S, Metrics
 
 if TYPE_CHECKING:
     from tenet.wire.admission import Admission
@@ -27,9 +27,6 @@ def exposition(
     metrics: Metrics,
     admission: Admission,
     shared: Shared,
-    store: Figures,
-    *,
-    mesh: Figures,
     measures: Iterable[Measure] = (),
 ) -> bytes:
     """Returns the page.
@@ -38,14 +35,12 @@ def exposition(
         metrics: what was counted.
         admission: says what is worked on, waits, and was shed.
         shared: says what the connections hold.
-        store: what the store says about itself.
-        mesh: what this node does together with others.
-        measures: what the services say about themselves.
+        measures: what the store, the mesh and the services say about themselves.
     """
-    return render(lambda: chain(_collect(metrics, admission, shared, store, mesh), map(of_measure, measures)))
+    return render(lambda: chain(_collect(metrics, admission, shared), map(of_measure, measures)))
 
 
-def _collect(metrics: Metrics, admission: Admission, shared: Shared, store: Figures, mesh: Figures) -> Iterator[Metric]:
+def _collect(metrics: Metrics, admission: Admission, shared: Shared) -> Iterator[Metric]:
     yield from requests(metrics)
     yield counter("tenet_requests_shed", "Requests refused to shed load.", "reason", admission.shed)
     yield counter(
@@ -66,8 +61,6 @@ def _collect(metrics: Metrics, admission: Admission, shared: Shared, store: Figu
     yield CounterMetricFamily(
         "tenet_standstills", "Times that the process stood still, and ended its connections.", value=metrics.standstills
     )
-    yield from gauges("tenet_store", "What the store says about itself.", store)
-    yield from gauges("tenet_mesh", "What this node does together with others.", mesh)
 
 
 def of_measure(measure: Measure) -> Metric:
@@ -114,13 +107,6 @@ def counter(name: str, words: str, label: str, counts: Mapping[str, int]) -> Met
     for value, count in counts.items():
         family.add_metric((value,), count)
     return family
-
-
-def gauges(prefix: str, words: str, figures: Figures) -> Iterator[Metric]:
-    """Yields a gauge for each figure that is a number or a truth value."""
-    for name, value in figures.items():
-        if not isinstance(value, str):
-            yield GaugeMetricFamily(f"{prefix}_{name}", words, value=float(value))
 
 
 class _Once(Collector):

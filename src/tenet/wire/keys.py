@@ -48,6 +48,8 @@ _STAMP: Final = StampOf(SPACE, _PARTITION)
 REREAD_S: Final = 1.0
 _STORE_S_MAX: Final = 5.0
 _PAGE_RECORDS: Final = 1_000
+#: How many keys are removed by one commit, whose checks are bounded.
+_REVOKED_MAX: Final = 50
 
 _ID: Final = re.compile(r"[A-Za-z0-9_]{3,128}")
 _SECRET: Final = re.compile(r"[\x21-\x7e]{8,128}")
@@ -64,12 +66,14 @@ class KeyInfo(Struct, frozen=True):
         tenant: the account that it belongs to, 12 digits.
         is_root: whether it may administer the installation.
         created_ms: when it was made, milliseconds since 1970.
+        unusable: why its secret cannot be read, so that what it signs is refused; empty where it can.
     """
 
     access_key_id: str
     tenant: str
     is_root: bool
     created_ms: int
+    unusable: str = ""
 
 
 class NewKey(Struct, frozen=True):
@@ -110,6 +114,8 @@ class KeyRing:
         self._ids = ids
         self._keys: dict[str, AccessKey] = {}
         self._records: dict[str, Record] = {}
+        #: Why the secret of a key cannot be read, by the key's id.
+        self._unusable: dict[str, str] = {}
         self._stamp: int | None = None
         self._refreshing = asyncio.Lock()
         #: Held while a secret is encrypted and stored, and while the master key changes.
@@ -132,12 +138,20 @@ class KeyRing:
         return self._keys.get(access_key_id)
 
     def list(self) -> Sequence[KeyInfo]:
-        """Returns every key, by tenant and id."""
-        infos = [_info(key_id, _decode(record)) for key_id, record in self._records.items()]
+        """Returns every key, by tenant and id; those too whose secrets cannot be read."""
+        infos = [
+            _info(key_id, _decode(record), self._unusable.get(key_id, "")) for key_id, record in self._records.items()
+        ]
         return sorted(infos, key=lambda info: (info.tenant, info.access_key_id))
 
     async def create(
-        self, tenant: str, *, access_key_id: str | None = None, secret: str | None = None, is_root: bool = False
+        self,
+        tenant: str,
+        *,
+        access_key_id: str | None = None,
+        secret: str | None = None,
+        is_root: bool = False,
+        checks: Sequence[Check] = (),
     ) -> NewKey:
         """Makes a key. One store commit; it counts at once in this process.
 
@@ -146,10 +160,11 @@ class KeyRing:
             access_key_id: 3 to 128 letters, digits and underscores; None draws one.
             secret: 8 to 128 printable characters; None draws one.
             is_root: whether it may administer the installation.
+            checks: what has to hold besides; in another partition that costs more than one round.
 
         Raises:
             AccessKeyInvalid: one of these is not of its form.
-            AccessKeyExists: there is a key of this id.
+            AccessKeyExists: there is a key of this id, or a check does not hold.
         """
         if not _TENANT.fullmatch(tenant):
             raise AccessKeyInvalid(f"tenant {tenant!r} is not an account of 12 digits")
@@ -163,7 +178,7 @@ class KeyRing:
         async with self._sealing:
             sealed = self._master.seal(secret.encode("ascii"), _belongs_to(key_id, tenant))
             stored = _Stored(1, tenant, is_root, self._clock.wall_ms(), sealed)
-            if not await self._land([Put(key, msgspec.json.encode(stored))], [IsVersion(key, None)]):
+            if not await self._land([Put(key, msgspec.json.encode(stored))], [IsVersion(key, None), *checks]):
                 raise AccessKeyExists(f"there is an access key {key_id} already")
             # Another process with this file may have begun to change the master key meanwhile, and not have seen this
             # record. A node that changes it at all others has them switch when nothing is under way instead.
@@ -199,6 +214,30 @@ class KeyRing:
             await self.revoke(access_key_id)
             return
         await self.refresh()
+
+    async def revoke_other_roots(self, access_key_id: str, checks: Sequence[Check] = ()) -> Sequence[str] | None:
+        """Removes the keys that may administer the installation, but for one. One store commit; none without others.
+
+        Args:
+            access_key_id: of the one that stays.
+            checks: what has to hold besides.
+
+        Returns:
+            The ids of those that were removed; None, and nothing was, where that one is missing, a check does not hold,
+            or another change came first.
+        """
+        await self.refresh()
+        kept = self._records.get(access_key_id)
+        others = [info.access_key_id for info in self.list() if info.is_root and info.access_key_id != access_key_id]
+        if kept is None:
+            return None
+        others = others[:_REVOKED_MAX]
+        if others:
+            found = [IsVersion(_key(key_id), self._records[key_id].version) for key_id in (access_key_id, *others)]
+            if not await self._land([Delete(_key(key_id)) for key_id in others], [*found, *checks]):
+                return None
+            await self.refresh()
+        return others
 
     async def rotate_master(self, further: Callable[[], Awaitable[int]] | None = None) -> int:
         """Encrypts every secret under a new master key, and forgets the ones before. Safe to repeat after a crash.
@@ -295,6 +334,7 @@ class KeyRing:
 
     def _take_over(self, records: dict[str, Record]) -> None:
         keys: dict[str, AccessKey] = {}
+        unusable: dict[str, str] = {}
         for key_id, record in records.items():
             known = self._records.get(key_id)
             if known is not None and known.version == record.version and key_id in self._keys:
@@ -303,8 +343,9 @@ class KeyRing:
             try:
                 keys[key_id] = self._unseal(key_id, _decode(record))
             except (MasterKeyUnusable, StoreCorrupt) as error:
+                unusable[key_id] = error.message
                 _log.error("an access key cannot be used", access_key_id=key_id, reason=error.message)
-        self._records, self._keys = records, keys
+        self._records, self._keys, self._unusable = records, keys, unusable
 
     def _unseal(self, key_id: str, stored: _Stored) -> AccessKey:
         secret = self._master.unseal(stored.secret, _belongs_to(key_id, stored.tenant))
@@ -328,5 +369,5 @@ def _decode(record: Record) -> _Stored:
     return decode_numbered(record.value, _Stored, f"the access key {record.sort.decode('ascii')}")
 
 
-def _info(key_id: str, stored: _Stored) -> KeyInfo:
-    return KeyInfo(key_id, stored.tenant, stored.is_root, stored.created_ms)
+def _info(key_id: str, stored: _Stored, unusable: str) -> KeyInfo:
+    return KeyInfo(key_id, stored.tenant, stored.is_root, stored.created_ms, unusable)

@@ -78,7 +78,9 @@ class MasterKeys:
             return cls(path, file.current, file.keys, ids)
         if not may_create:
             raise MasterKeyUnusable(
-                f"the master key {path} is missing; without it the secrets of access keys cannot be read"
+                f"the master key {path} is missing; without it the secrets of access keys cannot be read. Put it, or a "
+                "copy of it, back there. Unless `keys.master_key_file` names another place, it lies beside the data "
+                "directory as NAME.master-key: where that was renamed or moved, it is still beside the former name"
             )
         made = cls(path, "", {}, ids)
         made.add()

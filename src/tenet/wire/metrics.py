@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 from msgspec import Struct, field
+
+from tenet.wire.door import Measured
 
 #: Upper bounds of the buckets of latencies, in seconds.
 BOUNDS_S: Final = (
@@ -33,6 +35,18 @@ _OPERATION_CHARS_MAX: Final = 64
 OTHER: Final = "other"
 
 Figures = Mapping[str, str | int | float | bool]
+
+
+def undescribed(prefix: str, figures: Figures) -> Iterator[Measured]:
+    """Yields a gauge for each figure that is a number or a truth value, of which nobody says what it means.
+
+    Args:
+        prefix: what the names of the metrics begin with.
+        figures: by name.
+    """
+    for name, value in figures.items():
+        if not isinstance(value, str):
+            yield Measured(f"{prefix}_{name}", f"The figure {name}.", (), {(): float(value)})
 
 
 class Series(Struct, gc=False):

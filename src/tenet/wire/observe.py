@@ -19,6 +19,7 @@ from tenet.wire.trace import Finished, Tracer
 
 _RECENT_MAX: Final = 200
 _OPERATION_CHARS_MAX: Final = 64
+_PATH_CHARS_MAX: Final = 128
 #: What clients name that is no operation is counted as one.
 _UNKNOWN: Final = "UnknownOperationException"
 #: What sheds load says so in a count once a second, not in a line each: it must not cost what it saves.
@@ -144,6 +145,8 @@ class Observer:
             "sent_bytes": len(response.body),
             "at_ms": self._clock.wall_ms(),
         }
+        if not request.operation:
+            described["path"] = request.path[:_PATH_CHARS_MAX]
         if response.error_code:
             described["code"] = response.error_code
         described.update(request.notes)

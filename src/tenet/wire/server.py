@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Callable, Iterable, Sequence
+from itertools import chain
 from typing import Final
 
 import structlog
@@ -19,7 +20,7 @@ from tenet.wire.door import Measure, Service
 from tenet.wire.errors import PlaintextRefused
 from tenet.wire.limits import EdgeLimits
 from tenet.wire.listener import Listener, is_loopback
-from tenet.wire.metrics import Figures, Metrics
+from tenet.wire.metrics import Figures, Metrics, undescribed
 from tenet.wire.observe import ObservedRules, Observer
 from tenet.wire.pages import Pages
 from tenet.wire.pulse import Pulse
@@ -47,6 +48,8 @@ class Edge:
         rules: which requests leave a log line.
         store: the engine that readiness and metrics ask; None for none.
         mesh: gives the figures of what this node does together with others.
+        described: gives the figures of the store and of the mesh, which begin with the prefix that it is given, their
+            meaning for the page of metrics.
         region: what ``GET /`` names.
         tracer: takes the spans of requests; None for no traces.
         measures: returns what the services say about themselves, for the page of metrics.
@@ -68,6 +71,7 @@ class Edge:
         rules: ObservedRules | None = None,
         store: Engine | None = None,
         mesh: Callable[[], Figures] = dict,
+        described: Callable[[str, Figures], Iterable[Measure]] = undescribed,
         region: str = "us-east-1",
         tracer: Tracer | None = None,
         measures: Callable[[], Iterable[Measure]] = tuple,
@@ -81,6 +85,7 @@ class Edge:
         self.admission = Admission(limits, clock)
         self.observer = Observer(self.metrics, clock, rules or ObservedRules(), tracer)
         self._mesh = mesh
+        self._described = described
         self._pages = Pages(store, self._exposition, clock, region, refusal)
         self._pulse = Pulse(clock, process or WitnessedProcessTime(), self._cut_off)
         dispatcher = Dispatcher(
@@ -234,6 +239,5 @@ class Edge:
         # What the words take is loaded when somebody asks for them, not by every start.
         from tenet.wire.exposition import exposition
 
-        return exposition(
-            self.metrics, self.admission, self._shared, store, mesh=self._mesh(), measures=self._measures()
-        )
+        figures = chain(self._described("tenet_store", store), self._described("tenet_mesh", self._mesh()))
+        return exposition(self.metrics, self.admission, self._shared, chain(figures, self._measures()))

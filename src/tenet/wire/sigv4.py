@@ -44,6 +44,11 @@ MISMATCH: Final = (
 UNKNOWN_KEY: Final = "The security token included in the request is invalid."
 UNKNOWN_TOKEN: Final = "The security token included in the request is invalid"  # noqa: S105 (what is said of one)
 
+#: For the log alone: clients are told what the service tells them.
+_OF_A_SESSION: Final = (
+    "the request has a session token, and Tenet gives out none: unset AWS_SESSION_TOKEN at the client"
+)
+
 
 class _Known:
     """What the right signatures of a client had in common: it is looked up by what stands before them in the header.
@@ -143,6 +148,9 @@ class Verifier:
         check_signed(statement, headers)
         check_scope(claim, service)
         key = self._keys.find(statement.access_key_id)
+        if claim.token:
+            # Nothing in what the client is told points at a variable that was left in its shell.
+            request.notes["hint"] = _OF_A_SESSION
         if key is None:
             raise UnrecognizedClient(UNKNOWN_KEY)
         query = canonical_query(query, without=None if claim.expires_s is None else "X-Amz-Signature")

@@ -12,6 +12,8 @@ from tenet.app.admin import AdminService
 from tenet.app.administration import CannotBackUp
 from tenet.app.messages import (
     PREFIX,
+    AuthorityMade,
+    AuthorityWanted,
     BackupWanted,
     CopyNamed,
     CopyShown,
@@ -19,12 +21,15 @@ from tenet.app.messages import (
     Figures,
     FileNamed,
     InvitationMade,
+    InvitationShown,
     InvitationWanted,
     KeyMade,
     KeyShown,
     KeysSealed,
     KeyWanted,
     NodeShown,
+    RootKeyMade,
+    RootKeyWanted,
     SettingsTaken,
 )
 from tenet.wire.door import Principal, Request
@@ -56,6 +61,10 @@ class Asked:
         self.calls.append("rotate")
         return KeysSealed(3)
 
+    async def rotate_root_key(self, wanted: RootKeyWanted) -> RootKeyMade:
+        self.calls.append(wanted)
+        return RootKeyMade("AKIANEW", [])
+
     async def reload_settings(self) -> SettingsTaken:
         self.calls.append("reload")
         return SettingsTaken(["logs.level"], [], "https://127.0.0.1:1")
@@ -63,6 +72,17 @@ class Asked:
     async def invite_node(self, wanted: InvitationWanted) -> InvitationMade:
         self.calls.append(wanted)
         return InvitationMade("token", ["127.0.0.1:1"])
+
+    async def list_invitations(self) -> list[InvitationShown]:
+        self.calls.append("invitations")
+        return [InvitationShown("0123456789abcdef", 7, 8, "one")]
+
+    async def withdraw_invitation(self, invitation_id: str) -> None:
+        self.calls.append(("withdraw", invitation_id))
+
+    async def rotate_authority(self, wanted: AuthorityWanted) -> AuthorityMade:
+        self.calls.append(wanted)
+        return AuthorityMade("00", [], 0, 0)
 
     async def list_nodes(self) -> list[NodeShown]:
         self.calls.append("nodes")
@@ -122,8 +142,12 @@ def test_without_a_body_everything_is_drawn() -> None:
         ("DELETE", "/keys/a_b", ("revoke", "a_b")),
         ("DELETE", "/keys/a%2Fb", ("revoke", "a/b")),
         ("POST", "/master-key/rotate", "rotate"),
+        ("POST", "/root-key/rotate", RootKeyWanted()),
         ("POST", "/settings/reload", "reload"),
         ("POST", "/invitations", InvitationWanted(3_600)),
+        ("GET", "/invitations", "invitations"),
+        ("DELETE", "/invitations/0123456789abcdef", ("withdraw", "0123456789abcdef")),
+        ("POST", "/authority/rotate", AuthorityWanted(3_600, cuts_off=False)),
         ("GET", "/nodes", "nodes"),
         ("DELETE", "/nodes/one", ("remove", "one")),
         ("PUT", "/drains/one", ("drain", "one", False)),

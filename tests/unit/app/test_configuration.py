@@ -99,6 +99,10 @@ def test_a_file_of_a_later_version_is_refused(tmp_path: Path) -> None:
         ),
         ("[limits]\nnesting_max = 2", "`limits.nesting_max` is 2; it has to be: whole number, 40 to 100,000."),
         ('[limits]\nnesting_max = "50"', "`limits.nesting_max` is '50'; it has to be: whole number"),
+        (
+            '[server]\ndrain_ms = "10s"',
+            "`server.drain_ms` is '10s'; it has to be: whole number of milliseconds, 0 to 600,000.",
+        ),
         ("[tls]\nplaintext = 1", "`tls.plaintext` is 1; it has to be: true or false."),
         ('[server]\nlisten = "8000"', "`server.listen` is '8000'; it has to be: text, as in `127.0.0.1:8000`"),
         ('[server]\nlisten = "127.0.0.1:99999"', "a port is at most 65,535"),

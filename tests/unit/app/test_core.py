@@ -13,6 +13,7 @@ from tenet.app.core import Core
 from tenet.app.data_directory import DataDirectory, RootKey
 from tenet.app.engines import needing_to_write
 from tenet.app.settings import Settings, StoreSettings
+from tenet.app.unusable_keys import unusable_keys
 from tenet.base.clock import ManualClock
 from tenet.base.errors import TenetError
 from tenet.base.ids import SeededIds
@@ -110,6 +111,12 @@ def test_a_backup_from_before_a_rotation_brings_no_key_but_the_root_key_works(tm
         await store.restore(str(tmp_path / "backup"))
         await core.read_keys()
         assert core.find("mine") is None
+        unusable = [info for info in core.ring.list() if info.unusable]
+        assert [info.access_key_id for info in unusable] == ["mine"]
+        assert unusable_keys(core.ring.list()).startswith(
+            f"1 of 2 access keys cannot be read, and what they sign is refused: {unusable[0].unusable}. "
+        )
+        assert unusable_keys([info for info in core.ring.list() if not info.unusable]) == ""
         assert secret_of(core, core.root_key.access_key_id) == core.root_key.secret_access_key
         assert sorted(info.access_key_id for info in core.ring.list() if info.is_root) == [core.root_key.access_key_id]
         await core.close()

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tenet.app.exports import RUNTIMES, SHELLS, Access, lines, variables
+from tenet.app.exports import LEFT_OVER, RUNTIMES, SHELLS, Access, lines, variables
 
 ACCESS = Access(
     endpoint="https://127.0.0.1:8000",
@@ -60,6 +60,30 @@ def test_sh_reads_back_what_was_written(value: str) -> None:
 )
 def test_other_shells_quote_in_their_way(shell: str, line: str) -> None:
     assert lines({"NAME": r"it's \ here"}, shell) == line
+
+
+def test_what_a_session_with_aws_has_left_is_taken_away() -> None:
+    script = lines({"AWS_REGION": "r"}, without=LEFT_OVER) + "\nenv"
+    left = dict.fromkeys(LEFT_OVER, "left over")
+    shell = shutil.which("sh") or "/bin/sh"
+    done = subprocess.run([shell, "-euc", script], env=left, capture_output=True, check=True, text=True)
+    names = {line.partition("=")[0] for line in done.stdout.splitlines()}
+    assert names.isdisjoint(LEFT_OVER)
+    assert "AWS_REGION" in names
+    # None of them need be there.
+    subprocess.run([shell, "-euc", script], env={}, capture_output=True, check=True)
+
+
+@pytest.mark.parametrize(
+    ("shell", "line"),
+    [
+        ("sh", "unset AWS_PROFILE OTHER"),
+        ("fish", "set -e AWS_PROFILE OTHER"),
+        ("powershell", "$Env:AWS_PROFILE = $null; $Env:OTHER = $null"),
+    ],
+)
+def test_every_shell_takes_away_in_its_way(shell: str, line: str) -> None:
+    assert lines({}, shell, without=("AWS_PROFILE", "OTHER")) == line
 
 
 def test_every_shell_is_known() -> None:

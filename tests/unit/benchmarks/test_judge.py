@@ -220,6 +220,6 @@ def test_the_command_line_of_the_benchmark_over_a_cluster() -> None:
 def test_the_document_has_places_for_the_sections_of_a_cluster(tmp_path: Path) -> None:
     document = tmp_path / "performance-cluster.md"
     document.write_bytes(cluster.DOCUMENT.read_bytes())
-    for name in ("cluster", "capacity"):
+    for name in ("cluster", "apart", "lag", "capacity"):
         report.write(Section(name, f"the table of {name}"), "how", document)
         assert f"the table of {name}" in document.read_text(encoding="utf-8")

@@ -20,6 +20,10 @@ def test_every_operation_of_the_api_is_on_the_page() -> None:
     assert all(f"| `{name}` |" in page for name in operations)
 
 
+def test_every_operation_of_streams_is_refused_by_name() -> None:
+    assert frozenset(compatibility.model("dynamodbstreams").operation_names) == unavailable.STREAMS
+
+
 def test_the_page_lies_where_errors_say() -> None:
     assert PAGE.as_posix().endswith(unavailable.PAGE)
 

@@ -5,15 +5,16 @@ from __future__ import annotations
 import asyncio
 import base64
 import stat
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 
-from tenet.base.clock import SystemClock
+from tenet.base.clock import NEVER, SystemClock
 from tenet.base.errors import TenetError
+from tenet.mesh import invitations
 from tenet.mesh.channel import NodeId
 from tenet.mesh.cluster import Cluster
 from tenet.mesh.credentials import CredentialFiles, Credentials, ensure_key, keep
@@ -22,6 +23,8 @@ from tenet.mesh.errors import (
     CallFailed,
     CallLost,
     IdentityUnusable,
+    InvitationNotFound,
+    InvitationUsed,
     NodeExists,
     NodeNameInvalid,
     NodeNeeded,
@@ -32,97 +35,22 @@ from tenet.mesh.errors import (
     WrongAuthority,
     WrongHost,
 )
-from tenet.mesh.governing import Governance
-from tenet.mesh.identity import Identity, invented_name
+from tenet.mesh.identity import invented_name
 from tenet.mesh.invitations import Invitation, read_token
-from tenet.mesh.joining import join
+from tenet.mesh.member_store import MemberStore
+from tenet.mesh.members import Member
 from tenet.mesh.network import Network
 from tenet.mesh.node import MeshNode, NodeOptions
-from tenet.mesh.records import CLUSTER, checked_name
-from tenet.store.contract import Store
-from tenet.store.memory import open_engine
+from tenet.mesh.records import CLUSTER, checked_name, decode_invitation, invitation_key
+from tenet.store import landing
+from tenet.store.errors import StoreUnavailable
 from tenet.wire.issuing import pem_certificate
 from tenet.wire.master import MasterKeys
+from tests.machines import SkewedClock, all_connected, machines
 from tests.nodes import IDS, on_loop, until
 
 CLOCK = SystemClock()
 SHARED = {"root": b"key"}
-
-
-class SkewedClock(SystemClock):
-    """A machine's clock that is wrong."""
-
-    def __init__(self, skew_s: float) -> None:
-        self.skew_ms = round(skew_s * 1000)
-
-    def wall_ms(self) -> int:
-        return super().wall_ms() + self.skew_ms
-
-
-class Machines:
-    """Machines with directories of their own, over one store.
-
-    Args:
-        directory: where each has its own.
-        store: what they share.
-    """
-
-    def __init__(self, directory: Path, store: Store, clock: SkewedClock) -> None:
-        self.directory = directory
-        self.store = store
-        #: The clock of the store, and of the nodes.
-        self.clock = clock
-        self.governance = Governance(store, clock=clock, ids=IDS)
-        self.stack = AsyncExitStack()
-
-    def identity(self, name: str) -> Identity:
-        return Identity(self.directory / name / "node")
-
-    def master(self, name: str, *, may_create: bool = False) -> MasterKeys:
-        return MasterKeys.open(self.directory / name / "master-key", IDS, may_create=may_create)
-
-    async def cluster(self, name: str) -> Cluster:
-        path = self.directory / name / "master-key"
-        master = self.master(name, may_create=not path.exists())
-        return await Cluster.open(self.store, master, {"root": name.encode()}, clock=self.clock, ids=IDS)
-
-    async def start(self, name: str, *, lifetime_s: float = 3600, named: str = "") -> MeshNode:
-        options = NodeOptions(name=named or name, lifetime_s=lifetime_s, release="1.0")
-        cluster = await self.cluster(name)
-        node = await MeshNode.start(self.identity(name), cluster, options, clock=self.clock, ids=IDS)
-        self.stack.push_async_callback(node.close)
-        return node
-
-    async def token(self, expires_s: int = 3600) -> Invitation:
-        return await self.governance.invite(expires_s)
-
-    async def join(
-        self, name: str, at: str, invitation: Invitation, clock: SystemClock = CLOCK, *, named: str = ""
-    ) -> Enrolled:
-        identity = self.identity(name)
-        identity.make_directory()
-        enrolled = await join(at, invitation, checked_name(named or name), identity.files, clock)
-        MasterKeys.take_over(self.directory / name / "master-key", enrolled.master_keys)
-        identity.keep_node(NodeId(named or name))
-        return enrolled
-
-    async def join_and_start(self, name: str, at: str, *, lifetime_s: float = 3600) -> MeshNode:
-        await self.join(name, at, await self.token())
-        return await self.start(name, lifetime_s=lifetime_s)
-
-
-@asynccontextmanager
-async def machines(directory: Path) -> AsyncIterator[Machines]:
-    clock = SkewedClock(0)
-    store = await open_engine("", clock=clock, ids=IDS)
-    made = Machines(directory, store, clock)
-    async with made.stack:
-        yield made
-
-
-def all_connected(*nodes: MeshNode) -> bool:
-    names = {node.node for node in nodes}
-    return all({peer.node for peer in node.peers()} == names - {node.node} for node in nodes)
 
 
 # ---- making a cluster ------------------------------------------------------------------------------------------------
@@ -141,6 +69,28 @@ def test_the_first_node_makes_the_cluster_and_others_join_it(tmp_path: Path) -> 
                 ("second", "serving", second.channel.address),
                 ("third", "serving", third.channel.address),
             ]
+
+    on_loop(main)
+
+
+def test_nodes_that_are_off_or_were_found_dead_are_told_from_those_that_are_there(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with machines(tmp_path) as at:
+            first = await at.start("first")
+            for name in ("dead", "off", "newer"):
+                await at.join_and_start(name, first.channel.address)
+            members = MemberStore(at.store, clock=at.clock, ids=IDS)
+            await members.ensure(deadline=NEVER)
+            up = Member(node=NodeId("first"), incarnation="1.1")
+            found_dead = Member(
+                node=NodeId("dead"), incarnation="1.1", state="evicted", evicted_by="first", evicted_ms=7
+            )
+            # What a later version has written cannot be read, and so nothing is said against it.
+            newer = Member(node=NodeId("newer"), incarnation="1.1", format=99)
+            for member in (up, found_dead, newer):
+                assert await members.put(member, None, deadline=NEVER)
+            told = {info.node: (info.is_there, info.dead_since_ms) for info in await at.governance.nodes()}
+            assert told == {"first": (True, 0), "dead": (False, 7), "newer": (True, 0), "off": (False, 0)}
 
     on_loop(main)
 
@@ -349,6 +299,98 @@ def test_old_invitations_are_swept_away(tmp_path: Path) -> None:
     on_loop(main)
 
 
+def test_outstanding_invitations_are_listed_without_what_they_are_worth(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with machines(tmp_path) as at:
+            first = await at.start("first")
+            late, used = await at.governance.invite(600, made_at="first"), await at.token()
+            soon = await at.token(expires_s=60)
+            await at.join("second", first.channel.address, used)
+            listed = await at.governance.invitations()
+            assert [(one.name, one.made_at) for one in listed] == [(soon.name, ""), (late.name, "first")]
+            assert all(one.made_ms <= CLOCK.wall_ms() < one.expires_ms for one in listed)
+            assert [one.expires_ms - one.made_ms for one in listed] == [60_000, 600_000]
+            told = msgspec.json.encode(listed)
+            for invitation in (late, soon):
+                assert base64.b64encode(invitation.secret) not in told
+                assert invitation.secret.hex().encode() not in told
+            at.clock.skew_ms += 61_000
+            assert [one.name for one in await at.governance.invitations()] == [late.name]
+
+    on_loop(main)
+
+
+def test_more_invitations_than_a_page_are_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(invitations, "_PAGE_RECORDS", 3)
+
+    async def main() -> None:
+        async with machines(tmp_path) as at:
+            await at.start("first")
+            made = {(await at.token()).name for _ in range(8)}
+            assert {one.name for one in await at.governance.invitations()} == made
+
+    on_loop(main)
+
+
+def test_a_withdrawn_invitation_is_refused_in_words_and_may_be_withdrawn_again(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with machines(tmp_path) as at:
+            first = await at.start("first")
+            withdrawn, kept = await at.token(), await at.token()
+            for _ in range(2):
+                await at.governance.withdraw(withdrawn.name)
+            assert [one.name for one in await at.governance.invitations()] == [kept.name]
+            with pytest.raises(CallFailed, match="the invitation was withdrawn; ask") as raised:
+                await at.join("second", first.channel.address, withdrawn)
+            assert raised.value.code == "InvitationWithdrawn"
+            (record,) = await at.store.get([invitation_key(withdrawn.secret)])
+            assert record is not None
+            # A version that does not know of withdrawals refuses it too.
+            assert decode_invitation(record).expires_ms <= CLOCK.wall_ms()
+            await at.join("second", first.channel.address, kept)
+            with pytest.raises(InvitationUsed, match="used by node second already; `tenet node remove second`"):
+                await at.governance.withdraw(kept.name)
+            for unknown in ("0" * 16, "f" * 16):
+                with pytest.raises(InvitationNotFound, match=f"no invitation {unknown}"):
+                    await at.governance.withdraw(unknown)
+            for wrong in ("", "x", kept.name[:-1], f"{kept.name}0", kept.name.upper() + "g", kept.token()):
+                with pytest.raises(InvitationNotFound, match="is no invitation's id: that has 16 of 0-9 and a-f"):
+                    await at.governance.withdraw(wrong)
+
+    on_loop(main)
+
+
+def test_of_a_withdrawal_and_a_use_at_once_one_comes_first_and_the_other_learns_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def main() -> None:
+        async with machines(tmp_path) as at:
+            first = await at.start("first")
+            withdrawn, used = await at.token(), await at.token()
+            land_withdrawal, land_use = landing.land, first.registry.land
+
+            async def used_before(*arguments: Any, **options: Any) -> Any:
+                monkeypatch.undo()
+                await at.join("second", first.channel.address, used)
+                return await land_withdrawal(*arguments, **options)
+
+            async def withdrawn_before(*arguments: Any, **options: Any) -> Any:
+                monkeypatch.undo()
+                await at.governance.withdraw(withdrawn.name)
+                return await land_use(*arguments, **options)
+
+            # Each has read the invitation as good when the other one takes effect.
+            monkeypatch.setattr(invitations, "land", used_before)
+            with pytest.raises(InvitationUsed, match="used by node second"):
+                await at.governance.withdraw(used.name)
+            monkeypatch.setattr(first.registry, "land", withdrawn_before)
+            with pytest.raises(CallFailed, match="was withdrawn"):
+                await at.join("third", first.channel.address, withdrawn)
+            assert [info.node for info in await at.governance.nodes()] == ["first", "second"]
+
+    on_loop(main)
+
+
 def test_wrong_hosts_and_wrong_clusters_are_named(tmp_path: Path) -> None:
     async def main() -> None:
         async with machines(tmp_path) as at, machines(tmp_path / "other") as other:
@@ -526,6 +568,23 @@ def test_certificates_of_seconds_are_renewed_without_a_gap(tmp_path: Path) -> No
             assert downs == []
             assert len(links) >= 3
             assert len(certificates) >= 3
+
+    on_loop(main)
+
+
+def test_a_certificate_is_renewed_while_the_store_cannot_be_reached(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def unavailable(*_: Any, **__: Any) -> Any:
+        raise StoreUnavailable("it is cut off")
+
+    async def main() -> None:
+        async with machines(tmp_path) as at:
+            first = await at.start("first", lifetime_s=4)
+            monkeypatch.setattr(first.cluster, "refresh", unavailable)
+            monkeypatch.setattr(first.registry, "refresh", unavailable)
+            ends = first.channel.credentials.not_after
+            await until(lambda: first.channel.credentials.not_after > ends)
 
     on_loop(main)
 

@@ -7,7 +7,7 @@ from typing import Final
 import pytest
 
 from tenet.mesh.channel import NodeId
-from tenet.mesh.observing import OBSERVERS_MAX, Observations, Timings, Vote, observers_of
+from tenet.mesh.observing import OBSERVERS_MAX, Observations, StoreSeen, Timings, Vote, observers_of
 
 A, B, C, D = (NodeId(name) for name in "abcd")
 TIMINGS: Final = Timings()
@@ -210,6 +210,26 @@ class TestStores:
         assert observations.look(now_s + 2)
         observations.hear_of_store(B, has_store=False, now_s=now_s + 2)
         assert observations.storeless(now_s + 2) == []
+
+    def test_a_store_that_is_late_is_not_lost_for_half_a_minute(self) -> None:
+        observations, now_s = observing(B), START_S
+        seen = set()
+        while now_s < START_S + TIMINGS.slow_s - 0.3:
+            now_s = look_until(observations, now_s + TIMINGS.heartbeat_s, now_s)
+            observations.late(now_s)
+            seen.add(observations.store_seen(now_s))
+            assert observations.has_store(now_s)
+        assert seen == {StoreSeen.ANSWERS, StoreSeen.LATE}
+        assert observations.sure_until_s({A}) == START_S + TIMINGS.storeless_s, "what is late says nothing"
+        assert observations.storeless(now_s) == []
+        observations.late(START_S + TIMINGS.slow_s)
+        assert observations.store_seen(START_S + TIMINGS.slow_s) is StoreSeen.LOST
+
+    def test_a_store_that_refuses_is_lost_though_it_was_late_before(self) -> None:
+        observations = observing(B)
+        observations.late(START_S + 1)
+        assert observations.has_store(START_S + TIMINGS.storeless_s + 0.9)
+        assert not observations.has_store(START_S + TIMINGS.storeless_s + 1.1)
 
     def test_another_incarnation_has_said_nothing(self) -> None:
         observations = observing(B)

@@ -28,33 +28,17 @@ from tenet.wire.errors import MasterKeyUnusable
 from tenet.wire.keys import KeyRing
 from tenet.wire.master import MasterKeys
 from tests.nodes import until
+from tests.steps import Died, Steps
 
 CLOCK, IDS = SystemClock(), SystemIds()
 NAMES = ("a", "b", "c")
 TENANT = "111122223333"
 
 
-class Died(Exception):
-    """The process that leads ended at this step."""
-
-
-class Step:
-    """Counts the steps of the leading node, and ends it at one of them; at none where that is 0."""
-
-    def __init__(self, last: int = 0) -> None:
-        self.count = 0
-        self.last = last
-
-    def take(self) -> None:
-        self.count += 1
-        if self.count == self.last:
-            raise Died
-
-
 class Stepping:
     """A channel whose calls are steps, each before it is sent and after it was answered."""
 
-    def __init__(self, channel: SwitchboardChannel, step: Step) -> None:
+    def __init__(self, channel: SwitchboardChannel, step: Steps) -> None:
         self._channel = channel
         self._step = step
         self.node, self.peers, self.handle = channel.node, channel.peers, channel.handle
@@ -87,7 +71,7 @@ class World:
         self.sites: dict[str, Site] = {}
         self.board: Switchboard
 
-    async def start(self, step: Step | None = None, names: Sequence[str] = NAMES) -> None:
+    async def start(self, step: Steps | None = None, names: Sequence[str] = NAMES) -> None:
         """Starts all nodes from what is in their files and in the store; the first of them leads with these steps."""
         self.board = Switchboard(CLOCK.monotonic_s)
         channels = [self.board.start(name) for name in names]
@@ -131,7 +115,7 @@ class World:
                 assert {key_id: key.secret if key else "" for key_id, key in found.items()} == secrets
 
 
-def on_world(folder: Path, body: Callable[[World, dict[str, str]], Awaitable[None]], step: Step | None = None) -> None:
+def on_world(folder: Path, body: Callable[[World, dict[str, str]], Awaitable[None]], step: Steps | None = None) -> None:
     async def main() -> None:
         world = World(folder)
         await world.start(step)
@@ -158,11 +142,11 @@ def test_whoever_leads_may_end_at_every_step(tmp_path: Path, monkeypatch: pytest
     write = master.write_private
     while True:
         ended += 1
-        step = Step(ended)
+        step = Steps(ended)
         folder = tmp_path / str(ended)
         folder.mkdir()
 
-        def write_in_steps(path: Path, content: bytes, leads: Path = folder / "a", step: Step = step) -> None:
+        def write_in_steps(path: Path, content: bytes, leads: Path = folder / "a", step: Steps = step) -> None:
             if path == leads:
                 step.take()
             write(path, content)
@@ -179,7 +163,7 @@ def test_whoever_leads_may_end_at_every_step(tmp_path: Path, monkeypatch: pytest
     assert ended - 1 >= 20
 
 
-async def _ends_once(folder: Path, step: Step, watch_files: Callable[[], None]) -> bool:
+async def _ends_once(folder: Path, step: Steps, watch_files: Callable[[], None]) -> bool:
     """Lets a leading node end at a step, checks everything, starts all anew, and has another one lead to the end."""
     world = World(folder)
     await world.start(step)

@@ -8,8 +8,8 @@ from contextlib import suppress
 
 import pytest
 
-from tenet.store.cassandra.driver import Bound
 from tenet.store.cassandra.schema import REMEMBERED_S
+from tenet.store.cassandra.sending import Bound
 from tenet.store.contract import (
     Append,
     Commit,

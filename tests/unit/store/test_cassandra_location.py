@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from tenet.store.cassandra.location import Location, parse_location
+from tenet.store.cassandra.location import Location, check_location, parse_location
 from tenet.store.errors import InvalidRequest
 
 
@@ -87,3 +89,16 @@ def test_what_is_no_url_is_refused_like_any_other_mistake(text: str) -> None:
 def test_what_stands_twice_is_refused(text: str) -> None:
     with pytest.raises(InvalidRequest, match="stands twice"):
         parse_location(text)
+
+
+@pytest.mark.parametrize("name", ["password_file", "ca_file"])
+def test_files_have_to_be_there_on_the_machine_that_opens_it(tmp_path: Path, name: str) -> None:
+    file = tmp_path / "file"
+    file.write_text("x", encoding="ascii")
+    text = f"//a/k?{name}={file}"
+    assert getattr(check_location(text), name) == str(file)
+    file.unlink()
+    with pytest.raises(InvalidRequest, match=f"^{name}= in a cassandra URL names {file}, which is no file that can"):
+        check_location(text)
+    with pytest.raises(InvalidRequest, match="names no host"):
+        check_location("///k")

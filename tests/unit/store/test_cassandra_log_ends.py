@@ -7,6 +7,7 @@ from contextlib import suppress
 
 import pytest
 
+from tenet.base.clock import NEVER
 from tenet.store.cassandra import segments, sequencer
 from tenet.store.contract import Append, Commit, Key, LogOptions, Put, SpaceOptions
 from tenet.store.errors import DeadlineExceeded
@@ -119,6 +120,26 @@ def test_a_log_that_was_switched_off_lately_is_not_switched_on_before_all_have_f
         begun_s = stand.clock.monotonic_s()
         await process.engine.ensure_space("other", LOGGED)
         assert stand.clock.monotonic_s() - begun_s < 1, "a space that had no log gets one at once"
+
+    Stand().run(test)
+
+
+@pytest.mark.parametrize("late", ["on", "off"])
+def test_a_switch_of_a_log_that_comes_late_undoes_no_later_one(late: str) -> None:
+    async def test(stand: Stand) -> None:
+        process, other = await stand.process("process"), await stand.process("other")
+        await process.engine.ensure_space("s", LOGGED if late == "off" else SpaceOptions())
+        await asyncio.sleep(20)
+        switches = [LOGGED, SpaceOptions()] if late == "on" else [SpaceOptions(), LOGGED]
+        # The first one is sent twice, and its first copy lands behind the second switch.
+        process.script.then(statement("SET options = ?, log = ?"), Fate.LATE)
+        await process.engine.ensure_space("s", switches[0])
+        await other.engine.ensure_space("s", switches[1])
+        (space,) = (await other.engine._find(["s"], NEVER)).values()
+        assert process.script.land() == 1
+        for one in (process, other):
+            assert (await one.engine._spaces.read("s")).log_id == space.log_id
+            assert [info.options for info in await one.engine.list_spaces("s")] == [switches[1]]
 
     Stand().run(test)
 

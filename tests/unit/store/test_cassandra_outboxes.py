@@ -9,19 +9,24 @@ from itertools import count, pairwise
 
 import pytest
 
+from tenet.base.clock import NEVER
 from tenet.store.cassandra import idle
-from tenet.store.cassandra.driver import Bound
-from tenet.store.cassandra.schema import registry
+from tenet.store.cassandra.pointers import encode_pointer
+from tenet.store.cassandra.schema import REMEMBERED_S, registry
+from tenet.store.cassandra.sending import Bound
 from tenet.store.cassandra.skew import SKEW_MS_PROMISED
-from tenet.store.contract import Append, Commit, Key, Limits, LogEntry, LogOptions, Put, SpaceOptions
+from tenet.store.contract import Append, Commit, Delete, Key, Limits, LogEntry, LogOptions, Put, Range, SpaceOptions
 from tenet.store.errors import DeadlineExceeded
 from tests.cassandra_model.cluster import Fate
 from tests.cassandra_model.stand import Process, Stand, Wanted, statement
+from tests.cassandra_model.tables import Table
 
 LOGGED = SpaceOptions(log=LogOptions(readers=("tail",)))
 CARRIES_OUT = statement("lk = null WHERE p = ? IF lk = ?")
 #: How many statements a look at the log sends at least while a pointer is taken away.
 STATEMENTS = 9
+#: How many rows that are gone a read may meet, where that is made less.
+TRACES_MAX = 40
 
 
 def nth(number: int) -> Wanted:
@@ -178,6 +183,69 @@ def test_pointers_that_nobody_needs_are_taken_away_behind_the_call_and_some_at_a
         assert standing() == partitions - 256
         await read(sequencer)
         assert not pointer_table.content(stand.clock.wall_ms())
+
+    Stand().run(test)
+
+
+async def left_alone_with_traces(stand: Stand, process: Process) -> Key:
+    """Returns the last record of a partition whose other ones are deleted, and which was left until its header went."""
+    await process.engine.ensure_space("logged", LOGGED)
+    key = Key("logged", b"p", b"~")
+    assert await process.client.attempt_commit(log_commit(process, key))
+    gone = [Key("logged", b"p", b"%03d" % number) for number in range(2 * TRACES_MAX)]
+    await process.client.write(*(Put(one, b"x") for one in gone))
+    await process.client.write(*map(Delete, gone))
+    stand.clock.advance_ms(1000 * (REMEMBERED_S + 1))
+    return key
+
+
+def test_a_partition_whose_head_is_deleted_stops_no_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Table, "traces_max", TRACES_MAX)
+
+    async def test(stand: Stand) -> None:
+        writer, sequencer = await stand.process("writer"), await stand.process("sequencer")
+        key = await left_alone_with_traces(stand, writer)
+        assert places(await read(sequencer)) == [(b"p", b"0")]
+        await read(sequencer)
+        await asyncio.sleep(20)
+        # Its pointer is taken away, and the next entry comes with another one.
+        await read(sequencer)
+        assert not stand.cluster.table("stand.pointers").content(stand.clock.wall_ms())
+        assert await writer.client.attempt_commit(log_commit(writer, key, value=b"next"))
+        assert len(await read(sequencer)) == 2
+
+    Stand().run(test)
+
+
+def test_a_range_is_discarded_in_a_partition_whose_head_is_deleted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Table, "traces_max", TRACES_MAX)
+
+    async def test(stand: Stand) -> None:
+        process = await stand.process("process")
+        key = await left_alone_with_traces(stand, process)
+        await process.engine.discard("logged", b"p", Range(b"~"))
+        assert await process.client.read(key) is None
+
+    Stand().run(test)
+
+
+@pytest.mark.parametrize("stands", [None, -1, -2, 2])
+def test_a_pointer_goes_however_its_partition_that_has_no_header_says_it_stands(stands: int | None) -> None:
+    async def test(stand: Stand) -> None:
+        writer, sequencer = await stand.process("writer"), await stand.process("sequencer")
+        await writer.engine.ensure_space("logged", LOGGED)
+        space = (await writer.engine._find(["logged"], NEVER))["logged"]
+        pe = [] if stands is None else [encode_pointer(space.log_id, stands)]
+        for one in pe:
+            await writer.driver.decide([(space.statements.point + "lk = null", [one, b"\x00p"])])
+        await writer.driver.write([(space.log_statements.point, [space.log_id, 0, b"\x00p", 1])])
+        await read(sequencer)
+        await asyncio.sleep(20)
+        await read(sequencer)
+        assert not stand.cluster.table("stand.pointers").content(stand.clock.wall_ms())
+        (found,) = await writer.driver.select(f"SELECT pe FROM {space.statements.table} WHERE p = ?", (b"\x00p",))
+        left = stands if stands is not None and abs(stands) > 1 else -2
+        assert found == (encode_pointer(space.log_id, left),)
 
     Stand().run(test)
 

@@ -56,6 +56,7 @@ class TestBeliefs:
         clock.advance_ms(1)
         assert partitions.believed(P)[:2] == (None, b"pointer")
 
+    @pytest.mark.interpreted
     def test_no_more_is_remembered_than_there_is_room_for(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(module, "_BELIEVED_MAX", 2)
         partitions = Partitions(ManualClock())

@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tenet.store.cassandra import rows
+from tenet.store.cassandra import encoding, rows
 from tenet.store.cassandra.rows import Entry, IntendedEntry, IntendedWrite, Intent, Lock, Row
 from tenet.store.contract import Version
 from tenet.store.errors import StoreCorrupt
 
 ids = st.binary(min_size=16, max_size=16)
-nonces = st.binary(min_size=rows.NONCE_BYTES, max_size=rows.NONCE_BYTES)
+nonces = st.binary(min_size=encoding.NONCE_BYTES, max_size=encoding.NONCE_BYTES)
 times = st.integers(0, 2**63 - 1)
 cells = st.dictionaries(st.text(max_size=8), st.integers(-(2**63), 2**63 - 1), max_size=4)
 values = st.none() | st.binary(max_size=20)
@@ -33,26 +33,26 @@ intents = st.builds(
 
 @given(st.binary())
 def test_partition_keys(partition: bytes) -> None:
-    assert rows.to_key(partition) != b""
-    assert rows.from_key(rows.to_key(partition)) == partition
+    assert encoding.to_key(partition) != b""
+    assert encoding.from_key(encoding.to_key(partition)) == partition
 
 
 @given(st.binary(), st.binary())
 def test_partition_keys_are_in_the_same_order(one: bytes, other: bytes) -> None:
-    assert (rows.to_key(one) < rows.to_key(other)) == (one < other)
+    assert (encoding.to_key(one) < encoding.to_key(other)) == (one < other)
 
 
 @given(times, cells)
 def test_cells(time: int, some: dict[str, int]) -> None:
-    data = rows.encode_cells(time, some)
-    assert rows.decode_cells(data) == some
+    data = encoding.encode_cells(time, some)
+    assert encoding.decode_cells(data) == some
     assert (data is None) == (not some)
 
 
 @given(times, times, cells)
 def test_the_bytes_of_cells_are_those_of_one_time_alone(one: int, other: int, some: dict[str, int]) -> None:
     if some:
-        assert (rows.encode_cells(one, some) == rows.encode_cells(other, some)) == (one == other)
+        assert (encoding.encode_cells(one, some) == encoding.encode_cells(other, some)) == (one == other)
 
 
 @given(locks)
@@ -72,13 +72,13 @@ def test_intents(intent: Intent) -> None:
 
 @given(nonces, ids)
 def test_fates(nonce: bytes, version: bytes) -> None:
-    fate = rows.committed(nonce, Version(version))
-    assert fate.startswith(rows.COMMITTED)
-    assert (rows.nonce_of(fate), rows.version_of(fate)) == (nonce, version)
+    fate = encoding.committed(nonce, Version(version))
+    assert fate.startswith(encoding.COMMITTED)
+    assert (encoding.nonce_of(fate), encoding.version_of(fate)) == (nonce, version)
 
 
 def test_fates_are_told_apart_by_their_first_byte() -> None:
-    assert len({rows.COMMITTED, rows.NEVER, rows.GIVEN_UP, rows.CARRIED_OUT}) == 4
+    assert len({encoding.COMMITTED, encoding.NEVER, encoding.GIVEN_UP, encoding.CARRIED_OUT}) == 4
 
 
 @given(st.tuples(times, st.integers(0, 5_999)), st.tuples(times, st.integers(0, 5_999)))
@@ -119,7 +119,7 @@ def test_damaged_bytes(decode: Callable[[bytes], object], said: str, data: bytes
 @pytest.mark.parametrize("data", [b"short", b"12345678", b"12345678\xc1", b"12345678\x01", b"12345678\x81\xa1n\xa1x"])
 def test_damaged_cells(data: bytes) -> None:
     with pytest.raises(StoreCorrupt, match="the cells of a record cannot be read"):
-        rows.decode_cells(data)
+        encoding.decode_cells(data)
 
 
 @pytest.mark.parametrize("version", [b"", b"short", bytes(17)])

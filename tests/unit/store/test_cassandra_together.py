@@ -8,7 +8,7 @@ from contextlib import suppress
 
 import pytest
 
-from tenet.store.cassandra.driver import Bound
+from tenet.store.cassandra.sending import Bound
 from tenet.store.contract import Commit, Committed, Key, Put, Record
 from tenet.store.errors import StoreUnavailable
 from tests.cassandra_model.cluster import Dead, Fate, ModelDriver

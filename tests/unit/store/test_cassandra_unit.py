@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tenet.base.clock import ManualClock
 from tenet.base.ids import SeededIds
-from tenet.store.cassandra import rows, schema
+from tenet.store.cassandra import encoding, rows, schema
 from tenet.store.cassandra.spaces import Space
 from tenet.store.cassandra.unit import Believed, Seen, Unit, carried_out, given_up, split
 from tenet.store.contract import (
@@ -100,7 +100,7 @@ async def as_memory_does(
     seen = Seen(5)
     seen.stamps = {b"": stamp}
     for sort, cells in records.items():
-        seen.rows[sort] = rows.Row(version, b"v", rows.encode_cells(4, cells))
+        seen.rows[sort] = rows.Row(version, b"v", encoding.encode_cells(4, cells))
     units = split(commit, SPACES)
     refusals = units[0].refusals(seen) if units else None
     failed, outside = (outcome.failed, outcome.out_of_bounds) if isinstance(outcome, Conflict) else ([], [])
@@ -129,17 +129,17 @@ def test_the_conditions_of_a_batch_hold_exactly_where_no_check_refuses(
     """On tables that a batch can be tried on."""
     cluster = Cluster(ManualClock())
     cluster.define(schema.space("k", SPACE.space_id, 86_400))
-    statements, place = SPACE.statements, rows.to_key(b"p")
+    statements, place = SPACE.statements, encoding.to_key(b"p")
     version, stamp = Version(b"\x55" * 16), 7
     for sort, cells in records.items():
-        values = [b"v", version, rows.encode_cells(4, cells), place, sort]
+        values = [b"v", version, encoding.encode_cells(4, cells), place, sort]
         cluster.write([(statements.put_cells, values)], 1)
     cluster.write([(statements.bucket, [stamp, place, b""])], 1)
     (unit,) = split(Commit(ID, [], [check_of(*one, version, stamp) for one in drawn]), SPACES)
     seen = Seen(None)
     seen.stamps = {b"": stamp}
     for sort, cells in records.items():
-        seen.rows[sort] = rows.Row(version, b"v", rows.encode_cells(4, cells))
+        seen.rows[sort] = rows.Row(version, b"v", encoding.encode_cells(4, cells))
     believed = Believed()
     believed.absent = {index for sort, some in unit.checks.items() if sort not in records for index, _ in some}
     shown = cluster.decide(unit.preparation(believed))
@@ -164,19 +164,19 @@ class TestWrites:
     def prepared(self) -> tuple[Cluster, Unit, Believed]:
         cluster = Cluster(ManualClock())
         cluster.define(schema.space("k", SPACE.space_id, 86_400))
-        old, place = Version(bytes(7) + b"\x01" + bytes(8)), rows.to_key(b"p")
-        before = [[b"old", old, rows.encode_cells(1, {"n": 1}), place, sort] for sort in (b"a", b"b", b"c", b"d")]
+        old, place = Version(bytes(7) + b"\x01" + bytes(8)), encoding.to_key(b"p")
+        before = [[b"old", old, encoding.encode_cells(1, {"n": 1}), place, sort] for sort in (b"a", b"b", b"c", b"d")]
         cluster.write([(SPACE.statements.put_cells, values) for values in before], 1)
         (unit,) = split(Commit(ID, self.WRITES, [], [Append(key(b"a"), b"old", b"new")]), SPACES)
         believed = Believed(1)
-        believed.rows = {b"d": rows.Row(old, b"old", rows.encode_cells(1, {"n": 1})), b"e": rows.NO_ROW}
+        believed.rows = {b"d": rows.Row(old, b"old", encoding.encode_cells(1, {"n": 1})), b"e": rows.NO_ROW}
         return cluster, unit, believed
 
     def assert_written(self, cluster: Cluster, version: Version) -> None:
         read = f"SELECT sort, v, ver, c, i FROM {SPACE.statements.table} WHERE p = ? AND kind = 1"
         found = {
-            sort: (value, ver == version, dict(rows.decode_cells(cells)), mark)
-            for sort, value, ver, cells, mark in cluster.select(read, [rows.to_key(b"p")])
+            sort: (value, ver == version, dict(encoding.decode_cells(cells)), mark)
+            for sort, value, ver, cells, mark in cluster.select(read, [encoding.to_key(b"p")])
         }
         assert found == {
             b"a": (b"new", True, {"n": 1}, None),
@@ -185,9 +185,9 @@ class TestWrites:
             b"e": (b"", True, {"n": 5}, None),
         }
         outbox = f"SELECT sort FROM {SPACE.statements.table} WHERE p = ? AND kind = 4"
-        assert len(cluster.select(outbox, [rows.to_key(b"p")])) == 1
+        assert len(cluster.select(outbox, [encoding.to_key(b"p")])) == 1
         stamps = f"SELECT st FROM {SPACE.statements.table} WHERE p = ? AND kind = 2"
-        assert cluster.select(stamps, [rows.to_key(b"p")]) == [(rows.hybrid_time(version),)]
+        assert cluster.select(stamps, [encoding.to_key(b"p")]) == [(encoding.hybrid_time(version),)]
 
     def test_a_decision_writes_all_of_it(self) -> None:
         cluster, unit, believed = self.prepared()
@@ -216,7 +216,7 @@ class TestWrites:
         believed.rows[b"d"] = rows.NO_ROW
         shown = cluster.decide(unit.decision(believed, ID, HIGH))
         assert shown is not None
-        assert dict(rows.decode_cells(Seen.of(shown).row(b"d").cells)) == {"n": 1}
+        assert dict(encoding.decode_cells(Seen.of(shown).row(b"d").cells)) == {"n": 1}
 
 
 class TestSplit:
@@ -242,6 +242,6 @@ class TestSplit:
         full = {f"c{number}": 1 for number in range(Limits.cells_max)}
         (unit,) = split(Commit(ID, [Add(key(b"a"), "one more", 1)]), SPACES)
         believed = Believed(1)
-        believed.rows[b"a"] = rows.Row(LOW, b"", rows.encode_cells(1, full))
+        believed.rows[b"a"] = rows.Row(LOW, b"", encoding.encode_cells(1, full))
         with pytest.raises(LimitExceeded, match="at most 32 cells"):
             unit.cells_after(believed)

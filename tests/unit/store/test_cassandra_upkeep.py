@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from tenet.store.cassandra.driver import Bound
 from tenet.store.cassandra.journal import SLOT_MS
 from tenet.store.cassandra.schema import REMEMBERED_S
+from tenet.store.cassandra.sending import Bound
 from tenet.store.cassandra.sweeping import YOUNG_S
 from tenet.store.cassandra.tries import TableMissing
 from tenet.store.cassandra.upkeep import REMOVE_S, SWEEP_S
@@ -239,8 +239,9 @@ def test_looking_costs_the_same_however_much_was_committed() -> None:
         sent = {kind: count - before[kind] for kind, count in sweeper.driver.sent.items()}
         # Two looks at each of the lanes of a slot, and the mark now and then.
         assert 0 < looks <= 100 * 2 * 4 + 8
-        assert (sent["conditional"], sent["read"]) == (100 // 30 + 1, 0)
-        assert sent["write"] == 0
+        # Marks come every thirty slots; when the first one comes depends on when it began.
+        assert sent["conditional"] in {100 // 30, 100 // 30 + 1}
+        assert (sent["read"], sent["write"]) == (0, 0)
         await ended(upkeep)
 
     Stand().run(test)

@@ -297,6 +297,9 @@ def test_a_backup_overwrites_nothing_and_needs_a_folder(tmp_path: Path) -> None:
             assert (tmp_path / "there").read_bytes() == b"precious"
             with pytest.raises(InvalidRequest, match="there is no folder"):
                 await engine.backup(str(tmp_path / "nowhere" / "backup.db"))
+            # What the system says of it is told of the backup, and not of the store.
+            with pytest.raises(InvalidRequest, match=r"^the backup .*/x+ cannot be written: File name too long$"):
+                await engine.backup(str(tmp_path / ("x" * 250)))
 
     run(test())
 

@@ -91,7 +91,8 @@ def test_a_log_that_is_idle_is_begun_anew(tmp_path: Path, monkeypatch: pytest.Mo
             assert int(grown) > 5 * MIB
             await eventually(lambda: done != [])
             assert done == ["RESTART" if is_kept else "TRUNCATE"]
-            assert (await engine.health())["wal_bytes"] == (grown if is_kept else 0)
+            left = int((await engine.health())["wal_bytes"])
+            assert left >= int(grown) if is_kept else left == 0
             assert await value_of(engine, 1) is not None
             await put_surely(engine, 1, b"goes on")
             assert await value_of(engine, 1) == b"goes on"

@@ -51,7 +51,8 @@ def test_a_parameter_is_refused_by_name(operation: str, request_: dict[str, Any]
     with pytest.raises(NotImplementedHere) as caught:
         refuse_unavailable(operation, request_)
     assert caught.value.message == (
-        f"The parameter {name} of {operation} is not available in this version of Tenet; see docs/compat/tables.md"
+        f"The parameter {name} of {operation} is not available in this version of Tenet;"
+        " see docs/compat/tables.md in its source"
     )
 
 

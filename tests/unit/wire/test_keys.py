@@ -13,6 +13,7 @@ from tenet.base.ids import SystemIds
 from tenet.store.contract import Engine, Range
 from tenet.store.errors import StoreUnavailable
 from tenet.store.sqlite.engine import open_engine
+from tenet.wire import keys, master
 from tenet.wire.errors import (
     AccessKeyExists,
     AccessKeyInvalid,
@@ -23,6 +24,7 @@ from tenet.wire.errors import (
 from tenet.wire.keys import KeyRing
 from tenet.wire.master import MasterKeys, write_private
 from tests.edges import Client, Signature, call, on_loop, serving, until
+from tests.steps import Died, Steps
 
 TENANT = "000000000000"
 IDS = SystemIds()
@@ -181,6 +183,43 @@ def test_rotation_encrypts_every_secret_anew(tmp_path: Path) -> None:
         assert blind.find(keys[0].access_key_id) is None
 
     on_store(tmp_path, body)
+
+
+def test_a_rotation_may_end_at_every_step_and_is_repeated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def ends(folder: Path, last: int) -> bool:
+        clock = SystemClock()
+        store = await open_engine(str(folder / "store"), clock=clock, ids=IDS)
+        ring = await KeyRing.open(store, MasterKeys.open(folder / "master", IDS, may_create=True), clock=clock, ids=IDS)
+        made = [await ring.create(TENANT) for _ in range(3)]
+
+        steps = Steps(last)
+        with monkeypatch.context() as patch:
+            patch.setattr(keys, "land", steps.land)
+            patch.setattr(master, "write_private", steps.around(write_private))
+            try:
+                await ring.rotate_master()
+                has_ended = False
+            except Died:
+                has_ended = True
+        await store.close()
+        # The process that comes after reads everything, goes through with it, and then needs the newest key alone.
+        store = await open_engine(str(folder / "store"), clock=clock, ids=IDS)
+        again = MasterKeys.open(folder / "master", IDS, may_create=False)
+        ring = await KeyRing.open(store, again, clock=clock, ids=IDS)
+        for _ in range(2):
+            assert {key.access_key_id: key.secret for key in made} == {
+                key.access_key_id: found.secret for key in made if (found := ring.find(key.access_key_id))
+            }
+            await ring.rotate_master()
+            assert len(again.names) == 1
+        await store.close()
+        return has_ended
+
+    last = 1
+    while asyncio.run(ends(tmp_path / str(last), last)):
+        last += 1
+    # Two changes of the file and a commit for each secret, begun and done.
+    assert last - 1 == 10
 
 
 def test_a_rotation_that_another_process_carried_out_is_followed(tmp_path: Path) -> None:

@@ -18,9 +18,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from tenet.base.clock import ManualClock
 from tenet.wire.door import Request, Response
 from tenet.wire.errors import TracesUnusable
-from tenet.wire.exposition import counter, gauges, render, requests
+from tenet.wire.exposition import counter, of_measure, render, requests
 from tenet.wire.log import Sink
-from tenet.wire.metrics import OTHER, Metrics
+from tenet.wire.metrics import OTHER, Metrics, undescribed
 from tenet.wire.observe import ObservedRules, Observer
 from tenet.wire.spans import SpanTracer, lines_exporter, otlp_exporter
 from tenet.wire.trace import Finished, context_of
@@ -126,6 +126,15 @@ def test_what_failed_in_the_store_is_not_taken_for_shed(lines: list[dict[str, An
     assert [kept["operation"] for kept in watching.recent()] == ["PutItem"]
 
 
+def test_what_has_no_operation_is_told_by_its_path(lines: list[dict[str, Any]]) -> None:
+    watching = observer(sample_ratio=0)
+    page = Request("GET", "/readyz", "", {}, b"", "", REQUEST_ID)
+    watching.note(page, "edge", Response(503, b"", error_code="StoreUnavailable"), 0.0001, 0)
+    watching.note(request(), "dynamodb", FAILED, 0.0001, 2)
+    assert [(line["operation"], line.get("path")) for line in lines] == [("", "/readyz"), ("GetItem", None)]
+    assert [kept.get("path") for kept in watching.recent()] == ["/readyz", None]
+
+
 def test_recent_requests_are_bounded() -> None:
     structlog.configure(processors=[lambda *_: (_ for _ in ()).throw(structlog.DropEvent)])
     watching = observer()
@@ -179,7 +188,7 @@ def test_names_that_clients_make_up_do_not_fill_the_memory(lines: list[dict[str,
 def test_figures_of_others_are_rendered() -> None:
     def collect() -> Iterator[Any]:
         yield counter("shed", "Shed.", "reason", {"rate": 3})
-        yield from gauges("store", "The store.", {"records": 5, "engine": "sqlite", "can_write": True})
+        yield from map(of_measure, undescribed("store", {"records": 5, "engine": "sqlite", "can_write": True}))
 
     told = render(collect).decode()
     assert 'shed_total{reason="rate"} 3.0' in told

@@ -395,6 +395,8 @@ def test_a_session_token_that_nobody_gave_out_is_refused_after_its_signature_was
     received = as_received("POST", "http://example.com:8000/", dict(request.headers.items()), b"{}")
     with pytest.raises(UnrecognizedClient, match="security token included in the request is invalid"):
         verify(received)
+    # The log says what the client is not told.
+    assert "unset AWS_SESSION_TOKEN" in str(received.notes["hint"])
 
 
 def test_a_key_that_was_revoked_counts_no_more_however_often_it_was_used() -> None:

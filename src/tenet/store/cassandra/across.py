@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final
+from collections.abc import Coroutine, Sequence
+from typing import TYPE_CHECKING, Any, Final
 
 from tenet.store.cassandra.behind import Behind
 from tenet.store.cassandra.deciding import Decided, Try
+from tenet.store.cassandra.encoding import NONCE_BYTES
 from tenet.store.cassandra.locks import Pending
-from tenet.store.cassandra.rows import NONCE_BYTES, Lock
+from tenet.store.cassandra.rows import Lock, decode_lock
 from tenet.store.cassandra.tries import Doubt, TableMissing, Unsure
 from tenet.store.cassandra.unit import Believed, Refusals, Seen, Unit
 from tenet.store.contract import Commit, Committed, new_commit_id
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from tenet.store.cassandra.journal import Journal, Note
     from tenet.store.cassandra.locks import Locks
     from tenet.store.cassandra.reads import Reads
+    from tenet.store.cassandra.turns import Turn, Turns
 
 _TRIES_MAX: Final = 200
 _PAUSE_S: Final = 0.01
@@ -38,6 +40,7 @@ class Across:
         journal: where they are noted.
         endings: brings them to their end.
         reads: looks at partitions.
+        turns: of the commits of this process.
         clock: time.
         ids: for tries.
     """
@@ -50,6 +53,7 @@ class Across:
         journal: Journal,
         endings: Endings,
         reads: Reads,
+        turns: Turns,
         clock: Clock,
         ids: Ids,
     ) -> None:
@@ -58,6 +62,7 @@ class Across:
         self._journal = journal
         self._endings = endings
         self._reads = reads
+        self._turns = turns
         self._clock = clock
         self._ids = ids
         self._behind = Behind()
@@ -73,30 +78,81 @@ class Across:
             Unsure: the deadline passed, and whether it took effect is not known.
             StoreUnavailable: it did not, and will not, unless `doubt` says otherwise.
         """
+        turn = self._turns.enter(commit, [unit.place for unit in units])
+        try:
+            while not await self._turns.wait(turn, deadline):
+                # Reads are all that it takes to find out whether what was changed refuses it.
+                if refused := (await self._as_it_is(commit, units, deadline))[0]:
+                    return refused
+            outcome = await self._run(commit, units, turn, deadline=deadline, doubt=doubt)
+            turn.took_effect = isinstance(outcome, Committed)
+            return outcome
+        finally:
+            self._leave(turn)
+
+    def _leave(self, turn: Turn) -> None:
+        """Ends a turn, behind what goes on of it."""
+        if turn.endings:
+            self._behind.go(self._leave_behind(turn))
+        else:
+            self._turns.leave(turn)
+
+    async def _leave_behind(self, turn: Turn) -> None:
+        await asyncio.wait(turn.endings)
+        self._turns.leave(turn)
+
+    def _end(self, turn: Turn, ending: Coroutine[Any, Any, None]) -> None:
+        """Brings a try to its end behind the answer: until then its partitions are locked, or about to be."""
+        turn.endings.append(self._behind.begin(ending))
+
+    async def _run(
+        self, commit: Commit, units: Sequence[Unit], turn: Turn, *, deadline: float, doubt: Doubt
+    ) -> Committed | Refusals:
         pause_s = _PAUSE_S
         for _ in range(_TRIES_MAX):
-            outcome = await self._tried(commit, units, deadline, doubt)
+            outcome = await self._tried(commit, units, turn, deadline=deadline, doubt=doubt)
             if not isinstance(outcome, Try):
                 return outcome
-            if self._clock.monotonic_s() + pause_s > deadline:
-                raise DeadlineExceeded("the deadline passed while older commits over the same partitions went first")
-            pause_s = await self._paused(pause_s)
-            refused = await self._refused_meanwhile(commit, units, deadline)
-            if refused:
+            if outcome is not Try.BEHIND:
+                if self._clock.monotonic_s() + pause_s > deadline:
+                    raise DeadlineExceeded(
+                        "the deadline passed while older commits over the same partitions went first"
+                    )
+                pause_s = await self._paused(pause_s)
+            if refused := await self._refused_by_then(commit, units, deadline):
                 return refused
         raise StoreUnavailable("too many commits go over the same partitions at once; nothing was written")
 
-    async def _refused_meanwhile(self, commit: Commit, units: Sequence[Unit], deadline: float) -> Refusals:
-        """Returns what refuses the commit by now: whoever went first has often changed what it checks.
+    async def _refused_by_then(self, commit: Commit, units: Sequence[Unit], deadline: float) -> Refusals:
+        """Waits, holding nothing, until no older commit has a partition; returns what refuses the commit then.
 
-        Reads are all that it takes to find out, where another try would hold up others for nothing. What a copy of the
-        commit has changed itself refuses nothing; each partition says by the commit's fate whether one did.
+        Reads are all that it takes, where another try would hold up others for nothing. Whoever went first has often
+        changed what it checks.
         """
-        asked = _checking(units)
-        seen = await self._reads.look_at_all(asked, deadline, fate_of=commit.id)
+        while True:
+            refused, older = await self._as_it_is(commit, units, deadline)
+            if refused or not older:
+                return refused
+            clear = [self._locks.clear(*unit.place, lock, deadline, by=commit.id) for unit, lock in older]
+            await asyncio.gather(*clear)
+
+    async def _as_it_is(
+        self, commit: Commit, units: Sequence[Unit], deadline: float
+    ) -> tuple[Refusals, list[tuple[Unit, bytes]]]:
+        """Returns what refuses the commit by now, and the locks that older commits have in its partitions.
+
+        What a copy of the commit has changed itself refuses nothing; each partition says by the commit's fate whether
+        one did.
+        """
+        seen = await self._reads.look_at_all(units, deadline, fate_of=commit.id)
         if any(commit.id in one.fates for one in seen):
-            return Refusals()
-        return refusals(asked, seen)
+            return Refusals(), []
+        older = [
+            (unit, one.lock)
+            for unit, one in zip(units, seen, strict=True)
+            if one.lock is not None and decode_lock(one.lock).commit_id < commit.id
+        ]
+        return refusals(units, seen), older
 
     async def _paused(self, pause_s: float) -> float:
         """Waits before the next try, for a random time, so that two do not meet again and again; returns the next."""
@@ -104,7 +160,7 @@ class Across:
         return min(2 * pause_s, _PAUSE_S_MAX)
 
     async def _tried(
-        self, commit: Commit, units: Sequence[Unit], deadline: float, doubt: Doubt
+        self, commit: Commit, units: Sequence[Unit], turn: Turn, *, deadline: float, doubt: Doubt
     ) -> Committed | Refusals | Try:
         anchor, others = units[0], units[1:]
         note = self._noted(commit, anchor, others)
@@ -113,18 +169,18 @@ class Across:
         prepared = await self._prepared(commit, others, believed, note, deadline=deadline, doubt=lingers)
         is_last = not lingers.is_there
         if any(one is not Try.PREPARED for one in prepared):
-            self._behind.go(self._endings.undo(note, is_last=is_last))
+            self._end(turn, self._endings.undo(note, is_last=is_last))
             return await self._not_prepared(prepared, units, deadline)
         try:
             decided = await self._deciding.decide(commit, anchor, note.lock.nonce, deadline, doubt)
         except (Unsure, StoreError, TableMissing):
-            self._behind.go(self._found_out(note, is_last=is_last))
+            self._end(turn, self._found_out(note, is_last=is_last))
             raise
         if isinstance(decided, Decided) and decided.is_mine:
-            self._behind.go(self._endings.carry_out(note, decided.committed.version))
+            self._end(turn, self._endings.carry_out(note, decided.committed.version))
             return self._with_cells(commit, others, believed, decided.committed)
         end = self._found_out if doubt.is_there else self._endings.undo
-        self._behind.go(end(note, is_last=is_last))
+        self._end(turn, end(note, is_last=is_last))
         if isinstance(decided, Decided):
             return decided.committed
         return await self._all_refusals([decided], units[1:], deadline) if isinstance(decided, Refusals) else decided
@@ -132,7 +188,7 @@ class Across:
     def _noted(self, commit: Commit, anchor: Unit, others: Sequence[Unit]) -> Note:
         """Begins a try."""
         lock = Lock(commit.id, self._ids.draw(NONCE_BYTES), anchor.space.space_id, anchor.key)
-        return self._journal.note(lock, [(unit.space.space_id, unit.key) for unit in others])
+        return self._journal.note(lock, [unit.place for unit in others])
 
     async def _found_out(self, note: Note, *, is_last: bool) -> None:
         await self._endings.find_out(note, self._clock.monotonic_s() + _GIVE_UP_S, is_last=is_last)
@@ -146,9 +202,11 @@ class Across:
                 return one.committed
         refused = [one for one in prepared if isinstance(one, Refusals)]
         if refused:
-            # The others hold now, or had no answer; what the anchor and they say belongs to the conflict, too.
+            # Some hold now. What the anchor says, and those which were not asked to the end, belongs to the conflict.
             unsure = [
-                unit for unit, one in zip(units[1:], prepared, strict=True) if not isinstance(one, Refusals | Try)
+                unit
+                for unit, one in zip(units[1:], prepared, strict=True)
+                if one is not Try.PREPARED and not isinstance(one, Refusals)
             ]
             return await self._all_refusals(refused, [units[0], *unsure], deadline)
         for one in prepared:
@@ -157,7 +215,7 @@ class Across:
                 raise DeadlineExceeded("the deadline passed before the commit could be decided; nothing was written")
             if isinstance(one, BaseException):
                 raise one
-        return Try.GIVEN_UP
+        return Try.BEHIND if Try.BEHIND in prepared else Try.GIVEN_UP
 
     async def _all_refusals(self, found: Sequence[Refusals], rest: Sequence[Unit], deadline: float) -> Refusals:
         """Adds what the partitions that were not asked yet say, so that a conflict tells every check that failed."""
@@ -183,9 +241,17 @@ class Across:
         Raises:
             StoreUnavailable: they could not all be held at once before the deadline.
         """
-        bare = [Unit(unit.space, unit.partition) for unit in units]
         # The same for every try, so that it grows old among those that it competes with, and goes first in the end.
         commit = Commit(new_commit_id(self._clock, self._ids))
+        turn = self._turns.enter(commit, [unit.place for unit in units])
+        try:
+            await self._turns.wait(turn, deadline)
+            return await self._look_under_locks(commit, units, turn, deadline)
+        finally:
+            self._leave(turn)
+
+    async def _look_under_locks(self, commit: Commit, units: Sequence[Unit], turn: Turn, deadline: float) -> list[Seen]:
+        bare = [Unit(unit.space, unit.partition) for unit in units]
         pause_s = _PAUSE_S
         for _ in range(_TRIES_MAX):
             note, lingers = self._noted(commit, bare[0], bare), Doubt()
@@ -201,14 +267,16 @@ class Across:
                     seen = seen if isinstance(await self._locks.fate(note.lock, deadline), Pending) else None
             finally:
                 # Where it was ended before, a batch may be on its way.
-                self._behind.go(self._endings.undo(note, is_last=is_last))
+                self._end(turn, self._endings.undo(note, is_last=is_last))
             if failed is not None:
                 raise StoreUnavailable("the partitions could not be read together") from failed
             if seen is not None:
                 return seen
             if self._clock.monotonic_s() + pause_s > deadline:
                 raise DeadlineExceeded("the deadline passed before the partitions could be read together")
-            pause_s = await self._paused(pause_s)
+            if Try.BEHIND not in prepared:
+                pause_s = await self._paused(pause_s)
+            await self._refused_by_then(commit, bare, deadline)
         raise StoreUnavailable("too many commits go over the same partitions at once")
 
     async def _prepared(
@@ -225,13 +293,22 @@ class Across:
 
         Where that is an error, it stands there. A try of which nobody would know is taken to be prepared nowhere.
         """
-        lock = (note.lock.nonce, note.data)
+        lock, over = (note.lock.nonce, note.data), asyncio.Event()
+
+        async def prepare(unit: Unit, belief: Believed) -> object:
+            found: object = None
+            try:
+                found = await self._deciding.prepare(
+                    commit, unit, belief, lock, deadline=deadline, doubt=doubt, over=over
+                )
+            finally:
+                if found is not Try.PREPARED:
+                    over.set()
+            return found
+
         written, *prepared = await asyncio.gather(
             self._journal.write(note, deadline),
-            *(
-                self._deciding.prepare(commit, unit, belief, lock, deadline=deadline, doubt=doubt)
-                for unit, belief in zip(units, believed, strict=True)
-            ),
+            *(prepare(unit, belief) for unit, belief in zip(units, believed, strict=True)),
             return_exceptions=True,
         )
         if isinstance(written, BaseException):

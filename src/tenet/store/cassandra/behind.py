@@ -15,9 +15,14 @@ class Behind:
 
     def go(self, work: Coroutine[Any, Any, None]) -> None:
         """Starts a task."""
+        _ = self.begin(work)
+
+    def begin(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Starts a task, and returns it for who wants to know when it is over."""
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._is_over)
+        return task
 
     def _is_over(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from tenet.store.cassandra.across import refusals
-from tenet.store.cassandra.deciding import NO_NONCE, Decided
-from tenet.store.cassandra.rows import NEVER, version_of
+from tenet.store.cassandra.deciding import NO_NONCE, Decided, Try
+from tenet.store.cassandra.encoding import NEVER, version_of
 from tenet.store.cassandra.tries import Doubt, TableMissing, Unsure
 from tenet.store.cassandra.unit import Refusals, Unit
 from tenet.store.contract import Committed, Conflict, Key, Limits, NeverCommitted, Record, Unknown
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from tenet.store.cassandra.partitions import Partitions
     from tenet.store.cassandra.reads import Reads
     from tenet.store.cassandra.spaces import Space
+    from tenet.store.cassandra.turns import Turns
     from tenet.store.contract import Commit, Outcome, Range, Settled
     from tenet.store.versions import VersionSource
 
@@ -40,6 +41,7 @@ class Commits:
         across: commits over several partitions.
         reads: looks at partitions.
         partitions: the lines of commits.
+        turns: of commits over several partitions.
         versions: gives versions.
         clock: time.
     """
@@ -53,6 +55,7 @@ class Commits:
         across: Across,
         reads: Reads,
         partitions: Partitions,
+        turns: Turns,
         versions: VersionSource,
         clock: Clock,
     ) -> None:
@@ -62,6 +65,7 @@ class Commits:
         self._across = across
         self._reads = reads
         self._partitions = partitions
+        self._turns = turns
         self._versions = versions
         self._clock = clock
 
@@ -93,11 +97,29 @@ class Commits:
     async def _run(self, commit: Commit, units: Sequence[Unit], deadline: float, doubt: Doubt) -> Committed | Refusals:
         if len(units) > 1:
             return await self._across.run(commit, units, deadline, doubt)
-        decided = await self._deciding.decide(commit, units[0], NO_NONCE, deadline, doubt)
+        (unit,) = units
+        if self._turns.are_taken(unit.place):
+            # A lock stands there now and then, which would refuse it.
+            decided = await self._decided_in_turn(commit, unit, deadline, doubt)
+        else:
+            decided = await self._deciding.decide(commit, unit, NO_NONCE, deadline, doubt)
         if isinstance(decided, Decided):
             return decided.committed
         assert isinstance(decided, Refusals)
         return decided
+
+    async def _decided_in_turn(
+        self, commit: Commit, unit: Unit, deadline: float, doubt: Doubt
+    ) -> Decided | Refusals | Try:
+        turn = self._turns.enter(commit, (unit.place,))
+        try:
+            while not await self._turns.wait(turn, deadline):
+                pass  # Its batch finds out what has changed.
+            decided = await self._deciding.decide(commit, unit, NO_NONCE, deadline, doubt)
+            turn.took_effect = isinstance(decided, Decided)
+            return decided
+        finally:
+            self._turns.leave(turn)
 
     async def _check_only(self, units: Sequence[Unit], deadline: float) -> Outcome:
         """Carries out a commit that has checks alone: it reads until all that it saw was so at one moment."""
@@ -136,7 +158,8 @@ class Commits:
         for _ in range(_TRIES_MAX):
             try:
                 async with self._partitions.line((space.space_id, key), deadline):
-                    shown = await self._driver.decide([(statements.guard, [key]), gone], deadline=deadline)
+                    batch = [(statements.guard, [key]), (statements.look_at_header, [key]), gone]
+                    shown = await self._driver.decide(batch, deadline=deadline)
             except Unsure:
                 continue
             if shown is None:

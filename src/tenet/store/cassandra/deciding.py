@@ -3,23 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from enum import Enum
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from msgspec import Struct
-
-from tenet.store.cassandra.rows import (
-    CARRIED_OUT,
-    NEVER,
-    NONCE_BYTES,
-    committed,
-    encode_intent,
-    hybrid_time,
-    nonce_of,
-    version_of,
-)
+from tenet.store.cassandra.encoding import CARRIED_OUT, NEVER, NONCE_BYTES, committed, hybrid_time, nonce_of, version_of
+from tenet.store.cassandra.rows import decode_lock, encode_intent
 from tenet.store.cassandra.tries import Doubt, Unsure
 from tenet.store.cassandra.unit import Believed, Refusals, Seen, Unit
 from tenet.store.contract import Committed, IsOlderThan, Key, Limits, Version, commit_id_ms
@@ -27,11 +17,12 @@ from tenet.store.errors import InvalidRequest, StoreUnavailable
 
 if TYPE_CHECKING:
     from tenet.base.clock import Clock
-    from tenet.store.cassandra.driver import Bound, Driver
+    from tenet.store.cassandra.driver import Driver
     from tenet.store.cassandra.locks import Locks
     from tenet.store.cassandra.partitions import Partitions
     from tenet.store.cassandra.pointers import Pointers
     from tenet.store.cassandra.reads import Reads
+    from tenet.store.cassandra.sending import Bound
     from tenet.store.contract import Commit
     from tenet.store.versions import VersionSource
 
@@ -47,22 +38,36 @@ class Try(Enum):
 
     PREPARED = "prepared"
     GIVEN_UP = "given up by others"
+    BEHIND = "lets go of what it holds, because an older commit has a partition that it needs"
+    OVER = "ended, because it is over in another partition"
 
 
-class Decided(Struct, frozen=True):
+class Decided:
     """The commit took effect; by this try, or by another one of the same id."""
 
-    committed: Committed
-    is_mine: bool
+    __slots__ = ("committed", "is_mine")
+
+    def __init__(self, committed: Committed, *, is_mine: bool) -> None:
+        self.committed: Final = committed
+        self.is_mine: Final = is_mine
 
 
-class _Asked(Struct, frozen=True, gc=False):
+class _Asked:
     """What a batch is for: a try of a commit in one of its partitions, and what is believed of that."""
 
-    commit: Commit
-    nonce: bytes
-    unit: Unit
-    believed: Believed
+    __slots__ = ("believed", "commit", "has_waited", "nonce", "over", "unit")
+
+    def __init__(
+        self, commit: Commit, nonce: bytes, unit: Unit, believed: Believed, over: asyncio.Event | None
+    ) -> None:
+        self.commit: Final = commit
+        self.nonce: Final = nonce
+        self.unit: Final = unit
+        self.believed: Final = believed
+        #: Of a commit over several partitions: whether its try is over in another one.
+        self.over: Final = over
+        #: Whether it has waited for a younger commit already.
+        self.has_waited = False
 
 
 class Deciding:
@@ -99,14 +104,13 @@ class Deciding:
 
     def believed(self, unit: Unit) -> Believed:
         """Returns what is believed of a partition before anything is sent."""
-        place = (unit.space.space_id, unit.key)
-        return Believed(*self._partitions.believed(place))
+        return Believed(*self._partitions.believed(unit.place))
 
     # ---- the batch that decides --------------------------------------------------------------------------------------
 
-    async def decide(
+    def decide(
         self, commit: Commit, unit: Unit, nonce: bytes, deadline: float, doubt: Doubt
-    ) -> Decided | Refusals | Try:
+    ) -> Coroutine[Any, Any, Decided | Refusals | Try]:
         """Sends the batch that decides a commit, until it took effect, or is refused by a check or a bound.
 
         Args:
@@ -130,11 +134,11 @@ class Deciding:
 
         def took_effect() -> Decided:
             pointer = self._pointers.standing(unit, believed) if unit.appends else believed.pointer
-            self._partitions.learn((unit.space.space_id, unit.key), hybrid_time(version), pointer)
+            self._partitions.learn(unit.place, hybrid_time(version), pointer)
             return Decided(Committed(version, self.cells_left(commit, unit, believed)), is_mine=True)
 
-        asked = _Asked(commit, nonce, unit, believed)
-        return await self._until_known(asked, batch, took_effect, deadline=deadline, doubt=doubt)
+        asked = _Asked(commit, nonce, unit, believed, None if nonce == NO_NONCE else asyncio.Event())
+        return self._until_known(asked, batch, took_effect, deadline=deadline, doubt=doubt)
 
     def _decision(self, commit: Commit, unit: Unit, believed: Believed, nonce: bytes, version: Version) -> list[Bound]:
         statements, time, key = unit.space.statements, hybrid_time(version), unit.key
@@ -161,6 +165,7 @@ class Deciding:
         *,
         deadline: float,
         doubt: Doubt,
+        over: asyncio.Event,
     ) -> Decided | Refusals | Try:
         """Checks one of several partitions, locks it and leaves there what is intended.
 
@@ -171,6 +176,7 @@ class Deciding:
             lock: the nonce of the try, and the lock.
             deadline: when to give up.
             doubt: told of batches that are not answered.
+            over: whether the try is over in another partition; then nothing is waited for here any more.
 
         Raises:
             Unsure: whether the lock was laid is not known.
@@ -178,7 +184,7 @@ class Deciding:
         """
         nonce, data = lock
         return await self._until_known(
-            _Asked(commit, nonce, unit, believed),
+            _Asked(commit, nonce, unit, believed, over),
             lambda: self._preparation(commit, unit, believed, nonce, data),
             lambda: Try.PREPARED,
             deadline=deadline,
@@ -225,9 +231,10 @@ class Deciding:
         """
         commit = asked.commit
         for _ in range(_TRIES_MAX):
-            found = await self._made_ready(asked, deadline)
-            if found is not None:
-                return _known(found, asked.nonce) if isinstance(found, bytes) else found
+            if asked.unit.adds or asked.unit.appends:
+                found = await self._made_ready(asked, deadline)
+                if found is not None:
+                    return _known(found, asked.nonce) if isinstance(found, bytes) else found
             shown = await self._sent(asked, batch, deadline, doubt)
             if shown is _UNANSWERED:
                 await asyncio.sleep(_UNANSWERED_PAUSE_S)
@@ -240,7 +247,7 @@ class Deciding:
             fate = seen.fates.get(commit.id)
             if fate is not None:
                 return _known(fate, asked.nonce)
-            answer = await self._weighed(asked, seen, deadline)
+            answer = await self._weighed(asked, seen, deadline, doubt)
             if answer is not None:
                 return answer
         raise StoreUnavailable("the partition is being written to by too many at once; nothing was written")
@@ -273,31 +280,62 @@ class Deciding:
     async def _sent(
         self, asked: _Asked, batch: Callable[[], list[Bound]], deadline: float, doubt: Doubt
     ) -> Sequence[Mapping[str, object]] | None:
-        unit, before = asked.unit, partial(self._check_age, asked.commit)
-        async with self._partitions.line((unit.space.space_id, unit.key), deadline):
-            try:
-                return await self._driver.decide(batch(), deadline=deadline, doubt=doubt, before=before)
-            except Unsure:
-                if self._clock.monotonic_s() >= deadline or self._driver.tries.cut_off:
-                    raise
-                return _UNANSWERED
+        place = asked.unit.place
+        if not self._partitions.take(place):
+            await self._partitions.wait(place, deadline)
+        try:
+            return await self._driver.decide(
+                batch(), deadline=deadline, doubt=doubt, before=partial(self._check_age, asked.commit)
+            )
+        except Unsure:
+            if self._clock.monotonic_s() >= deadline or self._driver.tries.cut_off:
+                raise
+            return _UNANSWERED
+        finally:
+            self._partitions.give(place)
 
-    async def _weighed(self, asked: _Asked, seen: Seen, deadline: float) -> Refusals | Try | None:
+    async def _weighed(self, asked: _Asked, seen: Seen, deadline: float, doubt: Doubt) -> Refusals | Try | None:
         """Finds out what a refusal means; None where the batch is to be made again with what is known now."""
         commit_id, unit, believed = asked.commit.id, asked.unit, asked.believed
         if commit_id + asked.nonce in seen.fates:
             return Try.GIVEN_UP
         self._believe(unit, believed, seen)
-        if seen.lock is not None:
-            await self._locks.clear(unit.space.space_id, unit.key, seen.lock, deadline, by=commit_id)
-            believed.rows.clear()
-            believed.time = self.believed(unit).time
+        if seen.lock is None:
+            return unit.refusals(seen) or None
+        answer = await self._met(asked, seen, seen.lock, deadline, doubt)
+        believed.rows.clear()
+        believed.time = self.believed(unit).time
+        return answer
+
+    async def _met(
+        self, asked: _Asked, seen: Seen, lock: bytes, deadline: float, doubt: Doubt
+    ) -> Refusals | Try | None:
+        """Meets the lock of another commit; None when it is gone.
+
+        Who holds locks waits for none but a younger commit's: an older one that he waited for might wait for him, or
+        for one who does. So he lets go, unless a batch that was not answered may have decided already.
+        """
+        refused, place, holds = asked.unit.refusals(seen), asked.unit.place, asked.over is not None
+        is_older = decode_lock(lock).commit_id < asked.commit.id
+        if (refused or (holds and is_older)) and not await self._locks.is_pending(*place, lock, deadline):
             return None
-        return unit.refusals(seen) or None
+        if refused:
+            # What is locked and not decided is as it was.
+            return refused
+        if asked.over is not None and not doubt.is_there:
+            if is_older:
+                return Try.BEHIND
+            was_beaten, asked.has_waited = asked.has_waited, True
+            is_gone = await self._locks.clear(
+                *place, lock, deadline, by=asked.commit.id, over=asked.over, was_beaten=was_beaten
+            )
+            return None if is_gone else Try.OVER
+        await self._locks.clear(*place, lock, deadline, by=asked.commit.id)
+        return None
 
     def _believe(self, unit: Unit, believed: Believed, seen: Seen) -> None:
         """Takes over what was seen."""
-        self._partitions.learn_seen((unit.space.space_id, unit.key), seen)
+        self._partitions.learn_seen(unit.place, seen)
         believed.time, believed.pointer = seen.time, seen.pointer
         if seen.time is not None:
             self._versions.observe(Version(seen.time.to_bytes(8, "big") + bytes(8)))

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import acsylla
 from acsylla import Consistency, SSLVerifyFlags, errors
@@ -22,20 +22,14 @@ from tenet.base.clock import NEVER
 from tenet.store.cassandra.definitions import DEFINITION_S, define
 from tenet.store.cassandra.nodes import PROBE_S_MAX, Nodes, only, without
 from tenet.store.cassandra.retired import retire
-from tenet.store.cassandra.tries import TableMissing, Tries, Unsure, text_of
+from tenet.store.cassandra.sending import Bound, Connection, Sending, Shown
+from tenet.store.cassandra.tries import Tries, text_of
 from tenet.store.errors import StoreUnavailable
 
 if TYPE_CHECKING:
     from tenet.base.clock import Clock
     from tenet.store.cassandra.location import Location
     from tenet.store.cassandra.tries import Doubt
-
-#: A statement's text with the values of its markers.
-Bound: TypeAlias = tuple[str, Sequence[Any]]
-#: What a refused conditional batch shows of one row, by the name of the column.
-Shown: TypeAlias = Mapping[str, Any]
-
-_PREPARED_MAX: Final = 20_000
 
 
 def _nothing() -> None:
@@ -53,8 +47,7 @@ class Driver:
     def __init__(self, location: Location, clock: Clock) -> None:
         self.location = location
         self._clock = clock
-        self._session: Any = None
-        self._prepared: dict[str, Any] = {}
+        self._former: Any = None
         #: The data centre whose nodes are sent to, and how many it has.
         self.datacenter = location.datacenter or ""
         self.copies_max = 0
@@ -64,6 +57,8 @@ class Driver:
         self.nodes = Nodes((), self._probe, self._reaches)
         #: What is sent and waited for, and whether anything is.
         self.tries = Tries(self.nodes, clock, location.try_ms / 1000, self.sent)
+        self._connection = Connection(self.nodes)
+        self._sending = Sending(self._connection, self.tries)
 
     # ---- connections -------------------------------------------------------------------------------------------------
 
@@ -79,13 +74,52 @@ class Driver:
                 addresses = await self._addresses(first)
             finally:
                 await first.close()
-            cluster = acsylla.create_cluster(**self._options())
-            for address in addresses:
-                self._make_profiles(cluster, address)
-            self._session = await cluster.create_session()
+            self._connection.session = await self._session_with(addresses)
         except errors.CassException as error:
-            raise StoreUnavailable(f"the cluster cannot be reached: {text_of(error)}") from error
+            at = self.location
+            asked = f"{', '.join(at.hosts)}, port {at.port}"
+            raise StoreUnavailable(f"the cluster cannot be reached at {asked}: {text_of(error)}") from error
         self.nodes.watch(addresses)
+
+    async def _session_with(self, addresses: Sequence[str]) -> Any:
+        """Returns connections by which each of these nodes can be sent to by itself."""
+        options = self._options()
+        # Those that are configured may have gone since.
+        options["contact_points"] = [*options["contact_points"], *addresses]
+        cluster = acsylla.create_cluster(**options)
+        for address in addresses:
+            self._make_profiles(cluster, address)
+        return await cluster.create_session()
+
+    async def renew(self, addresses: Sequence[str]) -> None:
+        """Takes over which nodes there are now, while statements go on: those under way come back where they were sent.
+
+        The former connections stay for as long as a statement may take, until the next call or `close_former`.
+
+        Raises:
+            StoreUnavailable: no connections could be made; everything is as it was.
+        """
+        try:
+            session = await self._session_with(addresses)
+        except errors.CassException as error:
+            raise StoreUnavailable(
+                f"the nodes {', '.join(addresses)} cannot be connected to: {text_of(error)}"
+            ) from error
+        if self._connection.session is None:
+            await session.close()
+            return
+        await self.close_former()
+        self._former, self._connection.session = self._connection.session, session
+        self._connection.prepared.clear()
+        self.copies_max = len(addresses)
+        self.nodes.update(addresses)
+
+    async def close_former(self) -> None:
+        """Ends the connections that there were before others took their place."""
+        former, self._former = self._former, None
+        if former is not None:
+            await former.close()
+            retire(former, self._clock.monotonic_s())
 
     async def _addresses(self, session: Any) -> list[str]:
         """Returns the addresses of the local data centre's nodes, as the first host that answers sees them."""
@@ -159,14 +193,13 @@ class Driver:
         Raises:
             StoreUnavailable: there is none.
         """
-        if self._session is None:
-            raise StoreUnavailable("the store is closed")
-        return self._session
+        return self._connection.connected()
 
     async def close(self) -> None:
         """Ends every connection."""
-        session, self._session = self._session, None
-        self._prepared.clear()
+        session, self._connection.session = self._connection.session, None
+        self._connection.prepared.clear()
+        await self.close_former()
         if session is not None:
             await self.nodes.close()
             await session.close()
@@ -220,32 +253,6 @@ class Driver:
                 options["ssl_private_key"] = Path(at.key_file).read_text(encoding="ascii")
         return options
 
-    async def _statement(self, text: str, values: Sequence[Any]) -> Any:
-        prepared = self._prepared.get(text)
-        if prepared is None:
-            if len(self._prepared) >= _PREPARED_MAX:
-                self._prepared.clear()
-            prepared = self._prepared[text] = await self._prepare(text)
-        return prepared.bind(list(values))
-
-    async def _prepare(self, text: str) -> Any:
-        """Prepares a statement through the next node, or while one of them is silent through several at once."""
-        session = self.connected()
-        if not self.nodes.left_alone:
-            return await session.create_prepared(text)
-        asked = [asyncio.ensure_future(session.create_prepared(text)) for _ in self.nodes.addresses]
-        failures = []
-        try:
-            for answer in asyncio.as_completed(asked):
-                try:
-                    return await answer
-                except errors.CassException as error:
-                    failures.append(error)
-            raise failures[-1]
-        finally:
-            for one in asked:
-                one.cancel()
-
     # ---- statements --------------------------------------------------------------------------------------------------
 
     async def define(self, *texts: str, deadline: float = NEVER) -> None:
@@ -256,7 +263,7 @@ class Driver:
         """
         await define(self, texts, min(deadline, self._clock.monotonic_s() + DEFINITION_S), self._clock)
 
-    async def select(
+    def select(
         self,
         text: str,
         values: Sequence[Any],
@@ -266,7 +273,7 @@ class Driver:
         counts_as: str = "read",
         by: str | None = None,
         even_cut_off: bool = False,
-    ) -> list[tuple[Any, ...]]:
+    ) -> Coroutine[Any, Any, list[tuple[Any, ...]]]:
         """Reads rows; by Paxos where `is_serial`, which is linearizable within a partition.
 
         Args:
@@ -284,27 +291,12 @@ class Driver:
         """
         self.sent[counts_as] += 1
         consistency = Consistency.SERIAL if is_serial else Consistency.QUORUM
+        if by is not None:
+            timeout_s = max(0.01, min(self.location.try_ms / 1000, deadline - self._clock.monotonic_s()))
+            return self._sending.select_by(by, text, values, timeout_s, consistency)
+        return self._sending.select(text, values, deadline, consistency, even_cut_off=even_cut_off)
 
-        async def send(profile: str, timeout_s: float) -> list[tuple[Any, ...]]:
-            statement = await self._statement(text, values)
-            if profile:
-                statement.set_execution_profile(profile)
-            statement.set_consistency(consistency)
-            statement.set_timeout(timeout_s)
-            result = await self.connected().execute(statement)
-            return [row.as_tuple() for row in result.all()]
-
-        try:
-            if by is not None:
-                return await send(by, max(0.01, min(self.location.try_ms / 1000, deadline - self._clock.monotonic_s())))
-            rows: list[tuple[Any, ...]] = await self._run(send, deadline, even_cut_off=even_cut_off)
-        except errors.CassException as error:
-            raise StoreUnavailable(f"a node of the cluster does not answer: {text_of(error)}") from error
-        except Unsure as error:
-            raise StoreUnavailable("too few nodes of the cluster answered the read in time") from error
-        return rows
-
-    async def write(self, bound: Sequence[Bound], *, deadline: float = NEVER) -> None:
+    def write(self, bound: Sequence[Bound], *, deadline: float = NEVER) -> Coroutine[Any, Any, None]:
         """Writes without a condition, to be safe to repeat.
 
         Raises:
@@ -312,23 +304,16 @@ class Driver:
             TableMissing: the table is not there.
         """
         self.sent["write"] += 1
+        return self._sending.write(bound, deadline)
 
-        async def send(profile: str, timeout_s: float) -> None:
-            await self._send_batch(profile, bound, timeout_s)
-
-        try:
-            await self._run(send, deadline)
-        except Unsure as error:
-            raise StoreUnavailable("too few nodes of the cluster answered the write in time") from error
-
-    async def decide(
+    def decide(
         self,
         bound: Sequence[Bound],
         *,
         deadline: float = NEVER,
         doubt: Doubt | None = None,
         before: Callable[[], None] = _nothing,
-    ) -> list[Shown] | None:
+    ) -> Coroutine[Any, Any, list[Shown] | None]:
         """Sends a conditional batch into one partition, which must be one that may be sent twice.
 
         Args:
@@ -346,40 +331,18 @@ class Driver:
             TableMissing: the table is not there.
         """
         self.sent["conditional"] += 1
-
-        async def send(profile: str, timeout_s: float) -> list[Shown] | None:
-            before()
-            result = await self._send_batch(profile, bound, timeout_s)
-            rows: list[Shown] = [row.as_dict() for row in result.all()]
-            return None if rows and rows[0]["[applied]"] else rows
-
-        shown: list[Shown] | None = await self._run(send, deadline, doubt)
-        return shown
-
-    async def _send_batch(self, profile: str, bound: Sequence[Bound], timeout_s: float) -> Any:
-        batch = acsylla.create_batch_unlogged()
-        if profile:
-            batch.set_execution_profile(profile)
-        batch.set_consistency(Consistency.QUORUM)
-        batch.set_serial_consistency(Consistency.SERIAL)
-        batch.set_request_timeout(int(timeout_s * 1000))
-        for text, values in bound:
-            batch.add_statement(await self._statement(text, values))
-        return await self.connected().execute_batch(batch)
-
-    async def _run(self, send: Any, deadline: float, doubt: Doubt | None = None, *, even_cut_off: bool = False) -> Any:
-        try:
-            return await self.tries.run(send, deadline, doubt, even_cut_off=even_cut_off)
-        except TableMissing:
-            self._prepared.clear()
-            raise
+        return self._sending.decide(bound, deadline, doubt, before)
 
     async def health(self) -> dict[str, str | int | float | bool]:
         """Returns figures for an operator."""
+        # Where none answers and statements do, it is this process that is late.
+        is_late = not self.nodes.answering and not self.tries.cut_off
+        silent = self.nodes.left_alone if is_late else self.nodes.not_answering()
         return {
             "nodes": ",".join(self.nodes.addresses),
             "nodes_left_alone": ",".join(self.nodes.left_alone),
-            "nodes_silent": len(self.nodes.left_alone),
+            "nodes_not_answering": ",".join(silent),
+            "nodes_silent": len(silent),
             "statements": sum(self.sent.values()) - self.sent["second"],
             "statements_sent_again": self.sent["second"],
         }

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from tenet.store.cassandra.rows import committed
+from tenet.store.cassandra.encoding import committed
 from tenet.store.cassandra.schema import above_us
 from tenet.store.cassandra.tries import TableMissing
 

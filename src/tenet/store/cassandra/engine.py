@@ -28,7 +28,9 @@ from tenet.store.cassandra.reads import Reads
 from tenet.store.cassandra.spaces import Space, Spaces
 from tenet.store.cassandra.supervision import Supervision
 from tenet.store.cassandra.tries import TableMissing
-from tenet.store.cassandra.unit import Unit, split
+from tenet.store.cassandra.turns import Turns
+from tenet.store.cassandra.under_way import UnderWay
+from tenet.store.cassandra.unit import Unit, spaces_of, split
 from tenet.store.cassandra.upkeep import Upkeep
 from tenet.store.contract import (
     EVERYTHING,
@@ -140,8 +142,16 @@ class CassandraEngine:
         )
         journal = Journal(self.driver, clock=clock, ids=ids)
         self._endings = Endings(self.driver, locks=locks, journal=journal, clock=clock)
+        turns = Turns(clock)
         self._across = Across(
-            deciding, locks=locks, journal=journal, endings=self._endings, reads=self._reads, clock=clock, ids=ids
+            deciding,
+            locks=locks,
+            journal=journal,
+            endings=self._endings,
+            reads=self._reads,
+            turns=turns,
+            clock=clock,
+            ids=ids,
         )
         self._reads.look_under_locks = self._across.look_under_locks
         self._commits = Commits(
@@ -151,13 +161,14 @@ class CassandraEngine:
             across=self._across,
             reads=self._reads,
             partitions=partitions,
+            turns=turns,
             versions=versions,
             clock=clock,
         )
         self._logs = Logs(self.driver, locks, clock)
         self._supervision = Supervision(self.driver, clock)
         self._upkeep = Upkeep(self.driver, journal=journal, endings=self._endings, clock=clock)
-        self._under_way: set[asyncio.Task[Outcome]] = set()
+        self._under_way: UnderWay[Outcome] = UnderWay()
         self._is_closed = False
 
     async def start(self) -> None:
@@ -224,7 +235,11 @@ class CassandraEngine:
         return await self._spaces.list(prefix, deadline)
 
     async def _find(self, names: Iterable[str], deadline: float) -> dict[str, Space]:
-        return {name: await self._spaces.find(name, deadline) for name in dict.fromkeys(names)}
+        spaces: dict[str, Space] = {}
+        for name in names:
+            if name not in spaces:
+                spaces[name] = self._spaces.remembered(name) or await self._spaces.read(name, deadline)
+        return spaces
 
     async def _with_spaces(
         self, names: Sequence[str], deadline: float, work: Callable[[dict[str, Space]], Awaitable[T]]
@@ -234,8 +249,14 @@ class CassandraEngine:
         try:
             return await work(spaces)
         except TableMissing:
-            for name in spaces:
-                self._spaces.forget(name)
+            pass
+        return await self._with_changed_spaces(names, deadline, work)
+
+    async def _with_changed_spaces(
+        self, names: Sequence[str], deadline: float, work: Callable[[dict[str, Space]], Awaitable[T]]
+    ) -> T:
+        for name in names:
+            self._spaces.forget(name)
         spaces = await self._find(names, deadline)
         try:
             return await work(spaces)
@@ -252,6 +273,15 @@ class CassandraEngine:
         validate.check_count("the number of keys", len(keys), Limits.get_keys_max)
         for key in keys:
             validate.check_key(key)
+        if len(keys) == 1:
+            (key,) = keys
+            space = self._spaces.remembered(key.space)
+            if space is not None:
+                # Nearly every get; the rest of this method is for the others.
+                try:
+                    return [await self._reads.get_one(space, key.partition, key.sort, deadline, is_stale=stale)]
+                except TableMissing:
+                    self._spaces.forget(key.space)
         return await self._with_spaces(
             [key.space for key in keys], deadline, lambda spaces: self._get(keys, spaces, deadline, is_stale=stale)
         )
@@ -259,9 +289,6 @@ class CassandraEngine:
     async def _get(
         self, keys: Sequence[Key], spaces: dict[str, Space], deadline: float, *, is_stale: bool
     ) -> Sequence[Record | None]:
-        if len(keys) == 1:
-            (key,) = keys
-            return await self._reads.get(spaces[key.space], key.partition, [key.sort], deadline, is_stale=is_stale)
         sorts: dict[tuple[str, bytes], list[bytes]] = {}
         for key in keys:
             sorts.setdefault((key.space, key.partition), []).append(key.sort)
@@ -295,10 +322,10 @@ class CassandraEngine:
         validate.check_range(within)
         _check_limits(limit, limit_bytes)
 
-        async def work(spaces: dict[str, Space]) -> Page:
+        def work(spaces: dict[str, Space]) -> Awaitable[Page]:
             if stamp is not None:
                 validate.check_stamp_of(stamp, spaces[stamp.space].options)
-            return await self._reads.query(
+            return self._reads.query(
                 spaces[space],
                 partition,
                 within,
@@ -371,12 +398,9 @@ class CassandraEngine:
         validate.check_commit(commit, partitions_max=PARTITIONS_MAX, now_ms=self._clock.wall_ms())
         units = await self._units(commit, deadline)
         # What was begun goes on to its end although nobody may wait for it any more.
-        task = asyncio.get_running_loop().create_task(self._carry_out(commit, units, deadline))
-        self._under_way.add(task)
-        task.add_done_callback(self._under_way.discard)
-        timeout_s = None if deadline == NEVER else max(0.0, deadline - self._clock.monotonic_s()) + _GRACE_S
-        done, _ = await asyncio.wait((task,), timeout=timeout_s)
-        if done:
+        timeout_s = max(0.0, deadline - self._clock.monotonic_s()) + _GRACE_S
+        task = await self._under_way.run(self._carry_out(commit, units, deadline), timeout_s)
+        if task.done():
             return task.result()
         if not commit.writes and not commit.appends:
             raise DeadlineExceeded("the deadline passed before all that the commit checks was read")
@@ -397,9 +421,7 @@ class CassandraEngine:
         return outcome
 
     async def _units(self, commit: Commit, deadline: float) -> list[Unit]:
-        names = [write.key.space for write in commit.writes] + [append.key.space for append in commit.appends]
-        names += [check.of.space if hasattr(check, "of") else check.key.space for check in commit.checks]
-        spaces = await self._find(names, deadline)
+        spaces = await self._find(spaces_of(commit), deadline)
         for name in {append.key.space for append in commit.appends}:
             if spaces[name].log is None:
                 spaces[name] = await self._spaces.read(name, deadline)
@@ -485,8 +507,7 @@ class CassandraEngine:
         if self._is_closed:
             return
         self._is_closed = True
-        while self._under_way:
-            await asyncio.wait(tuple(self._under_way))
+        await self._under_way.is_quiet()
         await self._across.is_quiet()
         await self._logs.close()
         await self._spaces.close()
@@ -496,6 +517,9 @@ class CassandraEngine:
     async def health(self) -> Mapping[str, str | int | float | bool]:
         """Figures about the state of the engine for an operator."""
         refusal = "the store is closed" if self._is_closed else self.driver.tries.cut_off
+        figures = await self.driver.health()
+        if self.driver.tries.cut_off and figures["nodes_not_answering"]:
+            refusal += f" (no answer from {figures['nodes_not_answering']})"
         return {
             "engine": "cassandra",
             "keyspace": self._location.keyspace,
@@ -508,7 +532,7 @@ class CassandraEngine:
             "commits_under_way": len(self._under_way),
             "advice": " ".join(self._supervision.advice),
             **{f"statements_{kind}": sent for kind, sent in self.driver.sent.items() if kind != "second"},
-            **await self.driver.health(),
+            **figures,
         }
 
     def _begin(self, deadline: float) -> None:

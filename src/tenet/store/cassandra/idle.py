@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from tenet.store.cassandra.driver import Driver
     from tenet.store.cassandra.locks import Locks
     from tenet.store.cassandra.outboxes import Outboxes
+    from tenet.store.cassandra.sending import Shown
     from tenet.store.cassandra.spaces import Space
 
 #: A partition key of the table, and an epoch.
@@ -40,6 +41,8 @@ _TRACES_EVERY_S: Final = 600.0
 #: may ours; and a commit relies on it for as long as its batch may be sent, and lingers.
 _TRACES_OLD_S: Final = 2 * REMEMBERED_S
 _WRITTEN_MAX: Final = 500
+#: How often an epoch is tried to be raised: once, and again with what a refusal has shown.
+_RAISES_MAX: Final = 2
 
 
 class Standing:
@@ -121,28 +124,47 @@ class IdlePointers:
         """Takes a pointer away, after no commit can rely on it any more; returns whether it did."""
         key, epoch = pointer
         statements = space.statements
-        rows = await self._driver.select(statements.get_epoch, (key,), deadline=deadline)
-        time, lock, stands = rows[0] if rows else (None, None, None)
+        rows = await self._driver.select(statements.get_header, (key,), deadline=deadline)
+        # Without a header there is no time and no lock. How the pointer stands a refusal tells, if not as is likely.
+        time, lock, stands = rows[0][:3] if rows else (None, None, encode_pointer(space.log_id, epoch))
         if lock is not None:
             # Nobody else may come to this partition, and entries may be in what is intended.
             await self._locks.is_pending(space.space_id, key, lock, deadline)
             return False
-        # Also where no commit has relied on the pointer yet: one may have written it and be about to.
-        if abs(epoch_of(space.log_id, stands)) <= epoch:
+        for _ in range(_RAISES_MAX):
+            # Also where no commit has relied on the pointer yet: one may have written it and be about to.
+            if abs(epoch_of(space.log_id, stands)) > epoch:
+                break
             # Behind the look at the time: whatever is added from there on changes that.
             if not await self._outboxes.is_empty(space, key, deadline):
                 return False
-            at_time, times = equal("h", time)
-            as_it_stands, pointers = equal("pe", stands)
-            text = f"{statements.unpoint}{at_time} AND {as_it_stands}"
-            values = [encode_pointer(space.log_id, -(epoch + 1)), key, *times, *pointers]
-            try:
-                if await self._driver.decide([(text, values)], deadline=deadline) is not None:
-                    return False
-            except Unsure:
+            refused = await self._raise_epoch(space, pointer, time, stands, deadline)
+            if refused is None:
+                break
+            if rows or refused.get("h") is not None or refused.get("lk") is not None:
                 return False
+            stands = refused.get("pe")
+        else:
+            return False
         await self._driver.write([(space.log_statements.unpoint, [space.log_id, shard, key, epoch])], deadline=deadline)
         return True
+
+    async def _raise_epoch(
+        self, space: Space, pointer: Pointer, time: int | None, stands: bytes | None, deadline: float
+    ) -> Shown | None:
+        """Makes sure that no commit relies on a pointer any more; returns what refuses that, or None."""
+        key, epoch = pointer
+        at_time, times = equal("h", time)
+        as_it_stands, pointers = equal("pe", stands)
+        text = f"{space.statements.unpoint}{at_time} AND {as_it_stands}"
+        values = [encode_pointer(space.log_id, -(epoch + 1)), key, *times, *pointers]
+        try:
+            shown = await self._driver.decide(
+                [(text, values), (space.statements.look_at_header, [key])], deadline=deadline
+            )
+        except Unsure:
+            return {"lk": b""}  # It may be on its way: as if it were somebody else's.
+        return None if shown is None else shown[0]
 
     async def _remove_traces(self, space: Space, shard: int, deadline: float) -> None:
         """Puts one mark in the place of those that pointers have left which were taken away long ago.

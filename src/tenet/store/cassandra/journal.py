@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
     from tenet.base.clock import Clock
     from tenet.base.ids import Ids
-    from tenet.store.cassandra.driver import Bound, Driver
+    from tenet.store.cassandra.driver import Driver
+    from tenet.store.cassandra.sending import Bound
 
 SLOT_MS: Final = 20_000
 LANES: Final = 4

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+from pathlib import Path
 from typing import Final
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -82,6 +84,20 @@ def parse_location(text: str) -> Location:
     if bool(fields.get("certificate_file")) != bool(fields.get("key_file")):
         raise InvalidRequest("certificate_file= and key_file= in a cassandra URL come together")
     return Location(hosts=hosts, port=port, keyspace=keyspace, **fields)  # type: ignore[arg-type]
+
+
+def check_location(text: str) -> Location:
+    """Reads a location as ``parse_location`` does, and looks whether this process can read the files that it names.
+
+    Raises:
+        InvalidRequest: it is not of that form, or a file cannot be read; the message names the part.
+    """
+    location = parse_location(text)
+    for name in ("password_file", "ca_file", "certificate_file", "key_file"):
+        path = getattr(location, name)
+        if path is not None and not (Path(path).is_file() and os.access(path, os.R_OK)):
+            raise InvalidRequest(f"{name}= in a cassandra URL names {path}, which is no file that can be read here")
+    return location
 
 
 def _hosts(text: str) -> tuple[tuple[str, ...], int]:

@@ -12,17 +12,8 @@ import asyncio
 from typing import TYPE_CHECKING, Final
 
 from tenet.base.clock import NEVER
-from tenet.store.cassandra.rows import (
-    CARRIED_OUT,
-    COMMITTED,
-    GIVEN_UP,
-    Lock,
-    decode_intent,
-    decode_lock,
-    hybrid_time,
-    nonce_of,
-    version_of,
-)
+from tenet.store.cassandra.encoding import CARRIED_OUT, COMMITTED, GIVEN_UP, hybrid_time, nonce_of, version_of
+from tenet.store.cassandra.rows import Lock, decode_intent, decode_lock
 from tenet.store.cassandra.tries import TableMissing, Unsure
 from tenet.store.cassandra.unit import carried_out, given_up
 from tenet.store.errors import StoreUnavailable
@@ -31,9 +22,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tenet.base.clock import Clock
-    from tenet.store.cassandra.driver import Bound, Driver
+    from tenet.store.cassandra.driver import Driver
     from tenet.store.cassandra.partitions import Partitions
     from tenet.store.cassandra.schema import Statements
+    from tenet.store.cassandra.sending import Bound
     from tenet.store.cassandra.spaces import Spaces
     from tenet.store.contract import Version
     from tenet.store.versions import VersionSource
@@ -42,7 +34,7 @@ if TYPE_CHECKING:
 PATIENCE_S: Final = 0.5
 PATIENCE_OLDER_S: Final = 0.15
 _PAUSE_S: Final = 0.005
-_PAUSE_S_MAX: Final = 0.16
+_PAUSE_S_MAX: Final = 0.04
 _TRIES_MAX: Final = 50
 
 
@@ -133,30 +125,58 @@ class Locks:
         await self.resolve(space_id, key, data, fate, deadline)
         return False
 
-    async def clear(self, space_id: str, key: bytes, data: bytes, deadline: float, *, by: bytes) -> None:
+    async def clear(
+        self,
+        space_id: str,
+        key: bytes,
+        data: bytes,
+        deadline: float,
+        *,
+        by: bytes,
+        over: asyncio.Event | None = None,
+        was_beaten: bool = False,
+    ) -> bool:
         """For writers: returns when the lock is gone, and gives its commit up if that takes too long.
+
+        Whoever waits here holds no locks, or is older than the commit that he waits for: so nobody waits in a circle.
 
         Args:
             space_id: the id of the space that is locked.
             key: the partition key of the table.
             data: the lock.
             deadline: when to give up.
-            by: the id of the commit that waits; an older one waits less, so that two never wait for each other.
+            by: the id of the commit that waits; an older one, which may hold others up, waits less.
+            over: whether nobody waits for that any more; then it returns soon, False.
+            was_beaten: whether it has waited there before, and younger ones were faster; then it waits for none.
         """
         lock = decode_lock(data)
-        patience_s = PATIENCE_OLDER_S if by < lock.commit_id else PATIENCE_S
+        patience_s = PATIENCE_S
+        if by < lock.commit_id:
+            patience_s = 0.0 if was_beaten else PATIENCE_OLDER_S
         until = min(self._clock.monotonic_s() + patience_s, deadline)
         pause_s = _PAUSE_S
         while True:
-            fate = await self.fate(lock, deadline)
+            fate, is_there = await asyncio.gather(
+                self.fate(lock, deadline), self._is_there(space_id, key, data, deadline)
+            )
             if not isinstance(fate, Pending):
                 break
+            if not is_there:
+                return True
+            if over is not None and over.is_set():
+                return False
             if self._clock.monotonic_s() >= until:
                 fate = await self.give_up(lock, deadline)
                 break
             await asyncio.sleep(pause_s)
             pause_s = min(2 * pause_s, _PAUSE_S_MAX)
         await self.resolve(space_id, key, data, fate, deadline)
+        return True
+
+    async def _is_there(self, space_id: str, key: bytes, data: bytes, deadline: float) -> bool:
+        """Returns whether a partition has this lock: a try that is undone takes its locks away, and leaves no fate."""
+        rows = await self._driver.select(self.statements(space_id).get_header, (key,), deadline=deadline)
+        return bool(rows) and rows[0][1] == data
 
     async def resolve(
         self, space_id: str, key: bytes, data: bytes, version: Version | None, deadline: float = NEVER
@@ -177,7 +197,12 @@ class Locks:
             return  # Somebody else was faster: the intent goes together with the lock.
         intent = decode_intent(rows[0][0])
         if version is None:
-            batch = [(statements.unlock, [key, data]), (statements.header, [key]), *given_up(statements, key, intent)]
+            batch = [
+                (statements.unlock, [key, data]),
+                (statements.look_at_header, [key]),
+                (statements.header, [key]),
+                *given_up(statements, key, intent),
+            ]
         else:
             self._versions.observe(version)
             batch = [

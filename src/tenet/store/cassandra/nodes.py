@@ -57,8 +57,10 @@ class Nodes:
         self.on_silent: Callable[[], None] = lambda: None
         self._silent: dict[str, int] = {}
         self._is_there: dict[str, bool] = {}
+        #: How often in a row each was asked and did not answer, whether or not it is left alone.
+        self._unanswered: dict[str, int] = {}
         self._left_alone: set[str] = set()
-        self._watches: list[asyncio.Task[None]] = []
+        self._watches: dict[str, asyncio.Task[None]] = {}
         self._turn = 0
         self._patience = Patience(PROBE_S, PROBE_S_MAX)
         #: What nodes are asked because somebody wants to know at once.
@@ -80,20 +82,8 @@ class Nodes:
         """How many nodes answered when they were last asked, whether or not they reach the others."""
         return sum(self._is_there.get(address, True) for address in self.addresses)
 
-    def ways(self, rounds: int) -> Iterator[str]:
-        """Gives profiles to send by, one after the other: through a replica of the key, then through each node.
-
-        Args:
-            rounds: how often every node gets its turn.
-        """
-        yield self._usual()
-        self._turn += 1
-        for _ in range(rounds):
-            usable = self.in_use or self.addresses
-            for at in range(len(usable)):
-                yield only(usable[(self._turn + at) % len(usable)])
-
-    def _usual(self) -> str:
+    def usual(self) -> str:
+        """Returns the profile to send by first: through a replica of the key, as far as it answers."""
         if not self._left_alone or len(self._left_alone) == len(self.addresses):
             return USUAL
         if len(self._left_alone) == 1:
@@ -101,15 +91,51 @@ class Nodes:
         usable = self.in_use
         return only(usable[self._turn % len(usable)])
 
+    def not_answering(self, *, least: int = _SILENT) -> Sequence[str]:
+        """Returns the nodes that do not answer, those included that are not left alone because no other is better.
+
+        Args:
+            least: how many times in a row they must not have answered.
+        """
+        found = {one for one in self.addresses if self._unanswered.get(one, 0) >= least}
+        return sorted(found | self._left_alone)
+
+    def others(self, rounds: int) -> Iterator[str]:
+        """Gives profiles to send by when the usual one was of no use: through each node, one after the other.
+
+        Args:
+            rounds: how often every node gets its turn.
+        """
+        self._turn += 1
+        for _ in range(rounds):
+            usable = self.in_use or self.addresses
+            for at in range(len(usable)):
+                yield only(usable[(self._turn + at) % len(usable)])
+
     def watch(self, addresses: Sequence[str] = ()) -> None:
         """Begins to ask the nodes whether they are there, until ``close``.
 
         Args:
             addresses: of the nodes, where they were not known yet.
         """
-        self.addresses = list(addresses) or self.addresses
+        self.update(addresses or self.addresses)
+
+    def update(self, addresses: Sequence[str]) -> None:
+        """Takes over which nodes there are: asks new ones, and forgets those that are gone.
+
+        Args:
+            addresses: of all nodes that may be sent to.
+        """
+        self.addresses = list(addresses)
+        for address in [one for one in self._watches if one not in self.addresses]:
+            self._watches.pop(address).cancel()
+            self._left_alone.discard(address)
+            self._silent.pop(address, None)
+            self._unanswered.pop(address, None)
         loop = asyncio.get_running_loop()
-        self._watches = [loop.create_task(self._watch(address)) for address in self.addresses]
+        for address in self.addresses:
+            if address not in self._watches:
+                self._watches[address] = loop.create_task(self._watch(address))
 
     async def _watch(self, address: str) -> None:
         every_s = max(_EVERY_S, len(self.addresses) / _PROBES_PER_S)
@@ -117,7 +143,9 @@ class Nodes:
         while True:
             begun = loop.time()
             is_doubted = begun < self._doubted_until or address in self._left_alone
-            self._note(address, has_answered=await self._answers(address, is_doubted=is_doubted))
+            has_answered = await self._answers(address, is_doubted=is_doubted)
+            self._unanswered[address] = 0 if self._is_there[address] else self._unanswered.get(address, 0) + 1
+            self._note(address, has_answered=has_answered)
             await asyncio.sleep(max(0.0, begun + every_s - loop.time()))
 
     async def quickest(self, *, but: Collection[str] = (), until: float = NEVER) -> str | None:
@@ -204,7 +232,7 @@ class Nodes:
 
     async def close(self) -> None:
         """Ends what goes on in the background."""
-        tasks = [*self._watches, *self._questions.values()]
+        tasks = [*self._watches.values(), *self._questions.values()]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

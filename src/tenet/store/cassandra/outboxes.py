@@ -99,9 +99,9 @@ class Outboxes:
                 return self._seen(key, known, rows)
             if rows:
                 return self._seen(key, known, await self._rows(space, key, known, deadline))
-        # Of an empty outbox a read tells nothing about its partition.
-        head = await self._driver.select(space.statements.get_epoch, (key,), deadline=deadline)
-        time, lock, _ = head[0] if head else (None, None, None)
+        # Of an empty outbox a read tells nothing about its partition, which without a header has no time and no lock.
+        head = await self._driver.select(space.statements.get_header, (key,), deadline=deadline)
+        time, lock = head[0][:2] if head else (None, None)
         if await self._is_resolved(space, key, lock, deadline):
             return self._seen(key, known, await self._rows(space, key, known, deadline))
         if known.is_busy:

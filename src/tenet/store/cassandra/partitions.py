@@ -7,16 +7,17 @@ commits of one process to one partition from competing with each other, which li
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections import OrderedDict, deque
 from typing import TYPE_CHECKING, Final
 
 from tenet.base.clock import NEVER
 from tenet.store.cassandra.schema import REMEMBERED_S
+from tenet.store.cassandra.waits import Waits
 from tenet.store.errors import DeadlineExceeded
 
 if TYPE_CHECKING:
+    from types import TracebackType
+
     from tenet.base.clock import Clock
     from tenet.store.cassandra.unit import Seen
 
@@ -35,7 +36,9 @@ class Partitions:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._believed: OrderedDict[Place, tuple[int | None, bytes | None, float]] = OrderedDict()
-        self._lines: dict[Place, tuple[asyncio.Lock, int]] = {}
+        #: Who waits for his turn, at each partition at which somebody has it.
+        self._lines: dict[Place, deque[asyncio.Future[None]] | None] = {}
+        self._waits = Waits()
 
     def believed(self, place: Place) -> tuple[int | None, bytes | None]:
         """Returns the hybrid time of a partition and its column ``pe``, as far as they are known."""
@@ -57,34 +60,77 @@ class Partitions:
         """Remembers what a refusal or a look showed."""
         self.learn(place, seen.time, seen.pointer)
 
-    @asynccontextmanager
-    async def line(self, place: Place, deadline: float = NEVER) -> AsyncIterator[None]:
-        """Waits until this process sends nothing else to the partition.
+    # ---- lines -------------------------------------------------------------------------------------------------------
+
+    def line(self, place: Place, deadline: float = NEVER) -> Line:
+        """Waits, at the beginning of a block, until this process sends nothing else to the partition.
+
+        Args:
+            place: the partition.
+            deadline: when to give up.
 
         Raises:
             DeadlineExceeded: the deadline passed first; nothing was sent.
         """
-        lock, waiting = self._lines.get(place, (None, 0))
-        lock = lock or asyncio.Lock()
-        self._lines[place] = (lock, waiting + 1)
+        return Line(self, place, deadline)
+
+    def take(self, place: Place) -> bool:
+        """Takes the turn at a partition where nobody has it, and returns whether; then ``give`` has to follow."""
+        if place in self._lines:
+            return False
+        self._lines[place] = None
+        return True
+
+    async def wait(self, place: Place, deadline: float) -> None:
+        """Waits for the turn where ``take`` did not get it; then ``give`` has to follow.
+
+        Raises:
+            DeadlineExceeded: the deadline passed first.
+        """
+        line = self._lines[place]
+        if line is None:
+            line = self._lines[place] = deque()
+        turn = asyncio.get_running_loop().create_future()
+        line.append(turn)
+        wait = self._waits.begin(max(0.0, deadline - self._clock.monotonic_s()), begun=NEVER)
         try:
-            if lock.locked() and deadline != NEVER:
-                try:
-                    async with asyncio.timeout(max(0.0, deadline - self._clock.monotonic_s())):
-                        await lock.acquire()
-                except TimeoutError as error:
-                    raise DeadlineExceeded(
-                        "the deadline passed while other commits to the partition went on"
-                    ) from error
-            else:
-                await lock.acquire()
-            try:
-                yield
-            finally:
-                lock.release()
+            await turn
+        except asyncio.CancelledError:
+            if not turn.cancelled():
+                # It came too late.
+                self.give(place)
+            if wait.was_ended():
+                raise DeadlineExceeded("the deadline passed while other commits to the partition went on") from None
+            raise
         finally:
-            lock, waiting = self._lines[place]
-            if waiting == 1:
-                del self._lines[place]
-            else:
-                self._lines[place] = (lock, waiting - 1)
+            self._waits.close(wait)
+
+    def give(self, place: Place) -> None:
+        """Gives the turn to whoever waits longest."""
+        line = self._lines[place]
+        while line:
+            turn = line.popleft()
+            if not turn.done():
+                turn.set_result(None)
+                return
+        del self._lines[place]
+
+
+class Line:
+    """A block in which this process sends nothing else to a partition; see ``Partitions.line``."""
+
+    __slots__ = ("_deadline", "_partitions", "_place")
+
+    def __init__(self, partitions: Partitions, place: Place, deadline: float) -> None:
+        self._partitions: Final = partitions
+        self._place: Final = place
+        self._deadline: Final = deadline
+
+    async def __aenter__(self) -> None:
+        if not self._partitions.take(self._place):
+            await self._partitions.wait(self._place, self._deadline)
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._partitions.give(self._place)

@@ -16,7 +16,8 @@ from tenet.store.contract import log_shard
 from tenet.store.errors import InvalidRequest
 
 if TYPE_CHECKING:
-    from tenet.store.cassandra.driver import Bound, Driver
+    from tenet.store.cassandra.driver import Driver
+    from tenet.store.cassandra.sending import Bound
     from tenet.store.cassandra.unit import Believed, Unit
 
 

@@ -10,15 +10,15 @@ may miss one that was not. Locks are seen and resolved by it all the same.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
+from tenet.store.cassandra.encoding import from_key, record_of, to_key
 from tenet.store.cassandra.murmur3 import TOKEN_MAX, TOKEN_MIN, token
-from tenet.store.cassandra.rows import Row, from_key, to_key
+from tenet.store.cassandra.tries import Unanswered
 from tenet.store.cassandra.unit import Seen, Unit
-from tenet.store.contract import IsStamp, Key, Limits, Page, Range, Record, StampOf
-from tenet.store.errors import OutsideSlice, StoreUnavailable
+from tenet.store.contract import IsStamp, Key, Page, Range, Record, StampOf, Version
+from tenet.store.errors import OutsideSlice
 
 if TYPE_CHECKING:
     from tenet.store.cassandra.driver import Driver
@@ -63,21 +63,29 @@ class Reads:
     ) -> list[Record | None]:
         """Returns records of one partition."""
         if len(sorts) == 1:
-            return [await self._get_one(space, partition, sorts[0], deadline, is_stale=is_stale)]
-        found: dict[bytes, Record | None] = {}
+            return [await self.get_one(space, partition, sorts[0], deadline, is_stale=is_stale)]
+        found: dict[bytes, Record] = {}
         wanted = list(dict.fromkeys(sorts))
         for at in range(0, len(wanted), _SORTS_MAX):
             some = wanted[at : at + _SORTS_MAX]
             text = space.statements.get_in
             rows = await self._rows(space, to_key(partition), text, [some], deadline, is_stale=is_stale)
-            found.update((row[5], self._record(partition, row[5], row)) for row in rows)
+            found.update((record.sort, record) for record in self._records(partition, rows))
         return [found.get(sort) for sort in sorts]
 
-    async def _get_one(
-        self, space: Space, partition: bytes, sort: bytes, deadline: float, *, is_stale: bool
+    async def get_one(
+        self, space: Space, partition: bytes, sort: bytes, deadline: float, *, is_stale: bool = False
     ) -> Record | None:
+        """Returns a record."""
         rows = await self._rows(space, to_key(partition), space.statements.get, [sort], deadline, is_stale=is_stale)
-        return self._record(partition, sort, rows[0]) if rows else None
+        if not rows:
+            return None
+        row = rows[0]
+        if row[1] is None:
+            return None
+        record = record_of(partition, sort, row[1], row[0], row[2])
+        self._versions.observe(record.version)
+        return record
 
     async def _rows(
         self, space: Space, key: bytes, text: str, values: Sequence[Any], deadline: float, *, is_stale: bool = False
@@ -96,11 +104,18 @@ class Reads:
             # What was carried out just now must be seen, also where somebody else did it.
             is_stale = False
 
-    def _record(self, partition: bytes, sort: bytes, row: tuple[Any, ...]) -> Record | None:
-        record = Row(row[1], row[0], row[2]).record(partition, sort)
-        if record is not None:
-            self._versions.observe(record.version)
-        return record
+    def _records(self, partition: bytes, rows: Sequence[tuple[Any, ...]]) -> list[Record]:
+        """Returns the records among rows (v, ver, c, …, sort, …) of a partition."""
+        records = []
+        newest = b""
+        for row in rows:
+            version = row[1]
+            if version is not None:
+                records.append(record_of(partition, row[5], version, row[0], row[2]))
+                newest = max(newest, version)
+        if newest:
+            self._versions.observe(Version(newest))
+        return records
 
     # ---- ranges ------------------------------------------------------------------------------------------------------
 
@@ -157,15 +172,18 @@ class Reads:
         """Returns a page of one moment and the partition's time then, None where nothing showed it."""
         text = space.statements.range(has_upper=within.upper is not None, reverse=reverse)
         ends = [within.lower] if within.upper is None else [within.lower, within.upper]
-        wanted = _rows_wanted(space, limit, limit_bytes)
+        wanted = _rows_wanted(space, partition, limit, limit_bytes)
         while True:
             values = [*ends, wanted + 1]
-            with _asking_for(space, wanted):
+            try:
                 rows = await self._rows(space, to_key(partition), text, values, deadline, is_stale=is_stale)
-            records = [record for row in rows[:wanted] if (record := self._record(partition, row[5], row)) is not None]
+            except Unanswered:
+                _take_for_larger(space, partition, wanted)
+                raise
             is_more = len(rows) > wanted
+            records = self._records(partition, rows[:wanted] if is_more else rows)
             if records or not is_more:
-                page = _page_of(space, records, limit, limit_bytes, is_more=is_more)
+                page = _page_of(space, partition, records, limit, limit_bytes, is_more=is_more)
                 return page, (rows[0][4] or 0) if rows else None
             # Nothing but rows that a commit over several partitions is about to make.
             wanted = min(4 * wanted, 10_000)
@@ -184,7 +202,7 @@ class Reads:
     ) -> Page:
         """Returns records of a slice of a space, by the token of their partition; see ``Store.scan``."""
         first, last = _slice(slice_index, slice_count)
-        wanted = _rows_wanted(space, limit, limit_bytes)
+        wanted = _rows_wanted(space, None, limit, limit_bytes)
         if within.upper is not None and within.lower >= within.upper:
             return Page([], more=False)
         if after is not None:
@@ -202,20 +220,28 @@ class Reads:
         passed = None if after is None else to_key(after[0])
         while True:
             values = [first, last, *ends, wanted + 1]
-            with _asking_for(space, wanted):
-                rows = await self._driver.select(text, values, deadline=deadline, is_serial=False)
+            rows = await self._slice_rows(space, text, values, wanted, deadline)
             if await self._resolved(space, rows, deadline):
                 continue
             is_more = len(rows) > wanted
             records = self._scanned(rows[:wanted], passed)
             if records or not is_more:
-                return _page_of(space, records, limit, limit_bytes, is_more=is_more)
+                return _page_of(space, None, records, limit, limit_bytes, is_more=is_more)
             # Everything was behind us already, or is only about to be made: go on behind the last partition seen.
             last_token = token(rows[wanted - 1][6])
             if last_token == first:
                 wanted = min(4 * wanted, 100_000)
             else:
                 first, passed = last_token, None
+
+    async def _slice_rows(
+        self, space: Space, text: str, values: Sequence[Any], wanted: int, deadline: float
+    ) -> list[tuple[Any, ...]]:
+        try:
+            return await self._driver.select(text, values, deadline=deadline, is_serial=False)
+        except Unanswered:
+            _take_for_larger(space, None, wanted)
+            raise
 
     def _scanned(self, rows: Sequence[tuple[Any, ...]], passed: bytes | None) -> list[Record]:
         """Returns the records of a scan's rows, but for those of the partition that was passed, and those before it."""
@@ -225,9 +251,7 @@ class Reads:
             key = row[6]
             if passed is not None and (key == passed or (key < passed and token(key) == passed_token)):
                 continue
-            record = self._record(from_key(key), row[5], row)
-            if record is not None:
-                records.append(record)
+            records += self._records(from_key(key), (row,))
         return records
 
     async def _resolved(self, space: Space, rows: Sequence[tuple[Any, ...]], deadline: float) -> bool:
@@ -239,7 +263,10 @@ class Reads:
     # ---- several records of one moment -------------------------------------------------------------------------------
 
     async def look(self, unit: Unit, deadline: float, *, fate_of: bytes | None = None) -> Seen:
-        """Returns what a part of a commit checks or adds to, and perhaps the fate of a commit, as of one moment."""
+        """Returns what a part of a commit checks or adds to, and perhaps the fate of a commit, as of one moment.
+
+        A lock that it shows is of a commit which was not decided then.
+        """
         places: list[bytes] = []
         marks = ["(0, 0x)"]
         for sort in unit.sorts():
@@ -260,7 +287,6 @@ class Reads:
             seen = Seen.of([dict(zip(_SEEN, row, strict=True)) for row in rows])
             lock = seen.lock
             if lock is None or await self._locks.is_pending(unit.space.space_id, unit.key, lock, deadline):
-                seen.lock = None
                 return seen
 
     async def look_together(self, units: Sequence[Unit], deadline: float) -> list[Seen]:
@@ -327,23 +353,20 @@ def _are_rows_unmoved(unit: Unit, before: Seen, now: Seen) -> bool:
     return True
 
 
-def _rows_wanted(space: Space, limit: int, limit_bytes: int) -> int:
-    by_bytes = int(1.25 * limit_bytes / max(space.value_bytes, 1.0)) + 1
+def _rows_wanted(space: Space, partition: bytes | None, limit: int, limit_bytes: int) -> int:
+    by_bytes = int(1.25 * limit_bytes / max(space.sizes.of(partition), 1.0)) + 1
     return max(1, min(limit, by_bytes, _ROWS_MAX))
 
 
-@contextmanager
-def _asking_for(space: Space, wanted: int) -> Iterator[None]:
+def _take_for_larger(space: Space, partition: bytes | None, wanted: int) -> None:
     """Takes values for larger where so many rows could not be read: that may be why."""
-    try:
-        yield
-    except StoreUnavailable:
-        if wanted > 1:
-            space.value_bytes = min(8 * space.value_bytes, float(Limits.value_bytes_max))
-        raise
+    if wanted > 1:
+        space.sizes.enlarge(partition)
 
 
-def _page_of(space: Space, records: list[Record], limit: int, limit_bytes: int, *, is_more: bool) -> Page:
+def _page_of(
+    space: Space, partition: bytes | None, records: list[Record], limit: int, limit_bytes: int, *, is_more: bool
+) -> Page:
     """Cuts a page behind the record that makes it reach a limit, and learns how large values are here."""
     records, is_more = records[:limit], is_more or len(records) > limit
     value_bytes = 0
@@ -353,9 +376,7 @@ def _page_of(space: Space, records: list[Record], limit: int, limit_bytes: int, 
             records, is_more = records[: at + 1], True
             break
     if records:
-        mean = value_bytes / len(records)
-        # Soon what is large, slowly what is small.
-        space.value_bytes = mean if mean > space.value_bytes else space.value_bytes + 0.3 * (mean - space.value_bytes)
+        space.sizes.learn(partition, value_bytes / len(records))
     return Page(records, is_more)
 
 

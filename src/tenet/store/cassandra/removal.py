@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
-from tenet.store.cassandra.schema import REMEMBERED_S, TABLES, LogStatements, Statements, above_us
+from tenet.store.cassandra.schema import NAMES_KEPT_S, REMEMBERED_S, TABLES, LogStatements, Statements, above_us
 from tenet.store.cassandra.segments import SEGMENTS_DROPPED, segment_of
 from tenet.store.cassandra.spaces import CONDEMNED, DROPPED, LOG, SPACES, SPARE
 from tenet.store.cassandra.tries import TableMissing, Unsure
@@ -46,7 +46,8 @@ class Removal:
         self._bury = f"UPDATE {table} SET id = ?, dropped_ms = ? WHERE part = ? AND name = ?"
         self._unbury = f"DELETE FROM {table} WHERE part = ? AND name = ?"
         self._condemn = (
-            f"UPDATE {table} USING TTL 864000 SET dropped_ms = ? WHERE part = ? AND name = ? IF dropped_ms = null"
+            f"UPDATE {table} USING TTL {NAMES_KEPT_S} SET dropped_ms = ? WHERE part = ? AND name = ?"
+            " IF dropped_ms = null"
         )
         self._pardon = f"UPDATE {table} SET dropped_ms = null WHERE part = ? AND name = ? IF dropped_ms != null"
         #: How many tables and logs were removed here.

@@ -1,57 +1,22 @@
-"""What stands in the rows: keys, cells, locks, fates and intents as bytes, and records read from rows."""
+"""What stands in rows and has several parts: records, locks, intents and log entries; see ``encoding`` for the rest."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 from msgspec import Struct
 
-from tenet.store.contract import NO_CELLS, Record, Version
+from tenet.store.cassandra.encoding import record_of
 from tenet.store.errors import StoreCorrupt
 
-#: Before every partition key, because Cassandra takes no empty one.
-_PREFIX: Final = b"\x00"
+if TYPE_CHECKING:
+    from tenet.store.contract import Record
 
-#: The first byte of a fate: the commit took effect; never will; one try of it was given up; it was carried out here.
-COMMITTED, NEVER, GIVEN_UP, CARRIED_OUT = b"C", b"N", b"A", b"F"
-NONCE_BYTES: Final = 6
 #: How many bytes ``outbox_sort`` has; they stand before an entry in its log, too.
 PLACE_BYTES: Final = 20
-_VERSION_BYTES: Final = 16
 
 PUT, DELETE, ADD, MAKE = range(4)
-
-
-def to_key(partition: bytes) -> bytes:
-    """Returns the partition key of the table."""
-    return _PREFIX + partition
-
-
-def from_key(key: bytes) -> bytes:
-    """Returns the partition key of the contract."""
-    return key[1:]
-
-
-def hybrid_time(version: Version) -> int:
-    """Returns the hybrid logical time of a version as the 64-bit integer that stands in the column ``h``."""
-    return int.from_bytes(version[:8], "big")
-
-
-def encode_cells(time: int, cells: Mapping[str, int]) -> bytes | None:
-    """Returns cells as bytes that no other time has, so that a condition on them tells every change; None for none."""
-    return time.to_bytes(8, "big") + msgspec.msgpack.encode(dict(cells)) if cells else None
-
-
-def decode_cells(data: bytes | None) -> Mapping[str, int]:
-    """Returns the cells."""
-    if data is None:
-        return NO_CELLS
-    try:
-        return msgspec.msgpack.decode(data[8:], type=dict[str, int])
-    except msgspec.DecodeError as error:
-        raise StoreCorrupt(f"the cells of a record cannot be read: {error}") from error
 
 
 class Row(Struct, frozen=True, gc=False):
@@ -65,9 +30,7 @@ class Row(Struct, frozen=True, gc=False):
         """Returns the record, None where there is none."""
         if self.version is None:
             return None
-        if len(self.version) != _VERSION_BYTES:
-            raise StoreCorrupt(f"the version of a record has {len(self.version)} bytes")
-        return Record(partition, sort, self.value or b"", Version(self.version), decode_cells(self.cells))
+        return record_of(partition, sort, self.version, self.value, self.cells)
 
 
 NO_ROW: Final = Row()
@@ -93,21 +56,6 @@ def decode_lock(data: bytes) -> Lock:
         return msgspec.msgpack.decode(data, type=Lock)
     except msgspec.DecodeError as error:
         raise StoreCorrupt(f"a lock cannot be read: {error}") from error
-
-
-def committed(nonce: bytes, version: Version) -> bytes:
-    """Returns the fate of a commit that took effect."""
-    return COMMITTED + nonce.ljust(NONCE_BYTES, b"\x00") + version
-
-
-def version_of(fate: bytes) -> Version:
-    """Returns the version in the fate of a commit that took effect."""
-    return Version(fate[1 + NONCE_BYTES :])
-
-
-def nonce_of(fate: bytes) -> bytes:
-    """Returns by which try a commit took effect."""
-    return fate[1 : 1 + NONCE_BYTES]
 
 
 class Entry(Struct, frozen=True, array_like=True):

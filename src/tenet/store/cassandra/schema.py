@@ -37,6 +37,9 @@ FORMAT: Final = 1
 #: Which tables a keyspace has.
 TABLES: Final = "SELECT table_name FROM system_schema.tables WHERE keyspace_name = ?"
 LOG_ID_BYTES: Final = 8
+#: For how long the registry remembers that a table was taken, or condemned, seconds: ten days, longer than a process
+#: stands still between two statements.
+NAMES_KEPT_S: Final = 864_000
 #: How long traces of pointers are kept, seconds: long enough for hints. One that comes back is taken away again.
 _POINTERS_GRACE_S: Final = 600
 
@@ -139,6 +142,8 @@ class Statements:
         self.get_in = f"SELECT v, ver, c, lk, h, sort FROM {table} WHERE p = ? AND kind = 1 AND sort IN ?"
         self.get_fates = f"SELECT sort, mk FROM {table} WHERE p = ? AND kind = 3 AND sort IN ?"
         self.get_intent = f"SELECT v FROM {table} WHERE p = ? AND kind = 5 AND sort = ?"
+        #: To a batch whose conditions are on static columns alone; the node looks for the partition's first row for it.
+        self.look_at_header = f"UPDATE {table} SET i = null WHERE p = ? AND kind = 0 AND sort = 0x IF i = null"
         self.guard = f"UPDATE {table} SET lk = null WHERE p = ? IF lk = null"
         self.point = f"UPDATE {table} SET pe = ? WHERE p = ? IF "
         self.unpoint = f"UPDATE {table} SET pe = ? WHERE p = ? IF lk = null AND "
@@ -147,10 +152,20 @@ class Statements:
             f"SELECT sort, v, h, lk, pe, writetime(v) FROM {table} WHERE p = ? AND kind = 4 AND sort >= ? AND sort < ?"
             " LIMIT ?"
         )
-        self.get_epoch = f"SELECT h, lk, pe FROM {table} WHERE p = ? LIMIT 1"
+        #: By its whole key: whoever looks for the first row reads over the traces of all deleted ones before it. With a
+        #: column of the row, because a node refuses to read static ones alone by the key of a row.
+        self.get_header = f"SELECT h, lk, pe, st FROM {table} WHERE p = ? AND kind = 0 AND sort = 0x"
+        self._ranges = {
+            (has_upper, reverse): self._range(has_upper=has_upper, reverse=reverse)
+            for has_upper in (False, True)
+            for reverse in (False, True)
+        }
 
     def range(self, *, has_upper: bool, reverse: bool) -> str:
         """Returns the read of a range of a partition: p, lower, perhaps upper, limit."""
+        return self._ranges[has_upper, reverse]
+
+    def _range(self, *, has_upper: bool, reverse: bool) -> str:
         upper = " AND sort < ?" if has_upper else ""
         order = " ORDER BY kind DESC, sort DESC" if reverse else ""
         columns = "v, ver, c, lk, h, sort"

@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tenet.base.clock import NEVER
 from tenet.store.cassandra import segments
+from tenet.store.cassandra.encoding import to_key
 from tenet.store.cassandra.idle import Standing
 from tenet.store.cassandra.outboxes import SIDE_BY_SIDE, Known, Waiting
-from tenet.store.cassandra.rows import PLACE_BYTES, decode_entry, to_key
+from tenet.store.cassandra.rows import PLACE_BYTES, decode_entry
 from tenet.store.cassandra.schema import equal
 from tenet.store.cassandra.tries import Unsure
 from tenet.store.errors import DeadlineExceeded, StoreUnavailable

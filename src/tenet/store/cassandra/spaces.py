@@ -16,6 +16,7 @@ from tenet.base.clock import NEVER
 from tenet.store import validate
 from tenet.store.cassandra import schema
 from tenet.store.cassandra.behind import Behind
+from tenet.store.cassandra.sizes import Sizes
 from tenet.store.cassandra.tries import Unsure
 from tenet.store.contract import LogOptions, SpaceInfo, SpaceOptions
 from tenet.store.errors import DeadlineExceeded, SpaceNotFound, StoreOfLaterVersion, StoreUnavailable
@@ -23,7 +24,8 @@ from tenet.store.errors import DeadlineExceeded, SpaceNotFound, StoreOfLaterVers
 if TYPE_CHECKING:
     from tenet.base.clock import Clock
     from tenet.base.ids import Ids
-    from tenet.store.cassandra.driver import Bound, Driver
+    from tenet.store.cassandra.driver import Driver
+    from tenet.store.cassandra.sending import Bound
 
 #: How old what is remembered gets before it is read again behind the request, and before it; seconds. Other processes
 #: change and drop spaces, too.
@@ -44,7 +46,6 @@ _BY_ID_MAX: Final = 10_000
 _FORMAT: Final = "format"
 _COUNTS_AS: Final = "registry"
 _TRIES_MAX: Final = 20
-_VALUE_BYTES: Final = 40_000.0
 
 
 class Space:
@@ -56,36 +57,44 @@ class Space:
         options: its options.
         log: the id of its log, empty for none.
         keyspace: the keyspace of its tables.
+        changes: how often it was changed.
         since_s: the monotonic time at which this process first saw it so, seconds.
     """
 
     __slots__ = (
+        "changes",
         "log",
         "log_id",
         "log_statements",
         "name",
         "options",
         "since_s",
+        "sizes",
         "space_id",
         "statements",
-        "value_bytes",
     )
 
     def __init__(
-        self, name: str, space_id: str, options: SpaceOptions, log: str, keyspace: str, *, since_s: float = 0.0
+        self,
+        name: str,
+        space_id: str,
+        options: SpaceOptions,
+        log: str,
+        keyspace: str,
+        *,
+        changes: int | None = None,
+        since_s: float = 0.0,
     ) -> None:
         self.name = name
         self.space_id = space_id
         self.options: Final = options
         self.log: Final[LogOptions | None] = options.log
         self.log_id: Final = bytes.fromhex(log)
+        self.changes: Final = changes
         self.since_s: Final = since_s
         self.statements = schema.Statements(keyspace, space_id)
         self.log_statements = schema.LogStatements(keyspace)
-        #: About how many bytes a value has; reads ask for so many rows that a page has about the bytes it may. More
-        #: than most have as long as none was seen: a page of what is small is soon followed by another one, where one
-        #: of what is large may be more than a node can read in time.
-        self.value_bytes = _VALUE_BYTES
+        self.sizes = Sizes()
 
     def info(self) -> SpaceInfo:
         """Returns what the contract tells of it."""
@@ -112,16 +121,24 @@ class Spaces:
         self._behind = Behind()
         self._being_refreshed: set[str] = set()
         table = f"{self._keyspace}.registry"
-        self._one = f"SELECT id, options, log FROM {table} WHERE part = ? AND name = ?"
+        self._one = f"SELECT id, options, log, dropped_ms FROM {table} WHERE part = ? AND name = ?"
         self._all = f"SELECT name, id, options FROM {table} WHERE part = ?"
         self._insert = f"UPDATE {table} SET id = ?, options = ?, log = ? WHERE part = ? AND name = ? IF id = null"
-        self._change = f"UPDATE {table} SET options = ?, log = ? WHERE part = ? AND name = ? IF id = ? AND options = ?"
+        #: In the row of a space ``dropped_ms`` counts its changes: a copy of one that comes late must find that others
+        #: came behind it, also where they have left what was there before. Earlier versions leave it as it is.
+        self._change = (
+            f"UPDATE {table} SET options = ?, log = ?, dropped_ms = ? WHERE part = ? AND name = ?"
+            " IF id = ? AND options = ? AND "
+        )
         #: Nobody is to take a spare table that is in use: a copy of what has listed it may come late, and must find it.
         self._take = (
-            f"UPDATE {table} USING TTL 864000 SET id = ?, options = 'taken' WHERE part = ? AND name = ? IF options = ''"
+            f"UPDATE {table} USING TTL {schema.NAMES_KEPT_S} SET id = ?, options = 'taken' WHERE part = ? AND name = ?"
+            " IF options = ''"
         )
         self._remove = f"DELETE FROM {table} WHERE part = ? AND name = ? IF id = ?"
-        self._condemned = f"UPDATE {table} USING TTL 864000 SET dropped_ms = ? WHERE part = ? AND name = ?"
+        self._condemned = (
+            f"UPDATE {table} USING TTL {schema.NAMES_KEPT_S} SET dropped_ms = ? WHERE part = ? AND name = ?"
+        )
         self._is_kept = f"UPDATE {table} SET dropped_ms = null WHERE part = ? AND name = ? IF dropped_ms = null"
         self._bury = f"UPDATE {table} SET id = ?, dropped_ms = ? WHERE part = ? AND name = ?"
         self._bury_log = f"UPDATE {table} SET id = ?, options = ?, dropped_ms = ? WHERE part = ? AND name = ?"
@@ -156,10 +173,16 @@ class Spaces:
         Raises:
             SpaceNotFound: there is none.
         """
+        return self.remembered(name) or await self.read(name, deadline)
+
+    def remembered(self, name: str) -> Space | None:
+        """Returns a space as it was read lately; None where it has to be read."""
         known = self._known.get(name)
-        age_s = self._clock.monotonic_s() - known[1] if known is not None else _BELIEVED_S
-        if known is None or age_s >= _BELIEVED_S:
-            return await self.read(name, deadline)
+        if known is None:
+            return None
+        age_s = self._clock.monotonic_s() - known[1]
+        if age_s >= _BELIEVED_S:
+            return None
         if age_s > _TRUSTED_S and name not in self._being_refreshed:
             self._being_refreshed.add(name)
             self._behind.go(self._refresh(name))
@@ -205,7 +228,14 @@ class Spaces:
         self._known.pop(name, None)
 
     def _remember(
-        self, name: str, space_id: str, options: str, log: str | None, *, read_s: float | None = None
+        self,
+        name: str,
+        space_id: str,
+        options: str,
+        log: str | None,
+        changes: int | None = None,
+        *,
+        read_s: float | None = None,
     ) -> Space:
         """Keeps what a read of the registry has found that was begun then, or, None, what was left there now."""
         now = self._clock.monotonic_s()
@@ -213,11 +243,14 @@ class Spaces:
         space = known[0] if known is not None else None
         if known is not None and read_s is not None and read_s < known[1]:
             return known[0]  # It was read, or changed, by a later statement.
-        now_has = (space_id, _decode(options), bytes.fromhex(log or ""))
-        if space is None or (space.space_id, space.options, space.log_id) != now_has:
-            before, space = space, Space(name, space_id, now_has[1], log or "", self._keyspace, since_s=now)
+        now_has = (space_id, _decode(options), bytes.fromhex(log or ""), changes)
+        if space is None or (space.space_id, space.options, space.log_id, space.changes) != now_has:
+            before, space = (
+                space,
+                Space(name, space_id, now_has[1], log or "", self._keyspace, changes=changes, since_s=now),
+            )
             if before is not None and before.space_id == space_id:
-                space.value_bytes = before.value_bytes
+                space.sizes = before.sizes
         self._known[name] = (space, now if read_s is None else read_s)
         self._by_id[space_id] = space
         return space
@@ -304,13 +337,16 @@ class Spaces:
             log = self._new_log()
         if space.log is not None and options.log is None:
             await self._driver.write(self._buried_log(space), deadline=deadline)
-        change = (self._change, (_encode(options), log, SPACES, space.name, space.space_id, _encode(space.options)))
+        changes = (space.changes or 0) + 1
+        condition, wanted = schema.equal("dropped_ms", space.changes)
+        values = (_encode(options), log, changes, SPACES, space.name, space.space_id, _encode(space.options), *wanted)
+        change = (self._change + condition, values)
         try:
             if await self._driver.decide([change], deadline=deadline) is not None:
                 return False
         except Unsure:
             return False
-        self._remember(space.name, space.space_id, _encode(options), log)
+        self._remember(space.name, space.space_id, _encode(options), log, changes)
         return True
 
     async def _forgotten_by_all(self, space: Space, deadline: float) -> None:

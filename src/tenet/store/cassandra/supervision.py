@@ -8,14 +8,16 @@ instead of each finding out by itself.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
 from tenet.store.cassandra.advice import advice_on, advice_on_copies, advice_on_racks
 from tenet.store.cassandra.nodes import only
+from tenet.store.cassandra.reaching import listens
 from tenet.store.cassandra.skew import advice_on_clocks, skews
+from tenet.store.cassandra.topology import addresses_now
 from tenet.store.cassandra.tries import TableMissing
 from tenet.store.errors import StoreError
 
@@ -24,18 +26,25 @@ if TYPE_CHECKING:
     from tenet.store.cassandra.driver import Driver
 
 #: How often it is looked whether anything was answered, after how long without an answer a majority is asked for, and
-#: how long that may take: where most nodes do not answer probes (two that are missed make less than a second), where
-#: they do, and once it is cut off, when nobody waits for it; seconds.
-_LOOK_S_MIN: Final = 0.1
-_BEAT_S: Final = 0.25
+#: how long that may take: where few nodes can be reached (two that are missed make less than a second), where most can,
+#: and once it is cut off, when nobody waits for it; seconds in which this process ran.
+_LOOK_S_MIN: Final = 0.05
+_BEAT_S: Final = 0.2
 _BEAT_S_MAX: Final = 0.2
 _BEAT_S_MAX_ELSE: Final = 0.3
 _BEAT_S_MAX_CUT_OFF: Final = 1.5
-#: How many beats in a row may be missed where fewer than half of the nodes answer probes, and where that is not known.
+#: After how long without an answer it is tried to connect to the nodes, and how long that may take, seconds.
+_CONNECT_S: Final = 0.1
+#: How long there is at least between two beats that fail, seconds.
+_BEAT_EVERY_S: Final = 0.1
+#: How many beats in a row may be missed where at most half of the nodes can be reached, and where more can.
 _MISSED_MAX: Final = 2
 _MISSED_MAX_ELSE: Final = 8
 #: How often settings are read: they change with a restart of a node.
 _LOOK_S: Final = 300.0
+#: How often it is read which nodes there are, and how soon after one came to be silent, or was back; seconds.
+_LEARN_S: Final = 60.0
+_LEARN_LOOK_S: Final = 5.0
 
 _log = structlog.get_logger(__name__)
 
@@ -46,10 +55,16 @@ class Supervision:
     Args:
         driver: the cluster.
         clock: time.
+        listens: whether somebody listens at an address and port.
     """
 
-    def __init__(self, driver: Driver, clock: Clock) -> None:
+    def __init__(
+        self, driver: Driver, clock: Clock, *, listens: Callable[[str, int], Coroutine[Any, Any, bool]] = listens
+    ) -> None:
         self._driver = driver
+        self._listens = listens
+        #: Whether any node could be connected to when they were tried last; None where that is not known.
+        self._are_listening: bool | None = None
         self._tries = driver.tries
         self._clock = clock
         self._tasks: list[asyncio.Task[None]] = []
@@ -59,7 +74,7 @@ class Supervision:
     def start(self) -> None:
         """Begins to watch."""
         loop = asyncio.get_running_loop()
-        self._tasks = [loop.create_task(_kept_up(watch)) for watch in (self._beat_on, self._look_on)]
+        self._tasks = [loop.create_task(_kept_up(watch)) for watch in (self._beat_on, self._look_on, self._learn_on)]
 
     async def close(self) -> None:
         """Ends the watch."""
@@ -70,8 +85,8 @@ class Supervision:
     async def _beat_on(self) -> None:
         """Asks for a majority where nothing else was answered, and finds out when it is out of reach.
 
-        A machine that is merely busy answers something in time, or is late with the probes of all nodes alike, and is
-        not soon taken for one that is cut off.
+        A machine that is merely busy answers something in time, or is late with the probes of all nodes alike and can
+        still be connected to, and is not soon taken for one that is cut off.
         """
         missed = answered = 0
         heard_s = self._clock.monotonic_s()
@@ -80,30 +95,72 @@ class Supervision:
             if self._tries.answered != answered:
                 missed, heard_s = 0, begun
             elif missed or begun - heard_s >= _BEAT_S:
-                reason = await self._beat(begun + self._beat_s_max())
+                reason = await self._beat()
                 missed = missed + 1 if reason and self._tries.answered == answered else 0
                 if not self._tries.cut_off and missed >= self._missed_max():
                     self._tries.cut(f"a majority of the cluster's nodes cannot be reached: {reason}")
-                    _log.error("cut off from the majority of the cluster: requests are refused until it answers again")
+                    _log.error(
+                        "cut off from the majority of the cluster: requests are refused until it answers again",
+                        not_answering=",".join(self._driver.nodes.not_answering(least=1)),
+                    )
             if self._tries.cut_off and not missed:
                 self._tries.cut("")
                 _log.warning("a majority of the cluster answers again")
             answered = self._tries.answered
-            await asyncio.sleep(max(0.05, begun + _LOOK_S_MIN - self._clock.monotonic_s()))
+            # One that fails at once is not followed by the next one at once.
+            least_s = _BEAT_EVERY_S if missed else 0.0
+            await asyncio.sleep(max(0.0 if missed else _LOOK_S_MIN, begun + least_s - self._clock.monotonic_s()))
 
-    def _is_minority(self) -> bool:
+    def _are_few(self) -> bool:
+        """Returns whether at most half of the nodes can be reached, as far as is known."""
         nodes = self._driver.nodes
-        return 0 < 2 * nodes.answering <= len(nodes.addresses)
+        if not nodes.answering:
+            # All are late, or this process is; who can be connected to is there.
+            return bool(nodes.addresses) and self._are_listening is not None and not self._are_listening
+        return 2 * nodes.answering <= len(nodes.addresses)
 
     def _missed_max(self) -> int:
-        return _MISSED_MAX if self._is_minority() else _MISSED_MAX_ELSE
+        return _MISSED_MAX if self._are_few() else _MISSED_MAX_ELSE
 
     def _beat_s_max(self) -> float:
         if self._tries.cut_off:
             return _BEAT_S_MAX_CUT_OFF
-        return _BEAT_S_MAX if self._is_minority() else _BEAT_S_MAX_ELSE
+        return _BEAT_S_MAX if self._are_few() else _BEAT_S_MAX_ELSE
 
-    async def _beat(self, until: float) -> str:
+    async def _beat(self) -> str:
+        """Asks for a majority; returns why there is none, empty where there is."""
+        beat = asyncio.create_task(self._ask(self._clock.monotonic_s() + _BEAT_S_MAX_CUT_OFF))
+        connecting: list[asyncio.Task[bool]] = []
+        self._are_listening = None
+        ran_s = 0.0
+        try:
+            while not beat.done() and ran_s < self._beat_s_max():
+                begun = self._clock.monotonic_s()
+                await asyncio.wait({beat}, timeout=_LOOK_S_MIN)
+                # What this process did not run is not counted: the answer may be there, and unread.
+                ran_s += min(self._clock.monotonic_s() - begun, _LOOK_S_MIN)
+                self._note_listening(connecting, is_time=ran_s >= 2 * _CONNECT_S)
+                if ran_s >= _CONNECT_S and not connecting and not self._tries.cut_off:
+                    connecting = self._connect()
+            return beat.result() if beat.done() else "none answered in time"
+        finally:
+            for one in (beat, *connecting):
+                one.cancel()
+
+    def _connect(self) -> list[asyncio.Task[bool]]:
+        """Begins to find out whether anybody listens where the nodes are."""
+        port = self._driver.location.port
+        return [asyncio.create_task(self._listens(one, port)) for one in self._driver.nodes.addresses]
+
+    def _note_listening(self, connecting: Sequence[asyncio.Task[bool]], *, is_time: bool) -> None:
+        """Takes over whether any node could be connected to, as far as that is known by now."""
+        done = [one for one in connecting if one.done()]
+        if any(one.result() for one in done):
+            self._are_listening = True
+        elif connecting and (is_time or len(done) == len(connecting)):
+            self._are_listening = False
+
+    async def _ask(self, until: float) -> str:
         text = f"SELECT id FROM {self._driver.location.keyspace}.registry WHERE part = ? AND name = ?"
         try:
             await self._driver.select(text, ("beat", ""), deadline=until, counts_as="beat", even_cut_off=True)
@@ -125,6 +182,32 @@ class Supervision:
                         _log.warning("the cluster is not set up as Tenet relies on", advice=one)
                 self.advice = found
             await asyncio.sleep(_LOOK_S)
+
+    async def _learn_on(self) -> None:
+        """Finds out from time to time, and soon after one has come to be silent or is back, which nodes there are."""
+        left_alone, learnt_s = self._driver.nodes.left_alone, self._clock.monotonic_s()
+        while True:
+            await asyncio.sleep(_LEARN_LOOK_S)
+            now_s = self._clock.monotonic_s()
+            if now_s - learnt_s < _LEARN_S and self._driver.nodes.left_alone == left_alone:
+                continue
+            left_alone, learnt_s = self._driver.nodes.left_alone, now_s
+            await self._driver.close_former()
+            await self._learn()
+
+    async def _learn(self) -> None:
+        known, found = set(self._driver.nodes.addresses), await addresses_now(self._driver)
+        if not found or set(found) == known:
+            return
+        try:
+            await self._driver.renew(found)
+        except StoreError as error:
+            _log.warning("the cluster has other nodes now, and could not be connected to", reason=str(error))
+            return
+        for added in sorted(set(found) - known):
+            _log.warning("the cluster has a new node: requests go to it, too", node=added)
+        for gone in sorted(known - set(found)):
+            _log.warning("a node has left the cluster: nothing is sent to it any more", node=gone)
 
     async def _look(self) -> list[str]:
         found, racks, has_users = [], {}, False

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Iterator, MutableMapping
-from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Awaitable, Callable, Collection, Iterator, MutableMapping
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from acsylla import errors
 
 from tenet.base.clock import NEVER
 from tenet.store.cassandra.nodes import PROBE_S, Nodes, is_only, only
 from tenet.store.cassandra.patience import Patience
+from tenet.store.cassandra.waits import Waits
 from tenet.store.errors import DeadlineExceeded, StoreCorrupt, StoreError, StoreFault, StoreUnavailable
 
 if TYPE_CHECKING:
     from tenet.base.clock import Clock
 
-#: The longest that one node is waited for, that a statement is tried, and how often every way is tried; seconds.
+#: Sends a statement by a profile, and gives its answer; the second is how long that may take, seconds.
+Send: TypeAlias = Callable[[str, float], Awaitable[Any]]
+
+#: The shortest and the longest that one node is waited for, the longest that a statement is tried, seconds; and how
+#: often every way is tried.
+_TRY_S_MIN: Final = 0.01
 _TRY_S_MAX: Final = 5.0
 _TRIED_S_MAX: Final = 20.0
 _ROUNDS_MAX: Final = 10
@@ -31,6 +36,10 @@ class Unsure(Exception):
     """A conditional statement was sent, and nobody knows whether it took effect."""
 
 
+class Unanswered(StoreUnavailable):
+    """A read was sent, and no node had an answer in time: it may have been too much for them."""
+
+
 class Doubt:
     """Whether some batch of a commit was not answered, and may still take effect."""
 
@@ -42,6 +51,50 @@ class Doubt:
 
 class TableMissing(Exception):
     """A statement names a table that is not there, or no more."""
+
+
+class _Story:
+    """What became of the tries of one statement so far.
+
+    Args:
+        doubt: told where a try may have been carried out, or may still be.
+    """
+
+    __slots__ = ("asked", "doubt", "instead", "is_unsure", "unable")
+
+    def __init__(self, doubt: Doubt | None) -> None:
+        self.doubt = doubt
+        self.is_unsure = False
+        #: Why the last one could not be carried out; None where it may have been.
+        self.unable: Exception | None = None
+        #: Through which nodes it was sent, of those that can be told, and which one is next, where that is known.
+        self.asked: set[str] = set()
+        self.instead: str | None = None
+
+    def note_failed(self, unable: Exception | None) -> None:
+        """Takes over what is said of a try that failed, by ``explained``; raises it where another one would fail so."""
+        self.unable = unable
+        if isinstance(unable, StoreUnavailable | TableMissing):
+            return
+        self.is_unsure = True
+        if self.doubt is not None:
+            self.doubt.is_there = True
+        if unable is not None:
+            raise unable
+
+    def next(self, ways: Iterator[tuple[str, float]]) -> tuple[str, float] | None:
+        """Returns by which profile to send next, and for how long; None where there is none left."""
+        for planned, timeout_s in ways:
+            profile = planned if self.instead is None else only(self.instead)
+            if profile not in self.asked:
+                self.note_sent(profile)
+                return profile, timeout_s
+        return None
+
+    def note_sent(self, profile: str) -> None:
+        """Takes over by which profile it is sent."""
+        if is_only(profile):
+            self.asked.add(profile)
 
 
 class Tries:
@@ -60,8 +113,8 @@ class Tries:
         self._clock = clock
         self._sent = sent
         self._patience = Patience(try_s, _TRY_S_MAX)
-        #: What is waited for, with the time at which it was sent.
-        self._waiting: dict[asyncio.Timeout, float] = {}
+        #: What is waited for, since it was sent.
+        self._waits = Waits()
         #: Why nothing is sent at present, empty where nothing stands against it; see ``cut`` and ``supervision``.
         self.cut_off = ""
         #: How many statements were answered; each says that a majority of some key's replicas is there.
@@ -83,12 +136,9 @@ class Tries:
         Args:
             for_s: how long ago, seconds; below 0 for whatever there is.
         """
-        sent_by = self._clock.monotonic_s() - for_s
-        for wait, begun in self._waiting.items():
-            if begun <= sent_by and not wait.expired():
-                wait.reschedule(0)
+        self._waits.end_those(self._clock.monotonic_s() - for_s)
 
-    async def run(self, send: Any, deadline: float, doubt: Doubt | None = None, *, even_cut_off: bool = False) -> Any:
+    async def run(self, send: Send, deadline: float, doubt: Doubt | None = None, *, even_cut_off: bool = False) -> Any:
         """Sends through a replica of the key, and if that is silent or cannot, through one node after the other.
 
         Args:
@@ -104,42 +154,46 @@ class Tries:
             StoreFault: the same; it would be refused each time.
             StoreCorrupt: there is an answer that cannot be read.
         """
-        unable: Exception | None = None
-        is_unsure = False
-        #: Through which nodes it was sent, of those that can be told, and which one is next, where that is known.
-        asked: set[str] = set()
-        instead: str | None = None
-        for planned, timeout_s in self._ways(deadline, even_cut_off=even_cut_off):
-            profile = planned if instead is None else only(instead)
-            if profile in asked:
-                continue
-            if is_only(profile):
-                asked.add(profile)
+        begun, try_s, story = self._clock.monotonic_s(), self._patience.seconds, None
+        left_s = min(deadline - begun, _TRIED_S_MAX)
+        if left_s > 0 and (even_cut_off or not self.cut_off):
+            profile = self._nodes.usual()
             try:
-                return await self._waited(send, profile, timeout_s)
+                # Nearly every statement is answered here.
+                return await self._waited(send, profile, max(_TRY_S_MIN, min(try_s, left_s)))
             except (errors.CassException, TimeoutError) as error:
                 unable = explained(error)
-            self._sent["second"] += 1
-            if not isinstance(unable, StoreUnavailable | TableMissing):
-                is_unsure = True
-                if doubt is not None:
-                    doubt.is_there = True
-                if unable is not None:
-                    raise unable
-            if not is_unsure and self._are_all(asked):
-                break
-            instead = None
-            if even_cut_off or not self.cut_off:
-                instead = await self._next(asked, deadline, has_answered=unable is not None)
-        raise self._given_up(deadline, unable, is_unsure=is_unsure)
+            story = _Story(doubt)
+            story.note_sent(profile)
+            ways = self._others(begun + left_s, try_s, even_cut_off=even_cut_off)
+            while await self._goes_on(story, unable, deadline, even_cut_off=even_cut_off):
+                way = story.next(ways)
+                if way is None:
+                    break
+                try:
+                    return await self._waited(send, *way)
+                except (errors.CassException, TimeoutError) as error:
+                    unable = explained(error)
+        raise self._given_up(deadline, story)
 
-    def _given_up(self, deadline: float, unable: Exception | None, *, is_unsure: bool) -> Exception:
-        if is_unsure:
+    async def _goes_on(self, story: _Story, unable: Exception | None, deadline: float, *, even_cut_off: bool) -> bool:
+        """Weighs a try that failed, and returns whether there is to be another one; then it is known by which node."""
+        story.note_failed(unable)
+        self._sent["second"] += 1
+        if not story.is_unsure and self._are_all(story.asked):
+            return False
+        story.instead = None
+        if even_cut_off or not self.cut_off:
+            story.instead = await self._next(story.asked, deadline, has_answered=unable is not None)
+        return True
+
+    def _given_up(self, deadline: float, story: _Story | None) -> Exception:
+        if story is not None and story.is_unsure:
             return Unsure()
         if self.cut_off:
             return StoreUnavailable(self.cut_off)
-        if unable is not None:
-            return unable
+        if story is not None and story.unable is not None:
+            return story.unable
         if deadline <= self._clock.monotonic_s():
             return DeadlineExceeded("the deadline passed before a node of the cluster answered")
         return StoreUnavailable("too few nodes of the cluster can be reached")
@@ -158,38 +212,46 @@ class Tries:
             await asyncio.sleep(_ROUND_PAUSE_S)
         if has_answered:
             return None
-        with suppress(TimeoutError):
-            async with asyncio.timeout(None) as wait:
-                self._waiting[wait] = NEVER
-                try:
-                    return await self._nodes.quickest(but=asked, until=deadline)
-                finally:
-                    del self._waiting[wait]
+        wait = self._waits.begin(NEVER, begun=NEVER)
+        try:
+            return await self._nodes.quickest(but=asked, until=deadline)
+        except asyncio.CancelledError:
+            if not wait.was_ended():
+                raise
+        finally:
+            self._waits.close(wait)
         return None
 
-    async def _waited(self, send: Any, profile: str, timeout_s: float) -> Any:
+    async def _waited(self, send: Send, profile: str, timeout_s: float) -> Any:
         """Sends, and waits as long as it makes sense."""
         begun = self._clock.monotonic_s()
-        async with asyncio.timeout(timeout_s + _LATE_S) as wait:
-            self._waiting[wait] = begun
-            try:
-                answer = await send(profile, timeout_s)
-            finally:
-                del self._waiting[wait]
+        wait = self._waits.begin(timeout_s + _LATE_S, begun)
+        try:
+            answer = await send(profile, timeout_s)
+        except asyncio.CancelledError:
+            if wait.was_ended():
+                raise TimeoutError from None
+            raise
+        finally:
+            self._waits.close(wait)
         self.answered += 1
         self._patience.note(self._clock.monotonic_s() - begun)
         return answer
 
-    def _ways(self, deadline: float, *, even_cut_off: bool) -> Iterator[tuple[str, float]]:
-        """Gives by which profile to send next, and how long to wait for the answer, in seconds."""
-        until = min(deadline, self._clock.monotonic_s() + _TRIED_S_MAX)
-        try_s = self._patience.seconds
-        for profile in self._nodes.ways(_ROUNDS_MAX):
+    def _others(self, until: float, try_s: float, *, even_cut_off: bool) -> Iterator[tuple[str, float]]:
+        """Gives by which profile to send when the first try has failed, and how long to wait for an answer, seconds.
+
+        Args:
+            until: when to try no more.
+            try_s: how long the first one was waited for.
+            even_cut_off: whether to try while nothing else is.
+        """
+        for profile in self._nodes.others(_ROUNDS_MAX):
             left_s = until - self._clock.monotonic_s()
             if left_s <= 0 or (self.cut_off and not even_cut_off):
                 return
-            yield profile, max(0.01, min(try_s, left_s))
             try_s = min(1.5 * try_s, _TRY_S_MAX)
+            yield profile, max(_TRY_S_MIN, min(try_s, left_s))
 
 
 _MISSING: Final = ("unconfigured table", "does not exist", "unknown keyspace", "Undefined")

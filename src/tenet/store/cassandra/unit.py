@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from tenet.store.cassandra import schema
+from tenet.store.cassandra.encoding import decode_cells, encode_cells, from_key, hybrid_time, to_key
 from tenet.store.cassandra.rows import (
     ADD,
     DELETE,
@@ -17,13 +18,8 @@ from tenet.store.cassandra.rows import (
     IntendedWrite,
     Intent,
     Row,
-    decode_cells,
-    encode_cells,
     encode_entry,
-    from_key,
-    hybrid_time,
     outbox_sort,
-    to_key,
 )
 from tenet.store.contract import (
     Add,
@@ -46,10 +42,12 @@ from tenet.store.errors import InvalidRequest, LimitExceeded
 from tenet.store.validate import bucket_of, check_stamp_of
 
 if TYPE_CHECKING:
-    from tenet.store.cassandra.driver import Bound, Shown
+    from tenet.store.cassandra.partitions import Place
+    from tenet.store.cassandra.sending import Bound, Shown
     from tenet.store.cassandra.spaces import Space
 
 _CELL_MIN: Final = -Limits.cell_max - 1
+_UNCONDITIONAL: Final[tuple[str, list[object]]] = ("", [])
 
 
 class Seen:
@@ -156,6 +154,11 @@ class Unit:
         """Whether it writes or appends anything."""
         return bool(self.writes or self.adds or self.appends)
 
+    @property
+    def place(self) -> Place:
+        """Its partition, as locks and beliefs name it."""
+        return self.space.space_id, self.key
+
     # ---- what it needs to know ---------------------------------------------------------------------------------------
 
     def sorts(self) -> list[bytes]:
@@ -213,6 +216,8 @@ class Unit:
     def conditions(self, believed: Believed) -> dict[bytes, tuple[str, list[object]]]:
         """Returns the conditions on each record's row, as text behind ``IF`` and values."""
         found: dict[bytes, tuple[str, list[object]]] = {}
+        if not self.checks and not self.adds:
+            return found
         for sort in self.sorts():
             texts: list[str] = []
             values: list[object] = []
@@ -237,16 +242,18 @@ class Unit:
     def stamp_conditions(self, *, written: Sequence[bytes]) -> list[Bound]:
         """Returns the checks of stamps, but for those of buckets that are written: their statements have them."""
         found: list[Bound] = []
+        if not self.stamps:
+            return found
         for bucket in self.buckets_checked():
             if bucket not in written:
                 condition, values = self._stamp_condition(bucket)
                 found.append((self.space.statements.check_bucket + condition, [self.key, bucket, *values]))
         return found
 
-    def _raised_stamps(self, time: int) -> list[Bound]:
-        """Returns the statements that raise stamps, with the checks of the same ones."""
+    def _raised_stamps(self, written: Sequence[bytes], time: int) -> list[Bound]:
+        """Returns the statements that raise the stamps of buckets, with the checks of the same ones."""
         found: list[Bound] = []
-        for bucket in self._buckets_written():
+        for bucket in written:
             condition, values = self._stamp_condition(bucket)
             found.append((self.space.statements.bucket + condition, [time, self.key, bucket, *values]))
         return found
@@ -264,7 +271,7 @@ class Unit:
         found: list[Bound] = []
         for write in self.writes:
             sort = write.key.sort
-            condition, values = conditions.pop(sort, ("", []))
+            condition, values = conditions.pop(sort, _UNCONDITIONAL)
             if not isinstance(write, Put):
                 found.append((statements.delete + condition, [key, sort, *values]))
             elif write.cells is None:
@@ -272,6 +279,24 @@ class Unit:
             else:
                 cells = encode_cells(time, write.cells)
                 found.append((statements.put_cells + condition, [write.value, version, cells, key, sort, *values]))
+        if self.adds:
+            found += self._added(believed, version, conditions)
+        for sort, (condition, values) in conditions.items():
+            found.append((statements.check + condition, [key, sort, *values]))
+        written = self._buckets_written()
+        found += self.stamp_conditions(written=written)
+        found += self._raised_stamps(written, time)
+        for at, one in self.appends:
+            entry = Entry(commit_id, version, self.partition, one.key.sort, one.old, one.new, one.origin)
+            found.append((statements.outbox, [encode_entry(entry), key, outbox_sort(self.space.log_id, time, at)]))
+        return found
+
+    def _added(
+        self, believed: Believed, version: Version, conditions: dict[bytes, tuple[str, list[object]]]
+    ) -> list[Bound]:
+        """Returns the statements that add to cells; takes out of the conditions what they check."""
+        statements, time, key = self.space.statements, hybrid_time(version), self.key
+        found: list[Bound] = []
         for sort, cells_after in self.cells_after(believed).items():
             condition, values = conditions.pop(sort)
             data = encode_cells(time, cells_after)
@@ -279,16 +304,6 @@ class Unit:
                 found.append((statements.put_cells + condition, [b"", version, data, key, sort, *values]))
             else:
                 found.append((statements.add + condition, [data, key, sort, *values]))
-        found += [
-            (statements.check + condition, [key, sort, *values]) for sort, (condition, values) in conditions.items()
-        ]
-        found += self.stamp_conditions(written=self._buckets_written())
-        found += self._raised_stamps(time)
-        log_id = self.space.log_id
-        found += [
-            (statements.outbox, [encode_entry(entry), key, outbox_sort(log_id, time, at)])
-            for at, entry in self._entries(commit_id, version)
-        ]
         return found
 
     def _buckets_written(self) -> list[bytes]:
@@ -297,10 +312,6 @@ class Unit:
             return []
         sorts = [write.key.sort for write in self.writes] + list(self.adds)
         return sorted({bucket_of(sort, options) for sort in sorts})
-
-    def _entries(self, commit_id: bytes, version: Version) -> Iterator[tuple[int, Entry]]:
-        for at, one in self.appends:
-            yield at, Entry(commit_id, version, self.partition, one.key.sort, one.old, one.new, one.origin)
 
     def intent(self, believed: Believed) -> Intent:
         """Returns all that it will do here, for a commit over several partitions."""
@@ -323,7 +334,7 @@ class Unit:
         conditions = self.conditions(believed)
         found: list[Bound] = []
         for sort in [*(write.key.sort for write in self.writes), *self.adds]:
-            condition, values = conditions.pop(sort, ("", []))
+            condition, values = conditions.pop(sort, _UNCONDITIONAL)
             found.append((statements.intend + condition, [key, sort, *values]))
         found += [
             (statements.check + condition, [key, sort, *values]) for sort, (condition, values) in conditions.items()
@@ -358,6 +369,14 @@ def carried_out(
 def given_up(statements: schema.Statements, key: bytes, intent: Intent) -> list[Bound]:
     """Returns the statements that remove the marks of an intent."""
     return [(statements.check, [key, write.sort]) for write in intent.writes]
+
+
+def spaces_of(commit: Commit) -> list[str]:
+    """Returns the names of the spaces that a commit touches; some may stand there more than once."""
+    names = [write.key.space for write in commit.writes]
+    names += [append.key.space for append in commit.appends]
+    names += [check.of.space if isinstance(check, IsStamp) else check.key.space for check in commit.checks]
+    return names
 
 
 def split(commit: Commit, spaces: Mapping[str, Space]) -> list[Unit]:

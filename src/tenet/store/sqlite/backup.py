@@ -18,7 +18,7 @@ from typing import Any, Final
 
 import apsw
 
-from tenet.store.errors import InvalidRequest, StoreCorrupt, StoreError, StoreUnavailable
+from tenet.store.errors import FULL_ERRNOS, DiskFull, InvalidRequest, StoreCorrupt, StoreError, StoreUnavailable
 from tenet.store.sqlite.faults import from_system, translate
 from tenet.store.sqlite.lock import DirectoryLock
 from tenet.store.sqlite.migrations import prepare
@@ -45,7 +45,7 @@ def write_backup(source_path: str, path: str) -> Mapping[str, int]:
         ``bytes`` and ``records`` of the backup.
 
     Raises:
-        InvalidRequest: there is a file of that name, or no such folder.
+        InvalidRequest: there is a file of that name, or none can be made there.
         DiskFull: there is no room for it.
     """
     target = Path(path)
@@ -66,7 +66,10 @@ def write_backup(source_path: str, path: str) -> Mapping[str, int]:
     except FileExistsError as error:
         raise _taken(path) from error
     except OSError as error:
-        raise from_system(error, str(target.parent)) from error
+        # The folder is none of the store's, and what is to be done about it is something else.
+        if error.errno in FULL_ERRNOS:
+            raise DiskFull(f"no room is left on the disk of {target.parent} for the backup {path}") from error
+        raise InvalidRequest(f"the backup {path} cannot be written: {error.strerror}") from error
     return figures
 
 

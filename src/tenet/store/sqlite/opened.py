@@ -19,6 +19,7 @@ from tenet.store.sqlite.migrations import prepare
 from tenet.store.sqlite.outcomes import Outcomes
 from tenet.store.sqlite.pool import ReaderPool
 from tenet.store.sqlite.removals import STEP_COST
+from tenet.store.sqlite.runway import Runway
 from tenet.store.sqlite.schema import FILE_NAME, Execute, connect
 from tenet.store.sqlite.spaces import Catalogue, Space
 from tenet.store.sqlite.upkeep import Upkeep
@@ -69,11 +70,13 @@ class OpenFile:
             pool=self.pool,
             on_commit=self._hint,
         )
+        self.runway = Runway(self.path + "-wal")
         self.upkeep = Upkeep(self, directory=directory, clock=clock)
 
     async def close(self) -> None:
         """Carries out what waits, then closes the file."""
         await self.upkeep.stop()
+        await self.runway.stop()
         await self.writer.close()
         await self.pool.close()
         # The last connection folds the write-ahead log into the file.
@@ -126,7 +129,9 @@ class OpenFile:
         self.releases.keep_readers(space)
 
     def _hint(self, jobs: list[Job]) -> None:
-        """Tells watches of what became durable."""
+        """Tells watches of what became durable, and has the log made longer where it nears its end."""
+        if (pages := self.writer.figures.wal_pages) >= self.runway.wanted_at:
+            self.runway.extend(pages)
         if self._watches.are_there:
             commits = [job.commit for job in jobs if job.commit is not None and isinstance(job.result, Committed)]
             self._watches.hint(commits)

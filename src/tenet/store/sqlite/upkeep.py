@@ -129,6 +129,8 @@ class Upkeep:
         async with self._file.writer.paused():
             self._file.pool.let_go()
             await self._in_thread(lambda execute: execute(f"PRAGMA wal_checkpoint({mode})").fetchall())
+            if mode == "TRUNCATE":
+                self._file.runway.begin_anew()
             # Whoever began to read before its end would keep the log from beginning anew.
             self._file.pool.let_go()
 

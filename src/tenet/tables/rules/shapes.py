@@ -79,13 +79,15 @@ def check_json_types(operation: str, request: dict[str, Any]) -> None:
     request that is carried out; one that is refused may have been refused for something else before.
 
     Args:
-        operation: the name of an operation of the API.
+        operation: the name of an operation; nothing is checked of one whose requests are not known.
         request: as parsed, no value of it made canonical yet.
 
     Raises:
         SerializationException: a value has a JSON type that cannot be converted; the first in the order of the request.
     """
-    convert_request(REQUESTS[operation], request)
+    shape = REQUESTS.get(operation)
+    if shape is not None:
+        convert_request(shape, request)
 
 
 def _refuse_endless(shape: Shape, request: dict[str, Any]) -> None:

@@ -13,7 +13,9 @@ from tenet.tables.errors import NotImplementedHere
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+#: Where they are listed, in the source of Tenet: whoever has installed a package alone looks there.
 PAGE: Final = "docs/compat/tables.md"
+_SEE: Final = f"is not available in this version of Tenet; see {PAGE} in its source"
 
 #: Operations of the API that Tenet does not have.
 OPERATIONS: Final = frozenset(
@@ -57,6 +59,9 @@ OPERATIONS: Final = frozenset(
         "UpdateTimeToLive",
     }
 )
+
+#: Operations of the API of streams, of which Tenet has none.
+STREAMS: Final = frozenset({"DescribeStream", "GetRecords", "GetShardIterator", "ListStreams"})
 
 _LEGACY_READ: Final = frozenset({"AttributesToGet"})
 _LEGACY_WRITE: Final = frozenset({"Expected", "ConditionalOperator"})
@@ -110,7 +115,7 @@ _NOTHING: Final[frozenset[str]] = frozenset()
 
 def operation_error(operation: str) -> NotImplementedHere:
     """Returns the error for an operation that Tenet does not have."""
-    return NotImplementedHere(f"{operation} is not available in this version of Tenet; see {PAGE}")
+    return NotImplementedHere(f"{operation} {_SEE}")
 
 
 def refuse_unavailable(operation: str, request: Mapping[str, Any]) -> None:
@@ -141,9 +146,7 @@ def _is_idle(name: str, value: Any) -> bool:
 
 
 def _parameter_error(operation: str, name: str) -> NotImplementedHere:
-    return NotImplementedHere(
-        f"The parameter {name} of {operation} is not available in this version of Tenet; see {PAGE}"
-    )
+    return NotImplementedHere(f"The parameter {name} of {operation} {_SEE}")
 
 
 def _batch_get_item(request: Mapping[str, Any]) -> None:
