@@ -10,7 +10,7 @@ import pytest
 import structlog
 
 from tenet.base.clock import NEVER, ManualClock
-from tenet.store.cassandra.driver import Driver
+from tenet.store.cassandra.driver import BEATS, Driver
 from tenet.store.cassandra.location import Location
 from tenet.store.cassandra.nodes import Nodes
 from tenet.store.cassandra.supervision import Supervision
@@ -39,6 +39,8 @@ class Cluster:
         self.tries = Tries(self.nodes, self.clock, 0.6, self.sent)
         self.refusals_s: list[float] = []
         self.connected = 0
+        #: Keys whose replicas can still be asked where a majority of the others' cannot.
+        self.readable: set[str] = set()
 
     async def _answer(self, nodes: set[str], least: int) -> bool:
         await asyncio.sleep(0.005)
@@ -60,10 +62,10 @@ class Cluster:
         return True
 
     async def select(
-        self, _text: str, _values: Sequence[Any], *, deadline: float = NEVER, even_cut_off: bool = False, **_: Any
+        self, _text: str, values: Sequence[Any], *, deadline: float = NEVER, even_cut_off: bool = False, **_: Any
     ) -> list[tuple[Any, ...]]:
         async def send(_profile: str, _timeout_s: float) -> list[tuple[Any, ...]]:
-            await self._answer(ALL, 2)
+            await self._answer(ALL, 0 if self.readable.intersection(values) else 2)
             return []
 
         try:
@@ -168,6 +170,25 @@ def test_a_process_that_reaches_no_node_at_all_says_so_in_less_than_a_second(aft
         cluster.gone = set()
         await asyncio.sleep(2)
         assert not cluster.tries.cut_off
+
+    cluster.run(test())
+
+
+def test_where_some_keys_can_still_be_read_not_all_requests_are_refused() -> None:
+    cluster = Cluster()
+
+    async def test() -> None:
+        cluster.nodes.update([*sorted(ALL), "10.0.0.4", "10.0.0.5"])
+        await asyncio.sleep(5)
+        cluster.gone = {A, B, C}
+        cluster.readable = {BEATS[5]}
+        await asyncio.sleep(10)
+        assert not cluster.tries.cut_off
+        cluster.readable = set()
+        assert await cluster.is_cut_off_after_s() < REFUSED_S_MAX
+        cluster.readable = {BEATS[2]}
+        await asyncio.sleep(3)
+        assert not cluster.tries.cut_off, "what can be read again is served again"
 
     cluster.run(test())
 

@@ -12,8 +12,9 @@ import asyncio
 import socket
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
+from itertools import cycle
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import acsylla
 from acsylla import Consistency, SSLVerifyFlags, errors
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
     from tenet.base.clock import Clock
     from tenet.store.cassandra.location import Location
     from tenet.store.cassandra.tries import Doubt
+
+#: Keys whose reads show whether a majority of replicas answers; they lie on different nodes where there are many.
+BEATS: Final = ("beat", *(f"beat-{number}" for number in range(1, 8)))
 
 
 def _nothing() -> None:
@@ -58,6 +62,7 @@ class Driver:
         #: What is sent and waited for, and whether anything is.
         self.tries = Tries(self.nodes, clock, location.try_ms / 1000, self.sent)
         self._connection = Connection(self.nodes)
+        self._beats = cycle(BEATS)
         self._sending = Sending(self._connection, self.tries)
 
     # ---- connections -------------------------------------------------------------------------------------------------
@@ -169,7 +174,7 @@ class Driver:
 
     async def _reaches(self, address: str) -> bool:
         """Whether a node can ask a majority of the replicas of something."""
-        text = f"SELECT id FROM {self.location.keyspace}.registry WHERE part = 'beat' AND name = ''"
+        text = f"SELECT id FROM {self.location.keyspace}.registry WHERE part = '{next(self._beats)}' AND name = ''"
         with suppress(errors.CassErrorServerInvalidQuery, errors.CassErrorServerUnauthorized):  # not made yet, not ours
             await self.told_by(address, text, timeout_s=PROBE_S_MAX, consistency=Consistency.QUORUM)
         return True

@@ -3,6 +3,9 @@
 A read by Paxos needs what a commit needs: a majority of the replicas. Where it fails twice in a row this process is cut
 off from the majority, or the majority is down: requests are then refused at once, with an error that clients retry,
 instead of each finding out by itself.
+
+Where there are more nodes than copies, losing two of them takes the majority from some keys and not from others.
+Several keys are read at once there, and only where none of them can be is everything refused.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 import structlog
 
 from tenet.store.cassandra.advice import advice_on, advice_on_copies, advice_on_racks
+from tenet.store.cassandra.driver import BEATS
 from tenet.store.cassandra.nodes import only
 from tenet.store.cassandra.reaching import listens
 from tenet.store.cassandra.skew import advice_on_clocks, skews
@@ -40,6 +44,8 @@ _BEAT_EVERY_S: Final = 0.1
 #: How many beats in a row may be missed where at most half of the nodes can be reached, and where more can.
 _MISSED_MAX: Final = 2
 _MISSED_MAX_ELSE: Final = 8
+#: Up to so many nodes, all keys have the same replicas, as a rule.
+_NODES_ALIKE: Final = 3
 #: How often settings are read: they change with a restart of a node.
 _LOOK_S: Final = 300.0
 #: How often it is read which nodes there are, and how soon after one came to be silent, or was back; seconds.
@@ -161,9 +167,24 @@ class Supervision:
             self._are_listening = False
 
     async def _ask(self, until: float) -> str:
+        """Reads keys until one was read; returns why none could be, empty where one was."""
+        parts = BEATS if len(self._driver.nodes.addresses) > _NODES_ALIKE else BEATS[:1]
+        asking = [asyncio.create_task(self._ask_for(part, until)) for part in parts]
+        reason = ""
+        try:
+            for answer in asyncio.as_completed(asking):
+                reason = await answer
+                if not reason:
+                    break
+            return reason
+        finally:
+            for one in asking:
+                one.cancel()
+
+    async def _ask_for(self, part: str, until: float) -> str:
         text = f"SELECT id FROM {self._driver.location.keyspace}.registry WHERE part = ? AND name = ?"
         try:
-            await self._driver.select(text, ("beat", ""), deadline=until, counts_as="beat", even_cut_off=True)
+            await self._driver.select(text, (part, ""), deadline=until, counts_as="beat", even_cut_off=True)
         except StoreError as error:
             return error.message
         except TableMissing as error:
