@@ -48,19 +48,26 @@ class CredentialFiles(Struct, frozen=True):
     """Where a node's credentials lie, all in PEM.
 
     Args:
-        authority: the certificates of the authorities that nodes believe, that of the present one first.
+        authority: the certificate of the present authority, which nodes believe.
         certificate: the node's.
         private_key: its private key, which never leaves it.
+        others: those of further authorities that nodes believe while one takes the other's place; absent else.
     """
 
     authority: Path
     certificate: Path
     private_key: Path
+    others: Path
 
     @classmethod
     def within(cls, directory: Path) -> CredentialFiles:
         """Returns where they lie in a directory."""
-        return cls(directory / "cluster-ca.pem", directory / "node.pem", directory / "node-key.pem")
+        return cls(
+            directory / "cluster-ca.pem",
+            directory / "node.pem",
+            directory / "node-key.pem",
+            directory / "cluster-ca-other.pem",
+        )
 
 
 class Credentials:
@@ -93,13 +100,17 @@ class Credentials:
         server.verify_mode = ssl.CERT_OPTIONAL
         server.num_tickets = 0
         client = _context(ssl.PROTOCOL_TLS_CLIENT, [*self.protocols])
-        authorities = _authorities(self.files.authority)
+        trusted = [
+            one for one in (self.files.authority, self.files.others) if one == self.files.authority or one.exists()
+        ]
+        authorities = {name: one for file in trusted for name, one in _authorities(file).items()}
         try:
             found = read_pair(self.files.certificate, self.files.private_key, "The next start makes it anew")
             if found is None or node_of(found[0]) != self.node:
                 raise IdentityUnusable(f"{self.files.certificate} is not the certificate of node {self.node}")
             for context in (server, client):
-                _trust(context, self.files.authority)
+                for file in trusted:
+                    _trust(context, file)
                 load(context, self.files.certificate, self.files.private_key)
         except TlsUnusable as error:
             raise IdentityUnusable(f"the certificate of this node cannot be used: {error.message}") from error

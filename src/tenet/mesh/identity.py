@@ -6,7 +6,10 @@
 | ``joining.json`` | the id that it wants to have, until it has joined | 0600 |
 | ``node-key.pem`` | its private key, which never leaves it | 0600 |
 | ``node.pem`` | its certificate, renewed long before its end | 0644 |
-| ``cluster-ca.pem`` | the certificate of the cluster's authority; in an exchange, and that of the other one | 0644 |
+| ``cluster-ca.pem`` | the certificate of the cluster's authority | 0644 |
+| ``cluster-ca-other.pem`` | in an exchange: that of the incoming or the former one, which is trusted as well | 0644 |
+
+Versions that know of no exchange read ``cluster-ca.pem`` alone, and go on with the present authority.
 """
 
 from __future__ import annotations
@@ -167,22 +170,15 @@ class Identity:
         """
         key = ensure_key(self.files.private_key)
         is_good = self._is_good(cluster, node, lifetime_s, clock)
-        trusted = b"".join(pem_certificate(one) for one in cluster.trusted(clock.wall_ms()))
-        is_kept = self._kept() == trusted
-        if not is_kept:
-            keep(self.files.authority, trusted)
+        present, *others = map(pem_certificate, cluster.trusted(clock.wall_ms()))
+        # Whom to trust beside the present one comes first: wherever this ends, nobody is refused who is trusted.
+        changed = [
+            _keep_changed(self.files.others, b"".join(others)),
+            _keep_changed(self.files.authority, present),
+        ]
         if not is_good:
             keep(self.files.certificate, pem_certificate(cluster.certify(node, key.public_key(), lifetime_s)))
-        return not (is_kept and is_good)
-
-    def _kept(self) -> bytes:
-        """Returns what the file of those that nodes trust holds; empty where there is none."""
-        try:
-            return self.files.authority.read_bytes()
-        except FileNotFoundError:
-            return b""
-        except OSError as error:
-            raise IdentityUnusable(f"{self.files.authority} cannot be read: {error.strerror}") from error
+        return not is_good or any(changed)
 
     def _is_good(self, cluster: Cluster, node: NodeId, lifetime_s: float, clock: Clock) -> bool:
         try:
@@ -199,12 +195,33 @@ class Identity:
         """Refuses a directory that belongs to another cluster than the store."""
         if not (self.files.authority.exists() and self._file.exists()):
             return
-        if pem_certificate(cluster.authority.certificate) not in self._kept():
+        if pem_certificate(cluster.authority.certificate) not in _kept(self.files.authority) + _kept(self.files.others):
             raise NotAMember(
                 f"{self.directory} is of a node of another cluster than the store, whose authority is"
                 f" {fingerprint(cluster.authority.certificate)}; name the store of its own cluster. Only where the node"
                 " is to leave that one for good, remove the directory and join this one"
             )
+
+
+def _keep_changed(file: Path, certificates: bytes) -> bool:
+    """Has a file of certificates hold these; says whether it held others. One without any is left out."""
+    if _kept(file) == certificates:
+        return False
+    if certificates:
+        keep(file, certificates)
+    else:
+        file.unlink(missing_ok=True)
+    return True
+
+
+def _kept(file: Path) -> bytes:
+    """Returns what a file of certificates holds; empty where there is none."""
+    try:
+        return file.read_bytes()
+    except FileNotFoundError:
+        return b""
+    except OSError as error:
+        raise IdentityUnusable(f"{file} cannot be read: {error.strerror}") from error
 
 
 def _read(file: Path) -> NodeId | None:

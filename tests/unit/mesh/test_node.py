@@ -621,8 +621,9 @@ def test_the_clusters_secrets_follow_a_new_master_key(tmp_path: Path) -> None:
 
 def test_what_lies_beside_the_certificate_names_all_of_it(tmp_path: Path) -> None:
     files = CredentialFiles.within(tmp_path)
-    assert {path.name for path in (files.authority, files.certificate, files.private_key)} == {
+    assert {path.name for path in (files.authority, files.others, files.certificate, files.private_key)} == {
         "cluster-ca.pem",
+        "cluster-ca-other.pem",
         "node.pem",
         "node-key.pem",
     }

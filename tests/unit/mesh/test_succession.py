@@ -69,10 +69,12 @@ async def call_on(nodes: Sequence[MeshNode], is_over: asyncio.Event) -> int:
 
 
 def trusts(node: MeshNode, *authorities: str) -> bool:
-    """Whether these are the authorities that a node trusts, in memory and in its file."""
+    """Whether these are the authorities that a node trusts, in memory and in its files, the present one apart."""
     files = node.identity.files
-    held = node.channel.credentials.authorities
-    return [*held] == [*authorities] and files.authority.read_bytes().count(b"BEGIN CERTIFICATE") == len(authorities)
+    counts = [
+        path.read_bytes().count(b"BEGIN CERTIFICATE") for path in (files.authority, files.others) if path.exists()
+    ]
+    return [*node.channel.credentials.authorities] == [*authorities] and counts == [1] * len(authorities)
 
 
 async def of_one_authority(at: Machines, nodes: Sequence[MeshNode]) -> str:
