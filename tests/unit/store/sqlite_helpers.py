@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -110,8 +111,11 @@ class Disk(apsw.VFS):
         self.sync_error: type[apsw.Error] | None = None
         #: Raised by every read of the file.
         self.read_error: apsw.Error | None = None
-        #: How often the log was synchronised.
+        #: How often the log was synchronised, and in which threads.
         self.syncs = 0
+        self.syncing: list[str] = []
+        #: How long that takes longer than on the machine's disk, seconds.
+        self.slow_s = 0.0
         self._may_sync = threading.Event()
         self._may_sync.set()
         super().__init__(self.name, self.base, makedefault=True)
@@ -141,7 +145,9 @@ class Disk(apsw.VFS):
     def after_sync(self) -> None:
         """Called after the log was synchronised."""
         self.syncs += 1
+        self.syncing.append(threading.current_thread().name)
         self._may_sync.wait(20)
+        time.sleep(self.slow_s)
         if self.sync_error is not None:
             raise self.sync_error("told so by a test")
 

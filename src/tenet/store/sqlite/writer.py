@@ -4,6 +4,11 @@ Statements run on the event loop, some microseconds each; a thread of their own 
 lock than on SQLite. Only COMMIT, which waits for the disk, runs in a thread, and the loop goes on meanwhile: requests
 are read, further jobs queue up, reads see the last durable transaction. Nobody gets an answer before COMMIT returned.
 
+To wake that thread, and the loop behind it, takes about half as long as a fast disk does. Where there is one job and no
+other, as of one client that waits for each answer, nobody would use the time; so COMMIT runs on the loop then, as long
+as the disk has been fast for ``CALM_COMMITS`` in a row. One that turns out to be slow holds the loop up once, and the
+next ones are the thread's again.
+
 Promises: jobs are carried out in order of arrival; a job never holds the loop for much longer than ``TURN_COST`` takes;
 what waits is bounded; a job whose deadline passes while it waits is not carried out.
 """
@@ -44,6 +49,9 @@ GROUP_COST_MAX: Final = 4_000
 GROUP_BYTES_MAX: Final = 8 * 1024 * 1024
 #: What is carried out before the loop gets a turn: some 2 ms. The unit is a statement.
 TURN_COST: Final = 256
+#: How many COMMITs in a row have to have taken less than so many seconds before one may run on the loop.
+CALM_COMMITS: Final = 256
+CALM_S: Final = 0.002
 #: How often jobs are looked through for deadlines that have passed.
 _SWEEP_S: Final = 0.05
 
@@ -142,6 +150,8 @@ class Writer:
         self._unfinished: tuple[Job, Iterator[Any]] | None = None
         self._is_running = False
         self._is_committing = False
+        #: How many COMMITs in a row were fast.
+        self._calm = 0
         self._is_closed = False
         #: Why no more is taken until the store is opened anew; empty as long as all is well.
         self._broken = ""
@@ -238,9 +248,12 @@ class Writer:
             self._give_up(error)
             return
         try:
-            self._finish()
+            is_to_commit_here = self._finish()
         except Exception as error:  # noqa: BLE001 - as above
             self._give_up(error, is_of_all=True)
+            return
+        if is_to_commit_here:
+            self._committed(*self._commit())
 
     def _begin(self) -> bool:
         """Opens a transaction; false where there is nothing to do, or somebody wants a pause."""
@@ -297,35 +310,47 @@ class Writer:
         self._group_cost, self._group_bytes = cost, byte_count
         return True
 
-    def _finish(self) -> None:
-        """Ends the transaction: by COMMIT in the thread where something was written, at once where not."""
+    def _finish(self) -> bool:
+        """Ends the transaction: by COMMIT in the thread where something was written, at once where not.
+
+        Returns:
+            Whether COMMIT is not the thread's, but to be made here and now.
+        """
         transaction = self._transaction
         assert transaction is not None
         if transaction.has_written:
             transaction.write_ids()
             self._pool.begin_change()
             self._is_committing = True
+            if self._calm >= CALM_COMMITS and len(self._group) == 1 and not self._line:
+                return True
             self._orders.put(_Order.COMMIT)
-            return
+            return False
         self._connection.execute("ROLLBACK")
         self._answer(transaction)
+        return False
 
     def _commit_forever(self) -> None:
         """The commit thread."""
         while self._orders.get() is _Order.COMMIT:
-            began = self._clock.monotonic_s()
-            error: Exception | None = None
-            try:
-                self._connection.execute("COMMIT")
-            except Exception as raised:  # noqa: BLE001 - it is looked at on the loop; without this thread nothing is
-                error = raised
-            self._loop.call_soon_threadsafe(self._committed, error, self._clock.monotonic_s() - began)
+            self._loop.call_soon_threadsafe(self._committed, *self._commit())
+
+    def _commit(self) -> tuple[Exception | None, float]:
+        """Ends the transaction; returns what went wrong, if something did, and how long it took, seconds."""
+        began = self._clock.monotonic_s()
+        error: Exception | None = None
+        try:
+            self._connection.execute("COMMIT")
+        except Exception as raised:  # noqa: BLE001 - it is looked at on the loop; without this thread nothing is
+            error = raised
+        return error, self._clock.monotonic_s() - began
 
     def _committed(self, error: Exception | None, elapsed_s: float) -> None:
         """Takes up the end of a COMMIT."""
         transaction = self._transaction
         assert transaction is not None
         self._is_committing = False
+        self._calm = self._calm + 1 if elapsed_s < CALM_S else 0
         try:
             self._pool.end_change()
             if error is not None:
