@@ -112,6 +112,8 @@ class Stand:
         """Starts a process."""
         process = Process(self, name, behind_ms)
         await process.engine.start()
+        # These nodes are never silent, and looking out for it twenty times a second makes days of simulated time long.
+        await process.engine._supervision.close()
         self._processes.append(process)
         return process
 
