@@ -12,7 +12,7 @@ ARGS ?=
 UV := $(shell uv --version >/dev/null 2>&1 && echo uv)
 
 .DEFAULT_GOAL := help
-.PHONY: help up compile test check test-changed test-long coverage bench bench-cluster cluster cluster-status cluster-stop \
+.PHONY: help up compile test check test-changed test-long coverage bench bench-cluster bench-queues cluster cluster-status cluster-stop \
   peers docs lock hooks audit clean
 
 help: ## Says what each target does
@@ -49,6 +49,10 @@ bench: $(VENV)/.development $(VENV)/.bytecode ## Measures Tenet with its peers b
 bench-cluster: $(VENV)/.development $(VENV)/.bytecode ## Measures Tenet over a real cluster with the raw driver beside it
 	@$(BIN)/python -m tools.compile --required
 	@exec $(BIN)/python -m benchmarks.cluster $(ARGS)
+
+bench-queues: $(VENV)/.development $(VENV)/.bytecode ## Measures Tenet's queues with ElasticMQ and RabbitMQ beside them
+	@$(BIN)/python -m tools.compile --required
+	@exec $(BIN)/python -m benchmarks.queues $(ARGS)
 
 cluster: $(VENV)/.development ## Starts three Apache Cassandra nodes on 127.0.0.1 to .3 (ARGS=--fresh for empty ones)
 	@exec $(BIN)/python -m tools.cluster start $(ARGS)

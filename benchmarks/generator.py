@@ -123,6 +123,42 @@ class Dataset:
         return {"table": self.table, "items": self.items, "slots": self.slots, "groups": self.groups}
 
 
+@dataclass(frozen=True)
+class QueueLoad:
+    """What is done to a queue, which is made for it and deleted afterwards.
+
+    Args:
+        workload: ``send``, ``drain`` (receive ten and delete them) or ``deliver`` (send, while others wait for it).
+        batch: messages in a request; of a broker, how many may be unconfirmed. 1 to 10.
+        body_bytes: of each message.
+        is_fifo: whether it is a FIFO queue.
+        backlog: messages that a drain begins with, again and again.
+        rate_per_s: messages sent per second, for ``deliver``.
+        connections: how many.
+    """
+
+    workload: str
+    batch: int = 1
+    body_bytes: int = 256
+    is_fifo: bool = False
+    backlog: int = 10_000
+    rate_per_s: int = 100
+    connections: int = 16
+
+    @property
+    def options(self) -> dict[str, object]:
+        """As the generator takes them."""
+        return {
+            "workload": self.workload,
+            "batch": self.batch,
+            "bytes": self.body_bytes,
+            "fifo": str(self.is_fifo).lower(),
+            "backlog": self.backlog,
+            "rate": self.rate_per_s,
+            "connections": self.connections,
+        }
+
+
 def build() -> Path:
     """Builds the generator where its source is newer than it, and returns the program.
 
@@ -213,6 +249,16 @@ def pages(target: Target, *, count: int = 1_000, rounds: int = 300, table: str =
     """
     output = _run(target, "pages", {"table": table, "pages": count, "rounds": rounds})
     return msgspec.json.decode(output, type=Pages)
+
+
+def queue(target: Target, load: QueueLoad, *, seconds: float, warm_up_s: float = 0.5) -> Row:
+    """Measures one load on a queue; its operations are messages.
+
+    Raises:
+        GeneratorError: it could not be measured.
+    """
+    options = load.options | {"seconds": seconds, "warm-up": warm_up_s, "pid": ",".join(map(str, target.pids))}
+    return msgspec.json.decode(_run(target, "queue", options), type=Row)
 
 
 def _run(target: Target, command: str, options: Mapping[str, object]) -> str:

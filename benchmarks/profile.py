@@ -20,13 +20,13 @@ import sys
 import tempfile
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from benchmarks import generator, report, servers
-from benchmarks.generator import WORKLOADS, GeneratorError, Target
+from benchmarks.generator import WORKLOADS, GeneratorError, Row, Target
 from benchmarks.run import DATA
 from benchmarks.sections import CONNECTIONS, Section
 
@@ -91,6 +91,20 @@ def profile(target: Target, workload: str, seconds: float, folder: Path) -> Prof
     Raises:
         GeneratorError: py-spy may not look at the server, or the workload failed.
     """
+
+    def run() -> Row:
+        (row,) = generator.measure(target, [workload], connections=[CONNECTIONS], seconds=seconds, warm_up_s=0)
+        return row
+
+    return sampled(target, workload, seconds, folder, run)
+
+
+def sampled(target: Target, workload: str, seconds: float, folder: Path, run: Callable[[], Row]) -> Profile:
+    """Samples the server while something that takes so long is run against it.
+
+    Raises:
+        GeneratorError: py-spy may not look at the server, or what was run failed.
+    """
     output = folder / f"{workload}.folded"
     command = [
         *(str(Path(sys.executable).parent / "py-spy"), "record", "--pid", str(target.pids[0]), "--output", str(output)),
@@ -100,7 +114,7 @@ def profile(target: Target, workload: str, seconds: float, folder: Path) -> Prof
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as sampler:
         time.sleep(0.3)  # py-spy reads the server's symbols first
         before = thread_cpu_us(target.pids[0])
-        (row,) = generator.measure(target, [workload], connections=[CONNECTIONS], seconds=seconds, warm_up_s=0)
+        row = run()
         after = thread_cpu_us(target.pids[0])
         _, errors = sampler.communicate()
     if sampler.returncode or not output.exists():
@@ -111,7 +125,10 @@ def profile(target: Target, workload: str, seconds: float, folder: Path) -> Prof
     if row.errors:
         raise GeneratorError(f"{workload}: {row.error_kinds}")
     samples = count(output.read_text(encoding="utf-8").splitlines())
-    spent = {thread: (cpu - before.get(thread, 0)) / max(row.operations, 1) for thread, cpu in after.items()}
+    spent = {
+        thread: (cpu - before.get(thread, 0)) / max(row.acknowledged or row.operations, 1)
+        for thread, cpu in after.items()
+    }
     return Profile(workload, weigh(samples, spent), "µs per operation" if spent else "% of the CPU")
 
 

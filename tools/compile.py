@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 WORK: Final = ROOT / ".cache" / "compile"
 GROUP: Final = "tenet"
 #: Where modules lie whose constants and types may find their way into compiled ones.
-ROOMS: Final = ("base", "store", "tables", "wire")
+ROOMS: Final = ("base", "queues", "store", "tables", "wire")
 #: How often it is said how far it is, seconds.
 TELL_S: Final = 5.0
 #: How hard the C compiler tries.
@@ -53,6 +53,34 @@ LEVEL: Final = "2"
 #: data (msgspec structs, which mypyc cannot make) and whatever runs seldom stay out: they would gain nothing.
 MODULES: Final = {
     "base": ("json_text", "keycodec"),
+    "queues": ("http", "keys"),
+    "queues.ops": ("access", "change_message_visibility", "delete_message", "receive_message", "send_message"),
+    "queues.ops.owning": (
+        "deduplication",
+        "due",
+        "fifo",
+        "flushing",
+        "handles",
+        "items",
+        "leaving",
+        "owner",
+        "receiving",
+        "sending",
+        "standard",
+        "state",
+        "upkeep",
+        "waiting",
+        "window",
+        "working",
+    ),
+    "queues.rules": (
+        "batches",
+        "digests",
+        "json_types",
+        "message_attributes",
+        "messages",
+        "receipts",
+    ),
     "store": ("combine", "combine_waiting", "landing", "validate", "versions"),
     "store.cassandra": (
         "commits",

@@ -31,18 +31,27 @@ type answer struct {
 
 // exchange sends a request and reads its answer. After an error the next exchange begins on a new connection.
 func (c *connection) exchange(request []byte) (answer, error) {
-	if c.socket == nil {
-		socket, err := net.Dial("tcp", c.address)
-		if err != nil {
-			return answer{}, err
-		}
-		c.socket, c.reader = socket, bufio.NewReaderSize(socket, 64<<10)
+	if err := c.open(); err != nil {
+		return answer{}, err
 	}
 	got, keep, err := c.roundTrip(request)
 	if err != nil || !keep {
 		c.close()
 	}
 	return got, err
+}
+
+// open connects where there is no connection.
+func (c *connection) open() error {
+	if c.socket != nil {
+		return nil
+	}
+	socket, err := net.Dial("tcp", c.address)
+	if err != nil {
+		return err
+	}
+	c.socket, c.reader = socket, bufio.NewReaderSize(socket, 64<<10)
+	return nil
 }
 
 func (c *connection) close() {

@@ -1,10 +1,13 @@
 // Command load puts a DynamoDB endpoint under load and says what it did, with as little work of its own as possible:
-// requests are written out and signed before the clock starts, and every connection has keys of its own.
+// requests are written out and signed before the clock starts, and every connection has keys of its own. Queues, of an
+// SQS endpoint or of an AMQP broker, it puts under load too.
 //
 //	load prepare -endpoint http://127.0.0.1:8000 -items 10000 [-indexes 5]
 //	load measure -endpoint http://127.0.0.1:8000 -workloads put,get -connections 1,64 -seconds 5 [-rate 500] [-pid N]
 //	load requests -workloads put -connections 32
 //	load pages   -endpoint http://127.0.0.1:8000 -pages 1000
+//	load queue   -endpoint http://127.0.0.1:9324 -workload send [-batch 10] [-fifo] -connections 16 -seconds 5 [-pid N]
+//	load queue   -endpoint amqp://127.0.0.1:5672 -workload drain -backlog 20000
 //
 // The access key is taken from AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY. README.md says what each figure means.
 package main
@@ -44,7 +47,10 @@ func main() {
 
 func run(arguments []string) error {
 	if len(arguments) == 0 {
-		return errors.New("say what to do: prepare, measure, requests or pages")
+		return errors.New("say what to do: prepare, measure, requests, pages or queue")
+	}
+	if arguments[0] == "queue" {
+		return loadQueue(arguments[1:])
 	}
 	o, err := parse(arguments[0], arguments[1:])
 	if err != nil {
@@ -64,7 +70,7 @@ func run(arguments []string) error {
 		}
 		return print(o.json, result, result)
 	}
-	return fmt.Errorf("unknown command %q: it is prepare, measure, requests or pages", arguments[0])
+	return fmt.Errorf("unknown command %q: it is prepare, measure, requests, pages or queue", arguments[0])
 }
 
 func parse(command string, arguments []string) (options, error) {

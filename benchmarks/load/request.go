@@ -4,7 +4,7 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
-	"fmt"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -23,12 +23,18 @@ type server struct {
 
 // request returns the bytes of one HTTP/1.1 request, signed for the given moment.
 func (s server) request(operation, body string, now time.Time) []byte {
-	target := targetPrefix + operation
-	stamp := now.UTC().Format("20060102T150405Z")
-	head := [][2]string{
-		{"content-type", contentType}, {"host", s.host}, {"x-amz-date", stamp}, {"x-amz-target", target},
-		{"authorization", s.signer.authorization(s.host, target, stamp, body)},
-		{"content-length", fmt.Sprint(len(body))},
+	target, stamp := targetPrefix+operation, stampOf(now)
+	return post(s.host, target, stamp, s.signer.authorization(s.host, target, stamp, body), body)
+}
+
+// stampOf returns a moment as the x-amz-date header has it.
+func stampOf(now time.Time) string { return now.UTC().Format("20060102T150405Z") }
+
+// post returns the bytes of a signed request.
+func post(host, target, stamp, authorization, body string) []byte {
+	head := [...][2]string{
+		{"content-type", contentType}, {"host", host}, {"x-amz-date", stamp}, {"x-amz-target", target},
+		{"authorization", authorization}, {"content-length", strconv.Itoa(len(body))},
 	}
 	var b strings.Builder
 	b.WriteString("POST / HTTP/1.1\r\n")
@@ -46,16 +52,21 @@ type signer struct {
 
 // authorization returns the Authorization header of a POST to / with the four signed headers above.
 func (s signer) authorization(host, target, stamp, body string) string {
-	scope := strings.Join([]string{stamp[:8], s.region, "dynamodb", "aws4_request"}, "/")
+	return s.authorizationBy(s.signingKey(stamp[:8], "dynamodb"), "dynamodb", host, target, stamp, body)
+}
+
+// authorizationBy returns the same for any service, by the key that was derived for it and the day.
+func (s signer) authorizationBy(key []byte, service, host, target, stamp, body string) string {
+	scope := strings.Join([]string{stamp[:8], s.region, service, "aws4_request"}, "/")
 	canonical := strings.Join([]string{
 		"POST", "/", "",
 		"content-type:" + contentType, "host:" + host, "x-amz-date:" + stamp, "x-amz-target:" + target, "",
 		signedHeaders, digest(body),
 	}, "\n")
 	toSign := strings.Join([]string{"AWS4-HMAC-SHA256", stamp, scope, digest(canonical)}, "\n")
-	signature := hex.EncodeToString(keyed(s.signingKey(stamp[:8], "dynamodb"), toSign))
-	return fmt.Sprintf("AWS4-HMAC-SHA256 Credential=%s/%s, SignedHeaders=%s, Signature=%s",
-		s.accessKeyID, scope, signedHeaders, signature)
+	signature := hex.EncodeToString(keyed(key, toSign))
+	return "AWS4-HMAC-SHA256 Credential=" + s.accessKeyID + "/" + scope + ", SignedHeaders=" + signedHeaders +
+		", Signature=" + signature
 }
 
 func (s signer) signingKey(day, service string) []byte {

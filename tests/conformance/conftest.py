@@ -19,7 +19,14 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 @pytest.fixture(scope="session")
+def plain_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """Tenet without TLS, for clients that cannot be told of an authority."""
+    with running(tmp_path_factory.mktemp("plain-tenet") / "data", "--plaintext") as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
 def fresh_name() -> Callable[[str], str]:
-    """Gives names of tables that nobody else uses."""
+    """Gives names of tables and queues that nobody else uses."""
     numbers = itertools.count(1)
     return lambda stem: f"{stem}-{next(numbers)}"

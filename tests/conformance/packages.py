@@ -12,6 +12,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -163,6 +164,40 @@ DYNAMODB_LOCAL = Package(
 )
 
 
+def _fetch_elasticmq(folder: Path) -> None:
+    """Copies the server's jars into ``lib``."""
+    _copy_jars(folder, "elasticmq", [_dependency("org.elasticmq", "elasticmq-server_2.13", ELASTICMQ.version)])
+
+
+ELASTICMQ = Package(
+    "elasticmq",
+    "1.7.1",
+    {"java": "a Java runtime, 17 or later", "mvn": "Apache Maven"},
+    _fetch_elasticmq,
+)
+
+
+def _fetch_queue_clients(folder: Path) -> None:
+    """Copies the jars of each version of the SDK into ``v1`` and ``v2``."""
+    v1, v2 = QUEUE_CLIENTS.version.split("-")
+    groups = {
+        "v1": [_dependency("com.amazonaws", "aws-java-sdk-sqs", v1)],
+        "v2": [_dependency("software.amazon.awssdk", name, v2) for name in ("sqs", "url-connection-client")],
+    }
+    for name, dependencies in groups.items():
+        (folder / name).mkdir()
+        _copy_jars(folder / name, name, dependencies)
+
+
+#: The AWS SDK for Java: a version 1 that speaks the Query protocol to queues, and version 2.
+QUEUE_CLIENTS = Package(
+    "java-queue-clients",
+    "1.12.580-2.54.14",
+    {"java": "a Java development kit, 17 or later", "mvn": "Apache Maven"},
+    _fetch_queue_clients,
+)
+
+
 def _fetch_cassandra(folder: Path) -> None:
     """Copies the server's jars into ``lib``."""
     dependency = _dependency("org.apache.cassandra", "cassandra-all", CASSANDRA.version)
@@ -176,6 +211,59 @@ CASSANDRA = Package(
     {"mvn": "Apache Maven; on Debian `apt-get install maven`, on macOS `brew install maven`"},
     _fetch_cassandra,
 )
+
+# ---- Debian ----------------------------------------------------------------------------------------------------------
+
+DEBIAN_TOOLS = {"apt-get": "Debian or Ubuntu", "dpkg": "comes with apt-get"}
+
+
+def fetch_debian(folder: Path, *names: str) -> None:
+    """Downloads packages of Debian and unpacks them into a folder: nothing of the system changes.
+
+    Raises:
+        FetchFailed: they could not be downloaded.
+    """
+    done = _apt_get(folder, "download", *names)
+    if done.returncode and os.geteuid() == 0:
+        # An image of a container comes without the lists of packages.
+        _apt_get(folder, "update")
+        done = _apt_get(folder, "download", *names)
+    if done.returncode:
+        raise FetchFailed(f"apt-get download ended with {done.returncode} (apt-get update first?):\n{done.stdout}")
+    for package in folder.glob("*.deb"):
+        subprocess.run(["dpkg", "-x", str(package), str(folder)], check=True, timeout=60)
+        package.unlink()
+
+
+def _apt_get(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["apt-get", "-qq", *arguments],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+
+_ERLANG = (
+    *("erlang-base", "erlang-asn1", "erlang-crypto", "erlang-eldap", "erlang-inets", "erlang-mnesia", "erlang-os-mon"),
+    *("erlang-parsetools", "erlang-public-key", "erlang-runtime-tools", "erlang-ssl", "erlang-syntax-tools"),
+    *("erlang-tools", "erlang-xmerl"),
+)
+
+
+def _fetch_rabbitmq(folder: Path) -> None:
+    """Unpacks the broker with Erlang, which is told where it lies now."""
+    fetch_debian(folder, "rabbitmq-server", *_ERLANG)
+    program = folder / "usr" / "lib" / "erlang" / "bin" / "erl"
+    text = program.read_text(encoding="utf-8")
+    program.write_text(text.replace("ROOTDIR=/usr/lib/erlang", f"ROOTDIR={folder}/usr/lib/erlang"), encoding="utf-8")
+
+
+#: RabbitMQ of Debian 12 is 3.10.
+RABBITMQ = Package("rabbitmq", f"debian-{platform.machine()}", DEBIAN_TOOLS, _fetch_rabbitmq)
 
 # ---- npm -------------------------------------------------------------------------------------------------------------
 
@@ -207,22 +295,25 @@ NODE_PROGRAMS = Package(
 # ---- Python ----------------------------------------------------------------------------------------------------------
 
 
-def _environment(name: str, version: str, requirement: str) -> Package:
+def _environment(name: str, version: str, *requirements: str) -> Package:
     """Something from the Python index in an environment of its own: what it pins must not hold back our own tools."""
 
     def fetch(folder: Path) -> None:
         if _runs(["uv", "--version"]):
             _run(["uv", "venv", "--quiet", "--allow-existing", "--python", sys.executable, str(folder)], folder)
-            _run(["uv", "pip", "install", "--quiet", "--python", str(folder / "bin" / "python"), requirement], folder)
+            _run(["uv", "pip", "install", "--quiet", "--python", str(folder / "bin" / "python"), *requirements], folder)
         else:
             _run([sys.executable, "-m", "venv", str(folder)], folder)
-            _run([str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", requirement], folder)
+            _run([str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", *requirements], folder)
 
     return Package(name, f"{version}-py{sys.version_info.major}{sys.version_info.minor}", {}, fetch)
 
 
 MOTO = _environment("moto", "5.2.5", "moto[dynamodb,server]==5.2.5")
 AWS_CLI = _environment("aws-cli", "1.46.2", "awscli==1.46.2")
+#: The last boto3 that speaks the Query protocol to queues.
+OLD_BOTO3 = _environment("old-boto3", "1.28.80-1.31.80", "boto3==1.28.80", "botocore==1.31.80")
+CELERY = _environment("celery", "5.7.0", "celery[sqs]==5.7.0")
 
 
 def libraries(*requirements: str) -> Package:
@@ -257,13 +348,16 @@ DYNOXIDE = Package("dynoxide", "3.2.0", {"cargo": "the Rust toolchain"}, _fetch_
 
 PACKAGES = {
     package.name: package
-    for package in (DYNAMODB_LOCAL, DYNALITE, MOTO, DYNOXIDE, AWS_CLI, NODE_PROGRAMS, TUTORIALS, CASSANDRA)
+    for package in (
+        *(DYNAMODB_LOCAL, DYNALITE, MOTO, DYNOXIDE, ELASTICMQ, AWS_CLI, OLD_BOTO3, CELERY, QUEUE_CLIENTS),
+        *(NODE_PROGRAMS, TUTORIALS, CASSANDRA, RABBITMQ),
+    )
 }
 
 
 def main() -> int:
-    """Fetches what is named, or everything that is not built for minutes; returns 1 where something is missing."""
-    names = sys.argv[1:] or [name for name in PACKAGES if name != DYNOXIDE.name]
+    """Fetches what is named, or what tests need and is not built for minutes; returns 1 where something is missing."""
+    names = sys.argv[1:] or [name for name in PACKAGES if name not in {DYNOXIDE.name, RABBITMQ.name}]
     unknown = [name for name in names if name not in PACKAGES]
     if unknown:
         print(f"unknown: {', '.join(unknown)}; there are {', '.join(PACKAGES)}", file=sys.stderr)

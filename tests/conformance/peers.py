@@ -1,4 +1,4 @@
-"""Starts the peers: other implementations of the DynamoDB API, each a process of its own on a free loopback port.
+"""Starts the peers: other implementations of the APIs, each a process of its own on a free loopback port.
 
     with running(PEERS["dynalite"], folder) as peer:
         peer.endpoint
@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.conformance.packages import DYNALITE, DYNAMODB_LOCAL, DYNOXIDE, MOTO, Package
+from tests.conformance.packages import DYNALITE, DYNAMODB_LOCAL, DYNOXIDE, ELASTICMQ, MOTO, Package
 
 START_S_MAX = 60
 STOP_S_MAX = 10
@@ -75,6 +75,23 @@ def _dynoxide(folder: Path, port: int, data: Path | None) -> list[str]:
     ]
 
 
+def _elasticmq(folder: Path, port: int, data: Path | None) -> list[str]:
+    return [
+        *("java", "-XX:+UseSerialGC", "-Xmx600m", "-Drest-sqs.bind-hostname=127.0.0.1", f"-Drest-sqs.bind-port={port}"),
+        *("-Dnode-address.host=127.0.0.1", f"-Dnode-address.port={port}", "-Drest-stats.enabled=false"),
+        *([] if data is None else _elasticmq_storage(data)),
+        *("-cp", f"{folder / 'lib'}/*", "org.elasticmq.server.Main"),
+    ]
+
+
+def _elasticmq_storage(data: Path) -> list[str]:
+    """Has ElasticMQ keep messages in a file of H2, and its queues beside it."""
+    return [
+        *("-Dqueues-storage.enabled=true", f"-Dqueues-storage.path={data / 'queues.conf'}"),
+        *("-Dmessages-storage.enabled=true", f"-Dmessages-storage.uri=jdbc:h2:{data / 'messages'}"),
+    ]
+
+
 #: By name. Building dynoxide takes minutes: `make bench` and `make test-long` do it, `make test` uses what is there.
 PEERS = {
     peer.name: peer
@@ -83,6 +100,7 @@ PEERS = {
         Peer("dynalite", DYNALITE, _dynalite),
         Peer("dynoxide", DYNOXIDE, _dynoxide),
         Peer("moto", MOTO, _moto, is_durable=False),
+        Peer("elasticmq", ELASTICMQ, _elasticmq),
     )
 }
 

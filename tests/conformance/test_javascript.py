@@ -34,6 +34,6 @@ def run(program: str, server: Server, folder: Path, table: str) -> str:
     return done.stdout
 
 
-@pytest.mark.parametrize("program", ["chat.mjs", "shop.mjs"])
+@pytest.mark.parametrize("program", ["chat.mjs", "shop.mjs", "jobs.mjs"])
 def test_program_passes(program: str, server: Server, tmp_path: Path, fresh_name: Callable[[str], str]) -> None:
     assert run(program, server, tmp_path, fresh_name(program.partition(".")[0])).splitlines()[-1] == "ok"

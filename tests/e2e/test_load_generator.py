@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import generator, judge, sections, servers
-from benchmarks.generator import SOURCE, WORKLOADS, GeneratorError, Target
+from benchmarks.generator import SOURCE, WORKLOADS, GeneratorError, QueueLoad, Target
 from benchmarks.sections import Pace
 
 ITEMS = 1_000
@@ -72,6 +72,25 @@ def test_a_long_partition_is_paged_through(target: Target) -> None:
     found = generator.pages(target, count=10, rounds=5)
     assert (found.pages, found.rounds) == (10, 5)
     assert found.ratio == pytest.approx(found.page_last_p50_ms / found.page_2_p50_ms)
+
+
+@pytest.mark.time_limit_s(180)
+@pytest.mark.parametrize(
+    "load",
+    [
+        QueueLoad("send"),
+        QueueLoad("send", batch=10, is_fifo=True),
+        QueueLoad("drain", backlog=1_000),
+        QueueLoad("drain", backlog=1_000, is_fifo=True),
+        QueueLoad("deliver", rate_per_s=50),
+    ],
+    ids=lambda load: f"{load.workload}{'-fifo' if load.is_fifo else ''}",
+)
+def test_every_load_on_a_queue_is_answered_without_an_error(target: Target, load: QueueLoad) -> None:
+    row = generator.queue(target, load, seconds=0.5, warm_up_s=0.1)
+    assert row.errors == 0, row
+    assert row.operations > 0, row
+    assert 0 < row.p50_ms <= row.p99_ms <= row.max_ms
 
 
 def test_refused_requests_are_errors_with_their_names(target: Target) -> None:

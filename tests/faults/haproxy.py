@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from string import Template
 
-from tests.conformance.packages import FetchFailed, Package
+from tests.conformance.packages import Package, fetch_debian
 from tests.faults.clients import Target
 
 TEMPLATE = Path(__file__).with_name("haproxy.cfg")
@@ -29,29 +29,8 @@ class ProxyFailed(Exception):
     """HAProxy did not start, or does not see what it should; the message holds what it printed."""
 
 
-def _apt_get(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        ["apt-get", "-qq", *arguments],
-        cwd=folder,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-
-
 def _fetch(folder: Path) -> None:
-    done = _apt_get(folder, "download", *PACKAGES)
-    if done.returncode and os.geteuid() == 0:
-        # An image of a container comes without the lists of packages.
-        _apt_get(folder, "update")
-        done = _apt_get(folder, "download", *PACKAGES)
-    if done.returncode:
-        raise FetchFailed(f"apt-get download ended with {done.returncode} (apt-get update first?):\n{done.stdout}")
-    for package in folder.glob("*.deb"):
-        subprocess.run(["dpkg", "-x", str(package), str(folder)], check=True, timeout=60)
-        package.unlink()
+    fetch_debian(folder, *PACKAGES)
 
 
 #: HAProxy of Debian, unpacked.

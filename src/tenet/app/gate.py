@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Final
 
 from tenet.base.errors import TenetError
@@ -58,3 +58,38 @@ class Gate:
 
     async def _refuse(self, request: Request) -> Response:
         return self.refuse(request, Overloaded(self._why))
+
+
+class Gates:
+    """The gates before several services, which are shut and opened together.
+
+    Args:
+        services: behind them.
+    """
+
+    def __init__(self, services: Sequence[Service]) -> None:
+        self._gates = tuple(Gate(service) for service in services)
+
+    @property
+    def services(self) -> tuple[Gate, ...]:
+        """The gates, as services for the edge."""
+        return self._gates
+
+    @property
+    def refusal(self) -> str:
+        """Why every request is refused; empty while the gates are open."""
+        return self._gates[0].refusal
+
+    def shut(self, why: str = RESTORING) -> None:
+        """Refuses every request from now on with an error that clients retry.
+
+        Args:
+            why: what they are told.
+        """
+        for gate in self._gates:
+            gate.shut(why)
+
+    def open(self, services: Sequence[Service]) -> None:
+        """Lets requests through to services, in the order of those before, which they need not be."""
+        for gate, service in zip(self._gates, services, strict=True):
+            gate.open(service)

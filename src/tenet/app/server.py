@@ -30,11 +30,12 @@ from tenet.app.diagnosis import diagnose
 from tenet.app.engines import needing_to_write
 from tenet.app.exports import LEFT_OVER, lines, variables
 from tenet.app.figures import described
-from tenet.app.gate import MOVING, STARTING, Gate
+from tenet.app.gate import MOVING, STARTING, Gates
 from tenet.app.logs import set_up
 from tenet.app.messages import SettingsTaken
 from tenet.app.moving import Mover
 from tenet.app.reloading import Reloading
+from tenet.app.services import Services
 from tenet.app.starting import tried_again
 from tenet.app.tracing import tracer_of
 from tenet.app.versions import tenet_version
@@ -43,7 +44,7 @@ from tenet.base.errors import TenetError
 from tenet.base.ids import SystemIds
 from tenet.mesh.errors import NodeRemoved
 from tenet.store.errors import CopyRefused
-from tenet.tables.api import Tables, TablesSettings, streams_service
+from tenet.tables.api import streams_service
 from tenet.wire.limits import EdgeLimits
 from tenet.wire.listener import listening_sockets
 from tenet.wire.log import Sink
@@ -160,8 +161,8 @@ class Server:
         self.core: Core
         self.edge: Edge
         self.reloading: Reloading
-        self._tables: Tables
-        self._gate: Gate
+        self._services: Services
+        self._gates: Gates
         self._mover: Mover
         self._tracer: Tracer | None = None
         self._sink = sink
@@ -194,7 +195,7 @@ class Server:
         try:
             await self._listen()
         except BaseException:
-            await self._tables.close()
+            await self._services.close()
             await self.core.close()
             raise
         self.core.watch_keys()
@@ -203,7 +204,7 @@ class Server:
         try:
             # Last: where anything else fails, a finished copy was not served, and the move can be taken back.
             await self.core.take_into_service()
-            self._gate.open(self._tables.service())
+            self._gates.open(self._services.for_edge())
             self._announce()
         except BaseException:
             await self.stop()
@@ -216,11 +217,11 @@ class Server:
         try:
             await self.core.start_node()
             with needing_to_write(self.directory):
-                self._tables = await self._open_tables()
+                self._services = await self._open_services()
             try:
                 await self.core.begin_work()
             except BaseException:
-                await self._tables.close()
+                await self._services.close()
                 raise
         except BaseException:
             await self.core.close()
@@ -268,16 +269,12 @@ class Server:
         certificate_file = str(Path(named).absolute()) if named else ""
         self.directory.announce(Running(self.endpoint, os.getpid(), tenet_version(), certificate_file))
 
-    async def _open_tables(self) -> Tables:
-        options = self.settings.tables
-        settings = TablesSettings(transition_ms=options.transition_ms, tables_max=options.tables_max)
-        return await Tables.open(
-            self.core.store, clock=self._clock, ids=self._ids, settings=settings, supervisor=self.core.supervisor
-        )
+    async def _open_services(self) -> Services:
+        return await Services.open(self.core, self.settings, clock=self._clock, ids=self._ids)
 
     async def _listen(self) -> None:
-        self._gate = Gate(self._tables.service())
-        self._gate.shut(STARTING)
+        self._gates = Gates(self._services.for_edge())
+        self._gates.shut(STARTING)
         self._tracer = tracer_of(self.settings, self._clock)
         self._mover = Mover(
             self.directory,
@@ -296,7 +293,7 @@ class Server:
             mover=self._mover,
         )
         self.edge = Edge(
-            [self._gate, streams_service(), AdminService(administration)],
+            [*self._gates.services, streams_service(), AdminService(administration)],
             self.core,
             clock=self._clock,
             ids=self._ids,
@@ -308,7 +305,7 @@ class Server:
             region=self.settings.server.region,
             tracer=self._tracer,
             measures=self._measures,
-            refusal=lambda: self._gate.refusal,
+            refusal=lambda: self._gates.refusal,
         )
         with _listening(self.settings.server.listen) as (host, port):
             await self.edge.start(host, port, tls=self.certificates.context())
@@ -318,7 +315,7 @@ class Server:
 
     def _measures(self) -> Sequence[Measure]:
         # Asked for anew each time: a restore opens the service anew.
-        return self._tables.measures()
+        return self._services.measures()
 
     def greeting(self) -> str:
         """What is printed once it serves: where, and the lines that point clients at it."""
@@ -362,12 +359,13 @@ class Server:
 
     async def stop(self) -> None:
         """Lets what has begun end, then closes everything."""
+        self._services.end_waits()
         answered = await self.edge.drain(self.settings.server.drain_ms / 1000)
         if self._renewing is not None:
             await cancelled(self._renewing)
         await self._give_up_reopening()
         await self._mover.close()
-        await self._tables.close()
+        await self._services.close()
         await self.core.close()
         if self._tracer is not None:
             self._tracer.close()
@@ -386,10 +384,11 @@ class Server:
     @asynccontextmanager
     async def _paused(self) -> AsyncIterator[None]:
         """Keeps the services closed for the length of a block; requests meanwhile get an error that clients retry."""
-        self._gate.shut()
+        self._gates.shut()
         await self._give_up_reopening()
+        self._services.end_waits()
         await self._idle()
-        await self._tables.close()
+        await self._services.close()
         await self.core.end_work()
         try:
             yield
@@ -405,20 +404,20 @@ class Server:
         try:
             await self._reopen()
         except Exception as error:
-            self._gate.shut(f"The services have not opened again yet: {error}. Send the request again.")
+            self._gates.shut(f"The services have not opened again yet: {error}. Send the request again.")
             self._reopening = asyncio.create_task(self._reopen_in_time())
             raise
 
     async def _reopen(self) -> None:
-        tables = await self._open_tables()
+        services = await self._open_services()
         try:
             await self.core.begin_work()
         except BaseException:
-            await tables.close()
+            await services.close()
             await self.core.end_work()
             raise
-        self._tables = tables
-        self._gate.open(tables.service())
+        self._services = services
+        self._gates.open(services.for_edge())
 
     async def _reopen_in_time(self) -> None:
         pause_s = _REOPEN_S_MIN
@@ -448,13 +447,13 @@ class Server:
         if self.core.store.capabilities.cheap_commits_across_partitions:
             yield
             return
-        self._gate.shut(MOVING)
+        self._gates.shut(MOVING)
         try:
             if not await self._idle(own=0):
                 raise CopyRefused("requests that had begun have not ended in time; repeat the command")
             yield
         finally:
-            self._gate.open(self._tables.service())
+            self._gates.open(self._services.for_edge())
 
     async def _idle(self, *, own: int = 1) -> bool:
         """Waits until the requests that had begun have ended, at most for as long as a request may take.

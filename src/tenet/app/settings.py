@@ -409,6 +409,27 @@ class TablesOptions(Struct, frozen=True, kw_only=True):
     ] = 2_500
 
 
+class QueuesOptions(Struct, frozen=True, kw_only=True):
+    """The queues service, which speaks the API of SQS."""
+
+    queues_max: Annotated[
+        int,
+        Meta(description="Queues that an account may have.", ge=1, le=10_000_000, extra={"unit": "queues"}),
+    ] = 1_000_000
+    deleted_s: Annotated[
+        int,
+        Meta(
+            description=(
+                "How long a name is not free after its queue was deleted. 60 is what SQS does; 0 lets a program make "
+                "the queue anew at once."
+            ),
+            ge=0,
+            le=3_600,
+            extra={"unit": "s"},
+        ),
+    ] = 60
+
+
 class Logs(Struct, frozen=True, kw_only=True):
     """What is written to standard error, one JSON object per line."""
 
@@ -475,5 +496,6 @@ class Settings(Struct, frozen=True, kw_only=True):
     keys: Keys = Keys()
     limits: Limits = Limits()
     tables: TablesOptions = TablesOptions()
+    queues: QueuesOptions = QueuesOptions()
     logs: Logs = Logs()
     traces: Traces = Traces()

@@ -22,6 +22,7 @@ from tenet.mesh.jobs import Supervisor
 from tenet.mesh.leases import Leases
 from tenet.mesh.membership import Membership
 from tenet.mesh.observing import Timings
+from tenet.mesh.places import Places
 from tenet.mesh.tasks import Tasks
 from tenet.store.contract import Engine
 from tenet.store.errors import StoreError
@@ -58,6 +59,7 @@ class Cooperation:
     ) -> None:
         self._tasks = Tasks()
         self._is_draining = False
+        self._channel = channel
         self.hints = Hints(channel)
         #: The engine, whose commits wake watches on other nodes. To close it ends the hints and
         #: closes the engine.
@@ -68,6 +70,14 @@ class Cooperation:
         self.leases = Leases(self.store, self.membership, clock=clock, ids=ids)
         #: Runs the background jobs that are this node's; services add theirs to it.
         self.supervisor = Supervisor(self.store, clock=clock, ids=ids, leases=self.leases, cluster=self.membership)
+
+    def places(self, name: str) -> Places:
+        """Returns the places of many things, for a service that opens them.
+
+        Args:
+            name: of the job that stands for the things.
+        """
+        return Places(name, self.supervisor, self.membership, self._channel)
 
     async def begin(self) -> None:
         """Becomes a member, and does its part of the background jobs from now on.

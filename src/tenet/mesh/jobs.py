@@ -189,6 +189,8 @@ class Supervisor:
         #: Set when the other nodes are to be told which jobs this one can do.
         self._declared = asyncio.Event()
         self._is_started = False
+        #: Which node each shard is given to.
+        self._given: Mapping[tuple[str, int], str] = {}
         self._counts = {"started": 0, "failed": 0, "taken": 0, "lost": 0}
         if cluster is not None:
             cluster.on_change(self._look)
@@ -205,6 +207,10 @@ class Supervisor:
     def running(self) -> list[tuple[str, int]]:
         """Returns the shards that run on this node now, by job and number."""
         return sorted(seat.name for seat in self._seats.values() if seat.running is not None)
+
+    def place_of(self, name: str, shard: int) -> str | None:
+        """Returns the node that a shard is given to; None: none that is known, or there are no others."""
+        return self._given.get((name, shard))
 
     # ---- which jobs there are ----------------------------------------------------------------------------------------
 
@@ -264,6 +270,7 @@ class Supervisor:
         if not self._is_started:
             return
         given = None if self._cluster is None else assignments(self._cluster.view)
+        self._given = given or {}
         for seat in self._seats.values():
             seat.is_wanted = given is None or (self._cluster is not None and given.get(seat.name) == self._cluster.node)
             seat.wake.set()

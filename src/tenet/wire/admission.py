@@ -74,6 +74,8 @@ class Admission:
 
     def __init__(self, limits: EdgeLimits, clock: Clock) -> None:
         self._clock = clock
+        #: Seconds on the monotonic clock.
+        self.now_s = clock.monotonic_s
         self._tenants: dict[str, TokenBucket] = {}
         self._waiting: deque[tuple[asyncio.Future[bool], float]] = deque()
         self._timer: asyncio.TimerHandle | None = None
@@ -188,6 +190,13 @@ class Admission:
         self.in_flight -= 1
         if self._waiting:
             self._let_in()
+
+    def enter_again(self) -> None:
+        """Takes a place for a request that had given its own back for a while, whether one is free or not.
+
+        It has been admitted, and what it waited for is on its way; so many as come back at once are few, or done soon.
+        """
+        self.in_flight += 1
 
     def _let_in(self) -> None:
         while self._waiting and self.in_flight < self._limits.in_flight_max:

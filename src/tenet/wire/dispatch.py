@@ -106,6 +106,7 @@ class Dispatcher:
                 if began_s > deadline or len(body) > admission.nesting_max or incoming.refusal:
                     self._check(incoming, began_s > deadline)
                 entered = admission.enter(began_s, began_s - incoming.turn_s) or await admission.wait(began_s)
+                incoming.admission, request.patience = admission, incoming
                 if route.signing_name:
                     self._verify(request, headers, route.signing_name, present.wall_s)
                 if len(body) > _CHECKED_AT_ONCE_BYTES or admission.has_tenant_limits or "content-encoding" in headers:
@@ -121,7 +122,7 @@ class Dispatcher:
                     admission.leave()
         if "accept-encoding" in headers and len(response.body) >= COMPRESS_BYTES_MIN:
             await _compress(headers["accept-encoding"], response)
-        self._note(request, label, response, self._now() - began_s, len(body))
+        self._note(request, label, response, self._now() - began_s - incoming.waited_s, len(body))
         incoming.answer = self._write(request, incoming, response, crc32=crc32)
 
     def _begin_second(self, now_s: float) -> bool:

@@ -36,6 +36,21 @@ class Principal(Struct, frozen=True, gc=False):
 NOBODY = Principal(access_key_id="", tenant="")
 
 
+class Patience(Protocol):
+    """What a request says that waits on purpose for something to come, as a long poll does."""
+
+    def begin_wait(self) -> None:
+        """Gives back the request's place among those in flight; from now on it is ended when its client goes away.
+
+        Its task is cancelled then. What it waits for is not counted as its own time.
+        """
+        ...
+
+    def end_wait(self) -> None:
+        """Takes a place again, whether one is free or not. Called once for each ``begin_wait``, whatever came of it."""
+        ...
+
+
 class Request(Struct, gc=False):
     """A request as the edge hands it over: body complete and decompressed, sender known.
 
@@ -53,6 +68,7 @@ class Request(Struct, gc=False):
         peer: the client's address.
         notes: what the service wants the log line, the metrics and the trace of this request to say, for instance
             ``table``; values without secrets.
+        patience: whom it tells that it waits on purpose; None: nobody.
     """
 
     method: str
@@ -67,6 +83,7 @@ class Request(Struct, gc=False):
     region: str = ""
     peer: str = ""
     notes: dict[str, str | int | float] = field(default_factory=dict)
+    patience: Patience | None = None
 
     @property
     def trace(self) -> TraceContext:

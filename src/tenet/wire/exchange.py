@@ -8,6 +8,7 @@ from typing import Any, Final, Protocol
 
 from msgspec import Struct
 
+from tenet.wire.admission import Admission
 from tenet.wire.pulse import Pulse
 
 BODY_TOO_LARGE: Final = "body-too-large"
@@ -32,6 +33,9 @@ class Incoming(Struct, gc=False):
         hold_s: how long the handler wants its answer to be kept back.
         answer: the bytes of a whole HTTP answer, once the handler has come to its end.
         is_lasting: whether it goes on to its end also where the process stood still meanwhile; the handler says so.
+        admission: where it has its place; the handler says so once it has one.
+        is_waiting: whether it waits on purpose, and has no place.
+        waited_s: how long it has waited so, in seconds; while it does, when that began, taken from 0.
     """
 
     method: str
@@ -46,6 +50,25 @@ class Incoming(Struct, gc=False):
     hold_s: float = 0.0
     answer: bytes = b""
     is_lasting: bool = False
+    admission: Admission | None = None
+    is_waiting: bool = False
+    waited_s: float = 0.0
+
+    def begin_wait(self) -> None:
+        """Gives its place back; implements ``door.Patience``."""
+        admission = self.admission
+        assert admission is not None
+        self.is_waiting = True
+        self.waited_s -= admission.now_s()
+        admission.leave()
+
+    def end_wait(self) -> None:
+        """Takes a place again."""
+        admission = self.admission
+        assert admission is not None
+        self.is_waiting = False
+        self.waited_s += admission.now_s()
+        admission.enter_again()
 
 
 class Handler(Protocol):

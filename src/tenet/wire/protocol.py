@@ -158,7 +158,7 @@ class Connection(asyncio.Protocol):
         self._shared.connections.add(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forgets the connection. A request under way is carried through; its answer is dropped."""
+        """Forgets the connection. A request under way is carried through and its answer dropped, unless it waits."""
         del exc
         self._transport = None
         self._ending = True
@@ -170,11 +170,23 @@ class Connection(asyncio.Protocol):
         self._held = b""
         if not self._busy and self._task is not None:
             self._task.cancel()
+        elif self._is_waiting():
+            self._end_task()
+
+    def _is_waiting(self) -> bool:
+        """Whether its request waits on purpose for something to come."""
+        return self._at is not None and self._at.incoming.is_waiting
+
+    def _end_task(self) -> None:
+        """Ends the request under way, unless it is what runs just now."""
+        if (task := self._task) is not None and asyncio.current_task(self._loop) is not task:
+            # A task that is about to take a handler over does so first: what that waits for has to be ended with it.
+            self._loop.call_soon(task.cancel) if self._suspended else task.cancel()
 
     def eof_received(self) -> bool:
-        """Ends the connection, or, where answers are still owed, only its reading half."""
+        """Ends the connection, or, where answers are owed, only its reading half; to who waits on purpose, none is."""
         self._eof = True
-        return not self._tls and bool(self._busy or self._queue or self._blocked)
+        return not self._is_waiting() and not self._tls and bool(self._busy or self._queue or self._blocked)
 
     def pause_writing(self) -> None:
         """Stops serving a client that does not read its answers, and counts what waits for it."""
@@ -441,17 +453,9 @@ class Connection(asyncio.Protocol):
         self._open = False
         # uvloop's clock stands still during a turn of the loop.
         turn_s = self._time()
-        incoming = Incoming(
-            method,
-            self._url.decode(),
-            self._headers,
-            b"".join(self._body),
-            self._peer,
-            self._keep_alive and not (self._shared.draining or self._retires),
-            "",
-            turn_s,
-            turn_s,
-        )
+        url, body = self._url.decode(), b"".join(self._body)
+        keep_alive = self._keep_alive and not (self._shared.draining or self._retires)
+        incoming = Incoming(method, url, self._headers, body, self._peer, keep_alive, "", turn_s, turn_s)
         self._body_bytes = 0  # from here on the answer gives the body's bytes back
         self._begin_message()
         self._take(incoming)
@@ -479,16 +483,10 @@ class Connection(asyncio.Protocol):
 
     def _refuse_body(self, refusal: str) -> None:
         """Hands over a request whose body is not kept, as the last one of its connection."""
+        method = "POST" if self._left_bytes else self._parser.get_method().decode()
+        url, now_s = self._url.decode(), self._time()
         incoming = Incoming(
-            "POST" if self._left_bytes else self._parser.get_method().decode(),
-            self._url.decode(),
-            self._headers,
-            b"",
-            self._peer,
-            keep_alive=False,
-            refusal=refusal,
-            read_s=self._time(),
-            turn_s=self._time(),
+            method, url, self._headers, b"", self._peer, keep_alive=False, refusal=refusal, read_s=now_s, turn_s=now_s
         )
         self._stop_reading()
         self._take(incoming)
@@ -669,19 +667,18 @@ class Connection(asyncio.Protocol):
 
     def cut_off(self) -> None:
         """Ends the connection unheard, and its request where it does not last: the process stood still since then."""
-        transport, task, at = self._transport, self._task, self._at
+        transport, at = self._transport, self._at
         if at is not None and at.incoming.is_lasting:
             at.incoming.keep_alive = False
             return
         self._ending = True
         if transport is None:
             return
+        is_waiting = self._is_waiting()
         self.connection_lost(None)
         transport.abort()
-        if task is None or at is None or asyncio.current_task(self._loop) is task:
-            return
-        # A task that is about to take a handler over does so first: what that waits for has to be ended with it.
-        self._loop.call_soon(task.cancel) if self._suspended else task.cancel()
+        if at is not None and not is_waiting:
+            self._end_task()
 
     def drain(self) -> None:
         """Ends the connection now if it is idle, else after the answer that it is at."""

@@ -101,7 +101,11 @@ class Routes:
         is_form = method == "POST" and headers.get("content-type", "").startswith(FORM)
         form = body if is_form else query.encode("latin-1")
         version, action = _VERSION.search(form), _ACTION.search(form)
-        route = self._by_version.get(version[1].decode("ascii")) if version else None
+        if version is None:
+            # Without a version it is the only API of forms that is meant, if it is a form at all.
+            route = next(iter(self._by_version.values())) if action and len(self._by_version) == 1 else None
+        else:
+            route = self._by_version.get(version[1].decode("ascii"))
         return None if route is None else (route, action[1].decode("ascii") if action else "")
 
     def body_bytes_max(self, path: str, headers: dict[str, str]) -> int:

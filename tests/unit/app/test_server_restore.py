@@ -12,11 +12,11 @@ from tenet.app import starting
 from tenet.app.configuration import load
 from tenet.app.reach import why_not_ready
 from tenet.app.server import Server
+from tenet.app.services import Services
 from tenet.base.clock import SystemClock
 from tenet.base.ids import SystemIds
 from tenet.mesh.membership import Standing
 from tenet.store.errors import OutcomeUnknown, StoreError, StoreUnavailable
-from tenet.tables.api import Tables
 from tenet.wire.log import Sink
 
 
@@ -27,11 +27,11 @@ class Failing(Server):
     fails_to_open = 0
     fails_to_begin = 0
 
-    async def _open_tables(self) -> Tables:
+    async def _open_services(self) -> Services:
         if self.fails_to_open:
             self.fails_to_open -= 1
             raise self.error("the store cannot serve")
-        tables = await super()._open_tables()
+        services = await super()._open_services()
         if self.fails_to_begin:
             self.fails_to_begin -= 1
 
@@ -41,7 +41,7 @@ class Failing(Server):
 
             begin_work = self.core.begin_work
             self.core.begin_work = fail  # type: ignore[method-assign]
-        return tables
+        return services
 
 
 async def restore(server: Server) -> None:

@@ -1,0 +1,1 @@
+"""The queues room: the SQS API on the store."""

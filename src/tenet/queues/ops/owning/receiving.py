@@ -1,0 +1,268 @@
+"""Messages on their way to a consumer: what a receive returns, and what of it has to be written."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from itertools import takewhile
+from typing import TYPE_CHECKING, Any, Final
+
+from tenet.base.clock import NEVER
+from tenet.queues.errors import QueuesError
+from tenet.queues.model import Received
+from tenet.queues.ops.owning.flushing import Work
+from tenet.queues.ops.owning.items import GONE, IN_FLIGHT, Item
+from tenet.queues.rules.receipts import encode_handle, message_id
+from tenet.queues.rules.stored import Attempt, Receive
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from tenet.queues.ops.owning.flushing import Staged
+    from tenet.queues.ops.owning.state import State
+
+#: How long a receive can be repeated by its ReceiveRequestAttemptId.
+ATTEMPT_MS: Final = 5 * 60 * 1000
+#: What the id begins with that another node gives to a receive, so that it can repeat it; no client's id does. For how
+#: long it can.
+NODE_ATTEMPT: Final = "\x00"
+NODE_ATTEMPT_MS: Final = 15_000
+
+
+def received(queue_id: bytes, item: Item, *, is_fifo: bool) -> Received:
+    """Returns what a consumer is told of a message that it receives.
+
+    Args:
+        queue_id: of its queue.
+        is_fifo: whether that is a FIFO queue.
+        item: the message, its receive counted.
+    """
+    message = item.message
+    sequence = message.sequence
+    return Received(
+        message.id or message_id(queue_id, sequence),
+        encode_handle(queue_id, sequence, item.receives),
+        message.body,
+        message.attributes,
+        hashlib.md5(message.body.encode(), usedforsecurity=False).hexdigest(),
+        message.md5_of_attributes,
+        message.sender,
+        message.sent_ms,
+        item.receives,
+        item.first_ms,
+        message.group,
+        message.deduplication_id,
+        sequence if is_fifo else 0,
+        message.trace_header,
+        message.source,
+    )
+
+
+def count_receive(items: Sequence[Item], now_ms: int) -> None:
+    """Counts a receive of messages.
+
+    Args:
+        items: that are given to a consumer.
+        now_ms: milliseconds since 1970-01-01 UTC.
+    """
+    for item in items:
+        item.receives += 1
+        item.received_ms = now_ms
+        if not item.first_ms:
+            item.first_ms = now_ms
+
+
+class Attempts:
+    """Receives of a FIFO queue that can be repeated by their ReceiveRequestAttemptId, for five minutes.
+
+    Source: "ReceiveRequestAttemptId" of
+    https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_ReceiveMessage.html.
+    """
+
+    def __init__(self) -> None:
+        self._attempts: dict[str, tuple[int, list[tuple[int, int]]]] = {}
+        #: Those of other nodes, which repeat a receive only until they have its answer.
+        self._of_nodes: dict[str, tuple[int, list[tuple[int, int]]]] = {}
+
+    def note(self, attempt_id: str, now_ms: int, receives: list[tuple[int, int]]) -> None:
+        """Takes up a receive.
+
+        Args:
+            attempt_id: its ReceiveRequestAttemptId.
+            now_ms: when it was.
+            receives: the sequence number of each message and the number of its receive.
+        """
+        is_nodes = attempt_id.startswith(NODE_ATTEMPT)
+        attempts = self._of_nodes if is_nodes else self._attempts
+        valid_ms = NODE_ATTEMPT_MS if is_nodes else ATTEMPT_MS
+        attempts.pop(attempt_id, None)
+        attempts[attempt_id] = (now_ms, receives)
+        # The oldest stand first.
+        past = list(takewhile(lambda earlier: attempts[earlier][0] + valid_ms <= now_ms, attempts))
+        for earlier in past:
+            del attempts[earlier]
+
+    def find(self, attempt_id: str, items: dict[int, Item], now_ms: int) -> list[Item]:
+        """Returns the messages of a receive, if all of them are still in flight by it; else none.
+
+        Args:
+            attempt_id: a ReceiveRequestAttemptId.
+            items: messages in memory.
+            now_ms: milliseconds since 1970-01-01 UTC.
+        """
+        attempts = self._of_nodes if attempt_id.startswith(NODE_ATTEMPT) else self._attempts
+        at_ms, receives = attempts.get(attempt_id, (0, []))
+        if at_ms + ATTEMPT_MS <= now_ms:
+            return []
+        found = []
+        for sequence, number in receives:
+            item = items.get(sequence)
+            if item is None or item.state != IN_FLIGHT or item.receives != number or item.is_leaving or item.is_bare:
+                return []
+            found.append(item)
+        return found if all(item.visible_ms > now_ms for item in found) else []
+
+
+class Hide(Work):
+    """A receive of a FIFO queue: its messages are hidden durably before they are given to anybody.
+
+    Args:
+        state: of the queue.
+        items: taken from the line, or, of a repeated attempt, in flight already; their receives are counted.
+        visibility_s: how long they are hidden.
+        attempt_id: the ReceiveRequestAttemptId; empty for none.
+        is_repeated: whether they were received by the same attempt before.
+        deadline: when to give up.
+        future: gets the messages.
+    """
+
+    __slots__ = ("_attempt_id", "_is_repeated", "_items", "_state", "_visibility_ms")
+
+    def __init__(
+        self,
+        state: State,
+        items: Sequence[Item],
+        visibility_s: int,
+        attempt_id: str,
+        *,
+        is_repeated: bool,
+        deadline: float,
+        future: asyncio.Future[Any],
+    ) -> None:
+        super().__init__(deadline, future, count=len(items))
+        self._state = state
+        self._items = items
+        self._visibility_ms = visibility_s * 1000
+        self._attempt_id = attempt_id
+        self._is_repeated = is_repeated
+        for item in items if is_repeated else ():
+            state.working.hold_back(item)
+
+    def stage(self, staged: Staged) -> None:
+        """Writes that they are received, and until when they are hidden."""
+        until_ms = staged.now_ms + self._visibility_ms
+        here = [item for item in self._items if item.state != GONE]
+        for item in here:
+            staged.receives.append(
+                Receive(item.message.sequence, item.receives, item.first_ms, item.received_ms, until_ms)
+            )
+            staged.received.append(item)
+        if self._attempt_id and here:
+            sequences = [item.message.sequence for item in here]
+            staged.attempts.append(Attempt(self._attempt_id, staged.now_ms, sequences))
+
+    def take_effect(self, staged: Staged) -> None:
+        """Gives the messages to who asked; if nobody waits any more they are given back."""
+        state, working = self._state, self._state.working
+        here = [item for item in self._items if item.state != GONE]
+        working.hide(here, staged.now_ms + self._visibility_ms)
+        self._let_on()
+        if self.future is None or self.future.done():
+            if not self._is_repeated:
+                put_back(state, here)
+            return
+        if self._attempt_id:
+            numbers = [(item.message.sequence, item.receives) for item in here]
+            state.attempts.note(self._attempt_id, staged.now_ms, numbers)
+        if not self._is_repeated:
+            working.received += len(here)
+        self.answer([received(state.queue.id, item, is_fifo=True) for item in here])
+        state.window.strip(here)
+
+    def undo(self, error: Exception) -> None:
+        """Puts the messages back where they stood, and tells who asked."""
+        self._let_on()
+        if not self._is_repeated:
+            put_back(self._state, self._items)
+        self.refuse(error)
+
+    def _let_on(self) -> None:
+        for item in self._items if self._is_repeated else ():
+            self._state.working.let_on(item)
+
+
+def put_back(state: State, items: Sequence[Item]) -> None:
+    """Has messages as if they had not been received the last time; they are ready again."""
+    for item in items:
+        if item.state == IN_FLIGHT:
+            item.receives -= 1
+            if not item.receives:
+                item.first_ms = 0
+            state.working.show(item)
+
+
+class Change(Work):
+    """New visibilities of messages of a FIFO queue, or receive counts of a standard one: written, then taken up.
+
+    Args:
+        state: of the queue.
+        changes: messages with when they become visible, milliseconds since 1970-01-01 UTC.
+        future: gets the results; None: nobody waits.
+        results: what to answer.
+        deadline: when to give up.
+        is_count: whether only the counts are to be written, and memory is ahead of them.
+    """
+
+    __slots__ = ("_changes", "_is_count", "_results", "_state")
+
+    def __init__(
+        self,
+        state: State,
+        changes: Sequence[tuple[Item, int]],
+        future: asyncio.Future[Any] | None = None,
+        *,
+        results: Sequence[QueuesError | None] = (),
+        deadline: float = NEVER,
+        is_count: bool = False,
+    ) -> None:
+        super().__init__(deadline, future, count=len(changes))
+        self._state = state
+        self._changes = changes
+        self._results = results
+        self._is_count = is_count
+        for item, _ in () if is_count else changes:
+            state.working.hold_back(item)
+
+    def stage(self, staged: Staged) -> None:
+        """Writes them."""
+        for item, visible_ms in self._changes:
+            if item.state != GONE:
+                staged.receives.append(
+                    Receive(item.message.sequence, item.receives, item.first_ms, item.received_ms, visible_ms)
+                )
+                staged.received.append(item)
+
+    def take_effect(self, staged: Staged) -> None:  # noqa: ARG002 - as of every work
+        """Takes them up, and answers."""
+        if not self._is_count:
+            for item, visible_ms in self._changes:
+                if item.state == IN_FLIGHT:
+                    item.visible_ms = visible_ms
+                self._state.working.let_on(item)
+        self.answer(self._results)
+
+    def undo(self, error: Exception) -> None:
+        """Has the visibilities as they were, and tells who asked."""
+        for item, _ in () if self._is_count else self._changes:
+            self._state.working.let_on(item)
+        self.refuse(error)

@@ -1,0 +1,240 @@
+"""Programs of users with clients of the SQS API, old and new, in Python, Java and Go, against Tenet as it starts."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiobotocore.config import AioConfig
+from aiobotocore.session import get_session
+
+from tests.conformance.packages import AWS_CLI, CELERY, OLD_BOTO3, QUEUE_CLIENTS, Package
+from tests.servers import Server, clean_environment
+
+pytestmark = pytest.mark.time_limit_s(400)
+
+HERE = Path(__file__).parent
+PROGRAMS = HERE / "programs"
+JAVA = HERE.parent / "java"
+GO = HERE.parent / "go" / "queues"
+Names = Callable[[str], str]
+
+
+def run(command: list[str], server: Server, folder: Path, **environment: str) -> str:
+    """Runs a program that knows what Tenet printed; returns what it prints."""
+    done = subprocess.run(
+        command,
+        env=clean_environment(AWS_PAGER="", HOME=str(folder), **dict(server.exports), **environment),
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=180,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def python_of(package: Package) -> str:
+    return str(package.ensure() / "bin" / "python")
+
+
+def test_boto3_of_the_query_protocol(server: Server, tmp_path: Path, fresh_name: Names) -> None:
+    printed = run([python_of(OLD_BOTO3), str(PROGRAMS / "old_boto3.py"), fresh_name("boxes")], server, tmp_path)
+    assert printed.splitlines()[-1] == "ok"
+
+
+@pytest.mark.parametrize(("program", "version"), [("Orders", "v1"), ("Parcels", "v2")])
+def test_java(program: str, version: str, plain_server: Server, tmp_path: Path, fresh_name: Names) -> None:
+    jars = f"{QUEUE_CLIENTS.ensure() / version / 'lib'}/*"
+    command = ["java", "-Xmx200m", "-cp", jars, str(JAVA / f"{program}.java"), fresh_name(program.lower())]
+    assert run(command, plain_server, tmp_path).splitlines()[-1] == "ok"
+
+
+def test_go(server: Server, tmp_path: Path, fresh_name: Names) -> None:
+    built = tmp_path / "queues"
+    subprocess.run(["go", "build", "-o", str(built), "."], cwd=GO, check=True, timeout=300)
+    assert run([str(built), fresh_name("letters")], server, tmp_path).splitlines()[-1] == "ok"
+
+
+# ---- the resource API of boto3 ---------------------------------------------------------------------------------------
+
+
+def test_boto3_resource(server: Server, fresh_name: Names) -> None:
+    import boto3
+
+    exports = server.exports
+    sqs = boto3.resource(
+        "sqs",
+        endpoint_url=server.endpoint,
+        verify=exports["AWS_CA_BUNDLE"],
+        region_name=exports["AWS_DEFAULT_REGION"],
+        aws_access_key_id=exports["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=exports["AWS_SECRET_ACCESS_KEY"],
+    )
+    name = fresh_name("resource")
+    queue = sqs.create_queue(QueueName=name, Attributes={"ReceiveMessageWaitTimeSeconds": "2"}, tags={"a": "b"})
+    assert queue.url == sqs.get_queue_by_name(QueueName=name).url
+    assert queue.url.startswith(server.endpoint)
+    queue.set_attributes(Attributes={"VisibilityTimeout": "11"})
+    queue.reload()
+    assert queue.attributes["VisibilityTimeout"] == "11"
+    sent = queue.send_messages(Entries=[{"Id": str(n), "MessageBody": f"body {n}"} for n in range(10)])
+    assert len(sent["Successful"]) == 10
+    assert "Failed" not in sent
+    bodies: set[str] = set()
+    while len(bodies) < 10:
+        for message in queue.receive_messages(MaxNumberOfMessages=10):
+            bodies.add(message.body)
+            message.delete()
+    assert bodies == {f"body {n}" for n in range(10)}
+    client = sqs.meta.client
+    pages = client.get_paginator("list_queues").paginate(QueueNamePrefix=name, PaginationConfig={"PageSize": 1})
+    assert [url for page in pages for url in page["QueueUrls"]] == [queue.url]
+    queue.delete()
+    with pytest.raises(client.exceptions.QueueDoesNotExist) as caught:
+        queue.send_message(MessageBody="too late")
+    assert caught.value.response["Error"] == {
+        "Message": "The specified queue does not exist.",
+        "Code": "AWS.SimpleQueueService.NonExistentQueue",
+        "QueryErrorCode": "QueueDoesNotExist",
+        "Type": "Sender",
+    }
+
+
+# ---- many at once ----------------------------------------------------------------------------------------------------
+
+
+async def _produce_and_consume(client: Any, url: str, count: int) -> list[str]:
+    """Sends from many tasks and receives in others; returns every body that was deleted."""
+    seen: list[str] = []
+
+    async def produce(first: int) -> None:
+        for number in range(first, count, 8):
+            await client.send_message(QueueUrl=url, MessageBody=str(number))
+
+    async def consume() -> None:
+        while len(seen) < count:
+            answer = await client.receive_message(QueueUrl=url, MaxNumberOfMessages=10, WaitTimeSeconds=1)
+            messages = answer.get("Messages", [])
+            entries = [{"Id": str(at), "ReceiptHandle": one["ReceiptHandle"]} for at, one in enumerate(messages)]
+            if entries:
+                deleted = await client.delete_message_batch(QueueUrl=url, Entries=entries)
+                assert len(deleted["Successful"]) == len(entries)
+            seen.extend(one["Body"] for one in messages)
+
+    await asyncio.gather(*(produce(first) for first in range(8)), *(consume() for _consumer in range(6)))
+    return seen
+
+
+def test_aiobotocore(server: Server, fresh_name: Names) -> None:
+    exports, count = server.exports, 400
+
+    async def program() -> list[str]:
+        async with get_session().create_client(
+            "sqs",
+            endpoint_url=server.endpoint,
+            verify=exports["AWS_CA_BUNDLE"],
+            region_name=exports["AWS_DEFAULT_REGION"],
+            aws_access_key_id=exports["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=exports["AWS_SECRET_ACCESS_KEY"],
+            config=AioConfig(max_pool_connections=20),
+        ) as client:
+            url = (await client.create_queue(QueueName=fresh_name("many")))["QueueUrl"]
+            seen = await asyncio.wait_for(_produce_and_consume(client, url, count), 120)
+            await client.delete_queue(QueueUrl=url)
+            return seen
+
+    seen = asyncio.run(program())
+    assert sorted(map(int, seen)) == list(range(count))
+
+
+# ---- Celery ----------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def celery_worker(folder: Path, environment: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
+    """A worker that carries out tasks, for the length of a block."""
+    command = [
+        python_of(CELERY),
+        "-m",
+        "celery",
+        "-A",
+        "celery_tasks",
+        "worker",
+        "--pool",
+        "solo",
+        "--loglevel",
+        "info",
+    ]
+    with (folder / "worker.log").open("ab") as log:
+        process = subprocess.Popen(command, cwd=PROGRAMS, env=environment, stdout=log, stderr=subprocess.STDOUT)
+    try:
+        yield process
+    finally:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(timeout=20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def names_in(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+def test_celery(plain_server: Server, tmp_path: Path, fresh_name: Names) -> None:
+    results = tmp_path / "results"
+    results.mkdir()
+    more = {"QUEUE": fresh_name("tasks"), "RESULTS": str(results), "PYTHONDONTWRITEBYTECODE": "1"}
+    environment = clean_environment(HOME=str(tmp_path), **dict(plain_server.exports), **more)
+    subprocess.run(
+        [python_of(CELERY), str(PROGRAMS / "celery_tasks.py")], env=environment, cwd=PROGRAMS, check=True, timeout=120
+    )
+    wanted = {*map(str, range(30)), "100"}
+    with celery_worker(tmp_path, environment):
+        until = time.monotonic() + 120
+        while {path.name for path in results.iterdir()} != wanted and time.monotonic() < until:
+            time.sleep(0.2)
+    assert {path.name for path in results.iterdir()} == wanted, (tmp_path / "worker.log").read_text(encoding="utf-8")[
+        -4_000:
+    ]
+    retries = {name: (results / name).read_text(encoding="utf-8").split() for name in wanted}
+    assert {name for name, lines in retries.items() if lines == ["1"]} == {"3", "10", "17", "24"}
+
+
+# ---- the command line ------------------------------------------------------------------------------------------------
+
+
+def test_aws_cli(server: Server, tmp_path: Path, fresh_name: Names) -> None:
+    def aws(*arguments: str) -> Any:
+        # Version 1 has addresses of its own for queues, which stand above the environment, and below this option.
+        command = [python_of(AWS_CLI), "-m", "awscli", "--endpoint-url", server.endpoint, "sqs", *arguments]
+        printed = run([*command, "--output", "json"], server, tmp_path)
+        return json.loads(printed) if printed.strip() else None
+
+    url = aws("create-queue", "--queue-name", fresh_name("cli"), "--attributes", "VisibilityTimeout=60")["QueueUrl"]
+    attributes = json.dumps({"color": {"DataType": "String", "StringValue": "blue"}})
+    sent = aws("send-message", "--queue-url", url, "--message-body", "hello", "--message-attributes", attributes)
+    [message] = aws(
+        *("receive-message", "--queue-url", url, "--wait-time-seconds", "5"),
+        *("--message-attribute-names", "All", "--attribute-names", "All"),
+    )["Messages"]
+    assert (message["MessageId"], message["Body"]) == (sent["MessageId"], "hello")
+    assert message["MessageAttributes"]["color"]["StringValue"] == "blue"
+    aws("delete-message", "--queue-url", url, "--receipt-handle", message["ReceiptHandle"])
+    told = aws("get-queue-attributes", "--queue-url", url, "--attribute-names", "All")["Attributes"]
+    assert (told["VisibilityTimeout"], told["ApproximateNumberOfMessages"]) == ("60", "0")
+    aws("purge-queue", "--queue-url", url)
+    with pytest.raises(AssertionError, match=r"PurgeQueueInProgress.*allowed every 60 seconds"):
+        aws("purge-queue", "--queue-url", url)
+    aws("delete-queue", "--queue-url", url)
