@@ -239,11 +239,12 @@ def test_messages_are_delayed_by_two_seconds_at_most_where_their_owner_dies(name
         slowest: list[float] = []
 
         async def consume() -> None:
-            while not is_over or ledger.owed():
+            while not all(one.done() for one in producing) or ledger.owed():
                 messages = await client.receive(wait_s=1)
                 slowest.extend(client.now_s - delays.pop(message.body, client.now_s) for message in messages)
 
-        working = [asyncio.ensure_future(work) for work in [*map(produce, range(3)), consume(), consume()]]
+        producing = [asyncio.ensure_future(produce(number)) for number in range(3)]
+        working = [*producing, *(asyncio.ensure_future(consume()) for _ in range(2))]
         await asyncio.sleep(2)
         getattr(owner.node, how)()
         await asyncio.sleep(6)
@@ -257,7 +258,9 @@ def test_messages_are_delayed_by_two_seconds_at_most_where_their_owner_dies(name
         assert max(slowest) < 2.7 + VISIBILITY_S * (not queue.is_fifo), max(slowest)
         assert len(slowest) > 300
         await asyncio.sleep(VISIBILITY_S + 1)
-        assert not await drain(client)
+        left = await drain(client)
+        # What was sent again since the answer was lost is in a standard queue twice, and one of the two was deleted.
+        assert not {body for body in left if queue.is_fifo or len(ledger.entries[body].message_ids) == 1}
 
     for seed in seeds(2, 60):
         play(scene, seed)

@@ -75,6 +75,7 @@ def test_commits_that_wait_together_share_one_sync(tmp_path: Path) -> None:
         run(test(disk))
 
 
+@pytest.mark.interpreted
 def test_a_lone_commit_is_made_on_the_loop_while_the_disk_is_fast(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -106,6 +107,7 @@ def test_a_lone_commit_is_made_on_the_loop_while_the_disk_is_fast(
         run(test(disk))
 
 
+@pytest.mark.interpreted
 @pytest.mark.parametrize("trouble", ["write_error", "sync_error"])
 def test_what_befalls_a_commit_on_the_loop_is_told_as_that_of_the_thread_is(
     trouble: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
