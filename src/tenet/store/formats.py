@@ -41,6 +41,28 @@ def refuse_later(what: str, found: int, known: int) -> None:
         )
 
 
+def decode_marked(value: bytes, decoder: msgspec.json.Decoder[Stored], what: str, *, mark: bytes) -> Stored:
+    """Reads a record that is JSON behind one byte, the number of its format.
+
+    Args:
+        value: of the record.
+        decoder: of what it is to be.
+        what: it is, for messages.
+        mark: the byte of the one format that this version reads.
+
+    Raises:
+        StoreOfLaterVersion: a later version wrote it.
+        StoreCorrupt: it is something else.
+    """
+    refuse_later(what, value[0] if value else 0, mark[0])
+    if value[:1] != mark:
+        raise StoreCorrupt(f"{what} has the unknown format {value[:1]!r}")
+    try:
+        return decoder.decode(value[1:])
+    except msgspec.MsgspecError as error:
+        raise StoreCorrupt(f"{what} cannot be read: {error}") from error
+
+
 def decode_numbered(value: bytes, kind: type[Stored], what: str, *, known: int = 1) -> Stored:
     """Reads a record that is JSON and says in ``version`` which format it has; fields that are not known are ignored.
 

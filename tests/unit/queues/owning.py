@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from tenet.base.clock import NEVER, ManualClock
 from tenet.base.ids import SeededIds
@@ -58,6 +58,17 @@ class Stand:
         again = Stand(self.state, self.clock)
         again.queues = self.queues
         return await again.open()
+
+
+def run(scene: Callable[[Stand], Awaitable[None]]) -> None:
+    """Plays a scene with a process, which ends behind it."""
+
+    async def whole() -> None:
+        stand = await Stand().open()
+        await scene(stand)
+        await stand.owners.close()
+
+    asyncio.run(whole())
 
 
 async def send(owner: Owner, *bodies: str, group: str = "", delay_s: int | None = None) -> Sequence[Sent]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 
 import pytest
 
@@ -11,18 +10,9 @@ from tenet.base.clock import NEVER
 from tenet.queues.errors import InvalidParameterValue
 from tenet.queues.model import NewMessage, Settings
 from tenet.queues.ops.owning import window
-from tests.unit.queues.owning import Stand, bodies, delete, receive, redrive, send, turns
+from tests.unit.queues.owning import Stand, bodies, delete, receive, redrive, run, send, turns
 
 pytestmark = pytest.mark.interpreted
-
-
-def run(scene: Callable[[Stand], Awaitable[None]]) -> None:
-    async def whole() -> None:
-        stand = await Stand().open()
-        await scene(stand)
-        await stand.owners.close()
-
-    asyncio.run(whole())
 
 
 def test_a_group_is_received_in_order_and_blocked_meanwhile() -> None:

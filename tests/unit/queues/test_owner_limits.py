@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -23,18 +23,9 @@ from tenet.queues.rules.receipts import encode_handle
 from tenet.queues.rules.stored import Message, decode_segment, encode
 from tenet.store.contract import Commit, Unknown
 from tenet.store.errors import OutcomeUnknown, StoreUnavailable
-from tests.unit.queues.owning import Stand, bodies, delete, receive, redrive, send, turns
+from tests.unit.queues.owning import Stand, bodies, delete, receive, redrive, run, send, turns
 
 pytestmark = pytest.mark.interpreted
-
-
-def run(scene: Callable[[Stand], Awaitable[None]]) -> None:
-    async def whole() -> None:
-        stand = await Stand().open()
-        await scene(stand)
-        await stand.owners.close()
-
-    asyncio.run(whole())
 
 
 def hold_commits(stand: Stand, patch: pytest.MonkeyPatch) -> asyncio.Event:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import statistics
-from collections.abc import Awaitable, Callable
 
 import pytest
 
@@ -14,18 +13,9 @@ from tenet.queues.model import NewMessage, Received, Settings
 from tenet.queues.ops.owning import flushing, window
 from tenet.queues.ops.owning import owner as owner_module
 from tenet.store.errors import StoreUnavailable
-from tests.unit.queues.owning import Stand, bodies, delete, receive, redrive, send, turns
+from tests.unit.queues.owning import Stand, bodies, delete, receive, redrive, run, send, turns
 
 pytestmark = pytest.mark.interpreted
-
-
-def run(scene: Callable[[Stand], Awaitable[None]]) -> None:
-    async def whole() -> None:
-        stand = await Stand().open()
-        await scene(stand)
-        await stand.owners.close()
-
-    asyncio.run(whole())
 
 
 def test_a_message_is_received_as_it_was_sent_and_deleted() -> None:

@@ -24,8 +24,7 @@ from tenet.queues import keys
 from tenet.queues.errors import OverLimit, QueueDeletedRecently, QueueDoesNotExist
 from tenet.queues.model import Queue
 from tenet.store.contract import Add, Check, Committed, Conflict, Delete, IsVersion, Key, Put, Record, Store, Write
-from tenet.store.errors import StoreCorrupt
-from tenet.store.formats import refuse_later
+from tenet.store.formats import decode_marked
 from tenet.store.landing import land
 
 #: How long a queue is answered from the cache before the store is asked again, in seconds.
@@ -62,13 +61,7 @@ def decode_queue(value: bytes) -> Queue:
     Raises:
         StoreCorrupt: the bytes are none that this or an older version writes.
     """
-    refuse_later("a queue's description", value[0] if value else 0, FORMAT[0])
-    if value[:1] != FORMAT:
-        raise StoreCorrupt(f"a queue's description has the unknown format {value[:1]!r}")
-    try:
-        return _decoder.decode(value[1:])
-    except msgspec.MsgspecError as error:
-        raise StoreCorrupt(f"a queue's description cannot be read: {error}") from error
+    return decode_marked(value, _decoder, "a queue's description", mark=FORMAT)
 
 
 class Catalog:

@@ -15,8 +15,7 @@ from msgspec import Struct
 
 from tenet.queues.errors import InvalidParameterValue, MissingParameter
 from tenet.queues.rules.addresses import read_arn
-from tenet.store.errors import StoreCorrupt
-from tenet.store.formats import refuse_later
+from tenet.store.formats import decode_marked
 
 RATE_MAX: Final = 500
 RESULTS_MAX: Final = 10
@@ -75,11 +74,7 @@ def decode_task(value: bytes) -> Task:
     Raises:
         StoreCorrupt: the bytes are none that this or an older version writes.
     """
-    refuse_later("a message movement task", value[0] if value else 0, FORMAT[0])
-    try:
-        return _decoder.decode(value[1:])
-    except msgspec.MsgspecError as error:
-        raise StoreCorrupt(f"a message movement task cannot be read: {error}") from error
+    return decode_marked(value, _decoder, "a message movement task", mark=FORMAT)
 
 
 def check_arn(name: str, arn: str | None) -> tuple[str, str]:

@@ -24,8 +24,7 @@ import msgspec
 from tenet.base.clock import NEVER, Clock
 from tenet.base.ids import Ids
 from tenet.store.contract import Add, Committed, Delete, IsVersion, Key, Put, SpaceOptions, Store, Write
-from tenet.store.errors import StoreCorrupt
-from tenet.store.formats import refuse_later
+from tenet.store.formats import decode_marked
 from tenet.store.landing import land
 from tenet.tables import keys
 from tenet.tables.errors import AccessDeniedException, LimitExceededException, ResourceNotFoundException
@@ -61,13 +60,7 @@ def decode_table(value: bytes) -> Table:
     Raises:
         StoreCorrupt: the bytes are none that this or an older version writes.
     """
-    refuse_later("a table's description", value[0] if value else 0, FORMAT[0])
-    if value[:1] != FORMAT:
-        raise StoreCorrupt(f"a table's description has the unknown format {value[:1]!r}")
-    try:
-        return _decoder.decode(value[1:])
-    except msgspec.MsgspecError as error:
-        raise StoreCorrupt(f"a table's description cannot be read: {error}") from error
+    return decode_marked(value, _decoder, "a table's description", mark=FORMAT)
 
 
 def table_name(account: str, name_or_arn: str) -> str:

@@ -18,8 +18,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from tenet.store.contract import Committed, IsVersion, Limits, Put
-from tenet.store.errors import StoreCorrupt
-from tenet.store.formats import refuse_later
+from tenet.store.formats import decode_marked
 from tenet.store.landing import land
 
 if TYPE_CHECKING:
@@ -71,13 +70,7 @@ def decode_kept(record: Record | None) -> Kept:
     """
     if record is None:
         return Kept()
-    refuse_later("the cursor of an index keeper", record.value[0] if record.value else 0, _FORMAT[0])
-    if record.value[:1] != _FORMAT:
-        raise StoreCorrupt(f"the cursor of an index keeper has the unknown format {record.value[:1]!r}")
-    try:
-        return _decoder.decode(record.value[1:])
-    except msgspec.MsgspecError as error:
-        raise StoreCorrupt(f"the cursor of an index keeper cannot be read: {error}") from error
+    return decode_marked(record.value, _decoder, "the cursor of an index keeper", mark=_FORMAT)
 
 
 class DatedClock:
