@@ -32,7 +32,7 @@ from tenet.queues.rules.query_forms import read_form
 from tenet.queues.rules.shapes import ANSWERS, REQUESTS
 from tenet.store.errors import LimitExceeded, OutcomeUnknown, ReadOnlyStore, StoreUnavailable
 from tenet.wire.door import Mount, Response
-from tenet.wire.errors import EdgeError
+from tenet.wire.errors import UNKNOWN_OUTCOME, EdgeError, words_for_unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -67,14 +67,6 @@ _EDGE: Final = {
     "SerializationException": ("SerializationException", "MalformedInput", 400),
     "UnrecognizedClientException": ("UnrecognizedClientException", "InvalidClientTokenId", 403),
 }
-
-#: What clients are told while the store cannot serve; nothing was written then, and all of it may be sent again.
-_UNAVAILABLE: Final = {
-    "StoreUnavailable": "The service is unavailable at the moment. Nothing was written; please try again.",
-    "DeadlineExceeded": "The request could not be carried out in time. Nothing was written; please try again.",
-    "DiskFull": "The server's disk is full. Nothing was written; try again when there is space.",
-}
-_READ_ONLY: Final = "The server's storage cannot be written to. Nothing was written; reads go on."
 
 _log = structlog.get_logger(__name__)
 
@@ -212,14 +204,13 @@ def _of_edge(error: EdgeError) -> QueuesError:
 def _of_store(request: Request, error: TenetError) -> QueuesError:
     if isinstance(error, StoreUnavailable):
         request.notes["store_error"] = f"{error.code}: {error.message}"
-        if isinstance(error, ReadOnlyStore):
-            return InternalFailure(_READ_ONLY)
-        return ServiceUnavailable(_UNAVAILABLE.get(error.code, _UNAVAILABLE["StoreUnavailable"]))
+        kind = InternalFailure if isinstance(error, ReadOnlyStore) else ServiceUnavailable
+        return kind(words_for_unavailable(error))
     if isinstance(error, LimitExceeded):
         return InvalidParameterValue(f"The request is larger than one commit of the store: {error.message}")
     if isinstance(error, OutcomeUnknown):
         request.notes["store_error"] = f"{error.code}: {error.message}"
-        return InternalFailure("The outcome of the request is not known: it may or may not have taken effect.")
+        return InternalFailure(UNKNOWN_OUTCOME)
     _log.error(
         "a request failed inside",
         operation=request.operation,

@@ -22,7 +22,7 @@ from tenet.tables.errors import (
 )
 from tenet.tables.rules.shapes import check_json_types
 from tenet.wire.door import Mount, Response
-from tenet.wire.errors import BodyTooLarge, EdgeError
+from tenet.wire.errors import UNKNOWN_OUTCOME, BodyTooLarge, EdgeError, words_for_unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -72,14 +72,6 @@ _CAPITAL: Final = frozenset(
         "IdempotentParameterMismatchException",
     }
 )
-
-#: What clients are told while the store cannot serve; nothing was written then, and all of it may be sent again.
-_UNAVAILABLE: Final = {
-    "StoreUnavailable": "The service is unavailable at the moment. Nothing was written; please try again.",
-    "DeadlineExceeded": "The request could not be carried out in time. Nothing was written; please try again.",
-    "DiskFull": "The server's disk is full. Nothing was written; try again when there is space.",
-}
-_READ_ONLY: Final = "The server's storage cannot be written to. Nothing was written; reads go on."
 
 _log = structlog.get_logger(__name__)
 
@@ -201,14 +193,13 @@ def _translate(request: Request, error: TenetError) -> TenetError:
         return error
     if isinstance(error, StoreUnavailable):
         request.notes["store_error"] = f"{error.code}: {error.message}"
-        if isinstance(error, ReadOnlyStore):
-            return InternalServerError(_READ_ONLY)
-        return ServiceUnavailable(_UNAVAILABLE.get(error.code, _UNAVAILABLE["StoreUnavailable"]))
+        kind = InternalServerError if isinstance(error, ReadOnlyStore) else ServiceUnavailable
+        return kind(words_for_unavailable(error))
     if isinstance(error, LimitExceeded):
         return ValidationException(f"The request is larger than one commit of the store: {error.message}")
     if isinstance(error, OutcomeUnknown):
         request.notes["store_error"] = f"{error.code}: {error.message}"
-        return InternalServerError("The outcome of the request is not known: it may or may not have taken effect.")
+        return InternalServerError(UNKNOWN_OUTCOME)
     _log.error(
         "a request failed inside",
         operation=request.operation,

@@ -2,7 +2,27 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from tenet.base.errors import TenetError
+from tenet.store.errors import ReadOnlyStore, StoreUnavailable
+
+#: What clients are told while the store cannot serve; nothing was written then, and all of it may be sent again.
+_UNAVAILABLE: Final = {
+    "StoreUnavailable": "The service is unavailable at the moment. Nothing was written; please try again.",
+    "DeadlineExceeded": "The request could not be carried out in time. Nothing was written; please try again.",
+    "DiskFull": "The server's disk is full. Nothing was written; try again when there is space.",
+}
+_READ_ONLY: Final = "The server's storage cannot be written to. Nothing was written; reads go on."
+#: What they are told where a commit's outcome could not be found out in time.
+UNKNOWN_OUTCOME: Final = "The outcome of the request is not known: it may or may not have taken effect."
+
+
+def words_for_unavailable(error: StoreUnavailable) -> str:
+    """Returns what every service tells its clients while the store cannot serve."""
+    if isinstance(error, ReadOnlyStore):
+        return _READ_ONLY
+    return _UNAVAILABLE.get(error.code, _UNAVAILABLE["StoreUnavailable"])
 
 
 class EdgeError(TenetError):
