@@ -27,6 +27,12 @@ _GOSSIP_S: Final = 3.0
 _OWN_SCHEMA: Final = "SELECT rpc_address, schema_version FROM system.local"
 _PEERS_SCHEMAS: Final = "SELECT native_address, schema_version FROM system.peers_v2"
 _NO_KEYSPACE: Final = "doesn't exist"
+#: What the driver says where a node was sent something and has not answered.
+_UNANSWERED: Final = (errors.CassErrorLibNoHostsAvailable, errors.CassErrorLibRequestTimedOut)
+
+
+class NodeSilent(StoreUnavailable):
+    """The node that was to carry a definition out fell silent; it may carry it out yet, when nobody expects it."""
 
 
 async def define(driver: Driver, texts: Sequence[str], until: float, clock: Clock) -> None:
@@ -39,7 +45,7 @@ async def define(driver: Driver, texts: Sequence[str], until: float, clock: Cloc
         clock: time.
 
     Raises:
-        StoreUnavailable: one could not be carried out.
+        StoreUnavailable: one could not be carried out; `NodeSilent` where it may have been.
     """
     # All processes by the same node: two that define the same table at once would each make one.
     while (by := await driver.nodes.first_to_reach_others()) is None:
@@ -67,6 +73,8 @@ async def _define(driver: Driver, text: str, by: str, until: float, clock: Clock
         except errors.CassException as error:
             # The node may be behind, where another one made the keyspace; it is told of it by the others.
             is_behind = isinstance(error, errors.CassErrorServerInvalidQuery) and _NO_KEYSPACE in text_of(error)
+            if isinstance(error, _UNANSWERED):
+                raise NodeSilent(f"the node {by} fell silent over what it was to define: {text_of(error)}") from error
             if not is_behind or clock.monotonic_s() >= until:
                 raise StoreUnavailable(f"the cluster could not define what is needed: {text_of(error)}") from error
         else:

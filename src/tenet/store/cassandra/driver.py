@@ -264,7 +264,7 @@ class Driver:
         """Sends definitions, of a keyspace, a table, one after the other, and waits until the nodes in use have them.
 
         Raises:
-            StoreUnavailable: one could not be carried out, or not in time.
+            StoreUnavailable: one could not be carried out, or not in time; `NodeSilent` where it may have been.
         """
         await define(self, texts, min(deadline, self._clock.monotonic_s() + DEFINITION_S), self._clock)
 

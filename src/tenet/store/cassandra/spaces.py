@@ -16,6 +16,7 @@ from tenet.base.clock import NEVER
 from tenet.store import validate
 from tenet.store.cassandra import schema
 from tenet.store.cassandra.behind import Behind
+from tenet.store.cassandra.definitions import DEFINITION_S, NodeSilent
 from tenet.store.cassandra.sizes import Sizes
 from tenet.store.cassandra.tries import Unsure
 from tenet.store.contract import LogOptions, SpaceInfo, SpaceOptions
@@ -301,10 +302,19 @@ class Spaces:
         return self._remember(name, space_id, _encode(options), log)
 
     async def _new_table(self, deadline: float) -> str:
-        space_id = self._ids.draw(8).hex()
-        definition = schema.space(self._keyspace, space_id, self._driver.location.gc_grace_s)
-        await self._driver.define(definition, deadline=deadline)
-        return space_id
+        until = min(deadline, self._clock.monotonic_s() + DEFINITION_S)
+        while True:
+            space_id = self._ids.draw(8).hex()
+            definition = schema.space(self._keyspace, space_id, self._driver.location.gc_grace_s)
+            try:
+                await self._driver.define(definition, deadline=until)
+            except NodeSilent:
+                # Two nodes that define the same table make two of one name. So the next one makes another, and what
+                # comes of this one is swept away as a table that nobody uses.
+                if self._clock.monotonic_s() >= until:
+                    raise
+            else:
+                return space_id
 
     async def _take_spare(self, deadline: float) -> str | None:
         """Takes a table that was made before anybody needed it: the cluster takes seconds to make one."""
