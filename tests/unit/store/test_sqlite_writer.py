@@ -36,9 +36,7 @@ from tenet.store.errors import (
     StoreFault,
     StoreUnavailable,
 )
-from tenet.store.sqlite import writer
 from tenet.store.sqlite.apply import Transaction
-from tenet.store.sqlite.engine import SqliteEngine
 from tenet.store.sqlite.keys import prefix_of
 from tenet.store.sqlite.schema import connect
 from tenet.store.sqlite.writer import QUEUE_BYTES_MAX, QUEUE_JOBS_MAX
@@ -70,70 +68,6 @@ def test_commits_that_wait_together_share_one_sync(tmp_path: Path) -> None:
             await asyncio.gather(*(put_surely(engine, number) for number in range(200)))
             assert disk.syncs - before <= 3
             assert file_of(engine).writer.figures.largest_group >= 100
-
-    with misbehaving_disk() as disk:
-        run(test(disk))
-
-
-@pytest.mark.interpreted
-def test_a_lone_commit_is_made_on_the_loop_while_the_disk_is_fast(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # Of a machine that has other things to do, no disk is fast for long.
-    monkeypatch.setattr(writer, "CALM_COMMITS", 3)
-    monkeypatch.setattr(writer, "CALM_S", 0.2)
-
-    async def where(engine: SqliteEngine, disk: Disk, *numbers: int) -> list[str]:
-        disk.syncing.clear()
-        await asyncio.gather(*(put_surely(engine, number) for number in numbers))
-        return disk.syncing
-
-    async def test(disk: Disk) -> None:
-        async with opened(tmp_path) as engine:
-            for number in range(3):
-                await put_surely(engine, number)
-            assert await where(engine, disk, 4) == ["MainThread"]
-            assert await where(engine, disk, 5, 6) == ["tenet-commit"], "others would wait for it"
-            assert await where(engine, disk, 7) == ["MainThread"]
-            disk.slow_s = 0.3
-            assert await where(engine, disk, 8) == ["MainThread"]
-            disk.slow_s = 0.0
-            for number in range(3):
-                assert await where(engine, disk, number) == ["tenet-commit"], "a slow disk holds the loop up once"
-            assert await where(engine, disk, 9) == ["MainThread"]
-            assert [await value_of(engine, number) for number in range(3, 10)] == [None, *([b"x"] * 6)]
-
-    with misbehaving_disk() as disk:
-        run(test(disk))
-
-
-@pytest.mark.interpreted
-@pytest.mark.parametrize("trouble", ["write_error", "sync_error"])
-def test_what_befalls_a_commit_on_the_loop_is_told_as_that_of_the_thread_is(
-    trouble: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(writer, "CALM_COMMITS", 0)
-
-    async def test(disk: Disk) -> None:
-        async with opened(tmp_path) as engine:
-            await put_surely(engine, 1)
-            setattr(disk, trouble, apsw.FullError)
-            commit = commit_of(Put(key(2), b"x"))
-            try:
-                outcome = await engine.commit(commit)
-            except DiskFull:
-                landed = False
-            else:
-                assert isinstance(outcome, Unknown)
-                landed = True
-            setattr(disk, trouble, None)
-            disk.syncing.clear()
-            if landed:
-                landed = isinstance(await engine.settle(commit), Committed)
-            await eventually(lambda: not file_of(engine).writer.figures.write_refusal)
-            await put_surely(engine, 3)
-            assert "MainThread" in disk.syncing
-            assert [await value_of(engine, number) for number in (1, 2, 3)] == [b"x", b"x" if landed else None, b"x"]
 
     with misbehaving_disk() as disk:
         run(test(disk))

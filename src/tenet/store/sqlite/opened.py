@@ -58,7 +58,7 @@ class OpenFile:
         self.outcomes.load()
         self.releases = Releases()
         self.releases.load(self._connection.execute)
-        self.pool = ReaderPool(self.path, directory=directory, clock=clock)
+        self.pool = ReaderPool(self.path, directory=directory, clock=clock, writers=self._connection)
         self.writer = Writer(
             self._connection,
             directory=directory,

@@ -42,15 +42,20 @@ class ReaderPool:
         path: the file.
         directory: the data directory, for messages.
         clock: for deadlines.
+        writers: the writer's connection, which is the loop's, too, while it is at rest.
     """
 
-    def __init__(self, path: str, *, directory: str, clock: Clock) -> None:
+    def __init__(self, path: str, *, directory: str, clock: Clock, writers: apsw.Connection) -> None:
         self._directory = directory
         self._clock = clock
         self._connection = connect(path, cache_bytes=LOOP_CACHE_BYTES)
         self._execute: Execute = self._connection.execute
         # A cursor that is kept saves making one; only for statements whose rows are fetched to the end.
         self._get: Execute = self._connection.cursor().execute
+        # A connection forgets all pages when another one has changed the file. The writer's never has to.
+        self._get_at_rest: Execute = writers.cursor().execute
+        #: Whether the writer has nothing to do, and no transaction open.
+        self.is_at_rest = False
         self._reads = 0
         self._keeps = False
         self._reads_to_keep = _READS_TO_KEEP
@@ -91,7 +96,8 @@ class ReaderPool:
         try:
             if not self._keeps:
                 self._count_read()
-            rows = self._get(space.get_sql, (prefix_of(key.partition) + key.sort,)).fetchall()
+            get = self._get_at_rest if self.is_at_rest and not self._keeps else self._get
+            rows = get(space.get_sql, (prefix_of(key.partition) + key.sort,)).fetchall()
         except apsw.Error as error:
             raise self._refusal_on_loop(error) from error
         return record_of(key.partition, key.sort, rows[0]) if rows else None

@@ -50,8 +50,10 @@ GROUP_BYTES_MAX: Final = 8 * 1024 * 1024
 #: What is carried out before the loop gets a turn: some 2 ms. The unit is a statement.
 TURN_COST: Final = 256
 #: How many COMMITs in a row have to have taken less than so many seconds before one may run on the loop.
-CALM_COMMITS: Final = 256
+CALM_COMMITS: Final = 32
 CALM_S: Final = 0.002
+#: How many transactions in a row have to have been of one job before the next job is carried out when it comes.
+ALONE_TRANSACTIONS: Final = 64
 #: How often jobs are looked through for deadlines that have passed.
 _SWEEP_S: Final = 0.05
 
@@ -152,6 +154,9 @@ class Writer:
         self._is_committing = False
         #: How many COMMITs in a row were fast.
         self._calm = 0
+        #: How many transactions in a row were of one job, and whether one was in this turn of the loop.
+        self._alone = 0
+        self._was_at_once = False
         self._is_closed = False
         #: Why no more is taken until the store is opened anew; empty as long as all is well.
         self._broken = ""
@@ -178,7 +183,11 @@ class Writer:
             raise StoreUnavailable(f"{len(line)} writes wait for the disk; no more are taken until it has caught up")
         line.append(job)
         self._line_bytes += job.byte_count
-        if not self._is_running:
+        if self._is_running:
+            return
+        if self._calm >= CALM_COMMITS and self._alone >= ALONE_TRANSACTIONS and not self._was_at_once:
+            self._run_at_once()
+        else:
             self._start_running()
 
     @property
@@ -209,10 +218,29 @@ class Writer:
     def _end_pause(self) -> None:
         self._loop.call_soon(self._run)
 
+    def _run_at_once(self) -> None:
+        """Carries the one job out before whoever submitted it waits: to come back to it costs as much as to do it.
+
+        A second one in the same turn of the loop is a sign that there are more to share a transaction with.
+        """
+        self._is_running = self._was_at_once = True
+        self._pool.is_at_rest = False
+        self._loop.call_soon(self._turn_over)
+        self._run()
+        if self._is_running:
+            self._watch_deadlines()
+
+    def _turn_over(self) -> None:
+        self._was_at_once = False
+
     def _start_running(self) -> None:
         self._is_running = True
+        self._pool.is_at_rest = False
         # In the next turn of the loop: what arrived together is committed together.
         self._loop.call_soon(self._run)
+        self._watch_deadlines()
+
+    def _watch_deadlines(self) -> None:
         if self._sweeper is None:
             self._sweeper = self._loop.call_later(_SWEEP_S, self._sweep)
 
@@ -263,7 +291,7 @@ class Writer:
                 turn.set_result(None)
                 return False
         if not self._line:
-            self._is_running = False
+            self._rest()
             return False
         self._connection.execute("BEGIN IMMEDIATE")
         time = max(self._outcomes.last_time + 1, self._clock.wall_ms() << 16)
@@ -351,6 +379,7 @@ class Writer:
         assert transaction is not None
         self._is_committing = False
         self._calm = self._calm + 1 if elapsed_s < CALM_S else 0
+        self._alone = self._alone + 1 if len(self._group) == 1 and not self._line else 0
         try:
             self._pool.end_change()
             if error is not None:
@@ -399,7 +428,12 @@ class Writer:
         if self._line or self._pauses:
             self._loop.call_soon(self._run)
         else:
-            self._is_running = False
+            self._rest()
+
+    def _rest(self) -> None:
+        self._is_running = False
+        # After trouble readers see for themselves what the file holds.
+        self._pool.is_at_rest = self._calm > 0 and not self._broken
 
     def _note_wal(self, _connection: apsw.Connection, _name: str, pages: int) -> int:
         self.figures.wal_pages = pages
@@ -483,6 +517,7 @@ class Writer:
         return translate(error, self._connection, self._directory) if isinstance(error, apsw.Error) else error
 
     def _roll_back(self) -> None:
+        self._calm = 0
         # After some errors SQLite has done it by itself; what it cannot undo, the next BEGIN will tell of.
         with suppress(apsw.Error):
             if self._connection.in_transaction:
