@@ -20,7 +20,7 @@ from tenet.wire.compression import COMPRESS_BYTES_MIN, accepts_gzip, compress, d
 from tenet.wire.cors import ANSWER_HEADERS, preflight_headers
 from tenet.wire.door import NOBODY, Mount, Request, Response, Service
 from tenet.wire.errors import BodyTooLarge, Throttled, UnknownOperation
-from tenet.wire.exchange import BODY_TOO_LARGE, Incoming
+from tenet.wire.exchange import BODY_TOO_LARGE, Incoming, Outcome
 from tenet.wire.foreign import refuse_foreign, service_meant
 from tenet.wire.metrics import Metrics
 from tenet.wire.observe import Observer
@@ -122,8 +122,14 @@ class Dispatcher:
                     admission.leave()
         if "accept-encoding" in headers and len(response.body) >= COMPRESS_BYTES_MIN:
             await _compress(headers["accept-encoding"], response)
-        self._note(request, label, response, self._now() - began_s - incoming.waited_s, len(body))
         incoming.answer = self._write(request, incoming, response, crc32=crc32)
+        incoming.outcome = Outcome(request, label, response, self._now() - began_s - incoming.waited_s)
+
+    def note(self, incoming: Incoming) -> None:
+        """Notes a request whose answer is on its way, or goes nowhere."""
+        outcome = incoming.outcome
+        if outcome is not None:
+            self._note(outcome.request, outcome.label, outcome.response, outcome.seconds, len(incoming.body))
 
     def _begin_second(self, now_s: float) -> bool:
         """Renews what holds for a second, and returns whether the process turns out to have stood still before."""

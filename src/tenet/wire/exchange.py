@@ -9,12 +9,29 @@ from typing import Any, Final, Protocol
 from msgspec import Struct
 
 from tenet.wire.admission import Admission
+from tenet.wire.door import Request, Response
 from tenet.wire.pulse import Pulse
 
 BODY_TOO_LARGE: Final = "body-too-large"
 MEMORY_FULL: Final = "memory-full"
 #: Stands for what a handler yields that has not been stepped yet.
 NOT_BEGUN: Final = object()
+
+
+class Outcome(Struct, frozen=True, gc=False):
+    """What there is to note of a request that was answered.
+
+    Args:
+        request: as the service got it.
+        label: of the service's mount.
+        response: the answer.
+        seconds: from the request's last byte to its answer, without waits on purpose.
+    """
+
+    request: Request
+    label: str
+    response: Response
+    seconds: float
 
 
 class Incoming(Struct, gc=False):
@@ -36,6 +53,7 @@ class Incoming(Struct, gc=False):
         admission: where it has its place; the handler says so once it has one.
         is_waiting: whether it waits on purpose, and has no place.
         waited_s: how long it has waited so, in seconds; while it does, when that began, taken from 0.
+        outcome: what there is to note of it once its answer is on its way; None before the handler's end.
     """
 
     method: str
@@ -53,6 +71,7 @@ class Incoming(Struct, gc=False):
     admission: Admission | None = None
     is_waiting: bool = False
     waited_s: float = 0.0
+    outcome: Outcome | None = None
 
     def begin_wait(self) -> None:
         """Gives its place back; implements ``door.Patience``."""
@@ -78,6 +97,13 @@ class Handler(Protocol):
         """Leaves in a request the bytes of a whole HTTP answer. Never raises.
 
         It leaves none where it finds that the process stood still before it began; its connection has ended then.
+        """
+        ...
+
+    def note(self, incoming: Incoming) -> None:
+        """Notes a request whose answer is on its way, or goes nowhere: counts, the log, traces; once for each.
+
+        One that has no outcome is not noted. This is no part of answering, so that nobody waits for it.
         """
         ...
 

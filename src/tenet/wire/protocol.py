@@ -569,6 +569,7 @@ class Connection(asyncio.Protocol):
                 await asyncio.sleep(incoming.hold_s)
         except asyncio.CancelledError:
             self._shared.body_bytes_held -= len(incoming.body)  # as its answer would have
+            self._shared.handler.note(incoming)
             raise
         self._answer(incoming)
 
@@ -602,9 +603,11 @@ class Connection(asyncio.Protocol):
         self._shared.body_bytes_held -= len(incoming.body)
         self._idle_since_s = self._time()
         transport = self._transport
+        if transport is not None:
+            transport.write(incoming.answer)
+        self._shared.handler.note(incoming)
         if transport is None:
             return
-        transport.write(incoming.answer)
         if not incoming.keep_alive:
             self._drop_queue()
             self._final = b""

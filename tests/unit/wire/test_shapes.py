@@ -45,6 +45,9 @@ class Kept(Written):
 
         return answer()
 
+    def note(self, incoming: Incoming) -> None:
+        del incoming
+
     def body_bytes_max(self, target: str, headers: dict[str, str]) -> int:
         del target, headers
         return 1_000
