@@ -230,14 +230,17 @@ class Staged:
         for segment, bits in self.gone.values():
             working.bury(segment, bits)
 
-    def undo(self, error: Exception) -> None:
-        """Has memory as if nothing of it had been asked for, and tells those who asked."""
+    def undo(self, error: Exception) -> bool:
+        """Has memory as if nothing of it had been asked for, and tells those who asked.
+
+        Returns:
+            Whether memory is so; where a bug of ours kept it from that, the queue has to be taken over anew.
+        """
         state = self.state
         state.working.obsolete += self.obsolete
         if state.deduplication is not None:
             state.deduplication.put_back(self.forgotten)
-        for work in self.works:
-            work.undo(error)
+        return undo_all(self.works, error)
 
 
 class Work:
@@ -284,6 +287,19 @@ class Work:
         """Answers who asked, if somebody still waits."""
         if self.future is not None and not self.future.done():
             self.future.set_result(result)
+
+
+def undo_all(works: Sequence[Work], error: Exception) -> bool:
+    """Undoes works, and tells all who asked, whatever becomes of one of them; returns whether each could be undone."""
+    is_undone = True
+    for work in works:
+        try:
+            work.undo(error)
+        except Exception:  # noqa: BLE001 - whatever it is, those who wait have to hear of it
+            _log.exception("what was asked of a queue could not be undone")
+            work.refuse(error)
+            is_undone = False
+    return is_undone
 
 
 class Flusher:
@@ -376,10 +392,11 @@ class Flusher:
             idle = idle + 1 if len(self._line) == count else 0
 
     async def _flush(self) -> None:
-        staged = self._stage()
-        if not staged.works:
-            return
+        staged = Staged(self._state, self._clock.wall_ms())
         try:
+            self._stage(staged)
+            if not staged.works:
+                return
             await self._write(staged)
             staged.take_effect()
         except InvalidRequest as error:
@@ -387,7 +404,9 @@ class Flusher:
             self._lose(staged, QueueGivenUp(f"the queue has to be taken over anew: {error.message}"))
             return
         except StoreError as error:
-            staged.undo(error)
+            if not staged.undo(error):
+                self._lose(Staged(self._state, staged.now_ms), QueueGivenUp("the queue has to be taken over anew"))
+                return
         except _NotOurs:
             self._lose(staged, QueueGivenUp("the queue has another owner by now"))
             return
@@ -418,9 +437,8 @@ class Flusher:
             raise StoreUnavailable("the write did not take effect")
         raise _NotOurs
 
-    def _stage(self) -> Staged:
-        """Returns what goes into the next commit."""
-        staged = Staged(self._state, self._clock.wall_ms())
+    def _stage(self, staged: Staged) -> None:
+        """Puts together what goes into the next commit."""
         if self._state.deduplication is not None:
             self._state.deduplication.forget(staged.now_ms)
         now_s = self._clock.monotonic_s()
@@ -437,12 +455,11 @@ class Flusher:
             if work.deadline < now_s:
                 work.undo(DeadlineExceeded("the deadline passed before anything was written"))
                 continue
-            work.stage(staged)
             staged.works.append(work)
+            work.stage(staged)
             staged.deadline = max(staged.deadline, work.deadline)
             if work.is_alone:
                 break
-        return staged
 
     async def _commit(self, staged: Staged) -> Committed | Conflict | NeverCommitted:
         """Commits; settles an unknown outcome, however long it takes."""
@@ -494,5 +511,4 @@ class Flusher:
         line: Sequence[Work] = tuple(self._line)
         self._line.clear()
         self._line_weight = 0
-        for work in line:
-            work.undo(error)
+        undo_all(line, error)

@@ -46,10 +46,15 @@ class Deletions:
             deadline: when to give up.
         """
         found = []
-        for sequence in self.unread:
-            segment = await _read_segment(store, self._state.queue.id, sequence, deadline)
-            if segment is not None:
-                found.append((segment, sequence))
+        working = self._state.working
+        working.readers += 1
+        try:
+            for sequence in self.unread:
+                segment = await _read_segment(store, self._state, sequence, deadline)
+                if segment is not None:
+                    found.append((segment, sequence))
+        finally:
+            working.readers -= 1
         return found
 
 

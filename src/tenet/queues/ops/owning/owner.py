@@ -493,8 +493,8 @@ class Owner:
         now_ms = self._clock.wall_ms()
         while waiters and working.line.has_turn:
             waiter = next(iter(waiters))
-            del waiters[waiter]
             if waiter.future.done():
+                del waiters[waiter]
                 continue
             if held.state.deduplication is not None:
                 self._serve_fifo(held, waiter, now_ms)
@@ -504,9 +504,9 @@ class Owner:
                     waiter.is_served = True
                     waiter.future.set_result(self._give(held, items, waiter.visibility_s, now_ms))
             if not waiter.is_served:
-                # What was there is on its way elsewhere, or too much is in flight.
-                waiters[waiter] = None
+                # What was there is on its way elsewhere, or too much is in flight. It keeps its place.
                 return
+            waiters.pop(waiter, None)
 
     # ---- taking over, and losing -------------------------------------------------------------------------------------
 

@@ -45,6 +45,8 @@ _PAGE_BYTES: Final = 512 * 1024
 #: How many groups behind the window are told apart, and how many segments there may be in memory for single messages.
 _GROUPS_MAX: Final = 50_000
 _EXPRESS_SEGMENTS_MAX: Final = 20_000
+#: How many segments behind the window may be remembered at all, those included that are gone: some 200 bytes each.
+_BEYOND_MAX: Final = 200_000
 #: How many messages of a group may wait in memory for the next one to be taken into it as well.
 _EXPRESS_GROUP_MAX: Final = 64
 #: How long it waits before it reads again after a failure, seconds; twice as long each time.
@@ -129,6 +131,8 @@ class Window:
             self.end = last.first + last.count
             self._groups = {}
             return
+        if working.buried > _BURIED_MAX and not working.readers:
+            working.forget_gone()
         for segment, messages in segments:
             self._place_behind(segment, messages, now_ms)
         self.read_ahead()
@@ -163,7 +167,8 @@ class Window:
         line = working.line
         is_express = False
         has_room = (
-            len(working.beyond) < _EXPRESS_SEGMENTS_MAX
+            len(working.beyond) - working.buried < _EXPRESS_SEGMENTS_MAX
+            and len(working.beyond) < _BEYOND_MAX
             and working.ready < 2 * READY_MAX
             and working.waiting_weight < 2 * WEIGHT_MAX
             and not self._budget.is_used_up
@@ -250,6 +255,7 @@ class Window:
     async def _try_to_read(self) -> bool:
         """Reads the next page; returns False where the store could not serve."""
         working = self._state.working
+        working.readers += 1
         try:
             if working.bare:
                 await self._read_bare()
@@ -259,6 +265,8 @@ class Window:
             if not error.retryable:
                 _log.warning("the backlog of a queue cannot be read for now", reason=error.message)
             return False
+        finally:
+            working.readers -= 1
         return True
 
     async def filled(self) -> None:

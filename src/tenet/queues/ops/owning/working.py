@@ -50,7 +50,8 @@ class Working:
         flying_weight: of those that are in flight and not bare.
         bare: messages whose time has come, and whose bodies have to be read before anybody is given them.
         found: receives of messages that are not in memory yet, as they were read, with the numbers of their records.
-        buried: how many segments of `beyond` are gone; the reader forgets them when it has passed them.
+        buried: how many segments of `beyond` are gone; they are forgotten when nobody can have read them before.
+        readers: how many are reading what is stored, or work with what they have read.
         obsolete: numbers of records of receives that nobody needs any more.
     """
 
@@ -76,6 +77,7 @@ class Working:
         self.bare: deque[Item] = deque()
         self.found: dict[int, tuple[Receive, int]] = {}
         self.buried = 0
+        self.readers = 0
         self.obsolete: list[int] = []
         self._records: dict[int, int] = {}
 
@@ -274,6 +276,11 @@ class Working:
         """Forgets segments that are gone and lie before the end of the window; there may be many of them."""
         self.beyond = {first: segment for first, segment in self.beyond.items() if first >= end}
         self.buried = sum(segment.is_gone for segment in self.beyond.values())
+
+    def forget_gone(self) -> None:
+        """Forgets segments that are gone, wherever they lie; for when there are no readers."""
+        self.beyond = {first: segment for first, segment in self.beyond.items() if not segment.is_gone}
+        self.buried = 0
 
     def clear(self, first: int) -> None:
         """Forgets everything that was purged.
