@@ -77,7 +77,7 @@ class Staged:
         gone: which messages of segments leave, by their segments' first numbers: bit n stands for the n-th.
         receives: to be written.
         attempts: to be written with them.
-        received: whose receives they are, in the same order.
+        received: whose receives they are, in the same order; None for those that are not in memory.
         purges: whether everything goes that was sent so far.
     """
 
@@ -93,7 +93,7 @@ class Staged:
         self.gone: dict[int, tuple[Segment, int]] = {}
         self.receives: list[stored.Receive] = []
         self.attempts: list[stored.Attempt] = []
-        self.received: list[Item] = []
+        self.received: list[Item | None] = []
         self.purges = False
         self.segments: list[tuple[Segment, list[stored.Message]]] = []
         self.obsolete: list[int] = []
@@ -211,9 +211,16 @@ class Staged:
         state = self.state
         number = state.receives_next
         state.receives_next += 1
-        for item in self.received:
-            if item.state != GONE:
-                state.working.hold(item, number)
+        working = state.working
+        for receive, known in zip(self.receives, self.received, strict=True):
+            # One that was not in memory may have come into it while the commit was under way.
+            item = known or working.items.get(receive.sequence)
+            if item is None:
+                if receive.sequence in working.found:
+                    working.find(receive, number)
+            elif item.state != GONE:
+                working.hold(item, number)
+        working.spare(number)
 
     def _let_go(self) -> None:
         working = self.state.working
@@ -226,6 +233,7 @@ class Staged:
                 # It came into memory while the commit was under way.
                 working.leave(read)
             else:
+                working.lose((sequence,))
                 working.live -= 1
         for segment, bits in self.gone.values():
             working.bury(segment, bits)

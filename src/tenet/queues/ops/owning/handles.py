@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from tenet.queues import keys
 from tenet.queues.errors import InvalidParameterValue, QueuesError, ReceiptHandleIsInvalid
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from tenet.queues.ops.owning.state import State
     from tenet.store.contract import Store
 
+#: Messages that were read, with their segments, by their sequence numbers.
+Found: TypeAlias = dict[int, tuple[Segment, stored.Message]]
 #: A message is hidden at most so long from when it was received.
 HIDDEN_MS_MAX: Final = 43_200 * 1000
 
@@ -45,17 +47,13 @@ class Deletions:
             store: where they are.
             deadline: when to give up.
         """
-        found = []
         working = self._state.working
         working.readers += 1
         try:
-            for sequence in self.unread:
-                segment = await _read_segment(store, self._state, sequence, deadline)
-                if segment is not None:
-                    found.append((segment, sequence))
+            found = await read_messages(store, self._state, self.unread, deadline)
         finally:
             working.readers -= 1
-        return found
+        return [(segment, sequence) for sequence, (segment, _) in found.items()]
 
 
 def find_deletions(state: State, handles: Sequence[str], now_ms: int) -> Deletions:
@@ -97,45 +95,119 @@ def find_deletions(state: State, handles: Sequence[str], now_ms: int) -> Deletio
     return Deletions(state, results, items, unread)
 
 
+class Changes:
+    """New visibilities of messages.
+
+    Attributes:
+        results: for each change None, or why it cannot be made.
+        items: messages in memory with when they become visible, milliseconds since 1970-01-01 UTC.
+        hidden: messages of a FIFO queue that are not in memory: sequence number, number of the receive, and when.
+        unread: sequence numbers of messages that are not in memory and have to be looked up first.
+    """
+
+    __slots__ = ("hidden", "items", "results", "unread")
+
+    def __init__(self) -> None:
+        self.results: list[QueuesError | None] = []
+        self.items: list[tuple[Item, int]] = []
+        self.hidden: list[tuple[int, int, int]] = []
+        self.unread: list[int] = []
+
+
+async def read_messages(store: Store, state: State, sequences: Sequence[int], deadline: float) -> Found:
+    """Returns messages that are not in memory, with their segments, by their numbers; those that are gone are left out.
+
+    Args:
+        store: where they are.
+        state: of the queue.
+        sequences: their numbers.
+        deadline: when to give up.
+    """
+    found: Found = {}
+    for sequence in sequences:
+        one = await _read(store, state, sequence, deadline)
+        if one is not None:
+            found[sequence] = one
+    return found
+
+
 def find_changes(
-    state: State, changes: Sequence[tuple[str, int]], now_ms: int
-) -> tuple[list[tuple[Item, int]], list[QueuesError | None]]:
+    state: State, changes: Sequence[tuple[str, int]], now_ms: int, read: Found | None = None
+) -> Changes:
     """Returns what becomes visible when, and for each change None, or why it cannot be made.
+
+    A message of a standard queue that had to be looked up is in memory from now on.
 
     Args:
         state: of the queue.
         changes: receipt handles with 0 to 43,200 seconds.
         now_ms: milliseconds since 1970-01-01 UTC.
+        read: the messages that had to be looked up, of which nothing was forgotten since (``Working.readers``); None:
+            none were yet.
     """
-    working, queue_id = state.working, state.queue.id
-    is_fifo = state.deduplication is not None
-    found: list[tuple[Item, int]] = []
-    results: list[QueuesError | None] = []
+    found = Changes()
     for handle, visibility_s in changes:
-        decoded = decode_handle(queue_id, handle)
-        if decoded is None or not 0 < decoded[0] < working.next:
-            results.append(_invalid(handle))
-            continue
-        sequence, receives = decoded
-        item = working.items.get(sequence)
-        if (
-            item is None
-            or item.is_leaving
-            or item.state not in (READY, IN_FLIGHT)
-            or (is_fifo and not _holds(item, receives, now_ms))
-        ):
-            results.append(_unavailable(handle))
-        elif now_ms + visibility_s * 1000 - max(item.received_ms, 1) > HIDDEN_MS_MAX and item.received_ms:
-            results.append(
-                InvalidParameterValue(
-                    f"Value {visibility_s} for parameter VisibilityTimeout is invalid. Reason: Total VisibilityTimeout"
-                    " for the message is beyond the limit [43200 seconds]"
-                )
-            )
-        else:
-            found.append((item, now_ms + visibility_s * 1000))
-            results.append(None)
-    return found, results
+        found.results.append(_find_change(state, found, handle, visibility_s, now_ms, read))
+    return found
+
+
+def _find_change(
+    state: State, found: Changes, handle: str, visibility_s: int, now_ms: int, read: Found | None
+) -> QueuesError | None:
+    working = state.working
+    decoded = decode_handle(state.queue.id, handle)
+    if decoded is None or not 0 < decoded[0] < working.next:
+        return _invalid(handle)
+    sequence, receives = decoded
+    is_fifo = state.deduplication is not None
+    item = working.items.get(sequence)
+    if item is None and sequence >= state.window.end:
+        if is_fifo:
+            return _find_hidden(state, found, handle, visibility_s, now_ms, read)
+        if read is None:
+            found.unread.append(sequence)
+            return None
+        if sequence in read:
+            item = state.window.take_in(*read[sequence], now_ms)
+    if (
+        item is None
+        or item.is_leaving
+        or item.state not in (READY, IN_FLIGHT)
+        or (is_fifo and not _holds(item, receives, now_ms))
+    ):
+        return _unavailable(handle)
+    if _is_too_long(item.received_ms, visibility_s, now_ms):
+        return _too_long(visibility_s)
+    found.items.append((item, now_ms + visibility_s * 1000))
+    return None
+
+
+def _find_hidden(
+    state: State, found: Changes, handle: str, visibility_s: int, now_ms: int, read: Found | None
+) -> QueuesError | None:
+    """Does the same for a message of a FIFO queue that is not in memory.
+
+    It stays where it is, since messages of its group may lie before it that are not in memory either.
+    """
+    decoded = decode_handle(state.queue.id, handle)
+    assert decoded is not None
+    sequence, receives = decoded
+    receive, _ = state.working.found.get(sequence, (None, 0))
+    if receive is None or receive.receives != receives or receive.visible_ms <= now_ms:
+        return _unavailable(handle)
+    if read is None:
+        found.unread.append(sequence)
+        return None
+    if sequence not in read:
+        return _unavailable(handle)
+    if _is_too_long(receive.received_ms, visibility_s, now_ms):
+        return _too_long(visibility_s)
+    found.hidden.append((sequence, receives, now_ms + visibility_s * 1000))
+    return None
+
+
+def _is_too_long(received_ms: int, visibility_s: int, now_ms: int) -> bool:
+    return received_ms > 0 and now_ms + visibility_s * 1000 - received_ms > HIDDEN_MS_MAX
 
 
 def _holds(item: Item, receives: int, now_ms: int) -> bool:
@@ -153,6 +225,13 @@ def _expired(handle: str) -> QueuesError:
     )
 
 
+def _too_long(visibility_s: int) -> QueuesError:
+    return InvalidParameterValue(
+        f"Value {visibility_s} for parameter VisibilityTimeout is invalid. Reason: Total VisibilityTimeout"
+        " for the message is beyond the limit [43200 seconds]"
+    )
+
+
 def _unavailable(handle: str) -> QueuesError:
     return InvalidParameterValue(
         f"Value {handle} for parameter ReceiptHandle is invalid. Reason: Message does not exist or is not available for"
@@ -160,9 +239,10 @@ def _unavailable(handle: str) -> QueuesError:
     )
 
 
-async def _read_segment(store: Store, queue_id: bytes, sequence: int, deadline: float) -> Segment | None:
-    """Returns the segment of a message that is not in memory; None: the message is gone."""
-    within = keys.numbers_of(keys.SEGMENT, 0, sequence + 1)
+async def _read(store: Store, state: State, sequence: int, deadline: float) -> tuple[Segment, stored.Message] | None:
+    """Returns a message that is not in memory, and its segment; None: the message is gone."""
+    queue_id = state.queue.id
+    within = keys.numbers_of(keys.SEGMENT, state.working.first, sequence + 1)
     page = await store.query(keys.MESSAGES_SPACE, queue_id, within, limit=1, reverse=True, deadline=deadline)
     if not page.records:
         return None
@@ -173,4 +253,5 @@ async def _read_segment(store: Store, queue_id: bytes, sequence: int, deadline: 
     gone = (await read_gone(store, queue_id, first, first + 1)).get(first, 0)
     if gone >> (sequence - first) & 1:
         return None
-    return Segment(first, len(messages), max(message.sent_ms for message in messages), gone)
+    segment = Segment(first, len(messages), max(message.sent_ms for message in messages), gone)
+    return segment, messages[sequence - first]

@@ -22,7 +22,7 @@ from tenet.queues import keys
 from tenet.queues.errors import OverLimit, PurgeQueueInProgress, QueueDoesNotExist, QueuesError
 from tenet.queues.model import Figures, NewMessage, Queue, Received, Sent
 from tenet.queues.ops.owning.flushing import COMMIT_MESSAGES_MAX, Flusher, QueueGivenUp, Work
-from tenet.queues.ops.owning.handles import find_changes, find_deletions
+from tenet.queues.ops.owning.handles import Changes, find_changes, find_deletions, read_messages
 from tenet.queues.ops.owning.items import IN_FLIGHT, READY, Item
 from tenet.queues.ops.owning.leaving import Leave, Purge
 from tenet.queues.ops.owning.receiving import Change, Hide, count_receive, put_back, received
@@ -240,23 +240,43 @@ class Owner:
         """
         held = self._held or await self._open()
         now_ms = self._clock.wall_ms()
-        found, results = find_changes(held.state, changes, now_ms)
-        if not found:
-            return results
+        found = find_changes(held.state, changes, now_ms)
+        if found.unread:
+            now_ms, found = await self._look_behind(held, changes, found.unread, deadline)
+        if not found.items and not found.hidden:
+            return found.results
         if held.state.deduplication is not None:
             future = asyncio.get_running_loop().create_future()
-            self._submit(held, Change(held.state, found, future, results=results, deadline=deadline))
+            change = Change(
+                held.state, found.items, future, results=found.results, deadline=deadline, hidden=found.hidden
+            )
+            self._submit(held, change)
             written: Sequence[QueuesError | None] = await future
             return written
-        for item, visible_ms in found:
+        for item, visible_ms in found.items:
             if item.state == READY:
                 held.working.withdraw(item)
             held.working.hide((item,), visible_ms)
             held.upkeep.expect(visible_ms)
-        if any(visible_ms <= now_ms for _, visible_ms in found):
+        held.state.window.strip([item for item, _ in found.items])
+        if any(visible_ms <= now_ms for _, visible_ms in found.items):
             held.working.show_due(now_ms)
             self._wake()
-        return results
+        return found.results
+
+    async def _look_behind(
+        self, held: Held, changes: Sequence[tuple[str, int]], unread: Sequence[int], deadline: float
+    ) -> tuple[int, Changes]:
+        """Looks messages up that are not in memory, and returns what is to be changed, and the time of that."""
+        held.working.readers += 1
+        try:
+            read = await read_messages(self._store, held.state, unread, deadline)
+            if self._held is not held:
+                raise QueueGivenUp("the queue was given up meanwhile")
+            now_ms = self._clock.wall_ms()
+            return now_ms, find_changes(held.state, changes, now_ms, read)
+        finally:
+            held.working.readers -= 1
 
     async def purge(self, *, deadline: float) -> None:
         """Removes everything that was sent before, in flight or not; durable when it returns.
@@ -462,8 +482,8 @@ class Owner:
         held = self._held
         if held is None:
             return
-        found, _ = find_changes(held.state, [(message.receipt_handle, 0) for message in given], self._clock.wall_ms())
-        items = [item for item, _ in found if item.state == IN_FLIGHT]
+        found = find_changes(held.state, [(message.receipt_handle, 0) for message in given], self._clock.wall_ms())
+        items = [item for item, _ in found.items if item.state == IN_FLIGHT]
         put_back(held.state, items)
         self._wake()
 

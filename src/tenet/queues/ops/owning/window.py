@@ -9,7 +9,7 @@ backlog of one group holds up no other one.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Final
 
 import structlog
@@ -189,6 +189,22 @@ class Window:
         if len(groups) > _GROUPS_MAX:
             self._groups = None
 
+    def take_in(self, segment: Segment, message: stored.Message, now_ms: int) -> Item | None:
+        """Takes a message of a standard queue into memory that lies behind the window; None: it is gone by now.
+
+        Args:
+            segment: where it is stored, as it was read.
+            message: as it was read, while nothing was forgotten (``Working.readers``).
+            now_ms: milliseconds since 1970-01-01 UTC.
+        """
+        working = self._state.working
+        segment = working.beyond.setdefault(segment.first, segment)
+        if segment.gone >> (message.sequence - segment.first) & 1:
+            return None
+        (item,) = working.arrive((message,), segment, now_ms)
+        self._uncount((message,))
+        return item
+
     def restart(self, end: int) -> None:
         """Takes up that nothing is left below a number, and nothing above it either."""
         self.end = end
@@ -352,7 +368,7 @@ class Window:
         if arrived and min(message.sent_ms for message in fresh) <= oldest_ms:
             self._on_expired([item for item in arrived if item.message.sent_ms <= oldest_ms])
 
-    def _uncount(self, messages: list[stored.Message]) -> None:
+    def _uncount(self, messages: Iterable[stored.Message]) -> None:
         """Notes that messages do not lie behind the window any more."""
         groups = self._groups
         if groups is None:

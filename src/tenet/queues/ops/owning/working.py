@@ -50,6 +50,8 @@ class Working:
         flying_weight: of those that are in flight and not bare.
         bare: messages whose time has come, and whose bodies have to be read before anybody is given them.
         found: receives of messages that are not in memory yet, as they were read, with the numbers of their records.
+        holding: how many changes of their visibility wait to be written, of messages that are not in memory; whoever
+            takes one into it meanwhile hides it.
         buried: how many segments of `beyond` are gone; they are forgotten when nobody can have read them before.
         readers: how many are reading what is stored, or work with what they have read.
         obsolete: numbers of records of receives that nobody needs any more.
@@ -76,6 +78,7 @@ class Working:
         self.flying_weight = 0
         self.bare: deque[Item] = deque()
         self.found: dict[int, tuple[Receive, int]] = {}
+        self.holding: dict[int, int] = {}
         self.buried = 0
         self.readers = 0
         self.obsolete: list[int] = []
@@ -106,7 +109,8 @@ class Working:
                 receive, item.record = found
                 item.receives, item.first_ms = receive.receives, receive.first_ms
                 item.received_ms, item.visible_ms = receive.received_ms, receive.visible_ms
-                if item.visible_ms > now_ms:
+                item.holds = self.holding.pop(message.sequence, 0)
+                if item.visible_ms > now_ms or item.holds:
                     item.state = IN_FLIGHT
             elif item.visible_ms > now_ms:
                 item.state = DELAYED
@@ -225,6 +229,20 @@ class Working:
         if item.state == IN_FLIGHT and not item.holds:
             self.due.push(item.visible_ms, (item,), self.delayed + self.in_flight)
 
+    def hold_back_unread(self, sequence: int) -> None:
+        """Does what `hold_back` does for a message that is not in memory, for when it comes into it."""
+        self.holding[sequence] = self.holding.get(sequence, 0) + 1
+
+    def let_on_unread(self, sequence: int) -> None:
+        """Ends what `hold_back_unread` began, wherever the message is by now."""
+        item = self.items.get(sequence)
+        if item is not None:
+            self.let_on(item)
+            return
+        left = self.holding.pop(sequence, 0) - 1
+        if left > 0:
+            self.holding[sequence] = left
+
     def mark(self, item: Item) -> None:
         """Gives a message to nobody any more: it is going to leave."""
         item.is_leaving = True
@@ -298,6 +316,7 @@ class Working:
         self.due = Due()
         self.bare.clear()
         self.found.clear()
+        self.holding.clear()
         self.obsolete.clear()
         self._records.clear()
         self.live = self.ready = self.delayed = self.in_flight = 0
@@ -311,6 +330,11 @@ class Working:
         before, item.record = item.record, record
         self._records[record] = self._records.get(record, 0) + 1
         self.release(before)
+
+    def spare(self, record: int) -> None:
+        """Notes that a record of receives was written; if no message needs it, it is obsolete."""
+        if record not in self._records:
+            self.obsolete.append(record)
 
     def find(self, receive: Receive, record: int) -> None:
         """Takes up a receive as it was read, for a message that is not in memory yet; later ones replace earlier."""
