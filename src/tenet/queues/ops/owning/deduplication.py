@@ -66,6 +66,16 @@ class Deduplication:
         obsolete = self._obsolete
         return [obsolete.popleft() for _ in range(min(len(obsolete), REMOVED_MAX))]
 
+    def first_record(self, behind: int) -> int:
+        """Returns the number below which there is no record that is needed, or has to be removed.
+
+        Args:
+            behind: the number of the next one.
+        """
+        if self._obsolete:
+            return self._obsolete[0]
+        return self._records[0][0] if self._records else behind
+
     def put_back(self, numbers: list[int]) -> None:
         """Takes up that records could not be removed."""
         self._obsolete.extendleft(reversed(numbers))

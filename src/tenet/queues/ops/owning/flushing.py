@@ -72,6 +72,7 @@ class Staged:
         deadline: when the last of them is of no use any more, in seconds on the monotonic clock.
         messages: to be added, with their sequence numbers.
         next: the sequence number of the next one.
+        first: the lowest sequence number that a message may have.
         keys: of the deduplication ids that are taken up, with the sequence numbers of their messages.
         leaving: messages that leave.
         gone: which messages of segments leave, by their segments' first numbers: bit n stands for the n-th.
@@ -88,6 +89,7 @@ class Staged:
         self.deadline = 0.0
         self.messages: list[stored.Message] = []
         self.next = state.working.next
+        self.first = state.working.first
         self.keys: dict[bytes, int] = {}
         self.leaving: list[Item] = []
         self.gone: dict[int, tuple[Segment, int]] = {}
@@ -121,6 +123,8 @@ class Staged:
     def writes(self) -> list[Write]:
         """Returns what is to be written, the head first."""
         state, queue_id = self.state, self.state.queue.id
+        obsolete = self._take_obsolete()
+        self.first = self.next if self.purges else state.window.first
         writes: list[Write] = [Put(state.head_key, stored.encode(self._head()))]
         if self.messages:
             for messages in stored.cut(self.messages):
@@ -135,8 +139,7 @@ class Staged:
         if self.receives:
             record = keys.numbered_key(queue_id, keys.RECEIVES, state.receives_next)
             writes.append(Put(record, stored.encode(stored.Receives(self.receives, self.attempts))))
-        self._take_obsolete(writes)
-        return writes
+        return writes + obsolete
 
     def _head(self) -> stored.Head:
         state, working = self.state, self.state.working
@@ -145,13 +148,15 @@ class Staged:
         return stored.Head(
             epoch=state.epoch,
             next=self.next,
-            first=self.next if self.purges else working.first,
+            first=self.first,
             live=0 if self.purges else working.live + count - leaving,
             sent=working.sent + count,
             received=working.received,
             deleted=working.deleted + leaving,
             purged_ms=self.now_ms if self.purges else working.purged_ms,
             receives_next=state.receives_next + bool(self.receives),
+            receives_first=working.first_record(state.receives_next),
+            ids_first=1 if state.deduplication is None else state.deduplication.first_record(working.next),
         )
 
     def _deduplication_key(self) -> Any:
@@ -171,10 +176,11 @@ class Staged:
             writes.append(Delete(gone_key))
         return writes
 
-    def _take_obsolete(self, writes: list[Write]) -> None:
-        """Adds what nobody needs any more."""
+    def _take_obsolete(self) -> list[Write]:
+        """Returns what removes records that nobody needs any more."""
         state = self.state
         queue_id, obsolete = state.queue.id, state.working.obsolete
+        writes: list[Write] = []
         if obsolete:
             self.obsolete = obsolete[:_OBSOLETE_MAX]
             del obsolete[:_OBSOLETE_MAX]
@@ -182,6 +188,7 @@ class Staged:
         if state.deduplication is not None:
             self.forgotten = state.deduplication.obsolete()
             writes += [Delete(keys.numbered_key(queue_id, keys.DEDUPLICATION, number)) for number in self.forgotten]
+        return writes
 
     # ---- once it is known what became of it --------------------------------------------------------------------------
 
@@ -193,6 +200,7 @@ class Staged:
             working.clear(self.next)
             state.purged_receives = state.receives_next
             state.window.restart(self.next)
+        working.first = self.first
         if self.receives:
             self._hold_receives()
         working.next = self.next
@@ -245,7 +253,7 @@ class Staged:
             Whether memory is so; where a bug of ours kept it from that, the queue has to be taken over anew.
         """
         state = self.state
-        state.working.obsolete += self.obsolete
+        state.working.keep_records(self.obsolete)
         if state.deduplication is not None:
             state.deduplication.put_back(self.forgotten)
         return undo_all(self.works, error)

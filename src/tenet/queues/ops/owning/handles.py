@@ -242,7 +242,9 @@ def _unavailable(handle: str) -> QueuesError:
 async def _read(store: Store, state: State, sequence: int, deadline: float) -> tuple[Segment, stored.Message] | None:
     """Returns a message that is not in memory, and its segment; None: the message is gone."""
     queue_id = state.queue.id
-    within = keys.numbers_of(keys.SEGMENT, state.working.first, sequence + 1)
+    # No further back than a segment reaches: there may be many records of deleted ones.
+    lower = max(state.working.first, sequence + 1 - stored.SEGMENT_MESSAGES_MAX)
+    within = keys.numbers_of(keys.SEGMENT, lower, sequence + 1)
     page = await store.query(keys.MESSAGES_SPACE, queue_id, within, limit=1, reverse=True, deadline=deadline)
     if not page.records:
         return None

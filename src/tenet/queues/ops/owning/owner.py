@@ -13,7 +13,7 @@ It promises, beside what ``flushing`` and ``working`` do:
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import structlog
@@ -23,6 +23,7 @@ from tenet.queues.errors import OverLimit, PurgeQueueInProgress, QueueDoesNotExi
 from tenet.queues.model import Figures, NewMessage, Queue, Received, Sent
 from tenet.queues.ops.owning.flushing import COMMIT_MESSAGES_MAX, Flusher, QueueGivenUp, Work
 from tenet.queues.ops.owning.handles import Changes, find_changes, find_deletions, read_messages
+from tenet.queues.ops.owning.held import Held, Tenancy, figures_of
 from tenet.queues.ops.owning.items import IN_FLIGHT, READY, Item
 from tenet.queues.ops.owning.leaving import Leave, Purge
 from tenet.queues.ops.owning.receiving import Change, Hide, count_receive, put_back, received
@@ -57,33 +58,6 @@ _PASSED_MAX: Final = 100
 _CLOSE_S: Final = 10.0
 
 _log = structlog.get_logger(__name__)
-
-
-class Tenancy:
-    """Whether a queue is this node's, where there are others.
-
-    Args:
-        is_ours: whether it is, as far as this node can know.
-        exists: whether there is such a queue, as the store has it now.
-    """
-
-    __slots__ = ("exists", "is_ours")
-
-    def __init__(self, is_ours: Callable[[], bool], exists: Callable[[], Awaitable[bool]]) -> None:
-        self.is_ours = is_ours
-        self.exists = exists
-
-
-class Held:
-    """A queue that was taken over, with everything that works on it."""
-
-    __slots__ = ("flusher", "state", "upkeep", "working")
-
-    def __init__(self, state: State, flusher: Flusher, upkeep: Upkeep) -> None:
-        self.state = state
-        self.working = state.working
-        self.flusher = flusher
-        self.upkeep = upkeep
 
 
 class Owner:
@@ -297,13 +271,13 @@ class Owner:
 
     async def figures(self) -> Figures:
         """Returns what the queue holds, and what went through it."""
-        return _figures(self._held or await self._open(), self._clock.wall_ms())
+        return figures_of(self._held or await self._open(), self._clock.wall_ms())
 
     def known_figures(self) -> Figures | None:
         """Returns the same where the queue is in memory and this node's; else None."""
         if self._held is None or (self._tenancy is not None and not self._tenancy.is_ours()):
             return None
-        return _figures(self._held, self._clock.wall_ms())
+        return figures_of(self._held, self._clock.wall_ms())
 
     def update(self, queue: Queue) -> None:
         """Takes up a new description of the queue."""
@@ -574,7 +548,7 @@ class Owner:
             await state.window.filled()
             self._held = held
             upkeep.look()
-            if held.working.first > 1:
+            if held.working.purged_ms:
                 self._spawn(self._discard(state))
             return held
         finally:
@@ -677,22 +651,3 @@ def _look_at(opening: asyncio.Task[Held]) -> None:
     """Takes up why a queue could not be taken over, if nobody waits for it any more."""
     if not opening.cancelled():
         opening.exception()
-
-
-def _figures(held: Held, now_ms: int) -> Figures:
-    working = held.working
-    oldest_ms = now_ms
-    for segment in working.segments.values():
-        sequences = range(segment.first, segment.first + segment.count)
-        items = (working.items.get(sequence) for sequence in sequences)
-        oldest_ms = min((item.message.sent_ms for item in items if item is not None), default=now_ms)
-        break
-    return Figures(
-        visible=working.live - working.in_flight - working.delayed,
-        in_flight=working.in_flight,
-        delayed=working.delayed,
-        oldest_age_s=max(0, now_ms - oldest_ms) // 1000,
-        sent=working.sent,
-        received=working.received,
-        deleted=working.deleted,
-    )

@@ -16,7 +16,8 @@ from tenet.base.errors import TenetError
 from tenet.queues import keys
 from tenet.queues.model import Queue
 from tenet.queues.ops.owning.dead_letters import DeadLetters
-from tenet.queues.ops.owning.owner import Owner, Tenancy
+from tenet.queues.ops.owning.held import Tenancy
+from tenet.queues.ops.owning.owner import Owner
 from tenet.queues.ops.owning.window import Budget
 from tenet.store.contract import SpaceOptions
 

@@ -90,11 +90,12 @@ class Upkeep:
 
     def _expiry_ms(self) -> int | None:
         """Returns when the first segment expires as a whole."""
-        for segment in self._state.working.segments.values():
-            # A message expires with the first millisecond that it is older than it may be.
-            at_ms = segment.last_sent_ms + self._state.queue.settings.retention_s * 1000
-            return max(at_ms, self._expires_from_ms)
-        return None
+        segment = self._state.working.front
+        if segment is None:
+            return None
+        # A message expires with the first millisecond that it is older than it may be.
+        at_ms = segment.last_sent_ms + self._state.queue.settings.retention_s * 1000
+        return max(at_ms, self._expires_from_ms)
 
     def _go_off(self) -> None:
         self._timer = None

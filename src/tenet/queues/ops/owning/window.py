@@ -124,8 +124,9 @@ class Window:
         working = self._state.working
         count = sum(len(messages) for _, messages in segments)
         if working.unread == count and self._has_room():
+            self._close_up()
             for segment, messages in segments:
-                working.segments[segment.first] = segment
+                working.reach(segment)
                 working.arrive(messages, segment, now_ms)
             last = segments[-1][0]
             self.end = last.first + last.count
@@ -137,9 +138,25 @@ class Window:
             self._place_behind(segment, messages, now_ms)
         self.read_ahead()
 
+    def _close_up(self) -> None:
+        """Has the window reach over what lay behind it, where all of that is in memory or gone."""
+        working = self._state.working
+        if working.beyond:
+            for first in sorted(working.beyond):
+                if not working.beyond[first].is_gone:
+                    working.reach(working.beyond[first])
+            working.beyond = {}
+            working.buried = 0
+
     def _has_room(self) -> bool:
         working = self._state.working
         return working.ready < READY_MAX and working.delayed < DELAYED_MAX and self._is_light()
+
+    @property
+    def first(self) -> int:
+        """A number below which every message is gone, durably."""
+        front = self._state.working.front
+        return self.end if front is None else front.first
 
     def weigh(self) -> None:
         """Tells the budget how much this queue holds."""
@@ -359,7 +376,7 @@ class Window:
             if message.sequence not in items and not segment.gone >> (message.sequence - first) & 1
         ]
         if not segment.is_gone:
-            working.segments[first] = segment
+            working.reach(segment)
         self.end = first + len(messages)
         now_ms = self._clock.wall_ms()
         arrived = working.arrive(fresh, segment, now_ms)

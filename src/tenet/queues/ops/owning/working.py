@@ -23,6 +23,8 @@ from tenet.queues.rules.stored import Head, Message, Receive
 
 #: What is lighter than this stays in memory while it is in flight: it would save little.
 _BARE_LEAST: Final = 1_024
+#: So many numbers of records are looked at with one commit.
+_RECORDS_PASSED_MAX: Final = 10_000
 
 
 class Working:
@@ -83,6 +85,10 @@ class Working:
         self.readers = 0
         self.obsolete: list[int] = []
         self._records: dict[int, int] = {}
+        #: Below this number there is no record of receives that could be needed.
+        self._records_first = head.receives_first
+        #: First numbers of the segments in the window, in order; those that are gone stay until they stand first.
+        self._order: deque[int] = deque()
 
     @property
     def unread(self) -> int:
@@ -130,6 +136,22 @@ class Working:
         for at_ms, items in due.items():
             self.due.push(at_ms, items, self.delayed + self.in_flight)
         return arrived
+
+    def reach(self, segment: Segment) -> None:
+        """Takes up the next segment of the window."""
+        self.segments[segment.first] = segment
+        self._order.append(segment.first)
+
+    @property
+    def front(self) -> Segment | None:
+        """The first segment of the window; None: there is none."""
+        order = self._order
+        while order:
+            segment = self.segments.get(order[0])
+            if segment is not None:
+                return segment
+            order.popleft()
+        return None
 
     # ---- being received ----------------------------------------------------------------------------------------------
 
@@ -319,11 +341,31 @@ class Working:
         self.holding.clear()
         self.obsolete.clear()
         self._records.clear()
+        self._order.clear()
         self.live = self.ready = self.delayed = self.in_flight = 0
         self.waiting_weight = self.flying_weight = 0
         self.first = first
 
     # ---- records of receives -----------------------------------------------------------------------------------------
+
+    def first_record(self, behind: int) -> int:
+        """Returns a number below which there is no record of receives that could be needed.
+
+        Args:
+            behind: the number of the next one.
+        """
+        records, first = self._records, self._records_first
+        if not self.obsolete:
+            behind = min(behind, first + _RECORDS_PASSED_MAX)
+            while first < behind and first not in records:
+                first += 1
+            self._records_first = first
+        return first
+
+    def keep_records(self, numbers: Sequence[int]) -> None:
+        """Takes up that obsolete records could not be removed."""
+        self.obsolete += numbers
+        self._records_first = min(numbers, default=self._records_first)
 
     def hold(self, item: Item, record: int) -> None:
         """Notes that the latest receive of a message is in a record; the one that had it before may be obsolete."""

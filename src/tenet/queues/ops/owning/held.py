@@ -1,0 +1,65 @@
+"""A queue in the hands of this process: what belongs together of it, whether it is ours, and what it holds."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
+
+from tenet.queues.model import Figures
+
+if TYPE_CHECKING:
+    from tenet.queues.ops.owning.flushing import Flusher
+    from tenet.queues.ops.owning.state import State
+    from tenet.queues.ops.owning.upkeep import Upkeep
+
+
+class Tenancy:
+    """Whether a queue is this node's, where there are others.
+
+    Args:
+        is_ours: whether it is, as far as this node can know.
+        exists: whether there is such a queue, as the store has it now.
+    """
+
+    __slots__ = ("exists", "is_ours")
+
+    def __init__(self, is_ours: Callable[[], bool], exists: Callable[[], Awaitable[bool]]) -> None:
+        self.is_ours = is_ours
+        self.exists = exists
+
+
+class Held:
+    """A queue that was taken over, with everything that works on it."""
+
+    __slots__ = ("flusher", "state", "upkeep", "working")
+
+    def __init__(self, state: State, flusher: Flusher, upkeep: Upkeep) -> None:
+        self.state = state
+        self.working = state.working
+        self.flusher = flusher
+        self.upkeep = upkeep
+
+
+def figures_of(held: Held, now_ms: int) -> Figures:
+    """Returns what a queue holds, and what went through it.
+
+    Args:
+        held: the queue.
+        now_ms: milliseconds since 1970-01-01 UTC.
+    """
+    working = held.working
+    oldest_ms = now_ms
+    segment = working.front
+    if segment is not None:
+        sequences = range(segment.first, segment.first + segment.count)
+        items = (working.items.get(sequence) for sequence in sequences)
+        oldest_ms = min((item.message.sent_ms for item in items if item is not None), default=now_ms)
+    return Figures(
+        visible=working.live - working.in_flight - working.delayed,
+        in_flight=working.in_flight,
+        delayed=working.delayed,
+        oldest_age_s=max(0, now_ms - oldest_ms) // 1000,
+        sent=working.sent,
+        received=working.received,
+        deleted=working.deleted,
+    )
