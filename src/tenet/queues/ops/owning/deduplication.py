@@ -61,6 +61,15 @@ class Deduplication:
                     del self._sequences[key]
             self._obsolete.append(number)
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether no id is remembered."""
+        return not self._records
+
+    def first_ms(self) -> int | None:
+        """Returns when the next id is forgotten, milliseconds since 1970-01-01 UTC; None: none is remembered."""
+        return self._records[0][1].at_ms + VALID_MS if self._records else None
+
     def obsolete(self) -> list[int]:
         """Returns numbers of records that can be removed, some at a time."""
         obsolete = self._obsolete

@@ -39,6 +39,19 @@ class Held:
         self.flusher = flusher
         self.upkeep = upkeep
 
+    @property
+    def is_at_rest(self) -> bool:
+        """Whether the queue is empty, nothing is being done with it, and no deduplication id is remembered."""
+        state, working, ids = self.state, self.working, self.state.deduplication
+        is_empty = not working.live and not working.items and (ids is None or ids.is_empty)
+        return is_empty and self.flusher.is_idle and not state.window.is_reading and not working.readers
+
+    def let_go(self, reason: str) -> None:
+        """Does nothing any more; what is still asked of it is refused. Nothing is written."""
+        self.flusher.give_up(reason)
+        self.upkeep.close()
+        self.state.window.close()
+
 
 def figures_of(held: Held, now_ms: int) -> Figures:
     """Returns what a queue holds, and what went through it.

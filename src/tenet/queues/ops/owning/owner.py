@@ -73,6 +73,7 @@ class Owner:
         tenancy: among several nodes, whether it is this one's; None: it is this process's, always.
 
     Attributes:
+        is_used: set by who hands it out, and taken back by who looks whether it can rest.
         on_ready: called when there is something to receive that nobody here takes, with how many messages; None: nobody
             has to know.
     """
@@ -95,8 +96,11 @@ class Owner:
         self._dead_letters = dead_letters
         self._budget = budget
         self._tenancy = tenancy
+        self.is_used = True
         self.on_ready: Callable[[Owner, int], None] | None = None
         self._held: Held | None = None
+        #: What it held when it was let go to rest; None: it was not, or not since it was taken over.
+        self._rested: Figures | None = None
         self._opening: asyncio.Task[Held] | None = None
         self._waiters: dict[Waiter, None] = {}
         #: How many of them do not wait long.
@@ -274,10 +278,10 @@ class Owner:
         return figures_of(self._held or await self._open(), self._clock.wall_ms())
 
     def known_figures(self) -> Figures | None:
-        """Returns the same where the queue is in memory and this node's; else None."""
-        if self._held is None or (self._tenancy is not None and not self._tenancy.is_ours()):
+        """Returns the same where the queue is in memory, or rests, and is this node's; else None."""
+        if self._tenancy is not None and not self._tenancy.is_ours():
             return None
-        return figures_of(self._held, self._clock.wall_ms())
+        return self._rested if self._held is None else figures_of(self._held, self._clock.wall_ms())
 
     def update(self, queue: Queue) -> None:
         """Takes up a new description of the queue."""
@@ -546,7 +550,7 @@ class Owner:
             )
             state.window.read_ahead()
             await state.window.filled()
-            self._held = held
+            self._held, self._rested = held, None
             upkeep.look()
             if held.working.purged_ms:
                 self._spawn(self._discard(state))
@@ -589,6 +593,24 @@ class Owner:
         """Ends the receives that wait, with empty answers."""
         for waiter in tuple(self._waiters):
             waiter.end()
+
+    @property
+    def is_in_memory(self) -> bool:
+        """Whether it holds anything of the queue in memory."""
+        return self._held is not None
+
+    def rest(self) -> bool:
+        """Lets go of a queue that is empty and that nobody uses; the next call takes it over again. Nothing is written.
+
+        Returns:
+            Whether nothing of it is in memory.
+        """
+        held = self._held
+        if held is None or self._waiters or self._tasks or self._attempts or not held.is_at_rest:
+            return held is None and self._opening is None
+        self._held, self._rested = None, figures_of(held, self._clock.wall_ms())
+        held.let_go("the queue has to be taken over again")
+        return True
 
     async def delete_queue(self) -> None:
         """Closes for good: every call from now on finds no queue."""

@@ -1,4 +1,4 @@
-"""What becomes due in a queue by itself: messages become visible or expire, receive counts are written.
+"""What becomes due in a queue by itself: messages become visible or expire, receive counts are written, ids forgotten.
 
 One timer per queue, set to when the next thing is due; none where nothing is.
 """
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 #: After how long the receive counts of a standard queue's messages are written, unless they are deleted before.
 COUNTED_MS: Final = 5_000
 _COUNTED_MAX: Final = 2_000
+#: How long deduplication ids stay in memory that nobody asks for any more; so many are forgotten together.
+_FORGOTTEN_MS: Final = 5_000
 #: How many messages that expired leave together.
 _EXPIRED_MAX: Final = 1_000
 #: How long it waits before it has messages expire again that could not be removed.
@@ -86,6 +88,9 @@ class Upkeep:
         found = [at_ms for at_ms in (self._state.working.due.first_ms(), self._expiry_ms()) if at_ms is not None]
         if self._counted:
             found.append(self._counted[0][0] + COUNTED_MS)
+        ids = self._state.deduplication
+        if ids is not None and (past_ms := ids.first_ms()) is not None:
+            found.append(past_ms + _FORGOTTEN_MS)
         return min(found, default=None)
 
     def _expiry_ms(self) -> int | None:
@@ -103,6 +108,8 @@ class Upkeep:
         working = self._state.working
         working.show_due(now_ms)
         self._expire(now_ms)
+        if self._state.deduplication is not None:
+            self._state.deduplication.forget(now_ms)
         if self._counted and self._counted[0][0] + COUNTED_MS <= now_ms:
             self._write_counts(now_ms)
         self._on_due()
