@@ -127,3 +127,42 @@ def test_a_message_of_a_standard_queue_is_hidden_again() -> None:
         assert await everything(owner) == [last[1].body]
 
     run(scene)
+
+
+def test_delayed_messages_behind_the_window_count_as_delayed(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in (("READY_MAX", 10), ("READY_LOW", 5), ("DELAYED_MAX", 10), ("_PAGE_RECORDS", 2)):
+        monkeypatch.setattr(window, name, value)
+
+    async def scene(stand: Stand) -> None:
+        owner = stand.queue("orders")
+
+        async def counts() -> tuple[int, int, int]:
+            figures = await owner.figures()
+            return figures.visible, figures.in_flight, figures.delayed
+
+        for number in range(20):
+            await send(owner, str(number))
+        for number in range(30):
+            await send(owner, f"late {number}", delay_s=10 + number % 3)
+        held = owner._held
+        assert held is not None
+        assert held.working.delayed < 30
+        assert await counts() == (20, 0, 30)
+        stand.clock.advance_ms(9_000)
+        assert await counts() == (20, 0, 30)
+        stand.clock.advance_ms(2_000)
+        held.working.show_due(stand.clock.wall_ms())
+        assert await counts() == (40, 0, 10)
+        found = []
+        while received := await receive(owner, visibility_s=FAR_S):
+            found += bodies(received)
+            visible, in_flight, delayed = await counts()
+            assert (visible, in_flight, delayed) == (40 - len(found), len(found), 10)
+            await turns()
+        assert len(found) == 40
+        stand.clock.advance_ms(2_000)
+        assert len(await everything(owner)) == 10
+        await owner.purge(deadline=NEVER)
+        assert await counts() == (0, 0, 0)
+
+    run(scene)

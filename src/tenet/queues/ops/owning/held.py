@@ -67,10 +67,11 @@ def figures_of(held: Held, now_ms: int) -> Figures:
         sequences = range(segment.first, segment.first + segment.count)
         items = (working.items.get(sequence) for sequence in sequences)
         oldest_ms = min((item.message.sent_ms for item in items if item is not None), default=now_ms)
+    delayed = working.delayed + held.state.window.delayed(now_ms)
     return Figures(
-        visible=working.live - working.in_flight - working.delayed,
+        visible=max(0, working.live - working.in_flight - delayed),
         in_flight=working.in_flight,
-        delayed=working.delayed,
+        delayed=delayed,
         oldest_age_s=max(0, now_ms - oldest_ms) // 1000,
         sent=working.sent,
         received=working.received,

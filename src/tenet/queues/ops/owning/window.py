@@ -113,6 +113,9 @@ class Window:
         self.end = state.working.first
         #: How many messages of each group lie behind the window; None: nobody knows.
         self._groups: dict[str, int] | None = {} if not state.working.live else None
+        #: How many messages behind it are delayed, by the second at whose end they are visible at the latest. What a
+        #: former owner has left is not known before it is read.
+        self._delayed: dict[int, int] = {}
 
     def place(self, segments: Sequence[tuple[Segment, list[stored.Message]]], now_ms: int) -> None:
         """Takes up segments that were just committed: into memory if there is room, else behind the window.
@@ -130,7 +133,7 @@ class Window:
                 working.arrive(messages, segment, now_ms)
             last = segments[-1][0]
             self.end = last.first + last.count
-            self._groups = {}
+            self._know_all()
             return
         if working.buried > _BURIED_MAX and not working.readers:
             working.forget_gone()
@@ -179,32 +182,54 @@ class Window:
 
     def _place_behind(self, segment: Segment, messages: list[stored.Message], now_ms: int) -> None:
         working, groups = self._state.working, self._groups
-        if groups is None:
-            return
-        line = working.line
         is_express = False
         has_room = (
-            len(working.beyond) - working.buried < _EXPRESS_SEGMENTS_MAX
+            groups is not None
+            and len(working.beyond) - working.buried < _EXPRESS_SEGMENTS_MAX
             and len(working.beyond) < _BEYOND_MAX
             and working.ready < 2 * READY_MAX
             and working.waiting_weight < 2 * WEIGHT_MAX
             and not self._budget.is_used_up
         )
-        # Where the window is full of delayed messages, those that are not delayed do not wait for them.
-        passes = not working.is_fifo and working.delayed >= DELAYED_MAX
         for message in messages:
-            group = message.group
-            is_first = bool(group) and group not in groups and line.waiting(group) < _EXPRESS_GROUP_MAX
-            if has_room and (is_first or (passes and message.visible_ms <= now_ms)):
+            if has_room and self._is_express(message, now_ms):
                 is_express = True
                 # In memory before the next one of its group is looked at.
                 working.arrive((message,), segment, now_ms)
             else:
-                groups[group] = groups.get(group, 0) + 1
+                self._count(message, now_ms)
         if is_express:
             working.beyond[segment.first] = segment
-        if len(groups) > _GROUPS_MAX:
+        if groups is not None and len(groups) > _GROUPS_MAX:
             self._groups = None
+
+    def _is_express(self, message: stored.Message, now_ms: int) -> bool:
+        """Whether a message passes those behind the window."""
+        working, group = self._state.working, message.group
+        if group and self._groups is not None and group not in self._groups:
+            return working.line.waiting(group) < _EXPRESS_GROUP_MAX
+        # Where the window is full of delayed messages, those that are not delayed do not wait for them.
+        return not working.is_fifo and working.delayed >= DELAYED_MAX and message.visible_ms <= now_ms
+
+    def _count(self, message: stored.Message, now_ms: int) -> None:
+        """Notes that a message lies behind the window."""
+        if self._groups is not None:
+            self._groups[message.group] = self._groups.get(message.group, 0) + 1
+        if message.visible_ms > now_ms:
+            at_s = _second(message.visible_ms)
+            self._delayed[at_s] = self._delayed.get(at_s, 0) + 1
+
+    def delayed(self, now_ms: int) -> int:
+        """Returns how many messages behind the window are delayed, of those that were sent to this owner.
+
+        They count until the second ends in which they become visible, so that there are 900 counts at the most.
+        """
+        delayed = self._delayed
+        if not delayed:
+            return 0
+        for at_s in [at_s for at_s in delayed if at_s * 1000 <= now_ms]:
+            del delayed[at_s]
+        return sum(delayed.values())
 
     def take_in(self, segment: Segment, message: stored.Message, now_ms: int) -> Item | None:
         """Takes a message of a standard queue into memory that lies behind the window; None: it is gone by now.
@@ -225,7 +250,12 @@ class Window:
     def restart(self, end: int) -> None:
         """Takes up that nothing is left below a number, and nothing above it either."""
         self.end = end
+        self._know_all()
+
+    def _know_all(self) -> None:
+        """Takes up that nothing lies behind the window."""
         self._groups = {}
+        self._delayed.clear()
 
     # ---- reading -----------------------------------------------------------------------------------------------------
 
@@ -387,7 +417,12 @@ class Window:
 
     def _uncount(self, messages: Iterable[stored.Message]) -> None:
         """Notes that messages do not lie behind the window any more."""
-        groups = self._groups
+        delayed, groups = self._delayed, self._groups
+        if delayed:
+            for message in messages:
+                at_s = _second(message.visible_ms)
+                if at_s in delayed:
+                    delayed[at_s] -= 1
         if groups is None:
             return
         for message in messages:
@@ -403,10 +438,14 @@ class Window:
         self.end = max(self.end, behind)
         if self.end >= working.next:
             working.lose(list(working.found))
-            self._groups = {}
+            self._know_all()
             if working.unread:
                 _log.warning("a queue held fewer messages than its head said", missing=working.unread)
                 working.live = len(working.items)
+
+
+def _second(visible_ms: int) -> int:
+    return -(-visible_ms // 1000)
 
 
 async def read_gone(store: Store, queue_id: bytes, lower: int, upper: int) -> dict[int, int]:
