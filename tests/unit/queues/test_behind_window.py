@@ -9,7 +9,7 @@ import pytest
 
 from tenet.base.clock import NEVER
 from tenet.queues.errors import InvalidParameterValue
-from tenet.queues.model import Received
+from tenet.queues.model import Received, Settings
 from tenet.queues.ops.owning import window
 from tenet.queues.ops.owning.owner import Owner
 from tests.unit.queues.owning import Stand, bodies, delete, receive, run, send, turns
@@ -164,5 +164,30 @@ def test_delayed_messages_behind_the_window_count_as_delayed(monkeypatch: pytest
         assert len(await everything(owner)) == 10
         await owner.purge(deadline=NEVER)
         assert await counts() == (0, 0, 0)
+
+    run(scene)
+
+
+def test_what_has_expired_leaves_some_at_a_time_and_soon_though_nobody_receives(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(window, "READY_MAX", 2_500)
+    monkeypatch.setattr(window, "READY_LOW", 1_000)
+
+    async def scene(stand: Stand) -> None:
+        owner = stand.queue("orders", Settings(retention_s=60))
+        for _ in range(4_000):
+            await send(owner, "old")
+        held = owner._held
+        assert held is not None
+        assert len(held.working.items) == 2_500
+        stand.clock.advance_ms(60_000)
+        await send(owner, "new")
+        held.upkeep._go_off()
+        assert sum(item.is_leaving for item in held.working.items.values()) <= 1_000
+        async with asyncio.timeout(10):
+            while held.working.live > 1:
+                await asyncio.sleep(0.001)
+        assert bodies(await receive(owner)) == ["new"]
 
     run(scene)

@@ -421,7 +421,7 @@ class Window:
         if delayed:
             for message in messages:
                 at_s = _second(message.visible_ms)
-                if at_s in delayed:
+                if delayed.get(at_s, 0) > 0:
                     delayed[at_s] -= 1
         if groups is None:
             return
