@@ -163,7 +163,7 @@ def _find_change(
     item = working.items.get(sequence)
     if item is None and sequence >= state.window.end:
         if is_fifo:
-            return _find_hidden(state, found, handle, visibility_s, now_ms, read)
+            return _find_hidden(state, found, handle, decoded, visibility_s, now_ms, read)
         if read is None:
             found.unread.append(sequence)
             return None
@@ -183,14 +183,18 @@ def _find_change(
 
 
 def _find_hidden(
-    state: State, found: Changes, handle: str, visibility_s: int, now_ms: int, read: Found | None
+    state: State,
+    found: Changes,
+    handle: str,
+    decoded: tuple[int, int],
+    visibility_s: int,
+    now_ms: int,
+    read: Found | None,
 ) -> QueuesError | None:
     """Does the same for a message of a FIFO queue that is not in memory.
 
     It stays where it is, since messages of its group may lie before it that are not in memory either.
     """
-    decoded = decode_handle(state.queue.id, handle)
-    assert decoded is not None
     sequence, receives = decoded
     receive, _ = state.working.found.get(sequence, (None, 0))
     if receive is None or receive.receives != receives or receive.visible_ms <= now_ms:

@@ -206,8 +206,9 @@ class Window:
     def _is_express(self, message: stored.Message, now_ms: int) -> bool:
         """Whether a message passes those behind the window."""
         working, group = self._state.working, message.group
-        if group and self._groups is not None and group not in self._groups:
-            return working.line.waiting(group) < _EXPRESS_GROUP_MAX
+        is_first = bool(group) and self._groups is not None and group not in self._groups
+        if is_first and working.line.waiting(group) < _EXPRESS_GROUP_MAX:
+            return True
         # Where the window is full of delayed messages, those that are not delayed do not wait for them.
         return not working.is_fifo and working.delayed >= DELAYED_MAX and message.visible_ms <= now_ms
 
