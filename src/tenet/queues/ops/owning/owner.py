@@ -102,6 +102,8 @@ class Owner:
         #: What it held when it was let go to rest; None: it was not, or not since it was taken over.
         self._rested: Figures | None = None
         self._opening: asyncio.Task[Held] | None = None
+        #: How many wait until it is taken over, and have not begun with what they want of it.
+        self._coming = 0
         self._waiters: dict[Waiter, None] = {}
         #: How many of them do not wait long.
         self._short = 0
@@ -521,7 +523,11 @@ class Owner:
         if self._opening is None:
             self._opening = asyncio.get_running_loop().create_task(self._take_over())
             self._opening.add_done_callback(_look_at)
-        return await asyncio.shield(self._opening)
+        self._coming += 1
+        try:
+            return await asyncio.shield(self._opening)
+        finally:
+            self._coming -= 1
 
     async def _take_over(self) -> Held:
         try:
@@ -606,7 +612,7 @@ class Owner:
             Whether nothing of it is in memory.
         """
         held = self._held
-        if held is None or self._waiters or self._tasks or self._attempts or not held.is_at_rest:
+        if held is None or self._coming or self._waiters or self._tasks or self._attempts or not held.is_at_rest:
             return held is None and self._opening is None
         self._held, self._rested = None, figures_of(held, self._clock.wall_ms())
         held.let_go("the queue has to be taken over again")
