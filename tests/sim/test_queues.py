@@ -106,7 +106,7 @@ class Client:
         if messages and dice.chance(deletes):
             await self.delete([message for message in messages if dice.chance(0.8)])
         elif messages and dice.chance(0.5):
-            await self.show(dice.pick(messages))
+            await self.change(dice.pick(messages), dice.pick([0, 2 * VISIBILITY_S]))
         return messages
 
     async def delete(self, messages: Sequence[Received]) -> None:
@@ -121,9 +121,17 @@ class Client:
                 if result is None:
                     self._ledger.deleted(message.body, self.now_ms())
 
-    async def show(self, message: Received) -> None:
+    async def change(self, message: Received, visibility_s: int) -> None:
+        asked_ms = self.now_ms()
         self._ledger.ask_to_show(message.body)
-        await self.told(self.owner.change_visibility([(message.receipt_handle, 0)], deadline=self.deadline))
+        if self._sim.dice.chance(0.5):
+            # The queue may have been taken over anew by then.
+            await asyncio.sleep(VISIBILITY_S / 2)
+            asked_ms = self.now_ms()
+        changes = [(message.receipt_handle, visibility_s)]
+        results = await self.told(self.owner.change_visibility(changes, deadline=self.deadline))
+        if results is not None and results[0] is None:
+            self._ledger.hidden(message.body, asked_ms + visibility_s * 1000)
 
     async def told(self, answer: Awaitable[T]) -> T | None:
         """What is answered; None where nobody knows, or nothing was done."""
@@ -152,7 +160,7 @@ async def opened(sim: Simulation, queue: Queue) -> tuple[Owners, Owner]:
 async def check_the_end(sim: Simulation, queue: Queue, ledger: Ledger) -> None:
     """Receives and deletes everything that is left, in a process that nothing happens to any more."""
     await sim.calm()
-    await asyncio.sleep(VISIBILITY_S + 1)
+    await asyncio.sleep(2 * VISIBILITY_S + 1)
     ledger.may_come_back = False
     owners, owner = await opened_without_faults(sim, queue)
     client = Client(sim, [owner], ledger, -1)
