@@ -85,7 +85,7 @@ def test_records_that_could_not_be_removed_are_not_forgotten(monkeypatch: pytest
 
 
 def test_what_passed_a_backlog_is_there_after_a_restart(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in (("READY_MAX", 20), ("READY_LOW", 10), ("_PAGE_RECORDS", 2)):
+    for name, value in (("READY_MAX", 20), ("READY_LOW", 10), ("_PAGE_RECORDS", 2), ("_EXPRESS_GROUP_MAX", 3)):
         monkeypatch.setattr(window, name, value)
 
     async def scene(stand: Stand) -> None:

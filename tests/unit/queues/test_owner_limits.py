@@ -327,7 +327,8 @@ def test_who_waits_for_the_longest_time_keeps_its_place(monkeypatch: pytest.Monk
 
 
 def test_quiet_groups_are_not_held_up_however_long_a_backlog_stands(monkeypatch: pytest.MonkeyPatch) -> None:
-    limits = {"READY_MAX": 20, "READY_LOW": 10, "_PAGE_RECORDS": 2, "_EXPRESS_SEGMENTS_MAX": 30, "_BURIED_MAX": 10}
+    limits = {"READY_MAX": 20, "READY_LOW": 10, "_PAGE_RECORDS": 2, "_BURIED_MAX": 10}
+    limits |= {"_EXPRESS_SEGMENTS_MAX": 30, "_EXPRESS_GROUP_MAX": 3}
     for name, value in limits.items():
         monkeypatch.setattr(window, name, value)
 

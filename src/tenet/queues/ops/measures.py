@@ -38,7 +38,7 @@ _COUNTERS: Final[Mapping[str, tuple[str, Callable[[Figures], int]]]] = {
 
 
 def measures_of(owners: Owners) -> Sequence[Measure]:
-    """Returns the figures of queues that are in memory, or were until they rested; of too many, of those that hold most.
+    """Returns the figures of queues that are in memory, or rest; of too many, of those that hold most.
 
     Args:
         owners: of this process.

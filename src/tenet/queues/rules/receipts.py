@@ -1,9 +1,9 @@
 """Receipt handles and message ids: what they say, and how they are written.
 
-A receipt handle is base64 of: a byte of format, the message's sequence number (8 bytes), how often it had been received
-then (4 bytes), and a seal of these (8 bytes, BLAKE2b keyed with the queue's id, RFC 7693). A message id has the form of
-a UUID (RFC 9562, version 4) and is made of the first half of the queue's id, which is random, and the sequence number: it
-needs no place, and no other message ever has it.
+A receipt handle is base64 of: a byte of format, the message's sequence number (8 bytes), how often it had been
+received then (4 bytes), and a seal of these (8 bytes, BLAKE2b keyed with the queue's id, RFC 7693). A message id has
+the form of a UUID (RFC 9562, version 4) and is made of the first half of the queue's id, which is random, and the
+sequence number: it needs no place, and no other message ever has it.
 
 The second half of a queue's id is told to no client: 64 random bits that nobody can make a seal without. So a handle
 leads to what it was given out for, and who has not received a message has none for it; and no secret has to be kept.

@@ -98,6 +98,12 @@ def find_deletions(state: State, handles: Sequence[str], now_ms: int) -> Deletio
 class Changes:
     """New visibilities of messages.
 
+    Args:
+        state: of the queue.
+        now_ms: milliseconds since 1970-01-01 UTC.
+        read: the messages that had to be looked up, of which nothing was forgotten since (``Working.readers``); None:
+            none were yet.
+
     Attributes:
         results: for each change None, or why it cannot be made.
         items: messages in memory with when they become visible, milliseconds since 1970-01-01 UTC.
@@ -105,13 +111,67 @@ class Changes:
         unread: sequence numbers of messages that are not in memory and have to be looked up first.
     """
 
-    __slots__ = ("hidden", "items", "results", "unread")
+    __slots__ = ("_now_ms", "_read", "_state", "hidden", "items", "results", "unread")
 
-    def __init__(self) -> None:
+    def __init__(self, state: State, now_ms: int, read: Found | None) -> None:
+        self._state = state
+        self._now_ms = now_ms
+        self._read = read
         self.results: list[QueuesError | None] = []
         self.items: list[tuple[Item, int]] = []
         self.hidden: list[tuple[int, int, int]] = []
         self.unread: list[int] = []
+
+    def find(self, handle: str, visibility_s: int) -> QueuesError | None:
+        """Takes up a change, or returns why it cannot be made."""
+        state, now_ms = self._state, self._now_ms
+        decoded = decode_handle(state.queue.id, handle)
+        if decoded is None or not 0 < decoded[0] < state.working.next:
+            return _invalid(handle)
+        sequence, receives = decoded
+        is_fifo = state.deduplication is not None
+        item = state.working.items.get(sequence)
+        if item is None and sequence >= state.window.end:
+            if is_fifo:
+                return self._find_hidden(handle, sequence, receives, visibility_s)
+            if self._read is None:
+                self.unread.append(sequence)
+                return None
+            if sequence in self._read:
+                segment, message = self._read[sequence]
+                item = state.window.take_in(segment, message, now_ms)
+        if (
+            item is None
+            or item.is_leaving
+            or item.state not in (READY, IN_FLIGHT)
+            or (is_fifo and not _holds(item, receives, now_ms))
+        ):
+            return _unavailable(handle)
+        if self._is_too_long(item.received_ms, visibility_s):
+            return _too_long(visibility_s)
+        self.items.append((item, now_ms + visibility_s * 1000))
+        return None
+
+    def _find_hidden(self, handle: str, sequence: int, receives: int, visibility_s: int) -> QueuesError | None:
+        """Does the same for a message of a FIFO queue that is not in memory.
+
+        It stays where it is, since messages of its group may lie before it that are not in memory either.
+        """
+        receive, _ = self._state.working.found.get(sequence, (None, 0))
+        if receive is None or receive.receives != receives or receive.visible_ms <= self._now_ms:
+            return _unavailable(handle)
+        if self._read is None:
+            self.unread.append(sequence)
+            return None
+        if sequence not in self._read:
+            return _unavailable(handle)
+        if self._is_too_long(receive.received_ms, visibility_s):
+            return _too_long(visibility_s)
+        self.hidden.append((sequence, receives, self._now_ms + visibility_s * 1000))
+        return None
+
+    def _is_too_long(self, received_ms: int, visibility_s: int) -> bool:
+        return received_ms > 0 and self._now_ms + visibility_s * 1000 - received_ms > HIDDEN_MS_MAX
 
 
 async def read_messages(store: Store, state: State, sequences: Sequence[int], deadline: float) -> Found:
@@ -131,9 +191,7 @@ async def read_messages(store: Store, state: State, sequences: Sequence[int], de
     return found
 
 
-def find_changes(
-    state: State, changes: Sequence[tuple[str, int]], now_ms: int, read: Found | None = None
-) -> Changes:
+def find_changes(state: State, changes: Sequence[tuple[str, int]], now_ms: int, read: Found | None = None) -> Changes:
     """Returns what becomes visible when, and for each change None, or why it cannot be made.
 
     A message of a standard queue that had to be looked up is in memory from now on.
@@ -142,76 +200,12 @@ def find_changes(
         state: of the queue.
         changes: receipt handles with 0 to 43,200 seconds.
         now_ms: milliseconds since 1970-01-01 UTC.
-        read: the messages that had to be looked up, of which nothing was forgotten since (``Working.readers``); None:
-            none were yet.
+        read: as `Changes` has it.
     """
-    found = Changes()
+    found = Changes(state, now_ms, read)
     for handle, visibility_s in changes:
-        found.results.append(_find_change(state, found, handle, visibility_s, now_ms, read))
+        found.results.append(found.find(handle, visibility_s))
     return found
-
-
-def _find_change(
-    state: State, found: Changes, handle: str, visibility_s: int, now_ms: int, read: Found | None
-) -> QueuesError | None:
-    working = state.working
-    decoded = decode_handle(state.queue.id, handle)
-    if decoded is None or not 0 < decoded[0] < working.next:
-        return _invalid(handle)
-    sequence, receives = decoded
-    is_fifo = state.deduplication is not None
-    item = working.items.get(sequence)
-    if item is None and sequence >= state.window.end:
-        if is_fifo:
-            return _find_hidden(state, found, handle, decoded, visibility_s, now_ms, read)
-        if read is None:
-            found.unread.append(sequence)
-            return None
-        if sequence in read:
-            item = state.window.take_in(*read[sequence], now_ms)
-    if (
-        item is None
-        or item.is_leaving
-        or item.state not in (READY, IN_FLIGHT)
-        or (is_fifo and not _holds(item, receives, now_ms))
-    ):
-        return _unavailable(handle)
-    if _is_too_long(item.received_ms, visibility_s, now_ms):
-        return _too_long(visibility_s)
-    found.items.append((item, now_ms + visibility_s * 1000))
-    return None
-
-
-def _find_hidden(
-    state: State,
-    found: Changes,
-    handle: str,
-    decoded: tuple[int, int],
-    visibility_s: int,
-    now_ms: int,
-    read: Found | None,
-) -> QueuesError | None:
-    """Does the same for a message of a FIFO queue that is not in memory.
-
-    It stays where it is, since messages of its group may lie before it that are not in memory either.
-    """
-    sequence, receives = decoded
-    receive, _ = state.working.found.get(sequence, (None, 0))
-    if receive is None or receive.receives != receives or receive.visible_ms <= now_ms:
-        return _unavailable(handle)
-    if read is None:
-        found.unread.append(sequence)
-        return None
-    if sequence not in read:
-        return _unavailable(handle)
-    if _is_too_long(receive.received_ms, visibility_s, now_ms):
-        return _too_long(visibility_s)
-    found.hidden.append((sequence, receives, now_ms + visibility_s * 1000))
-    return None
-
-
-def _is_too_long(received_ms: int, visibility_s: int, now_ms: int) -> bool:
-    return received_ms > 0 and now_ms + visibility_s * 1000 - received_ms > HIDDEN_MS_MAX
 
 
 def _holds(item: Item, receives: int, now_ms: int) -> bool:
