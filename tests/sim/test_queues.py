@@ -93,7 +93,7 @@ class Client:
                 return
             await asyncio.sleep(0.05)
 
-    async def receive(self, *, deletes: float = 0.7) -> Sequence[Received]:
+    async def receive(self, *, deletes: float = 0.7, changes: float = 0.5) -> Sequence[Received]:
         dice, asked_ms = self._sim.dice, self.now_ms()
         most = 1 + dice.below(10)
         waiting = self.owner.receive(
@@ -105,7 +105,7 @@ class Client:
         self._ledger.received(messages, asked_ms, self.now_ms(), VISIBILITY_S * 1000)
         if messages and dice.chance(deletes):
             await self.delete([message for message in messages if dice.chance(0.8)])
-        elif messages and dice.chance(0.5):
+        elif messages and dice.chance(changes):
             await self.change(dice.pick(messages), dice.pick([0, 2 * VISIBILITY_S]))
         return messages
 
@@ -170,7 +170,7 @@ async def check_the_end(sim: Simulation, queue: Queue, ledger: Ledger) -> None:
     held = figures.visible + figures.in_flight + figures.delayed
     rounds_without = 0
     while rounds_without < 3:
-        messages = await client.receive(deletes=0)
+        messages = await client.receive(deletes=0, changes=0)
         deadline = sim.clock.monotonic_s() + 10
         await owner.delete([message.receipt_handle for message in messages], deadline=deadline)
         for message in messages:
