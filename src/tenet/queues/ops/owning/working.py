@@ -365,7 +365,7 @@ class Working:
     def keep_records(self, numbers: Sequence[int]) -> None:
         """Takes up that obsolete records could not be removed."""
         self.obsolete += numbers
-        self._records_first = min((self._records_first, *numbers))
+        self._records_first = min(self._records_first, min(numbers, default=self._records_first))
 
     def hold(self, item: Item, record: int) -> None:
         """Notes that the latest receive of a message is in a record; the one that had it before may be obsolete."""
