@@ -8,6 +8,7 @@ import pytest
 
 from tenet.queues.ops.measures import measures_of
 from tenet.queues.ops.owning import owners as owners_module
+from tenet.wire.door import Measured
 from tests.unit.queues.owning import Stand, bodies, delete, receive, run, send, turns
 from tests.unit.queues.test_owner_limits import hold_commits, kinds
 
@@ -21,7 +22,9 @@ def look_twice(stand: Stand) -> None:
 
 
 def in_memory(stand: Stand) -> float:
-    return sum(measures_of(stand.owners)[0].values.values())
+    total = measures_of(stand.owners)[0]
+    assert isinstance(total, Measured)
+    return sum(total.values.values())
 
 
 def test_deduplication_ids_are_forgotten_though_nothing_is_written() -> None:
