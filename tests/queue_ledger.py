@@ -86,6 +86,11 @@ class Ledger:
         """Takes up that somebody asks for another visibility: from now on nobody knows."""
         self.entries[body].hidden_until_ms = 0
 
+    def hidden(self, body: str, until_ms: int) -> None:
+        """Takes up that somebody was told that a message stays hidden."""
+        entry = self.entries[body]
+        entry.hidden_until_ms = max(entry.hidden_until_ms, until_ms)
+
     def ask_to_delete(self, body: str) -> None:
         self.entries[body].delete_asked = True
 

@@ -61,6 +61,7 @@ MODULES: Final = {
         "fifo",
         "flushing",
         "handles",
+        "held",
         "items",
         "leaving",
         "owner",

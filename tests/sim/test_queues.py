@@ -93,7 +93,7 @@ class Client:
                 return
             await asyncio.sleep(0.05)
 
-    async def receive(self, *, deletes: float = 0.7) -> Sequence[Received]:
+    async def receive(self, *, deletes: float = 0.7, changes: float = 0.5) -> Sequence[Received]:
         dice, asked_ms = self._sim.dice, self.now_ms()
         most = 1 + dice.below(10)
         waiting = self.owner.receive(
@@ -105,8 +105,8 @@ class Client:
         self._ledger.received(messages, asked_ms, self.now_ms(), VISIBILITY_S * 1000)
         if messages and dice.chance(deletes):
             await self.delete([message for message in messages if dice.chance(0.8)])
-        elif messages and dice.chance(0.5):
-            await self.show(dice.pick(messages))
+        elif messages and dice.chance(changes):
+            await self.change(dice.pick(messages), dice.pick([0, 2 * VISIBILITY_S]))
         return messages
 
     async def delete(self, messages: Sequence[Received]) -> None:
@@ -121,9 +121,17 @@ class Client:
                 if result is None:
                     self._ledger.deleted(message.body, self.now_ms())
 
-    async def show(self, message: Received) -> None:
+    async def change(self, message: Received, visibility_s: int) -> None:
+        asked_ms = self.now_ms()
         self._ledger.ask_to_show(message.body)
-        await self.told(self.owner.change_visibility([(message.receipt_handle, 0)], deadline=self.deadline))
+        if self._sim.dice.chance(0.5):
+            # The queue may have been taken over anew by then.
+            await asyncio.sleep(VISIBILITY_S / 2)
+            asked_ms = self.now_ms()
+        changes = [(message.receipt_handle, visibility_s)]
+        results = await self.told(self.owner.change_visibility(changes, deadline=self.deadline))
+        if results is not None and results[0] is None:
+            self._ledger.hidden(message.body, asked_ms + visibility_s * 1000)
 
     async def told(self, answer: Awaitable[T]) -> T | None:
         """What is answered; None where nobody knows, or nothing was done."""
@@ -152,7 +160,7 @@ async def opened(sim: Simulation, queue: Queue) -> tuple[Owners, Owner]:
 async def check_the_end(sim: Simulation, queue: Queue, ledger: Ledger) -> None:
     """Receives and deletes everything that is left, in a process that nothing happens to any more."""
     await sim.calm()
-    await asyncio.sleep(VISIBILITY_S + 1)
+    await asyncio.sleep(2 * VISIBILITY_S + 1)
     ledger.may_come_back = False
     owners, owner = await opened_without_faults(sim, queue)
     client = Client(sim, [owner], ledger, -1)
@@ -162,7 +170,7 @@ async def check_the_end(sim: Simulation, queue: Queue, ledger: Ledger) -> None:
     held = figures.visible + figures.in_flight + figures.delayed
     rounds_without = 0
     while rounds_without < 3:
-        messages = await client.receive(deletes=0)
+        messages = await client.receive(deletes=0, changes=0)
         deadline = sim.clock.monotonic_s() + 10
         await owner.delete([message.receipt_handle for message in messages], deadline=deadline)
         for message in messages:

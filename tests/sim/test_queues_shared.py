@@ -184,6 +184,8 @@ async def drain(client: Client) -> set[str]:
         try:
             messages = await client.receive()
         except StoreUnavailable:
+            # What was received may not have been deleted, and comes again.
+            without = 0
             continue
         found |= {message.body for message in messages}
         without = 0 if messages else without + 1

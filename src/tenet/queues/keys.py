@@ -16,8 +16,9 @@ space                partition    sort                           value
 ``queues.catalog``   account      ``a``                          cell ``queues``: how many there are
 ==================== ============ ============================== ====================================================
 
-A queue's id is 16 bytes that are never used again. Numbers and times are 8 bytes, the most significant first, so that
-they sort as they count. A segment has the sequence number of its first message.
+A queue's id is 16 random bytes that are never used again; clients are told the first 8 at the most, and receipt
+handles are sealed with it. Numbers and times are 8 bytes, the most significant first, so that they sort as they count.
+A segment has the sequence number of its first message.
 """
 
 from __future__ import annotations

@@ -14,6 +14,7 @@ from tenet.queues.errors import QueueDoesNotExist
 from tenet.queues.model import NewMessage, Settings
 from tenet.queues.ops.owning import owner as owner_module
 from tenet.queues.ops.owning import window
+from tenet.queues.ops.owning.flushing import Work
 from tenet.queues.ops.owning.handles import find_deletions
 from tenet.queues.ops.owning.leaving import Leave
 from tenet.queues.ops.owning.owner import Owner
@@ -277,5 +278,71 @@ def test_a_close_does_not_wait_for_ever_for_an_outcome(monkeypatch: pytest.Monke
         await stand.owners.close()
         with pytest.raises(OutcomeUnknown):
             await sending
+
+    run(scene)
+
+
+def test_a_queue_is_taken_over_anew_where_something_cannot_be_undone(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scene(stand: Stand) -> None:
+        owner = stand.queue("orders")
+        await send(owner, "a")
+
+        def broken(_work: Work, _error: Exception) -> None:
+            raise RuntimeError("a bug")
+
+        for failure in (RuntimeError("a bug of the store"), StoreUnavailable("not now")):
+
+            async def commit(_commit: Commit, *, deadline: float, failure: Exception = failure) -> None:
+                raise failure
+
+            with monkeypatch.context() as patch:
+                patch.setattr(stand.store, "commit", commit)
+                patch.setattr(Work, "undo", broken)
+                sending = [asyncio.create_task(send(owner, name)) for name in "bcd"]
+                _, waiting = await asyncio.wait(sending, timeout=1)
+                assert not waiting
+                assert all(isinstance(task.exception(), StoreUnavailable) for task in sending)
+            assert (await owner.figures()).visible == 1
+
+    run(scene)
+
+
+def test_who_waits_for_the_longest_time_keeps_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(owner_module, "IN_FLIGHT_MAX", 1)
+
+    async def scene(stand: Stand) -> None:
+        owner = stand.queue("orders")
+        waiting = []
+        for _ in range(3):
+            waiting.append(asyncio.create_task(receive(owner, wait_s=20)))
+            await turns()
+        await send(owner, "a", "b", "c")
+        for number, body in enumerate("abc"):
+            await turns()
+            assert [task.done() for task in waiting] == [at <= number for at in range(3)]
+            assert bodies(await waiting[number]) == [body]
+            await delete(owner, await waiting[number])
+
+    run(scene)
+
+
+def test_quiet_groups_are_not_held_up_however_long_a_backlog_stands(monkeypatch: pytest.MonkeyPatch) -> None:
+    limits = {"READY_MAX": 20, "READY_LOW": 10, "_PAGE_RECORDS": 2, "_BURIED_MAX": 10}
+    limits |= {"_EXPRESS_SEGMENTS_MAX": 30, "_EXPRESS_GROUP_MAX": 3}
+    for name, value in limits.items():
+        monkeypatch.setattr(window, name, value)
+
+    async def scene(stand: Stand) -> None:
+        owner = stand.queue("orders")
+        for _ in range(40):
+            await send(owner, *["noise"] * 10, group="noisy")
+        held = owner._held
+        assert held is not None
+        for number in range(100):
+            await send(owner, f"quiet {number}", group=f"group {number}")
+            received = await receive(owner, 2)
+            assert f"quiet {number}" in bodies(received)
+            await delete(owner, received)
+            assert len(held.working.beyond) <= 20
 
     run(scene)

@@ -38,13 +38,14 @@ _COUNTERS: Final[Mapping[str, tuple[str, Callable[[Figures], int]]]] = {
 
 
 def measures_of(owners: Owners) -> Sequence[Measure]:
-    """Returns the figures of the queues that are in memory; of too many, of those that hold most.
+    """Returns the figures of queues that are in memory, or rest; of too many, of those that hold most.
 
     Args:
         owners: of this process.
     """
     known = [(owner.queue, figures) for owner in owners.known() if (figures := owner.known_figures()) is not None]
-    total = Measured("tenet_queues_in_memory", "Queues that this process has in memory.", (), {(): float(len(known))})
+    in_memory = float(sum(owner.is_in_memory for owner in owners.known()))
+    total = Measured("tenet_queues_in_memory", "Queues that this process has in memory.", (), {(): in_memory})
     if len(known) > QUEUES_MAX:
         known.sort(key=_held, reverse=True)
         del known[QUEUES_MAX:]

@@ -1,8 +1,12 @@
 """Receipt handles and message ids: what they say, and how they are written.
 
-A receipt handle is base64 of: a byte of format, the first 8 bytes of the queue's id, the message's sequence number (8
-bytes), how often it had been received then (4 bytes). A message id has the form of a UUID (RFC 9562, version 4) and is
-made of the queue's id, which is random, and the sequence number: it needs no place, and no other message ever has it.
+A receipt handle is base64 of: a byte of format, the message's sequence number (8 bytes), how often it had been
+received then (4 bytes), and a seal of these (8 bytes, BLAKE2b keyed with the queue's id, RFC 7693). A message id has
+the form of a UUID (RFC 9562, version 4) and is made of the first half of the queue's id, which is random, and the
+sequence number: it needs no place, and no other message ever has it.
+
+The second half of a queue's id is told to no client: 64 random bits that nobody can make a seal without. So a handle
+leads to what it was given out for, and who has not received a message has none for it; and no secret has to be kept.
 """
 
 from __future__ import annotations
@@ -10,14 +14,20 @@ from __future__ import annotations
 import binascii
 import hashlib
 import struct
+from hmac import compare_digest
 from typing import Final
 
-_HANDLE: Final = struct.Struct(">B8sQI")
-_FORMAT: Final = 1
-_TAG_BYTES: Final = 8
+_SAID: Final = struct.Struct(">BQI")
+#: Format 1 had no seal.
+_FORMAT: Final = 2
+_SEAL_BYTES: Final = 8
+_HANDLE_BYTES: Final = _SAID.size + _SEAL_BYTES
+#: Keeps seals apart from whatever else may be made with a queue's id.
+_PERSON: Final = b"tenet receipt"
 _RECEIVES_MAX: Final = 2**32 - 1
 
-_pack = _HANDLE.pack
+_pack = _SAID.pack
+_blake2b = hashlib.blake2b
 _to_base64 = binascii.b2a_base64
 
 
@@ -29,11 +39,12 @@ def encode_handle(queue_id: bytes, sequence: int, receives: int) -> str:
         sequence: of the message.
         receives: how often it has been received, this time included.
     """
-    return _to_base64(_pack(_FORMAT, queue_id[:_TAG_BYTES], sequence, receives & _RECEIVES_MAX), newline=False).decode()
+    said = _pack(_FORMAT, sequence, receives & _RECEIVES_MAX)
+    return _to_base64(said + _seal(queue_id, said), newline=False).decode()
 
 
 def decode_handle(queue_id: bytes, handle: str) -> tuple[int, int] | None:
-    """Returns the sequence number and the number of the receive; None: the handle is not one of this queue.
+    """Returns the sequence number and the number of the receive; None: this queue has not given it out.
 
     Args:
         queue_id: of the queue that the handle is shown to.
@@ -43,12 +54,17 @@ def decode_handle(queue_id: bytes, handle: str) -> tuple[int, int] | None:
         data = binascii.a2b_base64(handle, strict_mode=True)
     except (binascii.Error, ValueError):
         return None
-    if len(data) != _HANDLE.size:
+    if len(data) != _HANDLE_BYTES or data[0] != _FORMAT:
         return None
-    version, tag, sequence, receives = _HANDLE.unpack(data)
-    if version != _FORMAT or tag != queue_id[:_TAG_BYTES]:
+    said = data[: _SAID.size]
+    if not compare_digest(data[_SAID.size :], _seal(queue_id, said)):
         return None
+    _, sequence, receives = _SAID.unpack(said)
     return sequence, receives
+
+
+def _seal(queue_id: bytes, said: bytes) -> bytes:
+    return _blake2b(said, digest_size=_SEAL_BYTES, key=queue_id, person=_PERSON).digest()
 
 
 def message_id(queue_id: bytes, sequence: int) -> str:

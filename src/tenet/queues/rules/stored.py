@@ -44,6 +44,8 @@ class Head(Struct, array_like=True):
         deleted: messages deleted so far.
         purged_ms: when it was purged last, milliseconds since 1970-01-01 UTC; 0 for never.
         receives_next: the number of the next record of receives.
+        receives_first: there is none below this number that is needed.
+        ids_first: the same of records of deduplication ids.
     """
 
     epoch: int = 0
@@ -55,6 +57,8 @@ class Head(Struct, array_like=True):
     deleted: int = 0
     purged_ms: int = 0
     receives_next: int = 1
+    receives_first: int = 1
+    ids_first: int = 1
 
 
 class Message(Struct, array_like=True, gc=False):

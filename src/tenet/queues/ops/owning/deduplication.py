@@ -61,10 +61,29 @@ class Deduplication:
                     del self._sequences[key]
             self._obsolete.append(number)
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether no id is remembered."""
+        return not self._records
+
+    def first_ms(self) -> int | None:
+        """Returns when the next id is forgotten, milliseconds since 1970-01-01 UTC; None: none is remembered."""
+        return self._records[0][1].at_ms + VALID_MS if self._records else None
+
     def obsolete(self) -> list[int]:
         """Returns numbers of records that can be removed, some at a time."""
         obsolete = self._obsolete
         return [obsolete.popleft() for _ in range(min(len(obsolete), REMOVED_MAX))]
+
+    def first_record(self, behind: int) -> int:
+        """Returns the number below which there is no record that is needed, or has to be removed.
+
+        Args:
+            behind: the number of the next one.
+        """
+        if self._obsolete:
+            return self._obsolete[0]
+        return self._records[0][0] if self._records else behind
 
     def put_back(self, numbers: list[int]) -> None:
         """Takes up that records could not be removed."""

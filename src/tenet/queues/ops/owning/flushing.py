@@ -72,12 +72,13 @@ class Staged:
         deadline: when the last of them is of no use any more, in seconds on the monotonic clock.
         messages: to be added, with their sequence numbers.
         next: the sequence number of the next one.
+        first: the lowest sequence number that a message may have.
         keys: of the deduplication ids that are taken up, with the sequence numbers of their messages.
         leaving: messages that leave.
         gone: which messages of segments leave, by their segments' first numbers: bit n stands for the n-th.
         receives: to be written.
         attempts: to be written with them.
-        received: whose receives they are, in the same order.
+        received: whose receives they are, in the same order; None for those that are not in memory.
         purges: whether everything goes that was sent so far.
     """
 
@@ -88,12 +89,13 @@ class Staged:
         self.deadline = 0.0
         self.messages: list[stored.Message] = []
         self.next = state.working.next
+        self.first = state.working.first
         self.keys: dict[bytes, int] = {}
         self.leaving: list[Item] = []
         self.gone: dict[int, tuple[Segment, int]] = {}
         self.receives: list[stored.Receive] = []
         self.attempts: list[stored.Attempt] = []
-        self.received: list[Item] = []
+        self.received: list[Item | None] = []
         self.purges = False
         self.segments: list[tuple[Segment, list[stored.Message]]] = []
         self.obsolete: list[int] = []
@@ -121,6 +123,8 @@ class Staged:
     def writes(self) -> list[Write]:
         """Returns what is to be written, the head first."""
         state, queue_id = self.state, self.state.queue.id
+        obsolete = self._take_obsolete()
+        self.first = self.next if self.purges else state.window.first
         writes: list[Write] = [Put(state.head_key, stored.encode(self._head()))]
         if self.messages:
             for messages in stored.cut(self.messages):
@@ -135,8 +139,7 @@ class Staged:
         if self.receives:
             record = keys.numbered_key(queue_id, keys.RECEIVES, state.receives_next)
             writes.append(Put(record, stored.encode(stored.Receives(self.receives, self.attempts))))
-        self._take_obsolete(writes)
-        return writes
+        return writes + obsolete
 
     def _head(self) -> stored.Head:
         state, working = self.state, self.state.working
@@ -145,13 +148,15 @@ class Staged:
         return stored.Head(
             epoch=state.epoch,
             next=self.next,
-            first=self.next if self.purges else working.first,
+            first=self.first,
             live=0 if self.purges else working.live + count - leaving,
             sent=working.sent + count,
             received=working.received,
             deleted=working.deleted + leaving,
             purged_ms=self.now_ms if self.purges else working.purged_ms,
             receives_next=state.receives_next + bool(self.receives),
+            receives_first=working.first_record(state.receives_next),
+            ids_first=1 if state.deduplication is None else state.deduplication.first_record(working.next),
         )
 
     def _deduplication_key(self) -> Any:
@@ -171,10 +176,11 @@ class Staged:
             writes.append(Delete(gone_key))
         return writes
 
-    def _take_obsolete(self, writes: list[Write]) -> None:
-        """Adds what nobody needs any more."""
+    def _take_obsolete(self) -> list[Write]:
+        """Returns what removes records that nobody needs any more."""
         state = self.state
         queue_id, obsolete = state.queue.id, state.working.obsolete
+        writes: list[Write] = []
         if obsolete:
             self.obsolete = obsolete[:_OBSOLETE_MAX]
             del obsolete[:_OBSOLETE_MAX]
@@ -182,6 +188,7 @@ class Staged:
         if state.deduplication is not None:
             self.forgotten = state.deduplication.obsolete()
             writes += [Delete(keys.numbered_key(queue_id, keys.DEDUPLICATION, number)) for number in self.forgotten]
+        return writes
 
     # ---- once it is known what became of it --------------------------------------------------------------------------
 
@@ -193,6 +200,7 @@ class Staged:
             working.clear(self.next)
             state.purged_receives = state.receives_next
             state.window.restart(self.next)
+        working.first = self.first
         if self.receives:
             self._hold_receives()
         working.next = self.next
@@ -211,9 +219,16 @@ class Staged:
         state = self.state
         number = state.receives_next
         state.receives_next += 1
-        for item in self.received:
-            if item.state != GONE:
-                state.working.hold(item, number)
+        working = state.working
+        for receive, known in zip(self.receives, self.received, strict=True):
+            # One that was not in memory may have come into it while the commit was under way.
+            item = known or working.items.get(receive.sequence)
+            if item is None:
+                if receive.sequence in working.found:
+                    working.find(receive, number)
+            elif item.state != GONE:
+                working.hold(item, number)
+        working.spare(number)
 
     def _let_go(self) -> None:
         working = self.state.working
@@ -226,18 +241,22 @@ class Staged:
                 # It came into memory while the commit was under way.
                 working.leave(read)
             else:
+                working.lose((sequence,))
                 working.live -= 1
         for segment, bits in self.gone.values():
             working.bury(segment, bits)
 
-    def undo(self, error: Exception) -> None:
-        """Has memory as if nothing of it had been asked for, and tells those who asked."""
+    def undo(self, error: Exception) -> bool:
+        """Has memory as if nothing of it had been asked for, and tells those who asked.
+
+        Returns:
+            Whether memory is so; where a bug of ours kept it from that, the queue has to be taken over anew.
+        """
         state = self.state
-        state.working.obsolete += self.obsolete
+        state.working.keep_records(self.obsolete)
         if state.deduplication is not None:
             state.deduplication.put_back(self.forgotten)
-        for work in self.works:
-            work.undo(error)
+        return undo_all(self.works, error)
 
 
 class Work:
@@ -284,6 +303,19 @@ class Work:
         """Answers who asked, if somebody still waits."""
         if self.future is not None and not self.future.done():
             self.future.set_result(result)
+
+
+def undo_all(works: Sequence[Work], error: Exception) -> bool:
+    """Undoes works, and tells all who asked, whatever becomes of one of them; returns whether each could be undone."""
+    is_undone = True
+    for work in works:
+        try:
+            work.undo(error)
+        except Exception:  # noqa: BLE001 - whatever it is, those who wait have to hear of it
+            _log.exception("what was asked of a queue could not be undone")
+            work.refuse(error)
+            is_undone = False
+    return is_undone
 
 
 class Flusher:
@@ -376,10 +408,11 @@ class Flusher:
             idle = idle + 1 if len(self._line) == count else 0
 
     async def _flush(self) -> None:
-        staged = self._stage()
-        if not staged.works:
-            return
+        staged = Staged(self._state, self._clock.wall_ms())
         try:
+            self._stage(staged)
+            if not staged.works:
+                return
             await self._write(staged)
             staged.take_effect()
         except InvalidRequest as error:
@@ -387,7 +420,9 @@ class Flusher:
             self._lose(staged, QueueGivenUp(f"the queue has to be taken over anew: {error.message}"))
             return
         except StoreError as error:
-            staged.undo(error)
+            if not staged.undo(error):
+                self._lose(Staged(self._state, staged.now_ms), QueueGivenUp("the queue has to be taken over anew"))
+                return
         except _NotOurs:
             self._lose(staged, QueueGivenUp("the queue has another owner by now"))
             return
@@ -418,9 +453,8 @@ class Flusher:
             raise StoreUnavailable("the write did not take effect")
         raise _NotOurs
 
-    def _stage(self) -> Staged:
-        """Returns what goes into the next commit."""
-        staged = Staged(self._state, self._clock.wall_ms())
+    def _stage(self, staged: Staged) -> None:
+        """Puts together what goes into the next commit."""
         if self._state.deduplication is not None:
             self._state.deduplication.forget(staged.now_ms)
         now_s = self._clock.monotonic_s()
@@ -437,12 +471,11 @@ class Flusher:
             if work.deadline < now_s:
                 work.undo(DeadlineExceeded("the deadline passed before anything was written"))
                 continue
-            work.stage(staged)
             staged.works.append(work)
+            work.stage(staged)
             staged.deadline = max(staged.deadline, work.deadline)
             if work.is_alone:
                 break
-        return staged
 
     async def _commit(self, staged: Staged) -> Committed | Conflict | NeverCommitted:
         """Commits; settles an unknown outcome, however long it takes."""
@@ -494,5 +527,4 @@ class Flusher:
         line: Sequence[Work] = tuple(self._line)
         self._line.clear()
         self._line_weight = 0
-        for work in line:
-            work.undo(error)
+        undo_all(line, error)

@@ -45,6 +45,9 @@ class Leave(Work):
         self._items = items
         self._results = results
         self._unread = unread
+        if unread:
+            # What has been read is of use only as long as nobody forgets what goes meanwhile.
+            state.working.readers += 1
         for item in items:
             state.working.mark(item)
 
@@ -72,10 +75,14 @@ class Leave(Work):
 
     def take_effect(self, staged: Staged) -> None:  # noqa: ARG002 - as of every work
         """Answers."""
+        if self._unread:
+            self._state.working.readers -= 1
         self.answer(self._results)
 
     def undo(self, error: Exception) -> None:
         """Has the messages stay, and tells who asked."""
+        if self._unread:
+            self._state.working.readers -= 1
         for item in self._items:
             self._state.working.stay(item)
         self.refuse(error)

@@ -13,7 +13,7 @@ It promises, beside what ``flushing`` and ``working`` do:
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import structlog
@@ -22,7 +22,8 @@ from tenet.queues import keys
 from tenet.queues.errors import OverLimit, PurgeQueueInProgress, QueueDoesNotExist, QueuesError
 from tenet.queues.model import Figures, NewMessage, Queue, Received, Sent
 from tenet.queues.ops.owning.flushing import COMMIT_MESSAGES_MAX, Flusher, QueueGivenUp, Work
-from tenet.queues.ops.owning.handles import find_changes, find_deletions
+from tenet.queues.ops.owning.handles import Changes, find_changes, find_deletions, read_messages
+from tenet.queues.ops.owning.held import Held, Tenancy, figures_of
 from tenet.queues.ops.owning.items import IN_FLIGHT, READY, Item
 from tenet.queues.ops.owning.leaving import Leave, Purge
 from tenet.queues.ops.owning.receiving import Change, Hide, count_receive, put_back, received
@@ -59,33 +60,6 @@ _CLOSE_S: Final = 10.0
 _log = structlog.get_logger(__name__)
 
 
-class Tenancy:
-    """Whether a queue is this node's, where there are others.
-
-    Args:
-        is_ours: whether it is, as far as this node can know.
-        exists: whether there is such a queue, as the store has it now.
-    """
-
-    __slots__ = ("exists", "is_ours")
-
-    def __init__(self, is_ours: Callable[[], bool], exists: Callable[[], Awaitable[bool]]) -> None:
-        self.is_ours = is_ours
-        self.exists = exists
-
-
-class Held:
-    """A queue that was taken over, with everything that works on it."""
-
-    __slots__ = ("flusher", "state", "upkeep", "working")
-
-    def __init__(self, state: State, flusher: Flusher, upkeep: Upkeep) -> None:
-        self.state = state
-        self.working = state.working
-        self.flusher = flusher
-        self.upkeep = upkeep
-
-
 class Owner:
     """A queue in the hands of this process.
 
@@ -99,6 +73,7 @@ class Owner:
         tenancy: among several nodes, whether it is this one's; None: it is this process's, always.
 
     Attributes:
+        is_used: set by who hands it out, and taken back by who looks whether it can rest.
         on_ready: called when there is something to receive that nobody here takes, with how many messages; None: nobody
             has to know.
     """
@@ -121,9 +96,14 @@ class Owner:
         self._dead_letters = dead_letters
         self._budget = budget
         self._tenancy = tenancy
+        self.is_used = True
         self.on_ready: Callable[[Owner, int], None] | None = None
         self._held: Held | None = None
+        #: What it held when it was let go to rest; None: it was not, or not since it was taken over.
+        self._rested: Figures | None = None
         self._opening: asyncio.Task[Held] | None = None
+        #: How many wait until it is taken over, and have not begun with what they want of it.
+        self._coming = 0
         self._waiters: dict[Waiter, None] = {}
         #: How many of them do not wait long.
         self._short = 0
@@ -240,23 +220,43 @@ class Owner:
         """
         held = self._held or await self._open()
         now_ms = self._clock.wall_ms()
-        found, results = find_changes(held.state, changes, now_ms)
-        if not found:
-            return results
+        found = find_changes(held.state, changes, now_ms)
+        if found.unread:
+            now_ms, found = await self._look_behind(held, changes, found.unread, deadline)
+        if not found.items and not found.hidden:
+            return found.results
         if held.state.deduplication is not None:
             future = asyncio.get_running_loop().create_future()
-            self._submit(held, Change(held.state, found, future, results=results, deadline=deadline))
+            change = Change(
+                held.state, found.items, future, results=found.results, deadline=deadline, hidden=found.hidden
+            )
+            self._submit(held, change)
             written: Sequence[QueuesError | None] = await future
             return written
-        for item, visible_ms in found:
+        for item, visible_ms in found.items:
             if item.state == READY:
                 held.working.withdraw(item)
             held.working.hide((item,), visible_ms)
             held.upkeep.expect(visible_ms)
-        if any(visible_ms <= now_ms for _, visible_ms in found):
+        held.state.window.strip([item for item, _ in found.items])
+        if any(visible_ms <= now_ms for _, visible_ms in found.items):
             held.working.show_due(now_ms)
             self._wake()
-        return results
+        return found.results
+
+    async def _look_behind(
+        self, held: Held, changes: Sequence[tuple[str, int]], unread: Sequence[int], deadline: float
+    ) -> tuple[int, Changes]:
+        """Looks messages up that are not in memory, and returns what is to be changed, and the time of that."""
+        held.working.readers += 1
+        try:
+            read = await read_messages(self._store, held.state, unread, deadline)
+            if self._held is not held:
+                raise QueueGivenUp("the queue was given up meanwhile")
+            now_ms = self._clock.wall_ms()
+            return now_ms, find_changes(held.state, changes, now_ms, read)
+        finally:
+            held.working.readers -= 1
 
     async def purge(self, *, deadline: float) -> None:
         """Removes everything that was sent before, in flight or not; durable when it returns.
@@ -277,13 +277,13 @@ class Owner:
 
     async def figures(self) -> Figures:
         """Returns what the queue holds, and what went through it."""
-        return _figures(self._held or await self._open(), self._clock.wall_ms())
+        return figures_of(self._held or await self._open(), self._clock.wall_ms())
 
     def known_figures(self) -> Figures | None:
-        """Returns the same where the queue is in memory and this node's; else None."""
-        if self._held is None or (self._tenancy is not None and not self._tenancy.is_ours()):
+        """Returns the same where the queue is in memory, or rests, and is this node's; else None."""
+        if self._tenancy is not None and not self._tenancy.is_ours():
             return None
-        return _figures(self._held, self._clock.wall_ms())
+        return self._rested if self._held is None else figures_of(self._held, self._clock.wall_ms())
 
     def update(self, queue: Queue) -> None:
         """Takes up a new description of the queue."""
@@ -462,8 +462,8 @@ class Owner:
         held = self._held
         if held is None:
             return
-        found, _ = find_changes(held.state, [(message.receipt_handle, 0) for message in given], self._clock.wall_ms())
-        items = [item for item, _ in found if item.state == IN_FLIGHT]
+        found = find_changes(held.state, [(message.receipt_handle, 0) for message in given], self._clock.wall_ms())
+        items = [item for item, _ in found.items if item.state == IN_FLIGHT]
         put_back(held.state, items)
         self._wake()
 
@@ -493,8 +493,8 @@ class Owner:
         now_ms = self._clock.wall_ms()
         while waiters and working.line.has_turn:
             waiter = next(iter(waiters))
-            del waiters[waiter]
             if waiter.future.done():
+                del waiters[waiter]
                 continue
             if held.state.deduplication is not None:
                 self._serve_fifo(held, waiter, now_ms)
@@ -504,9 +504,9 @@ class Owner:
                     waiter.is_served = True
                     waiter.future.set_result(self._give(held, items, waiter.visibility_s, now_ms))
             if not waiter.is_served:
-                # What was there is on its way elsewhere, or too much is in flight.
-                waiters[waiter] = None
+                # What was there is on its way elsewhere, or too much is in flight. It keeps its place.
                 return
+            waiters.pop(waiter, None)
 
     # ---- taking over, and losing -------------------------------------------------------------------------------------
 
@@ -523,7 +523,11 @@ class Owner:
         if self._opening is None:
             self._opening = asyncio.get_running_loop().create_task(self._take_over())
             self._opening.add_done_callback(_look_at)
-        return await asyncio.shield(self._opening)
+        self._coming += 1
+        try:
+            return await asyncio.shield(self._opening)
+        finally:
+            self._coming -= 1
 
     async def _take_over(self) -> Held:
         try:
@@ -552,9 +556,9 @@ class Owner:
             )
             state.window.read_ahead()
             await state.window.filled()
-            self._held = held
+            self._held, self._rested = held, None
             upkeep.look()
-            if held.working.first > 1:
+            if held.working.purged_ms:
                 self._spawn(self._discard(state))
             return held
         finally:
@@ -595,6 +599,24 @@ class Owner:
         """Ends the receives that wait, with empty answers."""
         for waiter in tuple(self._waiters):
             waiter.end()
+
+    @property
+    def is_in_memory(self) -> bool:
+        """Whether it holds anything of the queue in memory."""
+        return self._held is not None
+
+    def rest(self) -> bool:
+        """Lets go of a queue that is empty and that nobody uses; the next call takes it over again. Nothing is written.
+
+        Returns:
+            Whether nothing of it is in memory.
+        """
+        held = self._held
+        if held is None or self._coming or self._waiters or self._tasks or self._attempts or not held.is_at_rest:
+            return held is None and self._opening is None
+        self._held, self._rested = None, figures_of(held, self._clock.wall_ms())
+        held.let_go("the queue has to be taken over again")
+        return True
 
     async def delete_queue(self) -> None:
         """Closes for good: every call from now on finds no queue."""
@@ -657,22 +679,3 @@ def _look_at(opening: asyncio.Task[Held]) -> None:
     """Takes up why a queue could not be taken over, if nobody waits for it any more."""
     if not opening.cancelled():
         opening.exception()
-
-
-def _figures(held: Held, now_ms: int) -> Figures:
-    working = held.working
-    oldest_ms = now_ms
-    for segment in working.segments.values():
-        sequences = range(segment.first, segment.first + segment.count)
-        items = (working.items.get(sequence) for sequence in sequences)
-        oldest_ms = min((item.message.sent_ms for item in items if item is not None), default=now_ms)
-        break
-    return Figures(
-        visible=working.live - working.in_flight - working.delayed,
-        in_flight=working.in_flight,
-        delayed=working.delayed,
-        oldest_age_s=max(0, now_ms - oldest_ms) // 1000,
-        sent=working.sent,
-        received=working.received,
-        deleted=working.deleted,
-    )

@@ -6,7 +6,8 @@ Among several nodes each has those of its slots; what is asked of others goes to
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 import structlog
@@ -16,7 +17,8 @@ from tenet.base.errors import TenetError
 from tenet.queues import keys
 from tenet.queues.model import Queue
 from tenet.queues.ops.owning.dead_letters import DeadLetters
-from tenet.queues.ops.owning.owner import Owner, Tenancy
+from tenet.queues.ops.owning.held import Tenancy
+from tenet.queues.ops.owning.owner import Owner
 from tenet.queues.ops.owning.window import Budget
 from tenet.store.contract import SpaceOptions
 
@@ -30,6 +32,11 @@ if TYPE_CHECKING:
 
 #: So many queues that were deleted last are known as such.
 _FORGOTTEN_MAX: Final = 10_000
+#: How long a queue that is empty has not been used, at the least, when it is let go from memory, seconds.
+REST_S: Final = 300.0
+#: How many are looked at in one go, and how long it waits in between, seconds.
+_LOOKED_AT: Final = 200
+_PAUSE_S: Final = 0.01
 #: How long the node that has a queue may take to end what it does with it, once it was deleted, seconds.
 _FORGET_S: Final = 2.0
 
@@ -66,6 +73,8 @@ class Owners:
         #: Owners of queues that were deleted lately.
         self._forgotten: dict[bytes, Owner] = {}
         self._places = places
+        self._resting: asyncio.TimerHandle | None = None
+        self._is_closed = False
         self._sharing: Sharing | None = None
         self._share: Callable[[Sharing, Queue], SharedOwner]
 
@@ -130,7 +139,32 @@ class Owners:
             owner = self._owners[queue.id] = self._make(queue)
         elif owner.queue is not queue and owner.queue != queue and queue.modified_ms >= owner.queue.modified_ms:
             owner.update(queue)
+        owner.is_used = True
+        if self._resting is None and not self._is_closed:
+            self._resting = asyncio.get_running_loop().call_later(REST_S, self.rest)
         return owner
+
+    def rest(self) -> None:
+        """Lets go of queues that are empty and were not used since the last time; again, as long as some are left."""
+        self._rest(iter(self.known()), is_left=False)
+
+    def _rest(self, owners: Iterator[Owner], *, is_left: bool) -> None:
+        count = 0
+        for owner in islice(owners, _LOOKED_AT):
+            count += 1
+            if owner.is_used or not owner.rest():
+                owner.is_used = False
+                is_left = True
+        if self._resting is not None:
+            self._resting.cancel()
+            self._resting = None
+        if self._is_closed:
+            return
+        loop = asyncio.get_running_loop()
+        if count == _LOOKED_AT:
+            self._resting = loop.call_later(_PAUSE_S, lambda: self._rest(owners, is_left=is_left))
+        elif is_left:
+            self._resting = loop.call_later(REST_S, self.rest)
 
     def _make(self, queue: Queue) -> Owner:
         return Owner(
@@ -197,6 +231,9 @@ class Owners:
 
     async def close(self) -> None:
         """Ends all receives that wait with empty answers, writes what is known, and stops."""
+        self._is_closed = True
+        if self._resting is not None:
+            self._resting.cancel()
         if self._sharing is not None:
             await self._sharing.close()
         await asyncio.gather(*(owner.close(hands_over=True) for owner in self._owners.values()))

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any, Final
 
+import msgspec
+
 from tenet.base.clock import NEVER
 from tenet.queues.errors import QueuesError
 from tenet.queues.model import Received
@@ -221,9 +223,10 @@ class Change(Work):
         results: what to answer.
         deadline: when to give up.
         is_count: whether only the counts are to be written, and memory is ahead of them.
+        hidden: messages that are not in memory: sequence number, number of the receive, and when they become visible.
     """
 
-    __slots__ = ("_changes", "_is_count", "_results", "_state")
+    __slots__ = ("_changes", "_hidden", "_is_count", "_results", "_state")
 
     def __init__(
         self,
@@ -234,14 +237,18 @@ class Change(Work):
         results: Sequence[QueuesError | None] = (),
         deadline: float = NEVER,
         is_count: bool = False,
+        hidden: Sequence[tuple[int, int, int]] = (),
     ) -> None:
-        super().__init__(deadline, future, count=len(changes))
+        super().__init__(deadline, future, count=len(changes) + len(hidden))
         self._state = state
         self._changes = changes
         self._results = results
         self._is_count = is_count
+        self._hidden = hidden
         for item, _ in () if is_count else changes:
             state.working.hold_back(item)
+        for sequence, _, _ in hidden:
+            state.working.hold_back_unread(sequence)
 
     def stage(self, staged: Staged) -> None:
         """Writes them."""
@@ -251,6 +258,13 @@ class Change(Work):
                     Receive(item.message.sequence, item.receives, item.first_ms, item.received_ms, visible_ms)
                 )
                 staged.received.append(item)
+        working = self._state.working
+        for sequence, receives, visible_ms in self._hidden:
+            item_there = working.items.get(sequence)
+            receive = _receive_of(item_there) if item_there is not None else working.found.get(sequence, (None, 0))[0]
+            if receive is not None and receive.receives == receives:
+                staged.receives.append(msgspec.structs.replace(receive, visible_ms=visible_ms))
+                staged.received.append(item_there)
 
     def take_effect(self, staged: Staged) -> None:  # noqa: ARG002 - as of every work
         """Takes them up, and answers."""
@@ -259,10 +273,23 @@ class Change(Work):
                 if item.state == IN_FLIGHT:
                     item.visible_ms = visible_ms
                 self._state.working.let_on(item)
+        working = self._state.working
+        for sequence, receives, visible_ms in self._hidden:
+            item_there = working.items.get(sequence)
+            if item_there is not None and item_there.state == IN_FLIGHT and item_there.receives == receives:
+                item_there.visible_ms = visible_ms
+            working.let_on_unread(sequence)
         self.answer(self._results)
 
     def undo(self, error: Exception) -> None:
         """Has the visibilities as they were, and tells who asked."""
         for item, _ in () if self._is_count else self._changes:
             self._state.working.let_on(item)
+        for sequence, _, _ in self._hidden:
+            self._state.working.let_on_unread(sequence)
         self.refuse(error)
+
+
+def _receive_of(item: Item) -> Receive:
+    """Returns the latest receive of a message, as it is stored."""
+    return Receive(item.message.sequence, item.receives, item.first_ms, item.received_ms, item.visible_ms)

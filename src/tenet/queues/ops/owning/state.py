@@ -26,7 +26,7 @@ class State:
         head_key: where its head lies.
         epoch: counts its owners.
         receives_next: the number of the next record of receives.
-        purged_receives: records of receives below this number are of messages that were purged.
+        purged_receives: records of receives below this number are of messages that are gone.
         working: what is in memory of it.
         deduplication: of a FIFO queue; else None.
         attempts: receives that can be repeated.
@@ -40,7 +40,7 @@ class State:
         self.head_key = keys.head_key(queue.id)
         self.epoch = head.epoch
         self.receives_next = head.receives_next
-        self.purged_receives = 0
+        self.purged_receives = head.receives_first
         self.working = Working(is_fifo=queue.is_fifo, head=head)
         self.deduplication = Deduplication() if queue.is_fifo else None
         self.attempts = Attempts()

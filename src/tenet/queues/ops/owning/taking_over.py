@@ -46,9 +46,10 @@ async def take_over(store: Store, queue: Queue, *, clock: Clock, ids: Ids, deadl
     while True:
         head, version = await _claim(store, queue.id, clock=clock, ids=ids, deadline=deadline)
         state = State(queue, head)
-        await _read_receives(store, state, deadline)
+        await _read_receives(store, state, keys.numbers_of(keys.RECEIVES, head.receives_first), deadline)
         if state.deduplication is not None:
-            await _read_deduplication(store, state, clock.wall_ms(), deadline)
+            within = keys.numbers_of(keys.DEDUPLICATION, head.ids_first)
+            await _read_deduplication(store, state, within, clock.wall_ms(), deadline)
         (record,) = await store.get((state.head_key,), deadline=deadline)
         if record is not None and record.version == version:
             return state, version
@@ -71,10 +72,10 @@ async def _claim(
         record = outcome.records[key]
 
 
-async def _read_receives(store: Store, state: State, deadline: float) -> None:
+async def _read_receives(store: Store, state: State, within: Range, deadline: float) -> None:
     """Reads what was received and not deleted: how often, and until when it is hidden."""
     working = state.working
-    async for record in _records(store, state.queue.id, keys.numbers_of(keys.RECEIVES), deadline):
+    async for record in _records(store, state.queue.id, within, deadline):
         number = keys.number_of(record.sort)
         found = stored.decode_receives(record.value)
         held = False
@@ -93,10 +94,10 @@ async def _read_receives(store: Store, state: State, deadline: float) -> None:
             state.attempts.note(attempt.id, attempt.at_ms, numbers)
 
 
-async def _read_deduplication(store: Store, state: State, now_ms: int, deadline: float) -> None:
+async def _read_deduplication(store: Store, state: State, within: Range, now_ms: int, deadline: float) -> None:
     """Reads which ids were taken up within the last five minutes, and lets go of the rest."""
     assert state.deduplication is not None
-    async for record in _records(store, state.queue.id, keys.numbers_of(keys.DEDUPLICATION), deadline):
+    async for record in _records(store, state.queue.id, within, deadline):
         state.deduplication.remember(keys.number_of(record.sort), stored.decode_deduplicated(record.value))
     state.deduplication.forget(now_ms)
 

@@ -9,7 +9,7 @@ backlog of one group holds up no other one.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Final
 
 import structlog
@@ -45,6 +45,8 @@ _PAGE_BYTES: Final = 512 * 1024
 #: How many groups behind the window are told apart, and how many segments there may be in memory for single messages.
 _GROUPS_MAX: Final = 50_000
 _EXPRESS_SEGMENTS_MAX: Final = 20_000
+#: How many segments behind the window may be remembered at all, those included that are gone: some 200 bytes each.
+_BEYOND_MAX: Final = 200_000
 #: How many messages of a group may wait in memory for the next one to be taken into it as well.
 _EXPRESS_GROUP_MAX: Final = 64
 #: How long it waits before it reads again after a failure, seconds; twice as long each time.
@@ -111,6 +113,9 @@ class Window:
         self.end = state.working.first
         #: How many messages of each group lie behind the window; None: nobody knows.
         self._groups: dict[str, int] | None = {} if not state.working.live else None
+        #: How many messages behind it are delayed, by the second at whose end they are visible at the latest. What a
+        #: former owner has left is not known before it is read.
+        self._delayed: dict[int, int] = {}
 
     def place(self, segments: Sequence[tuple[Segment, list[stored.Message]]], now_ms: int) -> None:
         """Takes up segments that were just committed: into memory if there is room, else behind the window.
@@ -122,20 +127,39 @@ class Window:
         working = self._state.working
         count = sum(len(messages) for _, messages in segments)
         if working.unread == count and self._has_room():
+            self._close_up()
             for segment, messages in segments:
-                working.segments[segment.first] = segment
+                working.reach(segment)
                 working.arrive(messages, segment, now_ms)
             last = segments[-1][0]
             self.end = last.first + last.count
-            self._groups = {}
+            self._know_all()
             return
+        if working.buried > _BURIED_MAX and not working.readers:
+            working.forget_gone()
         for segment, messages in segments:
             self._place_behind(segment, messages, now_ms)
         self.read_ahead()
 
+    def _close_up(self) -> None:
+        """Has the window reach over what lay behind it, where all of that is in memory or gone."""
+        working = self._state.working
+        if working.beyond:
+            for first in sorted(working.beyond):
+                if not working.beyond[first].is_gone:
+                    working.reach(working.beyond[first])
+            working.beyond = {}
+            working.buried = 0
+
     def _has_room(self) -> bool:
         working = self._state.working
         return working.ready < READY_MAX and working.delayed < DELAYED_MAX and self._is_light()
+
+    @property
+    def first(self) -> int:
+        """A number below which every message is gone, durably."""
+        front = self._state.working.front
+        return self.end if front is None else front.first
 
     def weigh(self) -> None:
         """Tells the budget how much this queue holds."""
@@ -158,36 +182,81 @@ class Window:
 
     def _place_behind(self, segment: Segment, messages: list[stored.Message], now_ms: int) -> None:
         working, groups = self._state.working, self._groups
-        if groups is None:
-            return
-        line = working.line
         is_express = False
         has_room = (
-            len(working.beyond) < _EXPRESS_SEGMENTS_MAX
+            groups is not None
+            and len(working.beyond) - working.buried < _EXPRESS_SEGMENTS_MAX
+            and len(working.beyond) < _BEYOND_MAX
             and working.ready < 2 * READY_MAX
             and working.waiting_weight < 2 * WEIGHT_MAX
             and not self._budget.is_used_up
         )
-        # Where the window is full of delayed messages, those that are not delayed do not wait for them.
-        passes = not working.is_fifo and working.delayed >= DELAYED_MAX
         for message in messages:
-            group = message.group
-            is_first = bool(group) and group not in groups and line.waiting(group) < _EXPRESS_GROUP_MAX
-            if has_room and (is_first or (passes and message.visible_ms <= now_ms)):
+            if has_room and self._is_express(message, now_ms):
                 is_express = True
                 # In memory before the next one of its group is looked at.
                 working.arrive((message,), segment, now_ms)
             else:
-                groups[group] = groups.get(group, 0) + 1
+                self._count(message, now_ms)
         if is_express:
             working.beyond[segment.first] = segment
-        if len(groups) > _GROUPS_MAX:
+        if groups is not None and len(groups) > _GROUPS_MAX:
             self._groups = None
+
+    def _is_express(self, message: stored.Message, now_ms: int) -> bool:
+        """Whether a message passes those behind the window."""
+        working, group = self._state.working, message.group
+        is_first = bool(group) and self._groups is not None and group not in self._groups
+        if is_first and working.line.waiting(group) < _EXPRESS_GROUP_MAX:
+            return True
+        # Where the window is full of delayed messages, those that are not delayed do not wait for them.
+        return not working.is_fifo and working.delayed >= DELAYED_MAX and message.visible_ms <= now_ms
+
+    def _count(self, message: stored.Message, now_ms: int) -> None:
+        """Notes that a message lies behind the window."""
+        if self._groups is not None:
+            self._groups[message.group] = self._groups.get(message.group, 0) + 1
+        if message.visible_ms > now_ms:
+            at_s = _second(message.visible_ms)
+            self._delayed[at_s] = self._delayed.get(at_s, 0) + 1
+
+    def delayed(self, now_ms: int) -> int:
+        """Returns how many messages behind the window are delayed, of those that were sent to this owner.
+
+        They count until the second ends in which they become visible, so that there are 900 counts at the most.
+        """
+        delayed = self._delayed
+        if not delayed:
+            return 0
+        for at_s in [at_s for at_s in delayed if at_s * 1000 <= now_ms]:
+            del delayed[at_s]
+        return sum(delayed.values())
+
+    def take_in(self, segment: Segment, message: stored.Message, now_ms: int) -> Item | None:
+        """Takes a message of a standard queue into memory that lies behind the window; None: it is gone by now.
+
+        Args:
+            segment: where it is stored, as it was read.
+            message: as it was read, while nothing was forgotten (``Working.readers``).
+            now_ms: milliseconds since 1970-01-01 UTC.
+        """
+        working = self._state.working
+        segment = working.beyond.setdefault(segment.first, segment)
+        if segment.gone >> (message.sequence - segment.first) & 1:
+            return None
+        (item,) = working.arrive((message,), segment, now_ms)
+        self._uncount((message,))
+        return item
 
     def restart(self, end: int) -> None:
         """Takes up that nothing is left below a number, and nothing above it either."""
         self.end = end
+        self._know_all()
+
+    def _know_all(self) -> None:
+        """Takes up that nothing lies behind the window."""
         self._groups = {}
+        self._delayed.clear()
 
     # ---- reading -----------------------------------------------------------------------------------------------------
 
@@ -250,6 +319,7 @@ class Window:
     async def _try_to_read(self) -> bool:
         """Reads the next page; returns False where the store could not serve."""
         working = self._state.working
+        working.readers += 1
         try:
             if working.bare:
                 await self._read_bare()
@@ -259,6 +329,8 @@ class Window:
             if not error.retryable:
                 _log.warning("the backlog of a queue cannot be read for now", reason=error.message)
             return False
+        finally:
+            working.readers -= 1
         return True
 
     async def filled(self) -> None:
@@ -335,7 +407,7 @@ class Window:
             if message.sequence not in items and not segment.gone >> (message.sequence - first) & 1
         ]
         if not segment.is_gone:
-            working.segments[first] = segment
+            working.reach(segment)
         self.end = first + len(messages)
         now_ms = self._clock.wall_ms()
         arrived = working.arrive(fresh, segment, now_ms)
@@ -344,9 +416,14 @@ class Window:
         if arrived and min(message.sent_ms for message in fresh) <= oldest_ms:
             self._on_expired([item for item in arrived if item.message.sent_ms <= oldest_ms])
 
-    def _uncount(self, messages: list[stored.Message]) -> None:
+    def _uncount(self, messages: Iterable[stored.Message]) -> None:
         """Notes that messages do not lie behind the window any more."""
-        groups = self._groups
+        delayed, groups = self._delayed, self._groups
+        if delayed:
+            for message in messages:
+                at_s = _second(message.visible_ms)
+                if delayed.get(at_s, 0) > 0:
+                    delayed[at_s] -= 1
         if groups is None:
             return
         for message in messages:
@@ -362,10 +439,14 @@ class Window:
         self.end = max(self.end, behind)
         if self.end >= working.next:
             working.lose(list(working.found))
-            self._groups = {}
+            self._know_all()
             if working.unread:
                 _log.warning("a queue held fewer messages than its head said", missing=working.unread)
                 working.live = len(working.items)
+
+
+def _second(visible_ms: int) -> int:
+    return -(-visible_ms // 1000)
 
 
 async def read_gone(store: Store, queue_id: bytes, lower: int, upper: int) -> dict[int, int]:

@@ -23,6 +23,8 @@ from tenet.queues.rules.stored import Head, Message, Receive
 
 #: What is lighter than this stays in memory while it is in flight: it would save little.
 _BARE_LEAST: Final = 1_024
+#: So many numbers of records are looked at with one commit.
+_RECORDS_PASSED_MAX: Final = 10_000
 
 
 class Working:
@@ -50,7 +52,10 @@ class Working:
         flying_weight: of those that are in flight and not bare.
         bare: messages whose time has come, and whose bodies have to be read before anybody is given them.
         found: receives of messages that are not in memory yet, as they were read, with the numbers of their records.
-        buried: how many segments of `beyond` are gone; the reader forgets them when it has passed them.
+        holding: how many changes of their visibility wait to be written, of messages that are not in memory; whoever
+            takes one into it meanwhile hides it.
+        buried: how many segments of `beyond` are gone; they are forgotten when nobody can have read them before.
+        readers: how many are reading what is stored, or work with what they have read.
         obsolete: numbers of records of receives that nobody needs any more.
     """
 
@@ -75,9 +80,15 @@ class Working:
         self.flying_weight = 0
         self.bare: deque[Item] = deque()
         self.found: dict[int, tuple[Receive, int]] = {}
+        self.holding: dict[int, int] = {}
         self.buried = 0
+        self.readers = 0
         self.obsolete: list[int] = []
         self._records: dict[int, int] = {}
+        #: Below this number there is no record of receives that could be needed.
+        self._records_first = head.receives_first
+        #: First numbers of the segments in the window, in order; those that are gone stay until they stand first.
+        self._order: deque[int] = deque()
 
     @property
     def unread(self) -> int:
@@ -104,7 +115,8 @@ class Working:
                 receive, item.record = found
                 item.receives, item.first_ms = receive.receives, receive.first_ms
                 item.received_ms, item.visible_ms = receive.received_ms, receive.visible_ms
-                if item.visible_ms > now_ms:
+                item.holds = self.holding.pop(message.sequence, 0)
+                if item.visible_ms > now_ms or item.holds:
                     item.state = IN_FLIGHT
             elif item.visible_ms > now_ms:
                 item.state = DELAYED
@@ -124,6 +136,22 @@ class Working:
         for at_ms, items in due.items():
             self.due.push(at_ms, items, self.delayed + self.in_flight)
         return arrived
+
+    def reach(self, segment: Segment) -> None:
+        """Takes up the next segment of the window."""
+        self.segments[segment.first] = segment
+        self._order.append(segment.first)
+
+    @property
+    def front(self) -> Segment | None:
+        """The first segment of the window; None: there is none."""
+        order = self._order
+        while order:
+            segment = self.segments.get(order[0])
+            if segment is not None:
+                return segment
+            order.popleft()
+        return None
 
     # ---- being received ----------------------------------------------------------------------------------------------
 
@@ -223,6 +251,20 @@ class Working:
         if item.state == IN_FLIGHT and not item.holds:
             self.due.push(item.visible_ms, (item,), self.delayed + self.in_flight)
 
+    def hold_back_unread(self, sequence: int) -> None:
+        """Does what `hold_back` does for a message that is not in memory, for when it comes into it."""
+        self.holding[sequence] = self.holding.get(sequence, 0) + 1
+
+    def let_on_unread(self, sequence: int) -> None:
+        """Ends what `hold_back_unread` began, wherever the message is by now."""
+        item = self.items.get(sequence)
+        if item is not None:
+            self.let_on(item)
+            return
+        left = self.holding.pop(sequence, 0) - 1
+        if left > 0:
+            self.holding[sequence] = left
+
     def mark(self, item: Item) -> None:
         """Gives a message to nobody any more: it is going to leave."""
         item.is_leaving = True
@@ -275,6 +317,11 @@ class Working:
         self.beyond = {first: segment for first, segment in self.beyond.items() if first >= end}
         self.buried = sum(segment.is_gone for segment in self.beyond.values())
 
+    def forget_gone(self) -> None:
+        """Forgets segments that are gone, wherever they lie; for when there are no readers."""
+        self.beyond = {first: segment for first, segment in self.beyond.items() if not segment.is_gone}
+        self.buried = 0
+
     def clear(self, first: int) -> None:
         """Forgets everything that was purged.
 
@@ -291,19 +338,45 @@ class Working:
         self.due = Due()
         self.bare.clear()
         self.found.clear()
+        self.holding.clear()
         self.obsolete.clear()
         self._records.clear()
+        self._order.clear()
         self.live = self.ready = self.delayed = self.in_flight = 0
         self.waiting_weight = self.flying_weight = 0
         self.first = first
 
     # ---- records of receives -----------------------------------------------------------------------------------------
 
+    def first_record(self, behind: int) -> int:
+        """Returns a number below which there is no record of receives that could be needed.
+
+        Args:
+            behind: the number of the next one.
+        """
+        records, first = self._records, self._records_first
+        if not self.obsolete:
+            behind = min(behind, first + _RECORDS_PASSED_MAX)
+            while first < behind and first not in records:
+                first += 1
+            self._records_first = first
+        return first
+
+    def keep_records(self, numbers: Sequence[int]) -> None:
+        """Takes up that obsolete records could not be removed."""
+        self.obsolete += numbers
+        self._records_first = min(self._records_first, min(numbers, default=self._records_first))
+
     def hold(self, item: Item, record: int) -> None:
         """Notes that the latest receive of a message is in a record; the one that had it before may be obsolete."""
         before, item.record = item.record, record
         self._records[record] = self._records.get(record, 0) + 1
         self.release(before)
+
+    def spare(self, record: int) -> None:
+        """Notes that a record of receives was written; if no message needs it, it is obsolete."""
+        if record not in self._records:
+            self.obsolete.append(record)
 
     def find(self, receive: Receive, record: int) -> None:
         """Takes up a receive as it was read, for a message that is not in memory yet; later ones replace earlier."""
