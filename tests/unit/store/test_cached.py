@@ -107,8 +107,8 @@ def test_one_description_or_all_of_a_tenant_can_be_dropped() -> None:
 def test_a_hint_of_the_store_empties_it_until_it_is_closed() -> None:
     async def body(stand: Stand) -> None:
         async def commit() -> None:
-            writes = [Put(Key("names", b"p"), b"")]
-            assert isinstance(await stand.store.commit(Commit(new_commit_id(stand.clock, stand.ids), writes)), Committed)
+            commit = Commit(new_commit_id(stand.clock, stand.ids), [Put(Key("names", b"p"), b"")])
+            assert isinstance(await stand.store.commit(commit), Committed)
             for _ in range(5):
                 await asyncio.sleep(0)
 
