@@ -9,25 +9,27 @@ from typing import Any
 
 import pytest
 
-from tenet.base.clock import NEVER, ManualClock
+from tenet.base.clock import NEVER, Clock, ManualClock
 from tenet.base.ids import SeededIds
 from tenet.store.cassandra.engine import CassandraEngine
 from tenet.store.cassandra.location import Location
-from tenet.store.contract import Commit, Committed, Conflict, Key, Outcome, SpaceOptions
+from tenet.store.contract import Commit, Committed, Conflict, Key, Outcome, Put, SpaceOptions
 from tenet.store.suite.histories import LongHistory
 from tenet.store.suite.stage import Client
-from tests.cassandra_model.cluster import Cluster, ModelDriver
+from tests.cassandra_model.cluster import Cluster, ModelDriver, Skewed
 from tests.cassandra_model.slow import SlowTurns
 from tests.rounds import rounds
 from tests.sim.harness import SimulatedLoop
 
 LOCATION = Location(("127.0.0.1",), "contention")
+#: For how long callers write without a pause, and how many they are in each process.
+WRITING_S, CALLERS = 15.0, 3
 
 
 class Timed(CassandraEngine):
     """Keeps how long each refusal, and each success, took to be told."""
 
-    def __init__(self, clock: ManualClock, ids: SeededIds, driver: ModelDriver) -> None:
+    def __init__(self, clock: Clock, ids: SeededIds, driver: ModelDriver) -> None:
         super().__init__(LOCATION, clock=clock, ids=ids, driver=driver)
         self._timed_by = clock
         self.took_s: dict[type[Outcome], list[float]] = {Committed: [], Conflict: []}
@@ -49,14 +51,15 @@ class Stage:
         self.engines: list[Timed] = []
         self.clients: list[Client] = []
 
-    async def begin(self, processes: int) -> None:
-        for number in range(processes):
-            ids = SeededIds(number)
-            driver = ModelDriver(LOCATION, self.clock, cluster=self._cluster, turns=self.turns, name=str(number))
-            engine = Timed(self.clock, ids, driver)
+    async def begin(self, *ahead_ms: int) -> None:
+        """Starts a process for each of the figures, by which its clock is ahead."""
+        for number, ahead in enumerate(ahead_ms):
+            ids, clock = SeededIds(number), Skewed(self.clock, ahead)
+            driver = ModelDriver(LOCATION, clock, cluster=self._cluster, turns=self.turns, name=str(number))
+            engine = Timed(clock, ids, driver)
             await engine.start()
             self.engines.append(engine)
-            self.clients.append(Client(engine, self.clock, ids))
+            self.clients.append(Client(engine, clock, ids))
         for space in ("plain", "stamped"):
             await self.engines[0].ensure_space(space, SpaceOptions(stamps=space == "stamped"))
 
@@ -85,7 +88,7 @@ def test_callers_over_few_partitions_hear_soon_that_they_are_refused(
         stage = Stage(seed)
 
         async def play(stage: Stage = stage, seed: int = seed) -> None:
-            await stage.begin(processes)
+            await stage.begin(*[0] * processes)
             partitions = [(space, partition) for space in ("plain", "stamped") for partition in (b"1", b"2", b"3")]
             keys = [Key(*partition, b"%d" % sort) for partition in partitions for sort in range(2)]
             await LongHistory(stage.clients, keys, seed).play(callers=12, each=14)
@@ -97,3 +100,35 @@ def test_callers_over_few_partitions_hear_soon_that_they_are_refused(
         assert mean(refused) <= mean_s, seed
         assert max(refused) <= longest_s, seed
         assert stage.turns.sent["conditional"] <= conditional_max, seed
+
+
+@pytest.mark.parametrize("ahead_ms", [(0, 0, 0), (0, 0, 240_000), (0, 0, -240_000), (-120_000, 0, 120_000)])
+def test_nobody_is_starved_wherever_clocks_are(ahead_ms: tuple[int, ...]) -> None:
+    for seed in range(rounds(2, 20)):
+        stage = Stage(seed)
+
+        async def play(stage: Stage = stage) -> None:
+            await stage.begin(*ahead_ms)
+            keys = [Key("plain", partition) for partition in (b"1", b"2", b"3")]
+            until_s = stage.clock.monotonic_s() + WRITING_S
+
+            async def write_on(process: int, caller: int) -> None:
+                client = stage.clients[process]
+                # Each pair of them, so that each caller meets others in one partition or two.
+                puts = [Put(key, b"x") for at, key in enumerate(keys) if at != caller % len(keys)]
+                while stage.clock.monotonic_s() < until_s:
+                    outcome = await stage.engines[process].commit(Commit(client.new_id(), puts))
+                    assert isinstance(outcome, Committed)
+
+            async with asyncio.TaskGroup() as group:
+                for process in range(len(ahead_ms)):
+                    for caller in range(CALLERS):
+                        group.create_task(write_on(process, caller))
+            await stage.end()
+
+        stage.run(play())
+        counts = [len(engine.took_s[Committed]) for engine in stage.engines]
+        longest_s = [max(engine.took_s[Committed]) for engine in stage.engines]
+        print(ahead_ms, seed, counts, [round(x, 2) for x in longest_s])
+        assert min(counts) >= sum(counts) / 6, (seed, counts)
+        assert max(longest_s) <= 3.0, (seed, longest_s)
