@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tenet.store.cassandra.ages import Age, time_of_id
+from tenet.store.cassandra.sending import Bound
 from tenet.store.contract import Commit, Committed, Key, Put
 from tests.cassandra_model.stand import Process, Stand, statement
 
@@ -81,5 +83,32 @@ def test_who_has_let_go_once_goes_before_what_is_begun_later_wherever_his_clock_
         assert stand.clock.monotonic_s() - begun_s < 0.4, "it waited as one does who is younger"
         again.go.set()
         assert isinstance(await later, Committed)
+
+    Stand().run(test)
+
+
+def without_times(bound: Sequence[Bound]) -> Sequence[Bound]:
+    """Leaves intents as versions before wrote them."""
+    return [
+        (text.replace(", st = ?", ""), [values[0], *values[2:]]) if "SET v = ?, st = ?" in text else (text, values)
+        for text, values in bound
+    ]
+
+
+@pytest.mark.parametrize("ahead_ms", [-1_000, 1_000])
+def test_who_meets_a_version_that_tells_no_time_goes_by_its_ids(ahead_ms: int) -> None:
+    async def test(stand: Stand) -> None:
+        former, other = await stand.process("former", behind_ms=-ahead_ms), await stand.process("other")
+        former.driver._rewrite = without_times
+        await former.engine.ensure_space("s")
+        hold = former.script.hold(DECISION)
+        waiting = asyncio.ensure_future(former.engine.commit(over(former, ANCHOR, SHARED)))
+        await hold.reached.wait()
+        begun_s = stand.clock.monotonic_s()
+        assert isinstance(await other.engine.commit(over(other, ELSEWHERE, SHARED)), Committed)
+        waited_s = stand.clock.monotonic_s() - begun_s
+        assert (waited_s < 0.4) == (ahead_ms > 0), "an older one waits less"
+        hold.go.set()
+        assert isinstance(await waiting, Committed)
 
     Stand().run(test)
