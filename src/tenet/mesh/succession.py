@@ -271,9 +271,7 @@ class Succession:
 Changed = tuple["StoredCluster", "Secrets"]
 
 
-def _prepared(
-    stored: StoredCluster, secrets: Secrets, made: Authority, leader: NodeId, now_ms: int
-) -> Changed | None:
+def _prepared(stored: StoredCluster, secrets: Secrets, made: Authority, leader: NodeId, now_ms: int) -> Changed | None:
     """Begins an exchange, unless one has come as far as to its end."""
     if stored.former and now_ms < stored.former_until_ms:
         return None

@@ -316,7 +316,7 @@ def test_no_invitation_is_made_that_the_exchange_under_way_would_withdraw(tmp_pa
         async with machines(tmp_path) as at, three(at) as nodes:
             leading = [succession_of(node) for node in nodes]
             async with held_up_before_the_switch(leading[0]) as first:
-                with pytest.raises(CannotInvite, match="is being exchanged by node first, .* try again when"):
+                with pytest.raises(CannotInvite, match=r"is being exchanged by node first, .* try again when"):
                     await at.token()
             assert first.result().withdrawn == 0
             fourth = await at.join_and_start("fourth", nodes[1].channel.address)

@@ -2,8 +2,8 @@
 
 It promises:
 
-* ``queue`` answers from a cache (``store.cached``). What it answers is at most ``STALE_S`` seconds older than the store;
-  and it is never older than a change that was made through this very catalog and has been answered.
+* ``queue`` answers from a cache (``store.cached``) what is at most a second older than the store, and never older than
+  a change that was made through this very catalog and has been answered.
 * ``create``, ``change`` and ``delete`` are race-free: they read, decide and commit under a check of what they read.
 * A deleted queue leaves a note of its messages in the same commit, so that a crash before they are gone leaves them to
   the next start (``remains``).

@@ -126,9 +126,7 @@ class Across:
                 return refused
         raise StoreUnavailable("too many commits go over the same partitions at once; nothing was written")
 
-    async def _refused_by_then(
-        self, commit: Commit, units: Sequence[Unit], age: Age, deadline: float
-    ) -> Refusals:
+    async def _refused_by_then(self, commit: Commit, units: Sequence[Unit], age: Age, deadline: float) -> Refusals:
         """Waits, holding nothing, until no older commit has a partition; returns what refuses the commit then.
 
         Reads are all that it takes, where another try would hold up others for nothing. Whoever went first has often
@@ -180,7 +178,7 @@ class Across:
             self._end(turn, self._endings.undo(note, is_last=is_last))
             return await self._not_prepared(prepared, units, deadline)
         try:
-            decided = await self._deciding.decide(commit, anchor, note.lock.nonce, deadline, doubt, age)
+            decided = await self._deciding.decide(commit, anchor, note.lock.nonce, deadline, doubt, age=age)
         except (Unsure, StoreError, TableMissing):
             self._end(turn, self._found_out(note, is_last=is_last))
             raise

@@ -59,7 +59,14 @@ class _Asked:
     __slots__ = ("age", "begun", "believed", "commit", "has_waited", "nonce", "over", "unit")
 
     def __init__(
-        self, commit: Commit, nonce: bytes, unit: Unit, believed: Believed, over: asyncio.Event | None, age: Age | None
+        self,
+        commit: Commit,
+        nonce: bytes,
+        unit: Unit,
+        believed: Believed,
+        *,
+        over: asyncio.Event | None,
+        age: Age | None,
     ) -> None:
         self.commit: Final = commit
         self.nonce: Final = nonce
@@ -118,7 +125,7 @@ class Deciding:
     # ---- the batch that decides --------------------------------------------------------------------------------------
 
     def decide(
-        self, commit: Commit, unit: Unit, nonce: bytes, deadline: float, doubt: Doubt, age: Age | None = None
+        self, commit: Commit, unit: Unit, nonce: bytes, deadline: float, doubt: Doubt, *, age: Age | None = None
     ) -> Coroutine[Any, Any, Decided | Refusals | Try]:
         """Sends the batch that decides a commit, until it took effect, or is refused by a check or a bound.
 
@@ -136,7 +143,8 @@ class Deciding:
         """
         believed = self.believed(unit)
         version = Version(b"")
-        asked = _Asked(commit, nonce, unit, believed, None if nonce == NO_NONCE else asyncio.Event(), age)
+        over = None if nonce == NO_NONCE else asyncio.Event()
+        asked = _Asked(commit, nonce, unit, believed, over=over, age=age)
 
         def batch() -> list[Bound]:
             nonlocal version
@@ -197,7 +205,7 @@ class Deciding:
         """
         nonce, data = lock
         return await self._until_known(
-            _Asked(commit, nonce, unit, believed, over, age),
+            _Asked(commit, nonce, unit, believed, over=over, age=age),
             lambda: self._preparation(commit, unit, believed, lock, age),
             lambda: Try.PREPARED,
             deadline=deadline,
@@ -360,9 +368,7 @@ class Deciding:
         if is_behind:
             return Try.BEHIND
         was_beaten, asked.has_waited = asked.has_waited, True
-        is_gone = await self._locks.clear(
-            *place, lock, deadline, is_older=True, over=asked.over, was_beaten=was_beaten
-        )
+        is_gone = await self._locks.clear(*place, lock, deadline, is_older=True, over=asked.over, was_beaten=was_beaten)
         return None if is_gone else Try.OVER
 
     def _believe(self, unit: Unit, believed: Believed, seen: Seen) -> None:

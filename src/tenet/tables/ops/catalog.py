@@ -2,8 +2,8 @@
 
 It promises:
 
-* ``table`` answers from a cache (``store.cached``). What it answers is at most ``STALE_S`` seconds older than the store;
-  and it is never older than a change that was made through this very catalog and has been answered.
+* ``table`` answers from a cache (``store.cached``) what is at most a second older than the store, and never older than
+  a change that was made through this very catalog and has been answered.
 * Whoever writes with a table that has meanwhile been deleted finds its spaces gone (``SpaceNotFound``): their names
   carry the TableId, which is never used again.
 * ``change`` is race-free: it reads, decides and commits under a check of the version that it read.
