@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
+from itertools import product
 from statistics import mean
 from typing import Any
 
@@ -22,8 +23,8 @@ from tests.rounds import rounds
 from tests.sim.harness import SimulatedLoop
 
 LOCATION = Location(("127.0.0.1",), "contention")
-#: For how long callers write without a pause, and how many they are in each process.
-WRITING_S, CALLERS = 15.0, 3
+#: For how long callers write without a pause.
+WRITING_S = 8.0
 
 
 class Timed(CassandraEngine):
@@ -102,33 +103,32 @@ def test_callers_over_few_partitions_hear_soon_that_they_are_refused(
         assert stage.turns.sent["conditional"] <= conditional_max, seed
 
 
-@pytest.mark.parametrize("ahead_ms", [(0, 0, 0), (0, 0, 240_000), (0, 0, -240_000), (-120_000, 0, 120_000)])
-def test_nobody_is_starved_wherever_clocks_are(ahead_ms: tuple[int, ...]) -> None:
+@pytest.mark.parametrize("ahead_ms", [0, 240_000, -240_000])
+def test_nobody_is_starved_wherever_clocks_are(ahead_ms: int) -> None:
+    # Two processes whose callers write to two of six partitions each, and one that writes to all. As long as ages were
+    # wall clocks, that one got through once all others had ended where its clock was ahead, and where it was behind
+    # it held the others up for more than five seconds.
     for seed in range(rounds(2, 20)):
         stage = Stage(seed)
 
         async def play(stage: Stage = stage) -> None:
-            await stage.begin(*ahead_ms)
-            keys = [Key("plain", partition) for partition in (b"1", b"2", b"3")]
+            await stage.begin(0, 0, ahead_ms)
+            keys = [Key("plain", b"%d" % partition) for partition in range(6)]
             until_s = stage.clock.monotonic_s() + WRITING_S
 
-            async def write_on(process: int, caller: int) -> None:
-                client = stage.clients[process]
-                # Each pair of them, so that each caller meets others in one partition or two.
-                puts = [Put(key, b"x") for at, key in enumerate(keys) if at != caller % len(keys)]
+            async def write_on(process: int, some: Sequence[Key]) -> None:
+                client, puts = stage.clients[process], [Put(key, b"x") for key in some]
                 while stage.clock.monotonic_s() < until_s:
                     outcome = await stage.engines[process].commit(Commit(client.new_id(), puts))
                     assert isinstance(outcome, Committed)
 
             async with asyncio.TaskGroup() as group:
-                for process in range(len(ahead_ms)):
-                    for caller in range(CALLERS):
-                        group.create_task(write_on(process, caller))
+                for process, first in product((0, 1), (0, 2, 4)):
+                    pair = [keys[(process + first + at) % len(keys)] for at in (0, 1)]
+                    group.create_task(write_on(process, pair))
+                group.create_task(write_on(2, keys))
             await stage.end()
 
         stage.run(play())
-        counts = [len(engine.took_s[Committed]) for engine in stage.engines]
-        longest_s = [max(engine.took_s[Committed]) for engine in stage.engines]
-        print(ahead_ms, seed, counts, [round(x, 2) for x in longest_s])
-        assert min(counts) >= sum(counts) / 6, (seed, counts)
-        assert max(longest_s) <= 3.0, (seed, longest_s)
+        assert len(stage.engines[2].took_s[Committed]) >= 3, seed
+        assert max(stage.took_s(Committed)) <= 4.5, seed

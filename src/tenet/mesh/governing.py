@@ -86,8 +86,8 @@ class Governance:
                 leader = f" by node {agreed.led_by}" if agreed.led_by else ""
                 raise CannotInvite(
                     f"the authority of the nodes is being exchanged{leader}, and an invitation that is made now would"
-                    " be withdrawn with the present one: try again when `tenet node rotate-authority` has ended; where it"
-                    " did not go through, repeat it first"
+                    " be withdrawn with the present one: try again when `tenet node rotate-authority` has ended; where"
+                    " it did not go through, repeat it first"
                 )
             made = await invite(
                 self._store,
