@@ -17,6 +17,7 @@ from tenet.mesh import governing, succession
 from tenet.mesh.channel import NodeId
 from tenet.mesh.credentials import Credentials, ensure_key, keep, wanted_of
 from tenet.mesh.errors import CallFailed, CannotInvite, CannotRotate, WrongAuthority
+from tenet.mesh.invitations import invite
 from tenet.mesh.network import Network
 from tenet.mesh.node import MeshNode
 from tenet.mesh.records import CLUSTER, decode_cluster
@@ -291,8 +292,11 @@ async def held_up_before_the_switch(leading: Succession) -> AsyncIterator[asynci
         patch.setattr(leading, "_switch", held)
         task = asyncio.create_task(exchange(leading))
         await reached.wait()
-        yield task
-        go.set()
+        try:
+            yield task
+        finally:
+            go.set()
+            await asyncio.wait([task])
         await task
 
 
@@ -330,7 +334,7 @@ def test_an_invitation_that_an_exchange_overtakes_while_it_is_made_names_the_new
 ) -> None:
     async def main() -> None:
         async with machines(tmp_path) as at, three(at) as nodes:
-            leading, invite = [succession_of(node) for node in nodes], governing.invite
+            leading = [succession_of(node) for node in nodes]
             exchanged: list[Exchanged] = []
 
             async def overtaken(*given: Any, **options: Any) -> Any:

@@ -71,7 +71,11 @@ def test_its_age_begins_with_the_read_and_not_with_the_answer() -> None:
 
 def test_a_read_that_a_change_has_overtaken_is_answered_and_not_held() -> None:
     async def body(stand: Stand) -> None:
-        for change in (lambda: stand.cached.forget("a", "other"), lambda: stand.cached.forget_all("b")):
+        changes: list[Callable[[], None]] = [
+            lambda: stand.cached.forget("a", "other"),
+            lambda: stand.cached.forget_all("b"),
+        ]
+        for change in changes:
             reading = asyncio.create_task(stand.read("n"))
             await asyncio.sleep(0)
             change()
