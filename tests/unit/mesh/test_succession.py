@@ -305,7 +305,7 @@ def test_while_one_leads_another_exchange_is_refused_and_told_who_that_is(tmp_pa
         async with machines(tmp_path) as at, three(at) as nodes:
             leading = [succession_of(node) for node in nodes]
             async with held_up_before_the_switch(leading[0]) as first:
-                for another in leading:
+                for another in reversed(leading):
                     with pytest.raises(CannotRotate, match="led by node first, and this one has changed nothing"):
                         await exchange(another)
             assert first.result().authority_sha256 == await of_one_authority(at, nodes)
