@@ -30,6 +30,7 @@ from benchmarks import generator, judge, lag, report, servers
 from benchmarks.apart import apart, is_possible
 from benchmarks.generator import ROOT, Dataset, Row, Target
 from benchmarks.judge import Figures, Verdict
+from benchmarks.options import Names
 from benchmarks.raw import Asked, RawProcess, Started
 from benchmarks.run import DATA
 from benchmarks.sections import Pace, Section, rounds_of, table_head, table_line
@@ -354,15 +355,11 @@ def main(arguments: Sequence[str]) -> int:
         print(error, file=sys.stderr)
         return 2
     how = report.provenance(report.bench_command(arguments, "bench-cluster"))
-    for section in found:
-        print(f"\n{section.table}\n\n{report.verdict_table(section.verdicts)}")
-        if asked.write:
-            report.write(section, how, DOCUMENT)
+    status = report.tell(found, how, DOCUMENT if asked.write else None)
     if asked.write:
         kept = {"mixed_operations_per_s": round(per_s), "in_flight": reached, "tenet_nodes": plan.nodes, "how": how}
         CAPACITY.write_bytes(msgspec.json.format(msgspec.json.encode(kept)) + b"\n")
-    print(f"\n{how}")
-    return int(any(not verdict.passed for section in found for verdict in section.verdicts))
+    return status
 
 
 def _measured(plan: Plan, stack: ExitStack) -> tuple[list[Section], int, float]:
@@ -390,7 +387,9 @@ def _measured(plan: Plan, stack: ExitStack) -> tuple[list[Section], int, float]:
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """Returns what the command line asks for."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.cluster", description=__doc__.splitlines()[0])
-    parser.add_argument("--only", type=_workloads, default=WORKLOADS, metavar="NAME,…", help=", ".join(WORKLOADS))
+    parser.add_argument(
+        "--only", type=Names("operations", WORKLOADS), default=WORKLOADS, metavar="NAME,…", help=", ".join(WORKLOADS)
+    )
     parser.add_argument(
         "--in-flight", type=_counts, default=IN_FLIGHT, metavar="N,…", help="requests at once, 1 to 128"
     )
@@ -398,14 +397,6 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=2, help="how many measurements a figure is the median of")
     parser.add_argument("--no-write", dest="write", action="store_false", help="leave the documents as they are")
     return parser.parse_args(arguments)
-
-
-def _workloads(text: str) -> tuple[str, ...]:
-    names = tuple(text.split(","))
-    unknown = [name for name in names if name not in WORKLOADS]
-    if unknown:
-        raise argparse.ArgumentTypeError(f"{', '.join(unknown)}: the operations are {', '.join(WORKLOADS)}")
-    return names
 
 
 def _counts(text: str) -> tuple[int, ...]:

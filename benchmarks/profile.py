@@ -74,15 +74,28 @@ def main(arguments: Sequence[str]) -> int:
     except GeneratorError as error:
         print(error, file=sys.stderr)
         return 2
+    command = " ".join(["python -m benchmarks.profile", *arguments])
+    tell(found, asked.top, command, report.DOCUMENT if asked.write else None)
+    return 0
+
+
+def tell(found: Sequence[Profile], top: int, command: str, document: Path | None) -> None:
+    """Prints profiles, and keeps their table.
+
+    Args:
+        found: the profiles.
+        top: how many functions of each are printed.
+        command: by which they were made.
+        document: where the table is kept; None for nowhere.
+    """
     for one in found:
         print(f"\n{one.workload}, {one.unit}")
-        for name, cost in sorted(one.functions.items(), key=lambda entry: -entry[1])[: asked.top]:
+        for name, cost in sorted(one.functions.items(), key=lambda entry: -entry[1])[:top]:
             print(f"  {cost:8.1f}  {name}")
     section = Section("profile", table(found))
     print(f"\n{section.table}")
-    if asked.write:
-        report.write(section, report.provenance(" ".join(["python -m benchmarks.profile", *arguments])))
-    return 0
+    if document is not None:
+        report.write(section, report.provenance(command), document)
 
 
 def profile(target: Target, workload: str, seconds: float, folder: Path) -> Profile:

@@ -63,6 +63,28 @@ def write(section: Section, how: str, document: Path = DOCUMENT) -> None:
     document.write_text(between.sub(lambda _match: content, text), encoding="utf-8")
 
 
+def tell(found: Sequence[Section], how: str, document: Path | None) -> int:
+    """Prints what was found, and keeps it.
+
+    Args:
+        found: the sections.
+        how: where they come from; see ``provenance``.
+        document: where they are kept; None for nowhere.
+
+    Returns:
+        The status of the command: 1 when a target was missed.
+
+    Raises:
+        NoPlaceForSection: the document lacks the marks of one.
+    """
+    for section in found:
+        print(f"\n{section.name}\n{section.table}\n\n{verdict_table(section.verdicts)}")
+        if document is not None:
+            write(section, how, document)
+    print(f"\n{how}")
+    return int(any(not verdict.passed for section in found for verdict in section.verdicts))
+
+
 def machine() -> str:
     """Returns what the machine is, as far as it changes figures."""
     load = f"load average {os.getloadavg()[0]:.1f} at the end"

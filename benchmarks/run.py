@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Final
 
 from benchmarks import generator, report, sections, servers
+from benchmarks.options import Names
 from benchmarks.sections import Pace, Section
 from tests.conformance.packages import FetchFailed, ToolMissing
 from tests.conformance.peers import PeerDidNotStart
@@ -42,21 +43,21 @@ def main(arguments: Sequence[str]) -> int:
         print(error, file=sys.stderr)
         return 2
     how = report.provenance(report.bench_command(arguments))
-    for section in found:
-        print(f"\n{section.name}\n{section.table}\n\n{report.verdict_table(section.verdicts)}")
-        if asked.write:
-            report.write(section, how)
-    print(f"\n{how}")
-    return int(any(not verdict.passed for section in found for verdict in section.verdicts))
+    return report.tell(found, how, report.DOCUMENT if asked.write else None)
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """Returns what the command line asks for."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__.splitlines()[0])
-    parser.add_argument("--only", type=_parts, default=PARTS[:-1], metavar="PART,…", help=", ".join(PARTS))
+    parser.add_argument(
+        "--only", type=Names("parts", PARTS), default=PARTS[:-1], metavar="PART,…", help=", ".join(PARTS)
+    )
     parser.add_argument("--seconds", type=float, default=3.0, help="how long one measurement takes")
     parser.add_argument("--rounds", type=int, default=3, help="how many measurements a figure is the median of")
-    parser.add_argument("--peers", type=_peers, default=tuple(servers.PEERS), metavar="PEER,…", help="or none")
+    peers = tuple(servers.PEERS)
+    parser.add_argument(
+        "--peers", type=Names("peers", peers, or_none=True), default=peers, metavar="PEER,…", help="or none"
+    )
     parser.add_argument("--items", type=int, default=5_000_000, help="items in the large table")
     parser.add_argument("--no-write", dest="write", action="store_false", help="leave docs/performance.md as it is")
     return parser.parse_args(arguments)
@@ -90,19 +91,3 @@ def measure(parts: Sequence[str], pace: Pace, peers: Sequence[str], items: int, 
         (folder / "large").mkdir()
         found.append(sections.large(folder / "large", pace, items))
     return found
-
-
-def _parts(text: str) -> tuple[str, ...]:
-    parts = tuple(text.split(","))
-    unknown = [part for part in parts if part not in PARTS]
-    if unknown:
-        raise argparse.ArgumentTypeError(f"{', '.join(unknown)}: the parts are {', '.join(PARTS)}")
-    return parts
-
-
-def _peers(text: str) -> tuple[str, ...]:
-    peers = () if text == "none" else tuple(text.split(","))
-    unknown = [peer for peer in peers if peer not in servers.PEERS]
-    if unknown:
-        raise argparse.ArgumentTypeError(f"{', '.join(unknown)}: the peers are {', '.join(servers.PEERS)}")
-    return peers

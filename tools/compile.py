@@ -82,7 +82,7 @@ MODULES: Final = {
         "messages",
         "receipts",
     ),
-    "store": ("combine", "combine_waiting", "landing", "validate", "versions"),
+    "store": ("cached", "combine", "combine_waiting", "landing", "validate", "versions"),
     "store.cassandra": (
         "commits",
         "deciding",

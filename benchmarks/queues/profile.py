@@ -17,13 +17,12 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from benchmarks import generator, report, servers
+from benchmarks import generator, servers
 from benchmarks.generator import GeneratorError
-from benchmarks.profile import sampled, table
+from benchmarks.profile import sampled, tell
 from benchmarks.queues.run import DOCUMENT
 from benchmarks.queues.sections import DELIVERY, DRAINS, SENDS
 from benchmarks.run import DATA
-from benchmarks.sections import Section
 
 LOADS: Final = {**SENDS, **DRAINS, "deliver": DELIVERY}
 
@@ -42,15 +41,8 @@ def main(arguments: Sequence[str]) -> int:
     except GeneratorError as error:
         print(error, file=sys.stderr)
         return 2
-    for one in found:
-        print(f"\n{one.workload}, {one.unit}")
-        for name, cost in sorted(one.functions.items(), key=lambda entry: -entry[1])[: asked.top]:
-            print(f"  {cost:8.1f}  {name}")
-    section = Section("profile", table(found))
-    print(f"\n{section.table}")
-    if asked.write:
-        how = report.provenance(" ".join(["python -m benchmarks.queues.profile", *arguments]))
-        report.write(section, how, DOCUMENT)
+    command = " ".join(["python -m benchmarks.queues.profile", *arguments])
+    tell(found, asked.top, command, DOCUMENT if asked.write else None)
     return 0
 
 

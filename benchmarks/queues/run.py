@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from benchmarks import generator, report
+from benchmarks.options import Names
 from benchmarks.queues import sections, servers
 from benchmarks.run import DATA
 from benchmarks.sections import Pace, Section
@@ -41,22 +42,18 @@ def main(arguments: Sequence[str]) -> int:
         print(error, file=sys.stderr)
         return 2
     how = report.provenance(report.bench_command(arguments, "bench-queues"))
-    for section in found:
-        print(f"\n{section.name}\n{section.table}\n\n{report.verdict_table(section.verdicts)}")
-        if asked.write:
-            report.write(section, how, DOCUMENT)
-    print(f"\n{how}")
-    return int(any(not verdict.passed for section in found for verdict in section.verdicts))
+    return report.tell(found, how, DOCUMENT if asked.write else None)
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """Returns what the command line asks for."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.queues", description=__doc__.splitlines()[0])
-    parser.add_argument("--only", type=_Names(PARTS), default=COMPARED, metavar="PART,…", help=", ".join(PARTS))
+    parser.add_argument("--only", type=Names("parts", PARTS), default=COMPARED, metavar="PART,…", help=", ".join(PARTS))
     parser.add_argument("--seconds", type=float, default=3.0, help="how long one measurement takes")
     parser.add_argument("--rounds", type=int, default=3, help="how many measurements a figure is the median of")
+    peers = tuple(servers.PEERS)
     parser.add_argument(
-        "--peers", type=_Names(tuple(servers.PEERS)), default=tuple(servers.PEERS), metavar="PEER,…", help="or none"
+        "--peers", type=Names("peers", peers, or_none=True), default=peers, metavar="PEER,…", help="or none"
     )
     parser.add_argument("--messages", type=int, default=1_000_000, help="messages in the long backlog")
     parser.add_argument("--no-write", dest="write", action="store_false", help="leave the document as it is")
@@ -80,21 +77,3 @@ def measure(parts: Sequence[str], pace: Pace, peers: Sequence[str], messages: in
         (folder / "backlog").mkdir()
         found.append(sections.backlog(folder / "backlog", pace, messages))
     return found
-
-
-class _Names:
-    """Reads a list with commas of known names.
-
-    Args:
-        known: the names.
-    """
-
-    def __init__(self, known: Sequence[str]) -> None:
-        self._known = known
-
-    def __call__(self, text: str) -> tuple[str, ...]:
-        names = () if text == "none" else tuple(text.split(","))
-        unknown = [name for name in names if name not in self._known]
-        if unknown:
-            raise argparse.ArgumentTypeError(f"{', '.join(unknown)}: there are {', '.join(self._known)}")
-        return names

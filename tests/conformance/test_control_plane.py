@@ -15,11 +15,11 @@ from tenet.base.clock import Clock, ManualClock, SystemClock
 from tenet.base.errors import TenetError
 from tenet.base.ids import SystemIds
 from tenet.store import memory
+from tenet.store.cached import STALE_S
 from tenet.store.contract import Engine
 from tenet.store.sqlite import engine as sqlite
 from tenet.tables.api import Caller, Tables, TablesSettings
 from tenet.tables.errors import ResourceNotFoundException
-from tenet.tables.ops.catalog import STALE_S
 
 ACCOUNT, OTHER = "0" * 12, "1" * 12
 ARN = f"arn:aws:dynamodb:us-east-1:{ACCOUNT}:table/abc"

@@ -6,9 +6,10 @@ import asyncio
 
 import msgspec
 
+from tenet.store.cached import STALE_S
 from tenet.store.faulty import CallFaults, FaultPlan
 from tenet.tables.model import KeyAttribute, KeySchema, Table
-from tenet.tables.ops.catalog import STALE_S, Catalog
+from tenet.tables.ops.catalog import Catalog
 from tests.sim.harness import Simulation, seeds, simulate
 
 ACCOUNT = "0" * 12

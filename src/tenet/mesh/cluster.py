@@ -72,6 +72,8 @@ class Cluster:
     incoming: x509.Certificate | None
     former: x509.Certificate | None
     former_until_ms: int
+    #: Who leads that, or has led it last; empty where that is not known.
+    led_by: str
     #: Contents of files that are the same on every node, by name.
     shared: Mapping[str, bytes]
 
@@ -129,6 +131,7 @@ class Cluster:
         self.incoming = x509.load_pem_x509_certificate(stored.incoming) if stored.incoming else None
         self.former = x509.load_pem_x509_certificate(stored.former) if stored.former else None
         self.former_until_ms = stored.former_until_ms
+        self.led_by = stored.led_by
         self.shared = secrets.shared
         self._version = record.version
 
@@ -287,8 +290,8 @@ def new_node(public_key: ec.EllipticCurvePublicKey, clock: Clock) -> StoredNode:
     return StoredNode(1, "serving", "", clock.wall_ms(), key_sha256(public_key))
 
 
-async def authority_of(store: Store, clock: Clock) -> x509.Certificate:
-    """Returns the certificate of a cluster's authority, which is no secret: one read.
+async def agreed_upon(store: Store, clock: Clock) -> tuple[StoredCluster, IsVersion]:
+    """Returns what a cluster's nodes agree upon, its secrets encrypted, and what checks that they still do: one read.
 
     Raises:
         NotAMember: the store belongs to no cluster.
@@ -296,7 +299,7 @@ async def authority_of(store: Store, clock: Clock) -> x509.Certificate:
     record = await _read(store, clock)
     if record is None:
         raise NotAMember("there is no cluster yet: a node has to be started first, with `tenet up`")
-    return x509.load_pem_x509_certificate(decode_cluster(record).authority)
+    return decode_cluster(record), IsVersion(CLUSTER, record.version)
 
 
 async def _read(store: Store, clock: Clock) -> Record | None:

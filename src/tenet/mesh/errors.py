@@ -129,6 +129,14 @@ class InvitationWithdrawn(MeshError):
     http_status = 403
 
 
+class CannotInvite(MeshError):
+    """An invitation that is made now would be good for nobody. Nothing was changed."""
+
+    code = "CannotInvite"
+    http_status = 409
+    retryable = True
+
+
 class InvitationNotFound(MeshError):
     """The cluster has no invitation of this id."""
 

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from cryptography import x509
 from msgspec import Struct
 
-from tenet.mesh.cluster import authority_of
-from tenet.mesh.errors import NodeNeeded, NodeNotFound, NotAMember
+from tenet.mesh.cluster import agreed_upon
+from tenet.mesh.errors import CannotInvite, NodeNeeded, NodeNotFound, NotAMember
 from tenet.mesh.invitations import Invitation, InvitationInfo, invite, outstanding, withdraw
 from tenet.mesh.member_store import MemberStore
 from tenet.mesh.records import checked_name
@@ -70,23 +71,35 @@ class Governance:
             NotAMember: there is no cluster.
             NodeNotFound: none of its nodes has been started, which the new one could ask.
             InvitationInvalid: it cannot be good for so long.
+            CannotInvite: an exchange of the authority has begun, with whose end it would be withdrawn.
         """
         registry = await self._registry()
-        authority = await authority_of(self._store, self._clock)
         addresses = [
             node.address for _, node in sorted(registry.nodes.items()) if node.address and node.state != "removed"
         ]
         if not addresses:
             raise NodeNotFound("no node of the cluster has been started, which the new one could ask")
-        return await invite(
-            self._store,
-            fingerprint(authority),
-            addresses[:5],
-            expires_s,
-            made_at=made_at,
-            clock=self._clock,
-            ids=self._ids,
-        )
+        made = None
+        while made is None:
+            agreed, unchanged = await agreed_upon(self._store, self._clock)
+            if agreed.incoming:
+                leader = f" by node {agreed.led_by}" if agreed.led_by else ""
+                raise CannotInvite(
+                    f"the authority of the nodes is being exchanged{leader}, and an invitation that is made now would"
+                    " be withdrawn with the present one: try again when `tenet node rotate-authority` has ended; where"
+                    " it did not go through, repeat it first"
+                )
+            made = await invite(
+                self._store,
+                fingerprint(x509.load_pem_x509_certificate(agreed.authority)),
+                addresses[:5],
+                expires_s,
+                made_at=made_at,
+                unchanged=unchanged,
+                clock=self._clock,
+                ids=self._ids,
+            )
+        return made
 
     async def invitations(self) -> list[InvitationInfo]:
         """Returns the invitations with which a machine can join now, those first whose time is up first.

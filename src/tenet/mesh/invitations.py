@@ -120,10 +120,14 @@ async def invite(
     expires_s: int,
     *,
     made_at: str = "",
+    unchanged: IsVersion,
     clock: Clock,
     ids: Ids,
-) -> Invitation:
+) -> Invitation | None:
     """Makes an invitation, and sweeps away those that ended long ago: one query and one commit.
+
+    An exchange of the authority withdraws all invitations that were made before it; so none may come behind it that
+    names the former one.
 
     Args:
         store: where it is kept.
@@ -131,8 +135,12 @@ async def invite(
         addresses: where nodes can be asked.
         expires_s: how long it is good, ``EXPIRES_S_MIN`` to ``EXPIRES_S_MAX``.
         made_at: the node that makes it; empty where none does.
+        unchanged: checks that the authority is still the one that nodes agree upon.
         clock: time.
         ids: for the secret.
+
+    Returns:
+        The invitation; None where something else is agreed upon by now, and nothing was written.
     """
     if not EXPIRES_S_MIN <= expires_s <= EXPIRES_S_MAX:
         raise InvitationInvalid(f"an invitation is good for {EXPIRES_S_MIN} to {EXPIRES_S_MAX} s, not for {expires_s}")
@@ -140,10 +148,11 @@ async def invite(
     key = invitation_key(secret)
     made = StoredInvitation(1, now_ms, now_ms + expires_s * 1000, made_at=made_at, authority_sha256=authority_sha256)
     writes: list[Write] = [Put(key, encode(made)), *(Delete(old) for old in await _old(store, clock))]
-    outcome = await land(
-        store, writes, [IsVersion(key, None)], clock=clock, ids=ids, deadline=clock.monotonic_s() + _STORE_S_MAX
-    )
-    assert not isinstance(outcome, Conflict), "256 random bits were drawn twice"
+    deadline = clock.monotonic_s() + _STORE_S_MAX
+    outcome = await land(store, writes, [unchanged, IsVersion(key, None)], clock=clock, ids=ids, deadline=deadline)
+    if isinstance(outcome, Conflict):
+        assert list(outcome.failed) == [0], "256 random bits were drawn twice"
+        return None
     return Invitation(authority_sha256, tuple(addresses), secret)
 
 

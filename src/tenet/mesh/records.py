@@ -49,6 +49,7 @@ class StoredCluster(Struct, frozen=True):
         incoming: certificate of the authority that is to take its place, which nodes trust already; or empty.
         former: certificate of the authority whose place it has taken; or empty.
         former_until_ms: until when nodes trust the former one.
+        led_by: node that leads the exchange of the authority, or has led the last one; empty where that is not known.
     """
 
     version: int
@@ -58,6 +59,7 @@ class StoredCluster(Struct, frozen=True):
     incoming: bytes = b""
     former: bytes = b""
     former_until_ms: int = 0
+    led_by: str = ""
 
 
 class Secrets(Struct, frozen=True):

@@ -14,8 +14,9 @@ one of the former; they are made anew, without a gap, as where a certificate is 
 authority is gone from the store with the switch.
 
 Whoever leads may end at any step: what the nodes trust then is in the table, and the same command, on any node, goes
-through: it begins again with another incoming authority, or ends what was switched. Of several that lead at once the
-one that has prepared last goes on; the others are told so, or end the same exchange.
+through: it begins again with another incoming authority, or ends what was switched. While a node that is connected
+leads, another exchange is refused, and told who that is. Of several that begin in the same moment, or do not see each
+other, the one that has prepared last goes on; the others are told by whom it is led, or end the same exchange.
 
 A node that is not seen needs none of this: whether it is off or cut off from the others, it follows the record when it
 reaches the store again. The former authority's time is there so that it can still be talked to until then; without
@@ -55,7 +56,7 @@ _CALL_S_MAX: Final = 5.0
 _ASK_AGAIN_S: Final = 0.1
 
 _AGAIN: Final = "repeat `tenet node rotate-authority`"
-_BEGUN_MEANWHILE: Final = f"another exchange of the authority was begun meanwhile; wait for its end, or {_AGAIN}"
+_NOT_NEEDED: Final = "wait for its end; another one after it is not needed"
 
 _log = structlog.get_logger(__name__)
 
@@ -67,11 +68,13 @@ class Standing(Struct, frozen=True):
         trusts: fingerprints of the authorities that it trusts.
         shows: fingerprint of the one that its certificate is of.
         outdated: nodes with which it is connected by a certificate of another one than the present.
+        leads: whether it leads an exchange.
     """
 
     trusts: tuple[str, ...]
     shows: str
     outdated: tuple[str, ...]
+    leads: bool = False
 
 
 #: Where nodes are, None of one that cannot say.
@@ -108,6 +111,7 @@ class Succession:
         self._cluster = node.cluster
         self._clock = clock
         self._ids = ids
+        self._leads = False
         node.channel.handle(STANDING, self._answer)
 
     async def exchange(self, overlap_s: float, *, cuts_off: bool) -> Exchanged:
@@ -118,16 +122,30 @@ class Succession:
             cuts_off: whether that ends at once, as soon as all that are connected follow or had time to.
 
         Raises:
-            CannotRotate: a node cannot follow; nothing has changed, or nothing but whom others trust beside the
-                present authority.
+            CannotRotate: another node leads an exchange, or a node cannot follow; nothing has changed, or nothing but
+                whom others trust beside the present authority.
             StoreError: the store could not serve; the same command goes on from there.
         """
-        unable = [node for node, standing in (await self._standings()).items() if standing is None]
+        standings = await self._standings()
+        leading = [node for node, standing in standings.items() if standing is not None and standing.leads]
+        if leading:
+            raise CannotRotate(
+                f"another exchange of the authority goes on, led by node {_list(leading)}, and this one has changed"
+                f" nothing: {_NOT_NEEDED}"
+            )
+        unable = [node for node, standing in standings.items() if standing is None]
         if unable:
             raise CannotRotate(
                 f"{_list(unable)} runs a version that cannot follow an exchange of the authority yet, or is too busy to"
                 " answer; nothing has changed"
             )
+        self._leads = True
+        try:
+            return await self._exchange(overlap_s, cuts_off=cuts_off)
+        finally:
+            self._leads = False
+
+    async def _exchange(self, overlap_s: float, *, cuts_off: bool) -> Exchanged:
         incoming = await self._prepare(may_go_on=cuts_off)
         if incoming is not None:
             await self._switch(incoming, overlap_s)
@@ -156,13 +174,13 @@ class Succession:
 
         One that was prepared before and never used is replaced: who knows for how long its key has lain there.
         """
-        made, now_ms = self._cluster.new_authority(), self._clock.wall_ms()
-        if not await self._cluster.change(lambda stored, secrets: _prepared(stored, secrets, made, now_ms)):
+        made, now_ms, leader = self._cluster.new_authority(), self._clock.wall_ms(), self._node.node
+        if not await self._cluster.change(lambda stored, secrets: _prepared(stored, secrets, made, leader, now_ms)):
             return None
 
         def not_prepared(standings: Standings) -> list[NodeId]:
             if self._cluster.incoming != made.certificate:
-                raise CannotRotate(_BEGUN_MEANWHILE)
+                raise self._begun_meanwhile()
             return [node for node, said in standings.items() if said is None or made.sha256 not in said.trusts]
 
         left = await self._wait(PREPARED_S_MAX, not_prepared)
@@ -175,8 +193,15 @@ class Succession:
     async def _switch(self, incoming: Authority, overlap_s: float) -> None:
         until_ms, expected = self._clock.wall_ms() + round(overlap_s * 1000), pem_certificate(incoming.certificate)
         if not await self._cluster.change(lambda stored, secrets: _switched(stored, secrets, expected, until_ms)):
-            raise CannotRotate(_BEGUN_MEANWHILE)
+            raise self._begun_meanwhile()
         _log.warning("nodes have certificates of another authority now", authority=incoming.sha256)
+
+    def _begun_meanwhile(self) -> CannotRotate:
+        leader = f"node {self._cluster.led_by}" if self._cluster.led_by else "a node of an older version"
+        return CannotRotate(
+            f"another exchange of the authority was begun in the same moment, led by {leader}, which goes on in the"
+            f" place of this one: {_NOT_NEEDED}"
+        )
 
     async def _withdraw_invitations(self) -> int:
         """Makes invitations good for nobody that tell a machine to believe another authority than the present one."""
@@ -234,7 +259,7 @@ class Succession:
     def _standing(self) -> Standing:
         channel = self._node.channel
         trusts, shows = tuple(channel.credentials.authorities), channel.credentials.signed_by
-        return Standing(trusts, shows, tuple(channel.outdated()))
+        return Standing(trusts, shows, tuple(channel.outdated()), self._leads)
 
     def _members(self) -> set[NodeId]:
         return {node for node, stored in self._node.registry.nodes.items() if stored.state != "removed"}
@@ -246,11 +271,12 @@ class Succession:
 Changed = tuple["StoredCluster", "Secrets"]
 
 
-def _prepared(stored: StoredCluster, secrets: Secrets, made: Authority, now_ms: int) -> Changed | None:
+def _prepared(stored: StoredCluster, secrets: Secrets, made: Authority, leader: NodeId, now_ms: int) -> Changed | None:
     """Begins an exchange, unless one has come as far as to its end."""
     if stored.former and now_ms < stored.former_until_ms:
         return None
-    begun = replace(stored, incoming=pem_certificate(made.certificate), former=b"", former_until_ms=0)
+    incoming = pem_certificate(made.certificate)
+    begun = replace(stored, incoming=incoming, former=b"", former_until_ms=0, led_by=leader)
     return begun, replace(secrets, incoming_key=pem_key(made.key))
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks import cluster, judge, profile, report, run, sections
 from benchmarks.generator import WORKLOADS, Row
-from benchmarks.judge import Figures
+from benchmarks.judge import Figures, Verdict
 from benchmarks.sections import Pace, Section
 
 
@@ -148,8 +148,32 @@ def test_every_part_has_its_place_in_the_document() -> None:
     assert not missing
 
 
+def test_what_was_found_is_printed_and_kept_and_a_missed_target_fails(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    document = tmp_path / "performance.md"
+    document.write_text("<!-- hot: begin --><!-- hot: end -->", encoding="utf-8")
+    reached, missed = (Section("hot", "the table", [Verdict("x", "1", "2", passed)]) for passed in (True, False))
+    assert (report.tell([reached], "how", None), report.tell([reached, missed], "how", None)) == (0, 1)
+    assert "the table" not in document.read_text(encoding="utf-8")
+    assert report.tell([reached], "how", document) == 0
+    assert "the table" in document.read_text(encoding="utf-8")
+    assert "hot\nthe table\n\n| target" in capsys.readouterr().out
+
+
+def test_a_profile_is_printed_with_what_costs_most(capsys: pytest.CaptureFixture[str]) -> None:
+    found = profile.Profile("put", {"a.py:f": 3.0, "a.py:g": 5.0}, "µs")
+    profile.tell([found], 1, "command", None)
+    out = capsys.readouterr().out
+    assert "put, µs\n       5.0  a.py:g\n\n| CPU, µs | put |" in out
+
+
 def test_unknown_parts_and_peers_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
-    for arguments, named in ((["--only", "get"], "throughput"), (["--peers", "mongo"], "dynoxide")):
+    for arguments, named in (
+        (["--only", "get"], "get: the parts are start, throughput"),
+        (["--only", "none"], "none: the parts are"),
+        (["--peers", "mongo"], "mongo: the peers are dynoxide"),
+    ):
         with pytest.raises(SystemExit):
             run.parse(arguments)
         assert named in capsys.readouterr().err

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -12,10 +13,11 @@ import pytest
 
 from tenet.base.clock import SystemClock
 from tenet.mesh import cluster as cluster_module
-from tenet.mesh import succession
+from tenet.mesh import governing, succession
 from tenet.mesh.channel import NodeId
 from tenet.mesh.credentials import Credentials, ensure_key, keep, wanted_of
-from tenet.mesh.errors import CallFailed, CannotRotate, WrongAuthority
+from tenet.mesh.errors import CallFailed, CannotInvite, CannotRotate, WrongAuthority
+from tenet.mesh.invitations import invite
 from tenet.mesh.network import Network
 from tenet.mesh.node import MeshNode
 from tenet.mesh.records import CLUSTER, decode_cluster
@@ -269,8 +271,81 @@ def test_of_several_that_lead_at_once_one_goes_through(tmp_path: Path) -> None:
             refused = [one for one in done if isinstance(one, CannotRotate)]
             assert (len(through) > 0, len(through) + len(refused)) == (True, 3), done
             assert all(one.not_seen == () for one in through)
-            assert all("another exchange of the authority was begun meanwhile" in one.message for one in refused)
+            told = re.compile(r"^another exchange of the authority .*, led by node (first|second|third), ")
+            assert all(told.match(one.message) for one in refused), refused
             assert await of_one_authority(at, nodes) in {one.authority_sha256 for one in through}
+
+    on_loop(main)
+
+
+@asynccontextmanager
+async def held_up_before_the_switch(leading: Succession) -> AsyncIterator[asyncio.Task[Exchanged]]:
+    """An exchange that has made every node trust the new authority, and goes on at the end of the block."""
+    reached, go, switch = asyncio.Event(), asyncio.Event(), leading._switch
+
+    async def held(*given: Any) -> None:
+        reached.set()
+        await go.wait()
+        await switch(*given)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(leading, "_switch", held)
+        task = asyncio.create_task(exchange(leading))
+        await reached.wait()
+        try:
+            yield task
+        finally:
+            go.set()
+            await asyncio.wait([task])
+        await task
+
+
+def test_while_one_leads_another_exchange_is_refused_and_told_who_that_is(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with machines(tmp_path) as at, three(at) as nodes:
+            leading = [succession_of(node) for node in nodes]
+            async with held_up_before_the_switch(leading[0]) as first:
+                for another in reversed(leading):
+                    with pytest.raises(CannotRotate, match="led by node first, and this one has changed nothing"):
+                        await exchange(another)
+            assert first.result().authority_sha256 == await of_one_authority(at, nodes)
+            # Nobody leads any more.
+            assert (await exchange(leading[1])).authority_sha256 == await of_one_authority(at, nodes)
+
+    on_loop(main)
+
+
+def test_no_invitation_is_made_that_the_exchange_under_way_would_withdraw(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with machines(tmp_path) as at, three(at) as nodes:
+            leading = [succession_of(node) for node in nodes]
+            async with held_up_before_the_switch(leading[0]) as first:
+                with pytest.raises(CannotInvite, match=r"is being exchanged by node first, .* try again when"):
+                    await at.token()
+            assert first.result().withdrawn == 0
+            fourth = await at.join_and_start("fourth", nodes[1].channel.address)
+            await until(lambda: all_connected(*nodes, fourth))
+
+    on_loop(main)
+
+
+def test_an_invitation_that_an_exchange_overtakes_while_it_is_made_names_the_new_authority(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def main() -> None:
+        async with machines(tmp_path) as at, three(at) as nodes:
+            leading = [succession_of(node) for node in nodes]
+            exchanged: list[Exchanged] = []
+
+            async def overtaken(*given: Any, **options: Any) -> Any:
+                if not exchanged:
+                    exchanged.append(await exchange(leading[0]))
+                return await invite(*given, **options)
+
+            monkeypatch.setattr(governing, "invite", overtaken)
+            token = await at.token()
+            assert token.authority_sha256 == exchanged[0].authority_sha256
+            await at.join("fourth", nodes[0].channel.address, token)
 
     on_loop(main)
 

@@ -74,12 +74,12 @@ def test_a_copy_of_what_took_effect_is_not_refused_by_it() -> None:
 @pytest.mark.parametrize("is_older", [True, False])
 def test_who_is_refused_in_one_partition_does_not_wait_for_the_lock_of_another(is_older: bool) -> None:
     async def test(stand: Stand) -> None:
-        other = await stand.process("other")
-        older = other.client.new_id()
-        stand.clock.advance_ms(1)
+        # A process whose clock is behind, and has met nobody, takes its commits for older than they are.
+        other = await stand.process("other", behind_ms=60_000 if is_older else 0)
         _, _, waiting, hold = await held_up_before_its_decision(stand)
+        stand.clock.advance_ms(1)
         puts = [Put(key, b"3") for key in (ELSEWHERE, OTHER, THIRD)]
-        present = Commit(older if is_older else other.client.new_id(), puts, [IsPresent(THIRD)])
+        present = Commit(other.client.new_id(), puts, [IsPresent(THIRD)])
         begun = stand.clock.monotonic_s()
         outcome = await other.engine.commit(present)
         assert isinstance(outcome, Conflict)

@@ -2,8 +2,8 @@
 
 It promises:
 
-* ``queue`` answers from a cache. What it answers is at most ``STALE_S`` seconds older than the store; and it is never
-  older than a change that was made through this very catalog and has been answered.
+* ``queue`` answers from a cache (``store.cached``) what is at most a second older than the store, and never older than
+  a change that was made through this very catalog and has been answered.
 * ``create``, ``change`` and ``delete`` are race-free: they read, decide and commit under a check of what they read.
 * A deleted queue leaves a note of its messages in the same commit, so that a crash before they are gone leaves them to
   the next start (``remains``).
@@ -11,8 +11,6 @@ It promises:
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 from collections.abc import Callable, Sequence
 from typing import Final, TypeAlias
 
@@ -23,12 +21,11 @@ from tenet.base.ids import Ids
 from tenet.queues import keys
 from tenet.queues.errors import OverLimit, QueueDeletedRecently, QueueDoesNotExist
 from tenet.queues.model import Queue
+from tenet.store.cached import Cached
 from tenet.store.contract import Add, Check, Committed, Conflict, Delete, IsVersion, Key, Put, Record, Store, Write
 from tenet.store.formats import decode_marked
 from tenet.store.landing import land
 
-#: How long a queue is answered from the cache before the store is asked again, in seconds.
-STALE_S: Final = 1.0
 #: How long a name is not free after its queue was deleted, in seconds (CreateQueue, QueueDeletedRecently).
 DELETED_S: Final = 60
 #: How many queues a tenant may have; the service itself names no limit.
@@ -37,7 +34,6 @@ QUEUES_MAX: Final = 1_000_000
 FORMAT: Final = b"\x01"
 
 _CACHED_MAX: Final = 20_000
-_HINT_WAIT_S: Final = 60.0
 #: Notes of deleted names that are taken away at a time, once their time has passed.
 _NOTES_MAX: Final = 20
 _PAGE_RECORDS: Final = 1_000
@@ -80,34 +76,25 @@ class Catalog:
     ) -> None:
         self._store = store
         self._clock = clock
-        self._now = clock.monotonic_s
         self._ids = ids
         self._queues_max = queues_max
         self._deleted_ms = deleted_s * 1000
-        self._cache: dict[tuple[str, str], tuple[Queue, float]] = {}
-        # Counts what makes a read that is under way too old for the cache.
-        self._changes = 0
-        self._watching: asyncio.Task[None] | None = None
+        self._cache: Cached[Queue] = Cached(store, keys.CATALOG_SPACE, clock=clock, count_max=_CACHED_MAX)
 
     async def open(self) -> None:
         """Creates the catalog's space where there is none, and begins to listen to hints."""
         await self._store.ensure_space(keys.CATALOG_SPACE)
-        self._watching = asyncio.get_running_loop().create_task(self._watch())
+        self._cache.open()
 
     async def close(self) -> None:
         """Stops listening."""
-        if self._watching is not None:
-            self._watching.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._watching
-            self._watching = None
+        await self._cache.close()
 
     # ---- reading -----------------------------------------------------------------------------------------------------
 
     def known(self, account: str, name: str) -> Queue | None:
         """Returns what `queue` would return without a round trip, or None."""
-        cached = self._cache.get((account, name))
-        return cached[0] if cached is not None and self._now() < cached[1] else None
+        return self._cache.known(account, name)
 
     async def queue(self, account: str, name: str, *, deadline: float = NEVER) -> Queue:
         """Returns a queue; no round trip where it is cached, else one.
@@ -123,20 +110,10 @@ class Catalog:
         known = self.known(account, name)
         if known is not None:
             return known
-        until_s = self._now() + STALE_S
-        changes = self._changes
-        queue = await self.find(account, name, deadline=deadline)
+        queue = await self._cache.read(account, name, self.find(account, name, deadline=deadline))
         if queue is None:
-            self._cache.pop((account, name), None)
             raise QueueDoesNotExist
-        if changes == self._changes:
-            self._keep(queue, until_s)
         return queue
-
-    def _keep(self, queue: Queue, until_s: float) -> None:
-        if len(self._cache) >= _CACHED_MAX:
-            self._cache.clear()
-        self._cache[queue.account, queue.name] = (queue, until_s)
 
     async def find(self, account: str, name: str, *, deadline: float = NEVER) -> Queue | None:
         """Returns a queue as it is in the store, or None; one round trip."""
@@ -322,18 +299,7 @@ class Catalog:
         try:
             return await land(self._store, writes, checks, clock=self._clock, ids=self._ids, deadline=deadline)
         finally:
-            self._changes += 1
-            self._cache.pop((account, name), None)
-
-    async def _watch(self) -> None:
-        watch = self._store.watch(keys.CATALOG_SPACE)
-        try:
-            while True:
-                if await watch.wait(_HINT_WAIT_S):
-                    self._changes += 1
-                    self._cache.clear()
-        finally:
-            watch.close()
+            self._cache.forget(account, name)
 
 
 def _unchanged(key: Key, record: Record | None) -> IsVersion:

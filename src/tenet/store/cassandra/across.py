@@ -19,10 +19,12 @@ from tenet.store.errors import DeadlineExceeded, StoreError, StoreUnavailable
 if TYPE_CHECKING:
     from tenet.base.clock import Clock
     from tenet.base.ids import Ids
+    from tenet.store.cassandra.ages import Age
     from tenet.store.cassandra.deciding import Deciding
     from tenet.store.cassandra.endings import Endings
     from tenet.store.cassandra.journal import Journal, Note
     from tenet.store.cassandra.locks import Locks
+    from tenet.store.cassandra.partitions import Place
     from tenet.store.cassandra.reads import Reads
     from tenet.store.cassandra.turns import Turn, Turns
 
@@ -78,13 +80,13 @@ class Across:
             Unsure: the deadline passed, and whether it took effect is not known.
             StoreUnavailable: it did not, and will not, unless `doubt` says otherwise.
         """
-        turn = self._turns.enter(commit, [unit.place for unit in units])
+        turn, age = self._turns.enter(commit, [unit.place for unit in units]), self._deciding.age(commit)
         try:
             while not await self._turns.wait(turn, deadline):
                 # Reads are all that it takes to find out whether what was changed refuses it.
                 if refused := (await self._as_it_is(commit, units, deadline))[0]:
                     return refused
-            outcome = await self._run(commit, units, turn, deadline=deadline, doubt=doubt)
+            outcome = await self._run(commit, units, turn, age, deadline=deadline, doubt=doubt)
             turn.took_effect = isinstance(outcome, Committed)
             return outcome
         finally:
@@ -106,40 +108,48 @@ class Across:
         turn.endings.append(self._behind.begin(ending))
 
     async def _run(
-        self, commit: Commit, units: Sequence[Unit], turn: Turn, *, deadline: float, doubt: Doubt
+        self, commit: Commit, units: Sequence[Unit], turn: Turn, age: Age, *, deadline: float, doubt: Doubt
     ) -> Committed | Refusals:
         pause_s = _PAUSE_S
         for _ in range(_TRIES_MAX):
-            outcome = await self._tried(commit, units, turn, deadline=deadline, doubt=doubt)
+            outcome = await self._tried(commit, units, turn, age, deadline=deadline, doubt=doubt)
             if not isinstance(outcome, Try):
                 return outcome
+            age.begin_again()
             if outcome is not Try.BEHIND:
                 if self._clock.monotonic_s() + pause_s > deadline:
                     raise DeadlineExceeded(
                         "the deadline passed while older commits over the same partitions went first"
                     )
                 pause_s = await self._paused(pause_s)
-            if refused := await self._refused_by_then(commit, units, deadline):
+            if refused := await self._refused_by_then(commit, units, age, deadline):
                 return refused
         raise StoreUnavailable("too many commits go over the same partitions at once; nothing was written")
 
-    async def _refused_by_then(self, commit: Commit, units: Sequence[Unit], deadline: float) -> Refusals:
+    async def _refused_by_then(self, commit: Commit, units: Sequence[Unit], age: Age, deadline: float) -> Refusals:
         """Waits, holding nothing, until no older commit has a partition; returns what refuses the commit then.
 
         Reads are all that it takes, where another try would hold up others for nothing. Whoever went first has often
         changed what it checks.
         """
         while True:
-            refused, older = await self._as_it_is(commit, units, deadline)
-            if refused or not older:
+            refused, locked = await self._as_it_is(commit, units, deadline)
+            if refused:
                 return refused
-            clear = [self._locks.clear(*unit.place, lock, deadline, by=commit.id) for unit, lock in older]
-            await asyncio.gather(*clear)
+            times = await asyncio.gather(*(self._locks.time_of(*place, lock, deadline) for place, lock in locked))
+            older = [
+                (place, lock)
+                for (place, lock), time in zip(locked, times, strict=True)
+                if time is not None and age.is_behind(time, decode_lock(lock).commit_id)
+            ]
+            if not older:
+                return refused
+            await asyncio.gather(*(self._locks.clear(*place, lock, deadline) for place, lock in older))
 
     async def _as_it_is(
         self, commit: Commit, units: Sequence[Unit], deadline: float
-    ) -> tuple[Refusals, list[tuple[Unit, bytes]]]:
-        """Returns what refuses the commit by now, and the locks that older commits have in its partitions.
+    ) -> tuple[Refusals, list[tuple[Place, bytes]]]:
+        """Returns what refuses the commit by now, and which of its partitions others hold, with their locks.
 
         What a copy of the commit has changed itself refuses nothing; each partition says by the commit's fate whether
         one did.
@@ -147,12 +157,8 @@ class Across:
         seen = await self._reads.look_at_all(units, deadline, fate_of=commit.id)
         if any(commit.id in one.fates for one in seen):
             return Refusals(), []
-        older = [
-            (unit, one.lock)
-            for unit, one in zip(units, seen, strict=True)
-            if one.lock is not None and decode_lock(one.lock).commit_id < commit.id
-        ]
-        return refusals(units, seen), older
+        locked = [(unit.place, one.lock) for unit, one in zip(units, seen, strict=True) if one.lock is not None]
+        return refusals(units, seen), locked
 
     async def _paused(self, pause_s: float) -> float:
         """Waits before the next try, for a random time, so that two do not meet again and again; returns the next."""
@@ -160,19 +166,19 @@ class Across:
         return min(2 * pause_s, _PAUSE_S_MAX)
 
     async def _tried(
-        self, commit: Commit, units: Sequence[Unit], turn: Turn, *, deadline: float, doubt: Doubt
+        self, commit: Commit, units: Sequence[Unit], turn: Turn, age: Age, *, deadline: float, doubt: Doubt
     ) -> Committed | Refusals | Try:
         anchor, others = units[0], units[1:]
         note = self._noted(commit, anchor, others)
         believed = [self._deciding.believed(unit) for unit in others]
         lingers = Doubt()
-        prepared = await self._prepared(commit, others, believed, note, deadline=deadline, doubt=lingers)
+        prepared = await self._prepared(commit, others, believed, note, age, deadline=deadline, doubt=lingers)
         is_last = not lingers.is_there
         if any(one is not Try.PREPARED for one in prepared):
             self._end(turn, self._endings.undo(note, is_last=is_last))
             return await self._not_prepared(prepared, units, deadline)
         try:
-            decided = await self._deciding.decide(commit, anchor, note.lock.nonce, deadline, doubt)
+            decided = await self._deciding.decide(commit, anchor, note.lock.nonce, deadline, doubt, age=age)
         except (Unsure, StoreError, TableMissing):
             self._end(turn, self._found_out(note, is_last=is_last))
             raise
@@ -252,13 +258,13 @@ class Across:
 
     async def _look_under_locks(self, commit: Commit, units: Sequence[Unit], turn: Turn, deadline: float) -> list[Seen]:
         bare = [Unit(unit.space, unit.partition) for unit in units]
-        pause_s = _PAUSE_S
+        age, pause_s = self._deciding.age(commit), _PAUSE_S
         for _ in range(_TRIES_MAX):
             note, lingers = self._noted(commit, bare[0], bare), Doubt()
             believed = [self._deciding.believed(unit) for unit in bare]
             seen, is_last = None, False
             try:
-                prepared = await self._prepared(commit, bare, believed, note, deadline=deadline, doubt=lingers)
+                prepared = await self._prepared(commit, bare, believed, note, age, deadline=deadline, doubt=lingers)
                 is_last = not lingers.is_there
                 failed = next((one for one in prepared if isinstance(one, BaseException)), None)
                 if all(one is Try.PREPARED for one in prepared):
@@ -276,7 +282,8 @@ class Across:
                 raise DeadlineExceeded("the deadline passed before the partitions could be read together")
             if Try.BEHIND not in prepared:
                 pause_s = await self._paused(pause_s)
-            await self._refused_by_then(commit, bare, deadline)
+            age.begin_again()
+            await self._refused_by_then(commit, bare, age, deadline)
         raise StoreUnavailable("too many commits go over the same partitions at once")
 
     async def _prepared(
@@ -285,6 +292,7 @@ class Across:
         units: Sequence[Unit],
         believed: Sequence[Believed],
         note: Note,
+        age: Age,
         *,
         deadline: float,
         doubt: Doubt,
@@ -299,7 +307,7 @@ class Across:
             found: object = None
             try:
                 found = await self._deciding.prepare(
-                    commit, unit, belief, lock, deadline=deadline, doubt=doubt, over=over
+                    commit, unit, belief, lock, age, deadline=deadline, doubt=doubt, over=over
                 )
             finally:
                 if found is not Try.PREPARED:

@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from tenet.store.versions import VersionSource
 
 _TRIES_MAX: Final = 50
-#: Older than every commit: it waits for none of them for long.
-_OLDEST: Final = b""
 
 
 class Commits:
@@ -164,7 +162,8 @@ class Commits:
                 continue
             if shown is None:
                 return
-            await self._locks.clear(space.space_id, key, shown[0]["lk"], deadline, by=_OLDEST)
+            # It goes before every commit: it waits for none of them for long.
+            await self._locks.clear(space.space_id, key, shown[0]["lk"], deadline, is_older=True)
         raise StoreUnavailable("the range could not be removed: too many commits go on in its partition")
 
 

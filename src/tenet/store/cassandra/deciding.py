@@ -8,6 +8,7 @@ from enum import Enum
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
+from tenet.store.cassandra.ages import Age
 from tenet.store.cassandra.encoding import CARRIED_OUT, NEVER, NONCE_BYTES, committed, hybrid_time, nonce_of, version_of
 from tenet.store.cassandra.rows import decode_lock, encode_intent
 from tenet.store.cassandra.tries import Doubt, Unsure
@@ -55,10 +56,17 @@ class Decided:
 class _Asked:
     """What a batch is for: a try of a commit in one of its partitions, and what is believed of that."""
 
-    __slots__ = ("believed", "commit", "has_waited", "nonce", "over", "unit")
+    __slots__ = ("age", "begun", "believed", "commit", "has_waited", "nonce", "over", "unit")
 
     def __init__(
-        self, commit: Commit, nonce: bytes, unit: Unit, believed: Believed, over: asyncio.Event | None
+        self,
+        commit: Commit,
+        nonce: bytes,
+        unit: Unit,
+        believed: Believed,
+        *,
+        over: asyncio.Event | None,
+        age: Age | None,
     ) -> None:
         self.commit: Final = commit
         self.nonce: Final = nonce
@@ -66,6 +74,10 @@ class _Asked:
         self.believed: Final = believed
         #: Of a commit over several partitions: whether its try is over in another one.
         self.over: Final = over
+        #: Beside others that it meets; of a commit in one partition it is made when that meets one.
+        self.age = age
+        #: The version that was drawn first.
+        self.begun = Version(b"")
         #: Whether it has waited for a younger commit already.
         self.has_waited = False
 
@@ -106,10 +118,14 @@ class Deciding:
         """Returns what is believed of a partition before anything is sent."""
         return Believed(*self._partitions.believed(unit.place))
 
+    def age(self, commit: Commit) -> Age:
+        """Returns the age of a commit that begins now."""
+        return Age(commit.id, hybrid_time(self._versions.draw()))
+
     # ---- the batch that decides --------------------------------------------------------------------------------------
 
     def decide(
-        self, commit: Commit, unit: Unit, nonce: bytes, deadline: float, doubt: Doubt
+        self, commit: Commit, unit: Unit, nonce: bytes, deadline: float, doubt: Doubt, *, age: Age | None = None
     ) -> Coroutine[Any, Any, Decided | Refusals | Try]:
         """Sends the batch that decides a commit, until it took effect, or is refused by a check or a bound.
 
@@ -119,6 +135,7 @@ class Deciding:
             nonce: of the try, for one over several partitions; else ``NO_NONCE``.
             deadline: when to give up.
             doubt: told of batches that are not answered.
+            age: of a commit over several partitions.
 
         Raises:
             Unsure: the deadline passed, and a batch was not answered.
@@ -126,10 +143,13 @@ class Deciding:
         """
         believed = self.believed(unit)
         version = Version(b"")
+        over = None if nonce == NO_NONCE else asyncio.Event()
+        asked = _Asked(commit, nonce, unit, believed, over=over, age=age)
 
         def batch() -> list[Bound]:
             nonlocal version
             version = self._versions.draw()
+            asked.begun = asked.begun or version
             return self._decision(commit, unit, believed, nonce, version)
 
         def took_effect() -> Decided:
@@ -137,7 +157,6 @@ class Deciding:
             self._partitions.learn(unit.place, hybrid_time(version), pointer)
             return Decided(Committed(version, self.cells_left(commit, unit, believed)), is_mine=True)
 
-        asked = _Asked(commit, nonce, unit, believed, None if nonce == NO_NONCE else asyncio.Event())
         return self._until_known(asked, batch, took_effect, deadline=deadline, doubt=doubt)
 
     def _decision(self, commit: Commit, unit: Unit, believed: Believed, nonce: bytes, version: Version) -> list[Bound]:
@@ -162,6 +181,7 @@ class Deciding:
         unit: Unit,
         believed: Believed,
         lock: tuple[bytes, bytes],
+        age: Age,
         *,
         deadline: float,
         doubt: Doubt,
@@ -174,6 +194,7 @@ class Deciding:
             unit: its part there.
             believed: what is believed of the partition; what was learnt stands in it afterwards.
             lock: the nonce of the try, and the lock.
+            age: of the commit.
             deadline: when to give up.
             doubt: told of batches that are not answered.
             over: whether the try is over in another partition; then nothing is waited for here any more.
@@ -184,16 +205,19 @@ class Deciding:
         """
         nonce, data = lock
         return await self._until_known(
-            _Asked(commit, nonce, unit, believed, over),
-            lambda: self._preparation(commit, unit, believed, nonce, data),
+            _Asked(commit, nonce, unit, believed, over=over, age=age),
+            lambda: self._preparation(commit, unit, believed, lock, age),
             lambda: Try.PREPARED,
             deadline=deadline,
             doubt=doubt,
             lock=data,
         )
 
-    def _preparation(self, commit: Commit, unit: Unit, believed: Believed, nonce: bytes, data: bytes) -> list[Bound]:
+    def _preparation(
+        self, commit: Commit, unit: Unit, believed: Believed, lock: tuple[bytes, bytes], age: Age
+    ) -> list[Bound]:
         statements, key = unit.space.statements, unit.key
+        nonce, data = lock
         # The version comes later, and is drawn behind every time that was seen here.
         time = hybrid_time(self._versions.draw())
         condition, values = unit.time_condition(believed, time)
@@ -201,7 +225,7 @@ class Deciding:
             (statements.lock + condition, [data, key, *values]),
             (statements.header_kept, [key]),
             (statements.no_fate, [key, commit.id]),
-            (statements.intent, [encode_intent(unit.intent(believed)), key, nonce]),
+            (statements.intent, [encode_intent(unit.intent(believed)), age.time, key, nonce]),
         ]
         if unit.appends:
             batch.append(self._pointers.condition(unit, believed))
@@ -310,28 +334,42 @@ class Deciding:
     async def _met(
         self, asked: _Asked, seen: Seen, lock: bytes, deadline: float, doubt: Doubt
     ) -> Refusals | Try | None:
-        """Meets the lock of another commit; None when it is gone.
+        """Meets the lock of another commit; None when it is gone."""
+        refused, place = asked.unit.refusals(seen), asked.unit.place
+        if refused:
+            # What is locked and not decided is as it was.
+            return refused if await self._locks.is_pending(*place, lock, deadline) else None
+        age = asked.age = asked.age or Age(asked.commit.id, hybrid_time(asked.begun))
+        time = await self._locks.time_of(*place, lock, deadline)
+        if time is None:
+            return None
+        is_behind = age.is_behind(time, decode_lock(lock).commit_id)
+        found = await self._held_up(asked, lock, deadline, doubt, is_behind=is_behind)
+        if found is Try.BEHIND or (asked.over is None and is_behind):
+            age.lost_to(time, seen.time)
+        if asked.over is None:
+            age.begin_again()
+        return found
+
+    async def _held_up(
+        self, asked: _Asked, lock: bytes, deadline: float, doubt: Doubt, *, is_behind: bool
+    ) -> Try | None:
+        """Waits for a lock, or lets go for it; None when it is gone.
 
         Who holds locks waits for none but a younger commit's: an older one that he waited for might wait for him, or
         for one who does. So he lets go, unless a batch that was not answered may have decided already.
         """
-        refused, place, holds = asked.unit.refusals(seen), asked.unit.place, asked.over is not None
-        is_older = decode_lock(lock).commit_id < asked.commit.id
-        if (refused or (holds and is_older)) and not await self._locks.is_pending(*place, lock, deadline):
+        place = asked.unit.place
+        if asked.over is None or doubt.is_there:
+            await self._locks.clear(*place, lock, deadline, is_older=not is_behind)
             return None
-        if refused:
-            # What is locked and not decided is as it was.
-            return refused
-        if asked.over is not None and not doubt.is_there:
-            if is_older:
-                return Try.BEHIND
-            was_beaten, asked.has_waited = asked.has_waited, True
-            is_gone = await self._locks.clear(
-                *place, lock, deadline, by=asked.commit.id, over=asked.over, was_beaten=was_beaten
-            )
-            return None if is_gone else Try.OVER
-        await self._locks.clear(*place, lock, deadline, by=asked.commit.id)
-        return None
+        if is_behind and not await self._locks.is_pending(*place, lock, deadline):
+            return None
+        if is_behind:
+            return Try.BEHIND
+        was_beaten, asked.has_waited = asked.has_waited, True
+        is_gone = await self._locks.clear(*place, lock, deadline, is_older=True, over=asked.over, was_beaten=was_beaten)
+        return None if is_gone else Try.OVER
 
     def _believe(self, unit: Unit, believed: Believed, seen: Seen) -> None:
         """Takes over what was seen."""

@@ -12,10 +12,12 @@ import asyncio
 from typing import TYPE_CHECKING, Final
 
 from tenet.base.clock import NEVER
+from tenet.store.cassandra.ages import time_of_id
 from tenet.store.cassandra.encoding import CARRIED_OUT, COMMITTED, GIVEN_UP, hybrid_time, nonce_of, version_of
 from tenet.store.cassandra.rows import Lock, decode_intent, decode_lock
 from tenet.store.cassandra.tries import TableMissing, Unsure
 from tenet.store.cassandra.unit import carried_out, given_up
+from tenet.store.contract import Version
 from tenet.store.errors import StoreUnavailable
 
 if TYPE_CHECKING:
@@ -27,7 +29,6 @@ if TYPE_CHECKING:
     from tenet.store.cassandra.schema import Statements
     from tenet.store.cassandra.sending import Bound
     from tenet.store.cassandra.spaces import Spaces
-    from tenet.store.contract import Version
     from tenet.store.versions import VersionSource
 
 #: How long a lock may hold up a younger commit, and an older one, before they give its commit up; seconds.
@@ -125,6 +126,19 @@ class Locks:
         await self.resolve(space_id, key, data, fate, deadline)
         return False
 
+    async def time_of(self, space_id: str, key: bytes, data: bytes, deadline: float) -> int | None:
+        """Returns the time that the commit which holds a partition stands under; None where its lock has gone.
+
+        What this process begins from here on is younger; see ``ages``.
+        """
+        lock = decode_lock(data)
+        rows = await self._driver.select(self.statements(space_id).get_age, (key, lock.nonce), deadline=deadline)
+        if not rows:
+            return None
+        time: int = rows[0][0] or time_of_id(lock.commit_id)
+        self._versions.observe(Version(time.to_bytes(8, "big") + bytes(8)))
+        return time
+
     async def clear(
         self,
         space_id: str,
@@ -132,7 +146,7 @@ class Locks:
         data: bytes,
         deadline: float,
         *,
-        by: bytes,
+        is_older: bool = False,
         over: asyncio.Event | None = None,
         was_beaten: bool = False,
     ) -> bool:
@@ -145,13 +159,13 @@ class Locks:
             key: the partition key of the table.
             data: the lock.
             deadline: when to give up.
-            by: the id of the commit that waits; an older one, which may hold others up, waits less.
+            is_older: whether the commit that waits is older; then it may hold others up, and waits less.
             over: whether nobody waits for that any more; then it returns soon, False.
             was_beaten: whether it has waited there before, and younger ones were faster; then it waits for none.
         """
         lock = decode_lock(data)
         patience_s = PATIENCE_S
-        if by < lock.commit_id:
+        if is_older:
             patience_s = 0.0 if was_beaten else PATIENCE_OLDER_S
         until = min(self._clock.monotonic_s() + patience_s, deadline)
         pause_s = _PAUSE_S

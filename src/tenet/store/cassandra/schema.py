@@ -134,7 +134,7 @@ class Statements:
         self.outbox = f"UPDATE {table} SET v = ? WHERE p = ? AND kind = 4 AND sort = ?"
         self.outbox_moved = f"DELETE FROM {table} USING TIMESTAMP ? WHERE p = ? AND kind = 4 AND sort >= ? AND sort < ?"
         self.outbox_gone = f"DELETE FROM {table} WHERE p = ? AND kind = 4 AND sort >= ? AND sort < ?"
-        self.intent = f"UPDATE {table} SET v = ? WHERE p = ? AND kind = 5 AND sort = ?"
+        self.intent = f"UPDATE {table} SET v = ?, st = ? WHERE p = ? AND kind = 5 AND sort = ?"
         self.intent_done = f"DELETE FROM {table} WHERE p = ? AND kind = 5 AND sort = ?"
         self.discard_below = f"DELETE FROM {table} WHERE p = ? AND kind = 1 AND sort >= ? AND sort < ?"
         self.discard_all = f"DELETE FROM {table} WHERE p = ? AND kind = 1 AND sort >= ?"
@@ -142,6 +142,7 @@ class Statements:
         self.get_in = f"SELECT v, ver, c, lk, h, sort FROM {table} WHERE p = ? AND kind = 1 AND sort IN ?"
         self.get_fates = f"SELECT sort, mk FROM {table} WHERE p = ? AND kind = 3 AND sort IN ?"
         self.get_intent = f"SELECT v FROM {table} WHERE p = ? AND kind = 5 AND sort = ?"
+        self.get_age = f"SELECT st FROM {table} WHERE p = ? AND kind = 5 AND sort = ?"
         #: To a batch whose conditions are on static columns alone; the node looks for the partition's first row for it.
         self.look_at_header = f"UPDATE {table} SET i = null WHERE p = ? AND kind = 0 AND sort = 0x IF i = null"
         self.guard = f"UPDATE {table} SET lk = null WHERE p = ? IF lk = null"

@@ -2,10 +2,8 @@
 
 It promises:
 
-* ``table`` answers from a cache. What it answers is at most ``STALE_S`` seconds older than the store, on every engine;
-  and it is never older than a change that was made through this very catalog and has been answered. A hint of the
-  store's watch empties the cache earlier, so that another catalog of the same process or another process is seen at
-  once where hints arrive.
+* ``table`` answers from a cache (``store.cached``) what is at most a second older than the store, and never older than
+  a change that was made through this very catalog and has been answered.
 * Whoever writes with a table that has meanwhile been deleted finds its spaces gone (``SpaceNotFound``): their names
   carry the TableId, which is never used again.
 * ``change`` is race-free: it reads, decides and commits under a check of the version that it read.
@@ -13,16 +11,14 @@ It promises:
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 import msgspec
 
 from tenet.base.clock import NEVER, Clock
 from tenet.base.ids import Ids
+from tenet.store.cached import Cached
 from tenet.store.contract import Add, Committed, Delete, IsVersion, Key, Put, SpaceOptions, Store, Write
 from tenet.store.formats import decode_marked
 from tenet.store.landing import land
@@ -30,8 +26,6 @@ from tenet.tables import keys
 from tenet.tables.errors import AccessDeniedException, LimitExceededException, ResourceNotFoundException
 from tenet.tables.model import Table
 
-#: How long a table is answered from the cache before the store is asked again, in seconds.
-STALE_S: Final = 1.0
 #: How many tables a tenant may have (the service's default quota).
 TABLES_MAX: Final = 2_500
 #: The first byte of a stored description; a later layout takes another one.
@@ -40,7 +34,6 @@ FORMAT: Final = b"\x01"
 _ARN_PREFIX: Final = "arn:"
 _SCAN_LIMIT: Final = 200
 _CACHED_MAX: Final = 10_000
-_HINT_WAIT_S: Final = 60.0
 
 #: Looks at a table as it is stored (None: there is none) and returns what becomes of it (None: it goes). May be called
 #: again with a newer one; raises to refuse.
@@ -84,12 +77,6 @@ def table_name(account: str, name_or_arn: str) -> str:
     return resource.removeprefix("table/")
 
 
-@dataclass(frozen=True)
-class _Cached:
-    table: Table
-    until_s: float
-
-
 class Catalog:
     """Finds tables and changes their descriptions.
 
@@ -105,23 +92,17 @@ class Catalog:
         self._clock = clock
         self._ids = ids
         self._tables_max = tables_max
-        self._cache: dict[tuple[str, str], _Cached] = {}
-        # Counts what makes a read that is under way too old for the cache.
-        self._changes = 0
-        self._watching: asyncio.Task[None] | None = None
+        # By the name or the ARN that a request had.
+        self._cache: Cached[Table] = Cached(store, keys.CATALOG_SPACE, clock=clock, count_max=_CACHED_MAX)
 
     async def open(self) -> None:
         """Creates the catalog's space where there is none, and begins to listen to hints."""
         await self._store.ensure_space(keys.CATALOG_SPACE, SpaceOptions())
-        self._watching = asyncio.get_running_loop().create_task(self._watch())
+        self._cache.open()
 
     async def close(self) -> None:
         """Stops listening."""
-        if self._watching is not None:
-            self._watching.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._watching
-            self._watching = None
+        await self._cache.close()
 
     # ---- reading -----------------------------------------------------------------------------------------------------
 
@@ -132,8 +113,7 @@ class Catalog:
             account: the caller's tenant.
             name_or_arn: as in the request.
         """
-        cached = self._cache.get((account, name_or_arn))
-        return cached.table if cached is not None and self._clock.monotonic_s() < cached.until_s else None
+        return self._cache.known(account, name_or_arn)
 
     async def table(self, account: str, name_or_arn: str, *, deadline: float = NEVER) -> Table:
         """Returns a table that takes requests for items: one that is active or being updated.
@@ -152,18 +132,15 @@ class Catalog:
         known = self.known(account, name_or_arn)
         if known is not None:
             return known
-        until_s = self._clock.monotonic_s() + STALE_S
-        changes = self._changes
-        name = table_name(account, name_or_arn)
-        table = await self.find(account, name, deadline=deadline)
-        if table is None or table.status not in {"ACTIVE", "UPDATING"}:
-            self._cache.pop((account, name_or_arn), None)
+        reading = self._in_service(account, table_name(account, name_or_arn), deadline)
+        table = await self._cache.read(account, name_or_arn, reading)
+        if table is None:
             raise ResourceNotFoundException("Requested resource not found")
-        if changes == self._changes:
-            if len(self._cache) >= _CACHED_MAX:
-                self._cache.clear()
-            self._cache[account, name_or_arn] = _Cached(table, until_s)
         return table
+
+    async def _in_service(self, account: str, name: str, deadline: float) -> Table | None:
+        table = await self.find(account, name, deadline=deadline)
+        return table if table is not None and table.status in {"ACTIVE", "UPDATING"} else None
 
     async def find(self, account: str, name: str, *, deadline: float = NEVER) -> Table | None:
         """Returns a table of that name in any status as it is in the store, or None; one round trip."""
@@ -264,19 +241,7 @@ class Catalog:
 
     def forget(self, account: str) -> None:
         """Drops what is cached of a tenant's tables, since some of it has changed."""
-        self._changes += 1
-        for key in [key for key in self._cache if key[0] == account]:
-            del self._cache[key]
-
-    async def _watch(self) -> None:
-        watch = self._store.watch(keys.CATALOG_SPACE)
-        try:
-            while True:
-                if await watch.wait(_HINT_WAIT_S):
-                    self._changes += 1
-                    self._cache.clear()
-        finally:
-            watch.close()
+        self._cache.forget_all(account)
 
 
 def not_found(name: str) -> ResourceNotFoundException:
