@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Final
 
+from tenet.pipes.api import Pipes, PipesSettings
 from tenet.queues.api import Queues, QueuesSettings
 from tenet.tables.api import Tables, TablesSettings
 
@@ -26,12 +28,14 @@ class Services:
     Args:
         tables: speaks the API of DynamoDB.
         queues: speaks the API of SQS.
+        pipes: speaks the API of EventBridge Pipes.
         scheme: of the listener, ``https`` or ``http``.
     """
 
-    def __init__(self, tables: Tables, queues: Queues, scheme: str) -> None:
+    def __init__(self, tables: Tables, queues: Queues, pipes: Pipes, scheme: str) -> None:
         self._tables = tables
         self._queues = queues
+        self._pipes = pipes
         self._scheme = scheme
 
     @classmethod
@@ -63,15 +67,29 @@ class Services:
         except BaseException:
             await tables.close()
             raise
-        return cls(tables, queues, "http" if settings.tls.plaintext else "https")
+        try:
+            pipes = await Pipes.open(
+                core.store,
+                following=tables.following,
+                call=queues.call,
+                clock=clock,
+                ids=ids,
+                settings=PipesSettings(pipes_max=settings.pipes.pipes_max),
+                supervisor=core.supervisor,
+            )
+        except BaseException:
+            await queues.close()
+            await tables.close()
+            raise
+        return cls(tables, queues, pipes, "http" if settings.tls.plaintext else "https")
 
     def for_edge(self) -> Sequence[Service]:
         """Returns the services for the edge, always in the same order."""
-        return (self._tables.service(), self._queues.service(self._scheme))
+        return (self._tables.service(), self._queues.service(self._scheme), self._pipes.service())
 
     def measures(self) -> Sequence[Measure]:
         """Returns what the services say about themselves, for the page of metrics."""
-        return (*self._tables.measures(), *self._queues.measures())
+        return (*self._tables.measures(), *self._queues.measures(), *self._pipes.measures())
 
     def end_waits(self) -> None:
         """Answers all requests that wait for something to come, so that nobody has to wait for them."""
@@ -79,7 +97,7 @@ class Services:
 
     async def close(self) -> None:
         """Closes all services; the store stays open."""
-        try:
-            await self._queues.close()
-        finally:
-            await self._tables.close()
+        async with AsyncExitStack() as rooms:
+            rooms.push_async_callback(self._tables.close)
+            rooms.push_async_callback(self._queues.close)
+            rooms.push_async_callback(self._pipes.close)

@@ -28,7 +28,7 @@ from tenet.tables.ops.delete_item import delete_item
 from tenet.tables.ops.delete_table import delete_table
 from tenet.tables.ops.describe_table import describe_table
 from tenet.tables.ops.endpoints import describe_endpoints
-from tenet.tables.ops.following import Change, ChangePage, Following, Source
+from tenet.tables.ops.following import Change, ChangePage, Following, Source, has_changes
 from tenet.tables.ops.get_item import get_item
 from tenet.tables.ops.indexing.behind import are_indexes_behind
 from tenet.tables.ops.indexing.fences import MarkRule
@@ -73,6 +73,7 @@ __all__ = [
     "Tables",
     "TablesError",
     "TablesSettings",
+    "has_changes",
     "streams_service",
 ]
 

@@ -22,6 +22,7 @@ from msgspec import Struct
 
 from tenet.base.clock import NEVER
 from tenet.store.contract import commit_id_ms
+from tenet.store.errors import LogTrimmed
 from tenet.tables import keys
 from tenet.tables.errors import ResourceNotFoundException
 from tenet.tables.ops.catalog import STALE_S
@@ -197,6 +198,27 @@ class Following:
     async def _settle(self) -> None:
         if self._store.capabilities.remote:
             await asyncio.sleep(_SETTLED_S)
+
+
+async def has_changes(store: Store, source: Source, shard: int, *, after: int) -> bool:
+    """Whether a shard of a log holds changes behind a position, or some are on their way there; it stays as it is.
+
+    Args:
+        store: where the log is.
+        source: a table that is followed.
+        shard: 0 to ``source.shards - 1``.
+        after: the position.
+
+    Raises:
+        SpaceNotFound: the table is gone.
+    """
+    while True:
+        try:
+            page = await store.read_log(keys.table_space(source.id), shard, after=after, limit=1, stale=True)
+        except LogTrimmed as error:
+            after = error.first - 1
+            continue
+        return bool(page.entries) or page.waiting is not None
 
 
 def _same(source: Source, table: Table | None) -> Table:

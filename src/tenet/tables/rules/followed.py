@@ -1,4 +1,4 @@
-"""What a write of an item tells those who follow its table: one entry in the log of the table's space, with both images.
+"""What a write of an item tells those who follow its table: one entry in the log of its space, with both images.
 
 The entry goes with the item's own commit, so that a change is told if and only if it is made. Where the table's global
 indexes are kept from the log as well, one entry serves both.
