@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 LEFT_OUT: Final = LeftOut(SPACES_ABOUT_LOGS | SPACES_OF_PIPES | {MEMBERS}, is_about_logs)
 #: How long keepers of indexes may take to come to the ends of the logs, once nothing is added to them.
 CATCH_UP_S: Final = 60.0
+#: How long pipes may take to the same, seconds; nobody runs them where no server runs.
+PIPES_S: Final = 10.0
 #: So many looks in a row have to find the logs read to their ends. A look moves what waits into the logs first; where
 #: another look does so at the same time, it may see less than there is.
 LOOKS: Final = 3
@@ -297,17 +299,18 @@ class Mover:
                         " and repeat the command while it runs"
                     )
                 await asyncio.sleep(_LOOK_S if is_behind else 0)
-            await self._pipes_caught_up(until_s)
+            await self._pipes_caught_up()
             yield
 
-    async def _pipes_caught_up(self, until_s: float) -> None:
+    async def _pipes_caught_up(self) -> None:
         """Waits until pipes have taken all changes from the logs, which are not copied.
 
         Raises:
             CopyRefused: one does not get there.
         """
+        until_s = self._clock.monotonic_s() + PIPES_S
         while pipe := await pipe_behind(self._guard.engine, clock=self._clock, ids=self._ids):
-            if not self._node or self._clock.monotonic_s() > until_s:
+            if self._clock.monotonic_s() > until_s:
                 raise CopyRefused(
                     f"the pipe {pipe} has changes that it has not delivered: let a server on FROM deliver them, or"
                     " delete the pipe, and repeat the command"

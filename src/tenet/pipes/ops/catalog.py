@@ -1,4 +1,4 @@
-"""Which pipes there are: found by account and name, and changed one commit at a time, under a check of what was read."""
+"""Which pipes there are: found by account and name, and changed under a check of what was read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How far pipes have come: a cursor for each shard of a table's log, moved under a check of what was read or written last.
+"""How far pipes have come: a cursor for each shard of a table's log, moved under a check of what was seen last.
 
 Whoever finds that somebody else has moved a cursor meanwhile runs a pipe that another process runs by now.
 """
