@@ -173,8 +173,8 @@ def test_an_unchanged_sdk_declares_stops_and_deletes_a_pipe(tmp_path: Path) -> N
         until = time.monotonic() + 20
         while len(found) < 2:
             assert time.monotonic() < until, found
-            for message in queue.receive_message(QueueUrl=url, WaitTimeSeconds=1).get("Messages", []):
-                found.append(orjson.loads(message["Body"])["dynamodb"]["Keys"]["Id"]["S"])
+            messages = queue.receive_message(QueueUrl=url, WaitTimeSeconds=1).get("Messages", [])
+            found += [orjson.loads(message["Body"])["dynamodb"]["Keys"]["Id"]["S"] for message in messages]
         assert sorted(found) == ["k-1", "k-2"]
         assert pipes.stop_pipe(Name="changes")["CurrentState"] == "STOPPING"
         assert pipes.start_pipe(Name="changes")["CurrentState"] == "STARTING"

@@ -27,7 +27,7 @@ from tenet.pipes.ops.finding import (
     untag_resource,
 )
 from tenet.pipes.ops.measures import measures_of
-from tenet.pipes.ops.runner import Tools
+from tenet.pipes.ops.runner import Tools, nobody
 from tenet.pipes.ops.runners import Runners
 from tenet.pipes.ops.sending import Sender
 
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from tenet.base.clock import Clock
     from tenet.base.ids import Ids
     from tenet.pipes.context import Operation
+    from tenet.pipes.ops.runner import Notify
     from tenet.pipes.ops.sending import Call
     from tenet.store.contract import Store
     from tenet.tables.api import Following
@@ -101,6 +102,7 @@ class Pipes:
         ids: Ids,
         settings: PipesSettings = _DEFAULTS,
         supervisor: Supervisor | None = None,
+        notify: Notify = nobody,
     ) -> Self:
         """Opens the service: makes its spaces where there are none, and runs the pipes that are this process's.
 
@@ -113,6 +115,8 @@ class Pipes:
             settings: what an operator may set.
             supervisor: runs the jobs of the background, as the process shares them with others. By default it is one
                 that runs all of them.
+            notify: called with the ARN of a pipe and a sentence when it stops getting on, gets on again, or gives
+                records up; has to return at once.
         """
         if supervisor is None:
             supervisor = Supervisor(store, clock=clock, ids=ids)
@@ -123,7 +127,7 @@ class Pipes:
         await cursors.open()
         sender = Sender(call, clock)
         shares = Shares(RUNNING, shares=_SHARES)
-        runners = Runners(catalog, Tools(following, cursors, sender, clock), shares)
+        runners = Runners(catalog, Tools(following, cursors, sender, clock, notify), shares)
         shares.changed = runners.look_again
         context = Context(
             clock=clock,
@@ -142,6 +146,11 @@ class Pipes:
             await pipes.close()
             raise
         return pipes
+
+    @property
+    def runs_any(self) -> bool:
+        """Whether this process runs a pipe."""
+        return bool(self._context.runners.running())
 
     def measures(self) -> Sequence[Measure]:
         """Returns how the pipes get on that this process runs, for the page of metrics."""

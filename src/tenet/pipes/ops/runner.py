@@ -13,7 +13,8 @@ when the pipe says so (``MaximumRetryAttempts``, ``MaximumRecordAgeInSeconds``) 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 import structlog
 from msgspec import Struct
@@ -28,7 +29,7 @@ from tenet.pipes.rules.records import addressed, outgoing
 from tenet.store.errors import LogTrimmed, SpaceNotFound
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from tenet.base.clock import Clock
     from tenet.pipes.model import Pipe
@@ -60,6 +61,14 @@ _GONE: Final = "The table was deleted."
 _log = structlog.get_logger(__name__)
 
 
+#: Is told of a pipe, by its ARN, what happened to it.
+Notify: TypeAlias = Callable[[str, str], None]
+
+
+def nobody(_arn: str, _words: str) -> None:
+    """Is told, and tells nobody."""
+
+
 class Tools(Struct, frozen=True):
     """What all runners of a process work with.
 
@@ -68,14 +77,14 @@ class Tools(Struct, frozen=True):
         cursors: how far pipes are.
         sender: sends records.
         clock: time.
-        notify: called with a few words about a pipe that stops getting on, gets on again, or loses a record.
+        notify: called with a pipe's ARN and a sentence when it stops getting on, gets on again, or gives records up.
     """
 
     following: Following
     cursors: Cursors
     sender: Sender
     clock: Clock
-    notify: Callable[[Pipe, str], None] = lambda _pipe, _words: None
+    notify: Notify = nobody
 
 
 class Tally(Struct):
@@ -145,7 +154,7 @@ class Runner:
                 await asyncio.sleep(_STOPPED_S)
             except LogTrimmed as error:
                 self._report("changes are lost: the log does not have them any more", error)
-                self._tools.notify(self.pipe, f"Changes of shard {self.shard} are lost: {error.message}")
+                self._tools.notify(self.pipe.arn, f"Changes of shard {self.shard} are lost: {error.message}")
                 await self._skip_to(error.first - 1)
             except TenetError as error:
                 self._report("a pipe does not get on and will be tried again", error)
@@ -202,7 +211,7 @@ class Runner:
             _log.info("why a pipe does not get on is not noted", pipe=self.pipe.arn, error=repr(error))
         if reason:
             _log.warning("a pipe does not get on", pipe=self.pipe.arn, shard=self.shard, reason=reason)
-        self._tools.notify(self.pipe, reason or "It gets on again.")
+        self._tools.notify(self.pipe.arn, reason or "It gets on again.")
 
     # ---- the log -----------------------------------------------------------------------------------------------------
 
@@ -303,7 +312,7 @@ class Runner:
         position = self.pending[count - 1].position
         if self._cursor.reason:
             _log.info("a pipe gets on again", pipe=self.pipe.arn, shard=self.shard)
-            self._tools.notify(self.pipe, "It gets on again.")
+            self._tools.notify(self.pipe.arn, "It gets on again.")
         await self._move(Cursor(position))
         del self.pending[:count]
         self._attempts = 0
@@ -352,7 +361,7 @@ class Runner:
         _log.error("records of a pipe were discarded", pipe=self.pipe.arn, shard=self.shard, count=count, why=why)
         self.tally.discarded += count
         await self._done(count)
-        self._tools.notify(self.pipe, words)
+        self._tools.notify(self.pipe.arn, words)
 
     def _name_of(self, change: Change) -> str:
         return f"{self.shard}/{change.position}"
