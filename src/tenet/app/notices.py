@@ -1,9 +1,9 @@
 """Notices for operators, as messages in a queue: what happened that nobody had asked for at that moment.
 
-They go through the door of the queues room, as any client's messages do, into the queue ``tenet-notices`` of the account
-that the root key belongs to. Making that queue is what asks for them; while there is none, nothing is sent. A notice is
-told once and kept nowhere else: whoever tells it waits for nothing, and where the store cannot serve for long it is
-dropped, and the log says so. All that a notice says is in the log as well.
+They go through the door of the queues room, as any client's messages do, into the queue ``tenet-notices`` of the
+account that the root key belongs to. Making that queue is what asks for them; while there is none, nothing is sent. A
+notice is told once and kept nowhere else: whoever tells it waits for nothing, and where the store cannot serve for long
+it is dropped, and the log says so. All that a notice says is in the log as well.
 """
 
 from __future__ import annotations
