@@ -13,6 +13,7 @@ from tenet.pipes.model import Pipe
 from tenet.pipes.ops.sending import BODIES_BYTES_MAX, batches
 from tenet.pipes.rules.paths import NothingThere, follow_path, read_path
 from tenet.pipes.rules.records import addressed, group_of, outgoing, record_of, sequence_number
+from tenet.queues.rules.messages import has_bad_characters
 from tenet.tables.api import Change, Source
 
 SOURCE = Source("1" * 12, "orders", "id", "arn:aws:dynamodb:eu-west-1:111111111111:table/orders", "eu-west-1", ("Id",))
@@ -129,3 +130,10 @@ def test_batches_hold_what_one_call_takes() -> None:
     large = [msgspec.structs.replace(small[0], body="é" * (BODIES_BYTES_MAX // 4)) for _ in range(5)]
     assert [(first, len(batch)) for first, batch in batches(large)] == [(0, 2), (2, 2), (4, 1)]
     assert not list(batches([]))
+
+
+def test_a_message_has_no_characters_that_queues_refuse() -> None:
+    odd = "".join(map(chr, (0, 9, 31, 127, 0xD7FF, 0xE000, 0xFFFD, 0xFFFE, 0xFFFF, 0x10FFFF)))
+    one = outgoing(pipe(), 0, msgspec.structs.replace(CHANGE, new={"Id": {"S": "a"}, "v": {"S": odd}}))
+    assert not has_bad_characters(one.body.encode())
+    assert orjson.loads(one.body)["dynamodb"]["NewImage"]["v"]["S"] == odd

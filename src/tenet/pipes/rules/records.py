@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 _POSITION_DIGITS: Final = 21
 _SHARD_DIGITS: Final = 4
 _GROUP_DIGITS: Final = 32
+#: What JSON may hold as it is and a message may not (SendMessage, MessageBody).
+_NOT_IN_MESSAGES: Final = {"\ufffe": "\\ufffe", "\uffff": "\\uffff"}
 _IMAGES: Final = "NEW_AND_OLD_IMAGES"
 _KEYS: Final = "KEYS_ONLY"
 
@@ -89,7 +91,11 @@ def record_of(source: Source, shard: int, change: Change, *, with_images: bool =
 def outgoing(pipe: Pipe, shard: int, change: Change, *, with_images: bool = True) -> Outgoing:
     """Returns the message for a change; what its parameters are is not known yet (``addressed``)."""
     record = record_of(pipe.source, shard, change, with_images=with_images)
-    return Outgoing(change, record, orjson.dumps(record).decode())
+    body = orjson.dumps(record).decode()
+    for character, escaped in _NOT_IN_MESSAGES.items():
+        if character in body:
+            body = body.replace(character, escaped)
+    return Outgoing(change, record, body)
 
 
 def addressed(pipe: Pipe, one: Outgoing) -> Outgoing:
