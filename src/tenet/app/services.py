@@ -116,4 +116,4 @@ class Services:
 def _operator(core: Core) -> str:
     """Returns the account that the root key belongs to."""
     key = core.find(core.root_key.access_key_id)
-    return "" if key is None else key.tenant
+    return "" if key is None else key.principal.tenant

@@ -13,7 +13,7 @@ from tenet.pipes.model import Pipe
 from tenet.pipes.ops.sending import BODIES_BYTES_MAX, batches
 from tenet.pipes.rules.paths import NothingThere, follow_path, read_path
 from tenet.pipes.rules.records import addressed, group_of, outgoing, record_of, sequence_number
-from tenet.queues.rules.messages import has_bad_characters
+from tenet.queues.rules.message_attributes import has_bad_characters
 from tenet.tables.api import Change, Source
 
 SOURCE = Source("1" * 12, "orders", "id", "arn:aws:dynamodb:eu-west-1:111111111111:table/orders", "eu-west-1", ("Id",))

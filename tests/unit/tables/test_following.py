@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+from base64 import b64encode
 from collections.abc import Callable
 from typing import Any
 
@@ -56,12 +58,13 @@ async def test_a_transaction_without_room_tells_keys(make: Make) -> None:
     async with World(make()) as world:
         await world.make_table()
         await follow(world)
-        for number in range(20):
-            await world.put(f"k-{number}", v=f"{number}" + "é" * 195_000)
-        deletes = [{"Delete": {"TableName": "orders", "Key": {"Id": {"S": f"k-{number}"}}}} for number in range(20)]
+        chance = random.Random(1)
+        for number in range(30):
+            await world.put(f"k-{number}", v=b64encode(chance.randbytes(292_000)).decode())  # cannot be compressed much
+        deletes = [{"Delete": {"TableName": "orders", "Key": {"Id": {"S": f"k-{number}"}}}} for number in range(30)]
         await world.table("TransactWriteItems", TransactItems=deletes)
         removed = [change for change in await changes(world) if change.event == "REMOVE"]
-        assert sorted(change.keys["Id"]["S"] for change in removed) == sorted(f"k-{number}" for number in range(20))
+        assert sorted(change.keys["Id"]["S"] for change in removed) == sorted(f"k-{number}" for number in range(30))
         assert all(not change.has_images and change.old is None for change in removed)
 
 

@@ -28,7 +28,8 @@ ENTRIES_MAX: Final = 10
 BODIES_BYTES_MAX: Final = 1_048_576
 #: How long one call may take, seconds.
 CALL_S: Final = 20.0
-_TOO_LARGE: Final = "InvalidParameterValue"
+#: What a queue says of a message that is longer than it takes.
+_TOO_LARGE: Final = "Message must be shorter than"
 
 
 class Refused(Struct, frozen=True):
@@ -47,7 +48,7 @@ class Refused(Struct, frozen=True):
     @property
     def is_too_large(self) -> bool:
         """Whether the queue takes none that is so long."""
-        return self.code == _TOO_LARGE and "must be shorter than" in self.message
+        return _TOO_LARGE in self.message
 
 
 class Sender:

@@ -170,7 +170,7 @@ def _anything_but(argument: object, where: str) -> Test:
 def _numeric(argument: object, where: str) -> Test:
     if not isinstance(argument, list) or len(argument) not in {2, 4}:
         raise _refusal(f"{where} needs a comparison and a number, or two of them")
-    bounds = [_bound(*argument[at : at + 2], where) for at in range(0, len(argument), 2)]
+    bounds = [_bound(argument[at], argument[at + 1], where) for at in range(0, len(argument), 2)]
     if len(bounds) > 1 and {argument[0] in _LOWER, argument[2] in _UPPER} != {True}:
         raise _refusal(f"{where} needs a lower bound, then an upper one")
 
