@@ -12,6 +12,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -69,7 +70,7 @@ class Office:
             key = f"writer-{number}-key-{at % KEYS}"
             last[key] += 1
             value = {"Id": {"S": key}, "n": {"N": str(last[key])}}
-            again(lambda item=value: table.put_item(TableName="orders", Item=item))
+            again(partial(table.put_item, TableName="orders", Item=value))
             with self.ledger.lock:
                 self.ledger.written[key].append(last[key])
 
@@ -83,7 +84,7 @@ class Office:
                     numbers = self.ledger.received[record["Keys"]["Id"]["S"]]
                     numbers.append(int(record["NewImage"]["n"]["N"]))
                 handle = message["ReceiptHandle"]
-                again(lambda handle=handle: queue.delete_message(QueueUrl=self.url, ReceiptHandle=handle))
+                again(partial(queue.delete_message, QueueUrl=self.url, ReceiptHandle=handle))
 
 
 def declare(server: Server) -> str:

@@ -120,7 +120,8 @@ def test_names_states_and_tags_have_bounds() -> None:
     with pytest.raises(ValidationException, match="DesiredState"):
         state_wanted({"DesiredState": "DELETED"}, "RUNNING")
     assert tags_wanted({"a": "b"}, {"c": "d"}) == {"a": "b", "c": "d"}
-    for tags in ([], {"": "x"}, {"a": 1}, {"a": "x" * 257}, {str(number): "" for number in range(51)}):
+    wrong: list[Any] = [[], {"": "x"}, {"a": 1}, {"a": "x" * 257}, {str(number): "" for number in range(51)}]
+    for tags in wrong:
         with pytest.raises(ValidationException, match="tags"):
             tags_wanted(tags, {})
 

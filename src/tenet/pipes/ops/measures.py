@@ -9,7 +9,7 @@ from tenet.pipes.ops.runners import tally_of
 from tenet.wire.door import Measured
 
 if TYPE_CHECKING:
-    from tenet.pipes.ops.runner import Runner
+    from tenet.pipes.ops.runner import Runner, Tally
     from tenet.wire.door import Measure
 
 #: Of so many pipes at the most figures are given, those most behind first.
@@ -26,12 +26,15 @@ _GAUGES: Final[Mapping[str, tuple[str, Callable[[Sequence[Runner]], float]]]] = 
         lambda runners: float(sum(len(runner.pending) for runner in runners)),
     ),
 }
-_COUNTERS: Final = {
-    "sent": "Records that the queue acknowledged.",
-    "filtered": "Records that no filter let through.",
-    "failed": "Attempts at records that the queue refused.",
-    "discarded": "Records that were given up.",
-    "reduced": "Records that were told by their keys alone, because they were larger than the queue takes.",
+_COUNTERS: Final[Mapping[str, tuple[str, Callable[[Tally], int]]]] = {
+    "tenet_pipe_records_sent": ("Records that the queue acknowledged.", lambda tally: tally.sent),
+    "tenet_pipe_records_filtered": ("Records that no filter let through.", lambda tally: tally.filtered),
+    "tenet_pipe_records_failed": ("Attempts at records that the queue refused.", lambda tally: tally.failed),
+    "tenet_pipe_records_discarded": ("Records that were given up.", lambda tally: tally.discarded),
+    "tenet_pipe_records_reduced": (
+        "Records that were told by their keys alone, because they were larger than the queue takes.",
+        lambda tally: tally.reduced,
+    ),
 }
 
 
@@ -54,12 +57,12 @@ def measures_of(runners: Sequence[Runner]) -> Sequence[Measure]:
     ]
     counters = [
         Measured(
-            f"tenet_pipe_records_{name}",
+            name,
             words,
             _LABELS,
-            {pipe: float(getattr(tally, name)) for pipe, tally in tallies.items()},
+            {pipe: float(of(tally)) for pipe, tally in tallies.items()},
             is_counter=True,
         )
-        for name, words in _COUNTERS.items()
+        for name, (words, of) in _COUNTERS.items()
     ]
     return (*gauges, *counters)
