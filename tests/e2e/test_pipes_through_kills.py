@@ -188,6 +188,40 @@ def test_an_unchanged_sdk_declares_stops_and_deletes_a_pipe(tmp_path: Path) -> N
             declare_again(pipes, listed | {"Source": listed["Source"] + "/stream/2026-01-01T00:00:00.000"})
 
 
+def test_a_pipe_moves_with_its_store(tmp_path: Path) -> None:
+    data, target = tmp_path / "data", f"sqlite:{tmp_path / 'there'}"
+    with running(data) as server:
+        declare(server)
+        for number in range(20):
+            put(server, number)
+        server.client("pipes").stop_pipe(Name="changes")
+        put(server, 20)
+        refused = server.command("store", "copy", "sqlite:", target)
+        assert refused.returncode == 1
+        assert "has changes that it has not delivered" in refused.stderr
+        server.client("pipes").start_pipe(Name="changes")
+        done = server.command("store", "copy", "sqlite:", target)
+        assert done.returncode == 0, done.stderr
+    with running(data, "--store", target) as server:
+        put(server, 21)
+        queue = server.client("sqs")
+        url, found = queue.get_queue_url(QueueName="changes.fifo")["QueueUrl"], []
+        until = time.monotonic() + 20
+        while len(found) < 22:
+            assert time.monotonic() < until, found
+            for message in queue.receive_message(QueueUrl=url, MaxNumberOfMessages=10, WaitTimeSeconds=1).get(
+                "Messages", []
+            ):
+                found.append(int(orjson.loads(message["Body"])["dynamodb"]["NewImage"]["n"]["N"]))
+                queue.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+        assert found == list(range(22))
+
+
+def put(server: Server, number: int) -> None:
+    item = {"Id": {"S": "k"}, "n": {"N": str(number)}}
+    server.client("dynamodb").put_item(TableName="orders", Item=item)
+
+
 def declare_again(pipes: Any, listed: dict[str, Any]) -> None:
     pipes.create_pipe(
         Name="changes",

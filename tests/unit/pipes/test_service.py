@@ -125,6 +125,22 @@ async def test_a_pipe_goes_on_where_the_last_process_stopped(make: Make) -> None
 
 
 @in_loop
+async def test_two_processes_that_both_run_a_pipe_deliver_once_and_in_order(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(runner, "_STAND_BY_S", 0.02)
+    store = memory()
+    async with World(store) as world, World(store):
+        await world.make_table()
+        await world.make_queue("out.fifo")
+        await world.make_pipe(stream={"BatchSize": 3})
+        for number in range(100):
+            await world.put("a", v=str(number))
+        records = await world.records(f"/{ACCOUNT}/out.fifo", 100)
+        assert [told(record)[2] for record in records] == [str(number) for number in range(100)]
+
+
+@in_loop
 async def test_several_pipes_of_a_table_each_get_everything() -> None:
     async with World(dear()) as world:
         await world.make_table()
