@@ -137,6 +137,7 @@ class Pipes:
             following=following,
             sender=sender,
             runners=runners,
+            is_known_to_all=lambda: supervisor.is_known_to_all(RUNNING),
         )
         pipes = cls(context, supervisor)
         runners.open()

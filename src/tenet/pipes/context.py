@@ -53,6 +53,7 @@ class Context:
         following: finds tables.
         sender: finds queues.
         runners: run pipes.
+        is_known_to_all: whether all nodes that write to tables know of pipes.
     """
 
     clock: Clock
@@ -62,3 +63,4 @@ class Context:
     following: Following
     sender: Sender
     runners: Runners
+    is_known_to_all: Callable[[], bool]

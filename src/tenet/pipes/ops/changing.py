@@ -28,6 +28,10 @@ if TYPE_CHECKING:
 _WAIT_S: Final = 1.0
 _LOOK_S: Final = 0.02
 _ID_BYTES: Final = 16
+_UNKNOWN: Final = (
+    "A node of the cluster does not know of pipes, so that its writes would tell nobody: it is of a former version, or"
+    " about to start. Try again when all nodes are upgraded."
+)
 
 
 async def create_pipe(context: Context, caller: Caller, request: dict[str, Any]) -> dict[str, Any]:
@@ -36,7 +40,7 @@ async def create_pipe(context: Context, caller: Caller, request: dict[str, Any])
     Raises:
         ValidationException: the request asks for what cannot be.
         NotFoundException: there is no such table, or no such queue.
-        ConflictException: there is a pipe of that name.
+        ConflictException: there is a pipe of that name, or a node that knows no pipes.
         ServiceQuotaExceededException: the account has as many pipes as it may have.
     """
     name = requests.check_name(request["Name"])
@@ -54,6 +58,8 @@ async def create_pipe(context: Context, caller: Caller, request: dict[str, Any])
     except TablesError as error:
         raise NotFoundException(f"The source {request['Source']} cannot be read: {error.message}") from error
     await _check_target(context, caller, target)
+    if not context.is_known_to_all():
+        raise ConflictException.of(name, _UNKNOWN)
     now_ms = context.clock.wall_ms()
     pipe = Pipe(
         id=context.ids.draw(_ID_BYTES).hex(),
