@@ -205,7 +205,8 @@ def test_a_pipe_moves_with_its_store(tmp_path: Path) -> None:
     with running(data, "--store", target) as server:
         put(server, 21)
         queue = server.client("sqs")
-        url, found = queue.get_queue_url(QueueName="changes.fifo")["QueueUrl"], []
+        url = queue.get_queue_url(QueueName="changes.fifo")["QueueUrl"]
+        found: list[int] = []
         until = time.monotonic() + 20
         while len(found) < 22:
             assert time.monotonic() < until, found
