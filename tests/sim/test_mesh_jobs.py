@@ -454,3 +454,17 @@ def test_all_parts_show_their_figures() -> None:
         assert figures["hints_watched"] == 0
 
     play(scene)
+
+
+def test_a_node_that_does_not_know_a_job_is_seen() -> None:
+    async def scene(mesh: Mesh) -> None:
+        _, nodes = await working(mesh, 2)
+        assert all(node.supervisor.is_known_to_all("work") for node in nodes)
+        former = mesh.node("c")
+        await former.join()
+        await mesh.until(lambda: not any(node.supervisor.is_known_to_all("work") for node in nodes), 5.0)
+        await former.supervisor.add(Work(mesh).job_of(former))
+        await mesh.until(lambda: all(node.supervisor.is_known_to_all("work") for node in nodes), 5.0)
+
+    for seed in seeds(2, 20):
+        play(scene, seed)

@@ -18,6 +18,8 @@ from tenet.mesh.identity import Identity
 from tenet.mesh.leases import holding_of
 from tenet.mesh.members import Member, encode_member, member_key, view_of
 from tenet.mesh.records import decode_cluster, decode_invitation, decode_node, node_key
+from tenet.pipes.ops.catalog import decode_pipe
+from tenet.pipes.ops.cursors import decode_cursor
 from tenet.queues.ops.catalog import decode_queue
 from tenet.queues.rules.move_tasks import decode_task
 from tenet.queues.rules.stored import decode_segment
@@ -53,6 +55,8 @@ REFUSED: Mapping[str, Callable[[], Any]] = {
     "the cursor of an index keeper has the format 9": lambda: decode_kept(record(LATER_BYTES)),
     "the mark of an index keeper has the format 9": lambda: decode_mark(LATER_BYTES),
     "a queue's description has the format 9": lambda: decode_queue(LATER_BYTES),
+    "a pipe's description has the format 9": lambda: decode_pipe(LATER_BYTES),
+    "a pipe's cursor has the format 9": lambda: decode_cursor(LATER_BYTES),
     "a message movement task has the format 9": lambda: decode_task(LATER_BYTES),
     "a record of a queue has the format 9": lambda: decode_segment(LATER_BYTES),
     "a stored item has the format 9": lambda: stored.decode(LATER_BYTES),

@@ -20,6 +20,8 @@ from tenet.app.messages import CopyNamed, CopyShown
 from tenet.base.errors import TenetError
 from tenet.mesh.member_store import MemberStore
 from tenet.mesh.members import SPACE as MEMBERS
+from tenet.pipes.api import SPACES_ABOUT_LOGS as SPACES_OF_PIPES
+from tenet.pipes.api import pipe_behind
 from tenet.store.copying import Copying, LeftOut, Progress, abort
 from tenet.store.errors import CopyRefused, StoreUnavailable
 from tenet.tables.api import SPACES_ABOUT_LOGS, indexes_behind, is_about_logs
@@ -31,9 +33,11 @@ if TYPE_CHECKING:
     from tenet.store.guard import Guard
 
 #: What is about who serves the source, and about its logs.
-LEFT_OUT: Final = LeftOut(SPACES_ABOUT_LOGS | {MEMBERS}, is_about_logs)
+LEFT_OUT: Final = LeftOut(SPACES_ABOUT_LOGS | SPACES_OF_PIPES | {MEMBERS}, is_about_logs)
 #: How long keepers of indexes may take to come to the ends of the logs, once nothing is added to them.
 CATCH_UP_S: Final = 60.0
+#: How long pipes may take to the same, seconds; nobody runs them where no server runs.
+PIPES_S: Final = 10.0
 #: So many looks in a row have to find the logs read to their ends. A look moves what waits into the logs first; where
 #: another look does so at the same time, it may see less than there is.
 LOOKS: Final = 3
@@ -295,7 +299,23 @@ class Mover:
                         " and repeat the command while it runs"
                     )
                 await asyncio.sleep(_LOOK_S if is_behind else 0)
+            await self._pipes_caught_up()
             yield
+
+    async def _pipes_caught_up(self) -> None:
+        """Waits until pipes have taken all changes from the logs, which are not copied.
+
+        Raises:
+            CopyRefused: one does not get there.
+        """
+        until_s = self._clock.monotonic_s() + PIPES_S
+        while pipe := await pipe_behind(self._guard.engine, clock=self._clock, ids=self._ids):
+            if self._clock.monotonic_s() > until_s:
+                raise CopyRefused(
+                    f"the pipe {pipe} has changes that it has not delivered: let a server on FROM deliver them, or"
+                    " delete the pipe, and repeat the command"
+                )
+            await asyncio.sleep(_LOOK_S)
 
 
 def full_name(directory: DataDirectory) -> str:

@@ -210,6 +210,7 @@ class Server:
             await self.stop()
             raise
         _log.info("serving", endpoint=self.endpoint, data=str(self.directory.path), version=tenet_version())
+        self._services.notices.tell(self.endpoint, f"Tenet {tenet_version()} serves, as process {os.getpid()}.")
 
     async def _open(self) -> None:
         """Opens the store and the services, and begins the background jobs; nothing is open where it raises."""
@@ -359,6 +360,7 @@ class Server:
 
     async def stop(self) -> None:
         """Lets what has begun end, then closes everything."""
+        self._services.notices.tell(self.endpoint, "The server is about to stop.")
         self._services.end_waits()
         answered = await self.edge.drain(self.settings.server.drain_ms / 1000)
         if self._renewing is not None:
@@ -439,12 +441,12 @@ class Server:
 
     @asynccontextmanager
     async def _quiet(self) -> AsyncIterator[None]:
-        """Keeps requests out for the length of a block where indexes are kept from logs, and lets all others end.
+        """Keeps requests out for the length of a block where logs have to come to their ends, and lets all others end.
 
         Raises:
             CopyRefused: requests that had begun do not end.
         """
-        if self.core.store.capabilities.cheap_commits_across_partitions:
+        if self.core.store.capabilities.cheap_commits_across_partitions and not self._services.follows_logs:
             yield
             return
         self._gates.shut(MOVING)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Final
 
+from tenet.app.notices import Notices
+from tenet.pipes.api import Pipes, PipesSettings
 from tenet.queues.api import Queues, QueuesSettings
 from tenet.tables.api import Tables, TablesSettings
 
@@ -26,12 +29,16 @@ class Services:
     Args:
         tables: speaks the API of DynamoDB.
         queues: speaks the API of SQS.
+        pipes: speaks the API of EventBridge Pipes.
+        notices: for operators.
         scheme: of the listener, ``https`` or ``http``.
     """
 
-    def __init__(self, tables: Tables, queues: Queues, scheme: str) -> None:
+    def __init__(self, tables: Tables, queues: Queues, pipes: Pipes, *, notices: Notices, scheme: str) -> None:
         self._tables = tables
         self._queues = queues
+        self._pipes = pipes
+        self.notices = notices
         self._scheme = scheme
 
     @classmethod
@@ -44,15 +51,16 @@ class Services:
             clock: time.
             ids: randomness.
         """
-        options = settings.tables
-        tables = await Tables.open(
-            core.store,
-            clock=clock,
-            ids=ids,
-            settings=TablesSettings(transition_ms=options.transition_ms, tables_max=options.tables_max),
-            supervisor=core.supervisor,
-        )
-        try:
+        async with AsyncExitStack() as opened:
+            options = settings.tables
+            tables = await Tables.open(
+                core.store,
+                clock=clock,
+                ids=ids,
+                settings=TablesSettings(transition_ms=options.transition_ms, tables_max=options.tables_max),
+                supervisor=core.supervisor,
+            )
+            opened.push_async_callback(tables.close)
             queues = await Queues.open(
                 core.store,
                 clock=clock,
@@ -60,18 +68,37 @@ class Services:
                 settings=QueuesSettings(queues_max=settings.queues.queues_max, deleted_s=settings.queues.deleted_s),
                 places=None if core.cooperation is None else core.cooperation.places(QUEUES),
             )
-        except BaseException:
-            await tables.close()
-            raise
-        return cls(tables, queues, "http" if settings.tls.plaintext else "https")
+            opened.push_async_callback(queues.close)
+            notices = Notices(
+                queues.call, account=_operator(core), node=core.node.node if core.node else "", clock=clock
+            )
+            opened.push_async_callback(notices.close)
+            pipes = await Pipes.open(
+                core.store,
+                following=tables.following,
+                call=queues.call,
+                clock=clock,
+                ids=ids,
+                settings=PipesSettings(pipes_max=settings.pipes.pipes_max),
+                supervisor=core.supervisor,
+                notify=notices.tell,
+            )
+            opened.pop_all()
+        scheme = "http" if settings.tls.plaintext else "https"
+        return cls(tables, queues, pipes, notices=notices, scheme=scheme)
 
     def for_edge(self) -> Sequence[Service]:
         """Returns the services for the edge, always in the same order."""
-        return (self._tables.service(), self._queues.service(self._scheme))
+        return (self._tables.service(), self._queues.service(self._scheme), self._pipes.service())
 
     def measures(self) -> Sequence[Measure]:
         """Returns what the services say about themselves, for the page of metrics."""
-        return (*self._tables.measures(), *self._queues.measures())
+        return (*self._tables.measures(), *self._queues.measures(), *self._pipes.measures())
+
+    @property
+    def follows_logs(self) -> bool:
+        """Whether there are pipes, which have to come to the ends of the logs before the store can move."""
+        return self._pipes.runs_any
 
     def end_waits(self) -> None:
         """Answers all requests that wait for something to come, so that nobody has to wait for them."""
@@ -79,7 +106,14 @@ class Services:
 
     async def close(self) -> None:
         """Closes all services; the store stays open."""
-        try:
-            await self._queues.close()
-        finally:
-            await self._tables.close()
+        async with AsyncExitStack() as rooms:
+            rooms.push_async_callback(self._tables.close)
+            rooms.push_async_callback(self._queues.close)
+            rooms.push_async_callback(self.notices.close)
+            rooms.push_async_callback(self._pipes.close)
+
+
+def _operator(core: Core) -> str:
+    """Returns the account that the root key belongs to."""
+    key = core.find(core.root_key.access_key_id)
+    return "" if key is None else key.principal.tenant

@@ -430,6 +430,15 @@ class QueuesOptions(Struct, frozen=True, kw_only=True):
     ] = 60
 
 
+class PipesOptions(Struct, frozen=True, kw_only=True):
+    """The pipes service, which speaks the API of EventBridge Pipes."""
+
+    pipes_max: Annotated[
+        int,
+        Meta(description="Pipes that an account may have.", ge=1, le=100_000, extra={"unit": "pipes"}),
+    ] = 1_000
+
+
 class Logs(Struct, frozen=True, kw_only=True):
     """What is written to standard error, one JSON object per line."""
 
@@ -497,5 +506,6 @@ class Settings(Struct, frozen=True, kw_only=True):
     limits: Limits = Limits()
     tables: TablesOptions = TablesOptions()
     queues: QueuesOptions = QueuesOptions()
+    pipes: PipesOptions = PipesOptions()
     logs: Logs = Logs()
     traces: Traces = Traces()

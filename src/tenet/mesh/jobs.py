@@ -212,6 +212,13 @@ class Supervisor:
         """Returns the node that a shard is given to; None: none that is known, or there are no others."""
         return self._given.get((name, shard))
 
+    def is_known_to_all(self, name: str) -> bool:
+        """Whether every node that is up knows a job, as far as this one knows; a former version may not."""
+        if self._cluster is None:
+            return True
+        view = self._cluster.view
+        return all(name in view.members[node].jobs for node in view.up)
+
     # ---- which jobs there are ----------------------------------------------------------------------------------------
 
     async def add(self, *jobs: Job) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from msgspec import Struct
 
 from tenet.queues.context import Caller, Context
-from tenet.queues.errors import UnknownOperation
+from tenet.queues.errors import QueuesError, UnknownOperation
 from tenet.queues.http import QueuesService
 from tenet.queues.ops.catalog import DELETED_S, QUEUES_MAX, Catalog
 from tenet.queues.ops.change_message_visibility import change_message_visibility, change_message_visibility_batch
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from tenet.store.contract import Store
     from tenet.wire.door import Measure
 
-__all__ = ["ROUTES", "Caller", "Queues", "QueuesSettings"]
+__all__ = ["ROUTES", "Caller", "Queues", "QueuesError", "QueuesSettings"]
 
 #: Every operation that can be called, by its name.
 ROUTES: Final[Mapping[str, Operation]] = {

@@ -17,7 +17,7 @@ from tenet.store.errors import SpaceNotFound
 from tenet.store.expiry import SHARDS, ExpiryIndex, Sweeper
 from tenet.tables import keys
 from tenet.tables.context import Caller, Context
-from tenet.tables.errors import ResourceNotFoundException, UnknownOperationException
+from tenet.tables.errors import ResourceNotFoundException, TablesError, UnknownOperationException
 from tenet.tables.http import STREAMS_MOUNT, TablesService
 from tenet.tables.ops.batch_get_item import batch_get_item
 from tenet.tables.ops.batch_write_item import batch_write_item
@@ -28,6 +28,7 @@ from tenet.tables.ops.delete_item import delete_item
 from tenet.tables.ops.delete_table import delete_table
 from tenet.tables.ops.describe_table import describe_table
 from tenet.tables.ops.endpoints import describe_endpoints
+from tenet.tables.ops.following import Change, ChangePage, Following, Source, has_changes
 from tenet.tables.ops.get_item import get_item
 from tenet.tables.ops.indexing.behind import are_indexes_behind
 from tenet.tables.ops.indexing.fences import MarkRule
@@ -60,7 +61,21 @@ if TYPE_CHECKING:
     from tenet.tables.context import Operation
     from tenet.wire.door import Measure
 
-__all__ = ["ROUTES", "Assignment", "Caller", "Shares", "Tables", "TablesSettings", "streams_service"]
+__all__ = [
+    "ROUTES",
+    "Assignment",
+    "Caller",
+    "Change",
+    "ChangePage",
+    "Following",
+    "Shares",
+    "Source",
+    "Tables",
+    "TablesError",
+    "TablesSettings",
+    "has_changes",
+    "streams_service",
+]
 
 #: Every operation that can be called, by the name that stands in X-Amz-Target.
 ROUTES: Final[Mapping[str, Operation]] = {
@@ -124,6 +139,8 @@ class Tables:
         self._context = context
         self._supervisor = supervisor
         self._keepers = keepers
+        #: Lets other rooms read the changes of tables.
+        self.following = Following(context.store, context.catalog, is_logging=context.is_logging)
 
     @classmethod
     async def open(

@@ -137,6 +137,7 @@ class Table(msgspec.Struct, frozen=True, dict=True):
         on_demand_ms: when it was switched to PAY_PER_REQUEST, the last switches, oldest first, milliseconds since 1970.
         class_changed_ms: when `table_class` was last set by an update, or 0.
         pending: what it becomes when its UPDATING is over, or None.
+        followers: who reads its changes from the log of its space, by the names that the store knows them by.
     """
 
     account: str
@@ -161,6 +162,7 @@ class Table(msgspec.Struct, frozen=True, dict=True):
     on_demand_ms: tuple[int, ...] = ()
     class_changed_ms: int = 0
     pending: Pending | None = None
+    followers: tuple[str, ...] = ()
 
     @property
     def arn(self) -> str:
@@ -201,6 +203,11 @@ class Table(msgspec.Struct, frozen=True, dict=True):
     def global_indexes(self) -> tuple[Index, ...]:
         """Its global secondary indexes."""
         return tuple(index for index in self.indexes if index.is_global)
+
+    @cached_property
+    def looks_back(self) -> bool:
+        """Whether a write has to know the item as it was: for the table's indexes, or for those who follow it."""
+        return bool(self.indexes or self.followers)
 
     @cached_property
     def is_limited(self) -> bool:

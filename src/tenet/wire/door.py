@@ -118,6 +118,7 @@ class Mount(Struct, frozen=True):
         targets: what stands before the dot in X-Amz-Target, for instance ``DynamoDB_20120810``.
         form_versions: the ``Version`` of Query-protocol forms, for instance ``2012-11-05``.
         path_prefixes: paths, for instance ``/placement``.
+        is_aws: whether those are of an API of AWS, as targets and forms are in any case.
         body_bytes_max: larger bodies are refused unread.
         crc32: whether answers carry ``x-amz-crc32``.
         fallback: whether requests that match no mount are this service's to refuse.
@@ -130,6 +131,7 @@ class Mount(Struct, frozen=True):
     targets: tuple[str, ...] = ()
     form_versions: tuple[str, ...] = ()
     path_prefixes: tuple[str, ...] = ()
+    is_aws: bool = False
     body_bytes_max: int = 16 * 1024 * 1024
     crc32: bool = False
     fallback: bool = False

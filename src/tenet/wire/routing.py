@@ -65,7 +65,9 @@ class Routes:
         #: What signatures may be scoped to.
         self.signing_names = frozenset(mount.signing_name for mount in mounts)
         #: Those of them that are AWS services.
-        self.spoken = frozenset(mount.signing_name for mount in mounts if mount.targets or mount.form_versions)
+        self.spoken = frozenset(
+            mount.signing_name for mount in mounts if mount.targets or mount.form_versions or mount.is_aws
+        )
         self.body_bytes_small = min((service.mount.body_bytes_max for service in services), default=0)
 
     def find(

@@ -163,7 +163,7 @@ async def _carry_out(
     single: list[int] = []
     for at, one in enumerate(wanted):
         plan = one.plan
-        if not together or plan.blind is None or plan.table.indexes or context.combiner.is_busy(plan.key):
+        if not together or plan.blind is None or plan.table.looks_back or context.combiner.is_busy(plan.key):
             single.append(at)
         else:
             blind.append(at)

@@ -208,12 +208,7 @@ class Lifecycle:
 
     async def _give_log(self, table: Table, info: SpaceInfo | None) -> None:
         """Gives a table's space the log that it needs, where the table came here from an engine that needs none."""
-        if (
-            self._is_logging
-            and info is not None
-            and info.options.log is None
-            and table.status in {"ACTIVE", "UPDATING"}
-        ):
+        if info is not None and info.options.log is None and table.status in {"ACTIVE", "UPDATING"}:
             options = self._options(table, info.name)
             if options.log is not None:
                 await self._store.ensure_space(info.name, options)

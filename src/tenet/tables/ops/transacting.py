@@ -96,14 +96,14 @@ async def transact(
 async def _attempt(
     context: Context, caller: Caller, plans: Sequence[Plan], extra: Sequence[Write], *, look: bool
 ) -> Attempt:
-    looked_at = [plan for plan in plans if look or plan.blind is None or plan.table.indexes]
+    looked_at = [plan for plan in plans if look or plan.blind is None or plan.table.looks_back]
     keys = [plan.key for plan in looked_at]
     found = await context.store.read_together(keys, deadline=caller.deadline) if keys else ()
     records = {key: record for key, record in zip(keys, found, strict=True) if isinstance(record, Record | None)}
     is_logging = context.is_logging
     written = decided(plans, records, is_logging=is_logging)
     check_collection_bytes(done.new.size for done in written)
-    logged_bytes = sum(done.changes.logged_bytes for done in written) if is_logging else 0
+    logged_bytes = sum(done.changes.logged_bytes for done in written)
     if logged_bytes + sum(done.new.stored_bytes + done.changes.value_bytes for done in written) > _VALUES_BYTES_MAX:
         written = [done.squeezed(plan, is_logged=is_logging) for plan, done in zip(plans, written, strict=True)]
     writes: list[Write] = [write for plan, done in zip(plans, written, strict=True) for write in writes_of(plan, done)]
@@ -112,7 +112,7 @@ async def _attempt(
         context.store,
         (*writes, *extra),
         checks,
-        [append for done in written for append in done.changes.appends] if is_logging else (),
+        [append for done in written for append in done.changes.appends],
         clock=context.clock,
         ids=context.ids,
         deadline=caller.deadline,

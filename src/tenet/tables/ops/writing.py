@@ -17,6 +17,7 @@ from tenet.store.landing import land
 from tenet.tables.errors import ConditionalCheckFailedException
 from tenet.tables.rules import indexes
 from tenet.tables.rules.capacity import Consumed, write_units
+from tenet.tables.rules.followed import told
 from tenet.tables.rules.images import ABSENT, Image
 from tenet.tables.rules.index_log import logged_changes
 
@@ -79,6 +80,8 @@ class Written:
             changes = logged_changes(plan.table, plan.key, self.old, self.new, by_reference=True)
         else:
             changes = indexes.changes(plan.table, self.old, self.new, by_reference=True)
+        if plan.table.followers:
+            changes = told(plan.table, plan.key, self.old, self.new, changes, keys_alone=True)
         return Written(self.old, self.new if self.new is self.old else self.new.deflated(), changes)
 
     def consumed(self, table: Table) -> Consumed:
@@ -109,13 +112,19 @@ def check_condition(condition: Condition | None, old: Image, *, return_old: bool
 def carried_out(plan: Plan, old: Image) -> Written:
     """Returns what a plan makes of the item as it is; raises what the plan refuses with."""
     new = plan.decide(old)
-    return Written(old, new, indexes.changes(plan.table, old, new))
+    changes = indexes.changes(plan.table, old, new)
+    if plan.table.followers:
+        changes = told(plan.table, plan.key, old, new, changes)
+    return Written(old, new, changes)
 
 
 def carried_out_logged(plan: Plan, old: Image) -> Written:
     """Returns the same where global indexes are kept from the log."""
     new = plan.decide(old)
-    return Written(old, new, logged_changes(plan.table, plan.key, old, new))
+    changes = logged_changes(plan.table, plan.key, old, new)
+    if plan.table.followers:
+        changes = told(plan.table, plan.key, old, new, changes)
+    return Written(old, new, changes)
 
 
 def writes_of(plan: Plan, written: Written) -> list[Write]:
@@ -139,7 +148,7 @@ async def write(context: Context, caller: Caller, plan: Plan, *, look: bool) -> 
     """
     table = plan.table
     blind = plan.blind
-    if blind is not None and not look and not table.indexes and not context.combiner.is_busy(plan.key):
+    if blind is not None and not look and not table.looks_back and not context.combiner.is_busy(plan.key):
         put = Delete(plan.key) if blind.value is None else Put(plan.key, blind.value)
         await land(context.store, (put,), clock=context.clock, ids=context.ids, deadline=caller.deadline)
         return Written(ABSENT, blind, indexes.NOTHING)
@@ -151,7 +160,7 @@ async def write(context: Context, caller: Caller, plan: Plan, *, look: bool) -> 
         old = Image.of_record(record)
         written = carried_out(plan, old)
         value = KEEP if written.new is old else written.new.value
-        return Change(written, value, written.changes.writes)
+        return Change(written, value, written.changes.writes, written.changes.appends)
 
     return await context.combiner.mutate(plan.key, step, deadline=caller.deadline)
 

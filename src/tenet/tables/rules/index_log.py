@@ -29,7 +29,6 @@ READER: Final = "indexes"
 LOG_SHARDS: Final = 4
 
 _PLAIN: Final = SpaceOptions()
-_LOGGED: Final = SpaceOptions(log=LogOptions(shards=LOG_SHARDS, readers=(READER,)))
 
 
 def space_options(table: Table, space: str, *, is_logging: bool) -> SpaceOptions:
@@ -40,7 +39,22 @@ def space_options(table: Table, space: str, *, is_logging: bool) -> SpaceOptions
         space: one of its spaces.
         is_logging: whether global indexes are kept from the log.
     """
-    return _LOGGED if is_logging and space == table.space and table.global_indexes else _PLAIN
+    if space != table.space or not (table.followers or (is_logging and table.global_indexes)):
+        return _PLAIN
+    return logged_options(table, is_logging=is_logging)
+
+
+def logged_options(table: Table, *, is_logging: bool) -> SpaceOptions:
+    """Returns what the space of a table's items has to keep once it has a log, though nobody may read it any more.
+
+    A log without readers keeps nothing. It stays, because a write that began when somebody read it may still come.
+
+    Args:
+        table: the table.
+        is_logging: whether global indexes are kept from the log.
+    """
+    for_indexes = (READER,) if is_logging and table.global_indexes else ()
+    return SpaceOptions(log=LogOptions(shards=LOG_SHARDS, readers=(*for_indexes, *table.followers)))
 
 
 def logged_changes(table: Table, at: Key, old: Image, new: Image, *, by_reference: bool = False) -> IndexChanges:
@@ -58,13 +72,13 @@ def logged_changes(table: Table, at: Key, old: Image, new: Image, *, by_referenc
     if not later.writes:
         return local
     if by_reference or old.stored_bytes + new.stored_bytes > LOGGED_BYTES_MAX:
-        append = Append(at, _by_keys(table, old), _by_keys(table, new))
+        append = Append(at, by_keys(table, old), by_keys(table, new))
     else:
         append = Append(at, old.value, new.value)
     return IndexChanges(local.writes, {**local.units, **later.units}, (append,))
 
 
-def _by_keys(table: Table, image: Image) -> bytes | None:
+def by_keys(table: Table, image: Image) -> bytes | None:
     """Returns the image that holds the keys of table and global indexes alone; None where there is no item."""
     item = image.item
     if item is None:

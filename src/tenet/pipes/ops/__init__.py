@@ -1,0 +1,1 @@
+"""What each operation of the pipes service does, and what runs a pipe; the only code here that awaits the store."""

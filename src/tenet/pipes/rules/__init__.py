@@ -1,0 +1,1 @@
+"""Decisions of the pipes service: no I/O, no clock, no randomness."""
