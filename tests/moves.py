@@ -56,9 +56,10 @@ class Writers:
         server: where.
         count: of threads.
         pace_s: how long each rests between two writes, so that a store that is copied to can keep up.
+        first: the number of the first thread; those of others that write at the same time have to be different ones.
     """
 
-    def __init__(self, server: Server, count: int = 4, *, pace_s: float = 0.0) -> None:
+    def __init__(self, server: Server, count: int = 4, *, pace_s: float = 0.0, first: int = 0) -> None:
         self._pace_s = pace_s
         self._client = server.client(config=ONCE)
         self._stop = threading.Event()
@@ -69,7 +70,7 @@ class Writers:
         #: Statuses of the answers that ended them.
         self.refusals: list[int] = []
         self._pool = ThreadPoolExecutor(count)
-        self._running = [self._pool.submit(self._write_on, writer) for writer in range(count)]
+        self._running = [self._pool.submit(self._write_on, writer) for writer in range(first, first + count)]
 
     def stop(self) -> None:
         """Waits until all have stopped."""
