@@ -21,11 +21,11 @@ import msgspec
 from msgspec import Struct
 
 from tenet.base.clock import NEVER
+from tenet.store.cached import STALE_S
 from tenet.store.contract import commit_id_ms
 from tenet.store.errors import LogTrimmed
 from tenet.tables import keys
 from tenet.tables.errors import ResourceNotFoundException
-from tenet.tables.ops.catalog import STALE_S
 from tenet.tables.rules.images import Image
 from tenet.tables.rules.index_log import LOG_SHARDS, is_by_keys, logged_options
 from tenet.tables.rules.sizes import item_bytes
