@@ -345,7 +345,8 @@ def test_owners_change_all_the_time_and_nothing_is_lost(name: str) -> None:
         play(scene, seed, SLOW)
 
 
-def test_a_slot_that_is_given_up_takes_along_what_is_hidden() -> None:
+@pytest.mark.parametrize("how", ["ends", "drains"])
+def test_a_slot_that_is_given_up_takes_along_what_is_hidden(how: str) -> None:
     async def scene(cluster: Cluster) -> None:
         members = await cluster.started()
         queue = cluster.queue("q", Settings(visibility_s=60))
@@ -355,7 +356,11 @@ def test_a_slot_that_is_given_up_takes_along_what_is_hidden() -> None:
             await client.send(str(number))
         hidden = {m.body for _ in range(1) for m in await client.receive(deletes=False)}
         assert hidden
-        await owner.node.leave()
+        if how == "ends":
+            await owner.node.leave()
+        else:
+            owner.node.process.run(lambda: owner.node.cooperation.drain(is_draining=True))
+            await cluster.mesh.until(lambda: not owner.places._tenures, 20.0)
         found: set[str] = set()
         while messages := await client.receive(deletes=False):
             found |= {message.body for message in messages}

@@ -69,6 +69,8 @@ class Places:
         self._cluster = cluster
         self._channel = channel
         self._tenures: dict[int, Tenure] = {}
+        #: Slots that are being handed over; their tenures have ended.
+        self._leaving: set[int] = set()
         self._asked: dict[NodeId, set[asyncio.Timeout]] = {}
         self._listeners: list[Callable[[], None]] = []
         self._change = asyncio.Event()
@@ -104,8 +106,13 @@ class Places:
             await asyncio.Event().wait()
         finally:
             del self._tenures[slot]
-            self._look()
-            await _to_the_end(tenant.given_up(slot, is_ours=tenure.is_held()))
+            self._leaving.add(slot)
+            try:
+                self._look()
+                await _to_the_end(tenant.given_up(slot, is_ours=tenure.is_held()))
+            finally:
+                self._leaving.discard(slot)
+                self._look()
 
     # ---- whose they are ----------------------------------------------------------------------------------------------
 
@@ -119,8 +126,8 @@ class Places:
         return zlib.crc32(name) % SLOTS
 
     def has(self, slot: int) -> bool:
-        """Whether this node has a slot, though it may not be sure of it."""
-        return slot in self._tenures
+        """Whether this node has a slot, though it may not be sure of it, or is handing it over."""
+        return slot in self._tenures or slot in self._leaving
 
     def is_here(self, slot: int) -> bool:
         """Whether what is in a slot is this node's now, as far as it can know."""
