@@ -6,6 +6,7 @@ import asyncio
 import gzip
 import json
 import re
+import tracemalloc
 import zlib
 
 import pytest
@@ -389,6 +390,27 @@ def test_draining_cuts_off_what_takes_too_long() -> None:
             await client.send(call("Wait"))
             await asyncio.sleep(0.05)
             assert not await edge.drain(0.1)
+
+    on_loop(main)
+
+
+def test_nothing_is_kept_of_a_request_that_was_answered() -> None:
+    size, count = 20_000, 200
+
+    async def main() -> None:
+        echo = Echo()
+        async with serving(echo) as edge, connected(edge) as client:
+            for operation in ("Echo", "Refuse"):
+                await client.ask(call(operation, b"x" * size))
+                tracemalloc.start()
+                try:
+                    for number in range(count):
+                        await client.ask(call(operation, b"x" * (size - number)))
+                        echo.seen.clear()
+                    kept_bytes, _ = tracemalloc.get_traced_memory()
+                finally:
+                    tracemalloc.stop()
+                assert kept_bytes < size * count / 10
 
     on_loop(main)
 
