@@ -6,12 +6,14 @@ checks the head as it wrote it last, conflicts; so that what is read afterwards 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from tenet.base.clock import NEVER
+from tenet.base.dice import Dice
 from tenet.queues import keys
 from tenet.queues.ops.owning.state import State
 from tenet.queues.rules import stored
@@ -25,6 +27,10 @@ if TYPE_CHECKING:
     from tenet.store.contract import Range, Record, Store
 
 _PAGE_RECORDS: Final = 1_000
+#: How long a process waits at most that was disturbed by another one's taking over, in times of what it took to read;
+#: twice as long each time. Two that never waited would disturb each other for ever.
+_YIELDS: Final = 2
+_ROLL: Final = 1_000
 
 
 async def take_over(store: Store, queue: Queue, *, clock: Clock, ids: Ids, deadline: float) -> tuple[State, Version]:
@@ -43,7 +49,9 @@ async def take_over(store: Store, queue: Queue, *, clock: Clock, ids: Ids, deadl
     Raises:
         StoreUnavailable: nothing was changed, or the head alone.
     """
+    dice, yields = Dice(ids), _YIELDS
     while True:
+        began_s = clock.monotonic_s()
         head, version = await _claim(store, queue.id, clock=clock, ids=ids, deadline=deadline)
         state = State(queue, head)
         await _read_receives(store, state, keys.numbers_of(keys.RECEIVES, head.receives_first), deadline)
@@ -54,6 +62,8 @@ async def take_over(store: Store, queue: Queue, *, clock: Clock, ids: Ids, deadl
         if record is not None and record.version == version:
             return state, version
         # Somebody else has taken it over meanwhile: what was read is of two owners.
+        await asyncio.sleep((clock.monotonic_s() - began_s) * yields * dice.below(_ROLL) / _ROLL)
+        yields *= 2
 
 
 async def _claim(
