@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import copy
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -228,21 +229,22 @@ TOO_LARGE = "Item size has exceeded the maximum allowed size"
 
 
 @pytest.mark.parametrize(
-    "value",
+    "value_of",  # each is made when it is its turn, and not in every process that collects tests
     [
-        {"L": [{"S": ""}] * 409_601},
-        {"L": [*[{"N": "1"}] * 300_000, {"N": "x"}]},
-        {"L": [{"L": [{"S": ""}] * 300_000}, {"L": [{"S": ""}] * 300_000}, {}]},
-        {"M": {str(at): {"S": ""} for at in range(409_601)}},
-        {"SS": [""] * 409_601},
-        {"SS": [str(at) for at in range(100_000)]},
-        {"NS": [*(str(at) for at in range(200_000)), "x"]},
-        {"BS": [f"{at:08}" for at in range(110_000)]},
-        {"L": [{"S": "x" * 410_000}, {}]},
+        lambda: {"L": [{"S": ""}] * 409_601},
+        lambda: {"L": [*[{"N": "1"}] * 300_000, {"N": "x"}]},
+        lambda: {"L": [{"L": [{"S": ""}] * 300_000}, {"L": [{"S": ""}] * 300_000}, {}]},
+        lambda: {"M": {str(at): {"S": ""} for at in range(409_601)}},
+        lambda: {"SS": [""] * 409_601},
+        lambda: {"SS": [str(at) for at in range(100_000)]},
+        lambda: {"NS": [*(str(at) for at in range(200_000)), "x"]},
+        lambda: {"BS": [f"{at:08}" for at in range(110_000)]},
+        lambda: {"L": [{"S": "x" * 410_000}, {}]},
     ],
 )
-def test_what_lies_behind_400_kb_of_an_item_is_not_looked_at(value: dict[str, Any]) -> None:
-    assert refusal_of(lambda: check_item({"p": {"S": "a"}, "v": value})) == TOO_LARGE
+def test_what_lies_behind_400_kb_of_an_item_is_not_looked_at(value_of: Callable[[], dict[str, Any]]) -> None:
+    item = {"p": {"S": "a"}, "v": value_of()}
+    assert refusal_of(lambda: check_item(item)) == TOO_LARGE
 
 
 def test_one_value_may_be_larger_than_an_item_until_it_is_known_what_it_is_for() -> None:
