@@ -15,6 +15,7 @@ from tenet.pipes.api import Caller as PipesCaller
 from tenet.pipes.api import Pipes, PipesSettings
 from tenet.queues.api import Caller as QueuesCaller
 from tenet.queues.api import Queues
+from tenet.queues.ops.owning.flushing import QueueGivenUp
 from tenet.store.contract import Engine
 from tenet.store.memory import MemoryEngine
 from tenet.store.memory_state import MemoryState
@@ -93,7 +94,12 @@ class World:
         return answer
 
     async def queue(self, operation: str, account: str = ACCOUNT, **request: Any) -> dict[str, Any]:
-        return await self.queues.call(operation, request, QueuesCaller(account)) or {}
+        """Asks as an SDK does: again where nothing was done, as another process has just taken the queue over."""
+        while True:
+            try:
+                return await self.queues.call(operation, request, QueuesCaller(account)) or {}
+            except QueueGivenUp:
+                await asyncio.sleep(0.01)
 
     async def pipe(self, operation: str, account: str = ACCOUNT, **request: Any) -> dict[str, Any]:
         return await self.pipes.call(operation, request, PipesCaller(account))
