@@ -20,7 +20,7 @@ from tenet.pipes.errors import (
 )
 from tenet.store.errors import OutcomeUnknown, StoreUnavailable
 from tenet.wire.door import Mount, Response
-from tenet.wire.errors import UNKNOWN_OUTCOME, EdgeError, words_for_unavailable
+from tenet.wire.errors import UNKNOWN_OUTCOME, EdgeError, words_for_failure, words_for_unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -149,14 +149,7 @@ def _translate(request: Request, error: TenetError) -> PipesError:
     if isinstance(error, OutcomeUnknown):
         request.notes["store_error"] = f"{error.code}: {error.message}"
         return InternalException(UNKNOWN_OUTCOME)
-    _log.error(
-        "a request failed inside",
-        operation=request.operation,
-        request_id=request.request_id,
-        error=error.code,
-        reason=error.message,
-    )
-    return InternalException(f"Internal server error (request id {request.request_id})")
+    return InternalException(words_for_failure(request, error, _log))
 
 
 def _of_edge(error: EdgeError) -> PipesError:

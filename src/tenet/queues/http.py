@@ -32,7 +32,7 @@ from tenet.queues.rules.query_forms import read_form
 from tenet.queues.rules.shapes import ANSWERS, REQUESTS
 from tenet.store.errors import LimitExceeded, OutcomeUnknown, ReadOnlyStore, StoreUnavailable
 from tenet.wire.door import Mount, Response
-from tenet.wire.errors import UNKNOWN_OUTCOME, EdgeError, words_for_unavailable
+from tenet.wire.errors import UNKNOWN_OUTCOME, EdgeError, words_for_failure, words_for_unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -211,14 +211,7 @@ def _of_store(request: Request, error: TenetError) -> QueuesError:
     if isinstance(error, OutcomeUnknown):
         request.notes["store_error"] = f"{error.code}: {error.message}"
         return InternalFailure(UNKNOWN_OUTCOME)
-    _log.error(
-        "a request failed inside",
-        operation=request.operation,
-        request_id=request.request_id,
-        error=error.code,
-        reason=error.message,
-    )
-    return InternalFailure(f"Internal server error (request id {request.request_id})")
+    return InternalFailure(words_for_failure(request, error, _log))
 
 
 def _json_error(error: QueuesError, code: str) -> Response:

@@ -22,7 +22,7 @@ from tenet.tables.errors import (
 )
 from tenet.tables.rules.shapes import check_json_types
 from tenet.wire.door import Mount, Response
-from tenet.wire.errors import UNKNOWN_OUTCOME, BodyTooLarge, EdgeError, words_for_unavailable
+from tenet.wire.errors import UNKNOWN_OUTCOME, BodyTooLarge, EdgeError, words_for_failure, words_for_unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -200,14 +200,7 @@ def _translate(request: Request, error: TenetError) -> TenetError:
     if isinstance(error, OutcomeUnknown):
         request.notes["store_error"] = f"{error.code}: {error.message}"
         return InternalServerError(UNKNOWN_OUTCOME)
-    _log.error(
-        "a request failed inside",
-        operation=request.operation,
-        request_id=request.request_id,
-        error=error.code,
-        reason=error.message,
-    )
-    return InternalServerError(f"Internal server error (request id {request.request_id})")
+    return InternalServerError(words_for_failure(request, error, _log))
 
 
 def _error_body(error: TenetError) -> bytes:

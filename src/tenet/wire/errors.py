@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
 
 from tenet.base.errors import TenetError
 from tenet.store.errors import ReadOnlyStore, StoreUnavailable
+
+if TYPE_CHECKING:
+    from tenet.wire.door import Request
 
 #: What clients are told while the store cannot serve; nothing was written then, and all of it may be sent again.
 _UNAVAILABLE: Final = {
@@ -23,6 +26,24 @@ def words_for_unavailable(error: StoreUnavailable) -> str:
     if isinstance(error, ReadOnlyStore):
         return _READ_ONLY
     return _UNAVAILABLE.get(error.code, _UNAVAILABLE["StoreUnavailable"])
+
+
+def words_for_failure(request: Request, error: TenetError, log: Any) -> str:
+    """Tells the log what went wrong inside a service, and returns what every service tells its clients of it.
+
+    Args:
+        request: whose id the client is told, to look it up by.
+        error: told to the log alone.
+        log: of the service's module.
+    """
+    log.error(
+        "a request failed inside",
+        operation=request.operation,
+        request_id=request.request_id,
+        error=error.code,
+        reason=error.message,
+    )
+    return f"Internal server error (request id {request.request_id})"
 
 
 class EdgeError(TenetError):
