@@ -171,6 +171,4 @@ def decode_consumer(uuid: str, value: bytes) -> Consumer:
         StoreCorrupt: the bytes are none that this or an older version writes.
     """
     found = _decode(value, _consumers, "a consumer")
-    return Consumer(
-        uuid, found.project, found.user, found.type, found.generation, found.allocations, found.updated_ms
-    )
+    return Consumer(uuid, found.project, found.user, found.type, found.generation, found.allocations, found.updated_ms)
