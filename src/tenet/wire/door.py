@@ -124,6 +124,8 @@ class Mount(Struct, frozen=True):
         fallback: whether requests that match no mount are this service's to refuse.
         is_lasting: whether a request goes on to its end also where the process stood still in the middle of it. Others
             are ended then, since their clients have long sent them to another server.
+        answers_cors: whether it answers browsers' cross-origin requests itself. Else every origin may, as every request
+            is signed.
     """
 
     label: str
@@ -136,6 +138,7 @@ class Mount(Struct, frozen=True):
     crc32: bool = False
     fallback: bool = False
     is_lasting: bool = False
+    answers_cors: bool = False
 
 
 class Measured(Struct, frozen=True):
