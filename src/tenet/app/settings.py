@@ -447,7 +447,7 @@ class PlacementOptions(Struct, frozen=True, kw_only=True):
         Meta(
             description=(
                 "Path that it is mounted at. Empty: the root of the listener, where it answers what no other service "
-                "and no page of the server does."
+                "does, in the place of the server's own pages."
             ),
             pattern=r"^(/[A-Za-z0-9._~-]+)*$",
             extra={"bounds": "as in `/placement`"},

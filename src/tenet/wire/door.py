@@ -117,7 +117,8 @@ class Mount(Struct, frozen=True):
         signing_name: the service part of a signature's scope; "" where requests need no signature.
         targets: what stands before the dot in X-Amz-Target, for instance ``DynamoDB_20120810``.
         form_versions: the ``Version`` of Query-protocol forms, for instance ``2012-11-05``.
-        path_prefixes: paths, for instance ``/placement``.
+        path_prefixes: paths, for instance ``/placement``; an empty one is of all that match nothing else, the server's
+            own pages included, unless they have a target.
         is_aws: whether those are of an API of AWS, as targets and forms are in any case.
         body_bytes_max: larger bodies are refused unread.
         crc32: whether answers carry ``x-amz-crc32``.
