@@ -134,23 +134,27 @@ class OnePerTree:
 
     Args:
         roots: by place, the root of its tree.
+        bound: by step, whether something is given.
     """
 
-    def __init__(self, roots: Mapping[int, str]) -> None:
+    def __init__(self, roots: Mapping[int, str], bound: Sequence[bool]) -> None:
         self._roots = roots
+        self._bound = bound
         self._taken: dict[str, list[int]] = {}
 
-    def take(self, _step: int, place: int, /) -> bool:
+    def take(self, step: int, place: int, /) -> bool:
         """See ``Condition``."""
-        taken = self._taken.setdefault(self._roots[place], [])
-        if taken and taken[0] != place:
-            return False
-        taken.append(place)
+        if self._bound[step]:
+            taken = self._taken.setdefault(self._roots[place], [])
+            if taken and taken[0] != place:
+                return False
+            taken.append(place)
         return True
 
-    def give_back(self, _step: int, place: int, /) -> None:
+    def give_back(self, step: int, place: int, /) -> None:
         """See ``Condition``."""
-        self._taken[self._roots[place]].pop()
+        if self._bound[step]:
+            self._taken[self._roots[place]].pop()
 
     def state(self) -> Hashable:
         """See ``Condition``."""

@@ -100,7 +100,8 @@ class _Tree:
         if request.isolate:
             yield Apart([bool(want.suffix) for want in wants])
         if request.one_per_tree:
-            yield OnePerTree({place: provider.root for place, provider in self._providers.items()})
+            roots = {place: provider.root for place, provider in self._providers.items()}
+            yield OnePerTree(roots, [bool(want.amounts) for want in wants])
         if wanted.together:
             having = {place: _bits(provider, wanted.together) for place, provider in self._providers.items()}
             yield TraitsTogether(having, [not want.suffix for want in wants], choices, len(wanted.together))
