@@ -72,7 +72,9 @@ async def test_two_moves_make_no_loop() -> None:
                 )
             )
             assert sorted(answer.status for answer in answers) == [OK, 400]
-            roots = {(await world.ask("GET", f"/resource_providers/{one}"))["root_provider_uuid"] for one in (top, peak)}
+            roots = {
+                (await world.ask("GET", f"/resource_providers/{one}"))["root_provider_uuid"] for one in (top, peak)
+            }
             assert len(roots) == 1
 
 
@@ -114,7 +116,9 @@ async def test_nodes_hear_of_each_other() -> None:
         await one.claim(7, {host: {"VCPU": 3}})
         await until(other, lambda found: found == [], path="/resource_providers?resources=VCPU:2")
         await one.ask("PUT", f"/resource_providers/{part}", {"name": "part", "parent_provider_uuid": None})
-        await until(other, lambda found: [each["uuid"] for each in found] == [host], path=f"/resource_providers?in_tree={host}")
+        await until(
+            other, lambda found: [each["uuid"] for each in found] == [host], path=f"/resource_providers?in_tree={host}"
+        )
         await one.ask("DELETE", f"/resource_providers/{part}", status=NO_CONTENT)
         await until(other, lambda found: [each["uuid"] for each in found] == [host])
 

@@ -68,9 +68,7 @@ class World:
         self.clock = clock or SystemClock()
         self._is_shared = is_shared
         self._policy = policy or Policy()
-        self._edge = Edge(
-            "/placement", "https", authenticator or NoProof(), cors_origins, ("openstack-api-version",)
-        )
+        self._edge = Edge("/placement", "https", authenticator or NoProof(), cors_origins, ("openstack-api-version",))
         self.placement: Placement
         self.service: PlacementService
 

@@ -167,13 +167,13 @@ async def set_provider_traits(context: Context, asked: Asked) -> Answer:
     given, traits = data["resource_provider_generation"], tuple(sorted(set(data["traits"]), key=trait_rank))
     snapshot = await context.reader.provider(asked.path["uuid"], deadline=asked.deadline)
     check_generation(snapshot.generation, given, STALE)
-    missing = await context.names.missing_traits(traits, deadline=asked.deadline)
-    if missing:
-        raise BadRequest(f"No such trait {', '.join(missing)}")
 
     async def plan() -> tuple[Plan, int]:
         found = await context.reader.provider(asked.path["uuid"], deadline=asked.deadline)
         check_generation(found.generation, given, STALE)
+        missing = await context.names.missing_traits(traits, deadline=asked.deadline)
+        if missing:
+            raise BadRequest(f"No such trait {', '.join(missing)}")
         return _replacing(context, found, traits)
 
     generation = await context.committer.carry_out(plan, deadline=asked.deadline)
