@@ -1,8 +1,8 @@
 """Who may do what.
 
-The rules are those of the reference's defaults ("Placement Policies"): most needs the role admin or service, a project's
-own usage its role reader, and reshaping the role service. A token of system scope fits none of them, which are all of
-project scope.
+The rules are those of the reference's defaults ("Placement Policies"): most needs the role admin or service, a
+project's own usage its role reader, and reshaping the role service. A token of system scope fits none of them, which
+are all of project scope.
 """
 
 from __future__ import annotations

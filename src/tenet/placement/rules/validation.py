@@ -54,9 +54,9 @@ def read_body(body: bytes, schema: Schema) -> Any:
         document = json.loads(body)
     except ValueError as error:
         raise BadRequest(f"Malformed JSON: {error}") from None
-    error = _first_error(document, schema)
-    if error is not None:
-        raise BadRequest(f"JSON does not validate: {error}")
+    mistake = _first_error(document, schema)
+    if mistake is not None:
+        raise BadRequest(f"JSON does not validate: {mistake}")
     return document
 
 
@@ -101,4 +101,5 @@ def _validator(held: _Held) -> Draft202012Validator:
 
 
 def _first_error(document: object, schema: Schema) -> ValidationError | None:
-    return best_match(_validator(_Held(schema)).iter_errors(document))
+    found: ValidationError | None = best_match(_validator(_Held(schema)).iter_errors(document))
+    return found
