@@ -190,3 +190,25 @@ def test_a_shared_disk_alone_is_one_candidate_however_many_it_is_shared_with() -
 def test_the_groups_of_a_long_request_are_no_depth_of_the_stack() -> None:
     fleet = fleet_of(wide_tree(1, total=3000))
     assert len(list(find(fleet, read(granular(2500))))) == 1
+
+
+@settings(max_examples=300, deadline=None)
+@given(random=RANDOMS)
+def test_groups_that_compete_for_devices_find_all_ways_and_no_others(random: Random) -> None:
+    tree = [host(0, VCPU=Inventory(total=4))]
+    for number in range(1, random.randint(2, 6)):
+        device = host(
+            number, random.choice(tree), VGPU=Inventory(total=random.randint(1, 5), max_unit=random.choice((2, 9)))
+        )
+        tree.append(replace(device, traits=frozenset(random.sample(["HW_NIC_SRIOV"], random.randint(0, 1)))))
+    groups = range(1, random.randint(3, 5))
+    asked = [f"resources{number}=VGPU:{random.choice((1, 1, 2, 3))}" for number in groups]
+    asked += [f"required{number}=HW_NIC_SRIOV" for number in groups if random.random() < 0.2]
+    if random.random() < 0.3:
+        asked.append("resources=VCPU:1,VGPU:1")
+    if random.random() < 0.4:
+        asked.append("same_subtree=" + ",".join(str(number) for number in groups if number != 2))
+    request = read("&".join([*asked, f"group_policy={random.choice(('none', 'isolate'))}"]))
+    found = [outcome_of(one) for one in find(fleet_of(tree), request)]
+    assert len(set(found)) == len(found)
+    assert set(found) == candidates(tree, request)
