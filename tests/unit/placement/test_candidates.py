@@ -212,3 +212,22 @@ def test_groups_that_compete_for_devices_find_all_ways_and_no_others(random: Ran
     found = [outcome_of(one) for one in find(fleet_of(tree), request)]
     assert len(set(found)) == len(found)
     assert set(found) == candidates(tree, request)
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        pytest.param(granular(9), id="less than is asked for altogether"),
+        pytest.param(granular(5, amount=2) + "&resources6=VGPU:1", id="what is left over is of no use"),
+        pytest.param(granular(3, policy="isolate"), id="fewer devices than groups"),
+    ],
+)
+def test_trees_that_cannot_do_are_not_searched_one_by_one(query: str) -> None:
+    fleet = Fleet()
+    for number in range(3000):
+        root = host(10 * number, VCPU=Inventory(total=4))
+        for provider in (root, *(host(10 * number + part, root, VGPU=Inventory(total=4)) for part in (1, 2))):
+            fleet.put(provider)
+    before = time.process_time()
+    assert not list(find(fleet, read(query)))
+    assert time.process_time() - before < 0.25

@@ -293,6 +293,11 @@ class Fleet:
         column, places = self._columns.get(resource_class), len(self._providers)
         return np.zeros(places, dtype=np.bool_) if column is None else column.fits(amount, places)
 
+    def most(self, resource_class: str) -> NDArray[np.int32]:
+        """Returns of each place the largest amount of a class that can be claimed there; 0 and less where none can."""
+        column, places = self._columns.get(resource_class), len(self._providers)
+        return np.zeros(places, dtype=np.int32) if column is None else column.most[:places]
+
     def passing(
         self,
         *,
