@@ -2,15 +2,15 @@
 
     python -m tests.conformance.placement.beside PYTHON [--seconds 60] [--seed 0]
 
-PYTHON is an interpreter with openstack-placement. Each fleet is made by the reference's own API; then both are asked the
-same, at random microversions, and what they answer is compared: status, candidates, summaries, and texts of errors. The
-order of candidates is nobody's promise. With a limit, the answer has to be that many of the unlimited one.
+PYTHON is an interpreter with openstack-placement. Each fleet is made by the reference's own API; both are then asked
+the same, at random microversions, and what they answer is compared: status, candidates, summaries, and texts of
+errors. The order of candidates is nobody's promise. With a limit, the answer has to be that many of the unlimited one.
 
-What is not asked, because the reference has it wrong: the same class with and without a suffix under another policy than
-``none`` (it adds to amounts that other candidates use as well), and providers that share and are part of another (it
-fails where their tree has no candidate of its own). What is asked and then let pass: of the ways in which sharing
-providers alone meet the group without a suffix, the reference keeps one anchor each, whichever comes first, and so loses
-candidates in which other groups come from the tree of another anchor. Those are counted.
+What is not asked, because the reference has it wrong: the same class with and without a suffix under another policy
+than ``none`` (it adds to amounts that other candidates use as well), and providers that share and are part of another
+(it fails where their tree has no candidate of its own). What is asked and then let pass: of the ways in which sharing
+providers alone meet the group without a suffix, the reference keeps one anchor each, whichever comes first, and so
+loses candidates in which other groups come from the tree of another anchor. Those are counted.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import json
 import subprocess
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from random import Random
@@ -45,7 +46,7 @@ class Peer:
     """The reference service in a process of its own."""
 
     def __init__(self, python: str, folder: Path) -> None:
-        program = Path(__file__).with_name("peer.py")
+        program = Path(__file__).with_name("programs") / "peer.py"
         self._process = subprocess.Popen(
             [python, "-P", str(program), str(folder / "placement.sqlite")],
             stdin=subprocess.PIPE,
@@ -71,21 +72,21 @@ def fill(peer: Peer, random: Random, providers: Sequence[Provider]) -> Callable[
     requests: list[tuple[str, str, str, Any]] = []
     consumers = []
     for provider in providers:
-        path, generation = f"/resource_providers/{provider.uuid}", 0
-        body = {"uuid": provider.uuid, "name": provider.name, "parent_provider_uuid": provider.parent}
+        path = f"/resource_providers/{provider.uuid}"
+        body: dict[str, Any] = {"uuid": provider.uuid, "name": provider.name, "parent_provider_uuid": provider.parent}
         requests.append(("POST", "/resource_providers", VERSION, body))
         inventories = {
             name: {part: getattr(inventory, part) for part in inventory.__struct_fields__}
             for name, inventory in provider.inventories.items()
         }
-        for part, value in (
-            ("inventories", inventories),
-            ("traits", sorted(provider.traits)),
-            ("aggregates", sorted(provider.aggregates)),
-        ):
+        parts = {
+            "inventories": inventories,
+            "traits": sorted(provider.traits),
+            "aggregates": sorted(provider.aggregates),
+        }
+        for generation, (part, value) in enumerate(parts.items()):
             body = {part: value, "resource_provider_generation": generation}
             requests.append(("PUT", f"{path}/{part}", VERSION, body))
-            generation += 1
         for name, used in provider.used.items():
             consumer = uuid_of(random)
             consumers.append(consumer)
@@ -144,9 +145,10 @@ def lost(fleet: Fleet, query: str, version: int) -> list[Any]:
 
 
 def difference(
-    kind: str, query: str, version: int, theirs: tuple[int, Any], answer: tuple[int, Any], may_lose: list[Any]
+    asked: tuple[str, str, int], theirs: tuple[int, Any], answer: tuple[int, Any], may_lose: list[Any]
 ) -> str:
     """Returns what differs; empty where nothing does."""
+    kind, query, version = asked
     if theirs[0] != answer[0]:
         return f"status {theirs[0]} and {answer[0]}: {str(theirs[1])[:300]} | {str(answer[1])[:300]}"
     if theirs[0] != 200:
@@ -198,43 +200,55 @@ def _plain_parts(version: int) -> set[str]:
     return {name for name, first in since.items() if first <= version}
 
 
+def compare(peer: Peer, seed: int, counts: Counter[str]) -> str:
+    """Asks about one random fleet.
+
+    Args:
+        peer: the reference; has no providers, before and after.
+        seed: of all that is random.
+        counts: what was asked and found is added to them.
+
+    Returns:
+        The first difference; empty where there is none.
+    """
+    random = Random(seed)
+    providers = make_fleet(random, may_share_nested=False)
+    remove = fill(peer, random, providers)
+    fleet = Fleet()
+    for provider in providers:
+        fleet.put(provider)
+    asking = [make_asked(random, providers) for _ in range(25)]
+    paths = {"providers": "/resource_providers", "candidates": "/allocation_candidates"}
+    answers = peer.ask([("GET", f"{paths[kind]}?{query}", f"1.{version}", None) for kind, query, version in asking])
+    for asked, theirs in zip(asking, answers, strict=True):
+        answer = ours(fleet, *asked)
+        may_lose = lost(fleet, *asked[1:]) if asked[0] == "candidates" and answer[0] == 200 else []
+        told = difference(asked, theirs, answer, may_lose)
+        if told:
+            return f"seed {seed}: {asked[0]} 1.{asked[2]} ?{asked[1]}\n{told}"
+        found, known = (len(document.get("allocation_requests", ())) for document in (answer[1], theirs[1]))
+        counts.update(requests=1, refused=int(answer[0] != 200), candidates=found, lost=found - known)
+    remove()
+    return ""
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("python")
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
-    asked = found = refused = missing = 0
+    counts: Counter[str] = Counter()
+    told, seed = "", options.seed
     with tempfile.TemporaryDirectory() as folder:
         peer = Peer(options.python, Path(folder))
-        until, seed = time.monotonic() + options.seconds, options.seed
-        while time.monotonic() < until:
-            random = Random(seed)
-            providers = make_fleet(random, may_share_nested=False)
-            remove = fill(peer, random, providers)
-            fleet = Fleet()
-            for provider in providers:
-                fleet.put(provider)
-            asking = [make_asked(random, providers) for _ in range(25)]
-            paths = {"providers": "/resource_providers", "candidates": "/allocation_candidates"}
-            answers = peer.ask([("GET", f"{paths[kind]}?{query}", f"1.{v}", None) for kind, query, v in asking])
-            for (kind, query, version), theirs in zip(asking, answers, strict=True):
-                answer = ours(fleet, kind, query, version)
-                may_lose = lost(fleet, query, version) if kind == "candidates" and answer[0] == 200 else []
-                told = difference(kind, query, version, theirs, answer, may_lose)
-                if told:
-                    print(f"seed {seed}: {kind} 1.{version} ?{query}\n{told}")
-                    return 1
-                asked += 1
-                refused += answer[0] != 200
-                found += len(answer[1].get("allocation_requests", ()))
-                missing += len(answer[1].get("allocation_requests", ())) - len(theirs[1].get("allocation_requests", ()))
-            remove()
+        until = time.monotonic() + options.seconds
+        while time.monotonic() < until and not told:
+            told = compare(peer, seed, counts)
             seed += 1
         peer.close()
-    print(f"{seed - options.seed} fleets, {asked} requests, {refused} refused, {found} candidates, ", end="")
-    print(f"{missing} of them lost by the reference: no other difference")
-    return 0
+    print(told or "no difference but candidates that the reference loses", dict(counts))
+    return int(bool(told))
 
 
 if __name__ == "__main__":

@@ -11,8 +11,7 @@ from typing import TypeAlias
 
 from tenet.placement.model import Provider
 from tenet.placement.rules.candidate_requests import CandidateRequest, Group
-
-from .fleets import SHARES
+from tests.unit.placement.fleets import SHARES
 
 #: Amounts by provider and class, and providers by group.
 Outcome: TypeAlias = tuple[frozenset[tuple[str, str, int]], frozenset[tuple[str, frozenset[str]]]]

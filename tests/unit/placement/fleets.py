@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import count
 from random import Random
 from uuid import UUID
 
@@ -21,22 +22,24 @@ def uuid_of(random: Random) -> str:
     return str(UUID(int=random.getrandbits(128), version=4))
 
 
-def make_fleet(random: Random, *, may_share_nested: bool = True, roots_max: int = 4) -> list[Provider]:
+def make_fleet(random: Random, *, may_share_nested: bool = True, roots_max: int = 4, salt: int = 0) -> list[Provider]:
     """Returns providers, parents before children.
 
     Args:
-        random: what decides.
+        random: what decides all but uuids, which it could repeat.
+        salt: fleets of different ones have different uuids.
         may_share_nested: whether a provider that is part of another may share what it has.
         roots_max: so many trees at most.
     """
-    aggregates = [uuid_of(random) for _ in range(3)]
+    uuids = (str(UUID(int=(salt + 1) * 1_000_003 + number * 7919, version=4)) for number in count())
+    aggregates = [next(uuids) for _ in range(3)]
     has_sharing, is_flat = random.random() < 0.6, random.random() < 0.2
     providers: list[Provider] = []
     for number in range(random.randint(1, roots_max)):
         tree: list[Provider] = []
         size = 1 if is_flat else random.choice((1, 1, 2, 3, 4, 5))
         for part in range(size):
-            uuid = uuid_of(random)
+            uuid = next(uuids)
             parent = random.choice(tree) if tree else None
             may_share = has_sharing and (parent is None or may_share_nested)
             traits = set(random.sample(TRAITS, random.randint(1, 4)))
@@ -44,7 +47,7 @@ def make_fleet(random: Random, *, may_share_nested: bool = True, roots_max: int 
                 traits.add(SHARES)
             provider = Provider(
                 uuid=uuid,
-                name=f"p{number}-{part}-{uuid[:8]}",
+                name=f"p{salt}-{number}-{part}",
                 parent=parent.uuid if parent else None,
                 root=tree[0].uuid if tree else uuid,
                 generation=0,

@@ -15,8 +15,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import islice
+from typing import Final, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tenet.placement.fleet.fleet import Fleet
 from tenet.placement.fleet.sets import Mask
@@ -24,6 +26,10 @@ from tenet.placement.fleet.trees import search_tree
 from tenet.placement.fleet.wants import Want, Wanted, decide, reach
 from tenet.placement.rules.candidate_answers import Candidate
 from tenet.placement.rules.candidate_requests import CandidateRequest
+
+Places: TypeAlias = NDArray[np.intp]
+#: So many places at a time become numbers of Python's.
+_LISTED: Final = 256
 
 
 def find(fleet: Fleet, request: CandidateRequest, *, turn: int = 0) -> Iterator[Candidate]:
@@ -42,26 +48,38 @@ def find(fleet: Fleet, request: CandidateRequest, *, turn: int = 0) -> Iterator[
 def _find(fleet: Fleet, request: CandidateRequest, start: int) -> Iterator[Candidate]:
     wanted = decide(fleet, request)
     anchors = _in_turn(_with_local(fleet, wanted), start)
-    number = 0
-    while number < len(anchors):
-        anchor = anchors[number]
-        number += 1
-        yield from search_tree(fleet, wanted, request, anchor, is_pure=False)
-        if fleet.shape != wanted.shape:
-            wanted = decide(fleet, request)
-            reached = (anchor < start, anchor)
-            anchors = [
-                place for place in _in_turn(_with_local(fleet, wanted), start) if (place < start, place) > reached
-            ]
-            number = 0
+    while len(anchors):
+        for anchor in _listed(anchors):
+            yield from search_tree(fleet, wanted, request, anchor, is_pure=False)
+            if fleet.shape != wanted.shape:
+                wanted = decide(fleet, request)
+                anchors = _behind(_in_turn(_with_local(fleet, wanted), start), anchor, start)
+                break
+        else:
+            break
     if fleet.sharing:
         yield from _find_shared(fleet, request)
 
 
-def _in_turn(anchors: Mask, start: int) -> list[int]:
+def _in_turn(anchors: Mask, start: int) -> Places:
     found = np.flatnonzero(anchors)
-    first = int(np.searchsorted(found, start))
-    return [*found[first:].tolist(), *found[:first].tolist()]
+    return np.roll(found, -int(np.searchsorted(found, start)))
+
+
+def _behind(anchors: Places, anchor: int, start: int) -> Places:
+    """Returns what comes after an anchor among some in their turn."""
+    is_later: Mask = anchors > anchor
+    if anchor < start:
+        is_later &= anchors < start
+    else:
+        is_later |= anchors < start
+    return anchors[is_later]
+
+
+def _listed(anchors: Places) -> Iterator[int]:
+    """Returns places one by one, read a few at a time: most searches end soon."""
+    for first in range(0, len(anchors), _LISTED):
+        yield from anchors[first : first + _LISTED].tolist()
 
 
 def _with_local(fleet: Fleet, wanted: Wanted) -> Mask:

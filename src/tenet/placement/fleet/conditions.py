@@ -21,8 +21,14 @@ class Condition(Protocol):
     def give_back(self, step: int, place: int, /) -> None:
         """Forgets the choice that was taken last."""
 
+    def kind(self, place: int, /) -> Hashable:
+        """Returns what is particular about a place: of two with the same, one may stand for the other."""
+
+    def at(self, place: int, /) -> Hashable:
+        """Returns what later refusals of a place that was chosen depend on."""
+
     def state(self) -> Hashable:
-        """Returns what later refusals depend on: equal where they will be the same."""
+        """Returns what later refusals depend on besides."""
 
 
 class Room:
@@ -36,7 +42,8 @@ class Room:
     def __init__(self, amounts: Sequence[Mapping[str, int]], left: dict[tuple[int, str], int]) -> None:
         self._amounts = amounts
         self._left = left
-        self._taken: dict[tuple[int, str], int] = {}
+        self._first = dict(left)
+        self._names = sorted({name for step in amounts for name in step})
 
     def take(self, step: int, place: int, /) -> bool:
         """See ``Condition``."""
@@ -46,21 +53,24 @@ class Room:
                 return False
         for name, amount in amounts.items():
             self._left[place, name] -= amount
-            self._taken[place, name] = self._taken.get((place, name), 0) + amount
         return True
 
     def give_back(self, step: int, place: int, /) -> None:
         """See ``Condition``."""
         for name, amount in self._amounts[step].items():
-            key = place, name
-            self._left[key] += amount
-            self._taken[key] -= amount
-            if not self._taken[key]:
-                del self._taken[key]
+            self._left[place, name] += amount
+
+    def kind(self, place: int, /) -> Hashable:
+        """See ``Condition``."""
+        return tuple(self._first.get((place, name)) for name in self._names)
+
+    def at(self, place: int, /) -> Hashable:
+        """See ``Condition``."""
+        return tuple(self._left.get((place, name)) for name in self._names)
 
     def state(self) -> Hashable:
         """See ``Condition``."""
-        return frozenset(self._taken.items())
+        return None
 
     def fits(self, step: int, place: int) -> bool:
         """Whether a step's amounts can be claimed at a place besides what has been chosen."""
@@ -110,9 +120,17 @@ class Apart:
         if self._bound[step]:
             self._taken.discard(place)
 
+    def kind(self, _place: int, /) -> Hashable:
+        """See ``Condition``."""
+        return None
+
+    def at(self, place: int, /) -> Hashable:
+        """See ``Condition``."""
+        return place in self._taken
+
     def state(self) -> Hashable:
         """See ``Condition``."""
-        return frozenset(self._taken)
+        return None
 
     def can_go_on(self, step: int, choices: Sequence[Sequence[int]]) -> bool:
         """Whether the wants from a step on could still go to different providers.
@@ -156,9 +174,17 @@ class OnePerTree:
         if self._bound[step]:
             self._taken[self._roots[place]].pop()
 
+    def kind(self, place: int, /) -> Hashable:
+        """See ``Condition``."""
+        return self._roots[place]
+
+    def at(self, place: int, /) -> Hashable:
+        """See ``Condition``."""
+        return place in self._taken.get(self._roots[place], ())
+
     def state(self) -> Hashable:
         """See ``Condition``."""
-        return frozenset(taken[0] for taken in self._taken.values() if taken)
+        return None
 
 
 class TraitsTogether:
@@ -200,6 +226,14 @@ class TraitsTogether:
         """See ``Condition``."""
         self._had.pop()
 
+    def kind(self, place: int, /) -> Hashable:
+        """See ``Condition``."""
+        return self._having[place]
+
+    def at(self, _place: int, /) -> Hashable:
+        """See ``Condition``."""
+        return None
+
     def state(self) -> Hashable:
         """See ``Condition``."""
         return self._had[-1]
@@ -221,6 +255,8 @@ class SameSubtree:
         self._bound = bound
         self._taken: list[int] = []
         self._common: list[frozenset[int]] = []
+        #: Places that others descend from.
+        self._tops = frozenset[int]().union(*(line - {place} for place, line in lines.items()))
         #: By step, all that any later step of the groups may choose.
         self._later: list[set[int]] = [set() for _ in choices]
         for step in range(len(choices) - 1, 0, -1):
@@ -243,9 +279,17 @@ class SameSubtree:
             self._taken.pop()
             self._common.pop()
 
+    def kind(self, place: int, /) -> Hashable:
+        """See ``Condition``."""
+        return (self._lines[place] - {place}, place if place in self._tops else None)
+
+    def at(self, place: int, /) -> Hashable:
+        """See ``Condition``."""
+        return place in self._taken
+
     def state(self) -> Hashable:
         """See ``Condition``."""
-        return frozenset(self._taken)
+        return None
 
 
 class SomeLocal:
@@ -275,6 +319,14 @@ class SomeLocal:
     def give_back(self, _step: int, place: int, /) -> None:
         """See ``Condition``."""
         self._taken -= place in self._local
+
+    def kind(self, place: int, /) -> Hashable:
+        """See ``Condition``."""
+        return place in self._local
+
+    def at(self, _place: int, /) -> Hashable:
+        """See ``Condition``."""
+        return None
 
     def state(self) -> Hashable:
         """See ``Condition``."""

@@ -293,6 +293,11 @@ class Fleet:
         column, places = self._columns.get(resource_class), len(self._providers)
         return np.zeros(places, dtype=np.bool_) if column is None else column.fits(amount, places)
 
+    def most(self, resource_class: str) -> NDArray[np.int32]:
+        """Returns of each place the largest amount of a class that can be claimed there; 0 and less where none can."""
+        column, places = self._columns.get(resource_class), len(self._providers)
+        return np.zeros(places, dtype=np.int32) if column is None else column.most[:places]
+
     def passing(
         self,
         *,
@@ -331,6 +336,8 @@ class Fleet:
 
     def roots_of(self, places: Mask) -> Mask:
         """Returns of each place whether it is the root of a tree with a provider at one of some places."""
+        if not self.has_trees:
+            return places.copy()
         mask = np.zeros(len(places), dtype=np.bool_)
         mask[self.roots[places]] = True
         return mask
@@ -386,14 +393,23 @@ class Fleet:
         Args:
             roots: by place, whether it is the root of such a tree.
         """
-        near = self.passing(member_of=[frozenset(self._sharing)])
+        near = self.passing(member_of=[self._sharing])
         near &= roots[self.roots]
         places = np.flatnonzero(near)
-        pairs = np.unique(np.stack([self.roots[places], self._aggregates_at[places]]), axis=1)
-        seen: dict[tuple[int, ...], int] = {}
-        together: dict[int, list[int]] = {}
-        for root, number in pairs.T.tolist():
-            together.setdefault(root, []).append(number)
-        for root, numbers in together.items():
-            seen.setdefault(tuple(numbers), root)
-        return list(seen.values())
+        # A number for each pair of a tree and a set of aggregates in it, those of a tree beside each other.
+        pairs = np.unique(self.roots[places].astype(np.int64) << 32 | self._aggregates_at[places])
+        trees, numbers = pairs >> 32, pairs & 0xFFFFFFFF
+        first = np.flatnonzero(np.diff(trees, prepend=-1))
+        is_alone = np.diff(first, append=len(trees)) == 1
+        # Nearly all trees have one such set; of those, one tree of each set is looked at.
+        alone, at = np.unique(numbers[first[is_alone]], return_index=True)
+        found = {
+            self._shared_by(self._aggregates[number]): root
+            for number, root in zip(alone.tolist(), trees[first[is_alone]][at].tolist(), strict=True)
+        }
+        for root in trees[first[~is_alone]].tolist():
+            found.setdefault(frozenset(self.shared_with(root)), root)
+        return list(found.values())
+
+    def _shared_by(self, aggregates: Iterable[str]) -> frozenset[int]:
+        return frozenset(place for name in aggregates for place in self._sharing.get(name, ()))

@@ -10,6 +10,7 @@ A tree is read from the fleet when the search in it begins, and not again.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Hashable, Iterator, Sequence
 from typing import Final
 
@@ -88,15 +89,11 @@ class _Tree:
     def _conditions(
         self, wanted: Wanted, request: CandidateRequest, choices: Sequence[Sequence[int]], *, is_pure: bool
     ) -> Iterator[Condition]:
-        """Returns what has to hold here. What cannot fail is left out."""
+        """Returns what has to hold here, cheap to ask first. What cannot fail is left out."""
         wants = [self._wants[index] for index in self._order]
         if not is_pure and any(SHARES in provider.traits for provider in self._providers.values()):
             local = {place for place, provider in self._providers.items() if SHARES not in provider.traits}
             yield SomeLocal(local, choices)
-        contended = _contended(wants)
-        if contended:
-            amounts = [{name: want.amounts[name] for name in contended & want.amounts.keys()} for want in wants]
-            yield Room(amounts, self._left(contended))
         if request.isolate:
             yield Apart([bool(want.suffix) for want in wants])
         if request.one_per_tree:
@@ -109,6 +106,10 @@ class _Tree:
         for suffixes in request.same_subtree:
             lines = lines or {place: _line_of(self._fleet, provider) for place, provider in self._providers.items()}
             yield SameSubtree(lines, [want.suffix in suffixes for want in wants], choices)
+        contended = _contended(wants)
+        if contended:
+            amounts = [{name: want.amounts[name] for name in contended & want.amounts.keys()} for want in wants]
+            yield Room(amounts, self._left(contended))
 
     def _left(self, classes: set[str]) -> dict[tuple[int, str], int]:
         left = {}
@@ -143,13 +144,20 @@ class _Tree:
 
 
 def _order_of(wants: Sequence[Want], choices: Sequence[Sequence[int]]) -> list[int]:
-    """Returns in which order wants are met: whoever has the fewest choices first, those of a group together."""
+    """Returns in which order wants are met: fewest choices first, then largest amounts; those of a group together."""
     fewest: dict[str, int] = {}
+    largest: dict[str, int] = {}
     for want, places in zip(wants, choices, strict=True):
         fewest[want.suffix] = min(fewest.get(want.suffix, len(places)), len(places))
+        largest[want.suffix] = max(largest.get(want.suffix, 0), *want.amounts.values(), 0)
     return sorted(
         range(len(wants)),
-        key=lambda index: (fewest[wants[index].suffix], wants[index].suffix, len(choices[index])),
+        key=lambda index: (
+            fewest[wants[index].suffix],
+            -largest[wants[index].suffix],
+            wants[index].suffix,
+            len(choices[index]),
+        ),
     )
 
 
@@ -188,6 +196,7 @@ class Walk:
         self._looking_ahead = [condition for condition in conditions if isinstance(condition, (Room, Apart))]
         self._dead: set[Hashable] = set()
         self._dead_ends = 0
+        self._kinds: dict[int, Hashable] = {}
 
     def results(self) -> Iterator[Sequence[int]]:
         """Returns all ways to choose for every step so that the conditions hold; each is read before the next."""
@@ -206,13 +215,13 @@ class Walk:
             if not step:
                 return
             if not found[step]:
-                self._note_dead_end(step)
+                self._note_dead_end(chosen)
             found[step - 1] |= found[step]
             self._give_back(step - 1, chosen.pop())
 
     def _go_down(self, step: int, turns: list[int], chosen: list[int]) -> bool:
         """Makes the next choice of a step that can be made; False where there is none."""
-        if turns[step] == 0 and self._is_dead(step):
+        if turns[step] == 0 and self._is_dead(chosen):
             return False
         choices = self._choices[step]
         while turns[step] < len(choices):
@@ -235,21 +244,40 @@ class Walk:
         for condition in reversed(self._conditions):
             condition.give_back(step, place)
 
-    def _is_dead(self, step: int) -> bool:
-        if not step:
-            return not all(condition.can_go_on(step, self._choices) for condition in self._looking_ahead)
-        if not self._dead_ends:
-            return False
-        if self._state(step) in self._dead:
-            return True
-        return self._dead_ends > _DEAD_ENDS_MAX and not all(
-            condition.can_go_on(step, self._choices) for condition in self._looking_ahead
-        )
+    def _is_dead(self, chosen: Sequence[int]) -> bool:
+        """Whether it is known that nothing can be found below what has been chosen."""
+        if chosen:
+            if not self._dead_ends:
+                return False
+            if self._state(chosen) in self._dead:
+                return True
+            if self._dead_ends <= _DEAD_ENDS_MAX:
+                return False
+        return not all(condition.can_go_on(len(chosen), self._choices) for condition in self._looking_ahead)
 
-    def _note_dead_end(self, step: int) -> None:
+    def _note_dead_end(self, chosen: Sequence[int]) -> None:
         self._dead_ends += 1
         if len(self._dead) < _DEAD_STATES_MAX:
-            self._dead.add(self._state(step))
+            self._dead.add(self._state(chosen))
 
-    def _state(self, step: int) -> Hashable:
-        return (step, *(condition.state() for condition in self._conditions))
+    def _state(self, chosen: Sequence[int]) -> Hashable:
+        """Returns what has been chosen, as far as it matters for what follows.
+
+        Places that differ in nothing are told apart by nothing: what fails with one of them fails with the other.
+        """
+        if not self._kinds:
+            self._kinds = self._kinds_of_places()
+        touched = Counter(
+            (self._kinds[place], *(condition.at(place) for condition in self._conditions)) for place in set(chosen)
+        )
+        return len(chosen), frozenset(touched.items()), *(condition.state() for condition in self._conditions)
+
+    def _kinds_of_places(self) -> dict[int, Hashable]:
+        steps: dict[int, list[int]] = {}
+        for step, choices in enumerate(self._choices):
+            for place in choices:
+                steps.setdefault(place, []).append(step)
+        return {
+            place: (tuple(bound), *(condition.kind(place) for condition in self._conditions))
+            for place, bound in steps.items()
+        }

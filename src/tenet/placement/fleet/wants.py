@@ -3,7 +3,8 @@
 A *want* is something that comes from one provider: a whole group with a suffix, or one resource class of the group
 without one. For each want there are the places that it can come from within a tree, and those that share what they have
 with other trees. From these follow the *anchors*: the roots of the trees that candidates are to be looked for in. They
-are those where every want can be met by itself; whether all can be met together, ``trees`` finds out.
+are those where every want can be met by itself, and all of them as far as sums can tell; whether they can be met
+together, ``trees`` finds out.
 
 What counts where is the reference's (openstack-placement 16.0.0), and is not always alike:
 
@@ -21,6 +22,7 @@ from collections.abc import Mapping
 
 import numpy as np
 from msgspec import Struct
+from numpy.typing import NDArray
 
 from tenet.placement.fleet.fleet import Fleet
 from tenet.placement.fleet.sets import Mask
@@ -85,6 +87,10 @@ def decide(fleet: Fleet, request: CandidateRequest) -> Wanted:
         wants += found
         if not anchors.any():
             break
+    if anchors.any():
+        _narrow_by_totals(fleet, wants, anchors)
+        if request.isolate:
+            _narrow_by_count(fleet, wants, anchors)
     return Wanted(tuple(wants), together, anchors, fleet.shape)
 
 
@@ -148,3 +154,34 @@ def _narrow_by_traits(fleet: Fleet, group: Group, wants: list[Want], anchors: Ma
         having = fleet.passing(required=[names])
         use = Want(group.suffix, {}, own & having, frozenset(place for place in shared if having[place]))
         anchors &= reach(fleet, use)
+
+
+def _narrow_by_totals(fleet: Fleet, wants: list[Want], anchors: Mask) -> None:
+    """Leaves out anchors whose trees have less of a class altogether than all wants of it ask for."""
+    for name in {name for want in wants for name in want.amounts}:
+        asking = [want for want in wants if name in want.amounts]
+        amounts = [want.amounts[name] for want in asking]
+        if len(amounts) > 1:
+            most = fleet.most(name)
+            least = min(amounts)
+            anchors &= _summed(fleet, asking, most) >= sum(amounts)
+            # What is left of a provider that is less than the smallest of them is of no use to any.
+            anchors &= _summed(fleet, asking, most // least) >= len(amounts)
+
+
+def _narrow_by_count(fleet: Fleet, wants: list[Want], anchors: Mask) -> None:
+    """Leaves out anchors whose trees have fewer providers than groups that have to come from different ones."""
+    apart = [want for want in wants if want.suffix]
+    if len(apart) > 1:
+        anchors &= _summed(fleet, apart, np.ones(len(anchors), dtype=np.int32)) >= len(apart)
+
+
+def _summed(fleet: Fleet, wants: list[Want], values: NDArray[np.int32]) -> NDArray[np.float64]:
+    """Returns by root what the places that any of some wants can be met at have together; shared ones count for all."""
+    usable = np.logical_or.reduce([want.own for want in wants])
+    shared = frozenset[int]().union(*(want.shared for want in wants))
+    places = np.flatnonzero(usable)
+    summed = np.bincount(fleet.roots[places], weights=values[places], minlength=len(usable)).astype(np.float64)
+    if shared:
+        summed += values[list(shared)].sum()
+    return summed

@@ -9,6 +9,7 @@ Source: the Placement API reference, "List allocation candidates", and the micro
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final
 
@@ -82,7 +83,7 @@ def write_answer(
         if not is_first:
             piece += b","
         is_first = False
-        piece += orjson.dumps(provider.uuid) + b":" + orjson.dumps(provider_told(provider, request, version))
+        piece += orjson.dumps(provider.uuid) + b":" + _written(provider_told(provider, request, version))
         if len(piece) >= PIECE_BYTES:
             yield bytes(piece)
             piece.clear()
@@ -134,3 +135,11 @@ def provider_told(provider: Provider, request: CandidateRequest, version: int) -
         told["parent_provider_uuid"] = provider.parent
         told["root_provider_uuid"] = provider.root
     return told
+
+
+def _written(document: dict[str, Any]) -> bytes:
+    try:
+        return orjson.dumps(document)
+    except TypeError:
+        # A capacity of more than 64 bits: totals have 31, but ratios have no bound that matters.
+        return json.dumps(document).encode()
