@@ -219,7 +219,7 @@ def suite_of(file: Path, urls: list[str]) -> unittest.TestSuite:
     document = gabbi.utils.load_yaml(yaml_file=str(file))
     url = urlsplit(urls[next((SERVERS[one] for one in document.get("fixtures", []) if one in SERVERS), 0)])
     responses = [one() for one in handlers.RESPONSE_HANDLERS]
-    return gabbi.suitemaker.test_suite_from_dict(
+    suite: unittest.TestSuite = gabbi.suitemaker.test_suite_from_dict(
         unittest.TestLoader(),
         f"gabbits_{file.stem}",
         document,
@@ -232,6 +232,7 @@ def suite_of(file: Path, urls: list[str]) -> unittest.TestSuite:
         test_loader_name="gabbits",
         handlers=responses,
     )
+    return suite
 
 
 class Result(unittest.TestResult):
