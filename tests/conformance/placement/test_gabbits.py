@@ -1,7 +1,7 @@
 """The gabbi suite that is inside the openstack-placement package, live against Tenet.
 
-One server for each way in which the suite sets up the service. Between files everything is deleted over the API, so that
-what is deleted and made again is tried as well.
+One server for each way in which the suite sets up the service. Between files everything is deleted over the API, so
+that what is deleted and made again is tried as well.
 """
 
 from __future__ import annotations

@@ -248,7 +248,7 @@ class Result(unittest.TestResult):
         super().addSuccess(test)
         self.passed += 1
 
-    def addExpectedFailure(self, test: unittest.TestCase, err: Any) -> None:  # noqa: N802
+    def addExpectedFailure(self, test: unittest.TestCase, err: Any) -> None:  # noqa: N802 (the same)
         """Notes one that the suite says has to fail."""
         super().addExpectedFailure(test, err)
         self.expected.append(test.id())
