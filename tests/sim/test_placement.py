@@ -13,7 +13,7 @@ from typing import Any
 
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from tenet.store.memory_state import MemoryState
 from tests.unit.placement.world import OWNER, World, memory, uuid_of
@@ -23,7 +23,7 @@ CLASSES = ("VCPU", "MEMORY_MB", "VGPU")
 NUMBERS = st.integers(1, 4)
 NAMES = st.sampled_from(CLASSES)
 CONSUMERS = st.integers(101, 104)
-AMOUNTS = st.integers(1, 9)
+AMOUNTS = st.sampled_from((1, 1, 2, 3, 9))
 INVENTORIES = st.dictionaries(
     NAMES,
     st.fixed_dictionaries(
@@ -37,7 +37,15 @@ INVENTORIES = st.dictionaries(
         },
     ),
 )
-CLAIMS = st.dictionaries(NUMBERS, st.dictionaries(NAMES, AMOUNTS, min_size=1), max_size=3)
+#: Mostly of hosts that are there from the beginning, and of what they have.
+CLAIMS = st.dictionaries(
+    st.sampled_from((1, 1, 2, 2, 3)),
+    st.dictionaries(
+        st.sampled_from(("VCPU", "VCPU", "MEMORY_MB", "MEMORY_MB", "VGPU")), AMOUNTS, min_size=1, max_size=2
+    ),
+    max_size=2,
+)
+STOCK = {"VCPU": {"total": 8}, "MEMORY_MB": {"total": 6, "allocation_ratio": 1.5}}
 
 
 @dataclass
@@ -132,6 +140,12 @@ class Placing(RuleBasedStateMachine):
     def ask(self, path: str) -> Any:
         self.turn += 1
         return self.runner.run(self.nodes[self.turn % 2].ask("GET", path))
+
+    @initialize()
+    def begin(self) -> None:
+        for number, parent in ((1, None), (2, 1)):
+            self.make(number, parent)
+            self.stock(number, dict(STOCK), is_stale=False)
 
     @rule(number=NUMBERS, parent=st.none() | NUMBERS)
     def make(self, number: int, parent: int | None) -> None:
