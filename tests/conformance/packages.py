@@ -314,6 +314,17 @@ AWS_CLI = _environment("aws-cli", "1.46.2", "awscli==1.46.2")
 #: The last boto3 that speaks the Query protocol to queues.
 OLD_BOTO3 = _environment("old-boto3", "1.28.80-1.31.80", "boto3==1.28.80", "botocore==1.31.80")
 CELERY = _environment("celery", "5.7.0", "celery[sqs]==5.7.0")
+#: The service itself, with its gabbi suite and what that runs by.
+OPENSTACK_PLACEMENT = _environment(
+    "openstack-placement",
+    "16.0.0",
+    "openstack-placement==16.0.0",
+    "gabbi==4.2.3",
+    "fixtures",
+    "oslotest",
+    "testtools",
+    "wsgi-intercept",
+)
 
 
 def libraries(*requirements: str) -> Package:

@@ -95,11 +95,12 @@ class Dispatcher:
             incoming.method, path, query, headers, body, "", self._next_id(), NOBODY, deadline, "", incoming.peer
         )
         found = self._routes.find(incoming.method, path, query, headers, body)
+        answers_cors = False
         if found is None:
             response, label, crc32 = await self._answer_unrouted(request, headers)
         else:
             route, request.operation = found
-            label, crc32 = route.label, route.crc32
+            label, crc32, answers_cors = route.label, route.crc32, route.answers_cors
             incoming.is_lasting = route.is_lasting
             entered = False
             try:
@@ -122,7 +123,7 @@ class Dispatcher:
                     admission.leave()
         if "accept-encoding" in headers and len(response.body) >= COMPRESS_BYTES_MIN:
             await _compress(headers["accept-encoding"], response)
-        incoming.answer = self._write(request, incoming, response, crc32=crc32)
+        incoming.answer = self._write(request, incoming, response, crc32=crc32, answers_cors=answers_cors)
         incoming.outcome = Outcome(request, label, response, self._now() - began_s - incoming.waited_s)
 
     def note(self, incoming: Incoming) -> None:
@@ -165,7 +166,9 @@ class Dispatcher:
         if encoding is not None or len(request.body) > _CHECKED_AT_ONCE_BYTES:
             check_nesting(request.body, limits.nesting_max)
 
-    def _write(self, request: Request, incoming: Incoming, response: Response, *, crc32: bool) -> bytes:
+    def _write(
+        self, request: Request, incoming: Incoming, response: Response, *, crc32: bool, answers_cors: bool
+    ) -> bytes:
         body, headers, kind = response.body, incoming.headers, response.content_type
         present = self._present
         front = present.fronts.get((response.status, kind)) or present.front(response.status, kind)
@@ -175,7 +178,7 @@ class Dispatcher:
         if "traceparent" in headers:
             # As the header is called in W3C Trace Context, level 2 (a draft).
             more += f"traceresponse: {request.trace.traceparent}\r\n"
-        if "origin" in headers:
+        if "origin" in headers and not answers_cors:
             more += preflight_headers(headers) if incoming.method == "OPTIONS" else ANSWER_HEADERS
         if not incoming.keep_alive:
             more += "Connection: close\r\n"

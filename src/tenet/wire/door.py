@@ -117,13 +117,16 @@ class Mount(Struct, frozen=True):
         signing_name: the service part of a signature's scope; "" where requests need no signature.
         targets: what stands before the dot in X-Amz-Target, for instance ``DynamoDB_20120810``.
         form_versions: the ``Version`` of Query-protocol forms, for instance ``2012-11-05``.
-        path_prefixes: paths, for instance ``/placement``.
+        path_prefixes: paths, for instance ``/placement``; an empty one is of all that match nothing else, the server's
+            own pages included, unless they have a target.
         is_aws: whether those are of an API of AWS, as targets and forms are in any case.
         body_bytes_max: larger bodies are refused unread.
         crc32: whether answers carry ``x-amz-crc32``.
         fallback: whether requests that match no mount are this service's to refuse.
         is_lasting: whether a request goes on to its end also where the process stood still in the middle of it. Others
             are ended then, since their clients have long sent them to another server.
+        answers_cors: whether it answers browsers' cross-origin requests itself. Else every origin may, as every request
+            is signed.
     """
 
     label: str
@@ -136,6 +139,7 @@ class Mount(Struct, frozen=True):
     crc32: bool = False
     fallback: bool = False
     is_lasting: bool = False
+    answers_cors: bool = False
 
 
 class Measured(Struct, frozen=True):

@@ -1,0 +1,43 @@
+"""Lists providers and candidates from the read model."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tenet.placement.context import NOW, Answer, Asked, Context
+from tenet.placement.rules.documents import provider_document
+from tenet.placement.rules.provider_filters import read_provider_filter
+from tenet.placement.rules.standard_names import STANDARD_CLASSES, STANDARD_TRAITS
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+
+async def list_resource_providers(context: Context, asked: Asked) -> Answer:
+    """Lists providers that pass filters: ``GET /resource_providers``. From the read model; a round trip or two.
+
+    Raises:
+        BadRequest: a filter is malformed, or names a class or trait that does not exist.
+    """
+    classes, traits = await known_names(context, asked)
+    wanted = read_provider_filter(asked.query_string, asked.version, classes=classes, traits=traits)
+    found = list(context.keeper.fleet.matching(wanted))
+    listed = [provider_document(provider, asked.version, asked.base) for provider in found]
+    modified_ms = max((provider.updated_ms for provider in found), default=NOW)
+    return Answer(200, {"resource_providers": listed}, modified_ms=modified_ms)
+
+
+async def known_names(context: Context, asked: Asked) -> tuple[Collection[str], Collection[str]]:
+    """Returns the names of all resource classes and of all traits.
+
+    The custom ones are read only where the query string has a custom name in it; a round trip for each kind then.
+    """
+    if "CUSTOM_" not in asked.query_string:
+        return _CLASSES, _TRAITS
+    custom_classes = await context.names.custom_classes(deadline=asked.deadline)
+    custom_traits = await context.names.custom_traits(deadline=asked.deadline)
+    return _CLASSES | custom_classes.keys(), _TRAITS | custom_traits.keys()
+
+
+_CLASSES = frozenset(STANDARD_CLASSES)
+_TRAITS = frozenset(STANDARD_TRAITS)
