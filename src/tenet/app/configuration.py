@@ -284,8 +284,8 @@ def _contradictions(found: Settings) -> Iterator[Mistake]:
     if found.placement.authentication == "none" and not is_loopback(host):
         yield Mistake(
             ("placement.authentication", "server.listen"),
-            f"`placement.authentication` is `none` and `server.listen` is '{found.server.listen}': everybody is believed "
-            "on a loopback address only.",
+            f"`placement.authentication` is `none` and `server.listen` is '{found.server.listen}': everybody is "
+            "believed on a loopback address only.",
         )
     if bool(found.tls.certificate_file) != bool(found.tls.private_key_file):
         yield Mistake(

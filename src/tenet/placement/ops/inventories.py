@@ -70,17 +70,14 @@ async def create_inventory(context: Context, asked: Asked) -> Answer:
     data = read_body(asked.body, POST_INVENTORY)
     name, inventory = data["resource_class"], read_inventory(data)
     check_capacity("create", snapshot.uuid, {name: inventory}, asked.version)
-    if await context.names.missing_classes([name], deadline=asked.deadline):
-        raise BadRequest(
-            f"Unable to create inventory for resource provider {snapshot.uuid}: No such resource class {name}."
-        )
+    unknown = f"Unable to create inventory for resource provider {snapshot.uuid}"
 
     def after(found: Snapshot) -> dict[str, Inventory]:
         if name in found.inventories:
             raise Conflict.generation(f"Update conflict: There is an inventory of class {name} already.")
         return {**found.inventories, name: inventory}
 
-    generation = await _replace(context, asked, after, is_exact=False)
+    generation = await _replace(context, asked, after, unknown=unknown, is_exact=False)
     location = f"/resource_providers/{snapshot.uuid}/inventories/{name}"
     return Answer(_MADE, inventory_document(inventory, generation), location, modified_ms=NOW)
 
@@ -99,19 +96,14 @@ async def set_inventories(context: Context, asked: Asked) -> Answer:
     check_generation(snapshot.generation, given, _STALE)
     wanted = {name: read_inventory(inventory) for name, inventory in data["inventories"].items()}
     check_capacity("update", snapshot.uuid, wanted, asked.version)
-    missing = await context.names.missing_classes(wanted, deadline=asked.deadline)
-    if missing:
-        raise BadRequest(
-            f"Unknown resource class in inventory for resource provider {snapshot.uuid}: "
-            f"No such resource class {missing[0]}."
-        )
+    unknown = f"Unknown resource class in inventory for resource provider {snapshot.uuid}"
 
     def after(found: Snapshot) -> dict[str, Inventory]:
         check_generation(found.generation, given, _STALE)
         _refuse_use(found, wanted, "update conflict: ", INVENTORY_IN_USE)
         return wanted
 
-    generation = await _replace(context, asked, after)
+    generation = await _replace(context, asked, after, unknown=unknown)
     return Answer(200, inventories_document(wanted, generation), modified_ms=NOW)
 
 
@@ -190,7 +182,12 @@ def _refuse_use(snapshot: Snapshot, after: dict[str, Inventory], prefix: str, co
 
 
 async def _replace(
-    context: Context, asked: Asked, after: Callable[[Snapshot], dict[str, Inventory]], *, is_exact: bool = True
+    context: Context,
+    asked: Asked,
+    after: Callable[[Snapshot], dict[str, Inventory]],
+    *,
+    unknown: str = "",
+    is_exact: bool = True,
 ) -> int:
     """Gives a provider other inventories; returns its new generation.
 
@@ -198,12 +195,17 @@ async def _replace(
         context: what it works with.
         asked: the request.
         after: the inventories that it has then, from what it has; raises to refuse.
+        unknown: what the refusal of a class that does not exist begins with, where there may be such.
         is_exact: whether the provider must not have changed since it was read.
     """
 
     async def plan() -> tuple[Plan, int]:
         snapshot = await context.reader.provider(asked.path["uuid"], deadline=asked.deadline)
         wanted = after(snapshot)
+        new = [name for name in wanted if name not in snapshot.inventories]
+        missing = await context.names.missing_classes(new, deadline=asked.deadline)
+        if missing:
+            raise BadRequest(f"{unknown}: No such resource class {missing[0]}.")
         writes = inventory_writes(snapshot, wanted, context.clock.wall_ms(), is_exact=is_exact)
         writes += using_classes(snapshot.inventories, wanted)
         return Plan(writes, (), [snapshot.uuid]), snapshot.generation + 1

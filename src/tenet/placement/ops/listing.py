@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tenet.placement.context import NOW, Answer, Asked, Context
-from tenet.placement.ops.names import STANDARD_CLASSES, STANDARD_TRAITS
 from tenet.placement.rules.documents import provider_document
 from tenet.placement.rules.provider_filters import read_provider_filter
+from tenet.placement.rules.standard_names import STANDARD_CLASSES, STANDARD_TRAITS
 
 if TYPE_CHECKING:
     from collections.abc import Collection

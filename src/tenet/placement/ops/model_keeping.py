@@ -92,6 +92,10 @@ class ModelKeeper:
         if turn is None:
             turn = self._turns[uuid] = _Turn()
             turn.task = asyncio.get_running_loop().create_task(self._read_in_turn(uuid, turn))
+        return self._wait_for(turn)
+
+    @staticmethod
+    def _wait_for(turn: _Turn) -> asyncio.Future[None]:
         if turn.waiting is None:
             turn.waiting = asyncio.get_running_loop().create_future()
         return turn.waiting
@@ -104,7 +108,7 @@ class ModelKeeper:
                 await self._take_in(uuid)
             except StoreError as error:
                 _log.warning("the read model of placement is behind", provider=uuid, reason=error.message)
-                turn.waiting = turn.waiting or asyncio.get_running_loop().create_future()
+                _ = self._wait_for(turn)
                 waiting.set_result(None)
                 await asyncio.sleep(_AGAIN_S)
                 continue

@@ -9,12 +9,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-import os_resource_classes
-import os_traits
 from msgspec import Struct
 
 from tenet.base.clock import NEVER
 from tenet.placement import keys
+from tenet.placement.rules.standard_names import is_standard_class, is_standard_trait
 from tenet.store.contract import EVERYTHING, Add, IsVersion, Put, Range
 
 if TYPE_CHECKING:
@@ -22,13 +21,7 @@ if TYPE_CHECKING:
 
     from tenet.store.contract import Check, Key, Store, Write
 
-STANDARD_CLASSES: Final[tuple[str, ...]] = tuple(os_resource_classes.STANDARDS)
-STANDARD_TRAITS: Final[tuple[str, ...]] = tuple(os_traits.get_traits())
-CUSTOM: Final = "CUSTOM_"
 _PAGE_RECORDS: Final = 10_000
-
-_CLASSES: Final = frozenset(STANDARD_CLASSES)
-_TRAITS: Final = frozenset(STANDARD_TRAITS)
 
 
 class Made(Struct, frozen=True):
@@ -94,13 +87,13 @@ class Names:
 
     async def missing_classes(self, names: Collection[str], *, deadline: float = NEVER) -> list[str]:
         """Returns those of some resource classes that do not exist, in order; at most one round trip."""
-        unknown = [name for name in names if name not in _CLASSES]
+        unknown = [name for name in names if not is_standard_class(name)]
         gone = {key.sort for key in await self.missing([keys.class_key(n) for n in unknown], deadline=deadline)}
         return [name for name in unknown if name.encode() in gone]
 
     async def missing_traits(self, names: Collection[str], *, deadline: float = NEVER) -> list[str]:
         """Returns those of some traits that do not exist, in order; at most one round trip."""
-        unknown = [name for name in names if name not in _TRAITS]
+        unknown = [name for name in names if not is_standard_trait(name)]
         gone = {key.sort for key in await self.missing([keys.trait_key(n) for n in unknown], deadline=deadline)}
         return [name for name in unknown if name.encode() in gone]
 
@@ -121,16 +114,6 @@ class Names:
         return None if record is None or not users else Made(int.from_bytes(record.value), users - 1)
 
 
-def is_standard_class(name: str) -> bool:
-    """Tells whether a resource class is one of the package."""
-    return name in _CLASSES
-
-
-def is_standard_trait(name: str) -> bool:
-    """Tells whether a trait is one of the package."""
-    return name in _TRAITS
-
-
 def deleting(key: Key) -> Write:
     """Returns the write that deletes a name; out of bounds where it is in use or does not exist."""
     return Add(key, keys.USERS, -1, at_least=0, at_most=0)
@@ -141,20 +124,20 @@ def using_classes(before: Collection[str], after: Collection[str]) -> list[Write
 
     One is out of bounds where a class does not exist any more.
     """
-    return _using(before, after, _CLASSES, keys.class_key)
+    return _using(before, after, is_standard_class, keys.class_key)
 
 
 def using_traits(before: Collection[str], after: Collection[str]) -> list[Write]:
     """Returns the writes for a provider that had some traits and has others now; bounds as of classes."""
-    return _using(before, after, _TRAITS, keys.trait_key)
+    return _using(before, after, is_standard_trait, keys.trait_key)
 
 
 def _using(
-    before: Collection[str], after: Collection[str], standard: Collection[str], key_of: Callable[[str], Key]
+    before: Collection[str], after: Collection[str], is_standard: Callable[[str], bool], key_of: Callable[[str], Key]
 ) -> list[Write]:
     old, new = set(before), set(after)
     writes: list[Write] = [
-        Add(key_of(name), keys.USERS, 1, at_least=2) for name in sorted(new - old) if name not in standard
+        Add(key_of(name), keys.USERS, 1, at_least=2) for name in sorted(new - old) if not is_standard(name)
     ]
-    writes += [Add(key_of(name), keys.USERS, -1, at_least=1) for name in sorted(old - new) if name not in standard]
+    writes += [Add(key_of(name), keys.USERS, -1, at_least=1) for name in sorted(old - new) if not is_standard(name)]
     return writes

@@ -8,8 +8,9 @@ from tenet.placement import keys
 from tenet.placement.context import NOW, Answer, Asked, Context
 from tenet.placement.errors import BadRequest, Conflict, NotFound
 from tenet.placement.ops.committing import Plan
-from tenet.placement.ops.names import STANDARD_CLASSES, deleting, is_standard_class
+from tenet.placement.ops.names import deleting
 from tenet.placement.rules.schemas import RESOURCE_CLASS
+from tenet.placement.rules.standard_names import STANDARD_CLASSES, is_standard_class
 from tenet.placement.rules.validation import read_body
 
 _MADE: Final = 201

@@ -11,15 +11,11 @@ from tenet.placement.context import NOW, Answer, Asked, Context
 from tenet.placement.errors import BadRequest, Conflict, NotFound
 from tenet.placement.ops.aggregates import STALE
 from tenet.placement.ops.committing import Plan, check_generation
-from tenet.placement.ops.names import (
-    STANDARD_TRAITS,
-    deleting,
-    is_standard_trait,
-    using_traits,
-)
+from tenet.placement.ops.names import deleting, using_traits
 from tenet.placement.rules.inventories import generation_write
 from tenet.placement.rules.provider_filters import ProviderFilter
 from tenet.placement.rules.schemas import CUSTOM_TRAIT, LIST_TRAITS, PUT_TRAITS
+from tenet.placement.rules.standard_names import STANDARD_TRAITS, is_standard_trait, trait_rank
 from tenet.placement.rules.stored import encode_description
 from tenet.placement.rules.validation import check_query, matches, read_body
 from tenet.store.contract import IsVersion, Put, Write
@@ -168,16 +164,16 @@ async def set_provider_traits(context: Context, asked: Asked) -> Answer:
         Conflict: the generation is another one.
     """
     data = read_body(asked.body, PUT_TRAITS)
-    given, traits = data["resource_provider_generation"], tuple(sorted(set(data["traits"])))
+    given, traits = data["resource_provider_generation"], tuple(sorted(set(data["traits"]), key=trait_rank))
     snapshot = await context.reader.provider(asked.path["uuid"], deadline=asked.deadline)
     check_generation(snapshot.generation, given, STALE)
-    missing = await context.names.missing_traits(traits, deadline=asked.deadline)
-    if missing:
-        raise BadRequest(f"No such trait {', '.join(missing)}")
 
     async def plan() -> tuple[Plan, int]:
         found = await context.reader.provider(asked.path["uuid"], deadline=asked.deadline)
         check_generation(found.generation, given, STALE)
+        missing = await context.names.missing_traits(traits, deadline=asked.deadline)
+        if missing:
+            raise BadRequest(f"No such trait {', '.join(missing)}")
         return _replacing(context, found, traits)
 
     generation = await context.committer.carry_out(plan, deadline=asked.deadline)

@@ -18,6 +18,7 @@ from msgspec import Struct
 
 from tenet.placement.model import Provider
 from tenet.placement.rules.candidate_requests import CandidateRequest
+from tenet.placement.rules.standard_names import trait_rank
 
 _AS_OBJECT: Final = 12
 _TRAITS: Final = 17
@@ -129,7 +130,7 @@ def provider_told(provider: Provider, request: CandidateRequest, version: int) -
         }
     }
     if version >= _TRAITS:
-        told["traits"] = sorted(provider.traits)
+        told["traits"] = sorted(provider.traits, key=trait_rank)
     if version >= _TREES:
         told["parent_provider_uuid"] = provider.parent
         told["root_provider_uuid"] = provider.root

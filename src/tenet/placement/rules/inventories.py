@@ -9,6 +9,7 @@ from tenet.placement import keys
 from tenet.placement.errors import BadRequest
 from tenet.placement.model import Inventory
 from tenet.placement.rules.snapshots import Snapshot
+from tenet.placement.rules.standard_names import class_rank
 from tenet.placement.rules.stored import encode_inventory
 from tenet.store.contract import Add, Delete, Put, Write
 
@@ -56,7 +57,7 @@ def check_capacity(action: str, uuid: str, inventories: Mapping[str, Inventory],
 
 def in_use(classes: Iterable[str], uuid: str) -> str:
     """Returns how the service says that inventories are in use."""
-    return f"Inventory for '{', '.join(classes)}' on resource provider '{uuid}' in use."
+    return f"Inventory for '{', '.join(sorted(classes, key=class_rank))}' on resource provider '{uuid}' in use."
 
 
 def inventory_writes(

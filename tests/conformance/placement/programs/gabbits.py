@@ -31,11 +31,26 @@ GABBITS = Path(theirs.__file__).parent.parent / "gabbits"
 SERVERS = {"OpenPolicyFixture": 1, "SecureRBACPolicyFixture": 2, "CORSFixture": 3}
 MICROVERSION = "1.37"
 OK_MAX = 299
+#: Variables that the fixtures give a new uuid for each file.
 VARIABLES = (
-    "RP_UUID RP_NAME RP_UUID1 RP_NAME1 RP_UUID2 RP_NAME2 PROJECT_ID ADMIN_PROJECT_ID SERVICE_PROJECT_ID USER_ID "
-    "PROJECT_ID_ALT USER_ID_ALT INSTANCE_UUID MIGRATION_UUID CONSUMER_UUID PARENT_PROVIDER_UUID "
-    "ALT_PARENT_PROVIDER_UUID"
-).split()
+    "RP_UUID",
+    "RP_NAME",
+    "RP_UUID1",
+    "RP_NAME1",
+    "RP_UUID2",
+    "RP_NAME2",
+    "PROJECT_ID",
+    "ADMIN_PROJECT_ID",
+    "SERVICE_PROJECT_ID",
+    "USER_ID",
+    "PROJECT_ID_ALT",
+    "USER_ID_ALT",
+    "INSTANCE_UUID",
+    "MIGRATION_UUID",
+    "CONSUMER_UUID",
+    "PARENT_PROVIDER_UUID",
+    "ALT_PARENT_PROVIDER_UUID",
+)
 
 
 class Api:
@@ -259,7 +274,7 @@ def main() -> None:
         for test in result.unexpectedSuccesses:
             told["failed"][f"{file.stem}: {test.id()}"] = "was to fail"
     Path(results).write_text(json.dumps(told, indent=1))
-    sys.stdout.write(f"{told['passed']} of {told['run']} passed, {len(told['expected_failures'])} failed as they are to\n")
+    sys.stdout.write(f"{told['passed']} of {told['run']} passed\n")
 
 
 apis: list[Api] = []
