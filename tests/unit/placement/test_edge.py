@@ -264,7 +264,7 @@ def test_every_route_but_the_root_is_guarded() -> None:
             assert route.action or path in {"", "/"}
 
 
-# ---- pages of other origins, and what the edge refuses  ----------------------------------------------------------------
+# ---- pages of other origins, and what the edge refuses ---------------------------------------------------------------
 
 
 @in_loop
