@@ -142,6 +142,17 @@ async def test_errors_are_pages_and_texts_for_those_who_ask() -> None:
 
 
 @in_loop
+async def test_the_last_line_of_a_detail_says_what_is_wrong() -> None:
+    """The ``openstack`` command shows nothing else."""
+    async with World(memory()) as world:
+        detail = await world.refused("POST", "/resource_providers", {"name": "one", "uuid": "<b>no</b>"}, status=400)
+        explanation, _, told = detail.split("\n")
+        assert explanation.startswith("The server could not comply with the request")
+        assert told.startswith(" JSON does not validate: 'no' is not a 'uuid'  Failed validating 'format' in schema")
+        assert told.endswith("'no'  ")
+
+
+@in_loop
 async def test_a_method_that_a_path_does_not_take_is_told_with_those_it_does() -> None:
     async with World(memory()) as world:
         response = await world.send("PATCH", "/resource_providers")
@@ -264,7 +275,7 @@ def test_every_route_but_the_root_is_guarded() -> None:
             assert route.action or path in {"", "/"}
 
 
-# ---- pages of other origins, and what the edge refuses  ----------------------------------------------------------------
+# ---- pages of other origins, and what the edge refuses ---------------------------------------------------------------
 
 
 @in_loop
