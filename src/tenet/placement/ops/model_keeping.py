@@ -30,8 +30,10 @@ _SCAN_BYTES: Final = 16 * 1024 * 1024
 _LOG_ENTRIES: Final = 1_000
 #: How long entries of the log are kept: a node that is behind by more loads everything anew.
 _RETENTION_MS: Final = 600_000
-#: How long the follower waits for a hint before it looks anyway, and after an error before it goes on, seconds.
+#: How long the follower waits for a hint before it looks anyway, twice as long each time that nothing has come, and how
+#: long after an error before it goes on, seconds. A cloud in which nothing happens costs next to nothing.
 _HINT_S: Final = 0.1
+_HINT_S_MAX: Final = 2.0
 _AGAIN_S: Final = 1.0
 _READS_AT_ONCE: Final = 32
 
@@ -177,12 +179,15 @@ class ModelKeeper:
         return found
 
     async def _follow(self) -> None:
-        watch = self._store.watch(keys.PROVIDERS_SPACE)
+        watch, pause_s = self._store.watch(keys.PROVIDERS_SPACE), _HINT_S
         try:
             while True:
                 try:
-                    if not await self._catch_up():
-                        await watch.wait(_HINT_S)
+                    if await self._catch_up():
+                        pause_s = _HINT_S
+                    else:
+                        is_hint = await watch.wait(pause_s)
+                        pause_s = _HINT_S if is_hint else min(2 * pause_s, _HINT_S_MAX)
                 except LogTrimmed:
                     await self._load()
                 except StoreError as error:
