@@ -1,8 +1,8 @@
 """Schedulers on several nodes, on a store that everything happens to that the contract allows.
 
-Each scheduler boots, moves and frees instances of its own, and keeps a ledger of what it was told. A node may not know
-whether a claim was carried out; then the scheduler asks. In the end every instance has what its ledger says, and what is
-in use of each host is the sum of what instances have there, and no more than there is.
+Each scheduler boots, moves and frees an instance of its own, and keeps a ledger of what it was told. A node may not
+know whether a claim was carried out; then the scheduler asks. In the end every instance has what its ledger says, what
+is in use of each host is the sum of what instances have there, and that is no more than there is.
 """
 
 from __future__ import annotations
