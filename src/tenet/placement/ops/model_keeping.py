@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 from typing import TYPE_CHECKING, Final
 
 import structlog
@@ -21,7 +22,7 @@ from tenet.store.contract import LogOptions, SpaceOptions
 from tenet.store.errors import LogTrimmed, StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from tenet.store.contract import Record, Store
 
@@ -34,6 +35,8 @@ _RETENTION_MS: Final = 600_000
 _HINT_S: Final = 0.1
 _AGAIN_S: Final = 1.0
 _READS_AT_ONCE: Final = 32
+#: How many providers a load puts into the model before others have their turn.
+_PUTS_AT_ONCE: Final = 200
 
 _log = structlog.get_logger(__name__)
 
@@ -151,9 +154,12 @@ class ModelKeeper:
             page = await self._store.read_log(keys.PROVIDERS_SPACE, 0, after=0, limit=1)
             self._position = page.closed
         fleet = Fleet()
-        snapshots = {snapshot.uuid: snapshot for snapshot in await self._everything()}
-        for snapshot in snapshots.values():
-            fleet.put(snapshot.provider(_root_among(snapshot, snapshots)))
+        with _without_collections():
+            snapshots = {snapshot.uuid: snapshot for snapshot in await self._everything()}
+            for number, snapshot in enumerate(snapshots.values()):
+                fleet.put(snapshot.provider(_root_among(snapshot, snapshots)))
+                if not number % _PUTS_AT_ONCE:
+                    await asyncio.sleep(0)
         self.fleet = fleet
 
     async def _everything(self) -> list[Snapshot]:
@@ -212,6 +218,21 @@ class _Turn:
     def __init__(self) -> None:
         self.task: asyncio.Task[None] | None = None
         self.waiting: asyncio.Future[None] | None = None
+
+
+@contextlib.contextmanager
+def _without_collections() -> Iterator[None]:
+    """Keeps the garbage collector from looking at what a load makes again and again: all of it stays.
+
+    With it, 100,000 providers take nearly twice as long.
+    """
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def _collect(found: list[Snapshot], partition: bytes, records: list[Record]) -> None:
