@@ -110,7 +110,7 @@ def test_whatever_changes_meanwhile_the_others_are_found_once(seed: int) -> None
     # Whatever shares nothing with the tree that went is found however it lies to the tree that the search was in.
     left = [provider for provider in providers if provider not in tree]
     if SHARES not in frozenset().union(*(provider.traits for provider in providers)):
-        assert candidates(left, request) <= set(found) <= candidates(providers, request)
+        assert candidates(left, request) <= set(found) <= candidates([*providers, newcomer], request)
 
 
 def test_what_is_in_use_counts_at_once() -> None:
