@@ -24,7 +24,7 @@ from tenet.store.errors import LogTrimmed, StoreError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from tenet.store.contract import Record, Store
+    from tenet.store.contract import Page, Record, Store
 
 _SCAN_RECORDS: Final = 10_000
 _SCAN_BYTES: Final = 16 * 1024 * 1024
@@ -163,24 +163,32 @@ class ModelKeeper:
         self.fleet = fleet
 
     async def _everything(self) -> list[Snapshot]:
+        """Returns all providers; while the records of one page are read, the store fetches the next one."""
         found: list[Snapshot] = []
         partition = b""
         records: list[Record] = []
-        after: tuple[bytes, bytes] | None = None
-        more = True
-        while more:
-            page = await self._store.scan(
-                keys.PROVIDERS_SPACE, keys.SNAPSHOT, limit=_SCAN_RECORDS, limit_bytes=_SCAN_BYTES, after=after
-            )
-            for record in page.records:
-                if record.partition != partition:
-                    _collect(found, partition, records)
-                    partition, records = record.partition, []
-                records.append(record)
-                after = (record.partition, record.sort)
-            more = page.more
+        coming: asyncio.Task[Page] | None = self._begin_page(None)
+        try:
+            while coming is not None:
+                page = await coming
+                last = page.records[-1] if page.more else None
+                coming = None if last is None else self._begin_page((last.partition, last.sort))
+                for record in page.records:
+                    if record.partition != partition:
+                        _collect(found, partition, records)
+                        partition, records = record.partition, []
+                    records.append(record)
+        finally:
+            if coming is not None:
+                coming.cancel()
         _collect(found, partition, records)
         return found
+
+    def _begin_page(self, after: tuple[bytes, bytes] | None) -> asyncio.Task[Page]:
+        scan = self._store.scan(
+            keys.PROVIDERS_SPACE, keys.SNAPSHOT, limit=_SCAN_RECORDS, limit_bytes=_SCAN_BYTES, after=after
+        )
+        return asyncio.get_running_loop().create_task(scan)
 
     async def _follow(self) -> None:
         watch = self._store.watch(keys.PROVIDERS_SPACE)
