@@ -12,7 +12,7 @@ space                    partition          sort                     value and c
 ``placement.projects``   project            ``u`` + user, type,      cell ``used``
                                             class
 ``placement.projects``   project            ``n`` + user, type       cell ``consumers``
-``placement.claims``     claim uuid         ``d``                    what was asked through ``/v1/claims``, and what came of it
+``placement.claims``     claim uuid         ``d``                    what ``/v1/claims`` was asked, and the result
 ``placement.claims``     consumer uuid      ``c``                    the last claim that was made for a consumer
 ``placement.claims``     consumer uuid      ``n``                    cell ``claims``
 ``placement.catalog``    ``n`` + name                                uuid of the provider of that name

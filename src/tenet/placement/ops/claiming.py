@@ -50,7 +50,7 @@ from tenet.placement.selection.selecting import Chosen, Selection, WhyNot, selec
 from tenet.store.contract import Add, Check, IsVersion, Limits, Put, Version, Write
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Generator, Iterable, Mapping, Sequence
 
     from tenet.placement.model import Consumer
     from tenet.placement.ops.claims import Before
@@ -191,13 +191,10 @@ class _Claiming:
             for uuid, providers in held.items()
         }
         steps = selecting(fleet, Selection(self._request, self._filters, self._weighers, others, self._seed))
-        while True:
-            try:
-                next(steps)
-            except StopIteration as end:
-                result: list[Chosen] | WhyNot = end.value
-                break
+        result = _next(steps)
+        while result is None:
             await asyncio.sleep(0)
+            result = _next(steps)
         if isinstance(result, WhyNot):
             missing = "; ".join(result.missing)
             raise ClaimRefused(
@@ -303,6 +300,16 @@ class _Claiming:
             writes.append(Put(keys.last_claim_key(uuid), last))
             writes.append(Add(keys.claims_count_key(uuid), keys.CLAIMS, 1, at_least=count, at_most=count))
         return writes
+
+
+def _next(steps: Generator[None, None, list[Chosen] | WhyNot]) -> list[Chosen] | WhyNot | None:
+    """Takes a step; returns the result after the last one."""
+    try:
+        next(steps)
+    except StopIteration as end:
+        result: list[Chosen] | WhyNot = end.value
+        return result
+    return None
 
 
 def _unmoved(others: Iterable[str], found: _Found) -> list[Check]:

@@ -195,8 +195,10 @@ def _group_asked(group: Mapping[str, Any], suffix: str) -> list[tuple[str, str]]
     if group.get("resources"):
         resources = ",".join(f"{name}:{amount}" for name, amount in group["resources"].items())
         asked.append((f"resources{suffix}", resources))
-    for names in group.get("required", ()):
-        asked.append((f"required{suffix}", names if isinstance(names, str) else "in:" + ",".join(names)))
+    asked += [
+        (f"required{suffix}", names if isinstance(names, str) else "in:" + ",".join(names))
+        for names in group.get("required", ())
+    ]
     asked += [(f"required{suffix}", "!" + name) for name in group.get("forbidden", ())]
     asked += [(f"member_of{suffix}", "in:" + ",".join(_choices(one))) for one in group.get("member_of", ())]
     if group.get("forbidden_aggregates"):

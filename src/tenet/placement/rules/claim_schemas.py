@@ -101,7 +101,7 @@ _NEARNESS: Final = _record(
         "over": _KIND,
         "consumers": {
             **_list(_UUID, 1, OTHERS_MAX),
-            "description": "Consumers that are placed already; without it, the consumers of this claim among each other.",
+            "description": "Consumers that are placed already; without it, those of this claim among each other.",
         },
     },
     ("over",),

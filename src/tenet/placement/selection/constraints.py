@@ -63,7 +63,7 @@ class Gang:
                 self._common[one.over] = self._common.get(one.over, domains) & domains
 
     def own_domains(self, option: Option) -> frozenset[tuple[str, frozenset[str]]]:
-        """Returns what an option would bind the rest of the gang to: of each kind, the domains they all have to be in."""
+        """Returns what an option would bind the gang to: of each kind, the domains that all have to be in."""
         kinds = {one.over for one in self._affinity if not one.others}
         return frozenset((kind, domains_of(option, kind) or frozenset()) for kind in kinds)
 

@@ -62,7 +62,10 @@ class Question(Struct, frozen=True):
 class Filter(Protocol):
     """Says which options will do."""
 
-    interface: int
+    @property
+    def interface(self) -> int:
+        """The version of this interface that it was written for."""
+        ...
 
     def keep(self, options: Sequence[Option], question: Question) -> Sequence[bool]:
         """Returns of each option whether it will do.
@@ -77,7 +80,10 @@ class Filter(Protocol):
 class Weigher(Protocol):
     """Says which options are better."""
 
-    interface: int
+    @property
+    def interface(self) -> int:
+        """The version of this interface that it was written for."""
+        ...
 
     def weigh(self, options: Sequence[Option], question: Question) -> Sequence[float]:
         """Returns a score for each option, in any unit; more is better, ``OUT`` is none.

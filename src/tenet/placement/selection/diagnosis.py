@@ -120,7 +120,7 @@ class _Explanation:
         if group.in_tree is not None:
             yield "in_tree", group.in_tree, fleet.in_tree(group.in_tree)
 
-    def _narrow(  # noqa: PLR0913 - what is told of a condition
+    def _narrow(
         self,
         group: str,
         kind: str,

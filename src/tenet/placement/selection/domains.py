@@ -28,7 +28,7 @@ def prefix_of(kind: str) -> str:
 
 
 def domains_of(option: Option, kind: str) -> frozenset[str] | None:
-    """Returns the domains of a kind that an option lies in; None where one of its providers is in none that is known."""
+    """Returns the domains of a kind that an option lies in; None where a provider is in none that is known."""
     return domains_of_providers(option.local, kind, option.providers.get)
 
 

@@ -25,6 +25,7 @@ class Headroom:
 
     def keep(self, options: Sequence[Option], question: Question) -> Sequence[bool]:
         """Implements ``Filter``."""
+        del question
         return [self._leaves_enough(option) for option in options]
 
     def _leaves_enough(self, option: Option) -> bool:
@@ -54,6 +55,7 @@ class Providers:
 
     def keep(self, options: Sequence[Option], question: Question) -> Sequence[bool]:
         """Implements ``Filter``."""
+        del question
         return [all(self._may_be(uuid, option) for uuid in option.candidate.allocations) for option in options]
 
     def _may_be(self, uuid: str, option: Option) -> bool:
@@ -75,13 +77,14 @@ class Domains:
         refuse_others(parameters, ("over", "only", "except"))
         over = parameters.get("over", "rack")
         if not isinstance(over, str):
-            raise ValueError("'over' has to be the name of a kind of domain")
+            raise ValueError("'over' has to be the name of a kind of domain")  # noqa: TRY004 - what contract.py asks for
         self._over = over
         self._only = texts(parameters, "only")
         self._except = texts(parameters, "except") or frozenset()
 
     def keep(self, options: Sequence[Option], question: Question) -> Sequence[bool]:
         """Implements ``Filter``."""
+        del question
         return [self._may_be(domains_of(option, self._over)) for option in options]
 
     def _may_be(self, domains: frozenset[str] | None) -> bool:

@@ -1,4 +1,4 @@
-"""Reads the parameters that a request gives to a plugin; what is wrong is a ``ValueError`` with words for the client."""
+"""Reads the parameters that a request gives to a plugin. What is wrong is a ``ValueError`` with words for clients."""
 
 from __future__ import annotations
 

@@ -267,7 +267,8 @@ class _Run:
 
     def _kinds(self) -> list[str]:
         request = self._selection.request
-        named = [one.over for one in (*request.spread, *request.affinity, *request.anti_affinity)]
+        named = [one.over for one in request.spread]
+        named += [one.over for one in (*request.affinity, *request.anti_affinity)]
         return list(dict.fromkeys([HOST, *named]))
 
     def _why_not(self, claimant: Claimant, looked_at: int, tally: _Tally) -> WhyNot:

@@ -28,6 +28,7 @@ class BinPacking:
 
     def weigh(self, options: Sequence[Option], question: Question) -> Sequence[float]:
         """Implements ``Weigher``."""
+        del question
         return [self._sign * self._share_used(option) for option in options]
 
     def _share_used(self, option: Option) -> float:
@@ -89,6 +90,7 @@ class Cost:
 
     def weigh(self, options: Sequence[Option], question: Question) -> Sequence[float]:
         """Implements ``Weigher``."""
+        del question
         return [-self._cost(option) for option in options]
 
     def _cost(self, option: Option) -> float:

@@ -1,0 +1,396 @@
+"""Selecting and claiming in one call: all or nothing, the same answer again, and never more than there is."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from tenet.placement.rules.claim_schemas import openapi_document
+from tenet.placement.routes import ROUTES
+from tests.unit.placement.test_claims import every_use
+from tests.unit.placement.world import World, in_loop, memory, uuid_of
+
+OK, CREATED, NO_CONTENT, BAD, NOT_FOUND, CONFLICT = 200, 201, 204, 400, 404, 409
+ONE_CPU: dict[str, Any] = {"groups": [{"resources": {"VCPU": 1}}]}
+
+
+def claim_of(*consumers: int, request: dict[str, Any] | None = None, **more: Any) -> dict[str, Any]:
+    """Returns the body of a claim."""
+    return {
+        "consumers": [{"uuid": uuid_of(one), "project_id": "project", "user_id": "user"} for one in consumers],
+        "request": request or ONE_CPU,
+        **more,
+    }
+
+
+def hosts_in(answer: dict[str, Any]) -> list[str]:
+    """Returns the provider of each consumer, which takes from one."""
+    return [uuid for one in answer["consumers"].values() for uuid in one["allocations"]]
+
+
+async def in_racks(world: World, racks: dict[int, str], **inventories: Any) -> None:
+    """Makes hosts by number, in racks by name."""
+    for number, rack in racks.items():
+        host = await world.provider(number, **inventories)
+        await world.send("PUT", f"/traits/CUSTOM_RACK_{rack}")
+        generation = await world.generation(host)
+        body = {"traits": [f"CUSTOM_RACK_{rack}"], "resource_provider_generation": generation}
+        await world.ask("PUT", f"/resource_providers/{host}/traits", body)
+
+
+def checked(answer: Any, path: str, method: str, status: int) -> Any:
+    """Checks an answer against the OpenAPI document that is served."""
+    responses = openapi_document()["paths"][path][method]["responses"]
+    schema = responses[str(status)]["content"]["application/json"]["schema"]
+    Draft202012Validator(schema).validate(answer)
+    return answer
+
+
+async def claimed(world: World, body: Any, *, status: int = CREATED, **more: str) -> Any:
+    """Sends a claim that has to be answered with a status."""
+    return checked(await world.ask("POST", "/v1/claims", body, status=status, **more), "/v1/claims", "post", status)
+
+
+async def why_not(world: World, body: Any) -> dict[str, Any]:
+    """Sends a claim for which there is no place; returns why."""
+    (error,) = (await claimed(world, body, status=CONFLICT))["errors"]
+    assert error["code"] == "placement.claim.no_place"
+    told: dict[str, Any] = error["why_not"]
+    return told
+
+
+@in_loop
+async def test_a_claim_is_an_allocation() -> None:
+    async with World(memory()) as world:
+        host = await world.provider(1, VCPU=2)
+        answer = await claimed(world, claim_of(7))
+        assert answer["consumers"][uuid_of(7)]["allocations"] == {host: {"resources": {"VCPU": 1}}}
+        assert answer["consumers"][uuid_of(7)]["mappings"] == {"": [host]}
+        assert answer["consumers"][uuid_of(7)]["reason"]["domains"] == {"host": [host]}
+        assert await world.used(host) == {"VCPU": 1}
+        usages = await world.ask("GET", "/usages?project_id=project")
+        assert usages["usages"] == {"unknown": {"VCPU": 1, "consumer_count": 1}}
+        shown = await world.ask("GET", f"/v1/claims/{uuid_of(7)}")
+        checked(shown, "/v1/claims/{consumer_uuid}", "get", OK)
+        assert shown == {**answer, "held": {uuid_of(7): True}}
+        await every_use(world)
+
+
+@in_loop
+async def test_the_same_request_gets_the_first_answer() -> None:
+    async with World(memory()) as world:
+        hosts = [await world.provider(number, VCPU=4) for number in range(1, 9)]
+        body = claim_of(7, 8)
+        first = await claimed(world, body)
+        for _ in range(5):
+            assert await claimed(world, body, status=OK) == first
+        used = [(await world.used(host))["VCPU"] for host in hosts]
+        assert sum(used) == 2
+
+
+@in_loop
+async def test_a_request_that_comes_many_times_at_once_lands_once() -> None:
+    async with World(memory()) as world:
+        hosts = [await world.provider(number, VCPU=4) for number in range(1, 9)]
+        sent = [world.send("POST", "/v1/claims", claim_of(7, 8)) for _ in range(8)]
+        answers = await asyncio.gather(*sent)
+        assert sorted(one.status for one in answers) == [OK] * 7 + [CREATED]
+        assert len({one.body for one in answers}) == 1
+        assert sum([(await world.used(host))["VCPU"] for host in hosts]) == 2
+
+
+@in_loop
+async def test_a_consumer_is_claimed_for_once() -> None:
+    async with World(memory()) as world:
+        await world.provider(1, VCPU=4)
+        await claimed(world, claim_of(7))
+        for other in (claim_of(7, attempt=1), claim_of(7, 8), claim_of(8, 7)):
+            (error,) = (await claimed(world, other, status=CONFLICT))["errors"]
+            assert error["code"] == "placement.claim.claimed_otherwise"
+        assert (await world.send("DELETE", f"/allocations/{uuid_of(7)}")).status == NO_CONTENT
+        # A retry that comes late gets what the first got, and claims nothing.
+        late = await claimed(world, claim_of(7), status=OK)
+        assert (await world.ask("GET", f"/v1/claims/{uuid_of(7)}"))["held"] == {uuid_of(7): False}
+        again = await claimed(world, claim_of(7, attempt=1))
+        assert again["claim"] != late["claim"]
+        assert (await world.ask("GET", f"/v1/claims/{uuid_of(7)}"))["claim"] == again["claim"]
+
+
+@in_loop
+async def test_what_others_allocated_is_not_claimed_over() -> None:
+    async with World(memory()) as world:
+        host = await world.provider(1, VCPU=4)
+        assert (await world.claim(7, {host: {"VCPU": 1}})).status == NO_CONTENT
+        (error,) = (await claimed(world, claim_of(7), status=CONFLICT))["errors"]
+        assert error["code"] == "placement.claim.claimed_otherwise"
+        assert await world.ask("GET", f"/v1/claims/{uuid_of(7)}", status=NOT_FOUND)
+
+
+@pytest.mark.parametrize("claimants", [1, 3])
+@in_loop
+async def test_claims_fill_a_fleet_exactly(claimants: int) -> None:
+    """Twice as much as there is is asked for at once."""
+    async with World(memory()) as world:
+        hosts = [await world.provider(number, VCPU=3) for number in range(1, 5)]
+        bodies = [claim_of(*range(1000 + 10 * one, 1000 + 10 * one + claimants)) for one in range(24 // claimants)]
+        answers = await asyncio.gather(*(world.send("POST", "/v1/claims", body) for body in bodies))
+        assert sorted(one.status for one in answers) == [CREATED] * (12 // claimants) + [CONFLICT] * (12 // claimants)
+        assert [(await world.used(host))["VCPU"] for host in hosts] == [3] * 4
+        await every_use(world)
+
+
+@in_loop
+async def test_a_gang_is_placed_as_a_whole_or_not_at_all() -> None:
+    async with World(memory()) as world:
+        hosts = [await world.provider(number, VCPU=2) for number in range(1, 3)]
+        told = await why_not(world, claim_of(*range(10, 15)))
+        assert (told["placed_before"], told["is_exhaustive"]) == (4, False)
+        assert told["filters"] == [{"filter": "room beside the gang", "removed_candidates": 2, "removed_providers": 2}]
+        assert [(await world.used(host))["VCPU"] for host in hosts] == [0, 0]
+        await claimed(world, claim_of(*range(10, 14)))
+        assert [(await world.used(host))["VCPU"] for host in hosts] == [2, 2]
+
+
+@in_loop
+async def test_a_gang_finds_the_order_in_which_it_fits() -> None:
+    """The large one is last in the request, and fits on one host only as long as the small ones are elsewhere."""
+    async with World(memory()) as world:
+        await world.provider(1, VCPU=4)
+        await world.provider(2, VCPU=2)
+        for attempt in range(8):
+            body = claim_of(*(100 * attempt + one for one in range(10, 13)))
+            body["consumers"][2]["request"] = {"groups": [{"resources": {"VCPU": 4}}]}
+            await claimed(world, body)
+            for one in body["consumers"]:
+                await world.send("DELETE", f"/allocations/{one['uuid']}")
+
+
+# ---- failure domains -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("over", "most"), [("host", 4), ("rack", 2)])
+@in_loop
+async def test_a_gang_is_spread(over: str, most: int) -> None:
+    async with World(memory()) as world:
+        await in_racks(world, {1: "A", 2: "A", 3: "B", 4: "B"}, VCPU=10)
+        gang = range(10, 10 + most)
+        answer = await claimed(world, claim_of(*gang, spread=[{"over": over}]))
+        domains = [one["reason"]["domains"][over] for one in answer["consumers"].values()]
+        assert len({one for (one,) in domains}) == most
+        told = await why_not(world, claim_of(*range(20, 21 + most), anti_affinity=[{"over": over}]))
+        assert [one["filter"] for one in told["filters"]] == [f"spread({over})"]
+        await claimed(world, claim_of(*range(30, 30 + 2 * most), spread=[{"over": over, "at_most": 2}]))
+
+
+@in_loop
+async def test_a_gang_stays_together_where_it_fits() -> None:
+    """Only one of four racks has room for all; the choice of the first one is random."""
+    async with World(memory()) as world:
+        await in_racks(world, {1: "A", 2: "B", 3: "C"}, VCPU=2)
+        await in_racks(world, {4: "D", 5: "D"}, VCPU=3)
+        answer = await claimed(world, claim_of(*range(10, 16), affinity=[{"over": "rack"}]))
+        assert sorted(hosts_in(answer)) == [uuid_of(4)] * 3 + [uuid_of(5)] * 3
+        told = await why_not(world, claim_of(*range(20, 23), affinity=[{"over": "rack"}]))
+        assert told["placed_before"] == 2
+
+
+@in_loop
+async def test_near_to_some_and_far_from_others() -> None:
+    async with World(memory()) as world:
+        await in_racks(world, {1: "A", 2: "A", 3: "B", 4: "C"}, VCPU=10)
+        for consumer, host in ((70, 1), (71, 3)):
+            assert (await world.claim(consumer, {uuid_of(host): {"VCPU": 1}})).status == NO_CONTENT
+        near = [{"over": "rack", "consumers": [uuid_of(70)]}]
+        far = [{"over": "host", "consumers": [uuid_of(70)]}]
+        answer = await claimed(world, claim_of(10, affinity=near, anti_affinity=far))
+        assert hosts_in(answer) == [uuid_of(2)]
+        both = [{"over": "rack", "consumers": [uuid_of(70), uuid_of(71)]}]
+        assert hosts_in(await claimed(world, claim_of(11, anti_affinity=both))) == [uuid_of(4)]
+        told = await why_not(world, claim_of(12, affinity=both))
+        assert told["filters"] == [{"filter": "affinity(rack)", "removed_candidates": 4, "removed_providers": 4}]
+        assert told["is_exhaustive"]
+        nobody = [{"over": "rack", "consumers": [uuid_of(99)]}]
+        await why_not(world, claim_of(13, affinity=nobody))
+        await claimed(world, claim_of(13, anti_affinity=nobody))
+
+
+@in_loop
+async def test_two_that_keep_apart_do_so_when_they_come_at_once() -> None:
+    """Each knows of the other by its uuid alone, before either is placed."""
+    async with World(memory()) as world:
+        for number in (1, 2):
+            await world.provider(number, VCPU=1000)
+        for base in range(100, 400, 10):
+            pair = [
+                claim_of(base, anti_affinity=[{"over": "host", "consumers": [uuid_of(base + 1)]}]),
+                claim_of(base + 1, anti_affinity=[{"over": "host", "consumers": [uuid_of(base)]}]),
+            ]
+            first, second = await asyncio.gather(*(claimed(world, body) for body in pair))
+            assert hosts_in(first) != hosts_in(second)
+
+
+@in_loop
+async def test_a_host_in_no_known_rack_is_not_chosen_by_rack() -> None:
+    async with World(memory()) as world:
+        await world.provider(1, VCPU=4)
+        told = await why_not(world, claim_of(10, spread=[{"over": "rack"}]))
+        assert told["filters"][0]["filter"] == "spread(rack)"
+
+
+@in_loop
+async def test_the_rack_of_a_part_is_that_of_its_host() -> None:
+    async with World(memory()) as world:
+        await in_racks(world, {1: "A", 2: "B"})
+        for host in (1, 2):
+            await world.provider(host + 10, parent=host, VCPU=4)
+        answer = await claimed(world, claim_of(20, 21, spread=[{"over": "rack"}]))
+        assert sorted(hosts_in(answer)) == [uuid_of(11), uuid_of(12)]
+
+
+# ---- filters and weighers --------------------------------------------------------------------------------------------
+
+
+@in_loop
+async def test_filters_say_what_they_removed() -> None:
+    async with World(memory()) as world:
+        await in_racks(world, {1: "A", 2: "A", 3: "B", 4: "C"}, VCPU=10)
+        filters = [
+            {"name": "domains", "parameters": {"except": ["C"]}},
+            {"name": "providers", "parameters": {"except": ["provider-3"]}},
+            {"name": "headroom", "parameters": {"share": 0.5}},
+        ]
+        six = {"groups": [{"resources": {"VCPU": 6}}]}
+        told = await why_not(world, claim_of(10, request=six, filters=filters))
+        assert told["filters"] == [
+            {"filter": "domains", "removed_candidates": 1, "removed_providers": 1},
+            {"filter": "providers", "removed_candidates": 1, "removed_providers": 1},
+            {"filter": "headroom", "removed_candidates": 2, "removed_providers": 2},
+        ]
+        five = {"groups": [{"resources": {"VCPU": 5}}]}
+        answer = await claimed(world, claim_of(10, request=five, filters=filters))
+        assert hosts_in(answer)[0] in {uuid_of(1), uuid_of(2)}
+
+
+@pytest.mark.parametrize(
+    ("weighers", "expected"),
+    [
+        ([{"name": "bin-packing"}], 2),
+        ([{"name": "spreading"}], 3),
+        ([{"name": "bin-packing", "multiplier": -1}], 3),
+        ([{"name": "cost", "parameters": {"per_unit": {"VCPU": 1}, "factors": {"CUSTOM_RACK_A": 0.5}}}], 1),
+        ([{"name": "random-of-k", "parameters": {"k": 3}}, {"name": "bin-packing"}], 2),
+        ([{"name": "spreading"}, {"name": "bin-packing", "multiplier": 3}], 2),
+    ],
+)
+@in_loop
+async def test_weighers_decide(weighers: list[dict[str, Any]], expected: int) -> None:
+    async with World(memory()) as world:
+        await in_racks(world, {1: "A", 2: "B", 3: "C"}, VCPU=10)
+        for consumer, host, amount in ((70, 1, 3), (71, 2, 6)):
+            await world.claim(consumer, {uuid_of(host): {"VCPU": amount}})
+        answer = await claimed(world, claim_of(10, weighers=weighers))
+        assert hosts_in(answer) == [uuid_of(expected)]
+        assert answer["consumers"][uuid_of(10)]["reason"]["weighers"].keys() == {one["name"] for one in weighers}
+
+
+@in_loop
+async def test_without_weighers_the_choice_is_random() -> None:
+    async with World(memory()) as world:
+        for number in range(1, 5):
+            await world.provider(number, VCPU=1000)
+        hosts = {hosts_in(await claimed(world, claim_of(100 + one)))[0] for one in range(60)}
+        assert len(hosts) == 4
+
+
+# ---- why not ---------------------------------------------------------------------------------------------------------
+
+
+@in_loop
+async def test_it_says_what_was_missing() -> None:
+    async with World(memory()) as world:
+        await in_racks(world, {1: "A", 2: "A", 3: "B"}, VCPU=4, MEMORY_MB=100)
+        asked = {"groups": [{"resources": {"VCPU": 5, "MEMORY_MB": 50}, "required": ["CUSTOM_RACK_A"]}]}
+        told = await why_not(world, claim_of(10, request=asked))
+        assert told["missing"] == ["resource VCPU: 5 wanted; the most that one provider can give is 4"]
+        assert (told["providers"], told["candidates"]) == (3, 0)
+        asked["groups"][0]["resources"] = {"VCPU": 4}
+        asked["groups"][0]["required"] = ["CUSTOM_RACK_A", "HW_CPU_X86_AVX"]
+        told = await why_not(world, claim_of(10, request=asked))
+        assert told["missing"] == ["trait HW_CPU_X86_AVX"]
+        assert [(one["condition"], one["met_by_providers"], one["removed_providers"], one["left"])
+                for one in told["conditions"]] == [
+            ("resources", 3, 0, 3), ("required", 2, 1, 2), ("required", 0, 2, 0)
+        ]  # fmt: skip
+
+
+@in_loop
+async def test_it_says_where_each_is_there_and_not_all_together() -> None:
+    async with World(memory()) as world:
+        await world.provider(1, VCPU=4)
+        await world.provider(2, parent=1, SRIOV_NET_VF=1)
+        await world.provider(3, MEMORY_MB=10)
+        two = {
+            "groups": [
+                {"suffix": "_A", "resources": {"SRIOV_NET_VF": 1}},
+                {"suffix": "_B", "resources": {"SRIOV_NET_VF": 1}},
+            ],
+            "group_policy": "isolate",
+        }
+        told = await why_not(world, claim_of(10, request=two))
+        assert told["missing"] == ["all conditions together in one tree: each is met, not all at once"]
+        apart = {"groups": [{"resources": {"VCPU": 1, "MEMORY_MB": 1}}]}
+        told = await why_not(world, claim_of(10, request=apart))
+        assert told["missing"] == ["resource MEMORY_MB: 1 wanted; the most that one provider can give is 10"]
+
+
+# ---- what is refused -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"consumers": []}, "JSON does not validate"),
+        ({"consumers": [{"uuid": uuid_of(1), "project_id": "p", "user_id": "u"}] * 2}, "more than once"),
+        ({"request": {"groups": [{}]}}, "There must be at least one resources"),
+        ({"request": {"groups": [{"resources": {"CUSTOM_X": 1}}]}}, "CUSTOM_X"),
+        ({"request": {"groups": [{"resources": {"VCPU": 1}, "required": ["CUSTOM_T"]}]}}, "No such trait"),
+        ({"request": {"groups": [{"resources": {"VCPU": 1}}] * 2}}, "more than one group with the suffix"),
+        ({"filters": [{"name": "magic"}]}, "There is no filter 'magic'; there are: domains, headroom, providers"),
+        ({"weighers": [{"name": "random-of-k", "parameters": {"k": 0}}]}, "'k' has to be a number from 1"),
+        ({"weighers": [{"name": "cost", "parameters": {"price": 1}}]}, "there is no parameter 'price'"),
+        ({"affinity": [{"over": "rack", "consumers": [uuid_of(7)]}]}, "cannot be one that is placed already"),
+        ({"affinity": [{"over": "Rack"}]}, "JSON does not validate"),
+        ({"considered": 0}, "JSON does not validate"),
+    ],
+)
+@in_loop
+async def test_malformed_claims_are_refused(change: dict[str, Any], words: str) -> None:
+    async with World(memory()) as world:
+        await world.provider(1, VCPU=4)
+        (error,) = (await claimed(world, {**claim_of(7), **change}, status=BAD))["errors"]
+        assert words in error["detail"]
+
+
+def test_the_openapi_document_tells_of_every_handler() -> None:
+    served = {
+        (path, method.lower(), route.name)
+        for path, methods in ROUTES.items()
+        if path.startswith("/v1/")
+        for method, routes in methods.items()
+        for route in routes
+    }
+    told = {
+        (path, method, operation["operationId"])
+        for path, methods in openapi_document()["paths"].items()
+        for method, operation in methods.items()
+    }
+    assert told == served
+
+
+@in_loop
+async def test_the_openapi_document_is_served() -> None:
+    async with World(memory()) as world:
+        assert await world.ask("GET", "/v1/openapi.json") == openapi_document()
