@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from tenet.placement.rules.claim_schemas import openapi_document
 from tenet.placement.routes import ROUTES
+from tenet.placement.rules.claim_schemas import openapi_document
 from tests.unit.placement.test_claims import every_use
 from tests.unit.placement.world import World, in_loop, memory, uuid_of
 

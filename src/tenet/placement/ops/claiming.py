@@ -190,6 +190,7 @@ class _Claiming:
             uuid: Other({kind: domains_of_providers(providers, kind, fleet.get) for kind in kinds})
             for uuid, providers in held.items()
         }
+        self._seed += 1
         steps = selecting(fleet, Selection(self._request, self._filters, self._weighers, others, self._seed))
         result = _next(steps)
         while result is None:

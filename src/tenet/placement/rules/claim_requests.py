@@ -17,7 +17,7 @@ from msgspec import Struct
 from tenet.placement.errors import BadRequest
 from tenet.placement.model import UNKNOWN_TYPE
 from tenet.placement.rules.candidate_requests import CandidateRequest, read_candidate_request
-from tenet.placement.rules.claim_schemas import CLAIM, CONSIDERED, OTHERS_MAX
+from tenet.placement.rules.claim_schemas import CLAIM, OTHERS_MAX
 from tenet.placement.rules.microversions import LATEST
 from tenet.placement.rules.validation import canonical_uuid, read_body
 
@@ -83,7 +83,7 @@ class ClaimRequest(Struct, frozen=True):
         spread: over the claim's own consumers.
         affinity: what they are to be near to.
         anti_affinity: what they are to be far from.
-        considered: so many options per consumer are weighed at most.
+        considered: so many options per consumer are weighed at most; None: as many as is usual.
         digest: the same for the same request.
         document: as it came.
     """
@@ -94,7 +94,7 @@ class ClaimRequest(Struct, frozen=True):
     spread: tuple[Spread, ...]
     affinity: tuple[Nearness, ...]
     anti_affinity: tuple[Nearness, ...]
-    considered: int
+    considered: int | None
     digest: bytes
     document: Mapping[str, Any]
 
@@ -154,7 +154,7 @@ def read_claim(document: Mapping[str, Any], *, classes: Collection[str], traits:
         spread=tuple(Spread(one["over"], one.get("at_most", 1)) for one in document.get("spread", ())),
         affinity=_nearness(document, "affinity"),
         anti_affinity=_nearness(document, "anti_affinity"),
-        considered=document.get("considered", CONSIDERED),
+        considered=document.get("considered"),
         digest=sha256(orjson.dumps(document, option=orjson.OPT_SORT_KEYS)).digest(),
         document=document,
     )

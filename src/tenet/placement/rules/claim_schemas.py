@@ -15,8 +15,7 @@ OTHERS_MAX: Final = 16
 _PLUGINS_MAX: Final = 16
 _GROUPS_MAX: Final = 64
 _NAMES_MAX: Final = 256
-#: Candidates per consumer that are chosen among: unless told, and at most.
-CONSIDERED: Final = 32
+#: Options per consumer that are chosen among at most.
 CONSIDERED_MAX: Final = 10_000
 #: What kinds of failure domains may be called.
 KIND_PATTERN: Final = "^[a-z][a-z0-9_]{0,31}$"
@@ -118,7 +117,12 @@ CLAIM: Final = _record(
         "spread": _list(_SPREAD, 0, _PLUGINS_MAX),
         "affinity": _list(_NEARNESS, 0, _PLUGINS_MAX),
         "anti_affinity": _list(_NEARNESS, 0, _PLUGINS_MAX),
-        "considered": {"type": "integer", "minimum": 1, "maximum": CONSIDERED_MAX, "default": CONSIDERED},
+        "considered": {
+            "type": "integer",
+            "minimum": 1,
+            "maximum": CONSIDERED_MAX,
+            "description": "Options per consumer to choose among; unless told, 32, and 4 without weighers.",
+        },
         "attempt": {
             "type": "integer",
             "minimum": 0,

@@ -31,6 +31,9 @@ from tenet.placement.selection.domains import HOST, domains_of
 RESTARTS_MAX: Final = 64
 #: Candidates between which others have their turn.
 BATCH: Final = 64
+#: Options per consumer among which is chosen, unless the request says how many; and where nothing weighs them.
+CONSIDERED: Final = 32
+CONSIDERED_UNWEIGHED: Final = 4
 #: The filter that tells of room that earlier consumers of the same claim take.
 ROOM: Final = "room beside the gang"
 #: The filter that tells of domains in which the rest of the gang found no place.
@@ -169,6 +172,8 @@ class _Run:
         self._barred = barred
         self._random = np.random.default_rng((selection.seed, attempt))
         self._gang = Gang(request.spread, request.affinity, request.anti_affinity, selection.others)
+        wanted = request.considered
+        self._considered = wanted or (CONSIDERED if selection.weighers else CONSIDERED_UNWEIGHED)
         self.chosen: dict[str, Chosen] = {}
         #: The domains that the first consumer bound the others to; empty where nothing binds them.
         self.binding: frozenset[tuple[str, frozenset[str]]] = frozenset()
@@ -179,10 +184,12 @@ class _Run:
             options: list[Option] = []
             question = Question(claimant.uuid, claimant.request, int(self._random.integers(2**53)))
             found = find(self._fleet, claimant.request, turn=question.seed)
-            considered = self._selection.request.considered
-            while len(options) < considered and (batch := list(islice(found, min(BATCH, considered)))):
+            considered = self._considered
+            while batch := list(islice(found, min(BATCH, considered))):
                 looked_at += len(batch)
                 options += self._sift(batch, question, tally)
+                if len(options) >= considered:
+                    break
                 yield
             if not options:
                 return self._why_not(claimant, looked_at, tally)
