@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+from random import Random
 from typing import Any
 
+import orjson
 import pytest
 from jsonschema import Draft202012Validator
 
+from tenet.base.clock import SystemClock
 from tenet.placement.routes import ROUTES
 from tenet.placement.rules.claim_schemas import openapi_document
-from tests.unit.placement.test_claims import every_use
+from tenet.store.faulty import NO_FAULTS, Faulty
+from tenet.store.memory_state import MemoryState
+from tests.unit.placement.test_claims import PLAN, every_use
 from tests.unit.placement.world import World, in_loop, memory, uuid_of
 
-OK, CREATED, NO_CONTENT, BAD, NOT_FOUND, CONFLICT = 200, 201, 204, 400, 404, 409
+OK, CREATED, NO_CONTENT, BAD, NOT_FOUND, CONFLICT, UNAVAILABLE = 200, 201, 204, 400, 404, 409, 503
 ONE_CPU: dict[str, Any] = {"groups": [{"resources": {"VCPU": 1}}]}
 
 
@@ -394,3 +399,64 @@ def test_the_openapi_document_tells_of_every_handler() -> None:
 async def test_the_openapi_document_is_served() -> None:
     async with World(memory()) as world:
         assert await world.ask("GET", "/v1/openapi.json") == openapi_document()
+
+
+# ---- others at the same time -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", range(2))
+@in_loop
+async def test_gangs_and_changes_race_on_a_bad_way_to_the_store(seed: int) -> None:
+    """Claims for 40 slots from two nodes, each sent again until it is answered, beside plain allocations."""
+    state, clock, chance = MemoryState(), SystemClock(), Random(seed)
+    stores = [memory(state=state) for _ in range(3)]
+    nodes = [Faulty(store, NO_FAULTS, seed=seed + number, clock=clock) for number, store in enumerate(stores[:2])]
+    async with World(stores[2], is_shared=True) as clean:
+        hosts = [await clean.provider(number, VCPU=10) for number in range(1, 5)]
+        async with World(nodes[0], is_shared=True) as one, World(nodes[1], is_shared=True) as other:
+            for node in nodes:
+                node._plan = PLAN
+
+            async def boot(number: int, size: int) -> int:
+                body = claim_of(*range(1000 * number, 1000 * number + size))
+                while True:
+                    answer = await chance.choice((one, other)).send("POST", "/v1/claims", body)
+                    assert answer.status in {OK, CREATED, CONFLICT, UNAVAILABLE}, answer.body
+                    if answer.status in {OK, CREATED}:
+                        again = await clean.ask("POST", "/v1/claims", body)
+                        assert orjson.dumps(again) == answer.body
+                        return size
+                    if answer.status == CONFLICT:
+                        assert b"placement.claim.no_place" in answer.body
+                        return 0
+
+            placed = await asyncio.gather(*(boot(number, chance.choice((1, 2, 3))) for number in range(1, 40)))
+            placed += await asyncio.gather(*(boot(number, 1) for number in range(100, 145)))
+        assert sum(placed) == 40
+        assert await every_use(clean) == {host: {"VCPU": 10} for host in hosts}
+
+
+@in_loop
+async def test_a_model_that_is_behind_grants_nothing_that_is_not_there() -> None:
+    """What another node changed, of which this one hears nothing: rack, room, inventory, and whether there is a host."""
+    state = MemoryState()
+    async with World(memory(state=state)) as other:
+        await in_racks(other, {1: "A", 2: "A", 3: "A", 4: "A", 5: "A"}, VCPU=4)
+        async with World(memory(state=state)) as behind:
+            generation = await other.generation(uuid_of(1))
+            await other.ask("PUT", "/traits/CUSTOM_RACK_B", status=CREATED)
+            body = {"traits": ["CUSTOM_RACK_B"], "resource_provider_generation": generation}
+            await other.ask("PUT", f"/resource_providers/{uuid_of(1)}/traits", body)
+            assert (await other.claim(70, {uuid_of(2): {"VCPU": 4}})).status == NO_CONTENT
+            path = f"/resource_providers/{uuid_of(3)}/inventories/VCPU"
+            shrunk = {"total": 1, "resource_provider_generation": await other.generation(uuid_of(3))}
+            await other.ask("PUT", path, shrunk)
+            await other.ask("DELETE", f"/resource_providers/{uuid_of(4)}", status=NO_CONTENT)
+            for consumer in range(10, 12):
+                request = {"groups": [{"resources": {"VCPU": 2}, "required": ["CUSTOM_RACK_A"]}]}
+                answer = await claimed(behind, claim_of(consumer, request=request))
+                assert hosts_in(answer) == [uuid_of(5)]
+            told = await why_not(behind, claim_of(12, request=request))
+            assert told["missing"] == ["resource VCPU: 2 wanted; the most that one provider can give is 4"]
+            answer = await claimed(behind, claim_of(13, spread=[{"over": "rack"}]))
+            assert hosts_in(answer)[0] in {uuid_of(1), uuid_of(3)}

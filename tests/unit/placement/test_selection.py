@@ -1,0 +1,284 @@
+"""Selection without a server: against a search that tries everything, and with plugins of others."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from random import Random
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from tenet.placement.errors import BadRequest
+from tenet.placement.fleet.fleet import Fleet
+from tenet.placement.model import Inventory, Provider
+from tenet.placement.ops.plugins import installed_plugins
+from tenet.placement.rules.candidate_requests import CandidateRequest
+from tenet.placement.rules.claim_requests import (
+    Claimant,
+    ClaimRequest,
+    Nearness,
+    Plugin,
+    Spread,
+    as_query_string,
+    names_in,
+    read_claim,
+)
+from tenet.placement.selection.contract import NamedFilter, NamedWeigher
+from tenet.placement.selection.selecting import Chosen, Selection, WhyNot, select
+from tests.unit.placement.brute import candidates
+from tests.unit.placement.fleets import make_fleet, make_query
+from tests.unit.placement.test_candidates import RANDOMS, fleet_of, host, outcome_of, read
+
+PLUGIN = '''
+class Odd:
+    """Keeps and prefers hosts whose names end with an odd digit."""
+
+    interface = {interface}
+
+    def __init__(self, parameters):
+        self._wants = parameters.get("remainder", 1)
+
+    def keep(self, options, question):
+        return [self._is_odd(option) for option in options]
+
+    def weigh(self, options, question):
+        return [float(self._is_odd(option)) for option in options]
+
+    def _is_odd(self, option):
+        return all(int(option.providers[one].name[-1]) % 2 == self._wants for one in option.local)
+'''
+
+
+def selection_of(
+    *requests: CandidateRequest,
+    seed: int = 0,
+    considered: int | None = None,
+    filters: Sequence[NamedFilter] = (),
+    weighers: Sequence[NamedWeigher] = (),
+    **constraints: Any,
+) -> Selection:
+    """Returns a selection for consumers named by numbers."""
+    asked = ClaimRequest(
+        claimants=tuple(Claimant(str(number), "p", "u", "x", one) for number, one in enumerate(requests)),
+        filters=(),
+        weighers=(),
+        spread=constraints.get("spread", ()),
+        affinity=constraints.get("affinity", ()),
+        anti_affinity=constraints.get("anti_affinity", ()),
+        considered=considered,
+        digest=b"",
+        document={},
+    )
+    return Selection(asked, filters, weighers, {}, seed)
+
+
+def chosen_from(fleet: Fleet, selection: Selection) -> list[Chosen]:
+    """Selects what there has to be."""
+    result = select(fleet, selection)
+    assert isinstance(result, list), result
+    return result
+
+
+@settings(max_examples=300, deadline=None)
+@given(random=RANDOMS)
+def test_one_consumer_gets_a_candidate_or_there_is_none(random: Random) -> None:
+    providers = make_fleet(random)
+    request = read(make_query(random, providers))
+    every = candidates(providers, request)
+    weighers = [installed_plugins().weigher(Plugin(random.choice(("bin-packing", "spreading", "random-of-k")), {}))]
+    selection = selection_of(request, seed=random.randrange(99), weighers=random.choice((weighers, ())))
+    result = select(fleet_of(providers), selection)
+    if isinstance(result, WhyNot):
+        assert not every
+        assert result.missing
+        assert result.is_exhaustive
+        assert [one.left for one in result.conditions][-1] == 0
+        before = sum(provider.parent is None for provider in providers)
+        assert sum(one.removed_providers for one in result.conditions) == before
+    else:
+        assert outcome_of(result[0].option.candidate) in every
+        assert select(fleet_of(providers), selection) == result
+
+
+@settings(max_examples=150, deadline=None)
+@given(random=RANDOMS)
+def test_the_best_of_all_is_chosen(random: Random) -> None:
+    """The emptiest host, by a count of its own."""
+    providers = [
+        replace(host(number, VCPU=Inventory(total=random.randint(4, 9))), used={"VCPU": random.randint(0, 4)})
+        for number in range(random.randint(1, 40))
+    ]
+    request = read("resources=VCPU:1")
+    weigher = installed_plugins().weigher(Plugin("spreading", {}))
+    selection = selection_of(request, seed=random.randrange(99), considered=1000, weighers=[weigher])
+    shares = {
+        one.uuid: (one.used["VCPU"] + 1) / one.inventories["VCPU"].capacity
+        for one in providers
+        if one.used["VCPU"] < one.inventories["VCPU"].capacity
+    }
+    result = select(fleet_of(providers), selection)
+    if not shares:
+        assert isinstance(result, WhyNot)
+        return
+    assert isinstance(result, list)
+    (uuid,) = result[0].option.candidate.allocations
+    assert shares[uuid] == pytest.approx(min(shares.values()))
+
+
+@settings(max_examples=200, deadline=None)
+@given(random=RANDOMS)
+def test_a_gang_of_equals_is_placed_if_it_fits(random: Random) -> None:
+    """As many as fit are found under a bound for each rack, and one more is not."""
+    bound = random.randint(1, 4)
+    providers: list[Provider] = []
+    rooms: dict[str, int] = {}
+    for number in range(random.randint(1, 8)):
+        rack, total = random.choice("ABC"), random.randint(1, 4)
+        rooms[rack] = rooms.get(rack, 0) + total
+        provider = host(number, VCPU=Inventory(total=total))
+        providers.append(replace(provider, traits=frozenset({f"CUSTOM_RACK_{rack}"})))
+    most = sum(min(bound, room) for room in rooms.values())
+    request = read("resources=VCPU:1")
+    spread = (Spread("rack", bound),)
+    chosen = chosen_from(fleet_of(providers), selection_of(*[request] * most, seed=random.randrange(9), spread=spread))
+    assert len(chosen) == most
+    taken: dict[str, int] = {}
+    for one in chosen:
+        (uuid,) = one.option.candidate.allocations
+        taken[uuid] = taken.get(uuid, 0) + 1
+    for provider in providers:
+        assert taken.get(provider.uuid, 0) <= provider.inventories["VCPU"].total
+    result = select(fleet_of(providers), selection_of(*[request] * (most + 1), spread=spread))
+    assert isinstance(result, WhyNot)
+
+
+@settings(max_examples=150, deadline=None)
+@given(random=RANDOMS)
+def test_a_gang_that_stays_together_finds_the_rack_with_room(random: Random) -> None:
+    providers: list[Provider] = []
+    rooms: dict[str, int] = {}
+    for number in range(random.randint(1, 12)):
+        rack, total = random.choice("ABCDE"), random.randint(1, 3)
+        rooms[rack] = rooms.get(rack, 0) + total
+        provider = host(number, VCPU=Inventory(total=total))
+        providers.append(replace(provider, traits=frozenset({f"CUSTOM_RACK_{rack}"})))
+    most = max(rooms.values())
+    request, affinity = read("resources=VCPU:1"), (Nearness("rack"),)
+    chosen = chosen_from(
+        fleet_of(providers), selection_of(*[request] * most, seed=random.randrange(9), affinity=affinity)
+    )
+    assert len({rack for one in chosen for rack in one.reason["domains"]["rack"]}) == 1
+    assert isinstance(select(fleet_of(providers), selection_of(*[request] * (most + 1), affinity=affinity)), WhyNot)
+
+
+# ---- requests --------------------------------------------------------------------------------------------------------
+
+
+@st.composite
+def asked_in_json(draw: st.DrawFn) -> tuple[dict[str, Any], list[tuple[str, str]]]:
+    """Returns a request as JSON, and the same as parameters written by hand."""
+    suffix = draw(st.sampled_from(["", "_A", "1"]))
+    group: dict[str, Any] = {"suffix": suffix, "resources": {"VCPU": 2, "DISK_GB": 1}}
+    asked = [(f"resources{suffix}", "VCPU:2,DISK_GB:1")]
+    aggregate, other = "00000000-0000-0000-0000-00000000000a", "00000000-0000-0000-0000-00000000000b"
+    if draw(st.booleans()):
+        group["required"] = ["COMPUTE_NODE", ["HW_CPU_X86_AVX", "HW_CPU_X86_VMX"]]
+        asked += [(f"required{suffix}", "COMPUTE_NODE"), (f"required{suffix}", "in:HW_CPU_X86_AVX,HW_CPU_X86_VMX")]
+    if draw(st.booleans()):
+        group["forbidden"] = ["STORAGE_DISK_SSD", "HW_NIC_SRIOV"]
+        asked.append((f"required{suffix}", "!STORAGE_DISK_SSD,!HW_NIC_SRIOV"))
+    if draw(st.booleans()):
+        group["member_of"], group["forbidden_aggregates"] = [[aggregate, other], other], [aggregate]
+        asked += [(f"member_of{suffix}", f"in:{aggregate},{other}"), (f"member_of{suffix}", other)]
+        asked.append((f"member_of{suffix}", f"!{aggregate}"))
+    if draw(st.booleans()):
+        group["in_tree"] = other
+        asked.append((f"in_tree{suffix}", other))
+    request: dict[str, Any] = {"groups": [group]}
+    if draw(st.booleans()):
+        request |= {"root_required": ["COMPUTE_NODE"], "root_forbidden": ["HW_NIC_SRIOV"], "group_policy": "isolate"}
+        asked += [("root_required", "COMPUTE_NODE,!HW_NIC_SRIOV"), ("group_policy", "isolate")]
+    if suffix and draw(st.booleans()):
+        request["same_subtree"] = [[suffix]]
+        asked.append(("same_subtree", suffix))
+    return request, asked
+
+
+@given(asked_in_json())
+def test_json_means_what_the_query_string_means(both: tuple[dict[str, Any], list[tuple[str, str]]]) -> None:
+    request, asked = both
+    assert read(as_query_string(request)) == read(urlencode(asked))
+    consumer = {"uuid": "00000000-0000-0000-0000-000000000001", "project_id": "p", "user_id": "u"}
+    document = {"consumers": [consumer], "request": request}
+    classes, traits = names_in(document)
+    assert read_claim(document, classes=classes, traits=traits).claimants[0].request == read(urlencode(asked))
+
+
+# ---- plugins ---------------------------------------------------------------------------------------------------------
+
+
+def install(directory: Path, name: str, interface: int) -> None:
+    """Lays out a package with a filter and a weigher as an installer does."""
+    (directory / f"{name}.py").write_text(PLUGIN.format(interface=interface))
+    info = directory / f"{name}-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+    groups = "".join(f"[tenet.placement.{what}]\n{name} = {name}:Odd\n\n" for what in ("filters", "weighers"))
+    (info / "entry_points.txt").write_text(groups)
+
+
+def test_a_package_brings_a_filter_and_a_weigher(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    install(tmp_path, "odd_hosts", 1)
+    install(tmp_path, "hosts_of_old", 0)
+    monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path)])
+    plugins = installed_plugins()
+    fleet = fleet_of(host(number, VCPU=Inventory(total=9)) for number in range(1, 9))
+
+    def names(**more: Any) -> set[str]:
+        picks = (chosen_from(fleet, selection_of(read("resources=VCPU:1"), seed=seed, **more)) for seed in range(20))
+        return {name_of(pick[0]) for pick in picks}
+
+    odd, even = {f"host-{number}" for number in (1, 3, 5, 7)}, {f"host-{number}" for number in (2, 4, 6, 8)}
+    assert names(filters=[plugins.filter(Plugin("odd_hosts", {}))]) <= odd
+    assert names(filters=[plugins.filter(Plugin("odd_hosts", {"remainder": 0}))]) <= even
+    assert names(weighers=[plugins.weigher(Plugin("odd_hosts", {}))]) <= odd
+    assert names() & odd
+    assert names() & even
+    with pytest.raises(BadRequest, match="written for version 0 of the interface; this is 1"):
+        plugins.weigher(Plugin("hosts_of_old", {}))
+    with pytest.raises(BadRequest, match=r"There is no weigher 'magic'; there are: .*bin-packing.*odd_hosts"):
+        plugins.weigher(Plugin("magic", {}))
+
+
+def name_of(chosen: Chosen) -> str:
+    """Returns the name of the one host that a consumer is on."""
+    (uuid,) = chosen.option.roots
+    return chosen.option.providers[uuid].name
+
+
+class _Wrong:
+    """A weigher that gives no score to one, and none that is a number to another."""
+
+    interface = 1
+
+    def __init__(self, parameters: Mapping[str, Any]) -> None:
+        del parameters
+
+    def weigh(self, options: Sequence[Any], question: Any) -> Sequence[float]:
+        del question
+        return [float("nan") if number % 2 else float("-inf") for number in range(len(options))]
+
+
+def test_scores_that_are_none_leave_the_choice_open() -> None:
+    fleet = fleet_of(host(number, VCPU=Inventory(total=9)) for number in range(1, 9))
+    (chosen,) = chosen_from(
+        fleet, selection_of(read("resources=VCPU:1"), weighers=[NamedWeigher("w", 1.0, _Wrong({}))])
+    )
+    assert chosen.reason["weighers"] == {"w": None}
+    assert chosen.reason["score"] == 0
