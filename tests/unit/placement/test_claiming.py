@@ -348,7 +348,8 @@ async def test_it_says_where_each_is_there_and_not_all_together() -> None:
         assert told["missing"] == ["all conditions together in one tree: each is met, not all at once"]
         apart = {"groups": [{"resources": {"VCPU": 1, "MEMORY_MB": 1}}]}
         told = await why_not(world, claim_of(10, request=apart))
-        assert told["missing"] == ["resource MEMORY_MB: 1 wanted; the most that one provider can give is 10"]
+        free = "resource MEMORY_MB: 1 wanted; the most that one provider can give is 10"
+        assert told["missing"] == [f"{free}; of the 1 that meet what was asked before it, none does"]
 
 
 # ---- what is refused -------------------------------------------------------------------------------------------------
@@ -438,7 +439,7 @@ async def test_gangs_and_changes_race_on_a_bad_way_to_the_store(seed: int) -> No
 
 @in_loop
 async def test_a_model_that_is_behind_grants_nothing_that_is_not_there() -> None:
-    """What another node changed, of which this one hears nothing: rack, room, inventory, and whether there is a host."""
+    """What another node changed, of which this one hears nothing: rack, room, inventory, a host that went."""
     state = MemoryState()
     async with World(memory(state=state)) as other:
         await in_racks(other, {1: "A", 2: "A", 3: "A", 4: "A", 5: "A"}, VCPU=4)
@@ -457,6 +458,7 @@ async def test_a_model_that_is_behind_grants_nothing_that_is_not_there() -> None
                 answer = await claimed(behind, claim_of(consumer, request=request))
                 assert hosts_in(answer) == [uuid_of(5)]
             told = await why_not(behind, claim_of(12, request=request))
-            assert told["missing"] == ["resource VCPU: 2 wanted; the most that one provider can give is 4"]
+            behind_it = "of the 1 that meet what was asked before it, none does"
+            assert told["missing"] == [f"trait CUSTOM_RACK_A; {behind_it}"]
             answer = await claimed(behind, claim_of(13, spread=[{"over": "rack"}]))
             assert hosts_in(answer)[0] in {uuid_of(1), uuid_of(3)}

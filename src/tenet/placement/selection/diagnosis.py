@@ -80,9 +80,12 @@ class _Explanation:
     def _missing(self) -> list[str]:
         """Returns the conditions that nobody meets; where there are none, the one that left nothing."""
         nowhere = [one for one in self._found if not one.met_by_providers and one.condition != TOGETHER]
-        if not nowhere:
-            nowhere = [one for one in self._found if not one.left][:1]
-        return [_words(one) for one in nowhere]
+        if nowhere:
+            return [_words(one) for one in nowhere]
+        last = next(one for one in self._found if not one.left)
+        if last.condition == TOGETHER:
+            return [_words(last)]
+        return [f"{_words(last)}; of the {last.removed_providers} that meet what was asked before it, none does"]
 
     def _root(self) -> None:
         fleet = self._fleet
