@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from random import Random
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from tenet.base.clock import SystemClock
+from tenet.placement.ops.committing import Committer, Plan
 from tenet.placement.routes import ROUTES
 from tenet.placement.rules.claim_schemas import openapi_document
 from tenet.store.faulty import NO_FAULTS, Faulty
@@ -462,3 +464,50 @@ async def test_a_model_that_is_behind_grants_nothing_that_is_not_there() -> None
             assert told["missing"] == [f"trait CUSTOM_RACK_A; {behind_it}"]
             answer = await claimed(behind, claim_of(13, spread=[{"over": "rack"}]))
             assert hosts_in(answer)[0] in {uuid_of(1), uuid_of(3)}
+
+
+def before_the_commit(monkeypatch: pytest.MonkeyPatch, meanwhile: Callable[[], Awaitable[None]]) -> None:
+    """Lets something happen between what the next claim reads and what it commits."""
+    commit, happened = Committer._commit, False
+
+    async def late(committer: Committer, plan: Plan, deadline: float) -> Any:
+        nonlocal happened
+        if not happened:
+            happened = True
+            await meanwhile()
+        return await commit(committer, plan, deadline)
+
+    monkeypatch.setattr(Committer, "_commit", late)
+
+
+@in_loop
+async def test_a_host_that_moves_to_another_rack_before_the_commit_is_not_granted_in_the_old_one() -> None:
+    async with World(memory()) as world:
+        await in_racks(world, {1: "A", 2: "B"}, VCPU=4)
+
+        async def move() -> None:
+            generation = await world.generation(uuid_of(1))
+            body = {"traits": ["CUSTOM_RACK_B"], "resource_provider_generation": generation}
+            await world.ask("PUT", f"/resource_providers/{uuid_of(1)}/traits", body)
+
+        with pytest.MonkeyPatch.context() as patch:
+            before_the_commit(patch, move)
+            told = await why_not(world, claim_of(7, filters=[{"name": "domains", "parameters": {"only": ["A"]}}]))
+        assert told["filters"] == [{"filter": "domains", "removed_candidates": 2, "removed_providers": 2}]
+
+
+@in_loop
+async def test_a_late_twin_of_a_request_does_not_claim_what_was_freed() -> None:
+    async with World(memory()) as world:
+        host = await world.provider(1, VCPU=4)
+        answers: list[Any] = []
+
+        async def claim_and_free() -> None:
+            answers.append(await claimed(world, claim_of(7)))
+            await world.ask("DELETE", f"/allocations/{uuid_of(7)}", status=NO_CONTENT)
+
+        with pytest.MonkeyPatch.context() as patch:
+            before_the_commit(patch, claim_and_free)
+            answers.append(await claimed(world, claim_of(7), status=OK))
+        assert answers[0] == answers[1]
+        assert await world.used(host) == {"VCPU": 0}
