@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -455,8 +456,8 @@ async def test_a_model_that_is_behind_grants_nothing_that_is_not_there() -> None
             shrunk = {"total": 1, "resource_provider_generation": await other.generation(uuid_of(3))}
             await other.ask("PUT", path, shrunk)
             await other.ask("DELETE", f"/resource_providers/{uuid_of(4)}", status=NO_CONTENT)
+            request = {"groups": [{"resources": {"VCPU": 2}, "required": ["CUSTOM_RACK_A"]}]}
             for consumer in range(10, 12):
-                request = {"groups": [{"resources": {"VCPU": 2}, "required": ["CUSTOM_RACK_A"]}]}
                 answer = await claimed(behind, claim_of(consumer, request=request))
                 assert hosts_in(answer) == [uuid_of(5)]
             told = await why_not(behind, claim_of(12, request=request))
@@ -511,3 +512,22 @@ async def test_a_late_twin_of_a_request_does_not_claim_what_was_freed() -> None:
             answers.append(await claimed(world, claim_of(7), status=OK))
         assert answers[0] == answers[1]
         assert await world.used(host) == {"VCPU": 0}
+
+
+@in_loop
+async def test_the_example_of_the_reference_is_carried_out() -> None:
+    text = (Path(__file__).parents[3] / "docs/reference/placement-claims.md").read_text()
+    body = orjson.loads(text.partition("```json\n")[2].partition("```")[0])
+    for number, consumer in enumerate(body["consumers"]):
+        consumer["uuid"] = uuid_of(10 + number)
+    async with World(memory()) as world:
+        for number, rack in ((1, "A"), (2, "B")):
+            host = await world.provider(number, VCPU=10, MEMORY_MB=16384)
+            await world.provider(number + 10, parent=number, SRIOV_NET_VF=4)
+            await world.send("PUT", f"/traits/CUSTOM_RACK_{rack}")
+            traits = [f"CUSTOM_RACK_{rack}", "HW_CPU_X86_AVX2", "STORAGE_DISK_SSD"]
+            asked = {"traits": traits, "resource_provider_generation": await world.generation(host)}
+            await world.ask("PUT", f"/resource_providers/{host}/traits", asked)
+        answer = await claimed(world, body)
+        racks = [one["reason"]["domains"]["rack"] for one in answer["consumers"].values()]
+        assert sorted(racks) == [["A"], ["B"]]
