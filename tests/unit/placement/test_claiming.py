@@ -18,8 +18,9 @@ from tenet.placement.routes import ROUTES
 from tenet.placement.rules.claim_schemas import openapi_document
 from tenet.store.faulty import NO_FAULTS, Faulty
 from tenet.store.memory_state import MemoryState
+from tenet.store.sqlite.engine import open_engine
 from tests.unit.placement.test_claims import PLAN, every_use
-from tests.unit.placement.world import World, in_loop, memory, uuid_of
+from tests.unit.placement.world import IDS, World, in_loop, memory, uuid_of
 
 OK, CREATED, NO_CONTENT, BAD, NOT_FOUND, CONFLICT, UNAVAILABLE = 200, 201, 204, 400, 404, 409, 503
 ONE_CPU: dict[str, Any] = {"groups": [{"resources": {"VCPU": 1}}]}
@@ -531,3 +532,91 @@ async def test_the_example_of_the_reference_is_carried_out() -> None:
         answer = await claimed(world, body)
         racks = [one["reason"]["domains"]["rack"] for one in answer["consumers"].values()]
         assert sorted(racks) == [["A"], ["B"]]
+
+
+# ---- bounds ----------------------------------------------------------------------------------------------------------
+
+
+@in_loop
+async def test_a_claim_that_one_commit_cannot_check_is_refused() -> None:
+    async with World(memory()) as world:
+        for number in range(40):
+            await world.provider(3 * number + 1)
+            await world.provider(3 * number + 2, parent=3 * number + 1)
+            await world.provider(3 * number + 3, parent=3 * number + 2, VCPU=1)
+        (error,) = (await claimed(world, claim_of(*range(1000, 1026)), status=BAD))["errors"]
+        assert "about 104 consumers, providers and ancestors of providers; one commit can check 100" in error["detail"]
+        await claimed(world, claim_of(*range(1000, 1025)))
+
+
+@in_loop
+async def test_a_claim_has_a_size() -> None:
+    async with World(memory()) as world:
+        await world.provider(1, VCPU=40)
+        names = [f"host-{number}-of-a-list-that-is-long" for number in range(20_000)]
+        filters = [{"name": "providers", "parameters": {"except": names[:6_000]}}]
+        await claimed(world, claim_of(7, filters=filters))
+        filters = [{"name": "providers", "parameters": {"except": names}}]
+        error = await world.ask("POST", "/v1/claims", claim_of(8, filters=filters), status=413)
+        assert "it may have 262144" in error["errors"][0]["detail"]
+
+
+@in_loop
+async def test_others_are_named_in_bounds() -> None:
+    async with World(memory()) as world:
+        await world.provider(1, VCPU=40)
+        far = [{"over": "host", "consumers": [uuid_of(100 + one) for one in range(16)]}]
+        far.append({"over": "rack", "consumers": [uuid_of(100)]})
+        near = [{"over": "host", "consumers": [uuid_of(200)]}]
+        (error,) = (await claimed(world, claim_of(7, anti_affinity=far, affinity=near), status=BAD))["errors"]
+        assert "names 17 other consumers; it may name at most 16" in error["detail"]
+        await claimed(world, claim_of(7, anti_affinity=far[:1]))
+
+
+# ---- sharing, storing ------------------------------------------------------------------------------------------------
+
+
+@in_loop
+async def test_a_disk_that_hosts_share_is_no_domain_of_theirs() -> None:
+    async with World(memory()) as world:
+        for number in (1, 2, 3):
+            inventory = {"DISK_GB": 100} if number == 3 else {"VCPU": 4}
+            uuid = await world.provider(number, **inventory)
+            aggregates = {"aggregates": [uuid_of(500)], "resource_provider_generation": await world.generation(uuid)}
+            await world.ask("PUT", f"/resource_providers/{uuid}/aggregates", aggregates)
+        body = {"traits": ["MISC_SHARES_VIA_AGGREGATE"], "resource_provider_generation": await world.generation(uuid)}
+        await world.ask("PUT", f"/resource_providers/{uuid}/traits", body)
+        asked = {"groups": [{"resources": {"VCPU": 1, "DISK_GB": 10}}]}
+        answer = await claimed(world, claim_of(10, 11, request=asked, spread=[{"over": "host"}]))
+        hosts = [one["reason"]["domains"]["host"] for one in answer["consumers"].values()]
+        assert sorted(hosts) == [[uuid_of(1)], [uuid_of(2)]]
+        assert await world.used(uuid_of(3)) == {"DISK_GB": 20}
+        told = await why_not(world, claim_of(*range(20, 23), request=asked, spread=[{"over": "host"}]))
+        assert told["filters"] == [{"filter": "spread(host)", "removed_candidates": 2, "removed_providers": 2}]
+
+
+@in_loop
+async def test_a_claim_outlives_the_process(tmp_path: Path) -> None:
+    first: Any = None
+    for status in (CREATED, OK):
+        engine = await open_engine(str(tmp_path / "store"), clock=SystemClock(), ids=IDS)
+        async with World(engine) as world:
+            if status == CREATED:
+                await in_racks(world, {1: "A", 2: "B"}, VCPU=4)
+            answer = await claimed(world, claim_of(7, 8, spread=[{"over": "rack"}]), status=status)
+            assert first in {None, orjson.dumps(answer)}
+            first = orjson.dumps(answer)
+            held = (await world.ask("GET", f"/v1/claims/{uuid_of(8)}"))["held"]
+            assert held == {uuid_of(7): True, uuid_of(8): True}
+        await engine.close()
+
+
+@in_loop
+async def test_who_may_not_allocate_may_not_claim() -> None:
+    async with World(memory()) as world:
+        await world.provider(1, VCPU=4)
+        body = orjson.dumps(claim_of(7))
+        for path, method in (("/v1/claims", "POST"), (f"/v1/claims/{uuid_of(7)}", "GET")):
+            answer = await world.send(method, path, body if method == "POST" else None, x_roles="member")
+            assert answer.status == 403
+        assert (await world.send("GET", "/v1/openapi.json", x_roles="member")).status == OK

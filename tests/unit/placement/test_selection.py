@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from random import Random
@@ -18,6 +19,7 @@ from tenet.placement.errors import BadRequest
 from tenet.placement.fleet.fleet import Fleet
 from tenet.placement.model import Inventory, Provider
 from tenet.placement.ops.plugins import installed_plugins
+from tenet.placement.rules.candidate_answers import Candidate
 from tenet.placement.rules.candidate_requests import CandidateRequest
 from tenet.placement.rules.claim_requests import (
     Claimant,
@@ -29,7 +31,8 @@ from tenet.placement.rules.claim_requests import (
     names_in,
     read_claim,
 )
-from tenet.placement.selection.contract import NamedFilter, NamedWeigher
+from tenet.placement.selection.contract import OUT, NamedFilter, NamedWeigher, Option, Question
+from tenet.placement.selection.domains import domains_of
 from tenet.placement.selection.selecting import Chosen, Selection, WhyNot, select
 from tests.unit.placement.brute import candidates
 from tests.unit.placement.fleets import make_fleet, make_query
@@ -282,3 +285,144 @@ def test_scores_that_are_none_leave_the_choice_open() -> None:
     )
     assert chosen.reason["weighers"] == {"w": None}
     assert chosen.reason["score"] == 0
+
+
+# ---- filters, weighers and domains one by one ------------------------------------------------------------------------
+
+
+def option_of(*providers: Provider, taken: Mapping[str, Mapping[str, int]]) -> Option:
+    """Returns an option that takes from some of the providers."""
+    known = {provider.uuid: provider for provider in providers}
+    roots = frozenset(known[uuid].root for uuid in taken)
+    return Option(Candidate(taken, {}, roots), known, tuple(taken))
+
+
+QUESTION = Question("consumer", read("resources=VCPU:1"), 7)
+HALF = host(1, VCPU=Inventory(total=10, reserved=2), DISK_GB=Inventory(total=100))
+HALF = replace(HALF, used={"VCPU": 2, "DISK_GB": 10})
+PART = replace(host(2, HALF, VGPU=Inventory(total=4)), traits=frozenset({"CUSTOM_GPU"}))
+
+
+@pytest.mark.parametrize(
+    ("share", "classes", "keeps"),
+    [(0.5, None, True), (0.51, None, False), (0.85, ["DISK_GB"], True), (0.86, ["DISK_GB"], False), (1, [], True)],
+)
+def test_headroom_is_what_is_left_of_the_capacity(share: float, classes: list[str] | None, keeps: bool) -> None:
+    option = option_of(HALF, taken={HALF.uuid: {"VCPU": 2, "DISK_GB": 5}})
+    parameters = {"share": share} | ({} if classes is None else {"resource_classes": classes})
+    named = installed_plugins().filter(Plugin("headroom", parameters))
+    assert list(named.filter.keep([option], QUESTION)) == [keeps]
+
+
+@pytest.mark.parametrize(
+    ("parameters", "keeps"),
+    [
+        ({"only": ["host-1"]}, True),
+        ({"only": [HALF.uuid]}, True),
+        ({"only": ["host-2"]}, True),
+        ({"only": ["host-3"]}, False),
+        ({"except": ["host-1"]}, False),
+        ({"except": [PART.uuid]}, False),
+        ({"only": ["host-1"], "except": ["host-2"]}, False),
+        ({}, True),
+    ],
+)
+def test_a_host_stands_for_its_tree(parameters: dict[str, Any], keeps: bool) -> None:
+    option = option_of(HALF, PART, taken={PART.uuid: {"VGPU": 1}})
+    named = installed_plugins().filter(Plugin("providers", parameters))
+    assert list(named.filter.keep([option], QUESTION)) == [keeps]
+
+
+@pytest.mark.parametrize(
+    ("parameters", "cost"),
+    [
+        ({"per_unit": {"VCPU": 2, "VGPU": 10}}, 2 * 3 + 10),
+        ({"per_unit": {"VCPU": 2, "VGPU": 10}, "factors": {"CUSTOM_GPU": 3}}, 2 * 3 + 10 * 3),
+        ({"per_unit": {"DISK_GB": 1}}, 0),
+        ({}, 0),
+    ],
+)
+def test_a_cost_is_amounts_times_prices_times_factors(parameters: dict[str, Any], cost: float) -> None:
+    option = option_of(HALF, PART, taken={HALF.uuid: {"VCPU": 3}, PART.uuid: {"VGPU": 1}})
+    named = installed_plugins().weigher(Plugin("cost", parameters))
+    assert list(named.weigher.weigh([option], QUESTION)) == [-cost]
+
+
+@pytest.mark.parametrize(("name", "sign"), [("bin-packing", 1), ("spreading", -1)])
+def test_fullness_is_the_mean_share_in_use_afterwards(name: str, sign: int) -> None:
+    option = option_of(HALF, PART, taken={HALF.uuid: {"VCPU": 2, "DISK_GB": 40}, PART.uuid: {"VGPU": 1}})
+    every, one = (
+        installed_plugins().weigher(Plugin(name, parameters)).weigher.weigh([option], QUESTION)
+        for parameters in ({}, {"resource_classes": ["VCPU"]})
+    )
+    assert list(every) == [pytest.approx(sign * (0.5 + 0.5 + 0.25) / 3)]
+    assert list(one) == [pytest.approx(sign * 0.5)]
+
+
+def test_random_of_k_draws_k_and_another_seed_draws_others() -> None:
+    options = [option_of(HALF, taken={HALF.uuid: {"VCPU": 1}})] * 10
+    weigher = installed_plugins().weigher(Plugin("random-of-k", {"k": 3})).weigher
+    drawn = set()
+    for seed in range(50):
+        scores = weigher.weigh(options, replace(QUESTION, seed=seed))
+        assert list(scores) == list(weigher.weigh(options, replace(QUESTION, seed=seed)))
+        numbers = [number for number, score in enumerate(scores) if score == 0]
+        assert len(numbers) == 3
+        assert all(score == OUT for number, score in enumerate(scores) if number not in numbers)
+        drawn.update(numbers)
+    assert drawn == set(range(10))
+
+
+def test_the_nearest_ancestor_that_knows_its_rack_tells_it() -> None:
+    top = replace(host(1), traits=frozenset({"CUSTOM_RACK_A", "CUSTOM_SITE_X"}))
+    middle = replace(host(2, top), traits=frozenset({"CUSTOM_RACK_B"}))
+    low = host(3, middle, VCPU=Inventory(total=4))
+    option = option_of(top, middle, low, taken={low.uuid: {"VCPU": 1}})
+    assert domains_of(option, "rack") == {"B"}
+    assert domains_of(option, "site") == {"X"}
+    assert domains_of(option, "host") == {top.uuid}
+    assert domains_of(option, "room") is None
+    both = option_of(top, middle, low, taken={low.uuid: {"VCPU": 1}, top.uuid: {"VCPU": 1}})
+    assert domains_of(both, "rack") == {"A", "B"}
+
+
+@settings(max_examples=100, deadline=None)
+@given(random=RANDOMS)
+def test_a_mixed_gang_never_takes_more_than_there_is_nor_breaks_a_demand(random: Random) -> None:
+    """Whatever a gang gets holds together: room, spread, and being in one site."""
+    providers = []
+    for number in range(random.randint(1, 10)):
+        traits = frozenset({f"CUSTOM_RACK_{random.choice('ABC')}", f"CUSTOM_SITE_{random.choice('XY')}"})
+        provider = host(
+            number, VCPU=Inventory(total=random.randint(1, 8)), DISK_GB=Inventory(total=random.randint(1, 8))
+        )
+        providers.append(replace(provider, traits=traits))
+    asked = ("resources=VCPU:1", "resources=VCPU:3", "resources=VCPU:2,DISK_GB:2", "resources=DISK_GB:1")
+    gang = [read(random.choice(asked)) for _ in range(random.randint(1, 7))]
+    selection = selection_of(
+        *gang,
+        seed=random.randrange(99),
+        spread=(Spread("host", 2), Spread("rack", 3)),
+        affinity=(Nearness("site"),) if random.random() < 0.5 else (),
+    )
+    result = select(fleet_of(providers), selection)
+    if isinstance(result, WhyNot):
+        assert result.missing
+        return
+    by_uuid = {provider.uuid: provider for provider in providers}
+    used: Counter[tuple[str, str]] = Counter()
+    hosts: Counter[str] = Counter()
+    racks: Counter[str] = Counter()
+    sites: set[str] = set()
+    for one, request in zip(result, gang, strict=True):
+        ((uuid, resources),) = one.option.candidate.allocations.items()
+        assert resources == request.groups[0].resources
+        used.update({(uuid, name): amount for name, amount in resources.items()})
+        hosts[uuid] += 1
+        traits = sorted(by_uuid[uuid].traits)
+        racks[traits[0]] += 1
+        sites.add(traits[1])
+    assert all(amount <= by_uuid[uuid].inventories[name].capacity for (uuid, name), amount in used.items())
+    assert max(hosts.values()) <= 2
+    assert max(racks.values()) <= 3
+    assert len(sites) == 1 or not selection.request.affinity

@@ -30,7 +30,7 @@ from tenet.placement.errors import (
 )
 from tenet.placement.ops.committing import TRIES_MAX, Plan
 from tenet.placement.rules.claim_requests import ClaimRequest, names_in, read_claim, read_claim_body
-from tenet.placement.rules.claim_schemas import openapi_document
+from tenet.placement.rules.claim_schemas import DOCUMENT_BYTES_MAX, openapi_document
 from tenet.placement.rules.claims import (
     Move,
     Wanted,
@@ -206,9 +206,10 @@ class _Claiming:
     async def _read(self, chosen: Sequence[Chosen]) -> dict[str, Snapshot | None]:
         """Returns the providers that were chosen, and their ancestors; a round trip for each, all at once."""
         uuids = sorted({uuid for one in chosen for uuid in one.option.providers})
-        found = await asyncio.gather(
-            *(self._context.reader.find(uuid, deadline=self._asked.deadline) for uuid in uuids)
-        )
+        read = self._context.reader.find
+        if len(uuids) == 1:  # as most are; saves a task
+            return {uuids[0]: await read(uuids[0], deadline=self._asked.deadline)}
+        found = await asyncio.gather(*(read(uuid, deadline=self._asked.deadline) for uuid in uuids))
         return dict(zip(uuids, found, strict=True))
 
     def _holds(self, chosen: Sequence[Chosen], moves: Sequence[Move], found: Mapping[str, Snapshot | None]) -> bool:
@@ -249,7 +250,7 @@ class _Claiming:
         return moves
 
     def _document(self, chosen: Sequence[Chosen]) -> bytes:
-        return orjson.dumps(
+        document = orjson.dumps(
             {
                 "claim": self._claim,
                 "claimed_ms": self._now_ms,
@@ -267,6 +268,12 @@ class _Claiming:
                 "request": self._request.document,
             }
         )
+        if len(document) > DOCUMENT_BYTES_MAX:
+            raise BadRequest(
+                f"The claim and its result have {len(document)} bytes; they may have {DOCUMENT_BYTES_MAX}. "
+                "Claim for fewer consumers at once."
+            )
+        return document
 
     def _plan(
         self,

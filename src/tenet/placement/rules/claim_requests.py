@@ -14,10 +14,10 @@ from urllib.parse import urlencode
 import orjson
 from msgspec import Struct
 
-from tenet.placement.errors import BadRequest
+from tenet.placement.errors import BadRequest, TooLarge
 from tenet.placement.model import UNKNOWN_TYPE
 from tenet.placement.rules.candidate_requests import CandidateRequest, read_candidate_request
-from tenet.placement.rules.claim_schemas import CLAIM, OTHERS_MAX
+from tenet.placement.rules.claim_schemas import BODY_BYTES_MAX, CLAIM, OTHERS_MAX
 from tenet.placement.rules.microversions import LATEST
 from tenet.placement.rules.validation import canonical_uuid, read_body
 
@@ -108,8 +108,11 @@ def read_claim_body(body: bytes) -> dict[str, Any]:
     """Returns the document of a claim.
 
     Raises:
+        TooLarge: it has more bytes than a claim may have.
         BadRequest: it has another shape.
     """
+    if len(body) > BODY_BYTES_MAX:
+        raise TooLarge(f"The claim has {len(body)} bytes; it may have {BODY_BYTES_MAX}.")
     document: dict[str, Any] = read_body(body, CLAIM)
     return document
 

@@ -15,6 +15,9 @@ OTHERS_MAX: Final = 16
 _PLUGINS_MAX: Final = 16
 _GROUPS_MAX: Final = 64
 _NAMES_MAX: Final = 256
+#: What is asked, and what is asked and answered together, in bytes: both are stored as one value.
+BODY_BYTES_MAX: Final = 256 * 1024
+DOCUMENT_BYTES_MAX: Final = 1024 * 1024
 #: Options per consumer that are chosen among at most.
 CONSIDERED_MAX: Final = 10_000
 #: What kinds of failure domains may be called.

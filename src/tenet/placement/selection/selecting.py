@@ -31,6 +31,8 @@ from tenet.placement.selection.domains import HOST, domains_of
 RESTARTS_MAX: Final = 64
 #: Candidates between which others have their turn.
 BATCH: Final = 64
+#: Sums of scores that differ by less are alike: they differ by rounding.
+_ALIKE: Final = 1e-12
 #: Options per consumer among which is chosen, unless the request says how many; and where nothing weighs them.
 CONSIDERED: Final = 32
 CONSIDERED_UNWEIGHED: Final = 4
@@ -255,7 +257,7 @@ class _Run:
         self, claimant: Claimant, options: Sequence[Option], question: Question, tally: _Tally, looked_at: int
     ) -> None:
         total, weighed = _weigh(options, question, self._selection.weighers)
-        best = np.flatnonzero(total >= total.max() - 1e-12)
+        best = np.flatnonzero(total >= total.max() - _ALIKE) if weighed else range(len(options))
         number = int(best[int(self._random.integers(len(best)))])
         option = options[number]
         reason: dict[str, Any] = {
