@@ -584,8 +584,9 @@ async def test_a_disk_that_hosts_share_is_no_domain_of_theirs() -> None:
             uuid = await world.provider(number, **inventory)
             aggregates = {"aggregates": [uuid_of(500)], "resource_provider_generation": await world.generation(uuid)}
             await world.ask("PUT", f"/resource_providers/{uuid}/aggregates", aggregates)
-        body = {"traits": ["MISC_SHARES_VIA_AGGREGATE"], "resource_provider_generation": await world.generation(uuid)}
-        await world.ask("PUT", f"/resource_providers/{uuid}/traits", body)
+        generation = await world.generation(uuid_of(3))
+        body = {"traits": ["MISC_SHARES_VIA_AGGREGATE"], "resource_provider_generation": generation}
+        await world.ask("PUT", f"/resource_providers/{uuid_of(3)}/traits", body)
         asked = {"groups": [{"resources": {"VCPU": 1, "DISK_GB": 10}}]}
         answer = await claimed(world, claim_of(10, 11, request=asked, spread=[{"over": "host"}]))
         hosts = [one["reason"]["domains"]["host"] for one in answer["consumers"].values()]
