@@ -2,7 +2,7 @@
 
     python scheduler.py URL PICK FIRST_INSTANCE COUNT SEED
 
-It asks for candidates, picks one (``first``, ``random`` or ``most-free``), and claims it; where somebody else was faster
+It asks for candidates, picks one (``first``, ``random`` or ``most-free``), and claims it; where another was faster
 it asks again. While the server is away it waits. At the end it writes one JSON object: what came of its instances.
 """
 

@@ -194,7 +194,7 @@ def test_the_groups_of_a_long_request_are_no_depth_of_the_stack() -> None:
 
 def test_trees_without_a_trait_that_is_required_are_not_searched_one_by_one() -> None:
     fleet = Fleet()
-    for number in range(3000):
+    for number in range(15_000):
         root = host(10 * number, VCPU=Inventory(total=4))
         fleet.put(root)
         fleet.put(host(10 * number + 1, root, VGPU=Inventory(total=4)))

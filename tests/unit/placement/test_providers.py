@@ -141,8 +141,8 @@ async def test_a_parent_that_does_not_exist_or_makes_a_loop_is_refused() -> None
     async with World(memory()) as world:
         top, part = await world.provider(1), await world.provider(2, parent=1)
         for parent, words in ((NOBODY, "does not exist"), (part, "creating loop"), (top, "creating loop")):
-            body = {"name": "provider-1", "parent_provider_uuid": parent}
-            assert words in await world.refused("PUT", f"/resource_providers/{top}", body, status=BAD)
+            below = {"name": "provider-1", "parent_provider_uuid": parent}
+            assert words in await world.refused("PUT", f"/resource_providers/{top}", below, status=BAD)
         body = {"name": "provider-2", "parent_provider_uuid": None}
         text = await world.refused("PUT", f"/resource_providers/{part}", body, status=BAD, version="1.36")
         assert "un-parenting a provider is not currently allowed" in text
@@ -253,14 +253,16 @@ async def test_an_inventory_in_use_stays() -> None:
 async def test_another_generation_is_a_conflict(what: str) -> None:
     async with World(memory()) as world:
         host = await world.provider(1, VCPU=4)
-        body: dict[str, Any] = {
+        bodies: dict[str, dict[str, Any]] = {
             "inventories": {"inventories": {}},
             "inventories/VCPU": {"total": 5},
             "traits": {"traits": []},
             "aggregates": {"aggregates": []},
-        }[what]
+        }
         path = f"/resource_providers/{host}/{what}"
-        error = (await world.ask("PUT", path, {**body, "resource_provider_generation": 7}, status=CONFLICT))["errors"]
+        error = (await world.ask("PUT", path, {**bodies[what], "resource_provider_generation": 7}, status=CONFLICT))[
+            "errors"
+        ]
         assert error[0]["code"] == "placement.concurrent_update"
         assert await world.generation(host) == 1
 

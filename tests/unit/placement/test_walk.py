@@ -72,13 +72,17 @@ def _line(parents: dict[int, int | None], place: int) -> list[int]:
     return [place, *(_line(parents, parent) if parent is not None else ())]
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(random=st.randoms(use_true_random=False))
-@example(random=Random(1))
+# Where a search that remembered too little of what had failed left something out.
+@example(random=Random(980))
+@example(random=Random(985))
+@example(random=Random(1649))
 def test_it_finds_what_going_through_all_finds(random: Random) -> None:
-    choices = [random.sample(PLACES, random.randint(1, 5)) for _ in range(random.randint(1, 5))]
+    few = random.sample(PLACES, random.randint(2, 5))
+    choices = [random.sample(few, random.choice((len(few), len(few) - 1))) for _ in range(random.randint(1, 6))]
     made = make_conditions(random, choices)
-    used = [pair for pair in made if random.random() < 0.4]
+    used = [pair for pair in made if random.random() < 0.5]
     found = [tuple(chosen) for chosen in Walk(choices, [condition for condition, _ in used]).results()]
     expected = [chosen for chosen in product(*choices) if all(holds(chosen) for _, holds in used)]
     assert sorted(found) == sorted(expected)
