@@ -106,7 +106,7 @@ class Tries:
             self.count += 1
             return await commit(*given)
 
-        committer._commit = counted  # noqa: SLF001
+        committer._commit = counted  # noqa: SLF001 - as above
 
 
 async def run(hosts: int, claims: int, senders: int, request: Callable[[int], Request], tries: Tries) -> str:

@@ -32,6 +32,7 @@ from tenet.placement.rules.claim_requests import (
     read_claim,
 )
 from tenet.placement.selection.contract import OUT, NamedFilter, NamedWeigher, Option, Question
+from tenet.placement.selection.diagnosis import TOGETHER, Condition, explain
 from tenet.placement.selection.domains import domains_of
 from tenet.placement.selection.selecting import Chosen, Selection, WhyNot, select
 from tests.unit.placement.brute import candidates
@@ -178,6 +179,47 @@ def test_a_gang_that_stays_together_finds_the_rack_with_room(random: Random) -> 
     )
     assert len({rack for one in chosen for rack in one.reason["domains"]["rack"]}) == 1
     assert isinstance(select(fleet_of(providers), selection_of(*[request] * (most + 1), affinity=affinity)), WhyNot)
+
+
+@settings(max_examples=200, deadline=None)
+@given(random=RANDOMS)
+def test_an_explanation_counts_who_meets_each_condition(random: Random) -> None:
+    """Counted again from the providers, one by one; and what is left never grows."""
+    providers = make_fleet(random)
+    by_uuid = {provider.uuid: provider for provider in providers}
+    request = read(make_query(random, providers))
+    conditions, _ = explain(fleet_of(providers), request)
+    left = sum(provider.parent is None for provider in providers)
+    for one in conditions:
+        assert one.removed_providers == left - one.left >= 0
+        left = one.left
+        if one.condition in {TOGETHER, "in_tree"}:
+            continue
+        meeting = [p for p in providers if meets(p, by_uuid[p.root], one, inherits=not one.group)]
+        assert one.met_by_providers == len(meeting), one
+    assert left == 0
+    assert len(conditions) >= sum(len(group.resources) for group in request.groups)
+
+
+def meets(provider: Provider, root: Provider, condition: Condition, *, inherits: bool) -> bool:
+    """Tells whether a provider meets a condition by itself."""
+    asked = condition.asked
+    if condition.condition == "resources":
+        ((name, amount),) = asked.items()
+        inventory = provider.inventories.get(name)
+        if inventory is None or not inventory.min_unit <= amount <= inventory.max_unit or amount % inventory.step_size:
+            return False
+        return provider.used.get(name, 0) + amount <= inventory.capacity
+    names = {asked} if isinstance(asked, str) else set(asked)
+    if condition.condition == "required":
+        return bool(names & provider.traits)
+    if condition.condition == "forbidden":
+        return not names & provider.traits
+    if condition.condition == "member_of":
+        return bool(names & (provider.aggregates | (root.aggregates if inherits else frozenset())))
+    if condition.condition == "forbidden_aggregates":
+        return not names & (provider.aggregates | (root.aggregates if inherits else frozenset()))
+    return True
 
 
 # ---- requests --------------------------------------------------------------------------------------------------------

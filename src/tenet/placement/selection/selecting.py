@@ -187,8 +187,10 @@ class _Run:
             question = Question(claimant.uuid, claimant.request, int(self._random.integers(2**53)))
             found = find(self._fleet, claimant.request, turn=question.seed)
             considered = self._considered
-            while batch := list(islice(found, min(BATCH, considered))):
+            size = min(BATCH, considered)
+            while batch := list(islice(found, size)):
                 looked_at += len(batch)
+                size = min(BATCH, 2 * size)
                 options += self._sift(batch, question, tally)
                 if len(options) >= considered:
                     break
