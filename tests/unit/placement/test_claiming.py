@@ -580,18 +580,27 @@ async def test_others_are_named_in_bounds() -> None:
 async def test_a_disk_that_hosts_share_is_no_domain_of_theirs() -> None:
     async with World(memory()) as world:
         for number in (1, 2, 3):
-            inventory = {"DISK_GB": 100} if number == 3 else {"VCPU": 4}
-            uuid = await world.provider(number, **inventory)
+            if number == 3:
+                uuid = await world.provider(number, DISK_GB=100)
+            else:
+                await in_racks(world, {number: "AB"[number - 1]}, VCPU=4)
+                uuid = uuid_of(number)
             aggregates = {"aggregates": [uuid_of(500)], "resource_provider_generation": await world.generation(uuid)}
             await world.ask("PUT", f"/resource_providers/{uuid}/aggregates", aggregates)
         generation = await world.generation(uuid_of(3))
         body = {"traits": ["MISC_SHARES_VIA_AGGREGATE"], "resource_provider_generation": generation}
         await world.ask("PUT", f"/resource_providers/{uuid_of(3)}/traits", body)
         asked = {"groups": [{"resources": {"VCPU": 1, "DISK_GB": 10}}]}
-        answer = await claimed(world, claim_of(10, 11, request=asked, spread=[{"over": "host"}]))
-        hosts = [one["reason"]["domains"]["host"] for one in answer["consumers"].values()]
+        answer = await claimed(world, claim_of(10, 11, request=asked, spread=[{"over": "host"}, {"over": "rack"}]))
+        hosts = [each["reason"]["domains"]["host"] for each in answer["consumers"].values()]
         assert sorted(hosts) == [[uuid_of(1)], [uuid_of(2)]]
         assert await world.used(uuid_of(3)) == {"DISK_GB": 20}
+        # The disk is in no rack, and its consumers are in those of their hosts all the same.
+        for consumer, member in ((12, "affinity"), (13, "anti_affinity")):
+            near = {member: [{"over": "rack", "consumers": [uuid_of(10)]}]}
+            one = (await claimed(world, claim_of(consumer, request=asked, **near)))["consumers"][uuid_of(consumer)]
+            is_near = one["reason"]["domains"]["rack"] == answer["consumers"][uuid_of(10)]["reason"]["domains"]["rack"]
+            assert is_near == (member == "affinity")
         told = await why_not(world, claim_of(*range(20, 23), request=asked, spread=[{"over": "host"}]))
         assert told["filters"] == [{"filter": "spread(host)", "removed_candidates": 2, "removed_providers": 2}]
 

@@ -45,7 +45,7 @@ from tenet.placement.rules.claims import (
 from tenet.placement.rules.stored_claims import LastClaim, encode_claim, encode_last_claim
 from tenet.placement.rules.validation import canonical_uuid
 from tenet.placement.selection.constraints import Other
-from tenet.placement.selection.domains import domains_of_providers
+from tenet.placement.selection.domains import domains_of_providers, local_of
 from tenet.placement.selection.selecting import Chosen, Selection, WhyNot, selecting
 from tenet.store.contract import Add, Check, IsVersion, Limits, Put, Version, Write
 
@@ -187,8 +187,8 @@ class _Claiming:
         fleet = keeper.fleet
         kinds = {one.over for one in (*self._request.affinity, *self._request.anti_affinity)}
         others = {
-            uuid: Other({kind: domains_of_providers(providers, kind, fleet.get) for kind in kinds})
-            for uuid, providers in held.items()
+            uuid: Other({kind: domains_of_providers(local_of(all_of_it, fleet.get), kind, fleet.get) for kind in kinds})
+            for uuid, all_of_it in held.items()
         }
         self._seed += 1
         steps = selecting(fleet, Selection(self._request, self._filters, self._weighers, others, self._seed))

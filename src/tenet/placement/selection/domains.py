@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Final
 
+from tenet.placement.fleet.fleet import SHARES
 from tenet.placement.model import Provider
 from tenet.placement.selection.contract import Option
 
@@ -58,6 +59,18 @@ def domains_of_providers(
             return None
         found |= values
     return frozenset(found)
+
+
+def local_of(uuids: Iterable[str], find: Callable[[str], Provider | None]) -> tuple[str, ...]:
+    """Returns those of some providers that share nothing with other trees; all, where all share or are not known.
+
+    Args:
+        uuids: of the providers that a consumer has something of.
+        find: returns a provider by its uuid.
+    """
+    every = tuple(uuids)
+    known = {uuid: find(uuid) for uuid in every}
+    return tuple(uuid for uuid, one in known.items() if one is None or SHARES not in one.traits) or every
 
 
 def _told(provider: Provider, prefix: str, find: Callable[[str], Provider | None]) -> set[str]:

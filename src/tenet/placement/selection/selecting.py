@@ -18,14 +18,14 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from tenet.placement.fleet.candidates import find
-from tenet.placement.fleet.fleet import SHARES, Fleet
+from tenet.placement.fleet.fleet import Fleet
 from tenet.placement.model import Provider
 from tenet.placement.rules.candidate_answers import Candidate
 from tenet.placement.rules.claim_requests import Claimant, ClaimRequest
 from tenet.placement.selection.constraints import Gang, Other
 from tenet.placement.selection.contract import OUT, NamedFilter, NamedWeigher, Option, Question
 from tenet.placement.selection.diagnosis import Condition, explain
-from tenet.placement.selection.domains import HOST, domains_of
+from tenet.placement.selection.domains import HOST, domains_of, local_of
 
 #: How often a gang is begun anew.
 RESTARTS_MAX: Final = 64
@@ -227,8 +227,7 @@ class _Run:
             providers: dict[str, Provider] = {}
             is_whole = all(self._collect(uuid, providers) for uuid in candidate.allocations)
             if is_whole:
-                local = tuple(uuid for uuid in candidate.allocations if SHARES not in providers[uuid].traits)
-                yield Option(candidate, providers, local or tuple(candidate.allocations))
+                yield Option(candidate, providers, local_of(candidate.allocations, providers.get))
 
     def _collect(self, uuid: str, providers: dict[str, Provider]) -> bool:
         """Adds a provider and its ancestors; False where one is gone meanwhile."""
