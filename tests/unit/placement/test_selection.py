@@ -209,7 +209,7 @@ def meets(provider: Provider, root: Provider, condition: Condition, *, inherits:
         inventory = provider.inventories.get(name)
         if inventory is None or not inventory.min_unit <= amount <= inventory.max_unit or amount % inventory.step_size:
             return False
-        return provider.used.get(name, 0) + amount <= inventory.capacity
+        return bool(provider.used.get(name, 0) + amount <= inventory.capacity)
     names = {asked} if isinstance(asked, str) else set(asked)
     if condition.condition == "required":
         return bool(names & provider.traits)
