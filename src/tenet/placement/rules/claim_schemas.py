@@ -294,7 +294,7 @@ def openapi_document() -> Schema:
                 "get": {
                     "operationId": "show_openapi",
                     "summary": "Shows this document.",
-                    "responses": _answers({"200": ("This document.", {"type": "object"})}),
+                    "responses": _answers({"200": ("This document.", {"type": "object"}), **_REFUSALS}),
                 }
             },
         },
