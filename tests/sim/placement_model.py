@@ -245,11 +245,11 @@ def give(
         elif before:
             visited |= before.amounts.keys()
     after = State(state.hosts, holders)
-    for host in state.hosts:
-        for name in {*state.hosts[host].stocks, *new.get(host, {})}:
-            stock = new.get(host, state.hosts[host].stocks).get(name)
-            used = after.used(host, name)
-            if used > (stock.capacity if stock else 0) and (stock is None or used > state.used(host, name)):
+    for number, host in state.hosts.items():
+        for name in {*host.stocks, *new.get(number, {})}:
+            stock = new.get(number, host.stocks).get(name)
+            used = after.used(number, name)
+            if used > (stock.capacity if stock else 0) and (stock is None or used > state.used(number, name)):
                 return CONFLICT
     state.holders = holders
     for number, host in state.hosts.items():

@@ -43,7 +43,7 @@ BEHIND_S_MAX = 10.0
 
 #: Where the store is said to be unavailable, nothing was written.
 PLAN = FaultPlan(
-    calls=CallFaults(unavailable=0.02, delayed=0.3, delay_ms_max=30),
+    calls=CallFaults(unavailable=0.02, delayed=0.8, delay_ms_max=30),
     commits=CommitFaults(unknown_done=0.05, unknown_lost=0.05, unknown_late=0.05, late_ms_max=50, rival=0.1),
     hint_lost=0.3,
 )
@@ -60,17 +60,14 @@ stocks = st.dictionaries(
         step_size=st.sampled_from((1, 1, 2)),
     ),
 )
-amounts = st.dictionaries(
-    st.sampled_from(HOSTS),
-    st.dictionaries(st.sampled_from(CLASSES), st.integers(1, 4), min_size=1),
-    max_size=2,
-)
+resources = st.dictionaries(st.sampled_from(CLASSES), st.integers(1, 4), min_size=1)
 #: Mostly the present generation, now and then another one.
-ahead = st.sampled_from((0, 0, 0, 0, 0, 1))
+ahead = st.sampled_from((0, 0, 0, 0, 0, 0, 0, 1))
+KINDS = ("claim",) * 6 + ("exchange",) * 2 + ("free", "furnish", "furnish", "reshape", "make", "remove")
 
 
 class Draw:
-    """Draws requests that mostly mean something.
+    """Draws requests that mostly mean something, and are in each other's way.
 
     Args:
         data: where choices come from.
@@ -80,6 +77,9 @@ class Draw:
     def __init__(self, data: st.DataObject, state: State) -> None:
         self._data = data
         self._state = state
+        #: What the requests of one step are about: few hosts and consumers, so that they meet.
+        self._hosts = self._one(st.lists(st.sampled_from(HOSTS), unique=True, min_size=1, max_size=2))
+        self._holders = self._one(st.lists(st.sampled_from(HOLDERS), unique=True, min_size=2))
 
     def _one(self, strategy: st.SearchStrategy[T]) -> T:
         return self._data.draw(strategy)
@@ -92,27 +92,26 @@ class Draw:
     def claim(self, holder: int) -> Claim:
         known = self._state.holders.get(holder)
         generation = (known.generation if known else 0) + self._one(ahead)
-        return Claim(holder, self._one(amounts), generation or None)
+        wanted = st.dictionaries(st.sampled_from(self._hosts), resources)
+        return Claim(holder, self._one(wanted), generation or None)
 
-    def claims(self, count: int) -> tuple[Claim, ...]:
-        holders = self._one(st.lists(st.sampled_from(HOLDERS), unique=True, min_size=count, max_size=2))
+    def claims(self, least: int) -> tuple[Claim, ...]:
+        holders = self._one(st.lists(st.sampled_from(self._holders), unique=True, min_size=least, max_size=2))
         return tuple(self.claim(holder) for holder in holders)
 
     def operation(self) -> Operation:
-        kind = self._one(st.sampled_from(("claim", "claim", "claim", "exchange", "free", "furnish", "reshape", "host")))
+        kind, host = self._one(st.sampled_from(KINDS)), self._hosts[0]
         if kind == "claim":
-            return self.claim(self._one(st.sampled_from(HOLDERS)))
+            return self.claim(self._one(st.sampled_from(self._holders)))
         if kind == "exchange":
             return Exchange(self.claims(1))
         if kind == "free":
-            return Free(self._one(st.sampled_from(HOLDERS)))
-        host = self._one(st.sampled_from(HOSTS))
+            return Free(self._one(st.sampled_from(self._holders)))
         if kind == "furnish":
             return self.furnish(host)
         if kind == "reshape":
-            hosts = self._one(st.lists(st.sampled_from(HOSTS), unique=True, min_size=1, max_size=2))
-            return Reshape(tuple(self.furnish(one) for one in hosts), self.claims(0))
-        return self._one(st.sampled_from((Make(host), Remove(host))))
+            return Reshape(tuple(self.furnish(one) for one in self._hosts), self.claims(0))
+        return Make(host) if kind == "make" else Remove(host)
 
 
 class PlacementMachine(RuleBasedStateMachine):
@@ -144,7 +143,7 @@ class PlacementMachine(RuleBasedStateMachine):
         for one in engines[:2]:
             one.store._plan = PLAN
 
-    @rule(data=st.data(), count=st.sampled_from((1, 1, 2, 3)))
+    @rule(data=st.data(), count=st.sampled_from((1, 2, 3, 3)))
     def send(self, data: st.DataObject, count: int) -> None:
         draw = Draw(data, self.state)
         operations = [draw.operation() for _ in range(count)]
