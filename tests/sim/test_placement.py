@@ -48,19 +48,20 @@ PLAN = FaultPlan(
     hint_lost=0.3,
 )
 
-stocks = st.dictionaries(
-    st.sampled_from(CLASSES),
-    st.builds(
-        Stock,
-        total=st.integers(2, 8),
-        reserved=st.integers(0, 2),
-        allocation_ratio=st.sampled_from((1.0, 1.5, 0.5)),
-        min_unit=st.integers(1, 2),
-        max_unit=st.sampled_from((3, 100)),
-        step_size=st.sampled_from((1, 1, 2)),
-    ),
+plain_stocks = st.builds(Stock, total=st.integers(4, 8))
+odd_stocks = st.builds(
+    Stock,
+    total=st.integers(2, 8),
+    reserved=st.integers(0, 2),
+    allocation_ratio=st.sampled_from((1.5, 0.5)),
+    min_unit=st.integers(1, 2),
+    max_unit=st.sampled_from((3, 100)),
+    step_size=st.integers(1, 2),
 )
-resources = st.dictionaries(st.sampled_from(CLASSES), st.integers(1, 4), min_size=1)
+some_stocks = plain_stocks | plain_stocks | odd_stocks
+stocks = st.fixed_dictionaries({"VCPU": some_stocks}, optional={"MEMORY_MB": some_stocks})
+fewer_stocks = st.fixed_dictionaries({}, optional={"VCPU": some_stocks, "MEMORY_MB": some_stocks})
+resources = st.fixed_dictionaries({"VCPU": st.integers(1, 4)}, optional={"MEMORY_MB": st.integers(1, 4)})
 #: Mostly the present generation, now and then another one.
 ahead = st.sampled_from((0, 0, 0, 0, 0, 0, 0, 1))
 KINDS = ("claim",) * 6 + ("exchange",) * 2 + ("free", "furnish", "furnish", "reshape", "make", "remove")
@@ -87,12 +88,14 @@ class Draw:
     def furnish(self, host: int) -> Furnish:
         known = self._state.hosts.get(host)
         generation = (known.generation if known else 0) + self._one(ahead)
-        return Furnish(host, self._one(stocks), generation)
+        return Furnish(host, self._one(stocks | fewer_stocks), generation)
 
     def claim(self, holder: int) -> Claim:
         known = self._state.holders.get(holder)
         generation = (known.generation if known else 0) + self._one(ahead)
-        wanted = st.dictionaries(st.sampled_from(self._hosts), resources)
+        # Now and then everything is taken from it.
+        least = self._one(st.sampled_from((1, 1, 1, 1, 1, 0)))
+        wanted = st.dictionaries(st.sampled_from(self._hosts), resources, min_size=least)
         return Claim(holder, self._one(wanted), generation or None)
 
     def claims(self, least: int) -> tuple[Claim, ...]:
