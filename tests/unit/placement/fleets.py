@@ -127,7 +127,7 @@ def _group(random: Random, providers: Sequence[Provider], suffix: str, *, wants_
         asked.append(f"required{suffix}=!{traits[2]}")
     if aggregates and random.random() < 0.2:
         asked.append(f"member_of{suffix}=in:" + ",".join(random.choices(aggregates, k=2)))
-    elif aggregates and random.random() < 0.12:
+    elif aggregates and random.random() < 0.25:
         asked.append(f"member_of{suffix}=!" + random.choice(aggregates))
     if random.random() < 0.08:
         asked.append(f"in_tree{suffix}=" + random.choice(providers).uuid)

@@ -192,6 +192,26 @@ def test_the_groups_of_a_long_request_are_no_depth_of_the_stack() -> None:
     assert len(list(find(fleet, read(granular(2500))))) == 1
 
 
+def test_trees_without_a_trait_that_is_required_are_not_searched_one_by_one() -> None:
+    fleet = Fleet()
+    for number in range(15_000):
+        root = host(10 * number, VCPU=Inventory(total=4))
+        fleet.put(root)
+        fleet.put(host(10 * number + 1, root, VGPU=Inventory(total=4)))
+    before = time.process_time()
+    assert not list(find(fleet, read("resources=VCPU:1,VGPU:1&required=in:HW_CPU_X86_AVX,COMPUTE_NODE")))
+    assert time.process_time() - before < 0.25
+
+
+def test_a_tree_that_does_not_exist_has_nothing_to_give() -> None:
+    tree = [replace(provider, traits=frozenset({"COMPUTE_NODE"})) for provider in wide_tree(2)]
+    query = "resources1=VGPU:1&required2=COMPUTE_NODE&same_subtree=1,2&group_policy=none"
+    assert list(find(fleet_of(tree), read(query)))
+    for suffix in ("1", "2"):
+        assert not list(find(fleet_of(tree), read(f"{query}&in_tree{suffix}={uuid_of(Random(77))}")))
+    assert not list(find(fleet_of(tree), read(f"resources=VCPU:1&in_tree={uuid_of(Random(77))}")))
+
+
 @settings(max_examples=300, deadline=None)
 @given(random=RANDOMS)
 def test_groups_that_compete_for_devices_find_all_ways_and_no_others(random: Random) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tenet.base.clock import SystemClock
-from tenet.store.faulty import NO_FAULTS, CallFaults, CommitFaults, Faulty, FaultPlan
+from tenet.store.faulty import NO_FAULTS, CallFaults, CommitFaults, FaultPlan, Faulty
 from tenet.store.memory_state import MemoryState
 from tests.unit.placement.world import OWNER, World, in_loop, memory, uuid_of
 

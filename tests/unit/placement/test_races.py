@@ -185,6 +185,7 @@ async def test_inventories_and_what_is_on_them_change_their_provider_at_once() -
 
 async def until(world: World, holds: Callable[[list[Any]], bool], *, path: str = "/resource_providers") -> None:
     """Waits until a list of providers is as it is to be."""
+    found: list[Any] = []
     for _ in range(200):
         found = (await world.ask("GET", path))["resource_providers"]
         if holds(found):

@@ -320,9 +320,9 @@ class SomeLocal:
         """See ``Condition``."""
         self._taken -= place in self._local
 
-    def kind(self, place: int, /) -> Hashable:
+    def kind(self, _place: int, /) -> Hashable:
         """See ``Condition``."""
-        return place in self._local
+        return None
 
     def at(self, _place: int, /) -> Hashable:
         """See ``Condition``."""

@@ -38,7 +38,7 @@ _DEAD_STATES_MAX: Final = 100_000
 def search_tree(
     fleet: Fleet, wanted: Wanted, request: CandidateRequest, anchor: int, *, is_pure: bool
 ) -> Iterator[Candidate]:
-    """Returns the candidates that an anchor has, each once.
+    """Searches for the candidates that an anchor has.
 
     Args:
         fleet: where the tree stands.
@@ -47,6 +47,9 @@ def search_tree(
         anchor: the place of the tree's root.
         is_pure: whether candidates are wanted that take from sharing providers alone, which other anchors have as well;
             otherwise all others are.
+
+    Yields:
+        Each candidate once.
     """
     choices = _choices_at(fleet, wanted, anchor, is_pure=is_pure)
     if all(choices):

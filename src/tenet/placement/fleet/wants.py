@@ -135,8 +135,9 @@ def _from_several(fleet: Fleet, group: Group, anchors: Mask) -> list[Want]:
         sharing &= inside
     if group.forbidden_aggregates:
         outside = fleet.passing(forbidden_aggregates=group.forbidden_aggregates)
-        passing &= outside & outside[fleet.roots]
+        passing &= outside
         sharing &= outside
+        # The root of a tree speaks for all of it, for those that share with it as well.
         anchors &= outside
     wants = []
     for name, amount in group.resources.items():

@@ -49,7 +49,7 @@ def write_answer(
     version: int,
     tree: Callable[[str], Iterable[Provider]],
 ) -> Iterator[bytes]:
-    """Returns the document of some candidates in pieces, as they are found.
+    """Writes the document of some candidates in pieces, as they are found.
 
     What is kept meanwhile is the names of the trees, or before 1.29 of the providers, that candidates take from.
 
@@ -58,6 +58,9 @@ def write_answer(
         request: what they were found for.
         version: the microversion's minor number.
         tree: returns the providers of a tree by the uuid of its root.
+
+    Yields:
+        A piece of about ``PIECE_BYTES``; the last one may be shorter.
     """
     roots: dict[str, None] = {}
     taken: set[str] = set()

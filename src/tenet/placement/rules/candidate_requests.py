@@ -33,9 +33,8 @@ from tenet.placement.rules.query_strings import (
     unknown_trait,
 )
 
-#: Since which microversions there are candidates at all, groups, their suffixes as they are now, and requests whose
-#: groups may want no resources.
-CANDIDATES: Final = 10
+#: Since which microversions there are groups, their suffixes as they are now, groups that ask for no resources, trees,
+#: and traits that are forbidden.
 _GROUPS: Final = 25
 _SUFFIXES: Final = 33
 _SUBTREES: Final = 36

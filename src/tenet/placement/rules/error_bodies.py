@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from html import escape
 from http import HTTPStatus
 from typing import Any, Final
@@ -37,6 +38,8 @@ _EXPLANATIONS: Final = {
 }
 #: Statuses whose texts end with the detail; behind that of others stand two spaces.
 _BARE: Final = frozenset({405, 406, 415})
+#: What looks like a tag of HTML.
+_TAG: Final = re.compile("<.*?>", re.DOTALL)
 _TITLES: Final = {413: "Request Entity Too Large"}
 
 
@@ -71,8 +74,8 @@ def error_body(error: PlacementError, about: About) -> tuple[bytes, str]:
         method=about.method, accept=about.accept or JSON, content_type=about.content_type or "None"
     )
     kind = error_type(about.accept)
+    text = f"{explanation}\n\n {_in_one_line(error.message)}" + ("" if status in _BARE else "  ")
     if kind == JSON:
-        text = f"{explanation}\n\n {error.message}" + ("" if status in _BARE else "  ")
         return orjson.dumps({"errors": [_entry(error, about, title, text)]}), JSON
     if kind == HTML:
         detail = f"{explanation}<br /><br />\n{escape(error.message)}" + ("" if status in _BARE else "\n\n")
@@ -82,7 +85,12 @@ def error_body(error: PlacementError, about: About) -> tuple[bytes, str]:
             " </body>\n</html>"
         )
         return page.encode(), _HTML_TYPE
-    return f"{status} {title}\n\n{explanation}\n\n {error.message}".encode(), _TEXT_TYPE
+    return f"{status} {title}\n\n{text}".encode(), _TEXT_TYPE
+
+
+def _in_one_line(message: str) -> str:
+    """Returns a message without line ends and tags: clients show the last line of a detail, and nothing else."""
+    return _TAG.sub("", message.replace("\n", " ").replace("\r", ""))
 
 
 def _entry(error: PlacementError, about: About, title: str, text: str) -> dict[str, Any]:

@@ -132,9 +132,9 @@ def _consumer(version: int, *, least: int = 0) -> Schema:
     if version >= 28:  # noqa: PLR2004 (microversions stand as they are called)
         properties["consumer_generation"] = _CONSUMER_GENERATION
         required.append("consumer_generation")
-    if version >= 34:  # noqa: PLR2004
+    if version >= 34:  # noqa: PLR2004 (the same)
         properties["mappings"] = _MAPPINGS
-    if version >= 38:  # noqa: PLR2004
+    if version >= 38:  # noqa: PLR2004 (the same)
         properties["consumer_type"] = _CONSUMER_TYPE
         required.append("consumer_type")
     return _record(properties, required)

@@ -219,7 +219,7 @@ def suite_of(file: Path, urls: list[str]) -> unittest.TestSuite:
     document = gabbi.utils.load_yaml(yaml_file=str(file))
     url = urlsplit(urls[next((SERVERS[one] for one in document.get("fixtures", []) if one in SERVERS), 0)])
     responses = [one() for one in handlers.RESPONSE_HANDLERS]
-    return gabbi.suitemaker.test_suite_from_dict(
+    suite: unittest.TestSuite = gabbi.suitemaker.test_suite_from_dict(
         unittest.TestLoader(),
         f"gabbits_{file.stem}",
         document,
@@ -232,6 +232,7 @@ def suite_of(file: Path, urls: list[str]) -> unittest.TestSuite:
         test_loader_name="gabbits",
         handlers=responses,
     )
+    return suite
 
 
 class Result(unittest.TestResult):
@@ -247,7 +248,7 @@ class Result(unittest.TestResult):
         super().addSuccess(test)
         self.passed += 1
 
-    def addExpectedFailure(self, test: unittest.TestCase, err: Any) -> None:  # noqa: N802
+    def addExpectedFailure(self, test: unittest.TestCase, err: Any) -> None:  # noqa: N802 (the same)
         """Notes one that the suite says has to fail."""
         super().addExpectedFailure(test, err)
         self.expected.append(test.id())
