@@ -48,7 +48,7 @@ PLAN = FaultPlan(
     hint_lost=0.3,
 )
 
-plain_stocks = st.builds(Stock, total=st.integers(4, 8))
+plain_stocks = st.builds(Stock, total=st.integers(3, 6))
 odd_stocks = st.builds(
     Stock,
     total=st.integers(2, 8),
@@ -64,18 +64,7 @@ fewer_stocks = st.fixed_dictionaries({}, optional={"VCPU": some_stocks, "MEMORY_
 resources = st.fixed_dictionaries({"VCPU": st.integers(1, 4)}, optional={"MEMORY_MB": st.integers(1, 4)})
 #: Mostly the present generation, now and then another one.
 ahead = st.sampled_from((0, 0, 0, 0, 0, 0, 0, 1))
-KINDS = ("claim",) * 5 + (
-    "exchange",
-    "reshape",
-    "furnish",
-    "furnish",
-    "free",
-    "free",
-    "make",
-    "make",
-    "remove",
-    "remove",
-)
+KINDS = ("claim",) * 4 + ("exchange", "reshape", "reshape", "furnish", "furnish", "free", "free", "host", "host")
 
 
 class Draw:
@@ -113,6 +102,13 @@ class Draw:
         holders = self._one(st.lists(st.sampled_from(self._holders), unique=True, min_size=least, max_size=2))
         return tuple(self.claim(holder) for holder in holders)
 
+    def operations(self, count: int) -> list[Operation]:
+        """Draws what is sent at the same moment: any requests, or claims of one host alone."""
+        if self._one(st.booleans()):
+            return [self.operation() for _ in range(count)]
+        self._hosts = self._hosts[:1]
+        return [self.claim(holder) for holder in self._holders[:count]]
+
     def operation(self) -> Operation:
         kind, host = self._one(st.sampled_from(KINDS)), self._hosts[0]
         if kind == "claim":
@@ -125,7 +121,7 @@ class Draw:
             return self.furnish(host)
         if kind == "reshape":
             return Reshape(tuple(self.furnish(one) for one in self._hosts), self.claims(0))
-        return Make(host) if kind == "make" else Remove(host)
+        return Remove(host) if host in self._state.hosts else Make(host)
 
 
 class PlacementMachine(RuleBasedStateMachine):
@@ -159,9 +155,9 @@ class PlacementMachine(RuleBasedStateMachine):
 
     @rule(data=st.data(), count=st.sampled_from((1, 2, 3, 3)))
     def send(self, data: st.DataObject, count: int) -> None:
-        draw = Draw(data, self.state)
-        operations = [draw.operation() for _ in range(count)]
-        nodes = [data.draw(st.sampled_from(self.nodes), label=f"node {at}") for at in range(count)]
+        operations = Draw(data, self.state).operations(count)
+        count = len(operations)
+        nodes = [self.nodes[data.draw(st.integers(0, 1), label=f"node of request {at}")] for at in range(count)]
 
         async def at_once() -> list[int]:
             return await asyncio.gather(*(send(*pair) for pair in zip(nodes, operations, strict=True)))
@@ -248,7 +244,7 @@ def test_placement_keeps_its_rules() -> None:
     run_state_machine_as_test(
         PlacementMachine,
         settings=settings(
-            max_examples=rounds(80, 1_000),
+            max_examples=rounds(100, 1_000),
             stateful_step_count=rounds(20, 40),
             deadline=None,
             # The first example that fails is printed as it is: to make it smaller takes longer than a test may.
