@@ -13,6 +13,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from tenet.base.clock import SystemClock
+from tenet.placement.ops.auditing import audit
 from tenet.placement.ops.committing import Committer, Plan
 from tenet.placement.routes import ROUTES
 from tenet.placement.rules.claim_schemas import openapi_document
@@ -439,6 +440,7 @@ async def test_gangs_and_changes_race_on_a_bad_way_to_the_store(seed: int) -> No
             placed += await asyncio.gather(*(boot(number, 1) for number in range(100, 145)))
         assert sum(placed) == 40
         assert await every_use(clean) == {host: {"VCPU": 10} for host in hosts}
+        assert (await audit(clean.store)).findings == []
 
 
 @in_loop
