@@ -7,10 +7,14 @@ from typing import TYPE_CHECKING, Final, Self
 from tenet.placement import keys
 from tenet.placement.context import Context
 from tenet.placement.http import Edge, PlacementService
+from tenet.placement.ops.auditing import audit
+from tenet.placement.ops.claims import Claims
 from tenet.placement.ops.committing import Committer
 from tenet.placement.ops.model_keeping import ModelKeeper
 from tenet.placement.ops.names import Names
+from tenet.placement.ops.plugins import installed_plugins
 from tenet.placement.ops.reading import Reader
+from tenet.placement.rules.auditing import Audited
 from tenet.placement.rules.policy import Policy
 from tenet.placement.senders import Authenticator, Keys, KnownKey, NoProof
 
@@ -19,7 +23,7 @@ if TYPE_CHECKING:
     from tenet.base.ids import Ids
     from tenet.store.contract import Store
 
-__all__ = ["Authenticator", "Edge", "Keys", "KnownKey", "NoProof", "Placement", "Policy"]
+__all__ = ["Audited", "Authenticator", "Edge", "Keys", "KnownKey", "NoProof", "Placement", "Policy", "audit"]
 
 _DEFAULTS: Final = Policy()
 
@@ -54,6 +58,7 @@ class Placement:
         await names.open()
         await store.ensure_space(keys.CONSUMERS_SPACE)
         await store.ensure_space(keys.PROJECTS_SPACE)
+        await store.ensure_space(keys.CLAIMS_SPACE)
         await keeper.open()
         context = Context(
             clock=clock,
@@ -63,6 +68,8 @@ class Placement:
             committer=Committer(store, keeper, clock=clock, ids=ids, is_logged=shared),
             names=names,
             keeper=keeper,
+            plugins=installed_plugins(),
+            claims=Claims(store),
         )
         return cls(context)
 

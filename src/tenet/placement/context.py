@@ -16,9 +16,11 @@ from tenet.placement.rules.policy import Policy, Sender
 if TYPE_CHECKING:
     from tenet.base.clock import Clock
     from tenet.base.ids import Ids
+    from tenet.placement.ops.claims import Claims
     from tenet.placement.ops.committing import Committer
     from tenet.placement.ops.model_keeping import ModelKeeper
     from tenet.placement.ops.names import Names
+    from tenet.placement.ops.plugins import Plugins
     from tenet.placement.ops.reading import Reader
 
 #: Values of ``Answer.modified_ms``: no header says when; now.
@@ -101,6 +103,8 @@ class Context:
         committer: writes them.
         names: resource classes and traits.
         keeper: keeps the read model.
+        plugins: filters and weighers.
+        claims: reads claims.
     """
 
     clock: Clock
@@ -110,3 +114,5 @@ class Context:
     committer: Committer
     names: Names
     keeper: ModelKeeper
+    plugins: Plugins
+    claims: Claims

@@ -5,7 +5,8 @@ Codes are those of the API reference ("Error Codes"); the texts are what clients
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 from tenet.base.errors import TenetError
 
@@ -19,6 +20,9 @@ PROVIDER_NOT_FOUND: Final = "placement.resource_provider.not_found"
 DUPLICATE_KEY: Final = "placement.query.duplicate_key"
 BAD_VALUE: Final = "placement.query.bad_value"
 MISSING_VALUE: Final = "placement.query.missing_value"
+#: Of ``/v1/claims``: there is no place; a consumer has something that this claim did not give it.
+NO_PLACE: Final = "placement.claim.no_place"
+CLAIMED_OTHERWISE: Final = "placement.claim.claimed_otherwise"
 
 
 class PlacementError(TenetError):
@@ -107,6 +111,20 @@ class Conflict(PlacementError):
     def generation(cls, message: str) -> Conflict:
         """Returns the error for a generation that is not the present one."""
         return cls(message, CONCURRENT_UPDATE)
+
+
+class ClaimRefused(Conflict):
+    """A claim cannot be made; the error tells its code at every microversion.
+
+    Args:
+        message: what is wrong.
+        code: tells the reasons apart.
+        why_not: what was in the way, where there is no place for a consumer.
+    """
+
+    def __init__(self, message: str, code: str, why_not: Mapping[str, Any] | None = None) -> None:
+        super().__init__(message, code)
+        self.why_not = why_not
 
 
 class UnsupportedMediaType(PlacementError):

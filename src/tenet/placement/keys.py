@@ -12,6 +12,9 @@ space                    partition          sort                     value and c
 ``placement.projects``   project            ``u`` + user, type,      cell ``used``
                                             class
 ``placement.projects``   project            ``n`` + user, type       cell ``consumers``
+``placement.claims``     claim uuid         ``d``                    what ``/v1/claims`` was asked, and the result
+``placement.claims``     consumer uuid      ``c``                    the last claim that was made for a consumer
+``placement.claims``     consumer uuid      ``n``                    cell ``claims``
 ``placement.catalog``    ``n`` + name                                uuid of the provider of that name
 ``placement.catalog``    ``classes``        resource class           cell ``users``
 ``placement.catalog``    ``traits``         trait                    cell ``users``
@@ -31,6 +34,7 @@ from tenet.store.contract import Key, Range
 PROVIDERS_SPACE: Final = "placement.providers"
 CONSUMERS_SPACE: Final = "placement.consumers"
 PROJECTS_SPACE: Final = "placement.projects"
+CLAIMS_SPACE: Final = "placement.claims"
 CATALOG_SPACE: Final = "placement.catalog"
 
 #: Cells of ``c``: raised by what clients see as a change; by every change of an inventory; children of the provider.
@@ -43,6 +47,9 @@ USED: Final = "used"
 CONSUMERS: Final = "consumers"
 #: Cell of a custom name: one more than the providers that use it; 0: the name was deleted.
 USERS: Final = "users"
+
+#: Cell that counts the claims that were made for a consumer.
+CLAIMS: Final = "claims"
 
 DESCRIPTION: Final = b"p"
 COUNTS: Final = b"c"
@@ -114,6 +121,21 @@ def is_used(sort: bytes) -> bool:
 def consumer_key(uuid: str) -> Key:
     """Returns where a consumer lies."""
     return Key(CONSUMERS_SPACE, uuid_bytes(uuid))
+
+
+def claim_key(uuid: str) -> Key:
+    """Returns where a claim lies, by the claim's own uuid."""
+    return Key(CLAIMS_SPACE, uuid_bytes(uuid), b"d")
+
+
+def last_claim_key(consumer: str) -> Key:
+    """Returns where it lies which claim was the last for a consumer."""
+    return Key(CLAIMS_SPACE, uuid_bytes(consumer), b"c")
+
+
+def claims_count_key(consumer: str) -> Key:
+    """Returns where the claims for a consumer are counted."""
+    return Key(CLAIMS_SPACE, uuid_bytes(consumer), b"n")
 
 
 def name_key(name: str) -> Key:

@@ -20,6 +20,7 @@ from tenet.placement.ops.allocations import (
     show_allocations,
 )
 from tenet.placement.ops.candidates import list_allocation_candidates
+from tenet.placement.ops.claiming import make_claim, show_claim, show_openapi
 from tenet.placement.ops.inventories import (
     create_inventory,
     delete_inventories,
@@ -167,6 +168,15 @@ ROUTES: Final[Routes] = {
     },
     "/usages": {
         "GET": (Route(show_usages, "usages", "answer", since=9, rule="open"),),
+    },
+    "/v1/claims": {
+        "POST": (Route(make_claim, "claims:create", "body"),),
+    },
+    "/v1/claims/{consumer_uuid}": {
+        "GET": (Route(show_claim, "claims:show", "answer"),),
+    },
+    "/v1/openapi.json": {
+        "GET": (Route(show_openapi, "claims:describe", "answer"),),
     },
     "/reshaper": {
         "POST": (Route(reshape, "reshaper:reshape", "body", since=30, rule="service"),),

@@ -298,6 +298,11 @@ class Fleet:
         column, places = self._columns.get(resource_class), len(self._providers)
         return np.zeros(places, dtype=np.int32) if column is None else column.most[:places]
 
+    def largest(self, resource_class: str) -> int:
+        """Returns the most of a class that one claim may get from one provider now; 0 where nobody has any."""
+        column = self._columns.get(resource_class)
+        return 0 if column is None else int(column.most[: len(self._providers)].max(initial=0))
+
     def passing(
         self,
         *,

@@ -10,7 +10,7 @@ from typing import Any, Final
 import orjson
 from msgspec import Struct
 
-from tenet.placement.errors import PlacementError, VersionNotAcceptable
+from tenet.placement.errors import ClaimRefused, PlacementError, VersionNotAcceptable
 from tenet.placement.rules.accepting import HTML, JSON, error_type
 from tenet.placement.rules.microversions import MAX_TEXT, MIN_TEXT
 
@@ -98,6 +98,10 @@ def _entry(error: PlacementError, about: About, title: str, text: str) -> dict[s
     if about.version is not None and about.version >= _CODES_SINCE:
         entry["code"] = error.code
     entry["request_id"] = about.request_id
+    if isinstance(error, ClaimRefused):
+        entry["code"] = error.code
+        if error.why_not is not None:
+            entry["why_not"] = error.why_not
     if isinstance(error, VersionNotAcceptable):
         entry["max_version"] = MAX_TEXT
         entry["min_version"] = MIN_TEXT
