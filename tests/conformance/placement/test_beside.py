@@ -10,7 +10,7 @@ import pytest
 from tests.conformance.packages import OPENSTACK_PLACEMENT
 from tests.conformance.placement.beside import Peer, compare
 
-FLEETS = 40
+FLEETS = 25
 
 
 @pytest.mark.time_limit_s(400)

@@ -165,6 +165,24 @@ def test_no_products_are_gone_through_in_vain(query: str) -> None:
     assert len(found) == (10 if "limit" in query else 0)
 
 
+def test_a_tree_that_is_a_riddle_is_given_up() -> None:
+    random = Random(1)
+    rooms, amounts = [random.randint(50, 100) for _ in range(12)], [random.randint(20, 60) for _ in range(40)]
+    root = host(0, VCPU=Inventory(total=4))
+    devices = [host(number, root, VGPU=Inventory(total=total)) for number, total in enumerate(rooms, 1)]
+    wanted: list[int] = []
+    for amount in sorted(amounts, reverse=True):
+        if sum(wanted) + amount <= sum(rooms) * 0.97:
+            wanted.append(amount)
+    asked = "&".join(f"resources{number}=VGPU:{amount}" for number, amount in enumerate(wanted))
+    easy = host(1000, VCPU=Inventory(total=4), VGPU=Inventory(total=sum(wanted)))
+    request = read(f"{asked.replace('resources0', 'resourcesA')}&group_policy=none")
+    before = time.process_time()
+    # What comes behind it is found.
+    assert [list(one.allocations) for one in find(fleet_of([root, *devices, easy]), request)] == [[easy.uuid]]
+    assert time.process_time() - before < CPU_S_MAX
+
+
 def test_devices_under_different_parents_are_no_subtree() -> None:
     root = host(0, VCPU=Inventory(total=16))
     cells = [host(number, root) for number in range(1, 9)]

@@ -33,6 +33,8 @@ from tenet.placement.rules.candidate_requests import CandidateRequest
 _DEAD_ENDS_MAX: Final = 8
 #: So many states without a way out are remembered.
 _DEAD_STATES_MAX: Final = 100_000
+#: After so many dead ends in a row a tree is given up: half a second of CPU or so.
+FRUITLESS_MAX: Final = 5000
 
 
 def search_tree(
@@ -199,19 +201,25 @@ class Walk:
         self._looking_ahead = [condition for condition in conditions if isinstance(condition, (Room, Apart))]
         self._dead: set[Hashable] = set()
         self._dead_ends = 0
+        self._fruitless = 0
         self._kinds: dict[int, Hashable] = {}
 
     def results(self) -> Iterator[Sequence[int]]:
-        """Returns all ways to choose for every step so that the conditions hold; each is read before the next."""
+        """Returns the ways to choose for every step so that the conditions hold; each is read before the next.
+
+        All of them, unless ``FRUITLESS_MAX`` dead ends in a row lie between two: spreading different amounts over
+        different rooms is bin packing, and a request can be made that nobody could answer in a lifetime.
+        """
         steps = len(self._choices)
         chosen: list[int] = []
         # By step: which choice is next, and whether anything was found below.
         turns, found = [0] * (steps + 1), [False] * (steps + 1)
-        while True:
+        while self._fruitless < FRUITLESS_MAX:
             step = len(chosen)
             if step == steps:
                 yield chosen
                 found[step] = True
+                self._fruitless = 0
             elif self._go_down(step, turns, chosen):
                 turns[step + 1], found[step + 1] = 0, False
                 continue
@@ -260,6 +268,7 @@ class Walk:
 
     def _note_dead_end(self, chosen: Sequence[int]) -> None:
         self._dead_ends += 1
+        self._fruitless += 1
         if len(self._dead) < _DEAD_STATES_MAX:
             self._dead.add(self._state(chosen))
 
