@@ -44,5 +44,5 @@ def test_an_audit_says_what_is_wrong(tmp_path: Path) -> None:
     assert wrong.stdout.splitlines() == [
         f"inventory-missing: provider {uuid_of(1)}: VCPU: 1 in use of an inventory that does not exist",
         f"use-differs: provider {uuid_of(1)}: VCPU: 1 in use by the count, 0 by the sum of allocations",
-        f"{nothing}: 2 mistakes.",
+        f"{nothing}: mistakes: 2.",
     ]

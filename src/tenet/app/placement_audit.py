@@ -48,5 +48,5 @@ def lines(audited: Audited) -> Iterator[str]:
     if left_out:
         yield f"and {left_out:,} more"
     looked_at = ", ".join(f"{value:,} {name}" for name, value in audited.figures.items())
-    verdict = f"{audited.count:,} mistakes" if audited.count else "everything adds up"
+    verdict = f"mistakes: {audited.count:,}" if audited.count else "everything adds up"
     yield f"{looked_at}: {verdict}."
