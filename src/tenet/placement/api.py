@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Final, Self
 from tenet.placement import keys
 from tenet.placement.context import Context
 from tenet.placement.http import Edge, PlacementService
+from tenet.placement.ops.auditing import audit
 from tenet.placement.ops.committing import Committer
 from tenet.placement.ops.model_keeping import ModelKeeper
 from tenet.placement.ops.names import Names
 from tenet.placement.ops.reading import Reader
+from tenet.placement.rules.auditing import Audited
 from tenet.placement.rules.policy import Policy
 from tenet.placement.senders import Authenticator, Keys, KnownKey, NoProof
 
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
     from tenet.base.ids import Ids
     from tenet.store.contract import Store
 
-__all__ = ["Authenticator", "Edge", "Keys", "KnownKey", "NoProof", "Placement", "Policy"]
+__all__ = ["Audited", "Authenticator", "Edge", "Keys", "KnownKey", "NoProof", "Placement", "Policy", "audit"]
 
 _DEFAULTS: Final = Policy()
 

@@ -11,7 +11,7 @@ from uuid import UUID
 import orjson
 
 from tenet.base.clock import Clock, SystemClock
-from tenet.base.ids import SystemIds
+from tenet.base.ids import Ids, SystemIds
 from tenet.placement.api import Authenticator, Edge, NoProof, Placement, Policy
 from tenet.placement.http import PlacementService
 from tenet.store.contract import Engine
@@ -48,6 +48,7 @@ class World:
     Args:
         store: stays when the service is gone.
         clock: time.
+        ids: randomness.
         is_shared: whether others commit to the store.
         policy: who may do what.
         authenticator: who sent requests.
@@ -59,6 +60,7 @@ class World:
         store: Engine,
         *,
         clock: Clock | None = None,
+        ids: Ids = IDS,
         is_shared: bool | None = None,
         policy: Policy | None = None,
         authenticator: Authenticator | None = None,
@@ -66,6 +68,7 @@ class World:
     ) -> None:
         self.store = store
         self.clock = clock or SystemClock()
+        self._ids = ids
         self._is_shared = is_shared
         self._policy = policy or Policy()
         self._edge = Edge("/placement", "https", authenticator or NoProof(), cors_origins, ("openstack-api-version",))
@@ -74,7 +77,7 @@ class World:
 
     async def __aenter__(self) -> Self:
         self.placement = await Placement.open(
-            self.store, clock=self.clock, ids=IDS, policy=self._policy, is_shared=self._is_shared
+            self.store, clock=self.clock, ids=self._ids, policy=self._policy, is_shared=self._is_shared
         )
         self.service = self.placement.service(self._edge)
         return self

@@ -82,7 +82,8 @@ def inventory_writes(
         writes.append(generation_write(snapshot, generations, is_exact=is_exact))
     for name, inventory in after.items():
         if snapshot.inventories.get(name) != inventory:
-            writes.append(Put(keys.inventory_key(uuid, name), encode_inventory(inventory, now_ms)))
+            value = encode_inventory(inventory, now_ms, snapshot.used.get(name, 0))
+            writes.append(Put(keys.inventory_key(uuid, name), value))
     for name in snapshot.inventories:
         if name not in after:
             writes += [Delete(keys.inventory_key(uuid, name)), Delete(keys.used_key(uuid, name))]

@@ -41,7 +41,13 @@ class Description(Struct, frozen=True, array_like=True):
 
 
 class StoredInventory(Struct, frozen=True, array_like=True):
-    """An inventory, and when it was last changed, milliseconds since 1970."""
+    """An inventory, and when it was last changed.
+
+    Args:
+        updated_ms: milliseconds since 1970.
+        used_then: what was in use when it was written, at most. What is in use is never above the larger one of this
+            and the capacity: nothing else shows whether an inventory was made smaller or something was given out twice.
+    """
 
     total: int
     reserved: int
@@ -50,6 +56,7 @@ class StoredInventory(Struct, frozen=True, array_like=True):
     step_size: int
     allocation_ratio: float
     updated_ms: int = 0
+    used_then: int = 0
 
 
 class Held(Struct, frozen=True, array_like=True):
@@ -108,8 +115,8 @@ def decode_description(value: bytes) -> Description:
     return _decode(value, _descriptions, "a provider's description")
 
 
-def encode_inventory(inventory: Inventory, updated_ms: int) -> bytes:
-    """Returns the stored form of an inventory that was changed at `updated_ms`."""
+def encode_inventory(inventory: Inventory, updated_ms: int, used_then: int = 0) -> bytes:
+    """Returns the stored form of an inventory that was changed at `updated_ms`, when `used_then` was in use at most."""
     return FORMAT + _encoder.encode(
         StoredInventory(
             inventory.total,
@@ -119,8 +126,18 @@ def encode_inventory(inventory: Inventory, updated_ms: int) -> bytes:
             inventory.step_size,
             float(inventory.allocation_ratio),
             updated_ms,
+            used_then,
         )
     )
+
+
+def decode_used_then(value: bytes) -> int:
+    """Returns what was in use, at most, when an inventory was last changed.
+
+    Raises:
+        StoreCorrupt: the bytes are none that this or an older version writes.
+    """
+    return _decode(value, _inventories, "an inventory").used_then
 
 
 def decode_inventory(value: bytes) -> tuple[Inventory, int]:
