@@ -54,7 +54,7 @@ class Placement:
         """
         shared = store.capabilities.remote if is_shared is None else is_shared
         reader, names = Reader(store), Names(store)
-        keeper = ModelKeeper(store, reader, is_shared=shared)
+        keeper = ModelKeeper(store, reader, clock=clock, ids=ids, is_shared=shared)
         await names.open()
         await store.ensure_space(keys.CONSUMERS_SPACE)
         await store.ensure_space(keys.PROJECTS_SPACE)

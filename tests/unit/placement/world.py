@@ -14,6 +14,7 @@ from tenet.base.clock import Clock, SystemClock
 from tenet.base.ids import Ids, SystemIds
 from tenet.placement.api import Authenticator, Edge, NoProof, Placement, Policy
 from tenet.placement.http import PlacementService
+from tenet.placement.ops.model_keeping import ModelKeeper
 from tenet.store.contract import Engine
 from tenet.store.memory import MemoryEngine
 from tenet.store.memory_state import MemoryState
@@ -111,6 +112,11 @@ class World:
         error = (await self.ask(method, path, body, status=status, **more))["errors"][0]
         assert error["status"] == status
         return str(error["detail"])
+
+    @property
+    def keeper(self) -> ModelKeeper:
+        """The one that keeps the read model."""
+        return self.placement._context.keeper
 
     # ---- what tests need again and again -----------------------------------------------------------------------------
 

@@ -91,7 +91,12 @@ class Committer:
             plan, result = await planner()
             if not plan.writes:
                 return result
-            outcome = await self._commit(plan, deadline)
+            try:
+                outcome = await self._commit(plan, deadline)
+            except BaseException:
+                # Its answer is lost, also where the request is ended: it may have landed, or be about to.
+                self._keeper.doubt(plan.changed)
+                raise
             if isinstance(outcome, Committed):
                 await self._keeper.refresh(plan.changed)
                 return result
