@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from email.utils import formatdate
 from typing import TYPE_CHECKING, Final
+from urllib.parse import quote
 from uuid import UUID
 
 import orjson
@@ -173,7 +174,7 @@ class PlacementService:
         more = [(HEADER, f"{SERVICE_TYPE} {text_of(asked.version)}"), ("vary", HEADER)]
         more.append(("x-openstack-request-id", _request_id_of(asked.request_id)))
         if answer.location:
-            more.append(("location", f"{asked.origin}{asked.base}{answer.location}"))
+            more.append(("location", f"{asked.origin}{asked.base}{quote(answer.location)}"))
         if asked.version >= _MODIFIED_SINCE and answer.modified_ms != UNTOLD:
             modified_ms = self._context.clock.wall_ms() if answer.modified_ms == NOW else answer.modified_ms
             more.append(("last-modified", formatdate(modified_ms // _MS, usegmt=True)))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from typing import Final
+from urllib.parse import quote
 
 import structlog
 from zlib_ng.zlib_ng import crc32 as _crc32
@@ -29,6 +30,8 @@ from tenet.wire.routing import Routes, is_json
 from tenet.wire.sigv4 import Verifier
 
 _EDGE: Final = "edge"
+#: What stays as it is in a header's value that has other characters than text.
+_SAFE: Final = " !\"#$&'()*+,/:;<=>?@[\\]^`{|}"
 #: Larger bodies are looked through only when their sender is known: it takes up to a second for the largest.
 _CHECKED_AT_ONCE_BYTES: Final = 64 * 1024
 #: Where a request that no service knows ends (the words are DynamoDB's).
@@ -174,7 +177,8 @@ class Dispatcher:
         front = present.fronts.get((response.status, kind)) or present.front(response.status, kind)
         more = f"x-amz-crc32: {_crc32(body)}\r\n" if crc32 else ""
         for name, value in response.headers:
-            more += f"{name}: {value}\r\n"
+            # A line end would end the headers where a service did not mean to.
+            more += f"{name}: {value if value.isprintable() else quote(value, safe=_SAFE)}\r\n"
         if "traceparent" in headers:
             # As the header is called in W3C Trace Context, level 2 (a draft).
             more += f"traceresponse: {request.trace.traceparent}\r\n"
@@ -182,7 +186,9 @@ class Dispatcher:
             more += preflight_headers(headers) if incoming.method == "OPTIONS" else ANSWER_HEADERS
         if not incoming.keep_alive:
             more += "Connection: close\r\n"
-        head = f"{front}{len(body)}\r\nx-amzn-RequestId: {request.request_id}\r\n{more}\r\n".encode("latin-1")
+        head = f"{front}{len(body)}\r\nx-amzn-RequestId: {request.request_id}\r\n{more}\r\n".encode(
+            "latin-1", "replace"
+        )
         return head if incoming.method == "HEAD" else head + body
 
     def body_bytes_max(self, target: str, headers: dict[str, str]) -> int:

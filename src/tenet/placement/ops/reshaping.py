@@ -21,7 +21,7 @@ from tenet.placement.rules.claims import (
     providers_of,
     used_writes,
 )
-from tenet.placement.rules.inventories import in_use, inventory_writes, read_inventory
+from tenet.placement.rules.inventories import check_capacity, in_use, inventory_writes, read_inventory
 from tenet.placement.rules.schemas import RESHAPER_30, RESHAPER_34, RESHAPER_38, of_version
 from tenet.placement.rules.validation import read_body
 from tenet.store.contract import Add
@@ -48,6 +48,8 @@ async def reshape(context: Context, asked: Asked) -> Answer:
         uuid: {name: read_inventory(inventory) for name, inventory in one["inventories"].items()}
         for uuid, one in data["inventories"].items()
     }
+    for uuid, inventories in wanted.items():
+        check_capacity("update", uuid, inventories, asked.version)
     asking = read_many(data["allocations"], asked.version)
     now_ms = context.clock.wall_ms()
 

@@ -11,7 +11,7 @@ from tenet.placement.ops.committing import Plan
 from tenet.placement.ops.names import deleting
 from tenet.placement.rules.schemas import RESOURCE_CLASS
 from tenet.placement.rules.standard_names import STANDARD_CLASSES, is_standard_class
-from tenet.placement.rules.validation import read_body
+from tenet.placement.rules.validation import check_document, read_body
 
 _MADE: Final = 201
 _NO_CONTENT: Final = 204
@@ -71,7 +71,7 @@ async def put_resource_class(context: Context, asked: Asked) -> Answer:
         BadRequest: the name is none of a custom class.
     """
     name = asked.path["name"]
-    read_body(f'{{"name": "{name}"}}'.encode(), RESOURCE_CLASS)
+    check_document({"name": name}, RESOURCE_CLASS)
     is_new = await _make(context, asked, name)
     return Answer(_MADE if is_new else _NO_CONTENT, location=_url(name))
 

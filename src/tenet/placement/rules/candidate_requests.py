@@ -41,6 +41,8 @@ _SUBTREES: Final = 36
 _TREES: Final = 29
 _FORBIDDEN_TRAITS: Final = 22
 
+#: Those whose values all count, and not the last one alone.
+_REPEATED: Final = frozenset({"required", "member_of"})
 #: Since which microversion each parameter is there, in groups and besides.
 _OF_GROUPS: Final[Mapping[str, int]] = {"resources": 10, "required": 17, "member_of": 21, "in_tree": 31}
 _BESIDES: Final[Mapping[str, int]] = {"limit": 16, "group_policy": 25, "root_required": 35, "same_subtree": 36}
@@ -49,6 +51,7 @@ _NAMED: Final = "[a-zA-Z0-9_-]{1,64}"
 _LIMIT: Final = re.compile("[1-9][0-9]*")
 #: A limit above it is none: no answer has as many.
 _LIMIT_MAX: Final = 10**18
+_LIMIT_DIGITS: Final = 19
 _POLICIES: Final = ("none", "isolate")
 
 
@@ -130,7 +133,7 @@ def read_candidate_request(
     check_classes((name for group in groups.values() for name in group.resources), classes)
     return CandidateRequest(
         groups=tuple(groups.values()),
-        limit=min(int(limit[0]), _LIMIT_MAX) if limit else None,
+        limit=min(int(limit[0][:_LIMIT_DIGITS]), _LIMIT_MAX) if limit else None,
         isolate=policy[:1] == ["isolate"],
         root_required=frozenset(name for names in root.required for name in names),
         root_forbidden=root.forbidden,
@@ -202,10 +205,13 @@ def _groups(query: Query, version: int) -> dict[str, Group]:
     """Returns the groups by suffix, in the order in which they were first named."""
     pattern = re.compile(f"({'|'.join(_OF_GROUPS)})({_NAMED if version >= _SUFFIXES else _NUMBERED})?")
     found: dict[str, dict[str, object]] = {}
+    read: set[str] = set()
     for key, value in query:
         match = pattern.fullmatch(key)
-        if match is None:
+        # All values of one key are read where it comes first: of thousands of them each one once.
+        if match is None or (key in read and match[1] in _REPEATED):
             continue
+        read.add(key)
         suffix = match[2] or ""
         parts = found.setdefault(suffix, {})
         if match[1] == "resources":

@@ -66,7 +66,8 @@ POST_INVENTORY: Final = _record(
 PUT_INVENTORIES: Final = _record(
     {
         "resource_provider_generation": _INTEGER,
-        "inventories": {"type": "object", "patternProperties": {_NAME_PATTERN: _record(_INVENTORY, ["total"])}},
+        # Names of another form are told of as classes that do not exist.
+        "inventories": {"type": "object", "additionalProperties": _record(_INVENTORY, ["total"])},
     },
     ["resource_provider_generation", "inventories"],
 )
