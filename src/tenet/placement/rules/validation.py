@@ -148,9 +148,10 @@ def _check_pattern(_: object, pattern: str, value: object, __: Schema) -> Iterat
 
 def _check_unique(_: object, is_unique: bool, value: object, __: Schema) -> Iterator[ValidationError]:  # noqa: FBT001 (jsonschema calls it so)
     """Looks for texts that are listed twice; whatever else is in a list, its items' schema refuses."""
-    is_of_texts = is_unique and isinstance(value, list) and all(isinstance(item, str) for item in value)
-    if is_of_texts and len(set(value)) < len(value):  # type: ignore[arg-type]
-        yield ValidationError(f"{value!r} has non-unique elements")
+    if is_unique and isinstance(value, list):
+        texts = [item for item in value if isinstance(item, str)]
+        if len(set(texts)) < len(texts):
+            yield ValidationError(f"{value!r} has non-unique elements")
 
 
 _Validator: Final[Any] = extend(  # type: ignore[no-untyped-call]
