@@ -35,7 +35,7 @@ from tenet.placement.rules.microversions import HEADER, SERVICE_TYPE, read_versi
 from tenet.placement.rules.policy import Sender
 from tenet.placement.rules.routing import Paths
 from tenet.store.errors import OutcomeUnknown, StoreUnavailable
-from tenet.wire.door import Mount, Response
+from tenet.wire.door import NOBODY, Mount, Principal, Response
 from tenet.wire.errors import UNKNOWN_OUTCOME, EdgeError, words_for_unavailable
 
 if TYPE_CHECKING:
@@ -49,6 +49,8 @@ _MODIFIED_SINCE: Final = 15
 _MS: Final = 1000
 _NOBODY: Final = Sender("", "", frozenset())
 _UUID_DIGITS: Final = 32
+#: How large the body of a request may be whose sender nobody asks for.
+_NOBODYS_BYTES_MAX: Final = 4096
 
 _log = structlog.get_logger(__name__)
 
@@ -83,18 +85,36 @@ class PlacementService:
         self._context = context
         self._edge = edge
         self._paths = Paths(ROUTES)
+        self._proves = edge.authenticator.proves
         self._mount = Mount(
             label="placement",
             signing_name="",
             path_prefixes=(edge.path,),
             body_bytes_max=BODY_BYTES_MAX,
             answers_cors=True,
+            authenticate=self._authenticate,
         )
 
     @property
     def mount(self) -> Mount:
         """Which requests are the service's own."""
         return self._mount
+
+    def _authenticate(self, request: Request) -> Principal:
+        """Returns whose request it is, before its body is decompressed or looked through.
+
+        Raises:
+            Unauthorized: nobody knows.
+            BadRequest: everybody may send it, but without such a body.
+        """
+        if self._edge.cors_origins and is_preflight(request.method, request.headers):
+            sender = _NOBODY
+        else:
+            sender = self._sender(request, request.path.removeprefix(self._edge.path))
+        if sender is _NOBODY and ("content-encoding" in request.headers or len(request.body) > _NOBODYS_BYTES_MAX):
+            raise BadRequest("A request that everybody may send has no such body.")
+        # Whom nobody proves to be anybody is held to no tenant's rate.
+        return Principal(sender.user, sender.project) if sender is not _NOBODY and self._proves else NOBODY
 
     async def answer(self, request: Request) -> Response:
         """Answers a request; never raises for what a client can cause."""

@@ -40,7 +40,13 @@ FindKey = Callable[[str], KnownKey | None]
 
 
 class Authenticator(Protocol):
-    """Finds out who sent a request."""
+    """Finds out who sent a request.
+
+    Attributes:
+        proves: whether a sender is proven to be who it says it is.
+    """
+
+    proves: bool
 
     def sender(self, headers: Mapping[str, str]) -> Sender:
         """Returns who sent a request.
@@ -64,6 +70,7 @@ class Keys:
     """
 
     def __init__(self, find: FindKey) -> None:
+        self.proves = True
         self._find = find
 
     def sender(self, headers: Mapping[str, str]) -> Sender:
@@ -95,6 +102,9 @@ class NoProof:
 
     The token is ``USER[:PROJECT]``; ``X-Roles`` names the roles, without which the user ``admin`` is an administrator.
     """
+
+    def __init__(self) -> None:
+        self.proves = False
 
     def sender(self, headers: Mapping[str, str]) -> Sender:
         """Implements ``Authenticator``."""

@@ -113,7 +113,12 @@ class Dispatcher:
                 incoming.admission, request.patience = admission, incoming
                 if route.signing_name:
                     self._verify(request, headers, route.signing_name, present.wall_s)
-                if len(body) > _CHECKED_AT_ONCE_BYTES or admission.has_tenant_limits or "content-encoding" in headers:
+                if (
+                    len(body) > _CHECKED_AT_ONCE_BYTES
+                    or admission.has_tenant_limits
+                    or "content-encoding" in headers
+                    or route.is_authenticated
+                ):
                     await self._check_closely(request, headers, route.mount, began_s)
                 response = await route.service.answer(request)
             except TenetError as error:
@@ -156,10 +161,15 @@ class Dispatcher:
             check_nesting(incoming.body, self._admission.nesting_max)
 
     async def _check_closely(self, request: Request, headers: dict[str, str], mount: Mount, began_s: float) -> None:
-        """Does what few requests need, now that it is known who asks: their tenant's share, decompression, nesting."""
+        """Does what few requests need, now that it is known who asks: their tenant's share, decompression, nesting.
+
+        Who asks without a signature, the service itself knows, and says it first.
+        """
+        if mount.authenticate is not None:
+            request.principal = mount.authenticate(request)
         admission = self._admission
         limits = admission.limits
-        if mount.signing_name and admission.has_tenant_limits:
+        if admission.has_tenant_limits and (mount.signing_name or request.principal.tenant):
             admission.enter_tenant(request.principal.tenant, began_s)
         encoding = headers.get("content-encoding")
         if encoding is not None:

@@ -8,7 +8,7 @@ refusals to ``Service.refuse``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol, TypeAlias
 
 from msgspec import Struct, field
@@ -109,6 +109,11 @@ class Response(Struct, gc=False):
     error_code: str = ""
 
 
+#: Returns who sent a request, of which the body is still as it came; ``NOBODY`` where nobody has to say. Raises the
+#: service's own error where nobody knows.
+Authenticate: TypeAlias = Callable[[Request], Principal]
+
+
 class Mount(Struct, frozen=True):
     """Which requests belong to a service. All that match nothing go to the service whose mount has `fallback`.
 
@@ -127,6 +132,8 @@ class Mount(Struct, frozen=True):
             are ended then, since their clients have long sent them to another server.
         answers_cors: whether it answers browsers' cross-origin requests itself. Else every origin may, as every request
             is signed.
+        authenticate: where requests need no signature, how their senders are known. It is asked before anything is
+            done that costs much: what is refused here was neither decompressed nor looked through.
     """
 
     label: str
@@ -140,6 +147,7 @@ class Mount(Struct, frozen=True):
     fallback: bool = False
     is_lasting: bool = False
     answers_cors: bool = False
+    authenticate: Authenticate | None = None
 
 
 class Measured(Struct, frozen=True):

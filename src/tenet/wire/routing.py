@@ -21,7 +21,7 @@ class Route:
         service: who answers.
     """
 
-    __slots__ = ("answers_cors", "crc32", "is_lasting", "label", "mount", "service", "signing_name")
+    __slots__ = ("answers_cors", "crc32", "is_authenticated", "is_lasting", "label", "mount", "service", "signing_name")
 
     def __init__(self, service: Service) -> None:
         mount = service.mount
@@ -32,6 +32,7 @@ class Route:
         self.crc32 = mount.crc32
         self.is_lasting = mount.is_lasting
         self.answers_cors = mount.answers_cors
+        self.is_authenticated = mount.authenticate is not None
 
 
 class Routes:
