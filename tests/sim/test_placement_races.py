@@ -48,9 +48,11 @@ class Cloud:
         """Opens the service, however often that fails."""
         while self._placement is None:
             try:
-                self._placement = await Placement.open(
+                placement = await Placement.open(
                     self._store, clock=self._sim.clock, ids=self._sim.ids, is_shared=self._is_shared
                 )
+                await placement.load()
+                self._placement = placement
             except StoreError:
                 await asyncio.sleep(0.05)
         self._service = self._placement.service(Edge("", "http", NoProof()))

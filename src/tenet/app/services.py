@@ -109,7 +109,12 @@ class Services:
 
     def measures(self) -> Sequence[Measure]:
         """Returns what the services say about themselves, for the page of metrics."""
-        return (*self._tables.measures(), *self._queues.measures(), *self._pipes.measures())
+        return (
+            *self._tables.measures(),
+            *self._queues.measures(),
+            *self._pipes.measures(),
+            *self._placement.measures(),
+        )
 
     @property
     def follows_logs(self) -> bool:

@@ -27,19 +27,19 @@ from tenet.placement.errors import (
     Unavailable,
     UnsupportedMediaType,
 )
-from tenet.placement.routes import ROUTES
 from tenet.placement.rules.accepting import JSON, quality
 from tenet.placement.rules.cross_origin import cross_origin_headers, is_preflight
 from tenet.placement.rules.error_bodies import About, error_body
 from tenet.placement.rules.microversions import HEADER, SERVICE_TYPE, read_version, text_of
 from tenet.placement.rules.policy import Sender
-from tenet.placement.rules.routing import Paths
 from tenet.store.errors import OutcomeUnknown, StoreUnavailable
 from tenet.wire.door import NOBODY, Mount, Principal, Response
 from tenet.wire.errors import UNKNOWN_OUTCOME, EdgeError, words_for_unavailable
 
 if TYPE_CHECKING:
     from tenet.placement.context import Context
+    from tenet.placement.loading import Loader
+    from tenet.placement.opening import Opened
     from tenet.placement.routes import Route
     from tenet.placement.senders import Authenticator
     from tenet.wire.door import Request
@@ -77,14 +77,13 @@ class PlacementService:
     """Implements ``tenet.wire.door.Service``.
 
     Args:
-        context: what the operations work with.
+        loader: opens the service when the first request asks for it.
         edge: how the service is reached.
     """
 
-    def __init__(self, context: Context, edge: Edge) -> None:
-        self._context = context
+    def __init__(self, loader: Loader, edge: Edge) -> None:
+        self._loader = loader
         self._edge = edge
-        self._paths = Paths(ROUTES)
         self._proves = edge.authenticator.proves
         self._mount = Mount(
             label="placement",
@@ -127,11 +126,12 @@ class PlacementService:
             sender = self._sender(request, path)
             version = read_version(headers.get(HEADER))
             _check_body(request)
-            route, values = self._route(request.method, path, version)
+            opened = await self._loader.ask(request.deadline)
+            route, values = _route(opened, request.method, path, version)
             request.operation = route.name
             asked = self._asked(request, version, values, sender)
-            self._check(route, asked, request)
-            response = self._response(await route.operation(self._context, asked), asked)
+            _check(opened.context, route, asked, request)
+            response = _response(opened.context, await route.operation(opened.context, asked), asked)
         except TenetError as error:
             response = self._refusal(request, error, version)
         return self._told_origin(request, response)
@@ -148,19 +148,6 @@ class PlacementService:
             return _NOBODY
         return self._edge.authenticator.sender(request.headers)
 
-    def _route(self, method: str, path: str, version: int) -> tuple[Route, dict[str, str]]:
-        found = self._paths.find(path)
-        if found is None:
-            raise NotFound
-        methods = ROUTES[found[0]]
-        if method not in methods:
-            raise MethodNotAllowed("The method specified is not allowed for this resource.", ", ".join(methods))
-        routes = methods[method]
-        for route in routes:
-            if route.since <= version <= route.until:
-                return route, found[1]
-        raise NotFound if routes[0].missing == NotFound.http_status else MethodNotAllowed
-
     def _asked(self, request: Request, version: int, values: dict[str, str], sender: Sender) -> Asked:
         host = request.headers.get("host", "")
         return Asked(
@@ -175,32 +162,6 @@ class PlacementService:
             deadline=request.deadline,
             notes=request.notes,
         )
-
-    def _check(self, route: Route, asked: Asked, request: Request) -> None:
-        """Refuses what an operation would not look at: types that are not JSON, and senders that may not."""
-        headers = request.headers
-        if route.media == "body":
-            kind = headers.get("content-type", "").partition(";")[0].strip().lower()
-            if kind != JSON:
-                raise UnsupportedMediaType(f"The media type {kind or None} is not supported, use {JSON}")
-        if route.media == "answer" and not quality(headers.get("accept", ""), JSON):
-            raise NotAcceptable(f"Only {JSON} is provided")
-        if not self._context.policy.allows(route.rule, asked.sender):
-            raise Forbidden.of(f"placement:{route.action}")
-
-    # ---- answers -----------------------------------------------------------------------------------------------------
-
-    def _response(self, answer: Answer, asked: Asked) -> Response:
-        more = [(HEADER, f"{SERVICE_TYPE} {text_of(asked.version)}"), ("vary", HEADER)]
-        more.append(("x-openstack-request-id", _request_id_of(asked.request_id)))
-        if answer.location:
-            more.append(("location", f"{asked.origin}{asked.base}{quote(answer.location)}"))
-        if asked.version >= _MODIFIED_SINCE and answer.modified_ms != UNTOLD:
-            modified_ms = self._context.clock.wall_ms() if answer.modified_ms == NOW else answer.modified_ms
-            more.append(("last-modified", formatdate(modified_ms // _MS, usegmt=True)))
-            more.append(("cache-control", "no-cache"))
-        body = answer.body if answer.document is None else orjson.dumps(answer.document)
-        return Response(answer.status, body, JSON if body else "", tuple(more))
 
     def _refusal(self, request: Request, error: TenetError, version: int | None) -> Response:
         told = _translate(request, error)
@@ -230,6 +191,46 @@ class PlacementService:
             more = cross_origin_headers(request.method, request.headers, edge.cors_origins, edge.cors_headers)
             response.headers = (*response.headers, *more)
         return response
+
+
+def _route(opened: Opened, method: str, path: str, version: int) -> tuple[Route, dict[str, str]]:
+    found = opened.find(path)
+    if found is None:
+        raise NotFound
+    methods = found[0]
+    if method not in methods:
+        raise MethodNotAllowed("The method specified is not allowed for this resource.", ", ".join(methods))
+    routes = methods[method]
+    for route in routes:
+        if route.since <= version <= route.until:
+            return route, found[1]
+    raise NotFound if routes[0].missing == NotFound.http_status else MethodNotAllowed
+
+
+def _check(context: Context, route: Route, asked: Asked, request: Request) -> None:
+    """Refuses what an operation would not look at: types that are not JSON, and senders that may not."""
+    headers = request.headers
+    if route.media == "body":
+        kind = headers.get("content-type", "").partition(";")[0].strip().lower()
+        if kind != JSON:
+            raise UnsupportedMediaType(f"The media type {kind or None} is not supported, use {JSON}")
+    if route.media == "answer" and not quality(headers.get("accept", ""), JSON):
+        raise NotAcceptable(f"Only {JSON} is provided")
+    if not context.policy.allows(route.rule, asked.sender):
+        raise Forbidden.of(f"placement:{route.action}")
+
+
+def _response(context: Context, answer: Answer, asked: Asked) -> Response:
+    more = [(HEADER, f"{SERVICE_TYPE} {text_of(asked.version)}"), ("vary", HEADER)]
+    more.append(("x-openstack-request-id", _request_id_of(asked.request_id)))
+    if answer.location:
+        more.append(("location", f"{asked.origin}{asked.base}{quote(answer.location)}"))
+    if asked.version >= _MODIFIED_SINCE and answer.modified_ms != UNTOLD:
+        modified_ms = context.clock.wall_ms() if answer.modified_ms == NOW else answer.modified_ms
+        more.append(("last-modified", formatdate(modified_ms // _MS, usegmt=True)))
+        more.append(("cache-control", "no-cache"))
+    body = answer.body if answer.document is None else orjson.dumps(answer.document)
+    return Response(answer.status, body, JSON if body else "", tuple(more))
 
 
 def _check_body(request: Request) -> None:

@@ -10,10 +10,11 @@ from uuid import UUID
 
 import orjson
 
-from tenet.base.clock import Clock, SystemClock
+from tenet.base.clock import NEVER, Clock, SystemClock
 from tenet.base.ids import Ids, SystemIds
 from tenet.placement.api import Authenticator, Edge, NoProof, Placement, Policy
 from tenet.placement.http import PlacementService
+from tenet.placement.opening import Opened
 from tenet.placement.ops.model_keeping import ModelKeeper
 from tenet.store.contract import Engine
 from tenet.store.memory import MemoryEngine
@@ -54,6 +55,7 @@ class World:
         policy: who may do what.
         authenticator: who sent requests.
         cors_origins: whose pages may call.
+        is_loaded: whether the service is open before the first request.
     """
 
     def __init__(
@@ -66,8 +68,10 @@ class World:
         policy: Policy | None = None,
         authenticator: Authenticator | None = None,
         cors_origins: tuple[str, ...] = (),
+        is_loaded: bool = True,
     ) -> None:
         self.store = store
+        self._is_loaded = is_loaded
         self.clock = clock or SystemClock()
         self._ids = ids
         self._is_shared = is_shared
@@ -80,6 +84,8 @@ class World:
         self.placement = await Placement.open(
             self.store, clock=self.clock, ids=self._ids, policy=self._policy, is_shared=self._is_shared
         )
+        if self._is_loaded:
+            await self.placement.load()
         self.service = self.placement.service(self._edge)
         return self
 
@@ -87,7 +93,14 @@ class World:
         await self.placement.close()
 
     async def send(
-        self, method: str, path: str, body: Any = None, *, version: str | None = LATEST, **headers: str
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        version: str | None = LATEST,
+        deadline: float = NEVER,
+        **headers: str,
     ) -> Response:
         """Sends a request; header names have underscores here."""
         given = {"x-auth-token": "admin", "host": "cloud:8000"}
@@ -98,7 +111,15 @@ class World:
             given["content-type"] = "application/json"
         given |= {name.replace("_", "-"): value for name, value in headers.items()}
         url, _, query = path.partition("?")
-        request = Request(method, f"/placement{url}", query, given, data, request_id="0123456789ABCDEF" * 3 + "0123")
+        request = Request(
+            method,
+            f"/placement{url}",
+            query,
+            given,
+            data,
+            request_id="0123456789ABCDEF" * 3 + "0123",
+            deadline=deadline,
+        )
         return await self.service.answer(request)
 
     async def ask(self, method: str, path: str, body: Any = None, *, status: int = 200, **more: str) -> Any:
@@ -114,9 +135,15 @@ class World:
         return str(error["detail"])
 
     @property
+    def opened(self) -> Opened | None:
+        """What answers; None before the first request."""
+        return self.placement._loader.opened
+
+    @property
     def keeper(self) -> ModelKeeper:
         """The one that keeps the read model."""
-        return self.placement._context.keeper
+        assert self.opened is not None
+        return self.opened.context.keeper
 
     # ---- what tests need again and again -----------------------------------------------------------------------------
 
