@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from tenet.placement.ops.committing import Committer
     from tenet.placement.ops.model_keeping import ModelKeeper
     from tenet.placement.ops.names import Names
+    from tenet.placement.ops.pieces import Held
     from tenet.placement.ops.plugins import Plugins
     from tenet.placement.ops.reading import Reader
 
@@ -105,6 +106,7 @@ class Context:
         keeper: keeps the read model.
         plugins: filters and weighers.
         claims: reads claims.
+        held: how much of answers is being written.
     """
 
     clock: Clock
@@ -116,3 +118,4 @@ class Context:
     keeper: ModelKeeper
     plugins: Plugins
     claims: Claims
+    held: Held

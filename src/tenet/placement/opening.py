@@ -12,6 +12,7 @@ from tenet.placement.ops.claims import Claims
 from tenet.placement.ops.committing import Committer
 from tenet.placement.ops.model_keeping import ModelKeeper
 from tenet.placement.ops.names import Names
+from tenet.placement.ops.pieces import Held
 from tenet.placement.ops.plugins import installed_plugins
 from tenet.placement.ops.reading import Reader
 from tenet.placement.routes import ROUTES
@@ -80,5 +81,6 @@ async def open_service(store: Store, *, clock: Clock, ids: Ids, policy: Policy, 
             keeper=keeper,
             plugins=plugins,
             claims=Claims(store),
+            held=Held(),
         )
     )

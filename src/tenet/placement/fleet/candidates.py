@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from tenet.placement.fleet.fleet import Fleet
 from tenet.placement.fleet.sets import Mask
-from tenet.placement.fleet.trees import search_tree
+from tenet.placement.fleet.trees import Effort, search_tree
 from tenet.placement.fleet.wants import Want, Wanted, decide, reach
 from tenet.placement.rules.candidate_answers import Candidate
 from tenet.placement.rules.candidate_requests import CandidateRequest
@@ -30,6 +30,8 @@ from tenet.placement.rules.candidate_requests import CandidateRequest
 Places: TypeAlias = NDArray[np.intp]
 #: So many places at a time become numbers of Python's.
 _LISTED: Final = 256
+#: After so many trees others may have their turn: some milliseconds.
+_TREES_A_TURN: Final = 32
 
 
 def find(fleet: Fleet, request: CandidateRequest, *, turn: int = 0) -> Iterator[Candidate]:
@@ -41,16 +43,39 @@ def find(fleet: Fleet, request: CandidateRequest, *, turn: int = 0) -> Iterator[
         turn: at which of the trees to begin, any number of 0 and more: with different ones, requests with a limit get
             different answers.
     """
-    start = turn % max(1, len(fleet.here))
-    return islice(_find(fleet, request, start), request.limit)
+    found = (candidate for candidate in search(fleet, request, turn=turn) if candidate is not None)
+    return islice(found, request.limit)
 
 
-def _find(fleet: Fleet, request: CandidateRequest, start: int) -> Iterator[Candidate]:
+def search(fleet: Fleet, request: CandidateRequest, *, turn: int = 0) -> Iterator[Candidate | None]:
+    """Searches as ``find`` does, and lets go now and then where nothing is found; up to the request's limit.
+
+    Args:
+        fleet: may change between what is yielded.
+        request: as for ``find``.
+        turn: as for ``find``.
+
+    Yields:
+        Candidates, and None where there was none for some milliseconds.
+    """
+    left = request.limit
+    for candidate in _find(fleet, request, turn % max(1, len(fleet.here))):
+        yield candidate
+        if candidate is not None and left is not None:
+            left -= 1
+            if not left:
+                return
+
+
+def _find(fleet: Fleet, request: CandidateRequest, start: int) -> Iterator[Candidate | None]:
+    effort = Effort()
     wanted = decide(fleet, request)
     anchors = _in_turn(_with_local(fleet, wanted), start)
     while len(anchors):
-        for anchor in _listed(anchors):
-            yield from search_tree(fleet, wanted, request, anchor, is_pure=False)
+        for number, anchor in enumerate(_listed(anchors)):
+            yield from search_tree(fleet, wanted, request, anchor, is_pure=False, effort=effort)
+            if not number % _TREES_A_TURN:
+                yield None
             if fleet.shape != wanted.shape:
                 wanted = decide(fleet, request)
                 anchors = _behind(_in_turn(_with_local(fleet, wanted), start), anchor, start)
@@ -58,7 +83,7 @@ def _find(fleet: Fleet, request: CandidateRequest, start: int) -> Iterator[Candi
         else:
             break
     if fleet.sharing:
-        yield from _find_shared(fleet, request)
+        yield from _find_shared(fleet, request, effort)
 
 
 def _in_turn(anchors: Mask, start: int) -> Places:
@@ -91,17 +116,20 @@ def _with_local(fleet: Fleet, wanted: Wanted) -> Mask:
     return wanted.anchors & fleet.roots_of(own)
 
 
-def _find_shared(fleet: Fleet, request: CandidateRequest) -> Iterator[Candidate]:
+def _find_shared(fleet: Fleet, request: CandidateRequest, effort: Effort) -> Iterator[Candidate | None]:
     """Returns the candidates that take from sharing providers alone."""
     given: set[frozenset[tuple[str, object]]] = set()
     while True:
         wanted = decide(fleet, request)
         for anchor in _one_of_each(fleet, wanted):
-            for candidate in search_tree(fleet, wanted, request, anchor, is_pure=True):
-                name = _name_of(candidate)
-                if name not in given:
-                    given.add(name)
-                    yield candidate
+            for candidate in search_tree(fleet, wanted, request, anchor, is_pure=True, effort=effort):
+                name = None if candidate is None else _name_of(candidate)
+                if name is None or name in given:
+                    yield None
+                    continue
+                given.add(name)
+                yield candidate
+            yield None
             if fleet.shape != wanted.shape:
                 break
         else:

@@ -263,6 +263,10 @@ class Fleet:
         found = [place for place in places if passing[place]] if places else np.flatnonzero(passing).tolist()
         return (self._told(place) for place in found if self._providers[place] is not None)
 
+    def traits_held(self) -> set[str]:
+        """Returns the traits that providers have."""
+        return self._traits.names()
+
     def _told(self, place: int) -> Provider:
         return replace(self.at(place), used=dict(self._used[place]), generation=self._generations[place])
 

@@ -65,6 +65,10 @@ class Sets:
             self._sets[number] = self._sets[0]
             self._free.append(number)
 
+    def names(self) -> set[str]:
+        """Returns all names that are in a set that somebody has."""
+        return set(self._with_name)
+
     def with_any(self, names: Iterable[str]) -> set[int]:
         """Returns the numbers of the sets that have one of some names at least."""
         found: set[int] = set()

@@ -35,11 +35,31 @@ _DEAD_ENDS_MAX: Final = 8
 _DEAD_STATES_MAX: Final = 100_000
 #: After so many dead ends in a row a tree is given up: half a second of CPU or so.
 FRUITLESS_MAX: Final = 5000
+#: So many dead ends without a candidate a search may meet in all its trees, after which it gives each up early.
+_FRUITLESS_OF_ALL: Final = 4 * FRUITLESS_MAX
+_FRUITLESS_AT_LAST: Final = 100
+#: After so many dead ends others may have their turn: some milliseconds.
+_DEAD_ENDS_A_TURN: Final = 50
+
+
+class Effort:
+    """What a search has spent in vain, over all its trees."""
+
+    __slots__ = ("fruitless",)
+
+    def __init__(self) -> None:
+        #: Dead ends since the last candidate.
+        self.fruitless = 0
+
+    @property
+    def in_a_row_max(self) -> int:
+        """How many dead ends in a row the tree that is searched now may have."""
+        return FRUITLESS_MAX if self.fruitless < _FRUITLESS_OF_ALL else _FRUITLESS_AT_LAST
 
 
 def search_tree(
-    fleet: Fleet, wanted: Wanted, request: CandidateRequest, anchor: int, *, is_pure: bool
-) -> Iterator[Candidate]:
+    fleet: Fleet, wanted: Wanted, request: CandidateRequest, anchor: int, *, is_pure: bool, effort: Effort
+) -> Iterator[Candidate | None]:
     """Searches for the candidates that an anchor has.
 
     Args:
@@ -49,15 +69,16 @@ def search_tree(
         anchor: the place of the tree's root.
         is_pure: whether candidates are wanted that take from sharing providers alone, which other anchors have as well;
             otherwise all others are.
+        effort: of the whole search.
 
     Yields:
-        Each candidate once.
+        Each candidate once; None now and then, where nothing was found for a while.
     """
     choices = _choices_at(fleet, wanted, anchor, is_pure=is_pure)
     if all(choices):
         tree = _Tree(fleet, wanted, request, choices, is_pure=is_pure)
-        for chosen in tree.walk.results():
-            yield tree.candidate(chosen)
+        for chosen in tree.walk.steps(effort):
+            yield None if chosen is None else tree.candidate(chosen)
 
 
 def _choices_at(fleet: Fleet, wanted: Wanted, anchor: int, *, is_pure: bool) -> list[list[int]]:
@@ -205,21 +226,32 @@ class Walk:
         self._kinds: dict[int, Hashable] = {}
 
     def results(self) -> Iterator[Sequence[int]]:
+        """Returns the ways to choose for every step so that the conditions hold; see ``steps``."""
+        return (chosen for chosen in self.steps(Effort()) if chosen is not None)
+
+    def steps(self, effort: Effort) -> Iterator[Sequence[int] | None]:
         """Returns the ways to choose for every step so that the conditions hold; each is read before the next.
 
         All of them, unless ``FRUITLESS_MAX`` dead ends in a row lie between two: spreading different amounts over
         different rooms is bin packing, and a request can be made that nobody could answer in a lifetime.
+
+        Args:
+            effort: of the whole search, whose tree may be one of many.
+
+        Yields:
+            What was chosen, by step; None after some dead ends.
         """
+        most = effort.in_a_row_max
         steps = len(self._choices)
         chosen: list[int] = []
         # By step: which choice is next, and whether anything was found below.
         turns, found = [0] * (steps + 1), [False] * (steps + 1)
-        while self._fruitless < FRUITLESS_MAX:
+        while self._fruitless < most:
             step = len(chosen)
             if step == steps:
                 yield chosen
                 found[step] = True
-                self._fruitless = 0
+                self._fruitless = effort.fruitless = 0
             elif self._go_down(step, turns, chosen):
                 turns[step + 1], found[step + 1] = 0, False
                 continue
@@ -227,6 +259,9 @@ class Walk:
                 return
             if not found[step]:
                 self._note_dead_end(chosen)
+                effort.fruitless += 1
+                if not self._fruitless % _DEAD_ENDS_A_TURN:
+                    yield None
             found[step - 1] |= found[step]
             self._give_back(step - 1, chosen.pop())
 

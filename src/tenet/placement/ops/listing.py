@@ -4,27 +4,44 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import orjson
+
 from tenet.placement.context import NOW, Answer, Asked, Context
+from tenet.placement.ops.pieces import collect
+from tenet.placement.rules.candidate_answers import PIECE_BYTES
 from tenet.placement.rules.documents import provider_document
 from tenet.placement.rules.provider_filters import read_provider_filter
 from tenet.placement.rules.standard_names import STANDARD_CLASSES, STANDARD_TRAITS
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterator
 
 
 async def list_resource_providers(context: Context, asked: Asked) -> Answer:
     """Lists providers that pass filters: ``GET /resource_providers``. From the read model; a round trip or two.
 
     Raises:
-        BadRequest: a filter is malformed, or names a class or trait that does not exist.
+        BadRequest: a filter is malformed, names a class or trait that does not exist, or lets too many through.
+        Unavailable: the list was not done in time.
     """
     classes, traits = await known_names(context, asked)
     wanted = read_provider_filter(asked.query_string, asked.version, classes=classes, traits=traits)
-    found = list(context.keeper.fleet.matching(wanted))
-    listed = [provider_document(provider, asked.version, asked.base) for provider in found]
-    modified_ms = max((provider.updated_ms for provider in found), default=NOW)
-    return Answer(200, {"resource_providers": listed}, modified_ms=modified_ms)
+    modified_ms = NOW
+
+    def pieces() -> Iterator[bytes]:
+        nonlocal modified_ms
+        piece = bytearray(b'{"resource_providers":[')
+        for number, provider in enumerate(context.keeper.fleet.matching(wanted)):
+            modified_ms = max(modified_ms, provider.updated_ms)
+            piece += b"," if number else b""
+            piece += orjson.dumps(provider_document(provider, asked.version, asked.base))
+            if len(piece) >= PIECE_BYTES:
+                yield bytes(piece)
+                piece.clear()
+        yield bytes(piece) + b"]}"
+
+    body = await collect(context, asked, pieces())
+    return Answer(200, body=body, modified_ms=modified_ms)
 
 
 async def known_names(context: Context, asked: Asked) -> tuple[Collection[str], Collection[str]]:

@@ -13,7 +13,6 @@ from tenet.placement.ops.aggregates import STALE
 from tenet.placement.ops.committing import Plan, check_generation
 from tenet.placement.ops.names import deleting, using_traits
 from tenet.placement.rules.inventories import generation_write
-from tenet.placement.rules.provider_filters import ProviderFilter
 from tenet.placement.rules.schemas import CUSTOM_TRAIT, LIST_TRAITS, PUT_TRAITS
 from tenet.placement.rules.standard_names import STANDARD_TRAITS, is_standard_trait, trait_rank
 from tenet.placement.rules.stored import encode_description
@@ -71,10 +70,7 @@ def _name_filter(value: str | None) -> Callable[[str], bool]:
 
 def _associated(context: Context, custom: dict[str, Made]) -> set[str]:
     """Returns the traits that a provider has: of custom ones their count tells, of the others the read model."""
-    found = {name for name, made in custom.items() if made.users}
-    for provider in context.keeper.fleet.matching(ProviderFilter()):
-        found |= provider.traits
-    return found
+    return context.keeper.fleet.traits_held() | {name for name, made in custom.items() if made.users}
 
 
 async def show_trait(context: Context, asked: Asked) -> Answer:

@@ -44,7 +44,7 @@ class Candidate(Struct, frozen=True):
 
 
 def write_answer(
-    candidates: Iterable[Candidate],
+    candidates: Iterable[Candidate | None],
     request: CandidateRequest,
     version: int,
     tree: Callable[[str], Iterable[Provider]],
@@ -54,19 +54,23 @@ def write_answer(
     What is kept meanwhile is the names of the trees, or before 1.29 of the providers, that candidates take from.
 
     Args:
-        candidates: those that the answer has; not more than the request's limit.
+        candidates: those that the answer has, not more than the request's limit; None: there is none yet.
         request: what they were found for.
         version: the microversion's minor number.
         tree: returns the providers of a tree by the uuid of its root.
 
     Yields:
-        A piece of about ``PIECE_BYTES``; the last one may be shorter.
+        A piece of about ``PIECE_BYTES``; the last one may be shorter, and those are empty between which nothing was
+        found.
     """
     roots: dict[str, None] = {}
     taken: set[str] = set()
     piece = bytearray(b'{"allocation_requests":[')
     is_first = True
     for candidate in candidates:
+        if candidate is None:
+            yield b""
+            continue
         if not is_first:
             piece += b","
         is_first = False
