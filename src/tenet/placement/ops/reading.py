@@ -12,17 +12,20 @@ from tenet.placement.rules.snapshots import Snapshot, snapshot_of
 from tenet.placement.rules.stored import Held, decode_consumer, decode_description, decode_held
 from tenet.placement.rules.validation import canonical_uuid
 from tenet.store.contract import Range
+from tenet.store.errors import StoreUnavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import AsyncIterator, Iterable, Sequence
 
-    from tenet.store.contract import Store, Version
+    from tenet.store.contract import Page, Record, Store, Version
 
 _PAGE_RECORDS: Final = 10_000
 _PAGE_BYTES: Final = 1 << 30
 _KEYS_AT_ONCE: Final = 1_000
 #: How deep a tree may be; more is a loop, which commits rule out.
 _DEPTH_MAX: Final = 1_000
+#: How often a provider is read whose records do not come at once.
+_READS_MAX: Final = 10
 
 
 #: Amounts by user, consumer type and resource class; the class is empty where consumers are counted.
@@ -40,24 +43,47 @@ class Reader:
         self._store = store
 
     async def find(self, uuid: str, *, deadline: float = NEVER) -> Snapshot | None:
-        """Returns a provider, or None; one round trip.
+        """Returns a provider, or None, as of one moment; one round trip, more where the store gives it in parts.
 
         Args:
             uuid: in any form; what is no uuid is nobody's.
             deadline: when to give up.
+
+        Raises:
+            StoreUnavailable: it changes faster than its parts can be read.
         """
         canonical = canonical_uuid(uuid)
         if canonical is None:
             return None
-        page = await self._store.query(
-            keys.PROVIDERS_SPACE,
-            keys.uuid_bytes(canonical),
-            keys.SNAPSHOT,
-            limit=_PAGE_RECORDS,
-            limit_bytes=_PAGE_BYTES,
-            deadline=deadline,
+        partition = keys.uuid_bytes(canonical)
+        for _ in range(_READS_MAX):
+            page = await self._page(keys.PROVIDERS_SPACE, partition, keys.SNAPSHOT, deadline)
+            if not page.more:
+                return snapshot_of(canonical, page.records)
+            # A store may give less than all at any time. What does not come at once is not of one moment: it counts
+            # where no change was told of between the first record and the last.
+            records = [*page.records]
+            async for later in self._pages(keys.PROVIDERS_SPACE, partition, _behind(keys.SNAPSHOT, records), deadline):
+                records += later
+            (counts,) = await self._store.get((keys.counts_key(uuid),), deadline=deadline)
+            if _version_of(records, keys.COUNTS) == (None if counts is None else (counts.version, dict(counts.cells))):
+                return snapshot_of(canonical, records)
+        raise StoreUnavailable(f"the provider {canonical} changes faster than it can be read")
+
+    async def _page(self, space: str, partition: bytes, within: Range, deadline: float) -> Page:
+        return await self._store.query(
+            space, partition, within, limit=_PAGE_RECORDS, limit_bytes=_PAGE_BYTES, deadline=deadline
         )
-        return snapshot_of(canonical, page.records)
+
+    async def _pages(
+        self, space: str, partition: bytes, within: Range, deadline: float
+    ) -> AsyncIterator[Sequence[Record]]:
+        """Returns all records of a range, a page at a time, however small the store makes them."""
+        more = True
+        while more:
+            page = await self._page(space, partition, within, deadline)
+            yield page.records
+            within, more = _behind(within, page.records), page.more
 
     async def provider(self, uuid: str, *, deadline: float = NEVER) -> Snapshot:
         """Returns a provider; one round trip.
@@ -104,20 +130,9 @@ class Reader:
             deadline: when to give up.
         """
         held: dict[str, Held] = {}
-        within, more = keys.ALLOCATIONS, True
-        while more:
-            page = await self._store.query(
-                keys.PROVIDERS_SPACE,
-                keys.uuid_bytes(uuid),
-                within,
-                limit=_PAGE_RECORDS,
-                limit_bytes=_PAGE_BYTES,
-                deadline=deadline,
-            )
-            for record in page.records:
+        async for records in self._pages(keys.PROVIDERS_SPACE, keys.uuid_bytes(uuid), keys.ALLOCATIONS, deadline):
+            for record in records:
                 held[keys.uuid_text(record.sort[1:])] = decode_held(record.value)
-                within = Range(record.sort + b"\x00", keys.ALLOCATIONS.upper)
-            more = page.more
         return held
 
     async def consumers(
@@ -159,22 +174,27 @@ class Reader:
         return record is not None
 
     async def project(self, project: str, *, deadline: float = NEVER) -> tuple[Counted, Counted]:
-        """Returns what a project uses and how many consumers it has, by user, type and class; a round trip or two."""
+        """Returns what a project uses and how many consumers it has, by user, type and class.
+
+        A round trip or two for each page that the store gives: a project has a record for each user, consumer type and
+        class that it ever had, and an embedded store gives 10,000 at a time. Several pages are not of one moment.
+        """
         found: list[Counted] = []
         for within, cell in ((keys.PROJECT_USES, keys.USED), (keys.PROJECT_CONSUMERS, keys.CONSUMERS)):
-            page = await self._store.query(
-                keys.PROJECTS_SPACE,
-                project.encode(),
-                within,
-                limit=_PAGE_RECORDS,
-                limit_bytes=_PAGE_BYTES,
-                deadline=deadline,
-            )
-            found.append(
-                {
-                    keys.split_project_key(record.sort): record.cells[cell]
-                    for record in page.records
-                    if record.cells.get(cell, 0) > 0
-                }
-            )
+            counted: Counted = {}
+            async for records in self._pages(keys.PROJECTS_SPACE, project.encode(), within, deadline):
+                for record in records:
+                    if record.cells.get(cell, 0) > 0:
+                        counted[keys.split_project_key(record.sort)] = record.cells[cell]
+            found.append(counted)
         return found[0], found[1]
+
+
+def _behind(within: Range, records: Sequence[Record]) -> Range:
+    """Returns what is left of a range behind some records of it."""
+    return Range(records[-1].sort + b"\x00", within.upper) if records else within
+
+
+def _version_of(records: Iterable[Record], sort: bytes) -> tuple[Version, dict[str, int]] | None:
+    """Returns a record's version and cells among some; None where it is not among them."""
+    return next(((record.version, dict(record.cells)) for record in records if record.sort == sort), None)
