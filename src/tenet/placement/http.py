@@ -32,7 +32,7 @@ from tenet.placement.rules.cross_origin import cross_origin_headers, is_prefligh
 from tenet.placement.rules.error_bodies import About, error_body
 from tenet.placement.rules.microversions import HEADER, SERVICE_TYPE, read_version, text_of
 from tenet.placement.rules.policy import Sender
-from tenet.store.errors import OutcomeUnknown, StoreUnavailable
+from tenet.store.errors import LimitExceeded, OutcomeUnknown, StoreUnavailable
 from tenet.wire.door import NOBODY, Mount, Principal, Response
 from tenet.wire.errors import UNKNOWN_OUTCOME, EdgeError, words_for_unavailable
 
@@ -255,6 +255,8 @@ def _translate(request: Request, error: TenetError) -> PlacementError:
     if isinstance(error, OutcomeUnknown):
         request.notes["store_error"] = f"{error.code}: {error.message}"
         return InternalError(UNKNOWN_OUTCOME)
+    if isinstance(error, LimitExceeded):
+        return BadRequest(f"The request is too large for one change: {error.message}. Nothing was written.")
     _log.error(
         "a request failed inside",
         operation=request.operation,

@@ -6,8 +6,8 @@ import asyncio
 from typing import TYPE_CHECKING, Final
 
 from tenet.placement.context import NOW, Answer, Asked, Context
-from tenet.placement.errors import BadRequest, NotFound
-from tenet.placement.ops.committing import Plan
+from tenet.placement.errors import BadRequest, Conflict, NotFound
+from tenet.placement.ops.committing import Plan, PlanAgain
 from tenet.placement.rules.allocation_requests import read_post, read_put
 from tenet.placement.rules.claims import (
     Move,
@@ -24,10 +24,12 @@ from tenet.placement.rules.documents import consumer_document, holders_document
 from tenet.placement.rules.validation import canonical_uuid
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
+    from tenet.placement.model import Consumer
     from tenet.placement.rules.allocation_requests import Asking
     from tenet.placement.rules.snapshots import Snapshot
+    from tenet.store.contract import Version
 
 _NO_CONTENT: Final = 204
 
@@ -118,7 +120,11 @@ async def _replace(context: Context, asked: Asked, asking: Sequence[Asking], ref
         snapshots = await claimed_providers(context, asked, moves)
         await check_classes(context, asked, moves, refused)
         inventories = {uuid: snapshot.inventories for uuid, snapshot in snapshots.items()}
-        check_fit(moves, inventories, {uuid: snapshot.used for uuid, snapshot in snapshots.items()})
+        try:
+            check_fit(moves, inventories, {uuid: snapshot.used for uuid, snapshot in snapshots.items()})
+        except Conflict:
+            await check_unchanged(context, asked, moves)
+            raise
         writes, checks = consumer_writes(moves)
         writes += provider_writes(moves, snapshots)
         writes += used_writes(amounts_moved(moves), inventories)
@@ -143,6 +149,24 @@ async def moves_of(context: Context, asked: Asked, asking: Iterable[Asking], now
         if move is not None:
             moves.append(move)
     return moves
+
+
+async def check_unchanged(context: Context, asked: Asked, moves: Sequence[Move]) -> None:
+    """Looks, before something is refused for lack of room, whether consumers are still what they were; one round trip.
+
+    They were read before the providers: what has changed in between is counted twice, or not at all.
+
+    Raises:
+        PlanAgain: one has changed.
+    """
+    now = await context.reader.consumers([move.uuid for move in moves], deadline=asked.deadline)
+    if versions_of(now) != {move.uuid: move.version for move in moves}:
+        raise PlanAgain
+
+
+def versions_of(found: Mapping[str, tuple[Consumer, Version] | None]) -> dict[str, Version | None]:
+    """Returns the versions of consumers that were read; None where there is none."""
+    return {uuid: None if one is None else one[1] for uuid, one in found.items()}
 
 
 async def claimed_providers(context: Context, asked: Asked, moves: Sequence[Move]) -> dict[str, Snapshot]:

@@ -50,6 +50,10 @@ class Plan(Struct, frozen=True):
     changed: Sequence[str] = ()
 
 
+class PlanAgain(Exception):
+    """Raised by a planner that has read things of different moments, and decided by them; it is called again."""
+
+
 #: Reads, decides and returns what to commit and what to answer; raises to refuse. Called again after a conflict.
 Planner: TypeAlias = Callable[[], Awaitable[tuple[Plan, T]]]
 
@@ -88,7 +92,11 @@ class Committer:
             StoreError: the store could not serve, or does not know the outcome.
         """
         for tried in range(TRIES_MAX):
-            plan, result = await planner()
+            try:
+                plan, result = await planner()
+            except PlanAgain:
+                await self._pause(tried)
+                continue
             if not plan.writes:
                 return result
             try:
@@ -100,11 +108,14 @@ class Committer:
             if isinstance(outcome, Committed):
                 await self._keeper.refresh(plan.changed)
                 return result
-            if tried >= _PAUSE_AFTER:
-                await asyncio.sleep(_PAUSE_S * tried * (1 + self._ids.draw(1)[0] / 256))
+            await self._pause(tried)
         raise Unavailable(
             "Too many others changed the same providers at the same time. Nothing was written; try again."
         )
+
+    async def _pause(self, tried: int) -> None:
+        if tried >= _PAUSE_AFTER:
+            await asyncio.sleep(_PAUSE_S * tried * (1 + self._ids.draw(1)[0] / 256))
 
     async def _commit(self, plan: Plan, deadline: float) -> Committed | CommitConflict:
         appends = [Append(keys.provider_key(uuid), None, _TOLD) for uuid in plan.changed] if self._is_logged else ()

@@ -77,7 +77,7 @@ async def create_inventory(context: Context, asked: Asked) -> Answer:
             raise Conflict.generation(f"Update conflict: There is an inventory of class {name} already.")
         return {**found.inventories, name: inventory}
 
-    generation = await _replace(context, asked, after, unknown=unknown, is_exact=False)
+    generation = await _replace(context, asked, after, unknown=unknown)
     location = f"/resource_providers/{snapshot.uuid}/inventories/{name}"
     return Answer(_MADE, inventory_document(inventory, generation), location, modified_ms=NOW)
 
@@ -187,7 +187,6 @@ async def _replace(
     after: Callable[[Snapshot], dict[str, Inventory]],
     *,
     unknown: str = "",
-    is_exact: bool = True,
 ) -> int:
     """Gives a provider other inventories; returns its new generation.
 
@@ -196,7 +195,6 @@ async def _replace(
         asked: the request.
         after: the inventories that it has then, from what it has; raises to refuse.
         unknown: what the refusal of a class that does not exist begins with, where there may be such.
-        is_exact: whether the provider must not have changed since it was read.
     """
 
     async def plan() -> tuple[Plan, int]:
@@ -206,7 +204,7 @@ async def _replace(
         missing = await context.names.missing_classes(new, deadline=asked.deadline)
         if missing:
             raise BadRequest(f"{unknown}: No such resource class {missing[0]}.")
-        writes = inventory_writes(snapshot, wanted, context.clock.wall_ms(), is_exact=is_exact)
+        writes = inventory_writes(snapshot, wanted, context.clock.wall_ms())
         writes += using_classes(snapshot.inventories, wanted)
         return Plan(writes, (), [snapshot.uuid]), snapshot.generation + 1
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 from tenet.placement import keys
 from tenet.placement.context import Answer, Asked, Context
 from tenet.placement.errors import INVENTORY_IN_USE, PROVIDER_NOT_FOUND, BadRequest, Conflict
-from tenet.placement.ops.allocations import check_classes, claimed_providers, moves_of
-from tenet.placement.ops.committing import Plan, check_generation
+from tenet.placement.ops.allocations import check_classes, check_unchanged, claimed_providers, moves_of, versions_of
+from tenet.placement.ops.committing import Plan, PlanAgain, check_generation
 from tenet.placement.ops.names import using_classes
 from tenet.placement.rules.allocation_requests import read_many
 from tenet.placement.rules.claims import (
@@ -54,13 +54,21 @@ async def reshape(context: Context, asked: Asked) -> Answer:
     now_ms = context.clock.wall_ms()
 
     async def plan() -> tuple[Plan, None]:
+        first = await context.reader.consumers([one.wanted.uuid for one in asking], deadline=asked.deadline)
         reshaped = await _reshaped(context, asked, data["inventories"])
         moves = await moves_of(context, asked, asking, now_ms)
         snapshots = {**await claimed_providers(context, asked, moves), **{one.uuid: one for one in reshaped.values()}}
         await _check_new_classes(context, asked, wanted)
         await check_classes(context, asked, moves, _MALFORMED)
         after = {reshaped[uuid].uuid: inventories for uuid, inventories in wanted.items()}
-        return _plan(snapshots, after, moves, now_ms), None
+        try:
+            return _plan(snapshots, after, moves, now_ms), None
+        except Conflict:
+            # Of the providers some were read before the consumers, others afterwards.
+            if any(versions_of(first)[move.uuid] != move.version for move in moves):
+                raise PlanAgain from None
+            await check_unchanged(context, asked, moves)
+            raise
 
     await context.committer.carry_out(plan, deadline=asked.deadline)
     return Answer(_NO_CONTENT)

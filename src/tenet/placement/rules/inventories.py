@@ -61,7 +61,7 @@ def in_use(classes: Iterable[str], uuid: str) -> str:
 
 
 def inventory_writes(
-    snapshot: Snapshot, after: Mapping[str, Inventory], now_ms: int, *, generations: int = 1, is_exact: bool = True
+    snapshot: Snapshot, after: Mapping[str, Inventory], now_ms: int, *, generations: int = 1
 ) -> list[Write]:
     """Returns the writes that give a provider other inventories, without those of names.
 
@@ -73,13 +73,12 @@ def inventory_writes(
         after: all inventories that it has then, by resource class.
         now_ms: milliseconds since 1970.
         generations: by how much the generation rises; 0: somebody else writes it.
-        is_exact: whether nobody else may have changed the provider since it was read.
     """
     uuid, counts = snapshot.uuid, keys.counts_key(snapshot.uuid)
     revision = snapshot.revision + 1
     writes: list[Write] = [Add(counts, keys.INVENTORIES, 1, at_least=revision, at_most=revision)]
     if generations:
-        writes.append(generation_write(snapshot, generations, is_exact=is_exact))
+        writes.append(generation_write(snapshot, generations))
     for name, inventory in after.items():
         if snapshot.inventories.get(name) != inventory:
             value = encode_inventory(inventory, now_ms, snapshot.used.get(name, 0))
