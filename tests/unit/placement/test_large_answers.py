@@ -158,9 +158,7 @@ async def test_others_are_served_while_an_answer_has_no_end() -> None:
     clock = SystemClock()
     async with World(memory(clock), clock=clock) as world:
         await many_devices(world)
-        endless = asyncio.create_task(
-            world.send("GET", f"/allocation_candidates?{EIGHT}", deadline=clock.monotonic_s() + 1)
-        )
+        endless = asyncio.create_task(world.send_by(clock.monotonic_s() + 1, "GET", f"/allocation_candidates?{EIGHT}"))
         turns = 0
         while not endless.done():
             await asyncio.sleep(0.01)
@@ -184,7 +182,7 @@ async def test_a_search_that_finds_nothing_ends_at_its_deadline() -> None:
                 world.keeper.fleet.put(provider)
         path = f"/allocation_candidates?{asked}&group_policy=none"
         began_s = clock.monotonic_s()
-        answer = await world.send("GET", path, deadline=began_s + 0.3)
+        answer = await world.send_by(began_s + 0.3, "GET", path)
         assert answer.status == UNAVAILABLE
         assert b"in time" in answer.body
         assert clock.monotonic_s() - began_s < 3

@@ -12,7 +12,7 @@ import pytest
 from tenet.base.clock import ManualClock, SystemClock
 from tenet.placement.api import Keys, KnownKey
 from tenet.store.errors import StoreCorrupt, StoreUnavailable
-from tests.unit.placement.test_model_keeping import Troubled, names_of, troubled
+from tests.unit.placement.test_model_keeping import names_of, troubled
 from tests.unit.placement.world import World, in_loop, memory, uuid_of
 
 OK, CREATED, UNAUTHORIZED, UNAVAILABLE = 200, 201, 401, 503
@@ -113,7 +113,7 @@ async def test_a_request_waits_for_the_service_as_long_as_it_has_time() -> None:
     clock = SystemClock()
     async with World(store, clock=clock, is_loaded=False) as world:
         patient = asyncio.create_task(names_of(world))
-        answer = await world.send("GET", "/resource_providers", deadline=clock.monotonic_s() + 0.05)
+        answer = await world.send_by(clock.monotonic_s() + 0.05, "GET", "/resource_providers")
         assert answer.status == UNAVAILABLE
         assert b"is loading" in answer.body
         assert not patient.done(), "the loading goes on"
@@ -165,7 +165,7 @@ async def test_a_service_that_was_never_asked_is_closed_as_well() -> None:
 @in_loop
 async def test_the_service_says_how_many_providers_it_lists_and_how_far_it_is_behind() -> None:
     clock = ManualClock()
-    async with World(Troubled(memory(clock)), clock=clock, is_shared=True) as world:  # type: ignore[arg-type]
+    async with World(troubled(clock), clock=clock, is_shared=True) as world:
         await world.provider(1)
         await world.provider(2, parent=1)
         told = {one.name: one.values for one in world.placement.measures()}  # type: ignore[union-attr]

@@ -230,7 +230,7 @@ async def test_no_error_ends_the_follower(error: Exception) -> None:
         World(second, is_shared=True) as other,
     ):
         assert await names_of(other) == []
-        failed = []
+        failed: list[int] = []
 
         async def fail_once(_: dict[str, Any]) -> None:
             if not failed:

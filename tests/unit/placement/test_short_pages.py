@@ -12,7 +12,7 @@ from tenet.placement.ops.reading import Reader
 from tenet.store.contract import Page
 from tenet.store.errors import StoreUnavailable
 from tests.unit.placement.test_model_keeping import Troubled
-from tests.unit.placement.world import OWNER, World, in_loop, memory, uuid_of
+from tests.unit.placement.world import World, in_loop, memory, uuid_of
 
 NO_CONTENT = 204
 CLASSES = {f"CUSTOM_CLASS_{number:02}": 10 for number in range(12)}
@@ -131,7 +131,7 @@ async def test_a_provider_that_never_stands_still_is_told_to_be_so() -> None:
 
         async def change() -> None:
             store.between = plain
-            assert (await world.claim(next(numbers), {host: {"VCPU": 1}}, **OWNER)).status == NO_CONTENT
+            assert (await world.claim(next(numbers), {host: {"VCPU": 1}})).status == NO_CONTENT
             store.between = change
 
         store.between = change

@@ -99,10 +99,22 @@ class World:
         body: Any = None,
         *,
         version: str | None = LATEST,
-        deadline: float = NEVER,
         **headers: str,
     ) -> Response:
         """Sends a request; header names have underscores here."""
+        return await self.send_by(NEVER, method, path, body, version=version, **headers)
+
+    async def send_by(
+        self,
+        deadline: float,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        version: str | None = LATEST,
+        **headers: str,
+    ) -> Response:
+        """Sends a request as ``send`` does, of which the answer is of no use any more after some time."""
         given = {"x-auth-token": "admin", "host": "cloud:8000"}
         if version is not None:
             given["openstack-api-version"] = f"placement {version}"
