@@ -27,9 +27,10 @@ from tenet.store.contract import Add, Key
 from tenet.store.errors import InvalidRequest
 from tenet.store.landing import land
 from tests.unit.placement.fleets import KNOWN_CLASSES, KNOWN_TRAITS
+from tests.unit.placement.test_claiming import claim_of
 from tests.unit.placement.world import IDS, OWNER, World, in_loop, memory, uuid_of
 
-CREATED, NO_CONTENT, BAD = 201, 204, 400
+OK, CREATED, NO_CONTENT, BAD = 200, 201, 204, 400
 #: Far less than what costs the square of what is sent, and enough for a machine that is busy.
 CPU_S_MAX = 2.0
 
@@ -295,3 +296,16 @@ def test_a_limit_is_as_large_as_a_client_likes(text: str, limit: int) -> None:
 async def test_an_amount_in_a_query_string_is_a_whole_number(path: str, amount: str) -> None:
     async with World(memory()) as world:
         assert (await world.send("GET", f"{path}?resources=VCPU:{amount}")).status == BAD
+
+
+@pytest.mark.parametrize("number", ["9" * 30, "-" + "9" * 30, "1" * 21])
+@in_loop
+async def test_a_parameter_of_more_than_64_bits_is_refused(number: str) -> None:
+    """What a claim asked for is kept, so that the same one is known when it comes again."""
+    async with World(memory()) as world:
+        await world.provider(1, VCPU=4)
+        plain = orjson.dumps({**claim_of(7), "weighers": [{"name": "random-of-k", "parameters": {"k": 4}}]})
+        answer = await world.send("POST", "/v1/claims", plain.replace(b'"k":4', f'"k":{number}'.encode()))
+        assert answer.status == BAD, answer.body
+        assert b"64-bit" in answer.body
+        assert (await world.send("POST", "/v1/claims", plain)).status in {OK, CREATED}

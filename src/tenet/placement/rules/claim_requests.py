@@ -114,6 +114,11 @@ def read_claim_body(body: bytes) -> dict[str, Any]:
     if len(body) > BODY_BYTES_MAX:
         raise TooLarge(f"The claim has {len(body)} bytes; it may have {BODY_BYTES_MAX}.")
     document: dict[str, Any] = read_body(body, CLAIM)
+    try:
+        _ = orjson.dumps(document)
+    except TypeError as error:
+        # Parameters of filters and weighers may be anything, but what was asked is stored, and has 64 bits.
+        raise BadRequest(f"JSON does not validate: {error}") from None
     return document
 
 
