@@ -43,6 +43,7 @@ class Stage:
     Args:
         name: what is printed.
         paths: files and folders; those that do not exist are left out.
+        left_out: files and folders below those that it leaves out.
         workers: how many processes share the tests; 0 runs them in this one.
         marks: pytest's expression for which tests take part.
         compiled: whether compiled modules are tested, here and in servers that are started, or the source.
@@ -52,6 +53,7 @@ class Stage:
 
     name: str
     paths: tuple[str, ...]
+    left_out: tuple[str, ...] = ()
     workers: int = 2
     marks: str = "not alone"
     compiled: bool = False
@@ -88,8 +90,8 @@ DOCS = Stage("docs", ("tests/docs",), compiled=True)
 E2E = Stage("e2e", ("tests/e2e",), compiled=True)
 CONFORMANCE = Stage("conformance", ("tests/conformance",), compiled=True)
 FAULTS = Stage("faults", ("tests/faults",), compiled=True)
-#: What runs where there is no C compiler has to answer the same.
-FROM_SOURCE = Stage("from source", ("tests/conformance",))
+#: What runs where there is no C compiler has to answer the same. Placement has no compiled form.
+FROM_SOURCE = Stage("from source", ("tests/conformance",), left_out=("tests/conformance/placement",))
 #: What is promised over Cassandra, on the real thing.
 DISTRIBUTED = Stage("distributed", ("tests/distributed",), cluster=Spec(never_stops=True))
 #: The nodes themselves, killed and started again: one after the other, as they are the same for all tests.
@@ -113,6 +115,7 @@ def run(stage: Stage, seed: int, extra: list[str], environment: dict[str, str], 
     """Runs one stage, its output as it comes, and returns how it went."""
     paths = [path for path in stage.paths if (ROOT / path).exists()]
     command = [*prefix, "-m", "pytest", *paths, "-m", stage.marks, f"--hypothesis-seed={seed}", "-q", *extra]
+    command += [f"--ignore={path}" for path in stage.left_out]
     if stage.workers:
         command += ["-n", str(stage.workers), "--dist", "worksteal"]
     print(f"\n==== {stage.name} ====", flush=True)

@@ -314,6 +314,19 @@ AWS_CLI = _environment("aws-cli", "1.46.2", "awscli==1.46.2")
 #: The last boto3 that speaks the Query protocol to queues.
 OLD_BOTO3 = _environment("old-boto3", "1.28.80-1.31.80", "boto3==1.28.80", "botocore==1.31.80")
 CELERY = _environment("celery", "5.7.0", "celery[sqs]==5.7.0")
+#: The service itself with its gabbi suite, the command for it with its functional tests, and what both run by.
+OPENSTACK_PLACEMENT = _environment(
+    "openstack-placement",
+    "16.0.0-4.9.1",
+    "openstack-placement==16.0.0",
+    "gabbi==4.2.3",
+    "osc-placement==4.9.1",
+    "python-openstackclient==10.5.0",
+    "fixtures",
+    "oslotest",
+    "testtools",
+    "wsgi-intercept",
+)
 
 
 def libraries(*requirements: str) -> Package:

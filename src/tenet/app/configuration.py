@@ -281,6 +281,12 @@ def _contradictions(found: Settings) -> Iterator[Mistake]:
             f"`tls.plaintext` is set and `server.listen` is '{found.server.listen}': http is spoken on a loopback "
             "address only. Leave --plaintext away, or listen on 127.0.0.1.",
         )
+    if found.placement.authentication == "none" and not is_loopback(host):
+        yield Mistake(
+            ("placement.authentication", "server.listen"),
+            f"`placement.authentication` is `none` and `server.listen` is '{found.server.listen}': everybody is "
+            "believed on a loopback address only.",
+        )
     if bool(found.tls.certificate_file) != bool(found.tls.private_key_file):
         yield Mistake(
             ("tls.certificate_file", "tls.private_key_file"),

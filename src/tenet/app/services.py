@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from tenet.app.notices import Notices
 from tenet.pipes.api import Pipes, PipesSettings
+from tenet.placement.api import Edge, Keys, KnownKey, NoProof, Placement, Policy
 from tenet.queues.api import Queues, QueuesSettings
 from tenet.tables.api import Tables, TablesSettings
 
@@ -30,16 +31,20 @@ class Services:
         tables: speaks the API of DynamoDB.
         queues: speaks the API of SQS.
         pipes: speaks the API of EventBridge Pipes.
+        placement: speaks the API of OpenStack Placement.
         notices: for operators.
-        scheme: of the listener, ``https`` or ``http``.
+        edge: how placement is reached.
     """
 
-    def __init__(self, tables: Tables, queues: Queues, pipes: Pipes, *, notices: Notices, scheme: str) -> None:
+    def __init__(
+        self, tables: Tables, queues: Queues, pipes: Pipes, placement: Placement, *, notices: Notices, edge: Edge
+    ) -> None:
         self._tables = tables
         self._queues = queues
         self._pipes = pipes
+        self._placement = placement
         self.notices = notices
-        self._scheme = scheme
+        self._edge = edge
 
     @classmethod
     async def open(cls, core: Core, settings: Settings, *, clock: Clock, ids: Ids) -> Services:
@@ -83,17 +88,33 @@ class Services:
                 supervisor=core.supervisor,
                 notify=notices.tell,
             )
+            opened.push_async_callback(pipes.close)
+            placement = await Placement.open(
+                core.store,
+                clock=clock,
+                ids=ids,
+                policy=Policy(settings.placement.open_policy, settings.placement.enforce_new_defaults),
+            )
             opened.pop_all()
-        scheme = "http" if settings.tls.plaintext else "https"
-        return cls(tables, queues, pipes, notices=notices, scheme=scheme)
+        return cls(tables, queues, pipes, placement, notices=notices, edge=_edge(core, settings))
 
     def for_edge(self) -> Sequence[Service]:
         """Returns the services for the edge, always in the same order."""
-        return (self._tables.service(), self._queues.service(self._scheme), self._pipes.service())
+        return (
+            self._tables.service(),
+            self._queues.service(self._edge.scheme),
+            self._pipes.service(),
+            self._placement.service(self._edge),
+        )
 
     def measures(self) -> Sequence[Measure]:
         """Returns what the services say about themselves, for the page of metrics."""
-        return (*self._tables.measures(), *self._queues.measures(), *self._pipes.measures())
+        return (
+            *self._tables.measures(),
+            *self._queues.measures(),
+            *self._pipes.measures(),
+            *self._placement.measures(),
+        )
 
     @property
     def follows_logs(self) -> bool:
@@ -111,6 +132,24 @@ class Services:
             rooms.push_async_callback(self._queues.close)
             rooms.push_async_callback(self.notices.close)
             rooms.push_async_callback(self._pipes.close)
+            rooms.push_async_callback(self._placement.close)
+
+
+def _edge(core: Core, settings: Settings) -> Edge:
+    """Returns how placement is reached."""
+    options = settings.placement
+
+    def find(key_id: str) -> KnownKey | None:
+        key = core.find(key_id)
+        return None if key is None else KnownKey(key.secret, key.principal.tenant, key.principal.is_root)
+
+    return Edge(
+        path=options.path,
+        scheme="http" if settings.tls.plaintext else "https",
+        authenticator=Keys(find) if options.authentication == "keys" else NoProof(),
+        cors_origins=options.cors_origins,
+        cors_headers=options.cors_headers,
+    )
 
 
 def _operator(core: Core) -> str:

@@ -439,6 +439,56 @@ class PipesOptions(Struct, frozen=True, kw_only=True):
     ] = 1_000
 
 
+class PlacementOptions(Struct, frozen=True, kw_only=True):
+    """The placement service, which speaks the API of OpenStack Placement."""
+
+    path: Annotated[
+        str,
+        Meta(
+            description=(
+                "Path that it is mounted at. Empty: the root of the listener, where it answers what no other service "
+                "does, in the place of the server's own pages."
+            ),
+            pattern=r"^(/[A-Za-z0-9._~-]+)*$",
+            extra={"bounds": "as in `/placement`"},
+        ),
+    ] = "/placement"
+    authentication: Annotated[
+        Literal["keys", "none"],
+        Meta(
+            description=(
+                "Who may call it. `keys`: whoever shows an access key, as `ID:SECRET` in a bearer token or in "
+                "`X-Auth-Token`, or as user and password of HTTP basic. `none`: everybody, as whom the request says it "
+                "is, as `noauth2` of OpenStack Placement has it; refused unless the listener is on a loopback address."
+            )
+        ),
+    ] = "keys"
+    open_policy: Annotated[
+        bool, Meta(description="Let everybody who is known do everything, whatever his roles are.")
+    ] = False
+    enforce_new_defaults: Annotated[
+        bool,
+        Meta(description="Ask for the role `service` where the older policies of OpenStack let `admin` do as well."),
+    ] = False
+    cors_origins: Annotated[
+        tuple[str, ...],
+        Meta(
+            description=(
+                "Origins of web pages whose scripts may call it; `*` is every one. In the environment: separated by "
+                "commas."
+            ),
+            max_length=100,
+        ),
+    ] = ()
+    cors_headers: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="Headers that those scripts may send. In the environment: separated by commas.",
+            max_length=100,
+        ),
+    ] = ("OpenStack-API-Version", "X-Auth-Token", "Content-Type")
+
+
 class Logs(Struct, frozen=True, kw_only=True):
     """What is written to standard error, one JSON object per line."""
 
@@ -507,5 +557,6 @@ class Settings(Struct, frozen=True, kw_only=True):
     tables: TablesOptions = TablesOptions()
     queues: QueuesOptions = QueuesOptions()
     pipes: PipesOptions = PipesOptions()
+    placement: PlacementOptions = PlacementOptions()
     logs: Logs = Logs()
     traces: Traces = Traces()

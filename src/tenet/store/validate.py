@@ -257,6 +257,9 @@ def _check_cell_name(name: str) -> None:
 
 
 def _check_cell(number: int) -> None:
+    # Whatever is no whole number would be written, and could not be read again.
+    if type(number) is not int:
+        raise InvalidRequest(f"a number of a cell is whole; {number!r} is none")
     if not _CELL_MIN <= number <= Limits.cell_max:
         raise LimitExceeded(
             f"a number of a cell has 64 bits; {number} is not between {_CELL_MIN} and {Limits.cell_max}"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from typing import Final
+from urllib.parse import quote
 
 import structlog
 from zlib_ng.zlib_ng import crc32 as _crc32
@@ -29,6 +30,8 @@ from tenet.wire.routing import Routes, is_json
 from tenet.wire.sigv4 import Verifier
 
 _EDGE: Final = "edge"
+#: What stays as it is in a header's value that has other characters than text.
+_SAFE: Final = " !\"#$&'()*+,/:;<=>?@[\\]^`{|}"
 #: Larger bodies are looked through only when their sender is known: it takes up to a second for the largest.
 _CHECKED_AT_ONCE_BYTES: Final = 64 * 1024
 #: Where a request that no service knows ends (the words are DynamoDB's).
@@ -95,11 +98,12 @@ class Dispatcher:
             incoming.method, path, query, headers, body, "", self._next_id(), NOBODY, deadline, "", incoming.peer
         )
         found = self._routes.find(incoming.method, path, query, headers, body)
+        answers_cors = False
         if found is None:
             response, label, crc32 = await self._answer_unrouted(request, headers)
         else:
             route, request.operation = found
-            label, crc32 = route.label, route.crc32
+            label, crc32, answers_cors = route.label, route.crc32, route.answers_cors
             incoming.is_lasting = route.is_lasting
             entered = False
             try:
@@ -109,7 +113,12 @@ class Dispatcher:
                 incoming.admission, request.patience = admission, incoming
                 if route.signing_name:
                     self._verify(request, headers, route.signing_name, present.wall_s)
-                if len(body) > _CHECKED_AT_ONCE_BYTES or admission.has_tenant_limits or "content-encoding" in headers:
+                if (
+                    len(body) > _CHECKED_AT_ONCE_BYTES
+                    or admission.has_tenant_limits
+                    or "content-encoding" in headers
+                    or route.is_authenticated
+                ):
                     await self._check_closely(request, headers, route.mount, began_s)
                 response = await route.service.answer(request)
             except TenetError as error:
@@ -122,7 +131,7 @@ class Dispatcher:
                     admission.leave()
         if "accept-encoding" in headers and len(response.body) >= COMPRESS_BYTES_MIN:
             await _compress(headers["accept-encoding"], response)
-        incoming.answer = self._write(request, incoming, response, crc32=crc32)
+        incoming.answer = self._write(request, incoming, response, crc32=crc32, answers_cors=answers_cors)
         incoming.outcome = Outcome(request, label, response, self._now() - began_s - incoming.waited_s)
 
     def note(self, incoming: Incoming) -> None:
@@ -152,10 +161,15 @@ class Dispatcher:
             check_nesting(incoming.body, self._admission.nesting_max)
 
     async def _check_closely(self, request: Request, headers: dict[str, str], mount: Mount, began_s: float) -> None:
-        """Does what few requests need, now that it is known who asks: their tenant's share, decompression, nesting."""
+        """Does what few requests need, now that it is known who asks: their tenant's share, decompression, nesting.
+
+        Who asks without a signature, the service itself knows, and says it first.
+        """
+        if mount.authenticate is not None:
+            request.principal = mount.authenticate(request)
         admission = self._admission
         limits = admission.limits
-        if mount.signing_name and admission.has_tenant_limits:
+        if admission.has_tenant_limits and (mount.signing_name or request.principal.tenant):
             admission.enter_tenant(request.principal.tenant, began_s)
         encoding = headers.get("content-encoding")
         if encoding is not None:
@@ -165,21 +179,26 @@ class Dispatcher:
         if encoding is not None or len(request.body) > _CHECKED_AT_ONCE_BYTES:
             check_nesting(request.body, limits.nesting_max)
 
-    def _write(self, request: Request, incoming: Incoming, response: Response, *, crc32: bool) -> bytes:
+    def _write(
+        self, request: Request, incoming: Incoming, response: Response, *, crc32: bool, answers_cors: bool
+    ) -> bytes:
         body, headers, kind = response.body, incoming.headers, response.content_type
         present = self._present
         front = present.fronts.get((response.status, kind)) or present.front(response.status, kind)
         more = f"x-amz-crc32: {_crc32(body)}\r\n" if crc32 else ""
         for name, value in response.headers:
-            more += f"{name}: {value}\r\n"
+            # A line end would end the headers where a service did not mean to.
+            more += f"{name}: {value if value.isprintable() else quote(value, safe=_SAFE)}\r\n"
         if "traceparent" in headers:
             # As the header is called in W3C Trace Context, level 2 (a draft).
             more += f"traceresponse: {request.trace.traceparent}\r\n"
-        if "origin" in headers:
+        if "origin" in headers and not answers_cors:
             more += preflight_headers(headers) if incoming.method == "OPTIONS" else ANSWER_HEADERS
         if not incoming.keep_alive:
             more += "Connection: close\r\n"
-        head = f"{front}{len(body)}\r\nx-amzn-RequestId: {request.request_id}\r\n{more}\r\n".encode("latin-1")
+        head = f"{front}{len(body)}\r\nx-amzn-RequestId: {request.request_id}\r\n{more}\r\n".encode(
+            "latin-1", "replace"
+        )
         return head if incoming.method == "HEAD" else head + body
 
     def body_bytes_max(self, target: str, headers: dict[str, str]) -> int:

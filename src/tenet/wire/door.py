@@ -8,7 +8,7 @@ refusals to ``Service.refuse``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol, TypeAlias
 
 from msgspec import Struct, field
@@ -109,6 +109,11 @@ class Response(Struct, gc=False):
     error_code: str = ""
 
 
+#: Returns who sent a request, of which the body is still as it came; ``NOBODY`` where nobody has to say. Raises the
+#: service's own error where nobody knows.
+Authenticate: TypeAlias = Callable[[Request], Principal]
+
+
 class Mount(Struct, frozen=True):
     """Which requests belong to a service. All that match nothing go to the service whose mount has `fallback`.
 
@@ -117,13 +122,18 @@ class Mount(Struct, frozen=True):
         signing_name: the service part of a signature's scope; "" where requests need no signature.
         targets: what stands before the dot in X-Amz-Target, for instance ``DynamoDB_20120810``.
         form_versions: the ``Version`` of Query-protocol forms, for instance ``2012-11-05``.
-        path_prefixes: paths, for instance ``/placement``.
+        path_prefixes: paths, for instance ``/placement``; an empty one is of all that match nothing else, the server's
+            own pages included, unless they have a target.
         is_aws: whether those are of an API of AWS, as targets and forms are in any case.
         body_bytes_max: larger bodies are refused unread.
         crc32: whether answers carry ``x-amz-crc32``.
         fallback: whether requests that match no mount are this service's to refuse.
         is_lasting: whether a request goes on to its end also where the process stood still in the middle of it. Others
             are ended then, since their clients have long sent them to another server.
+        answers_cors: whether it answers browsers' cross-origin requests itself. Else every origin may, as every request
+            is signed.
+        authenticate: where requests need no signature, how their senders are known. It is asked before anything is
+            done that costs much: what is refused here was neither decompressed nor looked through.
     """
 
     label: str
@@ -136,6 +146,8 @@ class Mount(Struct, frozen=True):
     crc32: bool = False
     fallback: bool = False
     is_lasting: bool = False
+    answers_cors: bool = False
+    authenticate: Authenticate | None = None
 
 
 class Measured(Struct, frozen=True):

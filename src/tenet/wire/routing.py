@@ -21,7 +21,7 @@ class Route:
         service: who answers.
     """
 
-    __slots__ = ("crc32", "is_lasting", "label", "mount", "service", "signing_name")
+    __slots__ = ("answers_cors", "crc32", "is_authenticated", "is_lasting", "label", "mount", "service", "signing_name")
 
     def __init__(self, service: Service) -> None:
         mount = service.mount
@@ -31,6 +31,8 @@ class Route:
         self.signing_name = mount.signing_name
         self.crc32 = mount.crc32
         self.is_lasting = mount.is_lasting
+        self.answers_cors = mount.answers_cors
+        self.is_authenticated = mount.authenticate is not None
 
 
 class Routes:
@@ -58,6 +60,8 @@ class Routes:
                 if self.fallback is not None:
                     raise ValueError("two mounts are the fallback")
                 self.fallback = route
+        #: Gets what nobody else's mount says, but for targets.
+        self._at_root = by_prefix.pop("", None)
         #: The longest first, so that the nearest mount gets the request.
         self._by_prefix = sorted(by_prefix.items(), key=lambda item: -len(item[0]))
         self.services = tuple(services)
@@ -95,9 +99,10 @@ class Routes:
         for prefix, owner in self._by_prefix:
             if path.startswith(prefix) and path[len(prefix) : len(prefix) + 1] in {"", "/"}:
                 return owner, ""
+        found = None
         if target is None and self._by_version:
-            return self._find_form(method, query, headers, body)
-        return None
+            found = self._find_form(method, query, headers, body)
+        return (self._at_root, "") if found is None and target is None and self._at_root is not None else found
 
     def _find_form(self, method: str, query: str, headers: dict[str, str], body: bytes) -> tuple[Route, str] | None:
         is_form = method == "POST" and headers.get("content-type", "").startswith(FORM)

@@ -108,6 +108,10 @@ def test_a_file_of_a_later_version_is_refused(tmp_path: Path) -> None:
         ('[server]\nlisten = "127.0.0.1:99999"', "a port is at most 65,535"),
         ('[tls]\ncertificate_file = "x.pem"', "`tls.certificate_file` and `tls.private_key_file` go together"),
         ('[server]\nlisten = "0.0.0.0:80"\n[tls]\nplaintext = true', "http is spoken on a loopback address only"),
+        (
+            '[server]\nlisten = "0.0.0.0:80"\n[placement]\nauthentication = "none"',
+            "everybody is believed on a loopback address only",
+        ),
         ("limits = 3", "`limits` is a table of settings"),
         ("[logs", "is not TOML"),
     ],

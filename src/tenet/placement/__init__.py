@@ -1,0 +1,1 @@
+"""Placement: the OpenStack Placement API over the store."""

@@ -1,0 +1,157 @@
+"""Allocation candidates of a fleet, found as they are taken.
+
+What is decided for all providers at once (``wants``) leaves the trees that are worth a look; they are searched one
+after another (``trees``) as long as somebody takes what is found, so that a limit bounds the cost, and an answer
+without one needs no memory for what it has already given.
+
+A candidate belongs to the tree of a provider that does not share, and is found there alone. One that takes from sharing
+providers only would be found again in every tree that they share with; those come last, and are looked for once for
+each different set of providers that share with a tree.
+
+A fleet that changes meanwhile is looked at anew, and the search goes on behind the tree that it has come to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+from typing import Final, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tenet.placement.fleet.fleet import Fleet
+from tenet.placement.fleet.sets import Mask
+from tenet.placement.fleet.trees import Effort, search_tree
+from tenet.placement.fleet.wants import Want, Wanted, decide, reach
+from tenet.placement.rules.candidate_answers import Candidate
+from tenet.placement.rules.candidate_requests import CandidateRequest
+
+Places: TypeAlias = NDArray[np.intp]
+#: So many places at a time become numbers of Python's.
+_LISTED: Final = 256
+#: After so many trees others may have their turn: some milliseconds.
+_TREES_A_TURN: Final = 32
+
+
+def find(fleet: Fleet, request: CandidateRequest, *, turn: int = 0) -> Iterator[Candidate]:
+    """Returns the candidates that a fleet has for a request, each once, up to the request's limit.
+
+    Args:
+        fleet: may change between one candidate and the next, not while one is looked for.
+        request: names classes and traits that exist.
+        turn: at which of the trees to begin, any number of 0 and more: with different ones, requests with a limit get
+            different answers.
+    """
+    found = (candidate for candidate in search(fleet, request, turn=turn) if candidate is not None)
+    return islice(found, request.limit)
+
+
+def search(fleet: Fleet, request: CandidateRequest, *, turn: int = 0) -> Iterator[Candidate | None]:
+    """Searches as ``find`` does, and lets go now and then where nothing is found; up to the request's limit.
+
+    Args:
+        fleet: may change between what is yielded.
+        request: as for ``find``.
+        turn: as for ``find``.
+
+    Yields:
+        Candidates, and None where there was none for some milliseconds.
+    """
+    left = request.limit
+    for candidate in _find(fleet, request, turn % max(1, len(fleet.here))):
+        yield candidate
+        if candidate is not None and left is not None:
+            left -= 1
+            if not left:
+                return
+
+
+def _find(fleet: Fleet, request: CandidateRequest, start: int) -> Iterator[Candidate | None]:
+    effort = Effort()
+    wanted = decide(fleet, request)
+    anchors = _in_turn(_with_local(fleet, wanted), start)
+    while len(anchors):
+        for number, anchor in enumerate(_listed(anchors)):
+            yield from search_tree(fleet, wanted, request, anchor, is_pure=False, effort=effort)
+            if not number % _TREES_A_TURN:
+                yield None
+            if fleet.shape != wanted.shape:
+                wanted = decide(fleet, request)
+                anchors = _behind(_in_turn(_with_local(fleet, wanted), start), anchor, start)
+                break
+        else:
+            break
+    if fleet.sharing:
+        yield from _find_shared(fleet, request, effort)
+
+
+def _in_turn(anchors: Mask, start: int) -> Places:
+    found = np.flatnonzero(anchors)
+    return np.roll(found, -int(np.searchsorted(found, start)))
+
+
+def _behind(anchors: Places, anchor: int, start: int) -> Places:
+    """Returns what comes after an anchor among some in their turn."""
+    is_later: Mask = anchors > anchor
+    if anchor < start:
+        is_later &= anchors < start
+    else:
+        is_later |= anchors < start
+    return anchors[is_later]
+
+
+def _listed(anchors: Places) -> Iterator[int]:
+    """Returns places one by one, read a few at a time: most searches end soon."""
+    for first in range(0, len(anchors), _LISTED):
+        yield from anchors[first : first + _LISTED].tolist()
+
+
+def _with_local(fleet: Fleet, wanted: Wanted) -> Mask:
+    """Returns the anchors whose trees have something to give that is not shared."""
+    if not fleet.sharing or not wanted.wants:
+        return wanted.anchors
+    own = np.logical_or.reduce([want.own for want in wanted.wants])
+    own[list(fleet.sharing)] = False
+    return wanted.anchors & fleet.roots_of(own)
+
+
+def _find_shared(fleet: Fleet, request: CandidateRequest, effort: Effort) -> Iterator[Candidate | None]:
+    """Returns the candidates that take from sharing providers alone."""
+    given: set[frozenset[tuple[str, object]]] = set()
+    while True:
+        wanted = decide(fleet, request)
+        for anchor in _one_of_each(fleet, wanted):
+            for candidate in search_tree(fleet, wanted, request, anchor, is_pure=True, effort=effort):
+                name = None if candidate is None else _name_of(candidate)
+                if name is None or name in given:
+                    yield None
+                    continue
+                given.add(name)
+                yield candidate
+            yield None
+            if fleet.shape != wanted.shape:
+                break
+        else:
+            return
+
+
+def _name_of(candidate: Candidate) -> frozenset[tuple[str, object]]:
+    """Returns what two candidates have alike where they are the same."""
+    amounts = {(uuid, frozenset(taken.items())) for uuid, taken in candidate.allocations.items()}
+    mappings = {("/" + suffix, frozenset(met)) for suffix, met in candidate.mappings.items()}
+    return frozenset(amounts | mappings)
+
+
+def _one_of_each(fleet: Fleet, wanted: Wanted) -> list[int]:
+    """Returns anchors that every want can be met at by sharing providers, one at least for each different choice."""
+    sharing = np.zeros(len(fleet.here), dtype=np.bool_)
+    sharing[list(fleet.sharing)] = True
+    anchors = wanted.anchors.copy()
+    for want in wanted.wants:
+        anchors &= reach(fleet, Want(want.suffix, want.amounts, want.own & sharing, want.shared))
+        if not anchors.any():
+            return []
+    # Trees with sharing providers of their own may use these by other rules; there are few.
+    with_own = fleet.roots_of(sharing) & anchors
+    return [*np.flatnonzero(with_own).tolist(), *fleet.differing(anchors & ~with_own)]

@@ -1,0 +1,174 @@
+"""Every key that the placement service writes, and the names of its spaces.
+
+======================== ================== ======================== ==================================================
+space                    partition          sort                     value and cells
+======================== ================== ======================== ==================================================
+``placement.providers``  provider uuid      ``p``                    a description
+``placement.providers``  provider uuid      ``i`` + class            an inventory
+``placement.providers``  provider uuid      ``u`` + class            cell ``used``
+``placement.providers``  provider uuid      ``c``                    cells ``generation``, ``inventories``, ``children``
+``placement.providers``  provider uuid      ``a`` + consumer uuid    what a consumer has here
+``placement.consumers``  consumer uuid                               a consumer with its allocations
+``placement.projects``   project            ``u`` + user, type,      cell ``used``
+                                            class
+``placement.projects``   project            ``n`` + user, type       cell ``consumers``
+``placement.claims``     claim uuid         ``d``                    what ``/v1/claims`` was asked, and the result
+``placement.claims``     consumer uuid      ``c``                    the last claim that was made for a consumer
+``placement.claims``     consumer uuid      ``n``                    cell ``claims``
+``placement.catalog``    ``n`` + name                                uuid of the provider of that name
+``placement.catalog``    ``classes``        resource class           cell ``users``
+``placement.catalog``    ``traits``         trait                    cell ``users``
+======================== ================== ======================== ==================================================
+
+Descriptions are put and counts are added to, and no record has both: a commit may not put a record and add to it.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+from uuid import UUID
+
+from tenet.base.keycodec import delimit, split_delimited
+from tenet.store.contract import Key, Range
+
+PROVIDERS_SPACE: Final = "placement.providers"
+CONSUMERS_SPACE: Final = "placement.consumers"
+PROJECTS_SPACE: Final = "placement.projects"
+CLAIMS_SPACE: Final = "placement.claims"
+CATALOG_SPACE: Final = "placement.catalog"
+
+#: Cells of ``c``: raised by what clients see as a change; by every change of an inventory; children of the provider.
+GENERATION: Final = "generation"
+INVENTORIES: Final = "inventories"
+CHILDREN: Final = "children"
+#: Cell of what is in use, of a provider and of a project.
+USED: Final = "used"
+#: Cell that counts the consumers of a project.
+CONSUMERS: Final = "consumers"
+#: Cell of a custom name: one more than the providers that use it; 0: the name was deleted.
+USERS: Final = "users"
+
+#: Cell that counts the claims that were made for a consumer.
+CLAIMS: Final = "claims"
+
+DESCRIPTION: Final = b"p"
+COUNTS: Final = b"c"
+CLASSES: Final = b"classes"
+TRAITS: Final = b"traits"
+_INVENTORY: Final = b"i"
+_USED: Final = b"u"
+_ALLOCATION: Final = b"a"
+
+#: Sort keys of all that a provider is, without its allocations.
+SNAPSHOT: Final = Range(b"b", b"v")
+#: Sort keys of a provider's allocations.
+ALLOCATIONS: Final = Range(b"a", b"b")
+#: Sort keys of the uses of a project, and of its counts of consumers.
+PROJECT_USES: Final = Range(b"u", b"v")
+PROJECT_CONSUMERS: Final = Range(b"n", b"o")
+
+
+def uuid_bytes(uuid: str) -> bytes:
+    """Returns the 16 bytes of a uuid in its usual form."""
+    return bytes.fromhex(uuid.replace("-", ""))
+
+
+def uuid_text(data: bytes) -> str:
+    """Returns the usual form of a uuid, 36 characters in lower case."""
+    return str(UUID(bytes=data))
+
+
+def provider_key(uuid: str) -> Key:
+    """Returns where a provider's description lies."""
+    return Key(PROVIDERS_SPACE, uuid_bytes(uuid), DESCRIPTION)
+
+
+def counts_key(uuid: str) -> Key:
+    """Returns where a provider's generation and its other counts lie."""
+    return Key(PROVIDERS_SPACE, uuid_bytes(uuid), COUNTS)
+
+
+def inventory_key(uuid: str, resource_class: str) -> Key:
+    """Returns where an inventory of a provider lies."""
+    return Key(PROVIDERS_SPACE, uuid_bytes(uuid), _INVENTORY + resource_class.encode())
+
+
+def used_key(uuid: str, resource_class: str) -> Key:
+    """Returns where it is counted what is in use of a provider's inventory."""
+    return Key(PROVIDERS_SPACE, uuid_bytes(uuid), _USED + resource_class.encode())
+
+
+def allocation_key(uuid: str, consumer: str) -> Key:
+    """Returns where it lies in a provider's partition what a consumer has there."""
+    return Key(PROVIDERS_SPACE, uuid_bytes(uuid), _ALLOCATION + uuid_bytes(consumer))
+
+
+def class_of(sort: bytes) -> str:
+    """Returns the resource class in the sort key of an inventory or a use."""
+    return sort[1:].decode()
+
+
+def is_inventory(sort: bytes) -> bool:
+    """Tells whether a sort key is that of an inventory."""
+    return sort[:1] == _INVENTORY
+
+
+def is_used(sort: bytes) -> bool:
+    """Tells whether a sort key is that of a count of what is in use."""
+    return sort[:1] == _USED
+
+
+def consumer_key(uuid: str) -> Key:
+    """Returns where a consumer lies."""
+    return Key(CONSUMERS_SPACE, uuid_bytes(uuid))
+
+
+def claim_key(uuid: str) -> Key:
+    """Returns where a claim lies, by the claim's own uuid."""
+    return Key(CLAIMS_SPACE, uuid_bytes(uuid), b"d")
+
+
+def last_claim_key(consumer: str) -> Key:
+    """Returns where it lies which claim was the last for a consumer."""
+    return Key(CLAIMS_SPACE, uuid_bytes(consumer), b"c")
+
+
+def claims_count_key(consumer: str) -> Key:
+    """Returns where the claims for a consumer are counted."""
+    return Key(CLAIMS_SPACE, uuid_bytes(consumer), b"n")
+
+
+def name_key(name: str) -> Key:
+    """Returns where it lies whose name a name is."""
+    return Key(CATALOG_SPACE, b"n" + name.encode())
+
+
+def class_key(name: str) -> Key:
+    """Returns where a custom resource class lies."""
+    return Key(CATALOG_SPACE, CLASSES, name.encode())
+
+
+def trait_key(name: str) -> Key:
+    """Returns where a custom trait lies."""
+    return Key(CATALOG_SPACE, TRAITS, name.encode())
+
+
+def project_use_key(project: str, user: str, consumer_type: str, resource_class: str) -> Key:
+    """Returns where it is counted what a user's consumers of a type have of a class, in a project."""
+    sort = b"u" + delimit(user.encode()) + delimit(consumer_type.encode()) + resource_class.encode()
+    return Key(PROJECTS_SPACE, project.encode(), sort)
+
+
+def project_consumers_key(project: str, user: str, consumer_type: str) -> Key:
+    """Returns where a user's consumers of a type are counted, in a project."""
+    return Key(PROJECTS_SPACE, project.encode(), b"n" + delimit(user.encode()) + delimit(consumer_type.encode()))
+
+
+def split_project_key(sort: bytes) -> tuple[str, str, str]:
+    """Returns user, consumer type and resource class of a sort key in a project's partition.
+
+    The class is empty where the key is that of a count of consumers.
+    """
+    user, at = split_delimited(sort, 1)
+    consumer_type, at = split_delimited(sort, at)
+    return user.decode(), consumer_type.decode(), sort[at:].decode()

@@ -1,0 +1,119 @@
+"""Opens the service when it is first asked for something, and again where that failed.
+
+Where nobody uses placement it costs nothing: no space is made, no log is followed, and what only it needs is not even
+imported. Where it does not open, it says so itself, and the services beside it do not know.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import sys
+from typing import TYPE_CHECKING, Final
+
+import structlog
+
+from tenet.placement.errors import Unavailable
+
+if TYPE_CHECKING:
+    from tenet.base.clock import Clock
+    from tenet.base.ids import Ids
+    from tenet.placement.opening import Opened
+    from tenet.placement.rules.policy import Policy
+    from tenet.store.contract import Store
+
+_OPENING: Final = "tenet.placement.opening"
+#: How long after a failure the next request may try again, seconds.
+_AGAIN_S: Final = 1.0
+
+_log = structlog.get_logger(__name__)
+
+
+class Loader:
+    """Opens the service once.
+
+    Args:
+        store: where everything lies.
+        clock: time.
+        ids: randomness.
+        policy: who may do what.
+        is_shared: whether other processes commit to the store.
+    """
+
+    def __init__(self, store: Store, *, clock: Clock, ids: Ids, policy: Policy, is_shared: bool) -> None:
+        self._store = store
+        self._clock = clock
+        self._ids = ids
+        self._policy = policy
+        self._is_shared = is_shared
+        self._task: asyncio.Task[Opened] | None = None
+        self._again_s = -math.inf
+        #: The service; None where it is not open yet.
+        self.opened: Opened | None = None
+
+    async def open(self) -> Opened:
+        """Opens the service, where it is not; a load of everything then.
+
+        Raises:
+            StoreError: the store could not serve.
+        """
+        return await asyncio.shield(self._begin()) if self.opened is None else self.opened
+
+    async def ask(self, deadline: float) -> Opened:
+        """Returns the service for a request, which waits for it as long as it has time.
+
+        Args:
+            deadline: of the request, in seconds on the monotonic clock.
+
+        Raises:
+            Unavailable: it does not open, or not in time.
+        """
+        if self.opened is not None:
+            return self.opened
+        now_s = self._clock.monotonic_s()
+        if self._task is None and now_s < self._again_s:
+            raise _unavailable()
+        task = self._begin()
+        await asyncio.wait([task], timeout=None if deadline == math.inf else max(0.0, deadline - now_s))
+        if not task.done():
+            raise Unavailable("The placement service is loading its providers. Nothing was done; try again.")
+        if task.cancelled() or task.exception() is not None:
+            raise _unavailable()
+        return task.result()
+
+    def _begin(self) -> asyncio.Task[Opened]:
+        if self._task is None:
+            self._task = asyncio.get_running_loop().create_task(self._open())
+        return self._task
+
+    async def _open(self) -> Opened:
+        try:
+            if _OPENING not in sys.modules:
+                # NumPy and the names of all of OpenStack take a while to import, in which others are served.
+                await asyncio.to_thread(__import__, _OPENING)
+            from tenet.placement.opening import open_service  # noqa: PLC0415 (see above)
+
+            opened = await open_service(
+                self._store, clock=self._clock, ids=self._ids, policy=self._policy, is_shared=self._is_shared
+            )
+        except Exception:
+            _log.exception("placement does not open")
+            self._again_s = self._clock.monotonic_s() + _AGAIN_S
+            raise
+        finally:
+            self._task = None
+        self.opened = opened
+        return opened
+
+    async def close(self) -> None:
+        """Stops opening, and following what others commit."""
+        if self._task is not None:
+            task = self._task
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+        if self.opened is not None:
+            await self.opened.context.keeper.close()
+
+
+def _unavailable() -> Unavailable:
+    return Unavailable("The placement service does not open now. Nothing was done; try again.")

@@ -1,0 +1,91 @@
+"""What the placement service knows: providers with their inventories, and consumers with their allocations.
+
+Uuids are text in the usual form of 36 characters, lower case, with hyphens. Amounts are whole numbers in the unit of
+their resource class.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from msgspec import Struct
+
+#: The largest amount of anything (the vendor's database has signed 32-bit columns, and its API says so).
+AMOUNT_MAX: Final = 0x7FFFFFFF
+#: The type of a consumer that was never given one (microversion 1.38).
+UNKNOWN_TYPE: Final = "unknown"
+
+
+class Inventory(Struct, frozen=True):
+    """What a provider has of one resource class.
+
+    Args:
+        total: 1 to ``AMOUNT_MAX``.
+        reserved: kept back, 0 to `total`.
+        min_unit: the least that one allocation may take, 1 to ``AMOUNT_MAX``.
+        max_unit: the most that one allocation may take, 1 to ``AMOUNT_MAX``.
+        step_size: what an allocation is a multiple of, 1 to ``AMOUNT_MAX``.
+        allocation_ratio: how often what is there may be given out, above 0.
+    """
+
+    total: int
+    reserved: int = 0
+    min_unit: int = 1
+    max_unit: int = AMOUNT_MAX
+    step_size: int = 1
+    allocation_ratio: float = 1.0
+
+    @property
+    def capacity(self) -> int:
+        """The most that may be in use altogether."""
+        return int((self.total - self.reserved) * self.allocation_ratio)
+
+
+class Provider(Struct, frozen=True):
+    """A resource provider as it is at one generation.
+
+    Args:
+        uuid: never changes.
+        name: unique, 1 to 200 characters.
+        parent: uuid of the provider that it is a part of; None at the top of a tree.
+        root: uuid of the top of its tree; its own there.
+        generation: raised by every change of its inventories, traits, aggregates (from 1.19) and of what is in use.
+        aggregates: uuids.
+        traits: names.
+        inventories: by resource class.
+        used: what is in use, by resource class; a class that is not in it has 0 in use.
+        updated_ms: when it was last changed, milliseconds since 1970.
+    """
+
+    uuid: str
+    name: str
+    parent: str | None
+    root: str
+    generation: int
+    aggregates: frozenset[str] = frozenset()
+    traits: frozenset[str] = frozenset()
+    inventories: dict[str, Inventory] = {}
+    used: dict[str, int] = {}
+    updated_ms: int = 0
+
+
+class Consumer(Struct, frozen=True):
+    """Who holds allocations: an instance, a migration, a volume.
+
+    Args:
+        uuid: chosen by the client.
+        project: id of the project, 1 to 255 characters.
+        user: id of the user, 1 to 255 characters.
+        type: ``INSTANCE`` and the like; ``UNKNOWN_TYPE`` where none was given.
+        generation: raised by every change of its allocations.
+        allocations: by provider uuid, then by resource class; amounts of 1 and more.
+        updated_ms: when it was last changed, milliseconds since 1970.
+    """
+
+    uuid: str
+    project: str
+    user: str
+    type: str = UNKNOWN_TYPE
+    generation: int = 0
+    allocations: dict[str, dict[str, int]] = {}
+    updated_ms: int = 0

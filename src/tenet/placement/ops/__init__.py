@@ -1,0 +1,1 @@
+"""The operations of the placement API: the only code that awaits the store."""

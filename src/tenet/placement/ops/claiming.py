@@ -1,0 +1,337 @@
+"""Selects and claims in one call: ``/v1/claims``.
+
+The choice is made from the read model; the commit decides. It checks that the consumers have nothing, that the
+consumers which the claim is to be near to or far from are where they were, that the providers are described as they
+were when they were chosen, and, as every claim, that there is room. Where it is refused, what it was about is read
+again and chosen anew, a bounded number of times.
+
+What was asked and what came of it is stored in the same commit, and each consumer knows its last claim: the same
+request again gets the same answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, Final
+
+import orjson
+
+from tenet.base.ids import uuid4_text
+from tenet.placement import keys
+from tenet.placement.context import Answer, Asked, Context
+from tenet.placement.errors import (
+    CLAIMED_OTHERWISE,
+    NO_PLACE,
+    BadRequest,
+    ClaimRefused,
+    Conflict,
+    NotFound,
+    Unavailable,
+)
+from tenet.placement.ops.committing import TRIES_MAX, Plan
+from tenet.placement.rules.claim_requests import ClaimRequest, names_in, read_claim, read_claim_body
+from tenet.placement.rules.claim_schemas import DOCUMENT_BYTES_MAX, openapi_document
+from tenet.placement.rules.claims import (
+    Move,
+    Wanted,
+    amounts_moved,
+    check_fit,
+    consumer_writes,
+    move_of,
+    provider_writes,
+    providers_of,
+    used_writes,
+)
+from tenet.placement.rules.stored_claims import LastClaim, encode_claim, encode_last_claim
+from tenet.placement.rules.validation import canonical_uuid
+from tenet.placement.selection.constraints import Other
+from tenet.placement.selection.domains import domains_of_providers, local_of
+from tenet.placement.selection.selecting import Chosen, Selection, WhyNot, selecting
+from tenet.store.contract import Add, Check, IsVersion, Limits, Put, Version, Write
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterable, Mapping, Sequence
+
+    from tenet.placement.model import Consumer
+    from tenet.placement.ops.claims import Before
+    from tenet.placement.rules.snapshots import Snapshot
+
+_OK: Final = 200
+_CREATED: Final = 201
+_SEED_BYTES: Final = 6
+
+#: What was read of consumers.
+_Found = dict[str, "tuple[Consumer, Version] | None"]
+
+
+async def make_claim(context: Context, asked: Asked) -> Answer:
+    """Selects and claims: ``POST /v1/claims``.
+
+    Two round trips to read, one or two for the providers chosen, and one commit over the providers, the consumers and
+    their projects; a round trip more where custom names are used.
+
+    Raises:
+        BadRequest: the body is malformed, or names a class, trait or plugin that does not exist.
+        ClaimRefused: there is no place, or a consumer has something that this claim did not give it.
+        Unavailable: others were faster every time.
+    """
+    document = read_claim_body(asked.body)
+    classes, traits = names_in(document)
+    classes -= set(await context.names.missing_classes(sorted(classes), deadline=asked.deadline))
+    traits -= set(await context.names.missing_traits(sorted(traits), deadline=asked.deadline))
+    request = read_claim(document, classes=classes, traits=traits)
+    body, is_new = await context.committer.carry_out(_Claiming(context, asked, request).plan, deadline=asked.deadline)
+    location = f"/v1/claims/{request.claimants[0].uuid}" if is_new else ""
+    return Answer(_CREATED if is_new else _OK, body=body, location=location)
+
+
+async def show_claim(context: Context, asked: Asked) -> Answer:
+    """Shows the last claim of a consumer: ``GET /v1/claims/{consumer_uuid}``. Three round trips.
+
+    Raises:
+        NotFound: nothing was ever claimed for it through ``/v1/claims``.
+    """
+    given = asked.path["consumer_uuid"]
+    uuid = canonical_uuid(given)
+    last = None if uuid is None else (await context.claims.before([uuid], deadline=asked.deadline))[uuid].last
+    body = None if last is None else await context.claims.document(last.claim, deadline=asked.deadline)
+    if body is None:
+        raise NotFound(f"No claim was made for consumer '{given}'")
+    document: dict[str, Any] = orjson.loads(body)
+    now = await context.reader.consumers(document["consumers"], deadline=asked.deadline)
+    document["held"] = {
+        one: _allocations_of(now[one]) == {uuid: on["resources"] for uuid, on in told["allocations"].items()}
+        for one, told in document["consumers"].items()
+    }
+    return Answer(_OK, document)
+
+
+async def show_openapi(context: Context, asked: Asked) -> Answer:
+    """Shows what ``/v1`` takes and answers: ``GET /v1/openapi.json``."""
+    del context, asked
+    return Answer(_OK, openapi_document())
+
+
+class _Claiming:
+    """One claim, until it is made.
+
+    Args:
+        context: what it works with.
+        asked: the request.
+        request: what it means.
+    """
+
+    def __init__(self, context: Context, asked: Asked, request: ClaimRequest) -> None:
+        self._context = context
+        self._asked = asked
+        self._request = request
+        self._uuids = [one.uuid for one in request.claimants]
+        self._claim = uuid4_text(context.ids)
+        self._now_ms = context.clock.wall_ms()
+        self._seed = int.from_bytes(context.ids.draw(_SEED_BYTES))
+        self._filters = [context.plugins.filter(one) for one in request.filters]
+        self._weighers = [context.plugins.weigher(one) for one in request.weighers]
+        #: What the last choice was about, to be read again before the next one.
+        self._doubtful: set[str] = set()
+
+    async def plan(self) -> tuple[Plan, tuple[bytes, bool]]:
+        """Implements ``Planner``: the answer, and whether the claim is made now."""
+        deadline = self._asked.deadline
+        found, before = await asyncio.gather(
+            self._context.reader.consumers([*self._uuids, *self._request.others], deadline=deadline),
+            self._context.claims.before(self._uuids, deadline=deadline),
+        )
+        answer = await self._answer_given(found, before)
+        if answer is not None:
+            return Plan(()), (answer, False)
+        for _ in range(TRIES_MAX):
+            chosen = await self._choose(found)
+            snapshots = await self._read(chosen)
+            moves = self._moves(chosen, found)
+            self._doubtful = set(providers_of(moves)) | snapshots.keys()
+            if self._holds(chosen, moves, snapshots):
+                body = self._document(chosen)
+                return self._plan(moves, snapshots, found, before, body), (body, True)
+        raise Unavailable("The providers chosen changed every time. Nothing was written; try again.")
+
+    async def _answer_given(self, found: _Found, before: Mapping[str, Before]) -> bytes | None:
+        """Returns the answer that this request got before; None where it may be carried out now.
+
+        Raises:
+            ClaimRefused: a consumer has something that this claim did not give it.
+        """
+        lasts = {one.last for one in before.values() if one.last is not None}
+        if len(lasts) == 1 and all(one.last is not None for one in before.values()):
+            (last,) = lasts
+            if last.digest == self._request.digest:
+                return await self._context.claims.document(last.claim, deadline=self._asked.deadline)
+        for uuid in self._uuids:
+            if found[uuid] is not None:
+                raise ClaimRefused(
+                    f"Consumer {uuid} has allocations that this claim did not give it.", CLAIMED_OTHERWISE
+                )
+        return None
+
+    # ---- choosing ----------------------------------------------------------------------------------------------------
+
+    async def _choose(self, found: _Found) -> list[Chosen]:
+        """Returns what each consumer gets; what the last choice was about is read first.
+
+        Raises:
+            ClaimRefused: there is no place.
+        """
+        keeper = self._context.keeper
+        held = {uuid: list(_allocations_of(found[uuid])) for uuid in self._request.others}
+        unknown = {one for uuids in held.values() for one in uuids if keeper.fleet.get(one) is None}
+        await keeper.refresh(sorted(self._doubtful | unknown))
+        fleet = keeper.fleet
+        kinds = {one.over for one in (*self._request.affinity, *self._request.anti_affinity)}
+        others = {
+            uuid: Other({kind: domains_of_providers(local_of(all_of_it, fleet.get), kind, fleet.get) for kind in kinds})
+            for uuid, all_of_it in held.items()
+        }
+        self._seed += 1
+        steps = selecting(fleet, Selection(self._request, self._filters, self._weighers, others, self._seed))
+        result = _next(steps)
+        while result is None:
+            await asyncio.sleep(0)
+            result = _next(steps)
+        if isinstance(result, WhyNot):
+            missing = "; ".join(result.missing)
+            raise ClaimRefused(
+                f"There is no place for consumer {result.consumer}: missing is {missing}.", NO_PLACE, result.told
+            )
+        return result
+
+    async def _read(self, chosen: Sequence[Chosen]) -> dict[str, Snapshot | None]:
+        """Returns the providers that were chosen, and their ancestors; a round trip for each, all at once."""
+        uuids = sorted({uuid for one in chosen for uuid in one.option.providers})
+        read = self._context.reader.find
+        if len(uuids) == 1:  # as most are; saves a task
+            return {uuids[0]: await read(uuids[0], deadline=self._asked.deadline)}
+        found = await asyncio.gather(*(read(uuid, deadline=self._asked.deadline) for uuid in uuids))
+        return dict(zip(uuids, found, strict=True))
+
+    def _holds(self, chosen: Sequence[Chosen], moves: Sequence[Move], found: Mapping[str, Snapshot | None]) -> bool:
+        """Tells whether the providers are as they were taken to be, and have room."""
+        for one in chosen:
+            for uuid, provider in one.option.providers.items():
+                snapshot = found[uuid]
+                if snapshot is None or (provider.traits, provider.aggregates, provider.parent) != (
+                    frozenset(snapshot.description.traits),
+                    frozenset(snapshot.description.aggregates),
+                    snapshot.description.parent or None,
+                ):
+                    return False
+        snapshots = _there(found)
+        try:
+            check_fit(
+                moves,
+                {uuid: snapshot.inventories for uuid, snapshot in snapshots.items()},
+                {uuid: snapshot.used for uuid, snapshot in snapshots.items()},
+            )
+        except Conflict:
+            return False
+        return True
+
+    # ---- writing -----------------------------------------------------------------------------------------------------
+
+    def _moves(self, chosen: Sequence[Chosen], found: _Found) -> list[Move]:
+        moves = []
+        for one in chosen:
+            who = one.claimant
+            allocations = {uuid: dict(resources) for uuid, resources in one.option.candidate.allocations.items()}
+            before, version = found[who.uuid] or (None, None)
+            move = move_of(
+                Wanted(who.uuid, who.project, who.user, who.type, allocations), before, version, self._now_ms
+            )
+            assert move is not None
+            moves.append(move)
+        return moves
+
+    def _document(self, chosen: Sequence[Chosen]) -> bytes:
+        document = orjson.dumps(
+            {
+                "claim": self._claim,
+                "claimed_ms": self._now_ms,
+                "consumers": {
+                    one.claimant.uuid: {
+                        "allocations": {
+                            uuid: {"resources": resources}
+                            for uuid, resources in one.option.candidate.allocations.items()
+                        },
+                        "mappings": one.option.candidate.mappings,
+                        "reason": one.reason,
+                    }
+                    for one in chosen
+                },
+                "request": self._request.document,
+            }
+        )
+        if len(document) > DOCUMENT_BYTES_MAX:
+            raise BadRequest(
+                f"The claim and its result have {len(document)} bytes; they may have {DOCUMENT_BYTES_MAX}. "
+                "Claim for fewer consumers at once."
+            )
+        return document
+
+    def _plan(
+        self,
+        moves: Sequence[Move],
+        found: Mapping[str, Snapshot | None],
+        consumers: _Found,
+        before: Mapping[str, Before],
+        body: bytes,
+    ) -> Plan:
+        snapshots = _there(found)
+        writes, checks = consumer_writes(moves)
+        writes += provider_writes(moves, snapshots)
+        writes += used_writes(
+            amounts_moved(moves), {uuid: snapshot.inventories for uuid, snapshot in snapshots.items()}
+        )
+        writes += self._claim_writes(before, body)
+        checks += [IsVersion(keys.provider_key(uuid), snapshot.version) for uuid, snapshot in snapshots.items()]
+        checks += _unmoved(self._request.others, consumers)
+        if len(checks) > Limits.checks_max:
+            raise BadRequest(
+                f"The claim is about {len(checks)} consumers, providers and ancestors of providers; one commit can "
+                f"check {Limits.checks_max}. Claim for fewer consumers at once."
+            )
+        return Plan(writes, checks, providers_of(moves))
+
+    def _claim_writes(self, before: Mapping[str, Before], body: bytes) -> list[Write]:
+        """Returns the writes of the claim itself. Exact counts keep a request that comes twice from landing twice."""
+        last = encode_last_claim(LastClaim(self._claim, self._request.digest))
+        writes: list[Write] = [Put(keys.claim_key(self._claim), encode_claim(body))]
+        for uuid in self._uuids:
+            count = before[uuid].count + 1
+            writes.append(Put(keys.last_claim_key(uuid), last))
+            writes.append(Add(keys.claims_count_key(uuid), keys.CLAIMS, 1, at_least=count, at_most=count))
+        return writes
+
+
+def _next(steps: Generator[None, None, list[Chosen] | WhyNot]) -> list[Chosen] | WhyNot | None:
+    """Takes a step; returns the result after the last one."""
+    try:
+        next(steps)
+    except StopIteration as end:
+        result: list[Chosen] | WhyNot = end.value
+        return result
+    return None
+
+
+def _unmoved(others: Iterable[str], found: _Found) -> list[Check]:
+    """Returns the checks that other consumers are where they were, or still have nothing."""
+    checks: list[Check] = []
+    for uuid in others:
+        one = found[uuid]
+        checks.append(IsVersion(keys.consumer_key(uuid), None if one is None else one[1]))
+    return checks
+
+
+def _allocations_of(found: tuple[Consumer, Version] | None) -> dict[str, dict[str, int]]:
+    return {} if found is None else found[0].allocations
+
+
+def _there(found: Mapping[str, Snapshot | None]) -> dict[str, Snapshot]:
+    return {uuid: snapshot for uuid, snapshot in found.items() if snapshot is not None}

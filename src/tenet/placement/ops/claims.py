@@ -1,0 +1,62 @@
+"""Reads of claims that were made through ``/v1/claims``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from tenet.base.clock import NEVER
+from tenet.placement import keys
+from tenet.placement.rules.stored_claims import LastClaim, decode_claim, decode_last_claim
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tenet.store.contract import Store
+
+
+class Before(Struct, frozen=True):
+    """What was claimed for a consumer before.
+
+    Args:
+        last: the last claim; None where there was none.
+        count: how many there were.
+    """
+
+    last: LastClaim | None
+    count: int
+
+
+class Claims:
+    """Reads claims.
+
+    Args:
+        store: where they lie.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def before(self, consumers: Sequence[str], *, deadline: float = NEVER) -> dict[str, Before]:
+        """Returns what was claimed before, by consumer; one round trip.
+
+        Args:
+            consumers: uuids, at most as many as a claim has.
+            deadline: when to give up.
+        """
+        asked = [key for one in consumers for key in (keys.last_claim_key(one), keys.claims_count_key(one))]
+        records = await self._store.get(asked, deadline=deadline)
+        found: dict[str, Before] = {}
+        for number, consumer in enumerate(consumers):
+            last, count = records[2 * number], records[2 * number + 1]
+            found[consumer] = Before(
+                None if last is None else decode_last_claim(last.value),
+                0 if count is None else count.cells.get(keys.CLAIMS, 0),
+            )
+        return found
+
+    async def document(self, claim: str, *, deadline: float = NEVER) -> bytes | None:
+        """Returns a claim as it is answered, JSON, or None; one round trip."""
+        (record,) = await self._store.get((keys.claim_key(claim),), deadline=deadline)
+        return None if record is None else decode_claim(record.value)

@@ -1,0 +1,134 @@
+"""Commits of the placement service: landed, told to the log of providers, and taken into the read model.
+
+A write is built by a function from what was read, so that it can be built again: where a commit meets a conflict, it is
+read anew and tried again, a bounded number of times. Only what a client would see as a conflict is one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
+
+from msgspec import Struct
+
+from tenet.placement import keys
+from tenet.placement.errors import Conflict, Unavailable
+from tenet.store.contract import Append, Committed
+from tenet.store.contract import Conflict as CommitConflict
+from tenet.store.landing import land
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tenet.base.clock import Clock
+    from tenet.base.ids import Ids
+    from tenet.placement.ops.model_keeping import ModelKeeper
+    from tenet.store.contract import Check, Store, Write
+
+T = TypeVar("T")
+
+#: How often a write is tried with fresh reads before its client is told that others are in the way.
+TRIES_MAX: Final = 50
+#: From which try on it waits before the next one, and how long, seconds; longer by as much each time.
+_PAUSE_AFTER: Final = 3
+_PAUSE_S: Final = 0.002
+_TOLD: Final = b""
+
+
+class Plan(Struct, frozen=True):
+    """What to commit.
+
+    Args:
+        writes: puts, deletes and adds; none: there is nothing to do.
+        checks: what must hold.
+        changed: uuids of the providers that it changes.
+    """
+
+    writes: Sequence[Write]
+    checks: Sequence[Check] = ()
+    changed: Sequence[str] = ()
+
+
+class PlanAgain(Exception):
+    """Raised by a planner that has read things of different moments, and decided by them; it is called again."""
+
+
+#: Reads, decides and returns what to commit and what to answer; raises to refuse. Called again after a conflict.
+Planner: TypeAlias = Callable[[], Awaitable[tuple[Plan, T]]]
+
+
+class Committer:
+    """Commits plans.
+
+    Args:
+        store: where to.
+        keeper: of the read model.
+        clock: for commit ids and pauses.
+        ids: for commit ids.
+        is_logged: whether the space of providers has a log.
+    """
+
+    def __init__(self, store: Store, keeper: ModelKeeper, *, clock: Clock, ids: Ids, is_logged: bool) -> None:
+        self._store = store
+        self._keeper = keeper
+        self._clock = clock
+        self._ids = ids
+        self._is_logged = is_logged
+
+    async def carry_out(self, planner: Planner[T], *, deadline: float) -> T:
+        """Plans and commits, again where others were faster; what was committed is in the read model then.
+
+        Args:
+            planner: reads and decides.
+            deadline: when to give up, in seconds on the monotonic clock.
+
+        Returns:
+            What the planner returned at last.
+
+        Raises:
+            PlacementError: what the planner refused with.
+            Unavailable: others were faster every time.
+            StoreError: the store could not serve, or does not know the outcome.
+        """
+        for tried in range(TRIES_MAX):
+            try:
+                plan, result = await planner()
+            except PlanAgain:
+                await self._pause(tried)
+                continue
+            if not plan.writes:
+                return result
+            try:
+                outcome = await self._commit(plan, deadline)
+            except BaseException:
+                # Its answer is lost, also where the request is ended: it may have landed, or be about to.
+                self._keeper.doubt(plan.changed)
+                raise
+            if isinstance(outcome, Committed):
+                await self._keeper.refresh(plan.changed)
+                return result
+            await self._pause(tried)
+        raise Unavailable(
+            "Too many others changed the same providers at the same time. Nothing was written; try again."
+        )
+
+    async def _pause(self, tried: int) -> None:
+        if tried >= _PAUSE_AFTER:
+            await asyncio.sleep(_PAUSE_S * tried * (1 + self._ids.draw(1)[0] / 256))
+
+    async def _commit(self, plan: Plan, deadline: float) -> Committed | CommitConflict:
+        appends = [Append(keys.provider_key(uuid), None, _TOLD) for uuid in plan.changed] if self._is_logged else ()
+        return await land(
+            self._store, plan.writes, plan.checks, appends, clock=self._clock, ids=self._ids, deadline=deadline
+        )
+
+
+def check_generation(found: int, given: int, message: str) -> None:
+    """Refuses a request that was made for another generation than the present one.
+
+    Raises:
+        Conflict: they differ.
+    """
+    if found != given:
+        raise Conflict.generation(message)

@@ -1,0 +1,60 @@
+"""Lists providers and candidates from the read model."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import orjson
+
+from tenet.placement.context import NOW, Answer, Asked, Context
+from tenet.placement.ops.pieces import collect
+from tenet.placement.rules.candidate_answers import PIECE_BYTES
+from tenet.placement.rules.documents import provider_document
+from tenet.placement.rules.provider_filters import read_provider_filter
+from tenet.placement.rules.standard_names import STANDARD_CLASSES, STANDARD_TRAITS
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+
+
+async def list_resource_providers(context: Context, asked: Asked) -> Answer:
+    """Lists providers that pass filters: ``GET /resource_providers``. From the read model; a round trip or two.
+
+    Raises:
+        BadRequest: a filter is malformed, names a class or trait that does not exist, or lets too many through.
+        Unavailable: the list was not done in time.
+    """
+    classes, traits = await known_names(context, asked)
+    wanted = read_provider_filter(asked.query_string, asked.version, classes=classes, traits=traits)
+    modified_ms = NOW
+
+    def pieces() -> Iterator[bytes]:
+        nonlocal modified_ms
+        piece = bytearray(b'{"resource_providers":[')
+        for number, provider in enumerate(context.keeper.fleet.matching(wanted)):
+            modified_ms = max(modified_ms, provider.updated_ms)
+            piece += b"," if number else b""
+            piece += orjson.dumps(provider_document(provider, asked.version, asked.base))
+            if len(piece) >= PIECE_BYTES:
+                yield bytes(piece)
+                piece.clear()
+        yield bytes(piece) + b"]}"
+
+    body = await collect(context, asked, pieces())
+    return Answer(200, body=body, modified_ms=modified_ms)
+
+
+async def known_names(context: Context, asked: Asked) -> tuple[Collection[str], Collection[str]]:
+    """Returns the names of all resource classes and of all traits.
+
+    The custom ones are read only where the query string has a custom name in it; a round trip for each kind then.
+    """
+    if "CUSTOM_" not in asked.query_string:
+        return _CLASSES, _TRAITS
+    custom_classes = await context.names.custom_classes(deadline=asked.deadline)
+    custom_traits = await context.names.custom_traits(deadline=asked.deadline)
+    return _CLASSES | custom_classes.keys(), _TRAITS | custom_traits.keys()
+
+
+_CLASSES = frozenset(STANDARD_CLASSES)
+_TRAITS = frozenset(STANDARD_TRAITS)

@@ -1,0 +1,1 @@
+"""Pure decisions of the placement service: no I/O, no clock."""

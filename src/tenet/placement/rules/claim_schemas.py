@@ -1,0 +1,301 @@
+"""The shapes of what is asked and answered under ``/v1/claims``, as JSON Schema (draft 2020-12), and their OpenAPI."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from tenet.placement.model import AMOUNT_MAX
+from tenet.placement.rules.schemas import Schema
+
+#: Consumers of one claim. A commit checks each of them, the providers that they take from, and the consumers that they
+#: are to be near to or far from; its checks are bounded.
+CONSUMERS_MAX: Final = 32
+#: Other consumers that a claim names in all.
+OTHERS_MAX: Final = 16
+_PLUGINS_MAX: Final = 16
+_GROUPS_MAX: Final = 64
+_NAMES_MAX: Final = 256
+#: What is asked, and what is asked and answered together, in bytes: both are stored as one value.
+BODY_BYTES_MAX: Final = 256 * 1024
+DOCUMENT_BYTES_MAX: Final = 1024 * 1024
+#: Options per consumer that are chosen among at most.
+CONSIDERED_MAX: Final = 10_000
+#: What kinds of failure domains may be called.
+KIND_PATTERN: Final = "^[a-z][a-z0-9_]{0,31}$"
+#: Version of the interface, in the path and in the OpenAPI document.
+VERSION: Final = "1.0.0"
+_JSON: Final = "application/json"
+_SEED_MAX: Final = 2**53 - 1
+
+
+def _record(properties: Schema, required: tuple[str, ...] = (), **more: Any) -> Schema:
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": list(required),
+        "additionalProperties": False,
+        **more,
+    }
+
+
+def _list(items: Schema, least: int, most: int) -> Schema:
+    return {"type": "array", "items": items, "minItems": least, "maxItems": most}
+
+
+_UUID: Final[Schema] = {"type": "string", "format": "uuid"}
+_ID: Final[Schema] = {"type": "string", "minLength": 1, "maxLength": 255}
+_NAME: Final[Schema] = {"type": "string", "pattern": "^[A-Z0-9_]+$", "maxLength": 255}
+_NAMES: Final = _list(_NAME, 1, _NAMES_MAX)
+_AMOUNT: Final[Schema] = {"type": "integer", "minimum": 1, "maximum": AMOUNT_MAX}
+_AMOUNTS: Final[Schema] = {"type": "object", "propertyNames": _NAME, "additionalProperties": _AMOUNT}
+_KIND: Final[Schema] = {
+    "type": "string",
+    "pattern": KIND_PATTERN,
+    "description": "`host`, the top of a provider's tree; or a kind K, told by traits `CUSTOM_K_…`: `rack`, `site`, …",
+}
+_SUFFIX: Final[Schema] = {"type": "string", "pattern": "^[a-zA-Z0-9_-]{1,64}$"}
+
+_GROUP: Final = _record(
+    {
+        "suffix": {"type": "string", "pattern": "^[a-zA-Z0-9_-]{0,64}$", "default": ""},
+        "resources": {**_AMOUNTS, "maxProperties": _NAMES_MAX},
+        "required": _list({"anyOf": [_NAME, _NAMES]}, 1, _NAMES_MAX),
+        "forbidden": _NAMES,
+        "member_of": _list({"anyOf": [_UUID, _list(_UUID, 1, _NAMES_MAX)]}, 1, _NAMES_MAX),
+        "forbidden_aggregates": _list(_UUID, 1, _NAMES_MAX),
+        "in_tree": _UUID,
+    }
+)
+_REQUEST: Final = _record(
+    {
+        "groups": _list(_GROUP, 1, _GROUPS_MAX),
+        "group_policy": {"enum": ["none", "isolate"]},
+        "same_subtree": _list(_list(_SUFFIX, 1, _GROUPS_MAX), 1, _GROUPS_MAX),
+        "root_required": _NAMES,
+        "root_forbidden": _NAMES,
+    },
+    ("groups",),
+    description="What `GET /allocation_candidates` asks for with the parameters of the same names (microversion 1.39).",
+)
+_CONSUMER: Final = _record(
+    {
+        "uuid": _UUID,
+        "project_id": _ID,
+        "user_id": _ID,
+        "consumer_type": {**_NAME, "minLength": 1},
+        "request": {**_REQUEST, "description": "Of this consumer, in place of the common one."},
+    },
+    ("uuid", "project_id", "user_id"),
+)
+_PARAMETERS: Final[Schema] = {"type": "object", "description": "As the plugin documents them."}
+_PLUGIN: Final[Schema] = {"type": "string", "minLength": 1, "maxLength": 64}
+_FILTER: Final = _record({"name": _PLUGIN, "parameters": _PARAMETERS}, ("name",))
+_WEIGHER: Final = _record(
+    {
+        "name": _PLUGIN,
+        "multiplier": {"type": "number", "minimum": -1e6, "maximum": 1e6, "default": 1},
+        "parameters": _PARAMETERS,
+    },
+    ("name",),
+)
+_NEARNESS: Final = _record(
+    {
+        "over": _KIND,
+        "consumers": {
+            **_list(_UUID, 1, OTHERS_MAX),
+            "description": "Consumers that are placed already; without it, those of this claim among each other.",
+        },
+    },
+    ("over",),
+)
+_SPREAD: Final = _record({"over": _KIND, "at_most": {"type": "integer", "minimum": 1, "maximum": 1000}}, ("over",))
+
+#: Body of ``POST /v1/claims``.
+CLAIM: Final = _record(
+    {
+        "consumers": _list(_CONSUMER, 1, CONSUMERS_MAX),
+        "request": _REQUEST,
+        "filters": _list(_FILTER, 0, _PLUGINS_MAX),
+        "weighers": _list(_WEIGHER, 0, _PLUGINS_MAX),
+        "spread": _list(_SPREAD, 0, _PLUGINS_MAX),
+        "affinity": _list(_NEARNESS, 0, _PLUGINS_MAX),
+        "anti_affinity": _list(_NEARNESS, 0, _PLUGINS_MAX),
+        "considered": {
+            "type": "integer",
+            "minimum": 1,
+            "maximum": CONSIDERED_MAX,
+            "description": "Options per consumer to choose among; unless told, 32, and 4 without weighers.",
+        },
+        "attempt": {
+            "type": "integer",
+            "minimum": 0,
+            "maximum": _SEED_MAX,
+            "default": 0,
+            "description": "Tells this request from an equal one whose allocations were freed since.",
+        },
+    },
+    ("consumers",),
+)
+
+_COUNT: Final[Schema] = {"type": "integer", "minimum": 0}
+_REMOVED: Final = _record(
+    {"filter": {"type": "string"}, "removed_candidates": _COUNT, "removed_providers": _COUNT},
+    ("filter", "removed_candidates", "removed_providers"),
+)
+_REASON: Final = _record(
+    {
+        "candidates": {**_COUNT, "description": "That were looked at."},
+        "options": {**_COUNT, "description": "That passed all filters."},
+        "filters": {"type": "array", "items": _REMOVED},
+        "score": {"type": "number"},
+        "weighers": {"type": "object", "additionalProperties": {"type": ["number", "null"]}},
+        "domains": {"type": "object", "additionalProperties": {"type": "array", "items": {"type": "string"}}},
+        "seed": _COUNT,
+    },
+    ("candidates", "options", "filters", "score", "weighers", "domains", "seed"),
+)
+_PLACED: Final = _record(
+    {
+        "allocations": {
+            "type": "object",
+            "propertyNames": _UUID,
+            "additionalProperties": _record({"resources": _AMOUNTS}, ("resources",)),
+        },
+        "mappings": {"type": "object", "additionalProperties": {"type": "array", "items": _UUID}},
+        "reason": _REASON,
+    },
+    ("allocations", "mappings", "reason"),
+)
+_ANSWER: Final[Schema] = {
+    "claim": _UUID,
+    "claimed_ms": {**_COUNT, "description": "Milliseconds since 1970."},
+    "consumers": {"type": "object", "propertyNames": _UUID, "additionalProperties": _PLACED},
+    "request": {"type": "object", "description": "As it was sent."},
+}
+#: Body of the answer to ``POST /v1/claims``.
+ANSWER: Final = _record(_ANSWER, tuple(_ANSWER))
+#: Body of the answer to ``GET /v1/claims/{consumer_uuid}``.
+SHOWN: Final = _record(
+    {
+        **_ANSWER,
+        "held": {
+            "type": "object",
+            "additionalProperties": {"type": "boolean"},
+            "description": "Of each consumer, whether it has now what was claimed.",
+        },
+    },
+    (*_ANSWER, "held"),
+)
+_CONDITION: Final = _record(
+    {
+        "group": {"type": "string"},
+        "condition": {"type": "string"},
+        "asked": {},
+        "met_by_providers": {**_COUNT, "description": "Providers that meet it, whatever else they do not meet."},
+        "removed_providers": {
+            **_COUNT,
+            "description": "Trees that were left before it and not after it, by their tops.",
+        },
+        "left": _COUNT,
+        "largest_free": _COUNT,
+    },
+    ("group", "condition", "asked", "met_by_providers", "removed_providers", "left"),
+)
+#: Why a consumer could not be placed: a member of the error.
+WHY_NOT: Final = _record(
+    {
+        "consumer": _UUID,
+        "placed_before": {**_COUNT, "description": "Consumers of the gang that had a place already."},
+        "providers": {**_COUNT, "description": "That there are."},
+        "candidates": {**_COUNT, "description": "That were looked at, all that there are."},
+        "conditions": {"type": "array", "items": _CONDITION},
+        "filters": {"type": "array", "items": _REMOVED},
+        "missing": {"type": "array", "items": {"type": "string"}},
+        "is_exhaustive": {"type": "boolean", "description": "Whether it is certain that there is no way."},
+    },
+    (
+        "consumer",
+        "placed_before",
+        "providers",
+        "candidates",
+        "conditions",
+        "filters",
+        "missing",
+        "is_exhaustive",
+    ),
+)
+_ERROR: Final[Schema] = {
+    "type": "object",
+    "properties": {
+        "status": {"type": "integer"},
+        "title": {"type": "string"},
+        "detail": {"type": "string"},
+        "code": {"type": "string"},
+        "request_id": {"type": "string"},
+        "why_not": WHY_NOT,
+    },
+    "required": ["status", "title", "detail", "request_id"],
+}
+#: Body of every error.
+ERRORS: Final = _record({"errors": {"type": "array", "items": _ERROR, "minItems": 1}}, ("errors",))
+
+
+def _answers(schemas: dict[str, tuple[str, Schema]]) -> Schema:
+    return {
+        status: {"description": told, "content": {_JSON: {"schema": schema}}}
+        for status, (told, schema) in schemas.items()
+    }
+
+
+_REFUSALS: Final = {
+    "400": ("The request is malformed.", ERRORS),
+    "401": ("Nobody knows who sent it.", ERRORS),
+    "403": ("The sender may not.", ERRORS),
+    "503": ("The server cannot serve now; nothing was written.", ERRORS),
+}
+
+
+def openapi_document() -> Schema:
+    """Returns the OpenAPI document (3.1) of ``/v1``; paths are behind where the service is mounted."""
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "Tenet placement: claims", "version": VERSION},
+        "paths": {
+            "/v1/claims": {
+                "post": {
+                    "operationId": "make_claim",
+                    "summary": "Selects providers for one consumer or several and claims them, all or nothing.",
+                    "requestBody": {"required": True, "content": {_JSON: {"schema": CLAIM}}},
+                    "responses": _answers(
+                        {
+                            "201": ("Claimed.", ANSWER),
+                            "200": ("Claimed already by the same request: its first result.", ANSWER),
+                            "409": ("There is no way (`why_not`), or a consumer has something else.", ERRORS),
+                            **_REFUSALS,
+                        }
+                    ),
+                }
+            },
+            "/v1/claims/{consumer_uuid}": {
+                "get": {
+                    "operationId": "show_claim",
+                    "summary": "Shows the last claim of a consumer: what was asked for, what came of it, and why.",
+                    "parameters": [{"name": "consumer_uuid", "in": "path", "required": True, "schema": _UUID}],
+                    "responses": _answers(
+                        {
+                            "200": ("The claim.", SHOWN),
+                            "404": ("The consumer was never claimed for.", ERRORS),
+                            **_REFUSALS,
+                        }
+                    ),
+                }
+            },
+            "/v1/openapi.json": {
+                "get": {
+                    "operationId": "show_openapi",
+                    "summary": "Shows this document.",
+                    "responses": _answers({"200": ("This document.", {"type": "object"}), **_REFUSALS}),
+                }
+            },
+        },
+    }

@@ -1,0 +1,1 @@
+"""Choosing among allocation candidates: filters, weighers, failure domains, gangs."""

@@ -1,0 +1,121 @@
+"""Who sent a request: whose key of Tenet it shows, or, where no proof is asked for, who it says it is of."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hmac
+from collections.abc import Callable, Mapping
+from typing import Final, Protocol
+
+from msgspec import Struct
+
+from tenet.placement.errors import Unauthorized
+from tenet.placement.rules.policy import Sender
+
+_TOKEN: Final = "x-auth-token"  # noqa: S105 (the name of a header)
+_BEARER: Final = "bearer "
+_BASIC: Final = "basic "
+#: What implied roles the roles of a project's own keys and of the root key expand to.
+_ROOT_ROLES: Final = frozenset({"admin", "member", "reader", "service"})
+_TENANT_ROLES: Final = frozenset({"member", "reader"})
+
+
+class KnownKey(Struct, frozen=True):
+    """What is known of an access key.
+
+    Args:
+        secret: that its owner has to show.
+        tenant: the account that it belongs to, 12 digits.
+        is_root: whether it may administer the installation.
+    """
+
+    secret: str
+    tenant: str
+    is_root: bool
+
+
+#: Returns the key of an id; None where there is none or it was revoked.
+FindKey = Callable[[str], KnownKey | None]
+
+
+class Authenticator(Protocol):
+    """Finds out who sent a request.
+
+    Attributes:
+        proves: whether a sender is proven to be who it says it is.
+    """
+
+    proves: bool
+
+    def sender(self, headers: Mapping[str, str]) -> Sender:
+        """Returns who sent a request.
+
+        Args:
+            headers: by lower-case name.
+
+        Raises:
+            Unauthorized: nobody knows.
+        """
+        ...
+
+
+class Keys:
+    """Asks for an access key of a tenant, as ``ID:SECRET``: bearer token, ``X-Auth-Token``, or user and password.
+
+    The root key is of an administrator; every other key is of a project, its tenant.
+
+    Args:
+        find: finds keys.
+    """
+
+    def __init__(self, find: FindKey) -> None:
+        self.proves = True
+        self._find = find
+
+    def sender(self, headers: Mapping[str, str]) -> Sender:
+        """Implements ``Authenticator``; the secret is compared in constant time."""
+        key_id, _, secret = _credentials(headers).partition(":")
+        key = self._find(key_id)
+        if not hmac.compare_digest(secret.encode(), (key.secret if key else "").encode()) or key is None:
+            raise Unauthorized
+        return Sender(key_id, key.tenant, _ROOT_ROLES if key.is_root else _TENANT_ROLES)
+
+
+def _credentials(headers: Mapping[str, str]) -> str:
+    token = headers.get(_TOKEN)
+    if token:
+        return token
+    given = headers.get("authorization", "")
+    if given.lower().startswith(_BEARER):
+        return given[len(_BEARER) :].strip()
+    if given.lower().startswith(_BASIC):
+        try:
+            return base64.b64decode(given[len(_BASIC) :], validate=True).decode()
+        except (binascii.Error, UnicodeDecodeError):
+            raise Unauthorized from None
+    raise Unauthorized
+
+
+class NoProof:
+    """Believes what a request says, as the reference's ``noauth2`` does: for tests, on a loopback address only.
+
+    The token is ``USER[:PROJECT]``; ``X-Roles`` names the roles, without which the user ``admin`` is an administrator.
+    """
+
+    def __init__(self) -> None:
+        self.proves = False
+
+    def sender(self, headers: Mapping[str, str]) -> Sender:
+        """Implements ``Authenticator``."""
+        token = headers.get(_TOKEN)
+        if token is None:
+            raise Unauthorized
+        user, _, project = token.partition(":")
+        if "x-roles" in headers:
+            roles = frozenset(headers["x-roles"].split(","))
+        else:
+            roles = frozenset({"admin"} if user == "admin" else ())
+        is_system = bool(headers.get("openstack-system-scope"))
+        project = headers.get("x-project-id") or ("" if is_system else project or user)
+        return Sender(user, project, roles, is_system)
