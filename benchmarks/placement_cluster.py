@@ -75,7 +75,9 @@ def select_and_claim(world: World, projects: int) -> Work:
 
     async def work(number: int) -> None:
         consumers = [{"uuid": IDS_OF(number), **_owner(number, projects)}]
-        await _send(world, "POST", "/v1/claims", {"consumers": consumers, "request": {"groups": [{"resources": RESOURCES}]}})
+        await _send(
+            world, "POST", "/v1/claims", {"consumers": consumers, "request": {"groups": [{"resources": RESOURCES}]}}
+        )
 
     return work
 
@@ -94,7 +96,9 @@ async def _send(world: World, method: str, path: str, body: Any) -> None:
         raise SystemExit(f"answered with {answer.status}: {answer.body!r}")
 
 
-async def measured(engine: CassandraEngine, work: Work, numbers: count[int], senders: int, seconds: float) -> tuple[float, str]:
+async def measured(
+    engine: CassandraEngine, work: Work, numbers: count[int], senders: int, seconds: float
+) -> tuple[float, str]:
     """Returns how many a second there were, and a line that says what each took."""
     done = 0
     until = time.perf_counter() + WARM_UP_S
@@ -110,8 +114,13 @@ async def measured(engine: CassandraEngine, work: Work, numbers: count[int], sen
     wall, cpu = time.perf_counter(), time.process_time()
     await asyncio.gather(*(send() for _ in range(senders)))
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-    sent = ", ".join(f"{kind} {(engine.driver.sent[kind] - before[kind]) / done:.1f}" for kind in ("read", "write", "conditional"))
-    return done / wall, f"{done / wall:7.0f} a second {senders * wall / done * 1e3:7.0f} ms {cpu / done * 1e6:7.0f} µs CPU   {sent}"
+    sent = ", ".join(
+        f"{kind} {(engine.driver.sent[kind] - before[kind]) / done:.1f}" for kind in ("read", "write", "conditional")
+    )
+    return (
+        done / wall,
+        f"{done / wall:7.0f} a second {senders * wall / done * 1e3:7.0f} ms {cpu / done * 1e6:7.0f} µs CPU   {sent}",
+    )
 
 
 async def run(url: str, given: argparse.Namespace) -> None:
@@ -131,7 +140,10 @@ async def run(url: str, given: argparse.Namespace) -> None:
                     ("claims", select_and_claim(world, projects)),
                 ):
                     rate, told = await measured(engine, work, numbers, senders, given.seconds)
-                    print(f"{senders:4} at once  {f'{name}, {projects} projects':34} {told}   {rate / base:.2f}", flush=True)
+                    print(
+                        f"{senders:4} at once  {f'{name}, {projects} projects':34} {told}   {rate / base:.2f}",
+                        flush=True,
+                    )
     await engine.close()
 
 

@@ -47,7 +47,7 @@ class Asked:
         deadline: when he gives up, in seconds on the monotonic clock.
     """
 
-    __slots__ = ("adds", "appends", "checked", "checks", "deadline", "done", "is_under_way", "most", "places", "put")
+    __slots__ = ("adds", "appends", "checked", "checks", "deadline", "done", "fewest", "is_under_way", "places", "put")
 
     def __init__(
         self, writes: Sequence[Write], checks: Sequence[Check], appends: Sequence[Append], deadline: float
@@ -63,8 +63,8 @@ class Asked:
         self.checked = {check.of if isinstance(check, IsStamp) else check.key for check in checks}
         self.appends = appends
         self.deadline = deadline
-        #: With how many it may go together, itself included; fewer where a group was refused.
-        self.most = MEMBERS_MAX
+        #: Of cells that had no room for all of a group: how many may add to one together.
+        self.fewest: dict[_Cell, int] = {}
         self.is_under_way = False
         self.done: asyncio.Future[Committed | Conflict] = asyncio.get_running_loop().create_future()
         self.places = {(one.space, one.partition) for one in (*self.put, *(key for key, _ in self.adds), *self.checked)}
@@ -88,7 +88,8 @@ class Group:
         self.members: list[Asked] = []
         self.places: set[tuple[str, bytes]] = set()
         self._partitions_max = partitions_max
-        self._most = first.most
+        self._sharing: Counter[_Cell] = Counter()
+        self._fewest: dict[_Cell, int] = {}
         self._put: dict[Key, Write] = {}
         self._adds: dict[_Cell, Add] = {}
         self._added: set[Key] = set()
@@ -100,7 +101,7 @@ class Group:
 
     def takes(self, one: Asked) -> bool:
         """Adds one to the group where that changes nothing for anybody; returns whether it did."""
-        if len(self.members) >= min(self._most, one.most) or not self._is_apart(one) or self._is_full_with(one):
+        if not self._is_apart(one) or self._is_full_with(one):
             return False
         self._take(one)
         return True
@@ -115,8 +116,12 @@ class Group:
         return all(_agree(add, self._adds[cell]) for cell, add in one.adds.items() if cell in self._adds)
 
     def _is_full_with(self, one: Asked) -> bool:
+        for cell in one.adds:
+            if self._sharing[cell] >= min(self._fewest.get(cell, MEMBERS_MAX), one.fewest.get(cell, MEMBERS_MAX)):
+                return True
         return (
-            len(self._checks) + len(one.checks) > Limits.checks_max
+            len(self.members) == MEMBERS_MAX
+            or len(self._checks) + len(one.checks) > Limits.checks_max
             or len(self.places | one.places) > self._partitions_max
             or len(self._put) + len(self._adds) + len(one.put) + len(one.adds) > Limits.writes_max
             or self._bytes + one.value_bytes > _GROUP_BYTES_MAX
@@ -125,7 +130,9 @@ class Group:
     def _take(self, one: Asked) -> None:
         self.members.append(one)
         self.places |= one.places
-        self._most = min(self._most, one.most)
+        self._sharing.update(one.adds.keys())
+        for cell, most in one.fewest.items():
+            self._fewest[cell] = min(most, self._fewest.get(cell, most))
         self._put.update(one.put)
         for cell, add in one.adds.items():
             before = self._adds.get(cell)
@@ -161,16 +168,14 @@ class Group:
         passed = {
             (write.key, write.cell) for index in conflict.out_of_bounds if isinstance(write := writes[index], Add)
         }
-        sharing = Counter(cell for one in self.members for cell in one.adds)
         refused: list[Asked] = []
         again: list[Asked] = []
         for one in self.members:
             mine = passed & one.adds.keys()
-            if failed.intersection(one.checks) or any(sharing[cell] == 1 for cell in mine):
+            if failed.intersection(one.checks) or any(self._sharing[cell] == 1 for cell in mine):
                 refused.append(one)
                 continue
-            if mine:
-                one.most = max(1, min(one.most, *(sharing[cell] for cell in mine)) // 2)
+            one.fewest |= {cell: self._sharing[cell] // 2 for cell in mine}
             again.append(one)
         return refused, again
 
@@ -224,9 +229,7 @@ class Grouping:
         """
         cells = {(write.key, write.cell) for write in writes if isinstance(write, Add)}
         if not self._is_dear or len(cells) + sum(not isinstance(write, Add) for write in writes) != len(writes):
-            return await land(
-                self._store, writes, checks, appends, clock=self._clock, ids=self._ids, deadline=deadline
-            )
+            return await land(self._store, writes, checks, appends, clock=self._clock, ids=self._ids, deadline=deadline)
         one = Asked(writes, checks, appends, deadline)
         self._waiting.append(one)
         self._begin()
