@@ -294,9 +294,10 @@ async def gathered(scene: Scene, *asking: tuple[Sequence[Write], Sequence[Check]
 @in_loop
 async def test_as_many_of_a_group_take_effect_as_there_is_room_for(room: int) -> None:
     scene = await opened()
-    landed = await gathered(
-        scene, *(([hot(1, at_least=0, at_most=room), put(f"c{number}")], ()) for number in range(12))
-    )
+    slots: list[tuple[Sequence[Write], Sequence[Check]]] = [
+        ([hot(1, at_least=0, at_most=room), put(f"c{number}")], ()) for number in range(12)
+    ]
+    landed = await gathered(scene, *slots)
     assert sum(landed) == room
     assert (await scene.cells(HOT)).get("n", 0) == room
     found = await scene.store.get([key(f"c{number}") for number in range(12)])
