@@ -33,7 +33,7 @@ from tenet.store.contract import (
     Version,
     Write,
 )
-from tenet.store.errors import DeadlineExceeded, InvalidRequest, OutcomeUnknown, StoreUnavailable
+from tenet.store.errors import DeadlineExceeded, InvalidRequest, LimitExceeded, OutcomeUnknown, StoreUnavailable
 from tests.unit.placement.world import IDS, World, in_loop, memory, uuid_of
 
 SPACE = "grouped"
@@ -320,6 +320,22 @@ async def test_one_that_is_refused_holds_up_nobody_else() -> None:
     assert (await scene.cells(HOT))["n"] == 2
     # The one that held them up, all of them, and those that are left.
     assert len(scene.store.commits) == 3
+
+
+@in_loop
+async def test_a_commit_that_is_no_good_spoils_it_for_nobody_else() -> None:
+    scene = await opened()
+    blocking = scene.begin(Add(HOT, "blocking", 1))
+    await asyncio.sleep(0)
+    good = [scene.begin(hot(), put(f"c{number}")) for number in range(3)]
+    bad = scene.begin(hot(), put("large", bytes(Limits.value_bytes_max + 1)))
+    await asyncio.sleep(0)
+    scene.store.gate.set()
+    await blocking
+    with pytest.raises(LimitExceeded):
+        await bad
+    assert all(isinstance(outcome, Committed) for outcome in await asyncio.gather(*good))
+    assert (await scene.cells(HOT))["n"] == 3
 
 
 @in_loop

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 from tenet.base.clock import NEVER
 from tenet.placement import keys
 from tenet.store.contract import Add, Committed, Conflict, IsStamp, Limits, Put
-from tenet.store.errors import DeadlineExceeded, OutcomeUnknown
+from tenet.store.errors import DeadlineExceeded, InvalidRequest, LimitExceeded, OutcomeUnknown
 from tenet.store.landing import land
 
 if TYPE_CHECKING:
@@ -47,7 +47,19 @@ class Asked:
         deadline: when he gives up, in seconds on the monotonic clock.
     """
 
-    __slots__ = ("adds", "appends", "checked", "checks", "deadline", "done", "fewest", "is_under_way", "places", "put")
+    __slots__ = (
+        "adds",
+        "appends",
+        "checked",
+        "checks",
+        "deadline",
+        "done",
+        "fewest",
+        "is_alone",
+        "is_under_way",
+        "places",
+        "put",
+    )
 
     def __init__(
         self, writes: Sequence[Write], checks: Sequence[Check], appends: Sequence[Append], deadline: float
@@ -65,6 +77,8 @@ class Asked:
         self.deadline = deadline
         #: Of cells that had no room for all of a group: how many may add to one together.
         self.fewest: dict[_Cell, int] = {}
+        #: Whether it goes by itself, because the store could not make anything of a group with it.
+        self.is_alone = False
         self.is_under_way = False
         self.done: asyncio.Future[Committed | Conflict] = asyncio.get_running_loop().create_future()
         self.places = {(one.space, one.partition) for one in (*self.put, *(key for key, _ in self.adds), *self.checked)}
@@ -121,6 +135,8 @@ class Group:
                 return True
         return (
             len(self.members) == MEMBERS_MAX
+            or one.is_alone
+            or self.members[0].is_alone
             or len(self._checks) + len(one.checks) > Limits.checks_max
             or len(self.places | one.places) > self._partitions_max
             or len(self._put) + len(self._adds) + len(one.put) + len(one.adds) > Limits.writes_max
@@ -267,33 +283,39 @@ class Grouping:
             task.add_done_callback(self._tasks.discard)
 
     async def _run(self, group: Group) -> None:
-        refused: list[Asked] = []
-        again: list[Asked] = []
+        again: Sequence[Asked] = ()
         try:
-            writes, checks, appends = group.written()
-            deadline = max(one.deadline for one in group.members)
+            again = await self._carry_out(group)
+        except Exception as error:  # noqa: BLE001 (whatever it is, it is told to those that wait)
+            for one in group.members:
+                if not one.done.done():
+                    one.done.set_exception(error)
+        self._busy -= group.places
+        for one in again:
+            one.is_under_way = False
+        self._waiting[:0] = [one for one in again if not one.done.done()]
+        self._begin()
+
+    async def _carry_out(self, group: Group) -> Sequence[Asked]:
+        """Commits a group and tells what came of it; returns who is to be tried again."""
+        writes, checks, appends = group.written()
+        deadline = max(one.deadline for one in group.members)
+        try:
             outcome = await land(
                 self._store, writes, checks, appends, clock=self._clock, ids=self._ids, deadline=deadline
             )
-            if isinstance(outcome, Conflict):
-                refused, again = group.refused(outcome)
-            else:
-                refused = group.members
-            for one in refused:
-                if not one.done.done():
-                    one.done.set_result(outcome)
-        except BaseException as error:
-            for one in group.members:
-                if not one.done.done():
-                    one.done.set_exception(error) if isinstance(error, Exception) else one.done.cancel()
-            if not isinstance(error, Exception):
+        except (InvalidRequest, LimitExceeded):
+            # Before anything was written. It is told to whose commit is no good; the others have done nothing wrong.
+            if len(group.members) == 1:
                 raise
-        finally:
-            self._busy -= group.places
-            for one in again:
-                one.is_under_way = False
-            self._waiting[:0] = [one for one in again if not one.done.done()]
-            self._begin()
+            for one in group.members:
+                one.is_alone = True
+            return group.members
+        told, again = (group.members, []) if isinstance(outcome, Committed) else group.refused(outcome)
+        for one in told:
+            if not one.done.done():
+                one.done.set_result(outcome)
+        return again
 
     def _placed(self, groups: list[Group], one: Asked) -> bool:
         """Puts one with the groups that it meets into one group; False where they do not all go together."""
