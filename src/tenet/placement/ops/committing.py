@@ -105,6 +105,7 @@ class Committer:
                 self._keeper.doubt(plan.changed)
                 raise
             if isinstance(outcome, Committed):
+                self._keeper.note(outcome.version)
                 await self._keeper.refresh(plan.changed)
                 return result
             await self._pause(tried)
