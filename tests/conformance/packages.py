@@ -327,6 +327,9 @@ OPENSTACK_PLACEMENT = _environment(
     "testtools",
     "wsgi-intercept",
 )
+#: Nova's own client of Placement, and a Keystone for it. Both are large, and only the full rounds need them.
+NOVA = _environment("nova", "34.0.0", "nova==34.0.0")
+KEYSTONE = _environment("keystone", "30.0.0", "keystone==30.0.0")
 
 
 def libraries(*requirements: str) -> Package:
@@ -363,14 +366,15 @@ PACKAGES = {
     package.name: package
     for package in (
         *(DYNAMODB_LOCAL, DYNALITE, MOTO, DYNOXIDE, ELASTICMQ, AWS_CLI, OLD_BOTO3, CELERY, QUEUE_CLIENTS),
-        *(NODE_PROGRAMS, TUTORIALS, CASSANDRA, RABBITMQ),
+        *(NODE_PROGRAMS, TUTORIALS, CASSANDRA, RABBITMQ, OPENSTACK_PLACEMENT, NOVA, KEYSTONE),
     )
 }
 
 
 def main() -> int:
     """Fetches what is named, or what tests need and is not built for minutes; returns 1 where something is missing."""
-    names = sys.argv[1:] or [name for name in PACKAGES if name not in {DYNOXIDE.name, RABBITMQ.name}]
+    rarely = {package.name for package in (DYNOXIDE, RABBITMQ, NOVA, KEYSTONE)}
+    names = sys.argv[1:] or [name for name in PACKAGES if name not in rarely]
     unknown = [name for name in names if name not in PACKAGES]
     if unknown:
         print(f"unknown: {', '.join(unknown)}; there are {', '.join(PACKAGES)}", file=sys.stderr)

@@ -108,7 +108,9 @@ class LocalKeystone:
         if headers["x-auth-token"] not in self.own:
             return answer(401, {"error": {"code": 401, "message": "The request you have made requires ..."}})
         found = self.tokens.get(headers["x-subject-token"])
-        return answer(404, {"error": {"code": 404, "message": "No such token"}}) if found is None else answer(200, found)
+        return (
+            answer(404, {"error": {"code": 404, "message": "No such token"}}) if found is None else answer(200, found)
+        )
 
 
 async def drop(_method: str, _path: str, _headers: dict[str, str]) -> bytes:
