@@ -574,7 +574,7 @@ class KeystoneOptions(Struct, frozen=True, kw_only=True):
             le=60,
             extra={"unit": "s"},
         ),
-    ] = 5.0
+    ] = 10.0
     admin_roles: Annotated[
         tuple[str, ...],
         Meta(

@@ -29,7 +29,9 @@ enabled = false
 
 def manage(folder: Path, *arguments: str) -> None:
     program = Path(sys.executable).with_name("keystone-manage")
-    subprocess.run([str(program), "--config-file", str(folder / "keystone.conf"), *arguments], stdout=sys.stderr, check=True)
+    subprocess.run(
+        [str(program), "--config-file", str(folder / "keystone.conf"), *arguments], stdout=sys.stderr, check=True
+    )
 
 
 def main() -> None:
@@ -53,6 +55,8 @@ def main() -> None:
     more = [f"--bootstrap-{name}-url={url}/v3" for name in ("admin", "internal", "public")]
     manage(folder, "bootstrap", f"--bootstrap-password={password}", "--bootstrap-region-id=RegionOne", *more)
 
+    # It reads arguments of its own.
+    del sys.argv[1:]
     from keystone.wsgi.api import application
 
     server.app = application
