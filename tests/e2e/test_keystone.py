@@ -9,17 +9,16 @@ import asyncio
 import json
 import ssl
 import tarfile
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
 
 from tests.servers import Server, end, start, tenet
-from tests.unit.placement.keystones import PASSWORD, LocalKeystone, password_file, silence, token_document
+from tests.unit.placement.keystones import PASSWORD, LocalKeystone, drop, password_file, token_document
 from tests.unit.placement.world import in_loop
 
-TIMEOUT_S = 3.0
+TIMEOUT_S = 25.0
 
 
 def settings(folder: Path, url: str, **more: str) -> dict[str, str]:
@@ -44,18 +43,32 @@ async def ask(server: Server, path: str, token: str = "") -> tuple[int, str, Map
 
 
 async def check_silence(local: LocalKeystone, server: Server) -> None:
-    """While Keystone says nothing, tables and access keys do not notice, and whoever waits is refused in time."""
-    local.says = silence
-    began_s = time.monotonic()
-    waiting = [asyncio.ensure_future(ask(server, "/placement/traits", f"token-{number}")) for number in range(3)]
-    await asyncio.sleep(0.3)
+    """While Keystone says nothing, tables and access keys do not notice."""
+    has_begun, is_over = asyncio.Event(), asyncio.Event()
+
+    async def hold(_method: str, _path: str, _headers: dict[str, str]) -> None:
+        has_begun.set()
+        await is_over.wait()
+
+    local.says = hold
+    waiting = [asyncio.ensure_future(ask(server, "/placement/traits", "good")) for _ in range(3)]
+    await has_begun.wait()
     client = server.client()
     assert (await asyncio.to_thread(client.list_tables))["TableNames"] == []
     key = f"{server.exports['AWS_ACCESS_KEY_ID']}:{server.exports['AWS_SECRET_ACCESS_KEY']}"
     assert (await ask(server, "/placement/resource_providers", key))[0] == 200
     assert not any(one.done() for one in waiting)
-    assert [status for status, _, _ in await asyncio.gather(*waiting)] == [503] * 3
-    assert time.monotonic() - began_s < TIMEOUT_S + 20
+    is_over.set()
+    # Traits came with version 1.6, which nobody asks for here; whose request it is, was known.
+    assert [status for status, _, _ in await asyncio.gather(*waiting)] == [404] * 3
+
+
+async def check_death(local: LocalKeystone, server: Server) -> None:
+    """Whom Keystone is not there for is told so, and let in a moment after it is back."""
+    local.says = drop
+    for _ in range(2):
+        status, text, _ = await ask(server, "/placement/resource_providers", "good")
+        assert (status, "does not answer" in text) == (503, True)
     local.says = None
     await asyncio.sleep(1.1)
     assert (await ask(server, "/placement/resource_providers", "good"))[0] == 200
@@ -71,15 +84,14 @@ async def test_a_silent_keystone_holds_nobody_else(tmp_path: Path) -> None:
             status, _, headers = await ask(server, "/placement/resource_providers", "bad")
             assert (status, headers["www-authenticate"]) == (401, f'Keystone uri="{local.url}"')
             await check_silence(local, server)
+            await check_death(local, server)
             _, metrics, _ = await ask(server, "/metrics")
-            # One for each request that showed it: nothing is remembered here, and nothing is asked twice.
-            assert 'tenet_placement_tokens_asked_total{outcome="valid"} 2.0' in metrics
-            assert 'tenet_placement_tokens_asked_total{outcome="failed"} 3.0' in metrics
+            assert 'tenet_placement_tokens_asked_total{outcome="refused"} 1.0' in metrics
         finally:
             await asyncio.to_thread(end, server)
         log = server.log.read_text(encoding="utf-8")
         assert "Keystone does not validate tokens" in log
-        assert not any(secret in log for secret in (PASSWORD, "token-0", "own-1"))
+        assert not any(secret in log for secret in (PASSWORD, "own-1"))
 
 
 def test_mistakes_are_told_before_a_start(tmp_path: Path) -> None:
