@@ -33,9 +33,9 @@ def answered(server: Server, path: str, token: str = "") -> tuple[int, str, Mapp
     request = urllib.request.Request(f"{server.endpoint}{path}", headers={"x-auth-token": token})
     try:
         with urllib.request.urlopen(request, timeout=30, context=context) as told:
-            return told.status, told.read().decode(), told.headers
+            return told.status, told.read().decode(), dict(told.headers)
     except urllib.error.HTTPError as error:
-        return error.code, error.read().decode(), error.headers
+        return error.code, error.read().decode(), dict(error.headers)
 
 
 async def ask(server: Server, path: str, token: str = "") -> tuple[int, str, Mapping[str, str]]:

@@ -311,7 +311,12 @@ def _of_keystone(found: Settings) -> Iterator[Mistake]:
                     f"`keystone.{name}` is set and `keystone.auth_url` is not: no Keystone would be asked.",
                 )
         return
-    url = urlsplit(options.auth_url)
+    try:
+        url = urlsplit(options.auth_url)
+        _ = url.port
+    except ValueError as error:
+        yield Mistake(("keystone.auth_url",), f"`keystone.auth_url` is '{options.auth_url}', which is no URL: {error}.")
+        return
     if url.scheme == "http" and not options.plaintext and not is_loopback(url.hostname or ""):
         yield Mistake(
             ("keystone.auth_url", "keystone.plaintext"),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from tenet.app.configuration import ConfigurationError, Mistake
+from tenet.app.configuration import Mistake
 from tenet.placement.api import Account, Keystone, KeystoneSettings, Meanings
 
 if TYPE_CHECKING:
@@ -52,18 +52,14 @@ def mistakes_in(options: KeystoneOptions) -> Iterator[Mistake]:
 def open_keystone(options: KeystoneOptions, *, clock: Clock) -> Keystone | None:
     """Returns the Keystone that the settings name, or None. It is not asked before somebody shows a token.
 
+    Nor are the files read before that: what has become of them stops no server.
+
     Args:
         options: how it is reached.
         clock: time.
-
-    Raises:
-        ConfigurationError: a file that the settings name cannot be used.
     """
     if not options.auth_url:
         return None
-    problems = [mistake.text for mistake in mistakes_in(options)]
-    if problems:
-        raise ConfigurationError(problems)
     if options.plaintext and options.auth_url.startswith("http:"):
         _log.warning("passwords and tokens are sent to Keystone unencrypted", url=options.auth_url)
     settings = KeystoneSettings(

@@ -15,6 +15,10 @@ from tenet.wire.limits import EdgeLimits
 RUNNING = {"running": True}
 
 
+#: A URL without user, password, query and fragment, or nothing.
+_HTTP_URL = r"^(https?://(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(:\d{1,5})?(/[A-Za-z0-9._~/-]*)?)?$"
+
+
 class Server(Struct, frozen=True, kw_only=True):
     """Where Tenet listens, and how it starts and stops."""
 
@@ -496,7 +500,7 @@ class KeystoneOptions(Struct, frozen=True, kw_only=True):
         str,
         Meta(
             description="URL of its Identity API, version 3. Empty: there is no Keystone.",
-            pattern=r"^(https?://[^\s@?#/]+(/[^\s@?#]*)?)?$",
+            pattern=_HTTP_URL,
             extra={"bounds": "as in `https://keystone.example.org:5000/v3`"},
         ),
     ] = ""
@@ -507,7 +511,7 @@ class KeystoneOptions(Struct, frozen=True, kw_only=True):
                 "The same as clients reach it, which those without a good token are told in `WWW-Authenticate`. Empty: "
                 "`auth_url`."
             ),
-            pattern=r"^(https?://[^\s@?#/\"]+(/[^\s@?#\"]*)?)?$",
+            pattern=_HTTP_URL,
             extra={"bounds": "as in `https://keystone.example.org:5000`"},
         ),
     ] = ""
@@ -541,7 +545,8 @@ class KeystoneOptions(Struct, frozen=True, kw_only=True):
         str,
         Meta(
             description=(
-                "PEM file with the authorities that Keystone's certificate has to be from. Empty: those of the system."
+                "PEM file with the authorities that Keystone's certificate has to be from, read once. Empty: those of "
+                "the system."
             )
         ),
     ] = ""
@@ -571,7 +576,7 @@ class KeystoneOptions(Struct, frozen=True, kw_only=True):
         Meta(
             description="How long asking about a token may take; after it, requests with that token get 503.",
             ge=0.1,
-            le=60,
+            le=30,
             extra={"unit": "s"},
         ),
     ] = 10.0

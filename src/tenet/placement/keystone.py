@@ -102,16 +102,13 @@ class Keystone:
     Args:
         settings: how it is reached.
         clock: time.
-
-    Raises:
-        OSError: the file with the authorities cannot be used (``ssl.SSLError`` is one of them).
     """
 
     def __init__(self, settings: KeystoneSettings, *, clock: Clock) -> None:
         self._settings = settings
         self._clock = clock
         self._url = tokens_url(settings.auth_url)
-        self._tls = ssl.create_default_context(cafile=settings.ca_file) if self._url.startswith("https://") else None
+        self._tls: ssl.SSLContext | None = None
         self._known: OrderedDict[bytes, _Found] = OrderedDict()
         self._refused: OrderedDict[bytes, _Found] = OrderedDict()
         self._asking: dict[bytes, asyncio.Task[_Found]] = {}
@@ -223,6 +220,7 @@ class Keystone:
         return _Found(None, trouble=_DOWN)
 
     async def _look_up(self, token: str) -> _Found:
+        await self._load_authorities()
         own = await self._own_token("")
         answer = await self._get(own, token)
         if answer.status == _UNAUTHORIZED:
@@ -241,6 +239,13 @@ class Keystone:
             )
             return _Found(None, now_s + min(self._settings.cache_s, REFUSED_S))
         return _Found(told.sender, now_s + min(self._settings.cache_s, left_s))
+
+    async def _load_authorities(self) -> None:
+        if self._tls is None and self._url.startswith("https://"):
+            try:
+                self._tls = await asyncio.to_thread(ssl.create_default_context, cafile=self._settings.ca_file)
+            except OSError as error:
+                raise _Trouble(f"the authorities in {self._settings.ca_file} cannot be read: {error}") from error
 
     async def _get(self, own: str, token: str) -> Answered:
         headers = {"X-Auth-Token": own, "X-Subject-Token": token}

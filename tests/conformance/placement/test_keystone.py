@@ -40,9 +40,9 @@ def answered(server: Server, path: str, token: str) -> tuple[int, str, Mapping[s
     context = ssl.create_default_context(cafile=server.exports["AWS_CA_BUNDLE"])
     try:
         with urllib.request.urlopen(request, timeout=30, context=context) as told:
-            return told.status, told.read().decode(), told.headers
+            return told.status, told.read().decode(), dict(told.headers)
     except urllib.error.HTTPError as error:
-        return error.code, error.read().decode(), error.headers
+        return error.code, error.read().decode(), dict(error.headers)
 
 
 def check_administrator(admin: Command, endpoint: str) -> None:

@@ -212,7 +212,7 @@ class Schedule:
         assert client.move_allocations(context_, consumer, migration)
         assert self.nova.has(migration) == before, "the migration has something else"
         after = self.place(consumer, away_from=host_of(before))
-        if after is not None and self.chance.random() < 0.7:
+        if after is not None and self.chance.random() < 0.5:
             assert client.delete_allocation_for_instance(context_, migration, "migration")
             self.have[consumer] = after
             self.done["resize"] += 1
