@@ -13,7 +13,7 @@ from tenet.app.configuration import Mistake
 from tenet.placement.api import Account, Keystone, KeystoneSettings, Meanings
 
 if TYPE_CHECKING:
-    from tenet.app.settings import KeystoneOptions
+    from tenet.app.identity_settings import KeystoneOptions
     from tenet.base.clock import Clock
 
 _log = structlog.get_logger(__name__)

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import json
 import ssl
-import subprocess
-import time
 import urllib.request
 from collections import Counter
 from pathlib import Path
@@ -16,16 +14,14 @@ from typing import Any
 
 import pytest
 
-from tests.conformance.packages import NOVA
+from tests.conformance.placement.novas import PART_S_MAX, Nova
 from tests.rounds import rounds
-from tests.servers import Server, clean_environment, end, start
+from tests.servers import Server, end, start
 
-PROGRAM = Path(__file__).parent / "programs" / "nova_clients.py"
 PROJECT = "a" * 32
 HOSTS = 6
 SCHEDULERS, ROUNDS = rounds((3, 40), (8, 400))
 COMPUTES, UPDATES = rounds((2, 30), (4, 300))
-PART_S_MAX = rounds(240, 1_500)
 #: What every process of Nova is told of Placement; the token is an access key.
 CONFIGURATION = """
 [placement]
@@ -36,56 +32,6 @@ cafile = {authority}
 """
 
 Usages = dict[str, dict[str, int]]
-
-
-class Nova:
-    """Starts processes of Nova's client.
-
-    Args:
-        server: that they speak to.
-        folder: of their files.
-    """
-
-    def __init__(self, server: Server, folder: Path) -> None:
-        self._python = NOVA.ensure() / "bin" / "python"
-        self._folder = folder
-        self._configuration = folder / "nova.conf"
-        self._configuration.write_text(
-            CONFIGURATION.format(
-                endpoint=server.endpoint, key=key_of(server), authority=server.exports["AWS_CA_BUNDLE"]
-            ),
-            encoding="utf-8",
-        )
-
-    def begin(self, name: str, *arguments: object) -> subprocess.Popen[bytes]:
-        """Starts a process, whose output goes to a file of its name."""
-        with (self._folder / f"{name}.log").open("w") as log:
-            return subprocess.Popen(
-                [
-                    *(str(self._python), "-P", "-W", "ignore", str(PROGRAM), str(self._configuration)),
-                    *(str(self._folder / f"{name}.json"), *map(str, arguments)),
-                ],
-                env=clean_environment(PYTHONPATH=""),
-                stdout=log,
-                stderr=subprocess.STDOUT,
-            )
-
-    def results(self, processes: dict[str, subprocess.Popen[bytes]]) -> dict[str, Any]:
-        """Waits for processes; returns what each of them wrote, by its name."""
-        until_s = time.monotonic() + PART_S_MAX
-        try:
-            for name, process in processes.items():
-                code = process.wait(max(0.0, until_s - time.monotonic()))
-                assert code == 0, f"{name}: {(self._folder / f'{name}.log').read_text(encoding='utf-8')[-3000:]}"
-        finally:
-            for process in processes.values():
-                process.kill()
-                process.wait()
-        return {name: json.loads((self._folder / f"{name}.json").read_text(encoding="utf-8")) for name in processes}
-
-    def run(self, name: str, *arguments: object) -> Any:
-        """Runs a process to its end; returns what it wrote."""
-        return self.results({name: self.begin(name, name, *arguments)})[name]
 
 
 def key_of(server: Server) -> str:
@@ -127,20 +73,21 @@ def check_usages(server: Server, expected: Usages) -> None:
 
 
 @pytest.mark.time_limit_s(3 * PART_S_MAX)
-def test_hosts_report_and_instances_come_move_and_go(tmp_path: Path) -> None:
+def test_hosts_report_and_instances_come_move_and_go(tmp_path: Path, seed: int) -> None:
     server = start(tmp_path / "data")
     try:
-        nova = Nova(server, tmp_path)
+        authority = server.exports["AWS_CA_BUNDLE"]
+        nova = Nova(tmp_path, CONFIGURATION.format(endpoint=server.endpoint, key=key_of(server), authority=authority))
         nova.run("fleet", HOSTS)
         assert nova.run("conflicts")["done"] == {"of providers": 1, "of consumers": 1}
         processes = {
-            f"scheduler-{number}": nova.begin(f"scheduler-{number}", "schedule", number, ROUNDS)
+            f"scheduler-{number}": nova.begin(f"scheduler-{number}", "schedule", seed + number, ROUNDS)
             for number in range(SCHEDULERS)
         }
         for number in range(COMPUTES):
             # All of them report the same hosts, which is more than Nova does.
             name = f"compute-{number}"
-            processes[name] = nova.begin(name, "compute", number, UPDATES, HOSTS)
+            processes[name] = nova.begin(name, "compute", seed + number, UPDATES, HOSTS)
         results = nova.results(processes)
         done: Counter[str] = sum((Counter(result["done"]) for result in results.values()), Counter())
         for kind in ("boot", "delete", "resize", "resize taken back", "evacuate", "attach", "updates", "traits"):

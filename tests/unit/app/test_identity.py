@@ -12,8 +12,8 @@ from tenet.app.configuration import ConfigurationError, load
 from tenet.app.data_directory import DataDirectory
 from tenet.app.doctor import _modes
 from tenet.app.identity import open_keystone
+from tenet.app.identity_settings import KeystoneOptions
 from tenet.app.machine import mistakes_in
-from tenet.app.settings import KeystoneOptions
 from tenet.base.clock import SystemClock
 from tenet.base.ids import SystemIds
 from tenet.placement.errors import Unauthorized
