@@ -48,6 +48,8 @@ ASKING_MAX: Final = 64
 WAITING_MAX: Final = 256
 #: For how long nothing is asked after Keystone did not answer, seconds.
 AGAIN_S: Final = 1.0
+#: The same after Keystone has refused the user's password: who tries one too often is locked out.
+LOGIN_AGAIN_S: Final = 10.0
 #: How long before its end Tenet's own token is renewed, milliseconds.
 _RENEW_MS: Final = 60_000
 _MS: Final = 1000
@@ -118,6 +120,7 @@ class Keystone:
         self._own = ""
         self._own_until_ms = -1
         self._renewing = asyncio.Lock()
+        self._login_again_s = -math.inf
         self._answers = {"valid": 0, "refused": 0, "failed": 0}
 
     async def sender(self, token: str) -> Sender:
@@ -259,8 +262,14 @@ class Keystone:
         """
         async with self._renewing:
             if self._own == refused or self._clock.wall_ms() >= self._own_until_ms:
+                if self._clock.monotonic_s() < self._login_again_s:
+                    raise _Trouble(self._refusal)
                 self._own, self._own_until_ms = await self._authenticate()
             return self._own
+
+    @property
+    def _refusal(self) -> str:
+        return f"the password of the user {self._settings.account.user} is refused"
 
     async def _authenticate(self) -> tuple[str, int]:
         settings = self._settings
@@ -270,8 +279,11 @@ class Keystone:
             raise _Trouble(f"the password cannot be read: {error}") from error
         body = authentication(settings.account, password.rstrip("\r\n"))
         answer = await ask("POST", f"{self._url}?nocatalog", {"Content-Type": "application/json"}, body, tls=self._tls)
+        if answer.status == _UNAUTHORIZED:
+            self._login_again_s = self._clock.monotonic_s() + LOGIN_AGAIN_S
+            raise _Trouble(self._refusal)
         if answer.status not in (_OK, _CREATED):
-            raise _Trouble(f"asked for a token of the user {settings.account.user}, it answers {answer.status}")
+            raise _Trouble(f"asked for a token of the own user, it answers {answer.status}")
         own = answer.headers.get("x-subject-token", "")
         if not may_be_token(own):
             raise _Trouble("it gives the own user a token that is none")

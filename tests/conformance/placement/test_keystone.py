@@ -62,10 +62,10 @@ def check_administrator(admin: Command, endpoint: str) -> None:
     """The two commands of the documents put Tenet into the catalog; then it is administered by its entry there."""
     admin.told("service create --name placement placement")
     admin.told(f"endpoint create --region RegionOne placement public {endpoint}/placement")
-    made = admin.told(f"resource provider create host-1 --uuid {HOST}")
-    assert (made["uuid"], made["name"]) == (HOST, "host-1")
+    made = admin.told(f"resource provider create rack-1 --uuid {HOST}")
+    assert (made["uuid"], made["name"]) == (HOST, "rack-1")
     admin.told(f"resource provider inventory set {HOST} --resource VCPU=8 --resource MEMORY_MB=4096")
-    assert [one["name"] for one in admin.told("resource provider list")] == ["host-1"]
+    assert [one["name"] for one in admin.told("resource provider list")] == ["rack-1"]
 
 
 def check_allocation(admin: Command, project: str) -> None:
@@ -136,7 +136,7 @@ def check_outage(identity: Identity, server: Server) -> None:
     key = f"{server.exports['AWS_ACCESS_KEY_ID']}:{server.exports['AWS_SECRET_ACCESS_KEY']}"
     status, text, _ = answered(server, "/resource_providers", key)
     assert status == 200
-    assert "host-1" in [one["name"] for one in json.loads(text)["resource_providers"]]
+    assert "rack-1" in [one["name"] for one in json.loads(text)["resource_providers"]]
     lines = [json.loads(line) for line in server.log.read_text(encoding="utf-8").splitlines()]
     assert any(line.get("event") == "Keystone does not validate tokens" for line in lines)
     assert unknown not in server.log.read_text(encoding="utf-8")

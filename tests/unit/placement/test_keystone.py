@@ -228,10 +228,23 @@ async def test_a_password_is_changed_without_a_restart(tmp_path: Path) -> None:
     async with pair(tmp_path, password="wrong") as found:
         with capture_logs() as lines:
             assert "does not answer" in await found.trouble()
-        assert lines[0]["reason"] == "asked for a token of the user placement, it answers 401"
+        assert lines[0]["reason"] == "the password of the user placement is refused"
         password_file(tmp_path)
+        found.clock.advance_ms(10_000)
         assert await found.asking.sender("good") == ADA
         assert found.outcomes == {"valid": 1, "refused": 0, "failed": 1}
+
+
+@in_loop
+async def test_a_wrong_password_is_not_tried_until_the_user_is_locked_out(tmp_path: Path) -> None:
+    async with pair(tmp_path, password="wrong") as found:
+        await asyncio.gather(*(found.trouble(f"token-{number}") for number in range(20)))
+        found.clock.advance_ms(9_999)
+        await found.trouble()
+        assert found.local.counts == {"POST": 1}
+        found.clock.advance_ms(1)
+        await found.trouble()
+        assert found.local.counts == {"POST": 2}
 
 
 @in_loop
