@@ -13,10 +13,12 @@ from urllib.parse import urlencode
 
 import orjson
 from msgspec import Struct
+from msgspec.structs import replace
 
 from tenet.placement.errors import BadRequest, TooLarge
 from tenet.placement.model import UNKNOWN_TYPE
 from tenet.placement.rules.candidate_requests import CandidateRequest, read_candidate_request
+from tenet.placement.rules.capabilities import read_comparisons
 from tenet.placement.rules.claim_schemas import BODY_BYTES_MAX, CLAIM, OTHERS_MAX
 from tenet.placement.rules.microversions import LATEST
 from tenet.placement.rules.validation import canonical_uuid, read_body
@@ -140,17 +142,25 @@ def names_in(document: Mapping[str, Any]) -> tuple[set[str], set[str]]:
     return classes, traits
 
 
-def read_claim(document: Mapping[str, Any], *, classes: Collection[str], traits: Collection[str]) -> ClaimRequest:
+def read_claim(
+    document: Mapping[str, Any],
+    *,
+    classes: Collection[str],
+    traits: Collection[str],
+    sent: Mapping[str, Any] | None = None,
+) -> ClaimRequest:
     """Returns the request that a document means.
 
     Args:
-        document: from ``read_claim_body``.
+        document: from ``read_claim_body``, in the language of the OpenStack API.
         classes: those resource classes of ``names_in`` that exist.
         traits: those traits of ``names_in`` that exist.
+        sent: as it came, where that is another one: by it the request is known again.
 
     Raises:
         BadRequest: it is not one that can be carried out, or names a class or trait that does not exist.
     """
+    sent = document if sent is None else sent
     common = document.get("request")
     claimants = tuple(_claimant(one, common, classes, traits) for one in document["consumers"])
     if len({one.uuid for one in claimants}) < len(claimants):
@@ -163,8 +173,8 @@ def read_claim(document: Mapping[str, Any], *, classes: Collection[str], traits:
         affinity=_nearness(document, "affinity"),
         anti_affinity=_nearness(document, "anti_affinity"),
         considered=document.get("considered"),
-        digest=sha256(orjson.dumps(document, option=orjson.OPT_SORT_KEYS)).digest(),
-        document=document,
+        digest=sha256(orjson.dumps(sent, option=orjson.OPT_SORT_KEYS)).digest(),
+        document=sent,
     )
     others = request.others
     if len(others) > OTHERS_MAX:
@@ -173,6 +183,33 @@ def read_claim(document: Mapping[str, Any], *, classes: Collection[str], traits:
     if own:
         raise BadRequest(f"Consumer {own[0]} is claimed for, and cannot be one that is placed already.")
     return request
+
+
+def with_capabilities(request: CandidateRequest, asked: Mapping[str, Any]) -> CandidateRequest:
+    """Returns a request with what its groups ask of capabilities, which query strings do not have.
+
+    Args:
+        request: read from ``as_query_string`` of `asked`.
+        asked: the member ``request`` of a document, or of one of its consumers.
+
+    Raises:
+        BadRequest: a comparison makes no sense, or a group has nothing else that says which providers are meant.
+    """
+    if not any("capabilities" in group for group in asked["groups"]):
+        return request
+    found = {
+        group.get("suffix", ""): read_comparisons(group["capabilities"], f"groups[{at}].capabilities")
+        for at, group in enumerate(asked["groups"])
+        if "capabilities" in group
+    }
+    alone = found.keys() - {group.suffix for group in request.groups}
+    if alone:
+        raise BadRequest(
+            f"JSON does not validate: the group {min(alone)!r} has `capabilities`, and neither `resources` nor "
+            "`required` nor `member_of`."
+        )
+    groups = tuple(replace(group, capabilities=found.get(group.suffix, ())) for group in request.groups)
+    return replace(request, groups=groups)
 
 
 def as_query_string(request: Mapping[str, Any]) -> str:
@@ -238,6 +275,7 @@ def _claimant(
     if asked is None:
         raise BadRequest(f"JSON does not validate: neither consumer {uuid} nor the claim has a `request`.")
     request = read_candidate_request(as_query_string(asked), LATEST, classes=classes, traits=traits)
+    request = with_capabilities(request, asked)
     return Claimant(uuid, one["project_id"], one["user_id"], one.get("consumer_type", UNKNOWN_TYPE), request)
 
 

@@ -111,6 +111,8 @@ class _Explanation:
             yield "resources", {name: amount}, fleet.fitting(name, amount)
         for names in group.required:
             yield "required", sorted(names), fleet.passing(required=[names])
+        for comparison in group.capabilities:
+            yield "capabilities", comparison.told, fleet.meeting(comparison)
         if group.forbidden:
             yield "forbidden", sorted(group.forbidden), fleet.passing(forbidden=group.forbidden)
         for uuids in group.member_of:
@@ -158,6 +160,10 @@ def _words(one: Condition) -> str:
     if one.condition == "required":
         names = one.asked if isinstance(one.asked, str) else " or ".join(one.asked)
         return f"trait {names}{where}"
+    if one.condition == "capabilities":
+        ((name, comparison),) = one.asked.items()
+        terms = " and ".join(f"{kind} {operand}" for kind, operand in comparison.items())
+        return f"capability {name} {terms}{where}"
     if one.condition == TOGETHER:
         return f"{TOGETHER}: each is met, not all at once"
     asked = one.asked if isinstance(one.asked, str) else ", ".join(one.asked)
