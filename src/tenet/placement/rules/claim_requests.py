@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from hashlib import sha256
-from typing import Any
+from typing import Any, Final
 from urllib.parse import urlencode
 
 import orjson
@@ -18,10 +18,13 @@ from msgspec.structs import replace
 from tenet.placement.errors import BadRequest, TooLarge
 from tenet.placement.model import UNKNOWN_TYPE
 from tenet.placement.rules.candidate_requests import CandidateRequest, read_candidate_request
-from tenet.placement.rules.capabilities import read_comparisons
+from tenet.placement.rules.capabilities import Comparison, read_comparisons
 from tenet.placement.rules.claim_schemas import BODY_BYTES_MAX, CLAIM, OTHERS_MAX
 from tenet.placement.rules.microversions import LATEST
 from tenet.placement.rules.validation import canonical_uuid, read_body
+
+#: What says which providers a group means.
+_MEANS: Final = ("resources", "required", "member_of")
 
 
 class Claimant(Struct, frozen=True):
@@ -185,31 +188,26 @@ def read_claim(
     return request
 
 
-def with_capabilities(request: CandidateRequest, asked: Mapping[str, Any]) -> CandidateRequest:
-    """Returns a request with what its groups ask of capabilities, which query strings do not have.
+def capabilities_of(asked: Mapping[str, Any]) -> dict[str, tuple[Comparison, ...]]:
+    """Returns what the groups of a request ask of capabilities, which query strings do not have, by suffix.
 
     Args:
-        request: read from ``as_query_string`` of `asked`.
         asked: the member ``request`` of a document, or of one of its consumers.
 
     Raises:
         BadRequest: a comparison makes no sense, or a group has nothing else that says which providers are meant.
     """
-    if not any("capabilities" in group for group in asked["groups"]):
-        return request
-    found = {
-        group.get("suffix", ""): read_comparisons(group["capabilities"], f"groups[{at}].capabilities")
-        for at, group in enumerate(asked["groups"])
-        if "capabilities" in group
-    }
-    alone = found.keys() - {group.suffix for group in request.groups}
-    if alone:
-        raise BadRequest(
-            f"JSON does not validate: the group {min(alone)!r} has `capabilities`, and neither `resources` nor "
-            "`required` nor `member_of`."
-        )
-    groups = tuple(replace(group, capabilities=found.get(group.suffix, ())) for group in request.groups)
-    return replace(request, groups=groups)
+    found = {}
+    for at, group in enumerate(asked["groups"]):
+        if "capabilities" not in group:
+            continue
+        if not any(group.get(member) for member in _MEANS):
+            raise BadRequest(
+                f"JSON does not validate: groups[{at}] has `capabilities`, and neither `resources` nor `required` nor "
+                "`member_of`."
+            )
+        found[group.get("suffix", "")] = read_comparisons(group["capabilities"], f"groups[{at}].capabilities")
+    return found
 
 
 def as_query_string(request: Mapping[str, Any]) -> str:
@@ -274,8 +272,11 @@ def _claimant(
     asked = one.get("request", common)
     if asked is None:
         raise BadRequest(f"JSON does not validate: neither consumer {uuid} nor the claim has a `request`.")
+    capabilities = capabilities_of(asked)
     request = read_candidate_request(as_query_string(asked), LATEST, classes=classes, traits=traits)
-    request = with_capabilities(request, asked)
+    if capabilities:
+        groups = (replace(group, capabilities=capabilities.get(group.suffix, ())) for group in request.groups)
+        request = replace(request, groups=tuple(groups))
     return Claimant(uuid, one["project_id"], one["user_id"], one.get("consumer_type", UNKNOWN_TYPE), request)
 
 

@@ -156,6 +156,8 @@ def _words(one: Condition) -> str:
     if one.condition == "resources":
         ((name, amount),) = one.asked.items()
         free = f"; the most that one provider can give is {one.largest_free}"
+        if not one.met_by_providers and one.largest_free is not None and one.largest_free >= amount:
+            free += ", in steps or from a least amount on that do not allow this one"
         return f"resource {name}: {amount} wanted{where}{free}"
     if one.condition == "required":
         names = one.asked if isinstance(one.asked, str) else " or ".join(one.asked)
