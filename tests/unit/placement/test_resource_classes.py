@@ -385,6 +385,6 @@ def test_every_inventory_that_a_description_can_say_is_shown_as_one(
         units = Units("ml", {"ml": 1, "l": 1000})
         step = 5
 
-    total, reserved, *others = (5 * amount for amount in amounts)
-    inventory = Inventory(total, min(reserved, total), *others, ratio)
+    total, reserved, least, most, step = (5 * amount for amount in amounts)
+    inventory = Inventory(total, min(reserved, total), least, most, step, ratio)
     assert Fuel().inventory(Fuel().described(inventory)) == inventory
