@@ -168,7 +168,7 @@ def test_two_processes_of_a_cluster_describe_and_compare() -> None:
                 await change(one, number, "capabilities", {"driver_version": version})
             request = anywhere({"pci_device": "8086:1572"})
             request["groups"][0]["capabilities"] = {"driver_version": {">=": "550", "<": "560"}}
-            statuses = []
+            statuses: list[int] = []
             for consumer in range(100, 103):
                 status, _ = await until_known(other, claim_of(consumer, request=request), len(statuses) < 2)
                 statuses.append(status)

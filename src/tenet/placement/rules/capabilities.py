@@ -16,6 +16,7 @@ from __future__ import annotations
 import operator
 import re
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any, Final
 
 import msgspec
@@ -38,6 +39,8 @@ LISTED_MAX: Final = 64
 TEXT_CHARS_MAX: Final = 255
 #: All capabilities of one provider, as they are stored.
 STORED_BYTES_MAX: Final = 64 * 1024
+#: So many different ones are kept as they were read, 16 MiB or so at most: a fleet has few kinds of hosts.
+_DECODED_MAX: Final = 256
 #: Whole numbers that are the same in every language of clients.
 INTEGER_MAX: Final = 2**53 - 1
 _VERSION_PATTERN: Final = "^[0-9]{1,9}([.][0-9]{1,9}){0,7}$"
@@ -247,8 +250,9 @@ def encode_capabilities(capabilities: Mapping[str, Capability]) -> bytes:
     return FORMAT + _encoder.encode(capabilities_document(capabilities))
 
 
-def decode_capabilities(value: bytes) -> dict[str, Capability]:
-    """Returns a provider's capabilities.
+@lru_cache(maxsize=_DECODED_MAX)
+def decode_capabilities(value: bytes) -> Mapping[str, Capability]:
+    """Returns a provider's capabilities, which nobody changes: hosts of one kind share them.
 
     Raises:
         StoreCorrupt: the bytes are none that this or an older version writes.

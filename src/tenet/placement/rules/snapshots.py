@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
 
@@ -38,7 +38,7 @@ class Snapshot(Struct, frozen=True):
     inventories: dict[str, Inventory]
     changed_ms: dict[str, int]
     used: dict[str, int]
-    capabilities: dict[str, Capability] = {}
+    capabilities: Mapping[str, Capability] = {}
 
     def provider(self, root: str) -> Provider:
         """Returns it as the read model has it.
@@ -87,7 +87,7 @@ def snapshot_of(uuid: str, records: Sequence[Record]) -> Snapshot | None:
     inventories: dict[str, Inventory] = {}
     changed_ms: dict[str, int] = {}
     used: dict[str, int] = {}
-    capabilities: dict[str, Capability] = {}
+    capabilities: Mapping[str, Capability] = {}
     for record in records:
         if record.sort == keys.DESCRIPTION:
             described = record
