@@ -20,6 +20,7 @@ from tenet.placement.fleet.fleet import Fleet
 from tenet.placement.model import Capability, Inventory, Provider
 from tenet.placement.rules.candidate_requests import CandidateRequest
 from tenet.placement.rules.capabilities import (
+    ASKED_MAX,
     CAPABILITIES,
     CAPABILITIES_ASKED,
     CAPABILITIES_MAX,
@@ -201,7 +202,7 @@ def test_what_has_another_shape_is_refused(document: dict[str, Any]) -> None:
         {"x": {"contains": [5]}},
         {"x": {"contains": [str(number) for number in range(LISTED_MAX + 1)]}},
         {"X": {"==": 5}},
-        {f"x{number}": {"==": 1} for number in range(CAPABILITIES_MAX + 1)},
+        {f"x{number}": {"==": 1} for number in range(ASKED_MAX + 1)},
     ],
 )
 def test_a_demand_of_another_shape_is_refused(asked: dict[str, Any]) -> None:
@@ -232,6 +233,10 @@ def test_all_together_have_a_limit() -> None:
         FORMAT + msgspec.msgpack.encode({"x": {"version": "a"}}),
         FORMAT + msgspec.msgpack.encode({"x": {"version": 5}}),
         FORMAT + msgspec.msgpack.encode({"x": {"set": 5}}),
+        FORMAT + msgspec.msgpack.encode({"x": {"set": "avx"}}),
+        FORMAT + msgspec.msgpack.encode({"x": {"integer": "5"}}),
+        FORMAT + msgspec.msgpack.encode({"x": {"string": 5}}),
+        FORMAT + msgspec.msgpack.encode({"x": {"date": 5}}),
         FORMAT + msgspec.msgpack.encode([]),
     ],
 )
@@ -351,4 +356,10 @@ def test_a_comparison_looks_at_different_values_and_not_at_providers(monkeypatch
     (comparison,) = read_comparisons({"driver": {">=": "550.54"}}, "")
     assert int(fleet.meeting(comparison).sum()) == 6666
     assert len(looked_at) == 3
+    assert int(fleet.meeting(comparison).sum()) == 6666
+    assert len(looked_at) == 3, "and what was found is remembered"
+    fleet.put(replace(host(1, VCPU=Inventory(8)), capabilities=read_capabilities({"driver": {"version": "1"}})))
+    assert int(fleet.meeting(comparison).sum()) == 6665
+    assert len(looked_at) == 7, "until somebody changes a capability"
+    fleet.put(replace(host(1, VCPU=Inventory(8)), capabilities=read_capabilities({"driver": {"version": DRIVERS[1]}})))
     assert len({id(fleet.at(place).capabilities) for place in range(10_000)}) == 3, "and kept once for all alike"

@@ -208,6 +208,26 @@ def test_a_claim_that_makes_no_sense_is_refused(change: dict[str, Any], text: st
 
 
 @in_loop
+async def test_a_request_compares_so_many_in_all_its_groups() -> None:
+    async with World(memory()) as world:
+        await world.provider(1, VCPU=4)
+        groups = [
+            {
+                "suffix": f"_{at}",
+                "resources": {"VCPU": 1},
+                "capabilities": {f"x{number}": {"==": 1} for number in range(17)},
+            }
+            for at in range(2)
+        ]
+        body = claim_of(7, request={"groups": groups, "group_policy": "none"})
+        text = await world.refused("POST", "/v1/claims", body, status=BAD)
+        assert "the groups ask for 34 capabilities; they may ask for 32." in text
+        for group in groups:
+            del group["capabilities"]["x16"]  # type: ignore[attr-defined]
+        await why_not(world, body)
+
+
+@in_loop
 async def test_a_node_that_is_behind_grants_by_what_is_true() -> None:
     """Another node has recorded an older driver, of which this one hears nothing: it reads again and chooses anew."""
     state = MemoryState()

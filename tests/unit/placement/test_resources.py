@@ -297,6 +297,8 @@ async def test_a_description_names_the_generation_and_what_exists() -> None:
         ({"VCPU": 5}, "(resources.VCPU)"),
         ({"Vcpu": {"total": 1}}, "(resources.Vcpu)"),
         ({"CUSTOM_é": {"total": 1}}, "(resources.CUSTOM_é)"),
+        ({"A" * 256: {"total": 1}}, "is too long"),
+        ({"VCPU": "x" * 100_000}, "xxx (resources.VCPU)"),
         ({"fuel": 1}, "There is no resource class 'fuel'; there are: bandwidth_egress"),
         ({"VCPU": {"total": 1, "allocation_ratio": 0.1}}, None),
     ],
@@ -314,6 +316,7 @@ def test_a_refused_description_changes_nothing(resources: Any, text: str | None)
             else:
                 assert response.status == BAD
                 assert text in response.body.decode()
+                assert len(response.body) < 5_000
                 assert await world.generation(uuid_of(1)) == 0
                 assert await inventories(world, 1) == {}
 

@@ -30,8 +30,9 @@ from tenet.placement.rules.stored import FORMAT
 from tenet.store.errors import StoreCorrupt
 from tenet.store.formats import refuse_later
 
-#: Of one provider; in one group of a request.
+#: Of one provider; asked for in one request, in all its groups.
 CAPABILITIES_MAX: Final = 64
+ASKED_MAX: Final = 32
 NAME_PATTERN: Final = "^[a-z][a-z0-9_]{0,63}$"
 #: Texts in a set, and in what a comparison lists; characters of one text.
 SET_MAX: Final = 512
@@ -41,6 +42,8 @@ TEXT_CHARS_MAX: Final = 255
 STORED_BYTES_MAX: Final = 64 * 1024
 #: So many different ones are kept as they were read, 16 MiB or so at most: a fleet has few kinds of hosts.
 _DECODED_MAX: Final = 256
+#: So many texts are remembered as versions: a comparison reads its own for each value that it looks at.
+_VERSIONS_MAX: Final = 4096
 #: Whole numbers that are the same in every language of clients.
 INTEGER_MAX: Final = 2**53 - 1
 _VERSION_PATTERN: Final = "^[0-9]{1,9}([.][0-9]{1,9}){0,7}$"
@@ -87,11 +90,12 @@ CAPABILITIES_ASKED: Final[Schema] = {
         "minProperties": 1,
     },
     "minProperties": 1,
-    "maxProperties": CAPABILITIES_MAX,
+    "maxProperties": ASKED_MAX,
     "description": "By name, what has to hold of the value. Versions are compared number by number.",
 }
 
 
+@lru_cache(maxsize=_VERSIONS_MAX)
 def read_version(text: str) -> DottedVersion | None:
     """Returns the version that a text is; None where it is none."""
     if not _VERSION.fullmatch(text):
@@ -221,11 +225,20 @@ def read_capabilities(document: Mapping[str, Mapping[str, Any]]) -> dict[str, Ca
 
 
 def _read(kind: str, value: Any) -> Capability:
+    """Returns a value of the type that it says itself.
+
+    Raises:
+        ValueError: it is of no type or another one, which is what a store may hold.
+    """
     if kind == "version":
-        version = read_version(value)
-        assert version is not None
-        return version
-    return frozenset(value) if kind == "set" else value
+        version = read_version(value) if isinstance(value, str) else None
+        if version is not None:
+            return version
+    elif kind == "set" and isinstance(value, list):
+        return frozenset(value)
+    elif (kind == "integer" and isinstance(value, int)) or (kind == "string" and isinstance(value, str)):
+        return value
+    raise ValueError(f"{value!r} is no {kind}")
 
 
 def capabilities_document(capabilities: Mapping[str, Capability]) -> dict[str, dict[str, Any]]:
@@ -263,5 +276,5 @@ def decode_capabilities(value: bytes) -> Mapping[str, Capability]:
         raise StoreCorrupt(f"{what} have the unknown format {value[:1]!r}")
     try:
         return {name: _read(*next(iter(one.items()))) for name, one in _decoder.decode(value[1:]).items()}
-    except (msgspec.MsgspecError, AssertionError, StopIteration, TypeError) as error:
+    except (msgspec.MsgspecError, StopIteration, ValueError) as error:
         raise StoreCorrupt(f"{what} cannot be read: {error}") from error

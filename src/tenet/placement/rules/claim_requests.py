@@ -18,7 +18,7 @@ from msgspec.structs import replace
 from tenet.placement.errors import BadRequest, TooLarge
 from tenet.placement.model import UNKNOWN_TYPE
 from tenet.placement.rules.candidate_requests import CandidateRequest, read_candidate_request
-from tenet.placement.rules.capabilities import Comparison, read_comparisons
+from tenet.placement.rules.capabilities import ASKED_MAX, Comparison, read_comparisons
 from tenet.placement.rules.claim_schemas import BODY_BYTES_MAX, CLAIM, OTHERS_MAX
 from tenet.placement.rules.microversions import LATEST
 from tenet.placement.rules.validation import canonical_uuid, read_body
@@ -195,7 +195,8 @@ def capabilities_of(asked: Mapping[str, Any]) -> dict[str, tuple[Comparison, ...
         asked: the member ``request`` of a document, or of one of its consumers.
 
     Raises:
-        BadRequest: a comparison makes no sense, or a group has nothing else that says which providers are meant.
+        BadRequest: a comparison makes no sense, a group has nothing else that says which providers are meant, or there
+            are too many.
     """
     found = {}
     for at, group in enumerate(asked["groups"]):
@@ -207,6 +208,11 @@ def capabilities_of(asked: Mapping[str, Any]) -> dict[str, tuple[Comparison, ...
                 "`member_of`."
             )
         found[group.get("suffix", "")] = read_comparisons(group["capabilities"], f"groups[{at}].capabilities")
+    count = sum(map(len, found.values()))
+    if count > ASKED_MAX:
+        raise BadRequest(
+            f"JSON does not validate: the groups ask for {count} capabilities; they may ask for {ASKED_MAX}."
+        )
     return found
 
 

@@ -18,6 +18,7 @@ PUT_RESOURCES: Final = record(
         "resource_provider_generation": {"type": "integer"},
         "resources": {
             "type": "object",
+            "propertyNames": {"type": "string", "minLength": 1, "maxLength": 255},
             "maxProperties": RESOURCES_MAX,
             "description": "All that the provider has, by class: as the class is described, or an inventory.",
         },

@@ -20,6 +20,8 @@ from tenet.placement.rules.resources.units import Units
 _RATIO_MAX: Final = 10_000
 _AMOUNTS: Final = ("total", "reserved", "min", "max", "step")
 _MEMBERS: Final = (*_AMOUNTS, "ratio")
+#: OpenStack's names have 255 characters, of which a prefix takes some.
+_KIND_CHARS_MAX: Final = 128
 
 
 class Quantity:
@@ -203,7 +205,7 @@ class Counted:
             raise ValueError(f"has {len(amounts)} kinds; it may have {self.kinds_max}")
         counts = {}
         for kind, count in amounts.items():
-            if not re.fullmatch(self.pattern, kind):
+            if len(kind) > _KIND_CHARS_MAX or not re.fullmatch(self.pattern, kind):
                 raise ValueError(f"{kind[:64]!r} is no kind, such as {self.example!r}: {self.pattern}")
             if isinstance(count, bool) or not isinstance(count, int) or not 1 <= count <= AMOUNT_MAX:
                 raise ValueError(f"{kind!r} has to be a whole number of {self.unit}s from 1 to {AMOUNT_MAX}")

@@ -144,10 +144,10 @@ def _written(name: str, described: Any, classes: Classes, field: str) -> Written
 def _check(inventories: Mapping[str, Any], traits: Iterable[str], field: str) -> None:
     """Refuses inventories and names of another form than the OpenStack API's."""
     try:
-        check_document(dict(inventories), INVENTORIES)
+        check_document(dict(inventories), INVENTORIES, is_large=True)
         for one in inventories:
             if not is_standard_class(one):
-                check_document({"name": one}, RESOURCE_CLASS)
+                check_document({"name": one}, RESOURCE_CLASS, is_large=True)
     except BadRequest as error:
         raise BadRequest(f"{error.message} ({field})") from None
     for one in traits:
