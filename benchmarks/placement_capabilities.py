@@ -38,7 +38,10 @@ LIMIT = 10
 def capabilities_of(kind: int) -> dict[str, Capability]:
     """Returns what hosts of a kind can do."""
     document: dict[str, Any] = {f"figure_{number}": {"integer": number} for number in range(18)}
-    versions = {"driver_version": {"version": f"550.{kind}.15"}, "cpu_flags": {"set": FLAGS[: 147 + kind]}}
+    versions: dict[str, Any] = {
+        "driver_version": {"version": f"550.{kind}.15"},
+        "cpu_flags": {"set": FLAGS[: 147 + kind]},
+    }
     return read_capabilities({**document, **versions})
 
 
