@@ -235,5 +235,5 @@ class Describing(RuleBasedStateMachine):
         assert self.runner.run(audit(self.nodes[0].store)).findings == []
 
 
-Describing.TestCase.settings = settings(max_examples=rounds(25, 400), stateful_step_count=rounds(25, 50), deadline=None)
 TestDescribing = Describing.TestCase
+TestDescribing.settings = settings(max_examples=rounds(25, 400), stateful_step_count=rounds(25, 50), deadline=None)
