@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from tenet.placement.ops.names import Names
     from tenet.placement.ops.pieces import Held
     from tenet.placement.ops.plugins import Plugins
+    from tenet.placement.ops.quota_keeping import Quotas
     from tenet.placement.ops.reading import Reader
 
 #: Values of ``Answer.modified_ms``: no header says when; now.
@@ -106,6 +107,7 @@ class Context:
         keeper: keeps the read model.
         plugins: filters and weighers.
         claims: reads claims.
+        quotas: of projects.
         held: how much of answers is being written.
     """
 
@@ -118,4 +120,5 @@ class Context:
     keeper: ModelKeeper
     plugins: Plugins
     claims: Claims
+    quotas: Quotas
     held: Held

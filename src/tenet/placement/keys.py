@@ -12,6 +12,9 @@ space                    partition          sort                     value and c
 ``placement.projects``   project            ``u`` + user, type,      cell ``used``
                                             class
 ``placement.projects``   project            ``n`` + user, type       cell ``consumers``
+``placement.projects``   project            ``q``                    its quota
+``placement.projects``   project            ``r``                    cell ``quotas``, the quota's revision
+``placement.projects``   project            ``t`` + type, class      cell ``used`` or ``consumers``, where it is limited
 ``placement.claims``     claim uuid         ``d``                    what ``/v1/claims`` was asked, and the result
 ``placement.claims``     consumer uuid      ``c``                    the last claim that was made for a consumer
 ``placement.claims``     consumer uuid      ``n``                    cell ``claims``
@@ -48,6 +51,8 @@ CONSUMERS: Final = "consumers"
 #: Cell of a custom name: one more than the providers that use it; 0: the name was deleted.
 USERS: Final = "users"
 
+#: Cell that counts the changes of a project's quota.
+QUOTAS: Final = "quotas"
 #: Cell that counts the claims that were made for a consumer.
 CLAIMS: Final = "claims"
 
@@ -66,6 +71,11 @@ ALLOCATIONS: Final = Range(b"a", b"b")
 #: Sort keys of the uses of a project, and of its counts of consumers.
 PROJECT_USES: Final = Range(b"u", b"v")
 PROJECT_CONSUMERS: Final = Range(b"n", b"o")
+#: Sort keys of all that is counted of a project, with its quota.
+PROJECT_COUNTS: Final = Range(b"n", b"v")
+QUOTA: Final = b"q"
+QUOTA_REVISION: Final = b"r"
+_TOTAL: Final = b"t"
 
 
 def uuid_bytes(uuid: str) -> bytes:
@@ -172,3 +182,35 @@ def split_project_key(sort: bytes) -> tuple[str, str, str]:
     user, at = split_delimited(sort, 1)
     consumer_type, at = split_delimited(sort, at)
     return user.decode(), consumer_type.decode(), sort[at:].decode()
+
+
+def quota_key(project: str) -> Key:
+    """Returns where the quota of a project lies."""
+    return Key(PROJECTS_SPACE, project.encode(), QUOTA)
+
+
+def quota_revision_key(project: str) -> Key:
+    """Returns where it is counted how often a project's quota was changed."""
+    return Key(PROJECTS_SPACE, project.encode(), QUOTA_REVISION)
+
+
+def project_total_key(project: str, consumer_type: str, resource_class: str) -> Key:
+    """Returns where a total of a project is counted.
+
+    Args:
+        project: id of the project.
+        consumer_type: empty for all of them.
+        resource_class: empty for the number of consumers.
+    """
+    return Key(PROJECTS_SPACE, project.encode(), _TOTAL + delimit(consumer_type.encode()) + resource_class.encode())
+
+
+def is_total(sort: bytes) -> bool:
+    """Tells whether a sort key in a project's partition is that of a total."""
+    return sort[:1] == _TOTAL
+
+
+def split_total_key(sort: bytes) -> tuple[str, str]:
+    """Returns consumer type and resource class of the sort key of a total, each empty where it is about all."""
+    consumer_type, at = split_delimited(sort, 1)
+    return consumer_type.decode(), sort[at:].decode()

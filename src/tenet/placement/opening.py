@@ -14,6 +14,7 @@ from tenet.placement.ops.model_keeping import ModelKeeper
 from tenet.placement.ops.names import Names
 from tenet.placement.ops.pieces import Held
 from tenet.placement.ops.plugins import installed_plugins
+from tenet.placement.ops.quota_keeping import Quotas
 from tenet.placement.ops.reading import Reader
 from tenet.placement.routes import ROUTES
 from tenet.placement.rules.routing import Paths
@@ -69,6 +70,7 @@ async def open_service(store: Store, *, clock: Clock, ids: Ids, policy: Policy, 
     await store.ensure_space(keys.PROJECTS_SPACE)
     await store.ensure_space(keys.CLAIMS_SPACE)
     plugins = installed_plugins()
+    quotas = Quotas(store)
     await keeper.open()
     return Opened(
         Context(
@@ -76,11 +78,12 @@ async def open_service(store: Store, *, clock: Clock, ids: Ids, policy: Policy, 
             ids=ids,
             policy=policy,
             reader=reader,
-            committer=Committer(store, keeper, clock=clock, ids=ids, is_logged=is_shared),
+            committer=Committer(store, keeper, reader, quotas, clock=clock, ids=ids, is_logged=is_shared),
             names=names,
             keeper=keeper,
             plugins=plugins,
             claims=Claims(store),
+            quotas=quotas,
             held=Held(),
         )
     )

@@ -31,6 +31,7 @@ from tenet.placement.ops.inventories import (
     update_inventory,
 )
 from tenet.placement.ops.listing import list_resource_providers
+from tenet.placement.ops.quotas import delete_quota, set_quota, show_quota
 from tenet.placement.ops.reshaping import reshape
 from tenet.placement.ops.resource_classes import (
     create_resource_class,
@@ -174,6 +175,11 @@ ROUTES: Final[Routes] = {
     },
     "/v1/claims/{consumer_uuid}": {
         "GET": (Route(show_claim, "claims:show", "answer"),),
+    },
+    "/v1/quotas/{project_id}": {
+        "GET": (Route(show_quota, "quotas:show", "answer", rule="open"),),
+        "PUT": (Route(set_quota, "quotas:update", "body", rule="admin"),),
+        "DELETE": (Route(delete_quota, "quotas:delete", rule="admin"),),
     },
     "/v1/openapi.json": {
         "GET": (Route(show_openapi, "claims:describe", "answer"),),

@@ -69,6 +69,7 @@ async def put_allocations(context: Context, asked: Asked) -> Answer:
     Raises:
         BadRequest: the body is malformed, or a provider or class does not exist.
         Conflict: it does not fit, or the consumer's generation is another one.
+        QuotaExceeded: the project would have more than it may.
     """
     asking = read_put(asked.path["consumer_uuid"], asked.body, asked.version)
     refused = f"Unable to allocate inventory for consumer {asking.wanted.uuid}: "
@@ -106,7 +107,7 @@ async def delete_allocations(context: Context, asked: Asked) -> Answer:
         moves = [Move(consumer, version, None)]
         writes, checks = consumer_writes(moves)
         writes += used_writes(amounts_moved(moves), {})
-        return Plan(writes, checks, list(consumer.allocations)), None
+        return Plan(writes, checks, list(consumer.allocations), moves), None
 
     await context.committer.carry_out(plan, deadline=asked.deadline)
     return Answer(_NO_CONTENT)
@@ -128,7 +129,7 @@ async def _replace(context: Context, asked: Asked, asking: Sequence[Asking], ref
         writes, checks = consumer_writes(moves)
         writes += provider_writes(moves, snapshots)
         writes += used_writes(amounts_moved(moves), inventories)
-        return Plan(writes, checks, providers_of(moves)), None
+        return Plan(writes, checks, providers_of(moves), moves), None
 
     await context.committer.carry_out(plan, deadline=asked.deadline)
 

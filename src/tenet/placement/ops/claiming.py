@@ -297,7 +297,7 @@ class _Claiming:
                 f"The claim is about {len(checks)} consumers, providers and ancestors of providers; one commit can "
                 f"check {Limits.checks_max}. Claim for fewer consumers at once."
             )
-        return Plan(writes, checks, providers_of(moves))
+        return Plan(writes, checks, providers_of(moves), moves)
 
     def _claim_writes(self, before: Mapping[str, Before], body: bytes) -> list[Write]:
         """Returns the writes of the claim itself. Exact counts keep a request that comes twice from landing twice."""

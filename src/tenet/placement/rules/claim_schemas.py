@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from tenet.placement.model import AMOUNT_MAX
+from tenet.placement.rules.quota_schemas import quota_paths
 from tenet.placement.rules.schemas import Schema
 
 #: Consumers of one claim. A commit checks each of them, the providers that they take from, and the consumers that they
@@ -250,7 +251,7 @@ def _answers(schemas: dict[str, tuple[str, Schema]]) -> Schema:
 _REFUSALS: Final = {
     "400": ("The request is malformed.", ERRORS),
     "401": ("Nobody knows who sent it.", ERRORS),
-    "403": ("The sender may not.", ERRORS),
+    "403": ("The sender may not, or a project's quota does not let it.", ERRORS),
     "503": ("The server cannot serve now; nothing was written.", ERRORS),
 }
 
@@ -259,7 +260,7 @@ def openapi_document() -> Schema:
     """Returns the OpenAPI document (3.1) of ``/v1``; paths are behind where the service is mounted."""
     return {
         "openapi": "3.1.0",
-        "info": {"title": "Tenet placement: claims", "version": VERSION},
+        "info": {"title": "Tenet placement: claims and quotas", "version": VERSION},
         "paths": {
             "/v1/claims": {
                 "post": {
@@ -290,6 +291,7 @@ def openapi_document() -> Schema:
                     ),
                 }
             },
+            **quota_paths(_answers, _REFUSALS),
             "/v1/openapi.json": {
                 "get": {
                     "operationId": "show_openapi",
