@@ -94,6 +94,7 @@ class Services:
                 clock=clock,
                 ids=ids,
                 policy=Policy(settings.placement.open_policy, settings.placement.enforce_new_defaults),
+                supervisor=core.supervisor,
             )
             opened.pop_all()
         return cls(tables, queues, pipes, placement, notices=notices, edge=_edge(core, settings))

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from tenet.base.ids import Ids
     from tenet.placement.ops.claims import Claims
     from tenet.placement.ops.committing import Committer
+    from tenet.placement.ops.expiring import Deadlines
     from tenet.placement.ops.model_keeping import ModelKeeper
     from tenet.placement.ops.names import Names
     from tenet.placement.ops.pieces import Held
@@ -108,6 +109,7 @@ class Context:
         plugins: filters and weighers.
         claims: reads claims.
         quotas: of projects.
+        expiry: notes until when claims have to be confirmed.
         held: how much of answers is being written.
     """
 
@@ -121,4 +123,5 @@ class Context:
     plugins: Plugins
     claims: Claims
     quotas: Quotas
+    expiry: Deadlines
     held: Held

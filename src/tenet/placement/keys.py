@@ -18,6 +18,7 @@ space                    partition          sort                     value and c
 ``placement.claims``     claim uuid         ``d``                    what ``/v1/claims`` was asked, and the result
 ``placement.claims``     consumer uuid      ``c``                    the last claim that was made for a consumer
 ``placement.claims``     consumer uuid      ``n``                    cell ``claims``
+``placement.expiry``     (of ``store.expiry``)                       when claims that are not confirmed become free
 ``placement.catalog``    ``n`` + name                                uuid of the provider of that name
 ``placement.catalog``    ``classes``        resource class           cell ``users``
 ``placement.catalog``    ``traits``         trait                    cell ``users``
@@ -38,6 +39,7 @@ PROVIDERS_SPACE: Final = "placement.providers"
 CONSUMERS_SPACE: Final = "placement.consumers"
 PROJECTS_SPACE: Final = "placement.projects"
 CLAIMS_SPACE: Final = "placement.claims"
+EXPIRY_SPACE: Final = "placement.expiry"
 CATALOG_SPACE: Final = "placement.catalog"
 
 #: Cells of ``c``: raised by what clients see as a change; by every change of an inventory; children of the provider.

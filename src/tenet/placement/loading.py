@@ -16,6 +16,8 @@ import structlog
 from tenet.placement.errors import Unavailable
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from tenet.base.clock import Clock
     from tenet.base.ids import Ids
     from tenet.placement.opening import Opened
@@ -38,14 +40,25 @@ class Loader:
         ids: randomness.
         policy: who may do what.
         is_shared: whether other processes commit to the store.
+        when_open: called once it is open.
     """
 
-    def __init__(self, store: Store, *, clock: Clock, ids: Ids, policy: Policy, is_shared: bool) -> None:
+    def __init__(
+        self,
+        store: Store,
+        *,
+        clock: Clock,
+        ids: Ids,
+        policy: Policy,
+        is_shared: bool,
+        when_open: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
         self._store = store
         self._clock = clock
         self._ids = ids
         self._policy = policy
         self._is_shared = is_shared
+        self._when_open = when_open
         self._task: asyncio.Task[Opened] | None = None
         self._again_s = -math.inf
         #: The service; None where it is not open yet.
@@ -103,6 +116,8 @@ class Loader:
         finally:
             self._task = None
         self.opened = opened
+        if self._when_open is not None:
+            await self._when_open()
         return opened
 
     async def close(self) -> None:
@@ -113,6 +128,7 @@ class Loader:
             await asyncio.gather(task, return_exceptions=True)
         if self.opened is not None:
             await self.opened.context.keeper.close()
+            await self.opened.context.expiry.close()
 
 
 def _unavailable() -> Unavailable:

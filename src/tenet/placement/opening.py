@@ -10,6 +10,7 @@ from tenet.placement import keys
 from tenet.placement.context import Context
 from tenet.placement.ops.claims import Claims
 from tenet.placement.ops.committing import Committer
+from tenet.placement.ops.expiring import Deadlines
 from tenet.placement.ops.model_keeping import ModelKeeper
 from tenet.placement.ops.names import Names
 from tenet.placement.ops.pieces import Held
@@ -69,6 +70,8 @@ async def open_service(store: Store, *, clock: Clock, ids: Ids, policy: Policy, 
     await store.ensure_space(keys.CONSUMERS_SPACE)
     await store.ensure_space(keys.PROJECTS_SPACE)
     await store.ensure_space(keys.CLAIMS_SPACE)
+    expiry = Deadlines(store, clock=clock, ids=ids)
+    await expiry.open()
     plugins = installed_plugins()
     quotas = Quotas(store)
     await keeper.open()
@@ -84,6 +87,7 @@ async def open_service(store: Store, *, clock: Clock, ids: Ids, policy: Policy, 
             plugins=plugins,
             claims=Claims(store),
             quotas=quotas,
+            expiry=expiry,
             held=Held(),
         )
     )

@@ -21,6 +21,7 @@ from tenet.placement.ops.allocations import (
 )
 from tenet.placement.ops.candidates import list_allocation_candidates
 from tenet.placement.ops.claiming import make_claim, show_claim, show_openapi
+from tenet.placement.ops.confirming import confirm_claim, release_claim
 from tenet.placement.ops.inventories import (
     create_inventory,
     delete_inventories,
@@ -175,6 +176,10 @@ ROUTES: Final[Routes] = {
     },
     "/v1/claims/{consumer_uuid}": {
         "GET": (Route(show_claim, "claims:show", "answer"),),
+        "DELETE": (Route(release_claim, "claims:delete"),),
+    },
+    "/v1/claims/{consumer_uuid}/confirm": {
+        "POST": (Route(confirm_claim, "claims:confirm"),),
     },
     "/v1/quotas/{project_id}": {
         "GET": (Route(show_quota, "quotas:show", "answer", rule="open"),),

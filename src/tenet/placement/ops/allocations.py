@@ -103,14 +103,18 @@ async def delete_allocations(context: Context, asked: Asked) -> Answer:
         found = None if uuid is None else await context.reader.consumer(uuid, deadline=asked.deadline)
         if found is None:
             raise NotFound(f"No allocations for consumer '{given}'")
-        consumer, version = found
-        moves = [Move(consumer, version, None)]
-        writes, checks = consumer_writes(moves)
-        writes += used_writes(amounts_moved(moves), {})
-        return Plan(writes, checks, list(consumer.allocations), moves), None
+        return freeing([found]), None
 
     await context.committer.carry_out(plan, deadline=asked.deadline)
     return Answer(_NO_CONTENT)
+
+
+def freeing(found: Sequence[tuple[Consumer, Version]]) -> Plan:
+    """Returns the commit that takes everything from consumers, as they were read; no generation of a provider rises."""
+    moves = [Move(consumer, version, None) for consumer, version in found]
+    writes, checks = consumer_writes(moves)
+    writes += used_writes(amounts_moved(moves), {})
+    return Plan(writes, checks, providers_of(moves), moves)
 
 
 async def _replace(context: Context, asked: Asked, asking: Sequence[Asking], refused: str) -> None:

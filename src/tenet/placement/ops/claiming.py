@@ -15,6 +15,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
+from msgspec.structs import replace
 
 from tenet.base.ids import uuid4_text
 from tenet.placement import keys
@@ -28,6 +29,7 @@ from tenet.placement.errors import (
     NotFound,
     Unavailable,
 )
+from tenet.placement.model import Reservation
 from tenet.placement.ops.committing import TRIES_MAX, Plan
 from tenet.placement.rules.claim_requests import ClaimRequest, names_in, read_claim, read_claim_body
 from tenet.placement.rules.claim_schemas import DOCUMENT_BYTES_MAX, openapi_document
@@ -42,7 +44,7 @@ from tenet.placement.rules.claims import (
     providers_of,
     used_writes,
 )
-from tenet.placement.rules.stored_claims import LastClaim, encode_claim, encode_last_claim
+from tenet.placement.rules.stored_claims import LastClaim, encode_claim, encode_last_claim, state_of
 from tenet.placement.rules.validation import canonical_uuid
 from tenet.placement.selection.constraints import Other
 from tenet.placement.selection.domains import domains_of_providers, local_of
@@ -59,6 +61,7 @@ if TYPE_CHECKING:
 _OK: Final = 200
 _CREATED: Final = 201
 _SEED_BYTES: Final = 6
+_MS: Final = 1000
 
 #: What was read of consumers.
 _Found = dict[str, "tuple[Consumer, Version] | None"]
@@ -98,11 +101,17 @@ async def show_claim(context: Context, asked: Asked) -> Answer:
     if body is None:
         raise NotFound(f"No claim was made for consumer '{given}'")
     document: dict[str, Any] = orjson.loads(body)
-    now = await context.reader.consumers(document["consumers"], deadline=asked.deadline)
-    document["held"] = {
-        one: _allocations_of(now[one]) == {uuid: on["resources"] for uuid, on in told["allocations"].items()}
-        for one, told in document["consumers"].items()
-    }
+    now, lasts = await asyncio.gather(
+        context.reader.consumers(document["consumers"], deadline=asked.deadline),
+        context.claims.before(list(document["consumers"]), deadline=asked.deadline),
+    )
+    states: dict[str, str] = {}
+    for one, told in document["consumers"].items():
+        wanted = {uuid: on["resources"] for uuid, on in told["allocations"].items()}
+        found = now[one]
+        states[one] = state_of(document["claim"], wanted, None if found is None else found[0], lasts[one].last)
+    document["states"] = states
+    document["held"] = {one: state in {"held", "reserved"} for one, state in states.items()}
     return Answer(_OK, document)
 
 
@@ -131,6 +140,7 @@ class _Claiming:
         self._seed = int.from_bytes(context.ids.draw(_SEED_BYTES))
         self._filters = [context.plugins.filter(one) for one in request.filters]
         self._weighers = [context.plugins.weigher(one) for one in request.weighers]
+        self._reserved = self._reservation()
         #: What the last choice was about, to be read again before the next one.
         self._doubtful: set[str] = set()
 
@@ -151,7 +161,11 @@ class _Claiming:
             self._doubtful = set(providers_of(moves)) | snapshots.keys()
             if self._holds(chosen, moves, snapshots):
                 body = self._document(chosen)
-                return self._plan(moves, snapshots, found, before, body), (body, True)
+                plan = self._plan(moves, snapshots, found, before, body)
+                if self._reserved is not None:
+                    pointers = await self._context.expiry.pointers(self._reserved, deadline=deadline)
+                    plan = replace(plan, writes=[*plan.writes, *pointers])
+                return plan, (body, True)
         raise Unavailable("The providers chosen changed every time. Nothing was written; try again.")
 
     async def _answer_given(self, found: _Found, before: Mapping[str, Before]) -> bytes | None:
@@ -242,9 +256,8 @@ class _Claiming:
             who = one.claimant
             allocations = {uuid: dict(resources) for uuid, resources in one.option.candidate.allocations.items()}
             before, version = found[who.uuid] or (None, None)
-            move = move_of(
-                Wanted(who.uuid, who.project, who.user, who.type, allocations), before, version, self._now_ms
-            )
+            wanted = Wanted(who.uuid, who.project, who.user, who.type, allocations, self._reserved)
+            move = move_of(wanted, before, version, self._now_ms)
             assert move is not None
             moves.append(move)
         return moves
@@ -254,6 +267,7 @@ class _Claiming:
             {
                 "claim": self._claim,
                 "claimed_ms": self._now_ms,
+                **({} if self._reserved is None else {"expires_ms": self._reserved.expires_ms}),
                 "consumers": {
                     one.claimant.uuid: {
                         "allocations": {
@@ -274,6 +288,12 @@ class _Claiming:
                 "Claim for fewer consumers at once."
             )
         return document
+
+    def _reservation(self) -> Reservation | None:
+        """Returns until when the claim has to be confirmed, or None: the same however often it is tried."""
+        if self._request.expires_s is None:
+            return None
+        return Reservation(self._claim, self._now_ms + self._request.expires_s * _MS, tuple(self._uuids))
 
     def _plan(
         self,

@@ -21,6 +21,8 @@ BODY_BYTES_MAX: Final = 256 * 1024
 DOCUMENT_BYTES_MAX: Final = 1024 * 1024
 #: Options per consumer that are chosen among at most.
 CONSIDERED_MAX: Final = 10_000
+#: How long a claim may have until it has to be confirmed, seconds: a week.
+EXPIRES_S_MAX: Final = 604_800
 #: What kinds of failure domains may be called.
 KIND_PATTERN: Final = "^[a-z][a-z0-9_]{0,31}$"
 #: Version of the interface, in the path and in the OpenAPI document.
@@ -127,6 +129,12 @@ CLAIM: Final = _record(
             "maximum": CONSIDERED_MAX,
             "description": "Options per consumer to choose among; unless told, 32, and 4 without weighers.",
         },
+        "expires_in_seconds": {
+            "type": "integer",
+            "minimum": 1,
+            "maximum": EXPIRES_S_MAX,
+            "description": "What is claimed becomes free so long after, unless the claim is confirmed.",
+        },
         "attempt": {
             "type": "integer",
             "minimum": 0,
@@ -167,6 +175,10 @@ _PLACED: Final = _record(
     },
     ("allocations", "mappings", "reason"),
 )
+_EXPIRES: Final[Schema] = {
+    **_COUNT,
+    "description": "Milliseconds since 1970: until when it has to be confirmed; not there where it does not expire.",
+}
 _ANSWER: Final[Schema] = {
     "claim": _UUID,
     "claimed_ms": {**_COUNT, "description": "Milliseconds since 1970."},
@@ -174,18 +186,24 @@ _ANSWER: Final[Schema] = {
     "request": {"type": "object", "description": "As it was sent."},
 }
 #: Body of the answer to ``POST /v1/claims``.
-ANSWER: Final = _record(_ANSWER, tuple(_ANSWER))
+ANSWER: Final = _record({**_ANSWER, "expires_ms": _EXPIRES}, tuple(_ANSWER))
 #: Body of the answer to ``GET /v1/claims/{consumer_uuid}``.
 SHOWN: Final = _record(
     {
         **_ANSWER,
+        "expires_ms": _EXPIRES,
+        "states": {
+            "type": "object",
+            "additionalProperties": {"enum": ["reserved", "held", "changed", "expired", "freed"]},
+            "description": "Of each consumer, what became of what was claimed.",
+        },
         "held": {
             "type": "object",
             "additionalProperties": {"type": "boolean"},
             "description": "Of each consumer, whether it has now what was claimed.",
         },
     },
-    (*_ANSWER, "held"),
+    (*_ANSWER, "states", "held"),
 )
 _CONDITION: Final = _record(
     {
@@ -248,6 +266,7 @@ def _answers(schemas: dict[str, tuple[str, Schema]]) -> Schema:
     }
 
 
+_CONSUMER_IN_PATH: Final[Schema] = {"name": "consumer_uuid", "in": "path", "required": True, "schema": _UUID}
 _REFUSALS: Final = {
     "400": ("The request is malformed.", ERRORS),
     "401": ("Nobody knows who sent it.", ERRORS),
@@ -281,7 +300,7 @@ def openapi_document() -> Schema:
                 "get": {
                     "operationId": "show_claim",
                     "summary": "Shows the last claim of a consumer: what was asked for, what came of it, and why.",
-                    "parameters": [{"name": "consumer_uuid", "in": "path", "required": True, "schema": _UUID}],
+                    "parameters": [_CONSUMER_IN_PATH],
                     "responses": _answers(
                         {
                             "200": ("The claim.", SHOWN),
@@ -289,6 +308,33 @@ def openapi_document() -> Schema:
                             **_REFUSALS,
                         }
                     ),
+                },
+                "delete": {
+                    "operationId": "release_claim",
+                    "summary": "Frees what a consumer has, whether it was confirmed or not.",
+                    "parameters": [_CONSUMER_IN_PATH],
+                    "responses": {
+                        "204": {"description": "It has nothing."},
+                        **_answers({"404": ("The consumer was never claimed for.", ERRORS), **_REFUSALS}),
+                    },
+                },
+            },
+            "/v1/claims/{consumer_uuid}/confirm": {
+                "post": {
+                    "operationId": "confirm_claim",
+                    "summary": "Makes what a claim has its consumers' own for good: of all consumers of the claim.",
+                    "parameters": [_CONSUMER_IN_PATH, {"name": "claim", "in": "query", "schema": _UUID}],
+                    "responses": {
+                        "204": {"description": "It is, now or since before."},
+                        **_answers(
+                            {
+                                "404": ("The consumer was never claimed for.", ERRORS),
+                                "409": ("The consumer has nothing any more, or is that of another claim.", ERRORS),
+                                "410": ("The claim has expired: what it had is free.", ERRORS),
+                                **_REFUSALS,
+                            }
+                        ),
+                    },
                 }
             },
             **quota_paths(_answers, _REFUSALS),
