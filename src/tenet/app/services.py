@@ -94,6 +94,7 @@ class Services:
                 clock=clock,
                 ids=ids,
                 policy=Policy(settings.placement.open_policy, settings.placement.enforce_new_defaults),
+                refused_max=settings.placement.refused_claims_max,
                 supervisor=core.supervisor,
             )
             opened.pop_all()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, Self
 from tenet.mesh.jobs import Job, Supervisor, Tenure
 from tenet.placement import keys
 from tenet.placement.http import Edge, PlacementService
-from tenet.placement.loading import Loader
+from tenet.placement.loading import REFUSED_MAX, Loader
 from tenet.placement.rules.policy import Policy
 from tenet.placement.senders import Authenticator, Keys, KnownKey, NoProof
 from tenet.wire.door import Measured
@@ -43,11 +43,20 @@ class Placement:
         ids: randomness.
         policy: who may do what.
         is_shared: whether other processes commit to the store.
+        refused_max: how many refused claims are kept of a project, about.
         supervisor: runs the jobs of the background.
     """
 
     def __init__(
-        self, store: Store, *, clock: Clock, ids: Ids, policy: Policy, is_shared: bool, supervisor: Supervisor
+        self,
+        store: Store,
+        *,
+        clock: Clock,
+        ids: Ids,
+        policy: Policy,
+        is_shared: bool,
+        refused_max: int,
+        supervisor: Supervisor,
     ) -> None:
         self._store = store
         self._clock = clock
@@ -55,7 +64,13 @@ class Placement:
         self._supervisor = supervisor
         self._expired: Expired | None = None
         self._loader = Loader(
-            store, clock=clock, ids=ids, policy=policy, is_shared=is_shared, when_open=self._begin_to_sweep
+            store,
+            clock=clock,
+            ids=ids,
+            policy=policy,
+            is_shared=is_shared,
+            refused_max=refused_max,
+            when_open=self._begin_to_sweep,
         )
 
     @classmethod
@@ -67,6 +82,7 @@ class Placement:
         ids: Ids,
         policy: Policy = _DEFAULTS,
         is_shared: bool | None = None,
+        refused_max: int = REFUSED_MAX,
         supervisor: Supervisor | None = None,
     ) -> Self:
         """Makes the service ready for its first request, which opens it. Nothing is written before that.
@@ -80,6 +96,7 @@ class Placement:
             policy: who may do what.
             is_shared: whether other processes commit to the store, which this one follows then; None: where it is one
                 over a network.
+            refused_max: how many refused claims are kept of a project, about; 0: none are.
             supervisor: runs the jobs of the background, as the process shares them with others. By default it is one
                 that runs all of them.
         """
@@ -87,7 +104,15 @@ class Placement:
         if supervisor is None:
             supervisor = Supervisor(store, clock=clock, ids=ids)
             supervisor.start()
-        placement = cls(store, clock=clock, ids=ids, policy=policy, is_shared=shared, supervisor=supervisor)
+        placement = cls(
+            store,
+            clock=clock,
+            ids=ids,
+            policy=policy,
+            is_shared=shared,
+            refused_max=refused_max,
+            supervisor=supervisor,
+        )
         if await store.list_spaces(keys.EXPIRY_SPACE):
             await placement._begin_to_sweep()
         return placement

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from tenet.placement.ops.claims import Claims
     from tenet.placement.ops.committing import Committer
     from tenet.placement.ops.expiring import Deadlines
+    from tenet.placement.ops.journal import Journal
     from tenet.placement.ops.model_keeping import ModelKeeper
     from tenet.placement.ops.names import Names
     from tenet.placement.ops.pieces import Held
@@ -109,6 +110,7 @@ class Context:
         plugins: filters and weighers.
         claims: reads claims.
         quotas: of projects.
+        journal: claims and refused requests in order of time.
         expiry: notes until when claims have to be confirmed.
         held: how much of answers is being written.
     """
@@ -123,5 +125,6 @@ class Context:
     plugins: Plugins
     claims: Claims
     quotas: Quotas
+    journal: Journal
     expiry: Deadlines
     held: Held

@@ -15,6 +15,8 @@ space                    partition          sort                     value and c
 ``placement.projects``   project            ``q``                    its quota
 ``placement.projects``   project            ``r``                    cell ``quotas``, the quota's revision
 ``placement.projects``   project            ``t`` + type, class      cell ``used`` or ``consumers``, where it is limited
+``placement.projects``   project            ``j`` + time, uuid       a claim of its consumers, for lists
+``placement.claims``     ``r`` + project    ``j`` + time, uuid       a request for its consumers that was refused
 ``placement.claims``     claim uuid         ``d``                    what ``/v1/claims`` was asked, and the result
 ``placement.claims``     consumer uuid      ``c``                    the last claim that was made for a consumer
 ``placement.claims``     consumer uuid      ``n``                    cell ``claims``
@@ -75,6 +77,11 @@ PROJECT_USES: Final = Range(b"u", b"v")
 PROJECT_CONSUMERS: Final = Range(b"n", b"o")
 #: Sort keys of all that is counted of a project, with its quota.
 PROJECT_COUNTS: Final = Range(b"n", b"v")
+#: Sort keys of what is listed of claims and of refused requests: when (8 bytes, milliseconds since 1970), and a uuid.
+ENTRIES: Final = Range(b"j", b"k")
+ENTRY_BYTES: Final = 25
+_ENTRY: Final = b"j"
+_REFUSED: Final = b"r"
 QUOTA: Final = b"q"
 QUOTA_REVISION: Final = b"r"
 _TOTAL: Final = b"t"
@@ -216,3 +223,28 @@ def split_total_key(sort: bytes) -> tuple[str, str]:
     """Returns consumer type and resource class of the sort key of a total, each empty where it is about all."""
     consumer_type, at = split_delimited(sort, 1)
     return consumer_type.decode(), sort[at:].decode()
+
+
+def entry_sort(time_ms: int, claim: str | None = None) -> bytes:
+    """Returns the sort key of a claim in lists; without one, that of the first one of a time."""
+    return _ENTRY + time_ms.to_bytes(8, "big") + (b"" if claim is None else uuid_bytes(claim))
+
+
+def is_entry(sort: bytes) -> bool:
+    """Tells whether a sort key is that of a claim in lists."""
+    return sort[:1] == _ENTRY
+
+
+def claim_of_entry(sort: bytes) -> str:
+    """Returns the uuid of the claim of a sort key in lists."""
+    return uuid_text(sort[9:])
+
+
+def entry_key(project: str, time_ms: int, claim: str) -> Key:
+    """Returns where a claim lies for lists, in the partition of a project."""
+    return Key(PROJECTS_SPACE, project.encode(), entry_sort(time_ms, claim))
+
+
+def refusals_partition(project: str) -> bytes:
+    """Returns the partition of the requests for a project's consumers that were refused."""
+    return _REFUSED + project.encode()

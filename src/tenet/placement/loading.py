@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 _OPENING: Final = "tenet.placement.opening"
 #: How long after a failure the next request may try again, seconds.
 _AGAIN_S: Final = 1.0
+#: How many refused claims are kept of a project, unless an operator says otherwise.
+REFUSED_MAX: Final = 1_000
 
 _log = structlog.get_logger(__name__)
 
@@ -40,6 +42,7 @@ class Loader:
         ids: randomness.
         policy: who may do what.
         is_shared: whether other processes commit to the store.
+        refused_max: how many refused claims are kept of a project, about.
         when_open: called once it is open.
     """
 
@@ -51,6 +54,7 @@ class Loader:
         ids: Ids,
         policy: Policy,
         is_shared: bool,
+        refused_max: int = REFUSED_MAX,
         when_open: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self._store = store
@@ -58,6 +62,7 @@ class Loader:
         self._ids = ids
         self._policy = policy
         self._is_shared = is_shared
+        self._refused_max = refused_max
         self._when_open = when_open
         self._task: asyncio.Task[Opened] | None = None
         self._again_s = -math.inf
@@ -107,7 +112,12 @@ class Loader:
             from tenet.placement.opening import open_service  # noqa: PLC0415 (see above)
 
             opened = await open_service(
-                self._store, clock=self._clock, ids=self._ids, policy=self._policy, is_shared=self._is_shared
+                self._store,
+                clock=self._clock,
+                ids=self._ids,
+                policy=self._policy,
+                is_shared=self._is_shared,
+                refused_max=self._refused_max,
             )
         except Exception:
             _log.exception("placement does not open")

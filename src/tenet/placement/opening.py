@@ -11,6 +11,7 @@ from tenet.placement.context import Context
 from tenet.placement.ops.claims import Claims
 from tenet.placement.ops.committing import Committer
 from tenet.placement.ops.expiring import Deadlines
+from tenet.placement.ops.journal import Journal
 from tenet.placement.ops.model_keeping import ModelKeeper
 from tenet.placement.ops.names import Names
 from tenet.placement.ops.pieces import Held
@@ -51,7 +52,9 @@ class Opened(Struct, frozen=True):
         return None if found is None else (ROUTES[found[0]], found[1])
 
 
-async def open_service(store: Store, *, clock: Clock, ids: Ids, policy: Policy, is_shared: bool) -> Opened:
+async def open_service(
+    store: Store, *, clock: Clock, ids: Ids, policy: Policy, is_shared: bool, refused_max: int
+) -> Opened:
     """Makes the spaces of the service where there are none, and loads the read model.
 
     Args:
@@ -60,6 +63,7 @@ async def open_service(store: Store, *, clock: Clock, ids: Ids, policy: Policy, 
         ids: randomness.
         policy: who may do what.
         is_shared: whether other processes commit to the store, which this one follows then.
+        refused_max: how many refused claims are kept of a project, about.
 
     Raises:
         StoreError: the store could not serve.
@@ -87,6 +91,7 @@ async def open_service(store: Store, *, clock: Clock, ids: Ids, policy: Policy, 
             plugins=plugins,
             claims=Claims(store),
             quotas=quotas,
+            journal=Journal(store, clock=clock, ids=ids, refused_max=refused_max),
             expiry=expiry,
             held=Held(),
         )

@@ -20,6 +20,7 @@ from tenet.placement.ops.allocations import (
     show_allocations,
 )
 from tenet.placement.ops.candidates import list_allocation_candidates
+from tenet.placement.ops.claim_lists import list_claims
 from tenet.placement.ops.claiming import make_claim, show_claim, show_openapi
 from tenet.placement.ops.confirming import confirm_claim, release_claim
 from tenet.placement.ops.inventories import (
@@ -172,6 +173,7 @@ ROUTES: Final[Routes] = {
         "GET": (Route(show_usages, "usages", "answer", since=9, rule="open"),),
     },
     "/v1/claims": {
+        "GET": (Route(list_claims, "claims:list", "answer", rule="open"),),
         "POST": (Route(make_claim, "claims:create", "body"),),
     },
     "/v1/claims/{consumer_uuid}": {

@@ -27,10 +27,12 @@ from tenet.placement.errors import (
     ClaimRefused,
     Conflict,
     NotFound,
+    QuotaExceeded,
     Unavailable,
 )
 from tenet.placement.model import Reservation
 from tenet.placement.ops.committing import TRIES_MAX, Plan
+from tenet.placement.rules.claim_lists import encode_entry
 from tenet.placement.rules.claim_requests import ClaimRequest, names_in, read_claim, read_claim_body
 from tenet.placement.rules.claim_schemas import DOCUMENT_BYTES_MAX, openapi_document
 from tenet.placement.rules.claims import (
@@ -71,11 +73,12 @@ async def make_claim(context: Context, asked: Asked) -> Answer:
     """Selects and claims: ``POST /v1/claims``.
 
     Two round trips to read, one or two for the providers chosen, and one commit over the providers, the consumers and
-    their projects; a round trip more where custom names are used.
+    their projects; a round trip more where custom names are used, and a commit in one partition where it is refused.
 
     Raises:
         BadRequest: the body is malformed, or names a class, trait or plugin that does not exist.
         ClaimRefused: there is no place, or a consumer has something that this claim did not give it.
+        QuotaExceeded: a project would have more than it may.
         Unavailable: others were faster every time.
     """
     document = read_claim_body(asked.body)
@@ -83,9 +86,17 @@ async def make_claim(context: Context, asked: Asked) -> Answer:
     classes -= set(await context.names.missing_classes(sorted(classes), deadline=asked.deadline))
     traits -= set(await context.names.missing_traits(sorted(traits), deadline=asked.deadline))
     request = read_claim(document, classes=classes, traits=traits)
-    body, is_new = await context.committer.carry_out(_Claiming(context, asked, request).plan, deadline=asked.deadline)
-    location = f"/v1/claims/{request.claimants[0].uuid}" if is_new else ""
-    return Answer(_CREATED if is_new else _OK, body=body, location=location)
+    try:
+        body, is_new = await context.committer.carry_out(
+            _Claiming(context, asked, request).plan, deadline=asked.deadline
+        )
+    except (ClaimRefused, QuotaExceeded) as refused:
+        refusal = refused
+    else:
+        location = f"/v1/claims/{request.claimants[0].uuid}" if is_new else ""
+        return Answer(_CREATED if is_new else _OK, body=body, location=location)
+    await context.journal.note_refusal(uuid4_text(context.ids), document, refusal, deadline=asked.deadline)
+    raise refusal
 
 
 async def show_claim(context: Context, asked: Asked) -> Answer:
@@ -309,7 +320,7 @@ class _Claiming:
         writes += used_writes(
             amounts_moved(moves), {uuid: snapshot.inventories for uuid, snapshot in snapshots.items()}
         )
-        writes += self._claim_writes(before, body)
+        writes += self._claim_writes(before, body, providers_of(moves))
         checks += [IsVersion(keys.provider_key(uuid), snapshot.version) for uuid, snapshot in snapshots.items()]
         checks += _unmoved(self._request.others, consumers)
         if len(checks) > Limits.checks_max:
@@ -319,10 +330,16 @@ class _Claiming:
             )
         return Plan(writes, checks, providers_of(moves), moves)
 
-    def _claim_writes(self, before: Mapping[str, Before], body: bytes) -> list[Write]:
-        """Returns the writes of the claim itself. Exact counts keep a request that comes twice from landing twice."""
+    def _claim_writes(self, before: Mapping[str, Before], body: bytes, providers: list[str]) -> list[Write]:
+        """Returns the writes of the claim itself, and of its place in lists.
+
+        Exact counts keep a request that comes twice from landing twice.
+        """
         last = encode_last_claim(LastClaim(self._claim, self._request.digest))
         writes: list[Write] = [Put(keys.claim_key(self._claim), encode_claim(body))]
+        entry = encode_entry(providers)
+        projects = dict.fromkeys(one.project for one in self._request.claimants)
+        writes += [Put(keys.entry_key(project, self._now_ms, self._claim), entry) for project in projects]
         for uuid in self._uuids:
             count = before[uuid].count + 1
             writes.append(Put(keys.last_claim_key(uuid), last))

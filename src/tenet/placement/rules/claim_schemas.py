@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from tenet.placement.model import AMOUNT_MAX
+from tenet.placement.rules.claim_lists import LIMIT_MAX, LIMIT_USUAL
 from tenet.placement.rules.quota_schemas import quota_paths
 from tenet.placement.rules.schemas import Schema
 
@@ -266,6 +267,42 @@ def _answers(schemas: dict[str, tuple[str, Schema]]) -> Schema:
     }
 
 
+_LISTED: Final = _record(
+    {
+        "result": {"enum": ["claimed", "refused"]},
+        "claim": _UUID,
+        "claimed_ms": {**_COUNT, "description": "When it was asked for, milliseconds since 1970."},
+        "expires_ms": _EXPIRES,
+        "request": {"type": ["object", "null"], "description": "As it was sent; null: it was too large to be kept."},
+        "consumers": _ANSWER["consumers"],
+        "error": {
+            "type": "object",
+            "description": "What a refused request was answered.",
+            "properties": {"code": {"type": "string"}, "detail": {"type": "string"}, "why_not": WHY_NOT},
+            "required": ["code", "detail"],
+        },
+    },
+    ("result", "claim", "claimed_ms", "request"),
+)
+#: Body of the answer to ``GET /v1/claims``.
+LISTED: Final = _record(
+    {
+        "claims": {"type": "array", "items": _LISTED},
+        "next": {"type": "string", "description": "`marker` of the next page; not there where nothing is behind."},
+    },
+    ("claims",),
+)
+_LIST_PARAMETERS: Final = [
+    {"name": name, "in": "query", "schema": schema, "description": told}
+    for name, schema, told in (
+        ("project_id", _ID, "Claims of its consumers; unless told, all, or those of the sender's project."),
+        ("provider", _UUID, "Claims that took from it."),
+        ("since", {"type": "string"}, "Not before: milliseconds since 1970, or a time as in ISO 8601."),
+        ("result", {"enum": ["claimed", "refused"]}, "Only those."),
+        ("limit", {"type": "integer", "minimum": 1, "maximum": LIMIT_MAX, "default": LIMIT_USUAL}, "Of a page."),
+        ("marker", {"type": "string"}, "`next` of the page before."),
+    )
+]
 _CONSUMER_IN_PATH: Final[Schema] = {"name": "consumer_uuid", "in": "path", "required": True, "schema": _UUID}
 _REFUSALS: Final = {
     "400": ("The request is malformed.", ERRORS),
@@ -282,6 +319,12 @@ def openapi_document() -> Schema:
         "info": {"title": "Tenet placement: claims and quotas", "version": VERSION},
         "paths": {
             "/v1/claims": {
+                "get": {
+                    "operationId": "list_claims",
+                    "summary": "Lists claims and refused requests in order of time, oldest first.",
+                    "parameters": _LIST_PARAMETERS,
+                    "responses": _answers({"200": ("A page.", LISTED), **_REFUSALS}),
+                },
                 "post": {
                     "operationId": "make_claim",
                     "summary": "Selects providers for one consumer or several and claims them, all or nothing.",
@@ -294,7 +337,7 @@ def openapi_document() -> Schema:
                             **_REFUSALS,
                         }
                     ),
-                }
+                },
             },
             "/v1/claims/{consumer_uuid}": {
                 "get": {
