@@ -75,6 +75,19 @@ class Model:
         found = {name: sum(self.used(number, name) for number in self.hosts) for name in CLASSES}
         return {**found, "": len(self.held)}
 
+    def fits(self, claims: dict[int, dict[str, int]], after: Model) -> bool:
+        """Tells whether a consumer may have what it wants, if others get what they want too."""
+        for number, resources in claims.items():
+            for name, amount in resources.items():
+                inventory = self.hosts[number].inventories.get(name)
+                if inventory is None or amount % inventory.get("step_size", 1):
+                    return False
+                if not inventory.get("min_unit", 1) <= amount <= inventory.get("max_unit", 2**31 - 1):
+                    return False
+                if after.used(number, name) > max(capacity(inventory), self.used(number, name)):
+                    return False
+        return True
+
     def is_exceeded_by(self, after: Model) -> bool:
         """Tells whether the project would have more than it may, and more than it has."""
         after.hosts, after.held = self.hosts, {one: claims for one, claims in after.held.items() if claims}
@@ -103,20 +116,10 @@ class Model:
         """Gives consumers what they are to have, where it is to be had; returns the status."""
         if any(number not in self.hosts for claims in wanted.values() for number in claims):
             return BAD
-        before = {(n, c): self.used(n, c) for n in self.hosts for c in CLASSES}
         after = Model()
         after.held = {**self.held, **wanted}
-        for claims in wanted.values():
-            for number, resources in claims.items():
-                for name, amount in resources.items():
-                    inventory = self.hosts[number].inventories.get(name)
-                    if inventory is None or amount % inventory.get("step_size", 1):
-                        return CONFLICT
-                    if not inventory.get("min_unit", 1) <= amount <= inventory.get("max_unit", 2**31 - 1):
-                        return CONFLICT
-                    total = after.used(number, name)
-                    if total > max(capacity(inventory), before[number, name]):
-                        return CONFLICT
+        if not all(self.fits(claims, after) for claims in wanted.values()):
+            return CONFLICT
         if self.is_exceeded_by(after):
             return FORBIDDEN
         for consumer, claims in wanted.items():
