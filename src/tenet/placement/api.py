@@ -120,8 +120,7 @@ class Placement:
     async def _begin_to_sweep(self) -> None:
         """Frees from now on, in the background, what was not confirmed in time; safe to repeat."""
         if self._expired is None:
-            # Imported late: at a server's start nobody may need it.
-            from tenet.placement.ops.expiring import Expired  # noqa: PLC0415
+            from tenet.placement.ops.expiring import Expired  # noqa: PLC0415 (nobody may need it at a start)
 
             self._expired = Expired(self._context, clock=self._clock)
             await self._supervisor.add(Job(EXPIRING, self._sweep, is_fenced=False))

@@ -312,74 +312,86 @@ _REFUSALS: Final = {
 }
 
 
+def _collection_path() -> Schema:
+    return {
+        "/v1/claims": {
+            "get": {
+                "operationId": "list_claims",
+                "summary": "Lists claims and refused requests in order of time, oldest first.",
+                "parameters": _LIST_PARAMETERS,
+                "responses": _answers({"200": ("A page.", LISTED), **_REFUSALS}),
+            },
+            "post": {
+                "operationId": "make_claim",
+                "summary": "Selects providers for one consumer or several and claims them, all or nothing.",
+                "requestBody": {"required": True, "content": {_JSON: {"schema": CLAIM}}},
+                "responses": _answers(
+                    {
+                        "201": ("Claimed.", ANSWER),
+                        "200": ("Claimed already by the same request: its first result.", ANSWER),
+                        "409": ("There is no way (`why_not`), or a consumer has something else.", ERRORS),
+                        **_REFUSALS,
+                    }
+                ),
+            },
+        },
+    }
+
+
+def _consumer_paths() -> Schema:
+    return {
+        "/v1/claims/{consumer_uuid}": {
+            "get": {
+                "operationId": "show_claim",
+                "summary": "Shows the last claim of a consumer: what was asked for, what came of it, and why.",
+                "parameters": [_CONSUMER_IN_PATH],
+                "responses": _answers(
+                    {
+                        "200": ("The claim.", SHOWN),
+                        "404": ("The consumer was never claimed for.", ERRORS),
+                        **_REFUSALS,
+                    }
+                ),
+            },
+            "delete": {
+                "operationId": "release_claim",
+                "summary": "Frees what a consumer has, whether it was confirmed or not.",
+                "parameters": [_CONSUMER_IN_PATH],
+                "responses": {
+                    "204": {"description": "It has nothing."},
+                    **_answers({"404": ("The consumer was never claimed for.", ERRORS), **_REFUSALS}),
+                },
+            },
+        },
+        "/v1/claims/{consumer_uuid}/confirm": {
+            "post": {
+                "operationId": "confirm_claim",
+                "summary": "Makes what a claim has its consumers' own for good: of all consumers of the claim.",
+                "parameters": [_CONSUMER_IN_PATH, {"name": "claim", "in": "query", "schema": _UUID}],
+                "responses": {
+                    "204": {"description": "It is, now or since before."},
+                    **_answers(
+                        {
+                            "404": ("The consumer was never claimed for.", ERRORS),
+                            "409": ("The consumer has nothing any more, or is that of another claim.", ERRORS),
+                            "410": ("The claim has expired: what it had is free.", ERRORS),
+                            **_REFUSALS,
+                        }
+                    ),
+                },
+            }
+        },
+    }
+
+
 def openapi_document() -> Schema:
     """Returns the OpenAPI document (3.1) of ``/v1``; paths are behind where the service is mounted."""
     return {
         "openapi": "3.1.0",
         "info": {"title": "Tenet placement: claims and quotas", "version": VERSION},
         "paths": {
-            "/v1/claims": {
-                "get": {
-                    "operationId": "list_claims",
-                    "summary": "Lists claims and refused requests in order of time, oldest first.",
-                    "parameters": _LIST_PARAMETERS,
-                    "responses": _answers({"200": ("A page.", LISTED), **_REFUSALS}),
-                },
-                "post": {
-                    "operationId": "make_claim",
-                    "summary": "Selects providers for one consumer or several and claims them, all or nothing.",
-                    "requestBody": {"required": True, "content": {_JSON: {"schema": CLAIM}}},
-                    "responses": _answers(
-                        {
-                            "201": ("Claimed.", ANSWER),
-                            "200": ("Claimed already by the same request: its first result.", ANSWER),
-                            "409": ("There is no way (`why_not`), or a consumer has something else.", ERRORS),
-                            **_REFUSALS,
-                        }
-                    ),
-                },
-            },
-            "/v1/claims/{consumer_uuid}": {
-                "get": {
-                    "operationId": "show_claim",
-                    "summary": "Shows the last claim of a consumer: what was asked for, what came of it, and why.",
-                    "parameters": [_CONSUMER_IN_PATH],
-                    "responses": _answers(
-                        {
-                            "200": ("The claim.", SHOWN),
-                            "404": ("The consumer was never claimed for.", ERRORS),
-                            **_REFUSALS,
-                        }
-                    ),
-                },
-                "delete": {
-                    "operationId": "release_claim",
-                    "summary": "Frees what a consumer has, whether it was confirmed or not.",
-                    "parameters": [_CONSUMER_IN_PATH],
-                    "responses": {
-                        "204": {"description": "It has nothing."},
-                        **_answers({"404": ("The consumer was never claimed for.", ERRORS), **_REFUSALS}),
-                    },
-                },
-            },
-            "/v1/claims/{consumer_uuid}/confirm": {
-                "post": {
-                    "operationId": "confirm_claim",
-                    "summary": "Makes what a claim has its consumers' own for good: of all consumers of the claim.",
-                    "parameters": [_CONSUMER_IN_PATH, {"name": "claim", "in": "query", "schema": _UUID}],
-                    "responses": {
-                        "204": {"description": "It is, now or since before."},
-                        **_answers(
-                            {
-                                "404": ("The consumer was never claimed for.", ERRORS),
-                                "409": ("The consumer has nothing any more, or is that of another claim.", ERRORS),
-                                "410": ("The claim has expired: what it had is free.", ERRORS),
-                                **_REFUSALS,
-                            }
-                        ),
-                    },
-                }
-            },
+            **_collection_path(),
+            **_consumer_paths(),
             **quota_paths(_answers, _REFUSALS),
             "/v1/openapi.json": {
                 "get": {
