@@ -63,6 +63,7 @@ class Placement:
         self._ids = ids
         self._supervisor = supervisor
         self._expired: Expired | None = None
+        self._is_closed = False
         self._loader = Loader(
             store,
             clock=clock,
@@ -119,7 +120,7 @@ class Placement:
 
     async def _begin_to_sweep(self) -> None:
         """Frees from now on, in the background, what was not confirmed in time; safe to repeat."""
-        if self._expired is None:
+        if self._expired is None and not self._is_closed:
             from tenet.placement.ops.expiring import Expired  # noqa: PLC0415 (nobody may need it at a start)
 
             self._expired = Expired(self._context, clock=self._clock)
@@ -146,6 +147,7 @@ class Placement:
 
     async def close(self) -> None:
         """Stops following what others commit, and the work in the background."""
+        self._is_closed = True
         await self._supervisor.remove(EXPIRING)
         await self._loader.close()
 
