@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Final, Self
 from tenet.mesh.jobs import Job, Supervisor, Tenure
 from tenet.placement import keys
 from tenet.placement.http import Edge, PlacementService
+from tenet.placement.keystone import Keystone, KeystoneSettings
 from tenet.placement.loading import REFUSED_MAX, Loader
 from tenet.placement.rules.policy import Policy
-from tenet.placement.senders import Authenticator, Keys, KnownKey, NoProof
+from tenet.placement.rules.tokens import Account, Meanings
+from tenet.placement.senders import Authenticator, Keys, KeysAndTokens, KnownKey, NoProof
 from tenet.wire.door import Measured
 
 if TYPE_CHECKING:
@@ -26,7 +28,21 @@ if TYPE_CHECKING:
     from tenet.store.contract import Store
     from tenet.wire.door import Measure
 
-__all__ = ["Authenticator", "Edge", "Keys", "KnownKey", "NoProof", "Placement", "Policy", "audit"]
+__all__ = [
+    "Account",
+    "Authenticator",
+    "Edge",
+    "Keys",
+    "KeysAndTokens",
+    "Keystone",
+    "KeystoneSettings",
+    "KnownKey",
+    "Meanings",
+    "NoProof",
+    "Placement",
+    "Policy",
+    "audit",
+]
 
 _DEFAULTS: Final = Policy()
 #: The background job that frees claims which were not confirmed in time.
