@@ -41,14 +41,12 @@ class Held:
         project: whose it is.
         amount: of processors.
         claim: number of the claim that gave it to it; None where none did.
-        gave: how much the claim gave.
         expires_s: when it has to be confirmed, seconds of the loop's time; None: it need not be.
     """
 
     project: str
     amount: int
     claim: int | None
-    gave: int = 1
     expires_s: float | None = None
 
 
@@ -85,7 +83,7 @@ class Model:
             return status
         self.claims += 1
         for one, project in gang.items():
-            self.held[one] = Held(project, 1, self.claims, 1, expires_s)
+            self.held[one] = Held(project, 1, self.claims, expires_s)
             self.last[one] = (self.claims, tuple(gang))
         return CREATED
 

@@ -20,6 +20,7 @@ from tenet.store.contract import Add, Commit, Committed, Put, Write, new_commit_
 from tenet.store.errors import StoreCorrupt, StoreError
 from tenet.store.faulty import NO_FAULTS, Faulty
 from tenet.store.memory_state import MemoryState
+from tests.cassandra_model.stand import Stand
 from tests.unit.placement.test_claiming import checked, claim_of, claimed
 from tests.unit.placement.test_claims import PLAN, every_use
 from tests.unit.placement.world import IDS, OWNER, World, in_loop, memory, uuid_of
@@ -325,6 +326,56 @@ async def test_a_limit_that_is_changed_while_claims_race_is_never_passed(seed: i
         is_over = True
         await asyncio.gather(*tasks)
         assert (await audit(one.store)).findings == []
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_two_processes_on_the_distributed_engine_fill_a_quota_exactly(seed: int) -> None:
+    async def test(stand: Stand) -> None:
+        first, second = await stand.process("first"), await stand.process("second", behind_ms=30)
+        chance = Random(seed)
+        async with World(first.engine, clock=first.clock) as one, World(second.engine, clock=second.clock) as other:
+            hosts = [await one.provider(number, VCPU=100) for number in range(1, 4)]
+            await set_quota(one, {"resources": {"VCPU": 9}, "consumers": 50})
+
+            async def boot(number: int) -> int:
+                node = chance.choice((one, other))
+                answer = await node.claim(1000 + number, {chance.choice(hosts): {"VCPU": 1}})
+                assert answer.status in {NO_CONTENT, FORBIDDEN}, answer.body
+                return int(answer.status == NO_CONTENT)
+
+            placed = await asyncio.gather(*(boot(number) for number in range(14)))
+            assert sum(placed) == 9
+            assert (await quota_of(other))["resources"]["VCPU"] == {"limit": 9, "used": 9, "left": 0}
+            # It is raised on one node, and the other one has not heard of it.
+            await set_quota(other, {"resources": {"VCPU": 11}})
+            placed = await asyncio.gather(*(boot(100 + number) for number in range(5)))
+            assert sum(placed) == 2
+            found = await audit(one.store)
+            assert (found.findings, found.remarks) == ([], [])
+
+    Stand().run(test)
+
+
+@pytest.mark.parametrize("seed", range(3))
+@in_loop
+async def test_limits_are_set_on_a_way_on_which_much_goes_wrong(seed: int) -> None:
+    """Each is in force when it is answered, and whatever became of those without an answer, no total is wrong."""
+    state, clock, chance = MemoryState(), SystemClock(), Random(seed)
+    node = Faulty(memory(state=state), NO_FAULTS, seed=seed, clock=clock)
+    async with World(memory(state=state), is_shared=True) as clean, World(node, is_shared=True) as world:
+        host = await clean.provider(1, VCPU=1000, MEMORY_MB=1000)
+        node._plan = PLAN
+        for number in range(40):
+            name, limit = chance.choice(("VCPU", "MEMORY_MB")), chance.randrange(30)
+            answer = await world.send("PUT", "/v1/quotas/project", {"resources": {name: limit}})
+            assert answer.status in {OK, UNAVAILABLE}
+            if answer.status == OK:
+                shown = (await quota_of(clean))["resources"]
+                assert shown[name]["limit"] == limit
+                room = shown[name]["left"] > 0
+                taken = await clean.claim(100 + number, {host: {name: 1}})
+                assert taken.status == (NO_CONTENT if room else FORBIDDEN)
+            assert (await audit(clean.store)).findings == []
 
 
 # ---- parts -----------------------------------------------------------------------------------------------------------
