@@ -286,6 +286,6 @@ class ClaimingFarApart(Claiming):
 
 
 TestClaiming = Claiming.TestCase
-TestClaiming.settings = settings(max_examples=25, stateful_step_count=25, deadline=None)
+TestClaiming.settings = settings(max_examples=12, stateful_step_count=20, deadline=None)
 TestClaimingFarApart = ClaimingFarApart.TestCase
-TestClaimingFarApart.settings = settings(max_examples=15, stateful_step_count=25, deadline=None)
+TestClaimingFarApart.settings = settings(max_examples=8, stateful_step_count=20, deadline=None)
