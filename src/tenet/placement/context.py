@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from tenet.placement.ops.plugins import Plugins
     from tenet.placement.ops.quota_keeping import Quotas
     from tenet.placement.ops.reading import Reader
+    from tenet.placement.ops.resource_plugins import ResourceClasses
 
 #: Values of ``Answer.modified_ms``: no header says when; now.
 UNTOLD: Final = -1
@@ -108,6 +109,7 @@ class Context:
         names: resource classes and traits.
         keeper: keeps the read model.
         plugins: filters and weighers.
+        classes: resource classes in their own units.
         claims: reads claims.
         quotas: of projects.
         journal: claims and refused requests in order of time.
@@ -123,6 +125,7 @@ class Context:
     names: Names
     keeper: ModelKeeper
     plugins: Plugins
+    classes: ResourceClasses
     claims: Claims
     quotas: Quotas
     journal: Journal

@@ -18,6 +18,7 @@ from tenet.placement.ops.pieces import Held
 from tenet.placement.ops.plugins import installed_plugins
 from tenet.placement.ops.quota_keeping import Quotas
 from tenet.placement.ops.reading import Reader
+from tenet.placement.ops.resource_plugins import installed_classes
 from tenet.placement.routes import ROUTES
 from tenet.placement.rules.routing import Paths
 
@@ -89,6 +90,7 @@ async def open_service(
             names=names,
             keeper=keeper,
             plugins=plugins,
+            classes=installed_classes(),
             claims=Claims(store),
             quotas=quotas,
             journal=Journal(store, clock=clock, ids=ids, refused_max=refused_max),

@@ -34,7 +34,7 @@ from tenet.placement.model import Reservation
 from tenet.placement.ops.committing import TRIES_MAX, Plan
 from tenet.placement.rules.claim_lists import encode_entry
 from tenet.placement.rules.claim_requests import ClaimRequest, names_in, read_claim, read_claim_body
-from tenet.placement.rules.claim_schemas import DOCUMENT_BYTES_MAX, openapi_document
+from tenet.placement.rules.claim_schemas import DOCUMENT_BYTES_MAX
 from tenet.placement.rules.claims import (
     Move,
     Wanted,
@@ -46,6 +46,8 @@ from tenet.placement.rules.claims import (
     providers_of,
     used_writes,
 )
+from tenet.placement.rules.openapi import openapi_document
+from tenet.placement.rules.resources.translating import plain_claim
 from tenet.placement.rules.stored_claims import LastClaim, encode_claim, encode_last_claim, state_of
 from tenet.placement.rules.validation import canonical_uuid
 from tenet.placement.selection.constraints import Other
@@ -81,11 +83,12 @@ async def make_claim(context: Context, asked: Asked) -> Answer:
         QuotaExceeded: a project would have more than it may.
         Unavailable: others were faster every time.
     """
-    document = read_claim_body(asked.body)
+    sent = read_claim_body(asked.body)
+    document = plain_claim(sent, context.classes)
     classes, traits = names_in(document)
     classes -= set(await context.names.missing_classes(sorted(classes), deadline=asked.deadline))
     traits -= set(await context.names.missing_traits(sorted(traits), deadline=asked.deadline))
-    request = read_claim(document, classes=classes, traits=traits)
+    request = read_claim(document, classes=classes, traits=traits, sent=sent)
     try:
         body, is_new = await context.committer.carry_out(
             _Claiming(context, asked, request).plan, deadline=asked.deadline
@@ -95,7 +98,7 @@ async def make_claim(context: Context, asked: Asked) -> Answer:
     else:
         location = f"/v1/claims/{request.claimants[0].uuid}" if is_new else ""
         return Answer(_CREATED if is_new else _OK, body=body, location=location)
-    await context.journal.note_refusal(uuid4_text(context.ids), document, refusal, deadline=asked.deadline)
+    await context.journal.note_refusal(uuid4_text(context.ids), sent, refusal, deadline=asked.deadline)
     raise refusal
 
 
@@ -242,11 +245,7 @@ class _Claiming:
         for one in chosen:
             for uuid, provider in one.option.providers.items():
                 snapshot = found[uuid]
-                if snapshot is None or (provider.traits, provider.aggregates, provider.parent) != (
-                    frozenset(snapshot.description.traits),
-                    frozenset(snapshot.description.aggregates),
-                    snapshot.description.parent or None,
-                ):
+                if snapshot is None or not snapshot.is_described_as(provider):
                     return False
         snapshots = _there(found)
         try:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, Final
 
+from tenet.placement.rules.claim_schemas import ERRORS
+from tenet.placement.rules.schema_parts import COUNT, answers, body, record, refusals
 from tenet.placement.rules.schemas import Schema
 
 #: Limits of one quota: each is a count more that claims of the project add to.
@@ -12,19 +13,9 @@ LIMITS_MAX: Final = 256
 _LIMIT_MAX: Final = 2**53 - 1
 
 
-def _record(properties: Schema, required: tuple[str, ...] = ()) -> Schema:
-    return {
-        "type": "object",
-        "properties": properties,
-        "required": list(required),
-        "additionalProperties": False,
-    }
-
-
 _NAME: Final[Schema] = {"type": "string", "pattern": "^[A-Z0-9_]+$", "minLength": 1, "maxLength": 255}
 _TYPE: Final[Schema] = {"type": "string", "pattern": "^([A-Z0-9_]+|unknown)$", "minLength": 1, "maxLength": 255}
 _LIMIT: Final[Schema] = {"type": "integer", "minimum": 0, "maximum": _LIMIT_MAX}
-_COUNT: Final[Schema] = {"type": "integer", "minimum": 0}
 
 
 def _by(names: Schema, values: Schema) -> Schema:
@@ -33,12 +24,12 @@ def _by(names: Schema, values: Schema) -> Schema:
 
 _LIMITS: Final[dict[str, Any]] = {"resources": _by(_NAME, _LIMIT), "consumers": _LIMIT}
 #: Body of ``PUT /v1/quotas/{project_id}``.
-PUT_QUOTA: Final = _record({**_LIMITS, "consumer_types": _by(_TYPE, _record(_LIMITS))})
+PUT_QUOTA: Final = record({**_LIMITS, "consumer_types": _by(_TYPE, record(_LIMITS))})
 
-_ENTRY: Final = _record(
+_ENTRY: Final = record(
     {
         "limit": {"type": ["integer", "null"], "description": "null: not limited."},
-        "used": _COUNT,
+        "used": COUNT,
         "left": {"type": ["integer", "null"], "minimum": 0},
     },
     ("limit", "used", "left"),
@@ -48,16 +39,17 @@ _SHOWN: Final[dict[str, Any]] = {
     "consumers": _ENTRY,
 }
 #: Body of the answer to ``GET`` and ``PUT``.
-QUOTA: Final = _record(
+QUOTA: Final = record(
     {
         "project_id": {"type": "string"},
         **_SHOWN,
-        "consumer_types": {"type": "object", "additionalProperties": _record(_SHOWN, ("resources",))},
+        "consumer_types": {"type": "object", "additionalProperties": record(_SHOWN, ("resources",))},
         "updated_ms": {"type": ["integer", "null"], "description": "Milliseconds since 1970; null: there is no quota."},
     },
     ("project_id", "resources", "consumers", "consumer_types", "updated_ms"),
 )
 
+_REFUSALS: Final = refusals(ERRORS)
 _PROJECT: Final[Schema] = {
     "name": "project_id",
     "in": "path",
@@ -66,33 +58,28 @@ _PROJECT: Final[Schema] = {
 }
 
 
-def quota_paths(answers: Callable[[dict[str, tuple[str, Schema]]], Schema], refusals: dict[str, Any]) -> Schema:
-    """Returns what an OpenAPI document says of quotas.
-
-    Args:
-        answers: makes the responses of an operation, by status.
-        refusals: statuses that every operation may answer with.
-    """
+def quota_paths() -> Schema:
+    """Returns what the OpenAPI document says of quotas."""
     return {
         "/v1/quotas/{project_id}": {
             "get": {
                 "operationId": "show_quota",
                 "summary": "Shows what a project may have, what it has, and what is left.",
                 "parameters": [_PROJECT],
-                "responses": answers({"200": ("The quota; without one, what is in use.", QUOTA), **refusals}),
+                "responses": answers({"200": ("The quota; without one, what is in use.", QUOTA), **_REFUSALS}),
             },
             "put": {
                 "operationId": "set_quota",
                 "summary": "Sets all limits of a project. What is above one may stay, and become less.",
                 "parameters": [_PROJECT],
-                "requestBody": {"required": True, "content": {"application/json": {"schema": PUT_QUOTA}}},
-                "responses": answers({"200": ("The quota as it is now.", QUOTA), **refusals}),
+                "requestBody": body(PUT_QUOTA),
+                "responses": answers({"200": ("The quota as it is now.", QUOTA), **_REFUSALS}),
             },
             "delete": {
                 "operationId": "delete_quota",
                 "summary": "Takes all limits from a project.",
                 "parameters": [_PROJECT],
-                "responses": {"204": {"description": "It has none."}, **answers(refusals)},
+                "responses": {"204": {"description": "It has none."}, **answers(_REFUSALS)},
             },
         }
     }
