@@ -184,10 +184,11 @@ class Placement:
         expired = self._expired
         return (
             Measured(
-                "tenet_placement_claims_expired",
+                "tenet_placement_claims_expired_total",
                 "Consumers whose claims this node has freed because they were not confirmed in time.",
                 (),
                 {(): expired.count if expired else 0},
+                is_counter=True,
             ),
             Measured(
                 "tenet_placement_expired_late_seconds_max",
