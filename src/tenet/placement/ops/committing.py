@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
 from msgspec import Struct
 
 from tenet.placement import keys
-from tenet.placement.errors import Conflict, Unavailable
+from tenet.placement.errors import Conflict, QuotaExceeded, Unavailable
 from tenet.placement.ops.grouping import Grouping
 from tenet.store.contract import Append, Committed
 from tenet.store.contract import Conflict as CommitConflict
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from tenet.base.clock import Clock
     from tenet.base.ids import Ids
     from tenet.placement.ops.model_keeping import ModelKeeper
+    from tenet.placement.ops.quota_keeping import Quotas
+    from tenet.placement.ops.reading import Reader
+    from tenet.placement.rules.claims import Move
     from tenet.store.contract import Check, Store, Write
 
 T = TypeVar("T")
@@ -43,11 +46,13 @@ class Plan(Struct, frozen=True):
         writes: puts, deletes and adds; none: there is nothing to do.
         checks: what must hold.
         changed: uuids of the providers that it changes.
+        moves: what consumers get and leave by it, which the quotas of their projects are about.
     """
 
     writes: Sequence[Write]
     checks: Sequence[Check] = ()
     changed: Sequence[str] = ()
+    moves: Sequence[Move] = ()
 
 
 class PlanAgain(Exception):
@@ -64,14 +69,28 @@ class Committer:
     Args:
         store: where to.
         keeper: of the read model.
+        reader: reads consumers.
+        quotas: of projects.
         clock: for commit ids and pauses.
         ids: for commit ids.
         is_logged: whether the space of providers has a log.
     """
 
-    def __init__(self, store: Store, keeper: ModelKeeper, *, clock: Clock, ids: Ids, is_logged: bool) -> None:
+    def __init__(
+        self,
+        store: Store,
+        keeper: ModelKeeper,
+        reader: Reader,
+        quotas: Quotas,
+        *,
+        clock: Clock,
+        ids: Ids,
+        is_logged: bool,
+    ) -> None:
         self._grouping = Grouping(store, clock=clock, ids=ids)
         self._keeper = keeper
+        self._reader = reader
+        self._quotas = quotas
         self._ids = ids
         self._is_logged = is_logged
 
@@ -93,6 +112,7 @@ class Committer:
         for tried in range(TRIES_MAX):
             try:
                 plan, result = await planner()
+                plan = await self._within_quotas(plan, is_fresh=tried > 0, deadline=deadline)
             except PlanAgain:
                 await self._pause(tried)
                 continue
@@ -112,6 +132,24 @@ class Committer:
         raise Unavailable(
             "Too many others changed the same providers at the same time. Nothing was written; try again."
         )
+
+    async def _within_quotas(self, plan: Plan, *, is_fresh: bool, deadline: float) -> Plan:
+        """Returns a plan that keeps to the quotas of all projects concerned.
+
+        Raises:
+            QuotaExceeded: it cannot be carried out within them.
+            PlanAgain: it could not, but it was planned for consumers that have changed since.
+        """
+        if not plan.moves or not plan.writes:
+            return plan
+        try:
+            more = await self._quotas.writes(plan.moves, is_fresh=is_fresh, deadline=deadline)
+        except QuotaExceeded:
+            now = await self._reader.consumers([move.uuid for move in plan.moves], deadline=deadline)
+            if any((now[move.uuid] or (None, None))[1] != move.version for move in plan.moves):
+                raise PlanAgain from None
+            raise
+        return Plan([*plan.writes, *more], plan.checks, plan.changed)
 
     async def _pause(self, tried: int) -> None:
         if tried >= _PAUSE_AFTER:
