@@ -252,6 +252,31 @@ async def test_a_description_that_was_sent_twice_is_one() -> None:
 
 
 @in_loop
+async def test_what_is_too_large_for_one_commit_is_refused_and_nothing_is_written() -> None:
+    """A commit checks of each new name that it is absent, and has 100 checks."""
+    async with World(memory()) as world:
+        await world.provider(1)
+        path = f"/v1/resource-providers/{uuid_of(1)}/resources"
+        devices = {f"8086:{number:04x}": 1 for number in range(64)}
+        licences = {f"product-{number}": 1 for number in range(64)}
+        body = {"resource_provider_generation": 0, "resources": {"pci_device": devices, "licence": licences}}
+        status, answer = await insist(world, "PUT", path, body)
+        assert status == 400
+        assert "too large for one change" in answer["errors"][0]["detail"]
+        assert await world.generation(uuid_of(1)) == 0
+        assert not [
+            one["name"]
+            for one in (await world.ask("GET", "/resource_classes"))["resource_classes"]
+            if one["name"].startswith("CUSTOM_")
+        ]
+        body["resources"] = {"pci_device": devices}
+        assert (await insist(world, "PUT", path, body))[0] == OK
+        body |= {"resource_provider_generation": 1, "resources": {"pci_device": devices, "licence": licences}}
+        assert (await insist(world, "PUT", path, body))[0] == OK, "half of the names are there by now"
+        assert (await audit(world.store)).findings == []
+
+
+@in_loop
 async def test_what_is_in_use_stays_when_a_claim_comes_between() -> None:
     """A description that leaves a class out, and a claim of it, at the same moment: one of the two is refused."""
     for seed in range(10):
