@@ -327,6 +327,10 @@ OPENSTACK_PLACEMENT = _environment(
     "testtools",
     "wsgi-intercept",
 )
+#: Nova, for its own client of Placement.
+NOVA = _environment("nova", "34.0.0", "nova==34.0.0")
+#: Only the full rounds start it.
+KEYSTONE = _environment("keystone", "30.0.0", "keystone==30.0.0")
 
 
 def libraries(*requirements: str) -> Package:
@@ -363,14 +367,15 @@ PACKAGES = {
     package.name: package
     for package in (
         *(DYNAMODB_LOCAL, DYNALITE, MOTO, DYNOXIDE, ELASTICMQ, AWS_CLI, OLD_BOTO3, CELERY, QUEUE_CLIENTS),
-        *(NODE_PROGRAMS, TUTORIALS, CASSANDRA, RABBITMQ),
+        *(NODE_PROGRAMS, TUTORIALS, CASSANDRA, RABBITMQ, OPENSTACK_PLACEMENT, NOVA, KEYSTONE),
     )
 }
 
 
 def main() -> int:
     """Fetches what is named, or what tests need and is not built for minutes; returns 1 where something is missing."""
-    names = sys.argv[1:] or [name for name in PACKAGES if name not in {DYNOXIDE.name, RABBITMQ.name}]
+    rarely = {package.name for package in (DYNOXIDE, RABBITMQ, KEYSTONE)}
+    names = sys.argv[1:] or [name for name in PACKAGES if name not in rarely]
     unknown = [name for name in names if name not in PACKAGES]
     if unknown:
         print(f"unknown: {', '.join(unknown)}; there are {', '.join(PACKAGES)}", file=sys.stderr)
