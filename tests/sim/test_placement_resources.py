@@ -236,4 +236,4 @@ class Describing(RuleBasedStateMachine):
 
 
 TestDescribing = Describing.TestCase
-TestDescribing.settings = settings(max_examples=rounds(25, 400), stateful_step_count=rounds(25, 50), deadline=None)
+TestDescribing.settings = settings(max_examples=rounds(25, 100), stateful_step_count=rounds(25, 40), deadline=None)

@@ -335,7 +335,26 @@ def test_a_fleet_knows_who_can_what_through_all_changes(seed: int) -> None:
     for uuid in there:
         fleet.remove(uuid)
     assert not fleet._capabilities._values
+    assert not fleet._capabilities._counts
     assert fleet._capabilities._told.keys() == {0}
+
+
+def test_values_are_kept_once_however_different_the_hosts_are() -> None:
+    """Of hosts with serial numbers no two are alike; what they have in common is kept once all the same."""
+    fleet = Fleet()
+    flags = [f"flag_{number}" for number in range(100)]
+    for number in range(50):
+        document: dict[str, Any] = {
+            "serial": {"integer": number},
+            "flags": {"set": flags},
+            "driver": {"version": "550.54"},
+        }
+        capabilities = decode_capabilities(encode_capabilities(read_capabilities(document)))
+        fleet.put(replace(host(number, VCPU=Inventory(8)), capabilities=capabilities))
+    kept = [fleet.at(place).capabilities for place in range(50)]
+    assert len({one["serial"] for one in kept}) == 50
+    assert len({id(one["flags"]) for one in kept}) == 1
+    assert len({id(one["driver"]) for one in kept}) == 1
 
 
 @pytest.mark.interpreted

@@ -11,7 +11,7 @@ import pytest
 
 from tenet.base.clock import SystemClock
 from tenet.placement.ops.auditing import audit
-from tenet.placement.rules.capabilities import read_capabilities, read_comparisons
+from tenet.placement.rules.capabilities import Comparison, read_capabilities, read_comparisons
 from tenet.placement.rules.resources.builtin import A100
 from tenet.store.faulty import NO_FAULTS, Faulty
 from tenet.store.memory_state import MemoryState
@@ -110,6 +110,8 @@ async def test_nobody_is_granted_by_a_capability_that_was_gone(seed: int) -> Non
         for number in range(1, 5):
             await described(world, number, {"cpu": 1000})
         history: dict[str, list[tuple[int, str]]] = {uuid_of(number): [] for number in range(1, 5)}
+        #: Of each claim where it went, which changes were made between the question and the answer, and what was asked.
+        granted: list[tuple[str, int, int, Comparison]] = []
         is_over = False
 
         async def drive(number: int) -> None:
@@ -135,10 +137,8 @@ async def test_nobody_is_granted_by_a_capability_that_was_gone(seed: int) -> Non
                 return
             ((uuid, _),) = answer["consumers"][uuid_of(consumer)]["allocations"].items()
             (comparison,) = read_comparisons(asked, "")
-            # It was so at some moment between the question and the answer.
-            meanwhile = history[uuid][max(0, before[uuid] - 1) :]
-            values = [read_capabilities({"x": {"version": version}})["x"] for _, version in meanwhile]
-            assert any(comparison.is_met(value) for value in values), (asked, meanwhile)
+            # One more change may have landed by now, and not be told to who made it.
+            granted.append((uuid, max(0, before[uuid] - 1), len(history[uuid]) + 1, comparison))
 
         for number in range(1, 5):
             await change(world, number, "capabilities", {"driver_version": {"version": VERSIONS[0]}})
@@ -148,6 +148,11 @@ async def test_nobody_is_granted_by_a_capability_that_was_gone(seed: int) -> Non
             await asyncio.gather(*(take(consumer) for consumer in range(first, first + 6)))
         is_over = True
         await asyncio.gather(*drivers)
+        assert granted
+        for uuid, first, last, comparison in granted:
+            meanwhile = [version for _, version in history[uuid][first:last]]
+            values = [read_capabilities({"x": {"version": version}})["x"] for version in meanwhile]
+            assert any(comparison.is_met(value) for value in values), (comparison, meanwhile)
         assert (await audit(world.store)).findings == []
 
 
@@ -248,6 +253,31 @@ async def test_a_description_that_was_sent_twice_is_one() -> None:
         answers = await asyncio.gather(*(world.send("PUT", path, body) for _ in range(6)))
         assert sorted(one.status for one in answers) == [OK] + [CONFLICT] * 5
         assert (await shown(world, 1))["resources"]["licence"]["free"] == {"acme-db": 5}
+        assert (await audit(world.store)).findings == []
+
+
+@in_loop
+async def test_what_is_too_large_for_one_commit_is_refused_and_nothing_is_written() -> None:
+    """A commit checks of each new name that it is absent, and has 100 checks."""
+    async with World(memory()) as world:
+        await world.provider(1)
+        path = f"/v1/resource-providers/{uuid_of(1)}/resources"
+        devices = {f"8086:{number:04x}": 1 for number in range(64)}
+        licences = {f"product-{number}": 1 for number in range(64)}
+        body = {"resource_provider_generation": 0, "resources": {"pci_device": devices, "licence": licences}}
+        status, answer = await insist(world, "PUT", path, body)
+        assert status == 400
+        assert "too large for one change" in answer["errors"][0]["detail"]
+        assert await world.generation(uuid_of(1)) == 0
+        assert not [
+            one["name"]
+            for one in (await world.ask("GET", "/resource_classes"))["resource_classes"]
+            if one["name"].startswith("CUSTOM_")
+        ]
+        body["resources"] = {"pci_device": devices}
+        assert (await insist(world, "PUT", path, body))[0] == OK
+        body |= {"resource_provider_generation": 1, "resources": {"pci_device": devices, "licence": licences}}
+        assert (await insist(world, "PUT", path, body))[0] == OK, "half of the names are there by now"
         assert (await audit(world.store)).findings == []
 
 

@@ -34,8 +34,9 @@ class Capabilities:
         self._at = np.zeros(places, dtype=np.int32)
         #: By the number of a collection, the collection as providers have it.
         self._told: dict[int, Mapping[str, Capability]] = {0: {}}
-        #: By name, the values that somebody has, and in how many collections each is.
-        self._values: dict[str, dict[Capability, int]] = {}
+        #: By name, the values that somebody has, each kept once, with its name, however many collections it is in.
+        self._values: dict[str, dict[Capability, _Item]] = {}
+        self._counts: dict[_Item, int] = {}
         #: Of comparisons that were asked for since a collection came or went: of each number, whether it meets them.
         self._met: dict[Comparison, Mask] = {}
 
@@ -45,16 +46,21 @@ class Capabilities:
 
     def put(self, place: int, capabilities: Mapping[str, Capability]) -> Mapping[str, Capability]:
         """Takes in what the provider at a place has, where nothing was; returns it as it is kept for all alike."""
-        number = self._sets.take(frozenset(capabilities.items()))
+        items = frozenset(self._kept(item) for item in capabilities.items())
+        number = self._sets.take(items)
         self._at[place] = number
         told = self._told.get(number)
         if told is None:
-            told = self._told[number] = capabilities
+            told = self._told[number] = dict(items)
             self._met.clear()
-            for name, value in capabilities.items():
-                values = self._values.setdefault(name, {})
-                values[value] = values.get(value, 0) + 1
+            for item in items:
+                self._counts[item] = self._counts.get(item, 0) + 1
+                self._values.setdefault(item[0], {})[item[1]] = item
         return told
+
+    def _kept(self, item: _Item) -> _Item:
+        """Returns what is kept of an item that is equal to one; itself where there is none."""
+        return self._values.get(item[0], {}).get(item[1], item)
 
     def clear(self, place: int) -> None:
         """Forgets what the provider at a place has."""
@@ -64,20 +70,21 @@ class Capabilities:
         if not number or self._sets[number]:
             return
         self._met.clear()
-        for name, value in self._told.pop(number).items():
-            values = self._values[name]
-            values[value] -= 1
-            if not values[value]:
-                del values[value]
-            if not values:
-                del self._values[name]
+        for item in self._told.pop(number).items():
+            self._counts[item] -= 1
+            if not self._counts[item]:
+                del self._counts[item]
+                values = self._values[item[0]]
+                del values[item[1]]
+                if not values:
+                    del self._values[item[0]]
 
     def meeting(self, comparison: Comparison, places: int) -> Mask:
         """Returns of each of the first places whether the provider there meets a comparison."""
         table = self._met.get(comparison)
         if table is None:
-            name = comparison.name
-            items = [(name, value) for value in self._values.get(name, ()) if comparison.is_met(value)]
+            values = self._values.get(comparison.name, {})
+            items = [item for value, item in values.items() if comparison.is_met(value)]
             table = self._sets.table(self._sets.with_any(items))
             if len(self._met) == _MET_MAX:
                 self._met.clear()

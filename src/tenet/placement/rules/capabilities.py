@@ -40,8 +40,8 @@ LISTED_MAX: Final = 64
 TEXT_CHARS_MAX: Final = 255
 #: All capabilities of one provider, as they are stored.
 STORED_BYTES_MAX: Final = 64 * 1024
-#: So many different ones are kept as they were read, 16 MiB or so at most: a fleet has few kinds of hosts.
-_DECODED_MAX: Final = 256
+#: So many different ones are kept as they were read: a fleet has few kinds of hosts.
+_DECODED_MAX: Final = 128
 #: So many texts are remembered as versions: a comparison reads its own for each value that it looks at.
 _VERSIONS_MAX: Final = 4096
 #: Whole numbers that are the same in every language of clients.
