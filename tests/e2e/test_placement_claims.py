@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from tests.e2e.test_placement_storm import Cloud
+from tests.placement_storms import Cloud, listen_of, token_of
 from tests.servers import end, start, tenet
 
 #: How long what has to be confirmed waits, and how much later it may be free, seconds.
@@ -25,7 +25,9 @@ def claim(number: int, **more: Any) -> dict[str, Any]:
 
 
 def test_what_nobody_confirms_is_free_in_time_after_kill_9(tmp_path: Path) -> None:
-    cloud = Cloud(tmp_path, seed=1)
+    data = tmp_path / "data"
+    server = start(data, "--plaintext")
+    cloud = Cloud(1, 10, (listen_of(server),), token_of(server))
     try:
         cloud.ask("POST", "/resource_providers", {"name": "host", "uuid": HOST})
         inventories = {"resource_provider_generation": 0, "inventories": {"VCPU": {"total": 10}}}
@@ -35,9 +37,8 @@ def test_what_nobody_confirms_is_free_in_time_after_kill_9(tmp_path: Path) -> No
             cloud.ask("POST", "/v1/claims", claim(number, expires_in_seconds=EXPIRES_S))
         began_s = time.monotonic()
         cloud.ask("POST", f"/v1/claims/{consumer(0)}/confirm")
-        cloud.server.kill()
-        listen = cloud._listen
-        cloud.server = start(cloud.data, "--plaintext", "--listen", listen)
+        server.kill()
+        server = start(data, "--plaintext", "--listen", cloud.listens[0])
         # Nobody asks for anything until then: whoever frees it has to begin by itself.
         time.sleep(max(0.0, began_s + EXPIRES_S + LATE_S - time.monotonic()))
         assert cloud.ask("GET", f"/resource_providers/{HOST}/usages")["usages"] == {"VCPU": 1}
@@ -49,8 +50,8 @@ def test_what_nobody_confirms_is_free_in_time_after_kill_9(tmp_path: Path) -> No
         assert [entry["request"]["consumers"][0]["uuid"] for entry in listed] == [consumer(one) for one in range(5)]
         assert cloud.ask("PUT", "/v1/quotas/demo", {"consumers": 2})["consumers"] == {"limit": 2, "used": 3, "left": 0}
     finally:
-        end(cloud.server)
-    audited = tenet("placement", "audit", "--data", str(cloud.data))
+        end(server)
+    audited = tenet("placement", "audit", "--data", str(data))
     assert audited.returncode == 0, audited.stdout + audited.stderr
     remark, verdict = audited.stdout.splitlines()
     above = "consumers of all types: 3 in use, 2 allowed; nothing is added until it fits"

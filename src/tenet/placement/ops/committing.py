@@ -14,9 +14,9 @@ from msgspec import Struct
 
 from tenet.placement import keys
 from tenet.placement.errors import Conflict, QuotaExceeded, Unavailable
+from tenet.placement.ops.grouping import Grouping
 from tenet.store.contract import Append, Committed
 from tenet.store.contract import Conflict as CommitConflict
-from tenet.store.landing import land
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -87,11 +87,10 @@ class Committer:
         ids: Ids,
         is_logged: bool,
     ) -> None:
-        self._store = store
+        self._grouping = Grouping(store, clock=clock, ids=ids)
         self._keeper = keeper
         self._reader = reader
         self._quotas = quotas
-        self._clock = clock
         self._ids = ids
         self._is_logged = is_logged
 
@@ -126,6 +125,7 @@ class Committer:
                 self._keeper.doubt(plan.changed)
                 raise
             if isinstance(outcome, Committed):
+                self._keeper.note(outcome.version)
                 await self._keeper.refresh(plan.changed)
                 return result
             await self._pause(tried)
@@ -157,9 +157,7 @@ class Committer:
 
     async def _commit(self, plan: Plan, deadline: float) -> Committed | CommitConflict:
         appends = [Append(keys.provider_key(uuid), None, _TOLD) for uuid in plan.changed] if self._is_logged else ()
-        return await land(
-            self._store, plan.writes, plan.checks, appends, clock=self._clock, ids=self._ids, deadline=deadline
-        )
+        return await self._grouping.land(plan.writes, plan.checks, appends, deadline)
 
 
 def check_generation(found: int, given: int, message: str) -> None:
