@@ -62,7 +62,8 @@ class Troubled:
         return await self._store.scan(*arguments, **named)
 
     async def query(self, *arguments: Any, **named: Any) -> Page:
-        await self.before_query({"partition": arguments[1]})
+        if arguments[0] == keys.PROVIDERS_SPACE:  # and not that of what expires, which is looked at in the background
+            await self.before_query({"partition": arguments[1]})
         return await self._store.query(*arguments, **named)
 
     async def commit(self, commit: StoreCommit, **named: Any) -> Outcome:
