@@ -10,6 +10,8 @@ from typing import Final
 
 from msgspec import Struct
 
+from tenet.store.contract import Version
+
 #: The largest amount of anything (the vendor's database has signed 32-bit columns, and its API says so).
 AMOUNT_MAX: Final = 0x7FFFFFFF
 #: The type of a consumer that was never given one (microversion 1.38).
@@ -55,6 +57,8 @@ class Provider(Struct, frozen=True):
         inventories: by resource class.
         used: what is in use, by resource class; a class that is not in it has 0 in use.
         updated_ms: when it was last changed, milliseconds since 1970.
+        revision: raised by every change of its inventories; commits that rely on these check it.
+        version: of what is stored beside that; commits that rely on traits and aggregates check it. None: of nothing.
     """
 
     uuid: str
@@ -67,6 +71,8 @@ class Provider(Struct, frozen=True):
     inventories: dict[str, Inventory] = {}
     used: dict[str, int] = {}
     updated_ms: int = 0
+    revision: int = 0
+    version: Version | None = None
 
 
 class Consumer(Struct, frozen=True):

@@ -52,7 +52,7 @@ from tenet.store.contract import Add, Check, IsVersion, Limits, Put, Version, Wr
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Mapping, Sequence
 
-    from tenet.placement.model import Consumer
+    from tenet.placement.model import Consumer, Provider
     from tenet.placement.ops.claims import Before
     from tenet.placement.rules.snapshots import Snapshot
 
@@ -67,8 +67,9 @@ _Found = dict[str, "tuple[Consumer, Version] | None"]
 async def make_claim(context: Context, asked: Asked) -> Answer:
     """Selects and claims: ``POST /v1/claims``.
 
-    Two round trips to read, one or two for the providers chosen, and one commit over the providers, the consumers and
-    their projects; a round trip more where custom names are used.
+    One round trip to read, and one commit over the providers, the consumers and their projects; a round trip more where
+    custom names are used, and where what the read model said of the providers chosen was refused, one or two to read
+    them before each further commit.
 
     Raises:
         BadRequest: the body is malformed, or names a class, trait or plugin that does not exist.
@@ -137,21 +138,19 @@ class _Claiming:
     async def plan(self) -> tuple[Plan, tuple[bytes, bool]]:
         """Implements ``Planner``: the answer, and whether the claim is made now."""
         deadline = self._asked.deadline
-        found, before = await asyncio.gather(
-            self._context.reader.consumers([*self._uuids, *self._request.others], deadline=deadline),
-            self._context.claims.before(self._uuids, deadline=deadline),
-        )
+        found, before = await self._context.claims.of(self._uuids, self._request.others, deadline=deadline)
         answer = await self._answer_given(found, before)
         if answer is not None:
             return Plan(()), (answer, False)
         for _ in range(TRIES_MAX):
             chosen = await self._choose(found)
-            snapshots = await self._read(chosen)
             moves = self._moves(chosen, found)
-            self._doubtful = set(providers_of(moves)) | snapshots.keys()
-            if self._holds(chosen, moves, snapshots):
+            # What the model says is committed at first, since the commit checks it; it is read where that was refused.
+            relied_on = await self._as_read(chosen, moves) if self._doubtful else _as_known(chosen)
+            self._doubtful = {uuid for one in chosen for uuid in one.option.providers}
+            if relied_on is not None:
                 body = self._document(chosen)
-                return self._plan(moves, snapshots, found, before, body), (body, True)
+                return self._plan(moves, relied_on, found, before, body), (body, True)
         raise Unavailable("The providers chosen changed every time. Nothing was written; try again.")
 
     async def _answer_given(self, found: _Found, before: Mapping[str, Before]) -> bytes | None:
@@ -203,27 +202,29 @@ class _Claiming:
             )
         return result
 
-    async def _read(self, chosen: Sequence[Chosen]) -> dict[str, Snapshot | None]:
-        """Returns the providers that were chosen, and their ancestors; a round trip for each, all at once."""
+    async def _as_read(self, chosen: Sequence[Chosen], moves: Sequence[Move]) -> dict[str, Snapshot] | None:
+        """Returns the providers that were chosen, and their ancestors; a round trip for each, all at once.
+
+        Returns:
+            None where they are not as they were taken to be, or have no room.
+        """
         uuids = sorted({uuid for one in chosen for uuid in one.option.providers})
         read = self._context.reader.find
-        if len(uuids) == 1:  # as most are; saves a task
-            return {uuids[0]: await read(uuids[0], deadline=self._asked.deadline)}
         found = await asyncio.gather(*(read(uuid, deadline=self._asked.deadline) for uuid in uuids))
-        return dict(zip(uuids, found, strict=True))
+        snapshots = {snapshot.uuid: snapshot for snapshot in found if snapshot is not None}
+        return snapshots if self._holds(chosen, moves, snapshots) else None
 
-    def _holds(self, chosen: Sequence[Chosen], moves: Sequence[Move], found: Mapping[str, Snapshot | None]) -> bool:
+    def _holds(self, chosen: Sequence[Chosen], moves: Sequence[Move], snapshots: Mapping[str, Snapshot]) -> bool:
         """Tells whether the providers are as they were taken to be, and have room."""
         for one in chosen:
             for uuid, provider in one.option.providers.items():
-                snapshot = found[uuid]
+                snapshot = snapshots.get(uuid)
                 if snapshot is None or (provider.traits, provider.aggregates, provider.parent) != (
                     frozenset(snapshot.description.traits),
                     frozenset(snapshot.description.aggregates),
                     snapshot.description.parent or None,
                 ):
                     return False
-        snapshots = _there(found)
         try:
             check_fit(
                 moves,
@@ -278,26 +279,23 @@ class _Claiming:
     def _plan(
         self,
         moves: Sequence[Move],
-        found: Mapping[str, Snapshot | None],
+        relied_on: Mapping[str, Snapshot | Provider],
         consumers: _Found,
         before: Mapping[str, Before],
         body: bytes,
     ) -> Plan:
-        snapshots = _there(found)
         writes, checks = consumer_writes(moves)
-        writes += provider_writes(moves, snapshots)
-        writes += used_writes(
-            amounts_moved(moves), {uuid: snapshot.inventories for uuid, snapshot in snapshots.items()}
-        )
+        writes += provider_writes(moves, relied_on)
+        writes += used_writes(amounts_moved(moves), {uuid: one.inventories for uuid, one in relied_on.items()})
         writes += self._claim_writes(before, body)
-        checks += [IsVersion(keys.provider_key(uuid), snapshot.version) for uuid, snapshot in snapshots.items()]
+        checks += [IsVersion(keys.provider_key(uuid), one.version) for uuid, one in relied_on.items()]
         checks += _unmoved(self._request.others, consumers)
         if len(checks) > Limits.checks_max:
             raise BadRequest(
                 f"The claim is about {len(checks)} consumers, providers and ancestors of providers; one commit can "
                 f"check {Limits.checks_max}. Claim for fewer consumers at once."
             )
-        return Plan(writes, checks, providers_of(moves))
+        return Plan(writes, checks, providers_of(moves), only_uses=True)
 
     def _claim_writes(self, before: Mapping[str, Before], body: bytes) -> list[Write]:
         """Returns the writes of the claim itself. Exact counts keep a request that comes twice from landing twice."""
@@ -333,5 +331,16 @@ def _allocations_of(found: tuple[Consumer, Version] | None) -> dict[str, dict[st
     return {} if found is None else found[0].allocations
 
 
-def _there(found: Mapping[str, Snapshot | None]) -> dict[str, Snapshot]:
-    return {uuid: snapshot for uuid, snapshot in found.items() if snapshot is not None}
+def _as_known(chosen: Sequence[Chosen]) -> dict[str, Provider] | None:
+    """Returns the providers that were chosen, and their ancestors, as the model had them.
+
+    Returns:
+        None where one of them changed while the consumers of a gang were placed one after the other.
+    """
+    known: dict[str, Provider] = {}
+    for one in chosen:
+        for uuid, provider in one.option.providers.items():
+            first = known.setdefault(uuid, provider)
+            if (first.version, first.revision) != (provider.version, provider.revision):
+                return None
+    return known

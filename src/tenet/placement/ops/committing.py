@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from tenet.placement import keys
 from tenet.placement.errors import Conflict, Unavailable
+from tenet.placement.rules.uses import NOTHING_TOLD
 from tenet.store.contract import Append, Committed
 from tenet.store.contract import Conflict as CommitConflict
 from tenet.store.landing import land
@@ -43,11 +44,13 @@ class Plan(Struct, frozen=True):
         writes: puts, deletes and adds; none: there is nothing to do.
         checks: what must hold.
         changed: uuids of the providers that it changes.
+        only_uses: whether it changes nothing of them but what is in use.
     """
 
     writes: Sequence[Write]
     checks: Sequence[Check] = ()
     changed: Sequence[str] = ()
+    only_uses: bool = False
 
 
 class PlanAgain(Exception):
@@ -106,7 +109,7 @@ class Committer:
                 self._keeper.doubt(plan.changed)
                 raise
             if isinstance(outcome, Committed):
-                await self._keeper.refresh(plan.changed)
+                await self._keeper.take_in(plan.changed, outcome.cells if plan.only_uses else NOTHING_TOLD)
                 return result
             await self._pause(tried)
         raise Unavailable(
@@ -120,7 +123,15 @@ class Committer:
     async def _commit(self, plan: Plan, deadline: float) -> Committed | CommitConflict:
         appends = [Append(keys.provider_key(uuid), None, _TOLD) for uuid in plan.changed] if self._is_logged else ()
         return await land(
-            self._store, plan.writes, plan.checks, appends, clock=self._clock, ids=self._ids, deadline=deadline
+            self._store,
+            plan.writes,
+            plan.checks,
+            appends,
+            clock=self._clock,
+            ids=self._ids,
+            deadline=deadline,
+            # What all nodes follow, this one follows too: there it is read again in any case.
+            return_cells=plan.only_uses and not self._is_logged,
         )
 
 

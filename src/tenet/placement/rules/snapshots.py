@@ -55,6 +55,8 @@ class Snapshot(Struct, frozen=True):
             inventories=self.inventories,
             used=self.used,
             updated_ms=described.updated_ms,
+            revision=self.revision,
+            version=self.version,
         )
 
 

@@ -65,7 +65,7 @@ class _Explanation:
     def __init__(self, fleet: Fleet, request: CandidateRequest) -> None:
         self._fleet = fleet
         self._request = request
-        self._left: Mask = fleet.here & (fleet.roots == np.arange(len(fleet.roots), dtype=np.int32))
+        self._left: Mask = fleet.tops.copy()
         self._found: list[Condition] = []
 
     def result(self) -> tuple[list[Condition], list[str]]:
