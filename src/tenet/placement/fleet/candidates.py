@@ -78,7 +78,7 @@ def _find(fleet: Fleet, request: CandidateRequest, turn: int) -> Iterator[Candid
     while len(first) or len(then):
         for number, anchor in enumerate(chain(_listed(first), _listed(then))):
             yield from search_tree(fleet, wanted, request, anchor, is_pure=False, effort=effort)
-            if not number % _TREES_A_TURN:
+            if number % _TREES_A_TURN == _TREES_A_TURN - 1:
                 yield None
             if fleet.shape != wanted.shape:
                 wanted = decide(fleet, request)

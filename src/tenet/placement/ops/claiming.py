@@ -178,6 +178,7 @@ class _Claiming:
 
         Raises:
             ClaimRefused: there is no place.
+            Unavailable: none was found in time.
         """
         keeper = self._context.keeper
         held = {uuid: list(_allocations_of(found[uuid])) for uuid in self._request.others}
@@ -194,6 +195,8 @@ class _Claiming:
         result = _next(steps)
         while result is None:
             await asyncio.sleep(0)
+            if self._context.clock.monotonic_s() > self._asked.deadline:
+                raise Unavailable("No place was found in time. Nothing was written; try again, or ask for less.")
             result = _next(steps)
         if isinstance(result, WhyNot):
             missing = "; ".join(result.missing)

@@ -10,14 +10,13 @@ consumer, "no" is certain; for a gang it means that none was found this way.
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from itertools import islice
 from typing import Any, Final
 
 import numpy as np
 from msgspec import Struct
 from msgspec.structs import replace
 
-from tenet.placement.fleet.candidates import find
+from tenet.placement.fleet.candidates import search
 from tenet.placement.fleet.fleet import Fleet
 from tenet.placement.model import Provider
 from tenet.placement.rules.candidate_answers import Candidate
@@ -188,23 +187,33 @@ class _Run:
 
     def place(self, order: Sequence[Claimant]) -> Generator[None, None, WhyNot | None]:
         for claimant in order:
-            tally, looked_at = _Tally(self._selection.filters), 0
-            options: list[Option] = []
+            tally = _Tally(self._selection.filters)
             question = Question(claimant.uuid, claimant.request, self._draws.below(_SEEDS))
-            found = find(self._fleet, claimant.request, turn=question.seed)
-            considered = self._considered
-            size = min(BATCH, considered)
-            while batch := list(islice(found, size)):
-                looked_at += len(batch)
-                size = min(BATCH, 2 * size)
-                options += self._sift(batch, question, tally)
-                if len(options) >= considered:
-                    break
-                yield
+            options, looked_at = yield from self._look(question, tally)
             if not options:
                 return self._why_not(claimant, looked_at, tally)
-            self._take(claimant, options[:considered], question, tally, looked_at)
+            self._take(claimant, options[: self._considered], question, tally, looked_at)
         return None
+
+    def _look(self, question: Question, tally: _Tally) -> Generator[None, None, tuple[list[Option], int]]:
+        """Returns the options of a consumer, as many as are considered or all, and how many candidates it looked at."""
+        options: list[Option] = []
+        batch: list[Candidate] = []
+        looked_at, size = 0, min(BATCH, self._considered)
+        for candidate in search(self._fleet, question.request, turn=question.seed):
+            if candidate is None:
+                yield
+                continue
+            batch.append(candidate)
+            if len(batch) < size:
+                continue
+            looked_at += len(batch)
+            options += self._sift(batch, question, tally)
+            if len(options) >= self._considered:
+                return options, looked_at
+            batch, size = [], min(BATCH, 2 * size)
+            yield
+        return options + self._sift(batch, question, tally), looked_at + len(batch)
 
     def _sift(self, batch: Sequence[Candidate], question: Question, tally: _Tally) -> list[Option]:
         """Returns the options among some candidates that pass everything."""
