@@ -122,9 +122,7 @@ class Dispatcher:
                 ):
                     await self._check_closely(request, headers, route.mount, began_s)
                 response = await route.service.answer(request)
-                if response.pieces is not None:
-                    head = self._head(request, incoming, response, answers_cors=answers_cors)
-                    await stream(incoming, request, response, response.pieces, head)
+                _ = response.pieces is None or await self._stream(request, incoming, response, answers_cors)
             except TenetError as error:
                 incoming.hold_s = self._hold_s(error, began_s)
                 response = route.service.refuse(request, error)
@@ -133,10 +131,9 @@ class Dispatcher:
             finally:
                 if entered:
                     admission.leave()
-        if response.pieces is None:
-            if "accept-encoding" in headers and len(response.body) >= COMPRESS_BYTES_MIN:
-                await _compress(headers["accept-encoding"], response)
-            incoming.answer = self._write(request, incoming, response, crc32=crc32, answers_cors=answers_cors)
+        if "accept-encoding" in headers and len(response.body) >= COMPRESS_BYTES_MIN:
+            await _compress(headers["accept-encoding"], response)
+        incoming.answer = self._write(request, incoming, response, crc32=crc32, answers_cors=answers_cors)
         incoming.outcome = Outcome(request, label, response, self._now() - began_s - incoming.waited_s)
 
     def note(self, incoming: Incoming) -> None:
@@ -187,6 +184,8 @@ class Dispatcher:
     def _write(
         self, request: Request, incoming: Incoming, response: Response, *, crc32: bool, answers_cors: bool
     ) -> bytes:
+        if response.pieces is not None:
+            return incoming.answer
         body, kind = response.body, response.content_type
         present = self._present
         front = present.fronts.get((response.status, kind)) or present.front(response.status, kind)
@@ -195,13 +194,15 @@ class Dispatcher:
         head = f"{front}{len(body)}\r\n{more}".encode("latin-1", "replace")
         return head if incoming.method == "HEAD" else head + body
 
-    def _head(self, request: Request, incoming: Incoming, response: Response, *, answers_cors: bool) -> bytes:
-        """Returns the head of an answer in pieces."""
+    async def _stream(self, request: Request, incoming: Incoming, response: Response, answers_cors: bool) -> bool:  # noqa: FBT001 (called in one place)
+        """Sends an answer in pieces, but for what ``incoming.answer`` has then."""
         if incoming.is_old:
             incoming.keep_alive = False
         front = self._present.front(response.status, response.content_type).removesuffix("Content-Length: ")
         more = framing(incoming, response) + self._more(request, incoming, response, answers_cors=answers_cors)
-        return f"{front}{more}".encode("latin-1", "replace")
+        assert response.pieces is not None
+        await stream(incoming, request, response, response.pieces, f"{front}{more}".encode("latin-1", "replace"))
+        return True
 
     def _more(self, request: Request, incoming: Incoming, response: Response, *, answers_cors: bool) -> str:
         """Returns the header lines that every answer has, and the empty line behind them."""

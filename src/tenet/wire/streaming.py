@@ -1,8 +1,8 @@
 """Answers that leave in pieces: as they are made, no faster than their client reads them, compressed where it asks.
 
-An answer whose length nobody knows is sent in chunks (RFC 9112, section 7.1); to a client of HTTP/1.0, which knows none,
-its end is that of the connection. What goes wrong behind the head of an answer can only be told by not ending it as it
-should end: the last chunk is missing, and the connection is closed.
+An answer whose length nobody knows is sent in chunks (RFC 9112, section 7.1); to a client of HTTP/1.0, which knows
+none, its end is that of the connection. What goes wrong behind the head of an answer can only be told by not ending it
+as it should end: the last chunk is missing, and the connection is closed.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import time
 from collections.abc import Callable
 from typing import Any
@@ -89,6 +90,10 @@ def changed(document: Any, path: tuple[Any, ...], change: Callable[[Any, Any], N
     return document
 
 
+def put(value: Any, above: Any, last: Any) -> None:
+    above[last] = value
+
+
 @pytest.mark.parametrize(("name", "document"), USUAL)
 def test_what_clients_send_is_taken_at_a_glance(name: str, document: Any) -> None:
     assert passes(document, SCHEMAS[name])
@@ -103,7 +108,7 @@ def test_no_part_can_be_put_wrong_unseen(name: str, document: Any) -> None:
         if not path:
             continue
         for odd in ODD:
-            other = changed(document, path, lambda above, last, odd=odd: above.__setitem__(last, odd))
+            other = changed(document, path, functools.partial(put, odd))
             assert passes(other, schema) or not test(other)
         without = changed(document, path, lambda above, last: above.__delitem__(last))
         assert passes(without, schema) or not test(without)

@@ -7,8 +7,9 @@ reader, so that both mean the same and are refused with the same words.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
+from functools import lru_cache
 from hashlib import sha256
-from typing import Any
+from typing import Any, Final
 from urllib.parse import urlencode
 
 import orjson
@@ -20,6 +21,10 @@ from tenet.placement.rules.candidate_requests import CandidateRequest, read_cand
 from tenet.placement.rules.claim_schemas import BODY_BYTES_MAX, CLAIM, OTHERS_MAX
 from tenet.placement.rules.microversions import LATEST
 from tenet.placement.rules.validation import canonical_uuid, read_body
+
+
+#: A request is kept in its meaning, for the next one like it, up to so many characters.
+_KEPT_CHARS_MAX: Final = 2048
 
 
 class Claimant(Struct, frozen=True):
@@ -151,8 +156,8 @@ def read_claim(document: Mapping[str, Any], *, classes: Collection[str], traits:
     Raises:
         BadRequest: it is not one that can be carried out, or names a class or trait that does not exist.
     """
-    common = document.get("request")
-    claimants = tuple(_claimant(one, common, classes, traits) for one in document["consumers"])
+    common, known = document.get("request"), (frozenset(classes), frozenset(traits))
+    claimants = tuple(_claimant(one, common, *known) for one in document["consumers"])
     if len({one.uuid for one in claimants}) < len(claimants):
         raise BadRequest("JSON does not validate: a consumer is in `consumers` more than once.")
     request = ClaimRequest(
@@ -229,7 +234,7 @@ def _requests(document: Mapping[str, Any]) -> Iterable[Mapping[str, Any]]:
 
 
 def _claimant(
-    one: Mapping[str, Any], common: Mapping[str, Any] | None, classes: Collection[str], traits: Collection[str]
+    one: Mapping[str, Any], common: Mapping[str, Any] | None, classes: frozenset[str], traits: frozenset[str]
 ) -> Claimant:
     uuid = canonical_uuid(one["uuid"])
     if uuid is None:
@@ -237,8 +242,18 @@ def _claimant(
     asked = one.get("request", common)
     if asked is None:
         raise BadRequest(f"JSON does not validate: neither consumer {uuid} nor the claim has a `request`.")
-    request = read_candidate_request(as_query_string(asked), LATEST, classes=classes, traits=traits)
+    text = as_query_string(asked)
+    read = _read_anew if len(text) > _KEPT_CHARS_MAX else _read_kept
+    request = read(text, classes, traits)
     return Claimant(uuid, one["project_id"], one["user_id"], one.get("consumer_type", UNKNOWN_TYPE), request)
+
+
+def _read_anew(text: str, classes: frozenset[str], traits: frozenset[str]) -> CandidateRequest:
+    return read_candidate_request(text, LATEST, classes=classes, traits=traits)
+
+
+#: What is asked for is the same for all of a flavour, and for all of a gang; what it means depends on nothing else.
+_read_kept: Final = lru_cache(maxsize=1024)(_read_anew)
 
 
 def _plugin(one: Mapping[str, Any]) -> Plugin:

@@ -124,7 +124,7 @@ CLAIM: Final = _record(
             "type": "integer",
             "minimum": 1,
             "maximum": CONSIDERED_MAX,
-            "description": "Options per consumer to choose among; unless told, 32; without weighers 1, or 4 in a fleet with trees.",
+            "description": "Options per consumer to choose among: 32 unless told; without weighers 1, or 4 with trees.",
         },
         "attempt": {
             "type": "integer",

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final
 
-import numpy as np
 from msgspec import Struct
 
 from tenet.placement.fleet.fleet import Fleet
