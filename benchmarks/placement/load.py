@@ -105,7 +105,7 @@ async def measure(load: Load) -> Measured:
             status, body, goes_on = await _answer(reader)
             took_ms.append(1000 * (time.perf_counter() - sent_s))
             statuses[str(status)] += 1
-            if status >= _BAD_REQUEST and len(wrong) < 3:  # noqa: PLR2004 (a few show what it is)
+            if status >= _BAD_REQUEST and len(wrong) < 3:
                 wrong.append(body[:200].decode("utf-8", "replace"))
             if not goes_on:
                 writer.close()

@@ -2,9 +2,10 @@
 
     python -m benchmarks.placement [--hosts 100,1000,10000] [--peer-hosts 100,1000] [--parts candidates,claims,storm]
 
-Both serve on loopback, from processes of their own; hosts are alike, with VCPU, MEMORY_MB and two traits. Each row is the
-median time of an answer, how many there were a second, and the CPU of the service for each, its database included. What
-takes the peer seconds is measured a few times. Prints a Markdown table, and keeps it in docs/performance.md with --keep.
+Both serve on loopback, from processes of their own; hosts are alike, with VCPU, MEMORY_MB and two traits. Each row is
+the median time of an answer, how many there were a second, and the CPU of the service for each, its database included.
+What takes the peer seconds is measured a few times. Prints a Markdown table, and keeps it in docs/performance.md with
+``--keep``.
 """
 
 from __future__ import annotations
@@ -60,7 +61,10 @@ class Table:
     """What was measured, a row each, printed as it comes."""
 
     def __init__(self) -> None:
-        self.rows = ["| what | hosts | service | p50 ms | p99 ms | a second | CPU ms each | |", "|---|---|---|---|---|---|---|---|"]
+        self.rows = [
+            "| what | hosts | service | p50 ms | p99 ms | a second | CPU ms each | |",
+            "|---|---|---|---|---|---|---|---|",
+        ]
         print("\n".join(self.rows), flush=True)
 
     def add(self, what: str, hosts: int, service: Service, measured: Measured, cpu_s: float) -> None:
@@ -75,7 +79,8 @@ class Table:
     def add_storm(self, service: Service, seconds: float, cpu_s: float, placed: int, told: str) -> None:
         """Adds what a storm took, and whether it filled the cloud exactly."""
         self._add(
-            f"| boot storm, {SCHEDULERS} schedulers, {STORM_HOSTS * SLOTS_OF_HOST} slots | {STORM_HOSTS} | {service.name} | | "
+            f"| boot storm, {SCHEDULERS} schedulers, {STORM_HOSTS * SLOTS_OF_HOST} slots "
+            f"| {STORM_HOSTS} | {service.name} | | "
             f"| {placed / seconds:,.0f} | {1000 * cpu_s / max(1, placed):.2f} | {placed} placed; {told} |"
         )
 
@@ -118,7 +123,7 @@ def fill(service: Service, hosts: int, slots: int) -> None:
 
 def of_host(slots: int) -> dict[str, tuple[int, float]]:
     """Returns total and ratio of what a host has, by resource class."""
-    return {"VCPU": (max(1, slots // 16), 16.0) if slots >= 16 else (slots, 1.0), "MEMORY_MB": (512 * slots, 1.0)}  # noqa: PLR2004 (the usual ratio)
+    return {"VCPU": (max(1, slots // 16), 16.0) if slots >= 16 else (slots, 1.0), "MEMORY_MB": (512 * slots, 1.0)}
 
 
 def candidates(table: Table, service: Service, hosts: int) -> None:
@@ -141,7 +146,11 @@ def wide(table: Table, service: Service) -> None:
         uuid = uuid_of(CONSUMERS_FROM - 100 + number)
         body = {"name": f"device-{number}", "uuid": uuid, "parent_provider_uuid": root}
         had = {"resource_provider_generation": 0, "inventories": {"VGPU": {"total": 1}}}
-        send(service, [Call("POST", "/resource_providers", body), Call("PUT", f"/resource_providers/{uuid}/inventories", had)], 1)
+        send(
+            service,
+            [Call("POST", "/resource_providers", body), Call("PUT", f"/resource_providers/{uuid}/inventories", had)],
+            1,
+        )
     for k in WIDE[service.name]:
         asked = "&".join(f"resources{one}=VGPU:1" for one in range(1, k + 1))
         call = Call("GET", f"/allocation_candidates?{asked}&group_policy=isolate&limit=10")
@@ -181,7 +190,9 @@ def storm(table: Table, service: Service) -> None:
             )
             told = {"host": url.hostname, "port": url.port, "token": service.token, "pick": "random", "limit": 100}
             assert process.stdin is not None
-            process.stdin.write(json.dumps({**told, "seed": number, "instances": slots * 11 // 10 // SCHEDULERS + 1}) + "\n")
+            process.stdin.write(
+                json.dumps({**told, "seed": number, "instances": slots * 11 // 10 // SCHEDULERS + 1}) + "\n"
+            )
             process.stdin.flush()
             running.append(process)
         for process in running:
@@ -209,7 +220,7 @@ def on(service: Service, table: Table, parts: Sequence[str], hosts: int) -> None
         candidates(table, service, hosts)
     if "claims" in parts:
         claims(table, service, hosts)
-    if "candidates" in parts and hosts == 100:  # noqa: PLR2004 (once of each service)
+    if "candidates" in parts and hosts == 100:
         wide(table, service)
 
 

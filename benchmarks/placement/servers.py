@@ -134,11 +134,18 @@ def _database(folder: Path) -> Iterator[tuple[str, int]]:
     first = folder / "first.sql"
     _prepare(package, first)
     command = [f"{package}/usr/sbin/mariadbd", "--no-defaults", f"--datadir={data}", f"--socket={socket}"]
-    command += [f"--lc-messages-dir={package}/usr/share/mysql", f"--character-sets-dir={package}/usr/share/mysql/charsets"]
+    command += [
+        f"--lc-messages-dir={package}/usr/share/mysql",
+        f"--character-sets-dir={package}/usr/share/mysql/charsets",
+    ]
     command += [f"--tmpdir={folder}"] + (["--user=root"] if os.geteuid() == 0 else [])
     with first.open("rb") as script:
         done = subprocess.run(
-            [*command, "--bootstrap", "--log-warnings=0"], env=environment, stdin=script, capture_output=True, check=False
+            [*command, "--bootstrap", "--log-warnings=0"],
+            env=environment,
+            stdin=script,
+            capture_output=True,
+            check=False,
         )
     if done.returncode:
         raise PeerDidNotStart(f"mariadb: {done.stderr[-2_000:].decode('utf-8', 'replace')}")

@@ -22,7 +22,6 @@ from tenet.placement.rules.claim_schemas import BODY_BYTES_MAX, CLAIM, OTHERS_MA
 from tenet.placement.rules.microversions import LATEST
 from tenet.placement.rules.validation import canonical_uuid, read_body
 
-
 #: A request is kept in its meaning, for the next one like it, up to so many characters.
 _KEPT_CHARS_MAX: Final = 2048
 
