@@ -20,8 +20,8 @@ from pathlib import Path
 from uuid import UUID
 
 from tenet.placement.fleet.candidates import find
-from tenet.placement.fleet.fleet import SHARES, Fleet
-from tenet.placement.model import Inventory, Provider
+from tenet.placement.fleet.fleet import Fleet
+from tenet.placement.model import SHARES, Inventory, Provider
 from tenet.placement.rules.candidate_answers import Candidate, write_answer
 from tenet.placement.rules.candidate_requests import read_candidate_request
 

@@ -336,6 +336,10 @@ OPENSTACK_PLACEMENT = _environment(
     "testtools",
     "wsgi-intercept",
 )
+#: Nova, for its own client of Placement.
+NOVA = _environment("nova", "34.0.0", "nova==34.0.0")
+#: Only the full rounds start it.
+KEYSTONE = _environment("keystone", "30.0.0", "keystone==30.0.0")
 
 #: The service as operators run it: under uWSGI, which is built here, over a database.
 PLACEMENT_SERVER = _environment(
@@ -377,17 +381,18 @@ PACKAGES = {
     package.name: package
     for package in (
         *(DYNAMODB_LOCAL, DYNALITE, MOTO, DYNOXIDE, ELASTICMQ, AWS_CLI, OLD_BOTO3, CELERY, QUEUE_CLIENTS),
-        *(NODE_PROGRAMS, TUTORIALS, CASSANDRA, RABBITMQ, MARIADB, PLACEMENT_SERVER),
+        *(NODE_PROGRAMS, TUTORIALS, CASSANDRA, RABBITMQ, OPENSTACK_PLACEMENT, NOVA, KEYSTONE),
+        *(MARIADB, PLACEMENT_SERVER),
     )
 }
 
-#: What benchmarks alone run, and what takes minutes to build.
-_OF_BENCHMARKS = frozenset({DYNOXIDE.name, RABBITMQ.name, MARIADB.name, PLACEMENT_SERVER.name})
+#: What benchmarks or the full rounds alone run, and what takes minutes to build.
+_RARELY = frozenset(package.name for package in (DYNOXIDE, RABBITMQ, KEYSTONE, MARIADB, PLACEMENT_SERVER))
 
 
 def main() -> int:
     """Fetches what is named, or what tests need and is not built for minutes; returns 1 where something is missing."""
-    names = sys.argv[1:] or [name for name in PACKAGES if name not in _OF_BENCHMARKS]
+    names = sys.argv[1:] or [name for name in PACKAGES if name not in _RARELY]
     unknown = [name for name in names if name not in PACKAGES]
     if unknown:
         print(f"unknown: {', '.join(unknown)}; there are {', '.join(PACKAGES)}", file=sys.stderr)

@@ -115,7 +115,9 @@ class Reader:
             self.server.stop()
         data = self.folder / "tenet-data"
         listen = [] if "--listen" in arguments else ["--listen", self.listen]
-        self.server = start(data, *listen, *[argument for argument in arguments if argument != "&"])
+        # What a document puts on the path of Python, its server finds as well: plugins, for instance.
+        found = {name: self.environment[name] for name in ("PYTHONPATH",) if name in self.environment}
+        self.server = start(data, *listen, *[argument for argument in arguments if argument != "&"], environment=found)
         self.environment |= self.server.exports
 
     def run_python(self, example: Example) -> None:

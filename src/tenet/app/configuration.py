@@ -9,6 +9,7 @@ import ipaddress
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final, TypeAlias
+from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Struct
@@ -296,6 +297,43 @@ def _contradictions(found: Settings) -> Iterator[Mistake]:
         yield Mistake(
             ("traces.file", "traces.otlp_endpoint"),
             "`traces.file` and `traces.otlp_endpoint` are both set; spans go to one of them.",
+        )
+    yield from _of_keystone(found)
+
+
+def _of_keystone(found: Settings) -> Iterator[Mistake]:
+    options = found.keystone
+    if not options.auth_url:
+        for name in ("password_file", "ca_file", "public_url"):
+            if getattr(options, name):
+                yield Mistake(
+                    (f"keystone.{name}", "keystone.auth_url"),
+                    f"`keystone.{name}` is set and `keystone.auth_url` is not: no Keystone would be asked.",
+                )
+        return
+    try:
+        url = urlsplit(options.auth_url)
+        _ = url.port
+    except ValueError as error:
+        yield Mistake(("keystone.auth_url",), f"`keystone.auth_url` is '{options.auth_url}', which is no URL: {error}.")
+        return
+    if url.scheme == "http" and not options.plaintext and not is_loopback(url.hostname or ""):
+        yield Mistake(
+            ("keystone.auth_url", "keystone.plaintext"),
+            f"`keystone.auth_url` is '{options.auth_url}': http is spoken with a Keystone on a loopback address only. "
+            "Take its https URL, or set `keystone.plaintext`.",
+        )
+    if not options.password_file:
+        yield Mistake(
+            ("keystone.auth_url", "keystone.password_file"),
+            "`keystone.auth_url` is set and `keystone.password_file` is not: name the file with the password of the "
+            f"user {options.username}.",
+        )
+    if found.placement.authentication == "none":
+        yield Mistake(
+            ("keystone.auth_url", "placement.authentication"),
+            "`keystone.auth_url` is set and `placement.authentication` is `none`: everybody would be believed, and no "
+            "Keystone asked.",
         )
 
 

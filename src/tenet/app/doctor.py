@@ -91,7 +91,7 @@ async def examine(configuration: Configuration, output: Path | None) -> Examinat
     collected = await _collect(configuration)
     directory = DataDirectory(configuration.settings)
     disk = _disk(directory.path)
-    modes = _modes(directory)
+    modes = _modes(directory, configuration.settings.keystone.password_file)
     of_command, of_server = versions(), _versions_of(collected.diagnosis.server)
     facts = _facts(collected, disk, modes, round(now.timestamp() * 1000))
     wrong = findings(facts)
@@ -215,13 +215,14 @@ def _disk(path: Path) -> dict[str, int]:
     return {"free_bytes": usage.free, "total_bytes": usage.total, "data_bytes": sum(files), "data_files": len(files)}
 
 
-def _modes(directory: DataDirectory) -> dict[str, int]:
+def _modes(directory: DataDirectory, password_file: str) -> dict[str, int]:
     """Permission bits of every file that holds a secret."""
     secrets = [
         directory.root_key_file,
         directory.master_key_file,
         *directory.tls.glob("*key*"),
         *directory.node.glob("*key*"),
+        *([Path(password_file)] if password_file else ()),
     ]
     return {str(path): stat.S_IMODE(path.stat().st_mode) for path in secrets if path.exists()}
 

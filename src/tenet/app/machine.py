@@ -20,3 +20,8 @@ def mistakes_in(settings: Settings) -> Iterator[Mistake]:
         from tenet.app import certificates
 
         yield from certificates.mistakes_in(settings)
+    if settings.keystone.auth_url:
+        # Nor is this of any use where there is no Keystone.
+        from tenet.app import identity
+
+        yield from identity.mistakes_in(settings.keystone)

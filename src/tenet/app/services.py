@@ -5,9 +5,10 @@ from __future__ import annotations
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Final
 
+from tenet.app.identity import open_keystone
 from tenet.app.notices import Notices
 from tenet.pipes.api import Pipes, PipesSettings
-from tenet.placement.api import Edge, Keys, KnownKey, NoProof, Placement, Policy
+from tenet.placement.api import Authenticator, Edge, Keys, KeysAndTokens, Keystone, KnownKey, NoProof, Placement, Policy
 from tenet.queues.api import Queues, QueuesSettings
 from tenet.tables.api import Tables, TablesSettings
 
@@ -34,10 +35,19 @@ class Services:
         placement: speaks the API of OpenStack Placement.
         notices: for operators.
         edge: how placement is reached.
+        keystone: knows tokens that are shown to placement; None where there is none.
     """
 
     def __init__(
-        self, tables: Tables, queues: Queues, pipes: Pipes, placement: Placement, *, notices: Notices, edge: Edge
+        self,
+        tables: Tables,
+        queues: Queues,
+        pipes: Pipes,
+        placement: Placement,
+        *,
+        notices: Notices,
+        edge: Edge,
+        keystone: Keystone | None = None,
     ) -> None:
         self._tables = tables
         self._queues = queues
@@ -45,6 +55,7 @@ class Services:
         self._placement = placement
         self.notices = notices
         self._edge = edge
+        self._keystone = keystone
 
     @classmethod
     async def open(cls, core: Core, settings: Settings, *, clock: Clock, ids: Ids) -> Services:
@@ -95,8 +106,11 @@ class Services:
                 ids=ids,
                 policy=Policy(settings.placement.open_policy, settings.placement.enforce_new_defaults),
             )
+            opened.push_async_callback(placement.close)
+            keystone = open_keystone(settings.keystone, clock=clock)
             opened.pop_all()
-        return cls(tables, queues, pipes, placement, notices=notices, edge=_edge(core, settings))
+        edge = _edge(core, settings, keystone)
+        return cls(tables, queues, pipes, placement, notices=notices, edge=edge, keystone=keystone)
 
     def for_edge(self) -> Sequence[Service]:
         """Returns the services for the edge, always in the same order."""
@@ -114,6 +128,7 @@ class Services:
             *self._queues.measures(),
             *self._pipes.measures(),
             *self._placement.measures(),
+            *(self._keystone.measures() if self._keystone is not None else ()),
         )
 
     @property
@@ -133,23 +148,35 @@ class Services:
             rooms.push_async_callback(self.notices.close)
             rooms.push_async_callback(self._pipes.close)
             rooms.push_async_callback(self._placement.close)
+            if self._keystone is not None:
+                rooms.push_async_callback(self._keystone.close)
 
 
-def _edge(core: Core, settings: Settings) -> Edge:
+def _edge(core: Core, settings: Settings, keystone: Keystone | None) -> Edge:
     """Returns how placement is reached."""
     options = settings.placement
+    return Edge(
+        path=options.path,
+        scheme="http" if settings.tls.plaintext else "https",
+        authenticator=_authenticator(core, settings, keystone),
+        cors_origins=options.cors_origins,
+        cors_headers=options.cors_headers,
+    )
+
+
+def _authenticator(core: Core, settings: Settings, keystone: Keystone | None) -> Authenticator:
+    """Returns what finds out who sends requests to placement."""
+    if settings.placement.authentication == "none":
+        return NoProof()
 
     def find(key_id: str) -> KnownKey | None:
         key = core.find(key_id)
         return None if key is None else KnownKey(key.secret, key.principal.tenant, key.principal.is_root)
 
-    return Edge(
-        path=options.path,
-        scheme="http" if settings.tls.plaintext else "https",
-        authenticator=Keys(find) if options.authentication == "keys" else NoProof(),
-        cors_origins=options.cors_origins,
-        cors_headers=options.cors_headers,
-    )
+    keys = Keys(find)
+    if keystone is None:
+        return keys
+    return KeysAndTokens(keys, keystone, settings.keystone.public_url or settings.keystone.auth_url)
 
 
 def _operator(core: Core) -> str:

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct, field
 
+from tenet.app.identity_settings import KeystoneOptions
 from tenet.wire.limits import EdgeLimits
 
 #: Marks a setting that a running server takes over on SIGHUP, or with `tenet config reload`.
@@ -558,5 +559,6 @@ class Settings(Struct, frozen=True, kw_only=True):
     queues: QueuesOptions = QueuesOptions()
     pipes: PipesOptions = PipesOptions()
     placement: PlacementOptions = PlacementOptions()
+    keystone: KeystoneOptions = KeystoneOptions()
     logs: Logs = Logs()
     traces: Traces = Traces()

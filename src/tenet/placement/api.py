@@ -8,9 +8,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, Self
 
 from tenet.placement.http import Edge, PlacementService
+from tenet.placement.keystone import Keystone, KeystoneSettings
 from tenet.placement.loading import Loader
 from tenet.placement.rules.policy import Policy
-from tenet.placement.senders import Authenticator, Keys, KnownKey, NoProof
+from tenet.placement.rules.tokens import Account, Meanings
+from tenet.placement.senders import Authenticator, Keys, KeysAndTokens, KnownKey, NoProof
 from tenet.wire.door import Measured
 
 if TYPE_CHECKING:
@@ -22,7 +24,21 @@ if TYPE_CHECKING:
     from tenet.store.contract import Store
     from tenet.wire.door import Measure
 
-__all__ = ["Authenticator", "Edge", "Keys", "KnownKey", "NoProof", "Placement", "Policy", "audit"]
+__all__ = [
+    "Account",
+    "Authenticator",
+    "Edge",
+    "Keys",
+    "KeysAndTokens",
+    "Keystone",
+    "KeystoneSettings",
+    "KnownKey",
+    "Meanings",
+    "NoProof",
+    "Placement",
+    "Policy",
+    "audit",
+]
 
 _DEFAULTS: Final = Policy()
 

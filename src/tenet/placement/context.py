@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from tenet.placement.ops.pieces import Held
     from tenet.placement.ops.plugins import Plugins
     from tenet.placement.ops.reading import Reader
+    from tenet.placement.ops.resource_plugins import ResourceClasses
 
 #: Values of ``Answer.modified_ms``: no header says when; now.
 UNTOLD: Final = -1
@@ -107,6 +108,7 @@ class Context:
         names: resource classes and traits.
         keeper: keeps the read model.
         plugins: filters and weighers.
+        classes: resource classes in their own units.
         claims: reads claims.
         held: how many answers are being sent in pieces.
     """
@@ -119,5 +121,6 @@ class Context:
     names: Names
     keeper: ModelKeeper
     plugins: Plugins
+    classes: ResourceClasses
     claims: Claims
     held: Held

@@ -32,9 +32,9 @@ from tenet.placement.rules.cross_origin import cross_origin_headers, is_prefligh
 from tenet.placement.rules.error_bodies import About, error_body
 from tenet.placement.rules.microversions import HEADER, SERVICE_TYPE, read_version, text_of
 from tenet.placement.rules.policy import Sender
-from tenet.store.errors import LimitExceeded, OutcomeUnknown, StoreUnavailable
+from tenet.store.errors import LimitExceeded, StoreUnavailable
 from tenet.wire.door import NOBODY, Mount, Principal, Response
-from tenet.wire.errors import UNKNOWN_OUTCOME, EdgeError, words_for_unavailable
+from tenet.wire.errors import EdgeError, words_for_failure
 
 if TYPE_CHECKING:
     from tenet.placement.context import Context
@@ -73,6 +73,12 @@ class Edge(Struct, frozen=True):
     cors_headers: tuple[str, ...] = ()
 
 
+class _Proven(Principal, frozen=True, gc=False, kw_only=True):
+    """Whose request it is, as the edge knows it, with what placement knows of him: he is asked for once."""
+
+    sender: Sender
+
+
 class PlacementService:
     """Implements ``tenet.wire.door.Service``.
 
@@ -99,21 +105,22 @@ class PlacementService:
         """Which requests are the service's own."""
         return self._mount
 
-    def _authenticate(self, request: Request) -> Principal:
+    async def _authenticate(self, request: Request) -> Principal:
         """Returns whose request it is, before its body is decompressed or looked through.
 
         Raises:
             Unauthorized: nobody knows.
+            Unavailable: who knows does not say now.
             BadRequest: everybody may send it, but without such a body.
         """
         if self._edge.cors_origins and is_preflight(request.method, request.headers):
             sender = _NOBODY
         else:
-            sender = self._sender(request, request.path.removeprefix(self._edge.path))
+            sender = await self._sender(request, request.path.removeprefix(self._edge.path))
         if sender is _NOBODY and ("content-encoding" in request.headers or len(request.body) > _NOBODYS_BYTES_MAX):
             raise BadRequest("A request that everybody may send has no such body.")
         # Whom nobody proves to be anybody is held to no tenant's rate.
-        return Principal(sender.user, sender.project) if sender is not _NOBODY and self._proves else NOBODY
+        return _Proven(sender.user, sender.project, sender=sender) if sender is not _NOBODY and self._proves else NOBODY
 
     async def answer(self, request: Request) -> Response:
         """Answers a request; never raises for what a client can cause."""
@@ -123,7 +130,7 @@ class PlacementService:
         version: int | None = None
         try:
             path = request.path.removeprefix(self._edge.path)
-            sender = self._sender(request, path)
+            sender = await self._sender(request, path)
             version = read_version(headers.get(HEADER))
             _check_body(request)
             opened = await self._loader.ask(request.deadline)
@@ -142,11 +149,13 @@ class PlacementService:
 
     # ---- requests ----------------------------------------------------------------------------------------------------
 
-    def _sender(self, request: Request, path: str) -> Sender:
+    async def _sender(self, request: Request, path: str) -> Sender:
         """Returns who sent a request; the root document is for everybody."""
         if path in {"", "/"}:
             return _NOBODY
-        return self._edge.authenticator.sender(request.headers)
+        if isinstance(request.principal, _Proven):
+            return request.principal.sender
+        return await self._edge.authenticator.sender(request.headers)
 
     def _asked(self, request: Request, version: int, values: dict[str, str], sender: Sender) -> Asked:
         host = request.headers.get("host", "")
@@ -181,7 +190,7 @@ class PlacementService:
         if isinstance(told, MethodNotAllowed) and told.allowed:
             more.append(("allow", told.allowed))
         if isinstance(told, Unauthorized):
-            more.append(("www-authenticate", 'Basic realm="placement"'))
+            more.append(("www-authenticate", self._edge.authenticator.challenge))
         return Response(told.http_status, body, kind, tuple(more), told.code)
 
     def _told_origin(self, request: Request, response: Response) -> Response:
@@ -250,22 +259,10 @@ def _translate(request: Request, error: TenetError) -> PlacementError:
         return error
     if isinstance(error, EdgeError):
         return _of_edge(error)
-    if isinstance(error, StoreUnavailable):
-        request.notes["store_error"] = f"{error.code}: {error.message}"
-        return Unavailable(words_for_unavailable(error))
-    if isinstance(error, OutcomeUnknown):
-        request.notes["store_error"] = f"{error.code}: {error.message}"
-        return InternalError(UNKNOWN_OUTCOME)
     if isinstance(error, LimitExceeded):
         return BadRequest(f"The request is too large for one change: {error.message}. Nothing was written.")
-    _log.error(
-        "a request failed inside",
-        operation=request.operation,
-        request_id=request.request_id,
-        error=error.code,
-        reason=error.message,
-    )
-    return InternalError(f"Internal server error (request id {request.request_id})")
+    kind = Unavailable if isinstance(error, StoreUnavailable) else InternalError
+    return kind(words_for_failure(request, error, _log))
 
 
 def _of_edge(error: EdgeError) -> PlacementError:

@@ -7,6 +7,7 @@ space                    partition          sort                     value and c
 ``placement.providers``  provider uuid      ``i`` + class            an inventory
 ``placement.providers``  provider uuid      ``u`` + class            cell ``used``
 ``placement.providers``  provider uuid      ``c``                    cells ``generation``, ``inventories``, ``children``
+``placement.providers``  provider uuid      ``k``                    its capabilities
 ``placement.providers``  provider uuid      ``a`` + consumer uuid    what a consumer has here
 ``placement.consumers``  consumer uuid                               a consumer with its allocations
 ``placement.projects``   project            ``u`` + user, type,      cell ``used``
@@ -53,6 +54,7 @@ CLAIMS: Final = "claims"
 
 DESCRIPTION: Final = b"p"
 COUNTS: Final = b"c"
+CAPABILITIES: Final = b"k"
 CLASSES: Final = b"classes"
 TRAITS: Final = b"traits"
 _INVENTORY: Final = b"i"
@@ -91,6 +93,11 @@ def counts_key(uuid: str) -> Key:
 def inventory_key(uuid: str, resource_class: str) -> Key:
     """Returns where an inventory of a provider lies."""
     return Key(PROVIDERS_SPACE, uuid_bytes(uuid), _INVENTORY + resource_class.encode())
+
+
+def capabilities_key(uuid: str) -> Key:
+    """Returns where the capabilities of a provider lie; no record: there are none."""
+    return Key(PROVIDERS_SPACE, uuid_bytes(uuid), CAPABILITIES)
 
 
 def used_key(uuid: str, resource_class: str) -> Key:

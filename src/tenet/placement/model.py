@@ -6,7 +6,8 @@ their resource class.
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Final, TypeAlias
 
 from msgspec import Struct
 
@@ -14,6 +15,8 @@ from tenet.store.contract import Version
 
 #: The largest amount of anything (the vendor's database has signed 32-bit columns, and its API says so).
 AMOUNT_MAX: Final = 0x7FFFFFFF
+#: A provider with this trait offers what it has to the trees that it has an aggregate in common with.
+SHARES: Final = "MISC_SHARES_VIA_AGGREGATE"
 #: The type of a consumer that was never given one (microversion 1.38).
 UNKNOWN_TYPE: Final = "unknown"
 
@@ -43,6 +46,22 @@ class Inventory(Struct, frozen=True):
         return int((self.total - self.reserved) * self.allocation_ratio)
 
 
+class DottedVersion(Struct, frozen=True):
+    """A version of firmware, a driver and the like.
+
+    Args:
+        text: as it was given.
+        numbers: what it is ordered by: the numbers between its dots, without 0s at the end.
+    """
+
+    text: str
+    numbers: tuple[int, ...]
+
+
+#: What is recorded of a provider under a name: a version, a whole number, a text, or a set of texts.
+Capability: TypeAlias = DottedVersion | int | str | frozenset[str]
+
+
 class Provider(Struct, frozen=True):
     """A resource provider as it is at one generation.
 
@@ -57,6 +76,7 @@ class Provider(Struct, frozen=True):
         inventories: by resource class.
         used: what is in use, by resource class; a class that is not in it has 0 in use.
         updated_ms: when it was last changed, milliseconds since 1970.
+        capabilities: by name.
         revision: raised by every change of its inventories; commits that rely on these check it.
         version: of what is stored beside that; commits that rely on traits and aggregates check it. None: of nothing.
     """
@@ -71,6 +91,7 @@ class Provider(Struct, frozen=True):
     inventories: dict[str, Inventory] = {}
     used: dict[str, int] = {}
     updated_ms: int = 0
+    capabilities: Mapping[str, Capability] = {}
     revision: int = 0
     version: Version | None = None
 

@@ -15,6 +15,7 @@ from tenet.placement.ops.names import Names
 from tenet.placement.ops.pieces import Held
 from tenet.placement.ops.plugins import installed_plugins
 from tenet.placement.ops.reading import Reader
+from tenet.placement.ops.resource_plugins import installed_classes
 from tenet.placement.routes import ROUTES
 from tenet.placement.rules.routing import Paths
 
@@ -80,6 +81,7 @@ async def open_service(store: Store, *, clock: Clock, ids: Ids, policy: Policy, 
             names=names,
             keeper=keeper,
             plugins=plugins,
+            classes=installed_classes(),
             claims=Claims(store),
             held=Held(),
         )

@@ -20,6 +20,7 @@ from tenet.placement.ops.allocations import (
     show_allocations,
 )
 from tenet.placement.ops.candidates import list_allocation_candidates
+from tenet.placement.ops.capabilities import set_capabilities, show_capabilities
 from tenet.placement.ops.claiming import make_claim, show_claim, show_openapi
 from tenet.placement.ops.inventories import (
     create_inventory,
@@ -46,6 +47,7 @@ from tenet.placement.ops.resource_providers import (
     show_resource_provider,
     update_resource_provider,
 )
+from tenet.placement.ops.resources import list_classes, set_resources, show_resources
 from tenet.placement.ops.root import show_versions
 from tenet.placement.ops.traits import (
     delete_provider_traits,
@@ -174,6 +176,17 @@ ROUTES: Final[Routes] = {
     },
     "/v1/claims/{consumer_uuid}": {
         "GET": (Route(show_claim, "claims:show", "answer"),),
+    },
+    "/v1/resource-classes": {
+        "GET": (Route(list_classes, "resource_classes:list", "answer"),),
+    },
+    "/v1/resource-providers/{uuid}/resources": {
+        "GET": (Route(show_resources, f"{_PROVIDERS}:inventories:list", "answer"),),
+        "PUT": (Route(set_resources, f"{_PROVIDERS}:inventories:update", "body"),),
+    },
+    "/v1/resource-providers/{uuid}/capabilities": {
+        "GET": (Route(show_capabilities, f"{_PROVIDERS}:capabilities:list", "answer"),),
+        "PUT": (Route(set_capabilities, f"{_PROVIDERS}:capabilities:update", "body"),),
     },
     "/v1/openapi.json": {
         "GET": (Route(show_openapi, "claims:describe", "answer"),),

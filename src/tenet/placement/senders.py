@@ -1,4 +1,4 @@
-"""Who sent a request: whose key of Tenet it shows, or, where no proof is asked for, who it says it is of."""
+"""Who sent a request: whose key of Tenet or token of Keystone it shows, or, without proof, who it says it is of."""
 
 from __future__ import annotations
 
@@ -6,16 +6,20 @@ import base64
 import binascii
 import hmac
 from collections.abc import Callable, Mapping
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from msgspec import Struct
 
 from tenet.placement.errors import Unauthorized
 from tenet.placement.rules.policy import Sender
 
+if TYPE_CHECKING:
+    from tenet.placement.keystone import Keystone
+
 _TOKEN: Final = "x-auth-token"  # noqa: S105 (the name of a header)
 _BEARER: Final = "bearer "
 _BASIC: Final = "basic "
+_ASKS_FOR_KEY: Final = 'Basic realm="placement"'
 #: What implied roles the roles of a project's own keys and of the root key expand to.
 _ROOT_ROLES: Final = frozenset({"admin", "member", "reader", "service"})
 _TENANT_ROLES: Final = frozenset({"member", "reader"})
@@ -44,11 +48,13 @@ class Authenticator(Protocol):
 
     Attributes:
         proves: whether a sender is proven to be who it says it is.
+        challenge: what the header ``WWW-Authenticate`` says to whom nobody knows.
     """
 
     proves: bool
+    challenge: str
 
-    def sender(self, headers: Mapping[str, str]) -> Sender:
+    async def sender(self, headers: Mapping[str, str]) -> Sender:
         """Returns who sent a request.
 
         Args:
@@ -56,6 +62,7 @@ class Authenticator(Protocol):
 
         Raises:
             Unauthorized: nobody knows.
+            Unavailable: who knows does not say now.
         """
         ...
 
@@ -71,15 +78,39 @@ class Keys:
 
     def __init__(self, find: FindKey) -> None:
         self.proves = True
+        self.challenge = _ASKS_FOR_KEY
         self._find = find
 
-    def sender(self, headers: Mapping[str, str]) -> Sender:
+    async def sender(self, headers: Mapping[str, str]) -> Sender:
         """Implements ``Authenticator``; the secret is compared in constant time."""
         key_id, _, secret = _credentials(headers).partition(":")
         key = self._find(key_id)
         if not hmac.compare_digest(secret.encode(), (key.secret if key else "").encode()) or key is None:
             raise Unauthorized
         return Sender(key_id, key.tenant, _ROOT_ROLES if key.is_root else _TENANT_ROLES)
+
+
+class KeysAndTokens:
+    """Asks for a token of Keystone in ``X-Auth-Token``, or for an access key, of which no token has the colon.
+
+    Args:
+        keys: knows access keys.
+        keystone: knows tokens.
+        public_url: of Keystone, as clients reach it.
+    """
+
+    def __init__(self, keys: Keys, keystone: Keystone, public_url: str) -> None:
+        self.proves = True
+        self.challenge = f'Keystone uri="{public_url}"'
+        self._keys = keys
+        self._keystone = keystone
+
+    async def sender(self, headers: Mapping[str, str]) -> Sender:
+        """Implements ``Authenticator``."""
+        token = headers.get(_TOKEN, "").strip()
+        if token and ":" not in token:
+            return await self._keystone.sender(token)
+        return await self._keys.sender(headers)
 
 
 def _credentials(headers: Mapping[str, str]) -> str:
@@ -105,8 +136,9 @@ class NoProof:
 
     def __init__(self) -> None:
         self.proves = False
+        self.challenge = _ASKS_FOR_KEY
 
-    def sender(self, headers: Mapping[str, str]) -> Sender:
+    async def sender(self, headers: Mapping[str, str]) -> Sender:
         """Implements ``Authenticator``."""
         token = headers.get(_TOKEN)
         if token is None:

@@ -168,7 +168,7 @@ class Dispatcher:
         Who asks without a signature, the service itself knows, and says it first.
         """
         if mount.authenticate is not None:
-            request.principal = mount.authenticate(request)
+            request.principal = await mount.authenticate(request)
         admission = self._admission
         limits = admission.limits
         if admission.has_tenant_limits and (mount.signing_name or request.principal.tenant):

@@ -8,7 +8,7 @@ refusals to ``Service.refuse``.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from typing import Protocol, TypeAlias
 
 from msgspec import Struct, field
@@ -120,8 +120,8 @@ class Response(Struct, gc=False):
 
 
 #: Returns who sent a request, of which the body is still as it came; ``NOBODY`` where nobody has to say. Raises the
-#: service's own error where nobody knows.
-Authenticate: TypeAlias = Callable[[Request], Principal]
+#: service's own error where nobody knows. It may ask others, within a time and for a number of requests that it bounds.
+Authenticate: TypeAlias = Callable[[Request], Awaitable[Principal]]
 
 
 class Mount(Struct, frozen=True):

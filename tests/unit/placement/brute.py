@@ -11,6 +11,7 @@ from typing import TypeAlias
 
 from tenet.placement.model import Provider
 from tenet.placement.rules.candidate_requests import CandidateRequest, Group
+from tenet.placement.rules.capabilities import Comparison
 from tests.unit.placement.fleets import SHARES
 
 #: Amounts by provider and class, and providers by group.
@@ -55,7 +56,8 @@ def _choices(
         return
     for chosen in product(*([p for p in usable if _fits(p, name, group.resources[name])] for name in names)):
         traits = frozenset[str]().union(*(p.traits for p in chosen))
-        if all(choice & traits for choice in group.required) and not traits & group.forbidden:
+        can = all(any(_can(p, one) for p in chosen) for one in group.capabilities)
+        if can and all(choice & traits for choice in group.required) and not traits & group.forbidden:
             yield tuple(zip(names, chosen, strict=True))
 
 
@@ -83,10 +85,15 @@ def _meets_alone(by_uuid: dict[str, Provider], provider: Provider, group: Group)
     return (
         all(choice & provider.traits for choice in group.required)
         and not group.forbidden & provider.traits
+        and all(_can(provider, one) for one in group.capabilities)
         and _is_member(provider, group)
         and not group.forbidden_aggregates & provider.aggregates
         and all(_fits(provider, name, amount) for name, amount in group.resources.items())
     )
+
+
+def _can(provider: Provider, comparison: Comparison) -> bool:
+    return comparison.is_met(provider.capabilities.get(comparison.name))
 
 
 def _fits(provider: Provider, name: str, amount: int) -> bool:

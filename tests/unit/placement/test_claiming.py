@@ -16,7 +16,7 @@ from tenet.base.clock import SystemClock
 from tenet.placement.ops.auditing import audit
 from tenet.placement.ops.committing import Committer, Plan
 from tenet.placement.routes import ROUTES
-from tenet.placement.rules.claim_schemas import openapi_document
+from tenet.placement.rules.openapi import openapi_document
 from tenet.store.faulty import NO_FAULTS, Faulty
 from tenet.store.memory_state import MemoryState
 from tenet.store.sqlite.engine import open_engine

@@ -319,23 +319,26 @@ async def test_errors_of_others_become_those_of_the_service(error: Exception, st
 # ---- before anything costs much --------------------------------------------------------------------------------------
 
 
-def authenticate(world: World, path: str, headers: dict[str, str], body: bytes = b"", method: str = "GET") -> Principal:
+async def authenticate(
+    world: World, path: str, headers: dict[str, str], body: bytes = b"", method: str = "GET"
+) -> Principal:
     """Asks the mount who sent a request, as the edge does before it looks at the body."""
     hook = world.service.mount.authenticate
     assert hook is not None
-    return hook(Request(method, f"/placement{path}", "", headers, body))
+    return await hook(Request(method, f"/placement{path}", "", headers, body))
 
 
 @in_loop
 async def test_the_edge_knows_whose_key_a_request_shows() -> None:
     async with World(memory(), authenticator=Keys(KEYS.get)) as world:
         shown = {"x-auth-token": "AKIATENANT:secret-of-tenant"}
-        assert authenticate(world, "/usages", shown) == Principal("AKIATENANT", TENANT)
-        assert authenticate(world, "/usages", {"authorization": "Bearer AKIAROOT:secret"}).tenant == ROOT
+        known = await authenticate(world, "/usages", shown)
+        assert (known.access_key_id, known.tenant, known.is_root) == ("AKIATENANT", TENANT, False)
+        assert (await authenticate(world, "/usages", {"authorization": "Bearer AKIAROOT:secret"})).tenant == ROOT
         for path in ("/usages", "/nothing", "/v1/claims"):
             for headers in ({}, {"x-auth-token": "AKIATENANT:wrong"}, {"authorization": "Basic !!!"}):
                 with pytest.raises(Unauthorized):
-                    authenticate(world, path, headers, b"x" * 100_000)
+                    await authenticate(world, path, headers, b"x" * 100_000)
 
 
 @in_loop
@@ -343,16 +346,16 @@ async def test_what_everybody_may_ask_has_no_large_body() -> None:
     async with World(memory(), authenticator=Keys(KEYS.get), cors_origins=("https://page",)) as world:
         asking = {"origin": "https://page", "access-control-request-method": "PUT"}
         for path, headers, method in (("", {}, "GET"), ("/", {}, "GET"), ("/usages", asking, "OPTIONS")):
-            assert authenticate(world, path, headers, method=method) is NOBODY
+            assert await authenticate(world, path, headers, method=method) is NOBODY
             with pytest.raises(BadRequest):
-                authenticate(world, path, headers, b"x" * 10_000, method)
+                await authenticate(world, path, headers, b"x" * 10_000, method)
             with pytest.raises(BadRequest):
-                authenticate(world, path, {**headers, "content-encoding": "gzip"}, b"x", method)
+                await authenticate(world, path, {**headers, "content-encoding": "gzip"}, b"x", method)
 
 
 @in_loop
 async def test_whom_nobody_proves_to_be_anybody_is_no_tenant() -> None:
     async with World(memory()) as world:
-        assert authenticate(world, "/usages", {"x-auth-token": "user:project"}) is NOBODY
+        assert await authenticate(world, "/usages", {"x-auth-token": "user:project"}) is NOBODY
         with pytest.raises(Unauthorized):
-            authenticate(world, "/usages", {})
+            await authenticate(world, "/usages", {})

@@ -195,7 +195,7 @@ def test_amounts_beyond_all_bounds_fit_nowhere() -> None:
 @given(st.lists(st.frozensets(st.sampled_from("abcd")), max_size=12), SEEDS)
 def test_sets_are_found_by_their_names_and_go_when_nobody_has_them(sets: list[frozenset[str]], seed: int) -> None:
     random = Random(seed)
-    kept = Sets()
+    kept: Sets[str] = Sets()
     numbers = [kept.take(names) for names in sets]
     gone = set(random.sample(range(len(sets)), len(sets) // 2))
     for index in gone:

@@ -31,7 +31,7 @@ class Tokens:
         self.asked: list[bytes] = []
         self.seen: list[Request] = []
 
-    def authenticate(self, request: Request) -> Principal:
+    async def authenticate(self, request: Request) -> Principal:
         self.asked.append(request.body)
         if request.path.endswith("/open"):
             return NOBODY

@@ -19,12 +19,11 @@ import numpy as np
 from msgspec.structs import replace
 from numpy.typing import NDArray
 
+from tenet.placement.fleet.capabilities import Capabilities
 from tenet.placement.fleet.sets import Mask, Sets
-from tenet.placement.model import AMOUNT_MAX, Inventory, Provider
+from tenet.placement.model import AMOUNT_MAX, SHARES, Inventory, Provider
+from tenet.placement.rules.capabilities import Comparison
 from tenet.placement.rules.provider_filters import ProviderFilter
-
-#: A provider with this trait offers what it has to the trees that it has an aggregate in common with.
-SHARES: Final = "MISC_SHARES_VIA_AGGREGATE"
 
 _PLACES_MIN: Final = 64
 #: In a column of a resource class: the provider has none of it.
@@ -85,7 +84,9 @@ class Fleet:
         #: Of each root, the places of the providers of its tree, its own included as soon as it is here.
         self._trees: dict[int, list[int]] = {}
         self._columns: dict[str, _Column] = {}
-        self._traits, self._aggregates = Sets(), Sets()
+        self._traits: Sets[str] = Sets()
+        self._aggregates: Sets[str] = Sets()
+        self._capabilities = Capabilities(_PLACES_MIN)
         self._traits_at = np.zeros(_PLACES_MIN, dtype=np.int32)
         self._aggregates_at = np.zeros(_PLACES_MIN, dtype=np.int32)
         self._roots_at = np.zeros(_PLACES_MIN, dtype=np.int32)
@@ -111,7 +112,12 @@ class Fleet:
         if self._providers[place] is not None:
             self._withdraw(place)
         traits, aggregates = self._traits.take(provider.traits), self._aggregates.take(provider.aggregates)
-        provider = replace(provider, traits=self._traits[traits], aggregates=self._aggregates[aggregates])
+        provider = replace(
+            provider,
+            traits=self._traits[traits],
+            aggregates=self._aggregates[aggregates],
+            capabilities=self._capabilities.put(place, provider.capabilities),
+        )
         root = self._place_of(provider.root)
         self._providers[place] = provider
         self._used[place] = dict(provider.used)
@@ -186,6 +192,7 @@ class Fleet:
         self._traits.give_back(int(self._traits_at[place]))
         self._aggregates.give_back(int(self._aggregates_at[place]))
         self._traits_at[place] = self._aggregates_at[place] = 0
+        self._capabilities.clear(place)
         self._here[place] = False
         self._providers[place] = None
         self._children -= provider.parent is not None
@@ -232,6 +239,7 @@ class Fleet:
         self._aggregates_at = np.concatenate([self._aggregates_at, more])
         self._roots_at = np.concatenate([self._roots_at, more])
         self._here = np.concatenate([self._here, more.astype(np.bool_)])
+        self._capabilities.grow(places)
         for column in self._columns.values():
             column.grow(places)
 
@@ -367,6 +375,10 @@ class Fleet:
             if unwanted:
                 passing &= ~sets.table(sets.with_any(unwanted))[at[: len(passing)]]
         return passing
+
+    def meeting(self, comparison: Comparison) -> Mask:
+        """Returns of each place whether a capability of the provider there is as it is wanted."""
+        return self._capabilities.meeting(comparison, len(self._providers))
 
     def in_tree(self, uuid: str) -> Mask:
         """Returns of each place whether it is in the same tree as a provider; nowhere where there is none."""

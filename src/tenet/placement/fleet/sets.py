@@ -6,31 +6,33 @@ different sets. A request is decided for the different sets, and a look-up in a 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
-from typing import TypeAlias
+from collections.abc import Collection, Hashable, Iterable
+from typing import Generic, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+#: What is in a set: a name, in most.
+N = TypeVar("N", bound=Hashable)
 #: One truth value for each place in a column.
 Mask: TypeAlias = NDArray[np.bool_]
 
 
-class Sets:
+class Sets(Generic[N]):
     """Numbers for sets, as long as somebody has them. Number 0 is the empty set, always."""
 
     def __init__(self) -> None:
-        empty: frozenset[str] = frozenset()
-        self._numbers: dict[frozenset[str], int] = {empty: 0}
-        self._sets: list[frozenset[str]] = [empty]
+        empty: frozenset[N] = frozenset()
+        self._numbers: dict[frozenset[N], int] = {empty: 0}
+        self._sets: list[frozenset[N]] = [empty]
         self._holders: list[int] = [0]
-        self._with_name: dict[str, set[int]] = {}
+        self._with_name: dict[N, set[int]] = {}
         self._free: list[int] = []
 
-    def __getitem__(self, number: int) -> frozenset[str]:
+    def __getitem__(self, number: int) -> frozenset[N]:
         return self._sets[number]
 
-    def take(self, names: frozenset[str]) -> int:
+    def take(self, names: frozenset[N]) -> int:
         """Returns the number of a set, which has one holder more now."""
         number = self._numbers.get(names)
         if number is None:
@@ -38,7 +40,7 @@ class Sets:
         self._holders[number] += 1
         return number
 
-    def _enter(self, names: frozenset[str]) -> int:
+    def _enter(self, names: frozenset[N]) -> int:
         if self._free:
             number = self._free.pop()
             self._sets[number] = names
@@ -65,18 +67,18 @@ class Sets:
             self._sets[number] = self._sets[0]
             self._free.append(number)
 
-    def names(self) -> set[str]:
+    def names(self) -> set[N]:
         """Returns all names that are in a set that somebody has."""
         return set(self._with_name)
 
-    def with_any(self, names: Iterable[str]) -> set[int]:
+    def with_any(self, names: Iterable[N]) -> set[int]:
         """Returns the numbers of the sets that have one of some names at least."""
         found: set[int] = set()
         for name in names:
             found |= self._with_name.get(name, set())
         return found
 
-    def with_all(self, wanted: Iterable[Collection[str]]) -> set[int] | None:
+    def with_all(self, wanted: Iterable[Collection[N]]) -> set[int] | None:
         """Returns the numbers of the sets that have one name at least of each of some choices; None: all sets do."""
         found: set[int] | None = None
         for names in wanted:

@@ -23,11 +23,12 @@ from tenet.placement.fleet.conditions import (
     SomeLocal,
     TraitsTogether,
 )
-from tenet.placement.fleet.fleet import SHARES, Fleet
+from tenet.placement.fleet.fleet import Fleet
 from tenet.placement.fleet.wants import Want, Wanted
-from tenet.placement.model import Provider
+from tenet.placement.model import SHARES, Provider
 from tenet.placement.rules.candidate_answers import Candidate
 from tenet.placement.rules.candidate_requests import CandidateRequest
+from tenet.placement.rules.capabilities import Comparison
 
 #: After so many dead ends it is worth asking ahead.
 _DEAD_ENDS_MAX: Final = 8
@@ -203,8 +204,14 @@ def _contended(wants: Sequence[Want]) -> set[str]:
     return {name for name in asked if asked.count(name) > 1}
 
 
-def _bits(provider: Provider, choices: Sequence[frozenset[str]]) -> int:
-    return sum(1 << bit for bit, names in enumerate(choices) if names & provider.traits)
+def _bits(provider: Provider, wanted: Sequence[frozenset[str] | Comparison]) -> int:
+    return sum(1 << bit for bit, one in enumerate(wanted) if _has(provider, one))
+
+
+def _has(provider: Provider, one: frozenset[str] | Comparison) -> bool:
+    if isinstance(one, Comparison):
+        return one.is_met(provider.capabilities.get(one.name))
+    return not one.isdisjoint(provider.traits)
 
 
 def _line_of(fleet: Fleet, provider: Provider) -> frozenset[int]:

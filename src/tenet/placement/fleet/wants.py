@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from tenet.placement.fleet.fleet import Fleet
 from tenet.placement.fleet.sets import Mask
 from tenet.placement.rules.candidate_requests import CandidateRequest, Group
+from tenet.placement.rules.capabilities import Comparison
 
 
 class Want(Struct, frozen=True):
@@ -50,14 +51,14 @@ class Wanted(Struct, frozen=True):
 
     Args:
         wants: those of one group stand together, groups in the order of the request.
-        together: of each of these choices a trait that the providers of the group without a suffix have among them;
-            empty where each of them has to have it by itself.
+        together: of each of these choices a trait, or the capability that the providers of the group without a suffix
+            have among them; empty where each of them has to have it by itself.
         anchors: by place, whether it is a root to look for candidates from.
         shape: the fleet's when this was decided.
     """
 
     wants: tuple[Want, ...]
-    together: tuple[frozenset[str], ...]
+    together: tuple[frozenset[str] | Comparison, ...]
     anchors: Mask
     shape: int
 
@@ -73,14 +74,14 @@ def decide(fleet: Fleet, request: CandidateRequest) -> Wanted:
     if request.root_required or request.root_forbidden:
         anchors &= fleet.passing(required=[(name,) for name in request.root_required], forbidden=request.root_forbidden)
     wants: list[Want] = []
-    together: tuple[frozenset[str], ...] = ()
+    together: tuple[frozenset[str] | Comparison, ...] = ()
     for group in request.groups:
         if group.suffix or not (fleet.sharing or fleet.has_trees):
             found = [_from_one(fleet, group)]
         else:
             found = _from_several(fleet, group, anchors)
-            if group.required:
-                together = group.required
+            if group.required or group.capabilities:
+                together = (*group.required, *group.capabilities)
                 _narrow_by_traits(fleet, group, found, anchors)
         for want in found:
             anchors &= reach(fleet, want)
@@ -110,6 +111,8 @@ def _from_one(fleet: Fleet, group: Group) -> Want:
         member_of=group.member_of,
         forbidden_aggregates=group.forbidden_aggregates,
     )
+    for comparison in group.capabilities:
+        own &= fleet.meeting(comparison)
     for name, amount in group.resources.items():
         own &= fleet.fitting(name, amount)
     if group.in_tree is not None:
@@ -148,11 +151,11 @@ def _from_several(fleet: Fleet, group: Group, anchors: Mask) -> list[Want]:
 
 
 def _narrow_by_traits(fleet: Fleet, group: Group, wants: list[Want], anchors: Mask) -> None:
-    """Leaves out anchors where no provider that could be used has a trait that the group's providers need to have."""
+    """Leaves out anchors where no provider that could be used has what the group's providers need to have."""
     own = np.logical_or.reduce([want.own for want in wants])
     shared = frozenset[int]().union(*(want.shared for want in wants))
-    for names in group.required:
-        having = fleet.passing(required=[names])
+    masks = [fleet.passing(required=[names]) for names in group.required]
+    for having in (*masks, *map(fleet.meeting, group.capabilities)):
         use = Want(group.suffix, {}, own & having, frozenset(place for place in shared if having[place]))
         anchors &= reach(fleet, use)
 

@@ -30,7 +30,7 @@ from tenet.placement.errors import (
 )
 from tenet.placement.ops.committing import TRIES_MAX, Plan
 from tenet.placement.rules.claim_requests import ClaimRequest, names_in, read_claim, read_claim_body
-from tenet.placement.rules.claim_schemas import DOCUMENT_BYTES_MAX, openapi_document
+from tenet.placement.rules.claim_schemas import DOCUMENT_BYTES_MAX
 from tenet.placement.rules.claims import (
     Move,
     Wanted,
@@ -42,6 +42,8 @@ from tenet.placement.rules.claims import (
     providers_of,
     used_writes,
 )
+from tenet.placement.rules.openapi import openapi_document
+from tenet.placement.rules.resources.translating import plain_claim
 from tenet.placement.rules.stored_claims import LastClaim, encode_claim, encode_last_claim
 from tenet.placement.rules.validation import canonical_uuid
 from tenet.placement.selection.constraints import Other
@@ -76,11 +78,12 @@ async def make_claim(context: Context, asked: Asked) -> Answer:
         ClaimRefused: there is no place, or a consumer has something that this claim did not give it.
         Unavailable: others were faster every time.
     """
-    document = read_claim_body(asked.body)
+    sent = read_claim_body(asked.body)
+    document = plain_claim(sent, context.classes)
     classes, traits = names_in(document)
     classes -= set(await context.names.missing_classes(sorted(classes), deadline=asked.deadline))
     traits -= set(await context.names.missing_traits(sorted(traits), deadline=asked.deadline))
-    request = read_claim(document, classes=classes, traits=traits)
+    request = read_claim(document, classes=classes, traits=traits, sent=sent)
     body, is_new = await context.committer.carry_out(_Claiming(context, asked, request).plan, deadline=asked.deadline)
     location = f"/v1/claims/{request.claimants[0].uuid}" if is_new else ""
     return Answer(_CREATED if is_new else _OK, body=body, location=location)
@@ -222,11 +225,7 @@ class _Claiming:
         for one in chosen:
             for uuid, provider in one.option.providers.items():
                 snapshot = snapshots.get(uuid)
-                if snapshot is None or (provider.traits, provider.aggregates, provider.parent) != (
-                    frozenset(snapshot.description.traits),
-                    frozenset(snapshot.description.aggregates),
-                    snapshot.description.parent or None,
-                ):
+                if snapshot is None or not snapshot.is_described_as(provider):
                     return False
         try:
             check_fit(

@@ -256,6 +256,7 @@ def _deleting(snapshot: Snapshot) -> list[Write]:
     writes: list[Write] = [
         Delete(keys.provider_key(uuid)),
         Delete(keys.name_key(described.name)),
+        Delete(keys.capabilities_key(uuid)),
         # Whatever puts something in use raises the generation: if it is what was read, nothing is in use.
         Add(counts, keys.GENERATION, -snapshot.generation, at_least=0, at_most=0),
         Add(counts, keys.CHILDREN, 0, at_least=0, at_most=0),

@@ -24,6 +24,7 @@ from msgspec import Struct
 
 from tenet.placement import keys
 from tenet.placement.model import Consumer, Inventory
+from tenet.placement.rules.capabilities import decode_capabilities
 from tenet.placement.rules.standard_names import is_standard_class, is_standard_trait
 from tenet.placement.rules.stored import (
     Held,
@@ -79,6 +80,7 @@ class _Account:
         used: the count of what is in use, by class.
         held: the sum of what consumers have, by class.
         children: how many are counted.
+        capabilities: how many it has.
     """
 
     name: str | None = None
@@ -87,6 +89,7 @@ class _Account:
     used: dict[str, int] = field(default_factory=dict)
     held: Counter[str] = field(default_factory=Counter)
     children: int = 0
+    capabilities: int = 0
 
 
 class Books:
@@ -139,6 +142,8 @@ class Books:
             self._using.update((keys.TRAITS, name) for name in described.traits if not is_standard_trait(name))
         elif sort == keys.COUNTS:
             account.children = record.cells.get(keys.CHILDREN, 0)
+        elif sort == keys.CAPABILITIES:
+            account.capabilities = len(decode_capabilities(record.value))
         elif keys.is_inventory(sort):
             name = keys.class_of(sort)
             account.inventories[name] = decode_inventory(record.value)[0], decode_used_then(record.value)
@@ -238,8 +243,9 @@ class Books:
 
     def _of_description(self, uuid: str, account: _Account) -> Iterator[tuple[str, str]]:
         if account.name is None:
-            if account.inventories or account.held or account.children:
-                yield "provider-missing", "it has inventories, allocations or children, and does not exist"
+            if account.inventories or account.held or account.children or account.capabilities:
+                text = "it has inventories, allocations, children or capabilities, and does not exist"
+                yield "provider-missing", text
             return
         if account.parent and self._name_of(account.parent) is None:
             yield "parent-missing", f"its parent {account.parent} does not exist"

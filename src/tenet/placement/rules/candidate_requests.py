@@ -19,6 +19,7 @@ from typing import Final
 from msgspec import Struct
 
 from tenet.placement.errors import BAD_VALUE, DUPLICATE_KEY, MISSING_VALUE, BadRequest
+from tenet.placement.rules.capabilities import Comparison
 from tenet.placement.rules.query_strings import (
     Query,
     Traits,
@@ -66,6 +67,8 @@ class Group(Struct, frozen=True):
         member_of: of each of these choices one aggregate.
         forbidden_aggregates: none of these aggregates.
         in_tree: of a provider in the same tree; None: any tree.
+        capabilities: what has to hold; in the group without a suffix, each of one at least of those that it takes from.
+            Only claims ask for it.
     """
 
     suffix: str = ""
@@ -75,6 +78,7 @@ class Group(Struct, frozen=True):
     member_of: tuple[frozenset[str], ...] = ()
     forbidden_aggregates: frozenset[str] = frozenset()
     in_tree: str | None = None
+    capabilities: tuple[Comparison, ...] = ()
 
 
 class CandidateRequest(Struct, frozen=True):

@@ -14,14 +14,18 @@ from urllib.parse import urlencode
 
 import orjson
 from msgspec import Struct
+from msgspec.structs import replace
 
 from tenet.placement.errors import BadRequest, TooLarge
 from tenet.placement.model import UNKNOWN_TYPE
 from tenet.placement.rules.candidate_requests import CandidateRequest, read_candidate_request
+from tenet.placement.rules.capabilities import ASKED_MAX, Comparison, read_comparisons
 from tenet.placement.rules.claim_schemas import BODY_BYTES_MAX, CLAIM, OTHERS_MAX
 from tenet.placement.rules.microversions import LATEST
 from tenet.placement.rules.validation import canonical_uuid, read_body
 
+#: What says which providers a group means.
+_MEANS: Final = ("resources", "required", "member_of")
 #: A request is kept in its meaning, for the next one like it, up to so many characters.
 _KEPT_CHARS_MAX: Final = 2048
 
@@ -144,17 +148,25 @@ def names_in(document: Mapping[str, Any]) -> tuple[set[str], set[str]]:
     return classes, traits
 
 
-def read_claim(document: Mapping[str, Any], *, classes: Collection[str], traits: Collection[str]) -> ClaimRequest:
+def read_claim(
+    document: Mapping[str, Any],
+    *,
+    classes: Collection[str],
+    traits: Collection[str],
+    sent: Mapping[str, Any] | None = None,
+) -> ClaimRequest:
     """Returns the request that a document means.
 
     Args:
-        document: from ``read_claim_body``.
+        document: from ``read_claim_body``, in the language of the OpenStack API.
         classes: those resource classes of ``names_in`` that exist.
         traits: those traits of ``names_in`` that exist.
+        sent: as it came, where that is another one: by it the request is known again.
 
     Raises:
         BadRequest: it is not one that can be carried out, or names a class or trait that does not exist.
     """
+    sent = document if sent is None else sent
     common, known = document.get("request"), (frozenset(classes), frozenset(traits))
     claimants = tuple(_claimant(one, common, *known) for one in document["consumers"])
     if len({one.uuid for one in claimants}) < len(claimants):
@@ -167,8 +179,8 @@ def read_claim(document: Mapping[str, Any], *, classes: Collection[str], traits:
         affinity=_nearness(document, "affinity"),
         anti_affinity=_nearness(document, "anti_affinity"),
         considered=document.get("considered"),
-        digest=sha256(orjson.dumps(document, option=orjson.OPT_SORT_KEYS)).digest(),
-        document=document,
+        digest=sha256(orjson.dumps(sent, option=orjson.OPT_SORT_KEYS)).digest(),
+        document=sent,
     )
     others = request.others
     if len(others) > OTHERS_MAX:
@@ -177,6 +189,34 @@ def read_claim(document: Mapping[str, Any], *, classes: Collection[str], traits:
     if own:
         raise BadRequest(f"Consumer {own[0]} is claimed for, and cannot be one that is placed already.")
     return request
+
+
+def capabilities_of(asked: Mapping[str, Any]) -> dict[str, tuple[Comparison, ...]]:
+    """Returns what the groups of a request ask of capabilities, which query strings do not have, by suffix.
+
+    Args:
+        asked: the member ``request`` of a document, or of one of its consumers.
+
+    Raises:
+        BadRequest: a comparison makes no sense, a group has nothing else that says which providers are meant, or there
+            are too many.
+    """
+    found = {}
+    for at, group in enumerate(asked["groups"]):
+        if "capabilities" not in group:
+            continue
+        if not any(group.get(member) for member in _MEANS):
+            raise BadRequest(
+                f"JSON does not validate: groups[{at}] has `capabilities`, and neither `resources` nor `required` nor "
+                "`member_of`."
+            )
+        found[group.get("suffix", "")] = read_comparisons(group["capabilities"], f"groups[{at}].capabilities")
+    count = sum(map(len, found.values()))
+    if count > ASKED_MAX:
+        raise BadRequest(
+            f"JSON does not validate: the groups ask for {count} capabilities; they may ask for {ASKED_MAX}."
+        )
+    return found
 
 
 def as_query_string(request: Mapping[str, Any]) -> str:
@@ -241,9 +281,13 @@ def _claimant(
     asked = one.get("request", common)
     if asked is None:
         raise BadRequest(f"JSON does not validate: neither consumer {uuid} nor the claim has a `request`.")
+    capabilities = capabilities_of(asked)
     text = as_query_string(asked)
     read = _read_anew if len(text) > _KEPT_CHARS_MAX else _read_kept
     request = read(text, classes, traits)
+    if capabilities:
+        groups = (replace(group, capabilities=capabilities.get(group.suffix, ())) for group in request.groups)
+        request = replace(request, groups=tuple(groups))
     return Claimant(uuid, one["project_id"], one["user_id"], one.get("consumer_type", UNKNOWN_TYPE), request)
 
 

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 from tenet.placement.model import AMOUNT_MAX
+from tenet.placement.rules.capabilities import CAPABILITIES_ASKED
+from tenet.placement.rules.resources.contract import NAME_PATTERN
+from tenet.placement.rules.schema_parts import COUNT as _COUNT
+from tenet.placement.rules.schema_parts import UUID as _UUID
+from tenet.placement.rules.schema_parts import answers as _answers
+from tenet.placement.rules.schema_parts import body, refusals
+from tenet.placement.rules.schema_parts import listed as _list
+from tenet.placement.rules.schema_parts import record as _record
 from tenet.placement.rules.schemas import Schema
 
 #: Consumers of one claim. A commit checks each of them, the providers that they take from, and the consumers that they
@@ -24,30 +32,26 @@ CONSIDERED_MAX: Final = 10_000
 KIND_PATTERN: Final = "^[a-z][a-z0-9_]{0,31}$"
 #: Version of the interface, in the path and in the OpenAPI document.
 VERSION: Final = "1.0.0"
-_JSON: Final = "application/json"
 _SEED_MAX: Final = 2**53 - 1
 
 
-def _record(properties: Schema, required: tuple[str, ...] = (), **more: Any) -> Schema:
-    return {
-        "type": "object",
-        "properties": properties,
-        "required": list(required),
-        "additionalProperties": False,
-        **more,
-    }
-
-
-def _list(items: Schema, least: int, most: int) -> Schema:
-    return {"type": "array", "items": items, "minItems": least, "maxItems": most}
-
-
-_UUID: Final[Schema] = {"type": "string", "format": "uuid"}
 _ID: Final[Schema] = {"type": "string", "minLength": 1, "maxLength": 255}
 _NAME: Final[Schema] = {"type": "string", "pattern": "^[A-Z0-9_]+$", "maxLength": 255}
 _NAMES: Final = _list(_NAME, 1, _NAMES_MAX)
 _AMOUNT: Final[Schema] = {"type": "integer", "minimum": 1, "maximum": AMOUNT_MAX}
 _AMOUNTS: Final[Schema] = {"type": "object", "propertyNames": _NAME, "additionalProperties": _AMOUNT}
+_ASKED: Final[Schema] = {
+    "type": "object",
+    "patternProperties": {
+        "^[A-Z0-9_]{1,255}$": _AMOUNT,
+        NAME_PATTERN: {
+            "type": ["integer", "string", "object"],
+            "description": 'Of a class in its own units, as `GET /v1/resource-classes` has them: `"memory": "16GiB"`.',
+        },
+    },
+    "additionalProperties": False,
+    "maxProperties": _NAMES_MAX,
+}
 _KIND: Final[Schema] = {
     "type": "string",
     "pattern": KIND_PATTERN,
@@ -58,7 +62,8 @@ _SUFFIX: Final[Schema] = {"type": "string", "pattern": "^[a-zA-Z0-9_-]{1,64}$"}
 _GROUP: Final = _record(
     {
         "suffix": {"type": "string", "pattern": "^[a-zA-Z0-9_-]{0,64}$", "default": ""},
-        "resources": {**_AMOUNTS, "maxProperties": _NAMES_MAX},
+        "resources": _ASKED,
+        "capabilities": CAPABILITIES_ASKED,
         "required": _list({"anyOf": [_NAME, _NAMES]}, 1, _NAMES_MAX),
         "forbidden": _NAMES,
         "member_of": _list({"anyOf": [_UUID, _list(_UUID, 1, _NAMES_MAX)]}, 1, _NAMES_MAX),
@@ -137,7 +142,6 @@ CLAIM: Final = _record(
     ("consumers",),
 )
 
-_COUNT: Final[Schema] = {"type": "integer", "minimum": 0}
 _REMOVED: Final = _record(
     {"filter": {"type": "string"}, "removed_candidates": _COUNT, "removed_providers": _COUNT},
     ("filter", "removed_candidates", "removed_providers"),
@@ -240,32 +244,20 @@ _ERROR: Final[Schema] = {
 ERRORS: Final = _record({"errors": {"type": "array", "items": _ERROR, "minItems": 1}}, ("errors",))
 
 
-def _answers(schemas: dict[str, tuple[str, Schema]]) -> Schema:
-    return {
-        status: {"description": told, "content": {_JSON: {"schema": schema}}}
-        for status, (told, schema) in schemas.items()
-    }
-
-
-_REFUSALS: Final = {
-    "400": ("The request is malformed.", ERRORS),
-    "401": ("Nobody knows who sent it.", ERRORS),
-    "403": ("The sender may not.", ERRORS),
-    "503": ("The server cannot serve now; nothing was written.", ERRORS),
-}
+_REFUSALS: Final = refusals(ERRORS)
 
 
 def openapi_document() -> Schema:
     """Returns the OpenAPI document (3.1) of ``/v1``; paths are behind where the service is mounted."""
     return {
         "openapi": "3.1.0",
-        "info": {"title": "Tenet placement: claims", "version": VERSION},
+        "info": {"title": "Tenet placement", "version": VERSION},
         "paths": {
             "/v1/claims": {
                 "post": {
                     "operationId": "make_claim",
                     "summary": "Selects providers for one consumer or several and claims them, all or nothing.",
-                    "requestBody": {"required": True, "content": {_JSON: {"schema": CLAIM}}},
+                    "requestBody": body(CLAIM),
                     "responses": _answers(
                         {
                             "201": ("Claimed.", ANSWER),

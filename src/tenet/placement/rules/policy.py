@@ -25,7 +25,7 @@ class Sender(Struct, frozen=True):
         user: id of the user.
         project: id of the project that the sender acts for; empty for none.
         roles: names.
-        is_system: whether the sender acts for the installation rather than for a project.
+        is_system: whether the sender acts for the installation, or a domain of Keystone, rather than for a project.
     """
 
     user: str

@@ -63,11 +63,12 @@ PUT_INVENTORY: Final = _record(_INVENTORY, ["total", "resource_provider_generati
 POST_INVENTORY: Final = _record(
     {**_INVENTORY, "resource_class": {"type": "string", "pattern": _NAME_PATTERN}}, ["total", "resource_class"]
 )
+INVENTORIES: Final[Schema] = {"type": "object", "additionalProperties": _record(_INVENTORY, ["total"])}
 PUT_INVENTORIES: Final = _record(
     {
         "resource_provider_generation": _INTEGER,
         # Names of another form are told of as classes that do not exist.
-        "inventories": {"type": "object", "additionalProperties": _record(_INVENTORY, ["total"])},
+        "inventories": INVENTORIES,
     },
     ["resource_provider_generation", "inventories"],
 )

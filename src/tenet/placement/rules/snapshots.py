@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
 
 from tenet.placement import keys
-from tenet.placement.model import Inventory, Provider
+from tenet.placement.model import Capability, Inventory, Provider
+from tenet.placement.rules.capabilities import decode_capabilities
 from tenet.placement.rules.stored import Description, decode_description, decode_inventory
 from tenet.store.contract import Record, Version
 
@@ -25,6 +26,7 @@ class Snapshot(Struct, frozen=True):
         inventories: by resource class.
         changed_ms: when each inventory was last changed.
         used: by resource class; 0 where nothing is in use.
+        capabilities: by name.
     """
 
     uuid: str
@@ -36,6 +38,7 @@ class Snapshot(Struct, frozen=True):
     inventories: dict[str, Inventory]
     changed_ms: dict[str, int]
     used: dict[str, int]
+    capabilities: Mapping[str, Capability] = {}
 
     def provider(self, root: str) -> Provider:
         """Returns it as the read model has it.
@@ -55,8 +58,19 @@ class Snapshot(Struct, frozen=True):
             inventories=self.inventories,
             used=self.used,
             updated_ms=described.updated_ms,
+            capabilities=self.capabilities,
             revision=self.revision,
             version=self.version,
+        )
+
+    def is_described_as(self, provider: Provider) -> bool:
+        """Tells whether it is described as the read model has a provider: what claims choose by, but for amounts."""
+        described = self.description
+        return (
+            provider.parent == (described.parent or None)
+            and provider.traits == frozenset(described.traits)
+            and provider.aggregates == frozenset(described.aggregates)
+            and provider.capabilities == self.capabilities
         )
 
 
@@ -75,11 +89,14 @@ def snapshot_of(uuid: str, records: Sequence[Record]) -> Snapshot | None:
     inventories: dict[str, Inventory] = {}
     changed_ms: dict[str, int] = {}
     used: dict[str, int] = {}
+    capabilities: Mapping[str, Capability] = {}
     for record in records:
         if record.sort == keys.DESCRIPTION:
             described = record
         elif record.sort == keys.COUNTS:
             counts = dict(record.cells)
+        elif record.sort == keys.CAPABILITIES:
+            capabilities = decode_capabilities(record.value)
         elif keys.is_inventory(record.sort):
             name = keys.class_of(record.sort)
             inventories[name], changed_ms[name] = decode_inventory(record.value)
@@ -97,4 +114,5 @@ def snapshot_of(uuid: str, records: Sequence[Record]) -> Snapshot | None:
         inventories=inventories,
         changed_ms=changed_ms,
         used={name: amount for name, amount in used.items() if amount},
+        capabilities=capabilities,
     )

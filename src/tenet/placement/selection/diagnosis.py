@@ -110,6 +110,8 @@ class _Explanation:
             yield "resources", {name: amount}, fleet.fitting(name, amount)
         for names in group.required:
             yield "required", sorted(names), fleet.passing(required=[names])
+        for comparison in group.capabilities:
+            yield "capabilities", comparison.told, fleet.meeting(comparison)
         if group.forbidden:
             yield "forbidden", sorted(group.forbidden), fleet.passing(forbidden=group.forbidden)
         for uuids in group.member_of:
@@ -153,10 +155,16 @@ def _words(one: Condition) -> str:
     if one.condition == "resources":
         ((name, amount),) = one.asked.items()
         free = f"; the most that one provider can give is {one.largest_free}"
+        if not one.met_by_providers and one.largest_free is not None and one.largest_free >= amount:
+            free += ", in steps or from a least amount on that do not allow this one"
         return f"resource {name}: {amount} wanted{where}{free}"
     if one.condition == "required":
         names = one.asked if isinstance(one.asked, str) else " or ".join(one.asked)
         return f"trait {names}{where}"
+    if one.condition == "capabilities":
+        ((name, comparison),) = one.asked.items()
+        terms = " and ".join(f"{kind} {operand}" for kind, operand in comparison.items())
+        return f"capability {name} {terms}{where}"
     if one.condition == TOGETHER:
         return f"{TOGETHER}: each is met, not all at once"
     asked = one.asked if isinstance(one.asked, str) else ", ".join(one.asked)

@@ -14,8 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Final
 
-from tenet.placement.fleet.fleet import SHARES
-from tenet.placement.model import Provider
+from tenet.placement.model import SHARES, Provider
 from tenet.placement.selection.contract import Option
 
 HOST: Final = "host"
