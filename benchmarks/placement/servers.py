@@ -191,7 +191,8 @@ def _await(holds: Callable[[], bool], process: subprocess.Popen[bytes], log: Pat
 def _answers(port: int) -> bool:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
     with suppress(OSError, http.client.HTTPException):
-        connection.request("GET", "/placement/traits?name=startswith:HW", headers={"X-Auth-Token": "admin"})
+        told = {"X-Auth-Token": "admin", "OpenStack-API-Version": "placement 1.39"}
+        connection.request("GET", "/placement/traits?name=startswith:HW", headers=told)
         return connection.getresponse().status == http.client.OK
     return False
 
