@@ -78,8 +78,8 @@ def search_tree(
     choices = _choices_at(fleet, wanted, anchor, is_pure=is_pure)
     if len(choices) == 1 and not (fleet.sharing or wanted.together or request.same_subtree):
         # Nothing has to hold among the providers of a candidate that has one alone.
-        for place in choices[0]:
-            yield _alone(wanted.wants[0], fleet.at(place))
+        for provider in [fleet.at(place) for place in choices[0]]:
+            yield _alone(wanted.wants[0], provider)
     elif all(choices):
         tree = _Tree(fleet, wanted, request, choices, is_pure=is_pure)
         for chosen in tree.walk.steps(effort):
