@@ -2,7 +2,7 @@
 
 Reads one JSON object from its standard input, says ``ready``, waits for another line, and begins. At the end it writes
 what it met as one JSON object. It is as careful as a scheduler has to be: where an answer is lost, it asks what the
-consumer has before it tries again.
+consumer has before it tries again, at the next of the servers.
 """
 
 from __future__ import annotations
@@ -28,16 +28,17 @@ class Scheduler:
     """Boots instances.
 
     Args:
-        host: of the service.
-        port: of the service.
+        listens: where the servers are, each as ``HOST:PORT``; all serve the same.
         token: shown with every request.
         pick: ``first``, ``random`` or ``most-free``.
         limit: how many candidates it asks for.
         seed: of its choices.
     """
 
-    def __init__(self, *, host: str, port: int, token: str, pick: str, limit: int, seed: int) -> None:
-        self._connection = http.client.HTTPConnection(host, port, timeout=30)
+    def __init__(self, *, listens: list[str], token: str, pick: str, limit: int, seed: int) -> None:
+        self._connections = [http.client.HTTPConnection(listen, timeout=60) for listen in listens]
+        #: The number of the server that is asked.
+        self._at = seed % len(listens)
         self._headers = {"X-Auth-Token": token, "OpenStack-API-Version": "placement 1.39"}
         self._headers["Content-Type"] = "application/json"
         self._pick = pick
@@ -115,12 +116,14 @@ class Scheduler:
 
     def _send(self, method: str, path: str, body: Json | None = None) -> tuple[int, bytes] | None:
         """Returns status and body, or None where the connection was lost."""
+        connection = self._connections[self._at]
         try:
-            self._connection.request(method, path, None if body is None else json.dumps(body), self._headers)
-            response = self._connection.getresponse()
+            connection.request(method, path, None if body is None else json.dumps(body), self._headers)
+            response = connection.getresponse()
             data = response.read()
         except (OSError, http.client.HTTPException):
-            self._connection.close()
+            connection.close()
+            self._at = (self._at + 1) % len(self._connections)
             self.met[f"{method} lost"] += 1
             return None
         self.met[f"{method} {response.status}"] += 1

@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from contextvars import ContextVar
 from pathlib import Path
 from types import FrameType
 from typing import Any, cast
@@ -22,59 +20,14 @@ import pytest
 from tenet.base.clock import SystemClock
 from tenet.base.ids import SystemIds
 from tenet.store import memory
-from tenet.store.contract import Capabilities, Commit, Engine
+from tenet.store.contract import Engine
 from tenet.store.sqlite import engine as sqlite
 from tenet.tables.api import Caller, Tables
+from tests.counting import Counting, Tally, tallied
 from tests.dear import Dear
 
-ROUND_TRIPS = {"get", "query", "scan", "read_together", "commit", "settle", "read_log", "discard"}
 INDEXES = 5
 TABLE = "stock"
-
-#: The tally of the request that a task works for; tasks that the service had before have none.
-_tally: ContextVar[Tally | None] = ContextVar("_tally", default=None)
-
-
-class Tally:
-    """What went to the store for one request."""
-
-    def __init__(self) -> None:
-        self.trips: Counter[str] = Counter()
-        self.writes: list[int] = []
-        self.records_read = 0
-
-
-class Counting:
-    """An engine that counts what is asked of it for the sake of a request.
-
-    Args:
-        engine: the engine.
-    """
-
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-
-    @property
-    def capabilities(self) -> Capabilities:
-        return self._engine.capabilities
-
-    def __getattr__(self, name: str) -> Any:
-        method = getattr(self._engine, name)
-        return self._counted(name, method) if name in ROUND_TRIPS else method
-
-    def _counted(self, name: str, method: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
-        async def call(*arguments: Any, **options: Any) -> Any:
-            tally = _tally.get()
-            if tally is not None:
-                tally.trips[name] += 1
-                if arguments and isinstance(arguments[0], Commit):
-                    tally.writes.append(len(arguments[0].writes))
-            result = await method(*arguments, **options)
-            if tally is not None and name in {"query", "scan"}:
-                tally.records_read += len(result.records)
-            return result
-
-        return call
 
 
 class Service:
@@ -94,12 +47,8 @@ class Service:
 
     async def cost(self, operation: str, **request: Any) -> Tally:
         """Carries out an operation and returns what it cost."""
-        tally = Tally()
-        reset = _tally.set(tally)
-        try:
+        with tallied() as tally:
             await self(operation, **request)
-        finally:
-            _tally.reset(reset)
         return tally
 
     async def create(self, name: str, indexes: int = 0) -> None:
@@ -239,11 +188,8 @@ def test_round_trips_of_an_operation(run: Run, name: str) -> None:
 
 def test_a_condition_that_fails_writes_nothing(run: Run) -> None:
     async def test(ready: Service) -> None:
-        tally = Tally()
-        reset = _tally.set(tally)
-        with pytest.raises(Exception, match="conditional request failed"):
+        with tallied() as tally, pytest.raises(Exception, match="conditional request failed"):
             await ready("PutItem", TableName=TABLE, Item=item(1), ConditionExpression="attribute_not_exists(pk)")
-        _tally.reset(reset)
         assert tally.trips == {"get": 1}
 
     run(test)
@@ -293,10 +239,8 @@ def test_a_page_reads_what_it_answers_wherever_it_stands(run: Run) -> None:
 
 def test_writes_to_a_hot_item_share_their_commits(run: Run) -> None:
     async def test(ready: Service) -> None:
-        tally = Tally()
-        reset = _tally.set(tally)
-        await asyncio.gather(*(ready("UpdateItem", **update(1)) for _ in range(64)))
-        _tally.reset(reset)
+        with tallied() as tally:
+            await asyncio.gather(*(ready("UpdateItem", **update(1)) for _ in range(64)))
         assert tally.trips["commit"] <= 4
         assert tally.trips["get"] <= 4
         answer = await ready("GetItem", TableName=TABLE, Key=key(1), ConsistentRead=True)

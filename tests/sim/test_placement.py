@@ -15,10 +15,11 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from tenet.placement.ops.auditing import audit
 from tenet.store.memory_state import MemoryState
 from tests.unit.placement.world import OWNER, World, memory, uuid_of
 
-OK, CREATED, NO_CONTENT, BAD, NOT_FOUND, CONFLICT = 200, 201, 204, 400, 404, 409
+OK, CREATED, NO_CONTENT, BAD, FORBIDDEN, NOT_FOUND, CONFLICT = 200, 201, 204, 400, 403, 404, 409
 CLASSES = ("VCPU", "MEMORY_MB", "VGPU")
 NUMBERS = st.integers(1, 4)
 NAMES = st.sampled_from(CLASSES)
@@ -67,6 +68,31 @@ class Model:
         self.hosts: dict[int, Host] = {}
         self.held: dict[int, dict[int, dict[str, int]]] = {}
         self.generations: dict[int, int] = {}
+        #: What the project may have, by class; the empty one is the number of consumers.
+        self.quota: dict[str, int] = {}
+
+    def of_project(self) -> dict[str, int]:
+        found = {name: sum(self.used(number, name) for number in self.hosts) for name in CLASSES}
+        return {**found, "": len(self.held)}
+
+    def fits(self, claims: dict[int, dict[str, int]], after: Model) -> bool:
+        """Tells whether a consumer may have what it wants, if others get what they want too."""
+        for number, resources in claims.items():
+            for name, amount in resources.items():
+                inventory = self.hosts[number].inventories.get(name)
+                if inventory is None or amount % inventory.get("step_size", 1):
+                    return False
+                if not inventory.get("min_unit", 1) <= amount <= inventory.get("max_unit", 2**31 - 1):
+                    return False
+                if after.used(number, name) > max(capacity(inventory), self.used(number, name)):
+                    return False
+        return True
+
+    def is_exceeded_by(self, after: Model) -> bool:
+        """Tells whether the project would have more than it may, and more than it has."""
+        after.hosts, after.held = self.hosts, {one: claims for one, claims in after.held.items() if claims}
+        more, less = after.of_project(), self.of_project()
+        return any(more[name] > max(limit, less[name]) for name, limit in self.quota.items())
 
     def used(self, number: int, name: str) -> int:
         return sum(held.get(number, {}).get(name, 0) for held in self.held.values())
@@ -90,20 +116,12 @@ class Model:
         """Gives consumers what they are to have, where it is to be had; returns the status."""
         if any(number not in self.hosts for claims in wanted.values() for number in claims):
             return BAD
-        before = {(n, c): self.used(n, c) for n in self.hosts for c in CLASSES}
         after = Model()
         after.held = {**self.held, **wanted}
-        for claims in wanted.values():
-            for number, resources in claims.items():
-                for name, amount in resources.items():
-                    inventory = self.hosts[number].inventories.get(name)
-                    if inventory is None or amount % inventory.get("step_size", 1):
-                        return CONFLICT
-                    if not inventory.get("min_unit", 1) <= amount <= inventory.get("max_unit", 2**31 - 1):
-                        return CONFLICT
-                    total = after.used(number, name)
-                    if total > max(capacity(inventory), before[number, name]):
-                        return CONFLICT
+        if not all(self.fits(claims, after) for claims in wanted.values()):
+            return CONFLICT
+        if self.is_exceeded_by(after):
+            return FORBIDDEN
         for consumer, claims in wanted.items():
             if claims:
                 self.held[consumer] = claims
@@ -204,6 +222,17 @@ class Placing(RuleBasedStateMachine):
             assert status == OK
             host.inventories = inventories
 
+    @rule(limits=st.dictionaries(st.sampled_from((*CLASSES, "", "")), st.integers(0, 12)))
+    def limit(self, limits: dict[str, int]) -> None:
+        body: dict[str, Any] = {"resources": {name: limit for name, limit in limits.items() if name}}
+        if "" in limits:
+            body["consumers"] = limits[""]
+        if limits:
+            assert self.send("PUT", "/v1/quotas/project", body) == OK
+        else:
+            assert self.send("DELETE", "/v1/quotas/project") == NO_CONTENT
+        self.model.quota = limits
+
     @rule(consumer=CONSUMERS, claims=CLAIMS)
     def claim(self, consumer: int, claims: dict[int, dict[str, int]]) -> None:
         body = self._wanted(consumer, claims)
@@ -268,6 +297,15 @@ class Placing(RuleBasedStateMachine):
         if self.model.held:
             expected = {"INSTANCE": {**expected, "consumer_count": len(self.model.held)}}
         assert self.ask("/usages?project_id=project")["usages"] == expected
+
+    @invariant()
+    def the_quota_says_what_is_left(self) -> None:
+        shown, used = self.ask("/v1/quotas/project"), self.model.of_project()
+        found = {"": shown["consumers"], **shown["resources"]}
+        for name, limit in self.model.quota.items():
+            assert found[name] == {"limit": limit, "used": used[name], "left": max(0, limit - used[name])}
+        assert {name for name, one in found.items() if one["limit"] is not None} == self.model.quota.keys()
+        assert self.runner.run(audit(memory(state=self.state))).findings == []
 
 
 TestPlacing = Placing.TestCase

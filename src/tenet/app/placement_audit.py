@@ -47,6 +47,8 @@ def lines(audited: Audited) -> Iterator[str]:
     left_out = audited.count - len(audited.findings)
     if left_out:
         yield f"and {left_out:,} more"
+    for remark in audited.remarks:
+        yield f"remark: {remark.kind}: {remark.subject}: {remark.text}"
     looked_at = ", ".join(f"{value:,} {name}" for name, value in audited.figures.items())
     verdict = f"mistakes: {audited.count:,}" if audited.count else "everything adds up"
     yield f"{looked_at}: {verdict}."

@@ -105,6 +105,8 @@ class Services:
                 clock=clock,
                 ids=ids,
                 policy=Policy(settings.placement.open_policy, settings.placement.enforce_new_defaults),
+                refused_max=settings.placement.refused_claims_max,
+                supervisor=core.supervisor,
             )
             opened.push_async_callback(placement.close)
             keystone = open_keystone(settings.keystone, clock=clock)

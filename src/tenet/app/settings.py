@@ -488,6 +488,18 @@ class PlacementOptions(Struct, frozen=True, kw_only=True):
             max_length=100,
         ),
     ] = ("OpenStack-API-Version", "X-Auth-Token", "Content-Type")
+    refused_claims_max: Annotated[
+        int,
+        Meta(
+            description=(
+                "How many requests to `/v1/claims` that were refused are kept of each project, with why, to be listed; "
+                "of more the oldest are forgotten. 0: none are kept."
+            ),
+            ge=0,
+            le=100_000,
+            extra={"unit": "requests"},
+        ),
+    ] = 1_000
 
 
 class Logs(Struct, frozen=True, kw_only=True):

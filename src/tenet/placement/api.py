@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, Self
 
+from tenet.mesh.jobs import Job, Supervisor, Tenure
+from tenet.placement import keys
 from tenet.placement.http import Edge, PlacementService
 from tenet.placement.keystone import Keystone, KeystoneSettings
-from tenet.placement.loading import Loader
+from tenet.placement.loading import REFUSED_MAX, Loader
 from tenet.placement.rules.policy import Policy
 from tenet.placement.rules.tokens import Account, Meanings
 from tenet.placement.senders import Authenticator, Keys, KeysAndTokens, KnownKey, NoProof
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
 
     from tenet.base.clock import Clock
     from tenet.base.ids import Ids
+    from tenet.placement.context import Context
+    from tenet.placement.ops.expiring import Expired
     from tenet.placement.rules.auditing import Audited as Audited  # noqa: PLC0414 (others take it from here)
     from tenet.store.contract import Store
     from tenet.wire.door import Measure
@@ -41,23 +45,66 @@ __all__ = [
 ]
 
 _DEFAULTS: Final = Policy()
+#: The background job that frees claims which were not confirmed in time.
+EXPIRING: Final = "placement.claims"
+_MS: Final = 1000
 
 
 class Placement:
     """The placement service on a store. Made by ``open``.
 
     Args:
-        loader: opens what answers requests.
+        store: where everything lies.
+        clock: time.
+        ids: randomness.
+        policy: who may do what.
+        is_shared: whether other processes commit to the store.
+        refused_max: how many refused claims are kept of a project, about.
+        supervisor: runs the jobs of the background.
     """
 
-    def __init__(self, loader: Loader) -> None:
-        self._loader = loader
+    def __init__(
+        self,
+        store: Store,
+        *,
+        clock: Clock,
+        ids: Ids,
+        policy: Policy,
+        is_shared: bool,
+        refused_max: int,
+        supervisor: Supervisor,
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._ids = ids
+        self._supervisor = supervisor
+        self._expired: Expired | None = None
+        self._is_closed = False
+        self._loader = Loader(
+            store,
+            clock=clock,
+            ids=ids,
+            policy=policy,
+            is_shared=is_shared,
+            refused_max=refused_max,
+            when_open=self._begin_to_sweep,
+        )
 
     @classmethod
     async def open(
-        cls, store: Store, *, clock: Clock, ids: Ids, policy: Policy = _DEFAULTS, is_shared: bool | None = None
+        cls,
+        store: Store,
+        *,
+        clock: Clock,
+        ids: Ids,
+        policy: Policy = _DEFAULTS,
+        is_shared: bool | None = None,
+        refused_max: int = REFUSED_MAX,
+        supervisor: Supervisor | None = None,
     ) -> Self:
-        """Makes the service ready for its first request, which opens it. Nothing is read or written before that.
+        """Makes the service ready for its first request, which opens it. Nothing is written before that.
+
+        Where the store was ever used for placement, claims that expire are swept from now on.
 
         Args:
             store: where everything lies; stays open when the service is closed.
@@ -66,9 +113,45 @@ class Placement:
             policy: who may do what.
             is_shared: whether other processes commit to the store, which this one follows then; None: where it is one
                 over a network.
+            refused_max: how many refused claims are kept of a project, about; 0: none are.
+            supervisor: runs the jobs of the background, as the process shares them with others. By default it is one
+                that runs all of them.
         """
         shared = store.capabilities.remote if is_shared is None else is_shared
-        return cls(Loader(store, clock=clock, ids=ids, policy=policy, is_shared=shared))
+        if supervisor is None:
+            supervisor = Supervisor(store, clock=clock, ids=ids)
+            supervisor.start()
+        placement = cls(
+            store,
+            clock=clock,
+            ids=ids,
+            policy=policy,
+            is_shared=shared,
+            refused_max=refused_max,
+            supervisor=supervisor,
+        )
+        if await store.list_spaces(keys.EXPIRY_SPACE):
+            await placement._begin_to_sweep()
+        return placement
+
+    async def _begin_to_sweep(self) -> None:
+        """Frees from now on, in the background, what was not confirmed in time; safe to repeat."""
+        if self._expired is None and not self._is_closed:
+            from tenet.placement.ops.expiring import Expired  # noqa: PLC0415 (nobody may need it at a start)
+
+            self._expired = Expired(self._context, clock=self._clock)
+            await self._supervisor.add(Job(EXPIRING, self._sweep, is_fenced=False))
+
+    async def _context(self) -> Context:
+        return (await self._loader.open()).context
+
+    async def _sweep(self, tenure: Tenure) -> None:
+        """Frees claims until it is cancelled. Not fenced: whoever frees one checks that nobody has changed it."""
+        from tenet.placement.ops.expiring import sweeper  # noqa: PLC0415 (see above)
+
+        del tenure
+        assert self._expired is not None
+        await sweeper(self._store, self._expired, clock=self._clock, ids=self._ids).run()
 
     async def load(self) -> None:
         """Opens the service before the first request: makes its spaces where there are none, loads the read model.
@@ -79,7 +162,9 @@ class Placement:
         _ = await self._loader.open()
 
     async def close(self) -> None:
-        """Stops following what others commit."""
+        """Stops following what others commit, and the work in the background."""
+        self._is_closed = True
+        await self._supervisor.remove(EXPIRING)
         await self._loader.close()
 
     def service(self, edge: Edge) -> PlacementService:
@@ -96,7 +181,21 @@ class Placement:
         if opened is None:
             return ()
         keeper = opened.context.keeper
+        expired = self._expired
         return (
+            Measured(
+                "tenet_placement_claims_expired_total",
+                "Consumers whose claims this node has freed because they were not confirmed in time.",
+                (),
+                {(): expired.count if expired else 0},
+                is_counter=True,
+            ),
+            Measured(
+                "tenet_placement_expired_late_seconds_max",
+                "How long after its time the latest claim that was not confirmed was freed by this node.",
+                (),
+                {(): expired.late_ms_max / _MS if expired else 0.0},
+            ),
             Measured(
                 "tenet_placement_behind_seconds",
                 "For how long this node may have missed what others changed of the providers that it lists.",

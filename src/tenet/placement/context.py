@@ -18,10 +18,13 @@ if TYPE_CHECKING:
     from tenet.base.ids import Ids
     from tenet.placement.ops.claims import Claims
     from tenet.placement.ops.committing import Committer
+    from tenet.placement.ops.expiring import Deadlines
+    from tenet.placement.ops.journal import Journal
     from tenet.placement.ops.model_keeping import ModelKeeper
     from tenet.placement.ops.names import Names
     from tenet.placement.ops.pieces import Held
     from tenet.placement.ops.plugins import Plugins
+    from tenet.placement.ops.quota_keeping import Quotas
     from tenet.placement.ops.reading import Reader
     from tenet.placement.ops.resource_plugins import ResourceClasses
 
@@ -110,6 +113,9 @@ class Context:
         plugins: filters and weighers.
         classes: resource classes in their own units.
         claims: reads claims.
+        quotas: of projects.
+        journal: claims and refused requests in order of time.
+        expiry: notes until when claims have to be confirmed.
         held: how many answers are being sent in pieces.
     """
 
@@ -123,4 +129,7 @@ class Context:
     plugins: Plugins
     classes: ResourceClasses
     claims: Claims
+    quotas: Quotas
+    journal: Journal
+    expiry: Deadlines
     held: Held

@@ -23,6 +23,11 @@ MISSING_VALUE: Final = "placement.query.missing_value"
 #: Of ``/v1/claims``: there is no place; a consumer has something that this claim did not give it.
 NO_PLACE: Final = "placement.claim.no_place"
 CLAIMED_OTHERWISE: Final = "placement.claim.claimed_otherwise"
+#: Of claims that have to be confirmed: its time has passed; it was freed before it was confirmed.
+EXPIRED: Final = "placement.claim.expired"
+NOT_HELD: Final = "placement.claim.not_held"
+#: A project would have more than its quota lets it have.
+QUOTA_EXCEEDED: Final = "placement.quota.exceeded"
 
 
 class PlacementError(TenetError):
@@ -35,6 +40,8 @@ class PlacementError(TenetError):
 
     code = UNDEFINED
     http_status = 400
+    #: Whether the code is told at every microversion: what the reference does not have is of none of them.
+    is_code_told = False
 
     def __init__(self, message: str = "", code: str = UNDEFINED) -> None:
         super().__init__(message)
@@ -64,6 +71,15 @@ class Forbidden(PlacementError):
             action: the name of its policy.
         """
         return cls(f"Policy does not allow {action} to be performed.")
+
+
+class QuotaExceeded(Forbidden):
+    """A project would have more than its quota lets it have."""
+
+    is_code_told = True
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(message, QUOTA_EXCEEDED)
 
 
 class NotFound(PlacementError):
@@ -114,7 +130,7 @@ class Conflict(PlacementError):
 
 
 class ClaimRefused(Conflict):
-    """A claim cannot be made; the error tells its code at every microversion.
+    """A claim cannot be made.
 
     Args:
         message: what is wrong.
@@ -122,9 +138,21 @@ class ClaimRefused(Conflict):
         why_not: what was in the way, where there is no place for a consumer.
     """
 
+    is_code_told = True
+
     def __init__(self, message: str, code: str, why_not: Mapping[str, Any] | None = None) -> None:
         super().__init__(message, code)
         self.why_not = why_not
+
+
+class ClaimExpired(PlacementError):
+    """A claim was not confirmed in time, and what it had is free."""
+
+    http_status = 410
+    is_code_told = True
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(message, EXPIRED)
 
 
 class UnsupportedMediaType(PlacementError):

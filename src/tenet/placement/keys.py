@@ -13,9 +13,15 @@ space                    partition          sort                     value and c
 ``placement.projects``   project            ``u`` + user, type,      cell ``used``
                                             class
 ``placement.projects``   project            ``n`` + user, type       cell ``consumers``
+``placement.projects``   project            ``q``                    its quota
+``placement.projects``   project            ``r``                    cell ``quotas``, the quota's revision
+``placement.projects``   project            ``t`` + type, class      cell ``used`` or ``consumers``, where it is limited
+``placement.projects``   project            ``j`` + time, uuid       a claim of its consumers, for lists
+``placement.claims``     ``r`` + project    ``j`` + time, uuid       a request for its consumers that was refused
 ``placement.claims``     claim uuid         ``d``                    what ``/v1/claims`` was asked, and the result
 ``placement.claims``     consumer uuid      ``c``                    the last claim that was made for a consumer
 ``placement.claims``     consumer uuid      ``n``                    cell ``claims``
+``placement.expiry``     (of ``store.expiry``)                       when claims that are not confirmed become free
 ``placement.catalog``    ``n`` + name                                uuid of the provider of that name
 ``placement.catalog``    ``classes``        resource class           cell ``users``
 ``placement.catalog``    ``traits``         trait                    cell ``users``
@@ -36,6 +42,7 @@ PROVIDERS_SPACE: Final = "placement.providers"
 CONSUMERS_SPACE: Final = "placement.consumers"
 PROJECTS_SPACE: Final = "placement.projects"
 CLAIMS_SPACE: Final = "placement.claims"
+EXPIRY_SPACE: Final = "placement.expiry"
 CATALOG_SPACE: Final = "placement.catalog"
 
 #: Cells of ``c``: raised by what clients see as a change; by every change of an inventory; children of the provider.
@@ -49,6 +56,8 @@ CONSUMERS: Final = "consumers"
 #: Cell of a custom name: one more than the providers that use it; 0: the name was deleted.
 USERS: Final = "users"
 
+#: Cell that counts the changes of a project's quota.
+QUOTAS: Final = "quotas"
 #: Cell that counts the claims that were made for a consumer.
 CLAIMS: Final = "claims"
 
@@ -68,6 +77,16 @@ ALLOCATIONS: Final = Range(b"a", b"b")
 #: Sort keys of the uses of a project, and of its counts of consumers.
 PROJECT_USES: Final = Range(b"u", b"v")
 PROJECT_CONSUMERS: Final = Range(b"n", b"o")
+#: Sort keys of all that is counted of a project, with its quota.
+PROJECT_COUNTS: Final = Range(b"n", b"v")
+#: Sort keys of what is listed of claims and of refused requests: when (8 bytes, milliseconds since 1970), and a uuid.
+ENTRIES: Final = Range(b"j", b"k")
+ENTRY_BYTES: Final = 25
+_ENTRY: Final = b"j"
+_REFUSED: Final = b"r"
+QUOTA: Final = b"q"
+QUOTA_REVISION: Final = b"r"
+_TOTAL: Final = b"t"
 
 
 def uuid_bytes(uuid: str) -> bytes:
@@ -179,3 +198,60 @@ def split_project_key(sort: bytes) -> tuple[str, str, str]:
     user, at = split_delimited(sort, 1)
     consumer_type, at = split_delimited(sort, at)
     return user.decode(), consumer_type.decode(), sort[at:].decode()
+
+
+def quota_key(project: str) -> Key:
+    """Returns where the quota of a project lies."""
+    return Key(PROJECTS_SPACE, project.encode(), QUOTA)
+
+
+def quota_revision_key(project: str) -> Key:
+    """Returns where it is counted how often a project's quota was changed."""
+    return Key(PROJECTS_SPACE, project.encode(), QUOTA_REVISION)
+
+
+def project_total_key(project: str, consumer_type: str, resource_class: str) -> Key:
+    """Returns where a total of a project is counted.
+
+    Args:
+        project: id of the project.
+        consumer_type: empty for all of them.
+        resource_class: empty for the number of consumers.
+    """
+    return Key(PROJECTS_SPACE, project.encode(), _TOTAL + delimit(consumer_type.encode()) + resource_class.encode())
+
+
+def is_total(sort: bytes) -> bool:
+    """Tells whether a sort key in a project's partition is that of a total."""
+    return sort[:1] == _TOTAL
+
+
+def split_total_key(sort: bytes) -> tuple[str, str]:
+    """Returns consumer type and resource class of the sort key of a total, each empty where it is about all."""
+    consumer_type, at = split_delimited(sort, 1)
+    return consumer_type.decode(), sort[at:].decode()
+
+
+def entry_sort(time_ms: int, claim: str | None = None) -> bytes:
+    """Returns the sort key of a claim in lists; without one, that of the first one of a time."""
+    return _ENTRY + time_ms.to_bytes(8, "big") + (b"" if claim is None else uuid_bytes(claim))
+
+
+def is_entry(sort: bytes) -> bool:
+    """Tells whether a sort key is that of a claim in lists."""
+    return sort[:1] == _ENTRY
+
+
+def claim_of_entry(sort: bytes) -> str:
+    """Returns the uuid of the claim of a sort key in lists."""
+    return uuid_text(sort[9:])
+
+
+def entry_key(project: str, time_ms: int, claim: str) -> Key:
+    """Returns where a claim lies for lists, in the partition of a project."""
+    return Key(PROJECTS_SPACE, project.encode(), entry_sort(time_ms, claim))
+
+
+def refusals_partition(project: str) -> bytes:
+    """Returns the partition of the requests for a project's consumers that were refused."""
+    return _REFUSED + project.encode()

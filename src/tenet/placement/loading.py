@@ -16,6 +16,8 @@ import structlog
 from tenet.placement.errors import Unavailable
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from tenet.base.clock import Clock
     from tenet.base.ids import Ids
     from tenet.placement.opening import Opened
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
 _OPENING: Final = "tenet.placement.opening"
 #: How long after a failure the next request may try again, seconds.
 _AGAIN_S: Final = 1.0
+#: How many refused claims are kept of a project, unless an operator says otherwise.
+REFUSED_MAX: Final = 1_000
 
 _log = structlog.get_logger(__name__)
 
@@ -38,14 +42,28 @@ class Loader:
         ids: randomness.
         policy: who may do what.
         is_shared: whether other processes commit to the store.
+        refused_max: how many refused claims are kept of a project, about.
+        when_open: called once it is open.
     """
 
-    def __init__(self, store: Store, *, clock: Clock, ids: Ids, policy: Policy, is_shared: bool) -> None:
+    def __init__(
+        self,
+        store: Store,
+        *,
+        clock: Clock,
+        ids: Ids,
+        policy: Policy,
+        is_shared: bool,
+        refused_max: int = REFUSED_MAX,
+        when_open: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
         self._store = store
         self._clock = clock
         self._ids = ids
         self._policy = policy
         self._is_shared = is_shared
+        self._refused_max = refused_max
+        self._when_open = when_open
         self._task: asyncio.Task[Opened] | None = None
         self._again_s = -math.inf
         #: The service; None where it is not open yet.
@@ -94,7 +112,12 @@ class Loader:
             from tenet.placement.opening import open_service  # noqa: PLC0415 (see above)
 
             opened = await open_service(
-                self._store, clock=self._clock, ids=self._ids, policy=self._policy, is_shared=self._is_shared
+                self._store,
+                clock=self._clock,
+                ids=self._ids,
+                policy=self._policy,
+                is_shared=self._is_shared,
+                refused_max=self._refused_max,
             )
         except Exception:
             _log.exception("placement does not open")
@@ -103,6 +126,8 @@ class Loader:
         finally:
             self._task = None
         self.opened = opened
+        if self._when_open is not None:
+            await self._when_open()
         return opened
 
     async def close(self) -> None:
@@ -113,6 +138,7 @@ class Loader:
             await asyncio.gather(task, return_exceptions=True)
         if self.opened is not None:
             await self.opened.context.keeper.close()
+            await self.opened.context.expiry.close()
 
 
 def _unavailable() -> Unavailable:

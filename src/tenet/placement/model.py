@@ -96,6 +96,20 @@ class Provider(Struct, frozen=True):
     version: Version | None = None
 
 
+class Reservation(Struct, frozen=True, array_like=True):
+    """Until when a claim has to be confirmed.
+
+    Args:
+        claim: uuid of the claim.
+        expires_ms: when what it has becomes free, milliseconds since 1970.
+        consumers: uuids of all consumers of the claim, which are confirmed, and expire, together.
+    """
+
+    claim: str
+    expires_ms: int
+    consumers: tuple[str, ...]
+
+
 class Consumer(Struct, frozen=True):
     """Who holds allocations: an instance, a migration, a volume.
 
@@ -107,6 +121,7 @@ class Consumer(Struct, frozen=True):
         generation: raised by every change of its allocations.
         allocations: by provider uuid, then by resource class; amounts of 1 and more.
         updated_ms: when it was last changed, milliseconds since 1970.
+        reserved: None where what it has is its own for good.
     """
 
     uuid: str
@@ -116,3 +131,4 @@ class Consumer(Struct, frozen=True):
     generation: int = 0
     allocations: dict[str, dict[str, int]] = {}
     updated_ms: int = 0
+    reserved: Reservation | None = None

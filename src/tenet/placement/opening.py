@@ -10,10 +10,13 @@ from tenet.placement import keys
 from tenet.placement.context import Context
 from tenet.placement.ops.claims import Claims
 from tenet.placement.ops.committing import Committer
+from tenet.placement.ops.expiring import Deadlines
+from tenet.placement.ops.journal import Journal
 from tenet.placement.ops.model_keeping import ModelKeeper
 from tenet.placement.ops.names import Names
 from tenet.placement.ops.pieces import Held
 from tenet.placement.ops.plugins import installed_plugins
+from tenet.placement.ops.quota_keeping import Quotas
 from tenet.placement.ops.reading import Reader
 from tenet.placement.ops.resource_plugins import installed_classes
 from tenet.placement.routes import ROUTES
@@ -50,7 +53,9 @@ class Opened(Struct, frozen=True):
         return None if found is None else (ROUTES[found[0]], found[1])
 
 
-async def open_service(store: Store, *, clock: Clock, ids: Ids, policy: Policy, is_shared: bool) -> Opened:
+async def open_service(
+    store: Store, *, clock: Clock, ids: Ids, policy: Policy, is_shared: bool, refused_max: int
+) -> Opened:
     """Makes the spaces of the service where there are none, and loads the read model.
 
     Args:
@@ -59,6 +64,7 @@ async def open_service(store: Store, *, clock: Clock, ids: Ids, policy: Policy, 
         ids: randomness.
         policy: who may do what.
         is_shared: whether other processes commit to the store, which this one follows then.
+        refused_max: how many refused claims are kept of a project, about.
 
     Raises:
         StoreError: the store could not serve.
@@ -69,7 +75,10 @@ async def open_service(store: Store, *, clock: Clock, ids: Ids, policy: Policy, 
     await store.ensure_space(keys.CONSUMERS_SPACE)
     await store.ensure_space(keys.PROJECTS_SPACE)
     await store.ensure_space(keys.CLAIMS_SPACE)
+    expiry = Deadlines(store, clock=clock, ids=ids)
+    await expiry.open()
     plugins = installed_plugins()
+    quotas = Quotas(store)
     await keeper.open()
     return Opened(
         Context(
@@ -77,12 +86,15 @@ async def open_service(store: Store, *, clock: Clock, ids: Ids, policy: Policy, 
             ids=ids,
             policy=policy,
             reader=reader,
-            committer=Committer(store, keeper, clock=clock, ids=ids, is_logged=is_shared),
+            committer=Committer(store, keeper, reader, quotas, clock=clock, ids=ids, is_logged=is_shared),
             names=names,
             keeper=keeper,
             plugins=plugins,
             classes=installed_classes(),
             claims=Claims(store),
+            quotas=quotas,
+            journal=Journal(store, clock=clock, ids=ids, refused_max=refused_max),
+            expiry=expiry,
             held=Held(),
         )
     )

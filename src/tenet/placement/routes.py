@@ -21,7 +21,9 @@ from tenet.placement.ops.allocations import (
 )
 from tenet.placement.ops.candidates import list_allocation_candidates
 from tenet.placement.ops.capabilities import set_capabilities, show_capabilities
+from tenet.placement.ops.claim_lists import list_claims
 from tenet.placement.ops.claiming import make_claim, show_claim, show_openapi
+from tenet.placement.ops.confirming import confirm_claim, release_claim
 from tenet.placement.ops.inventories import (
     create_inventory,
     delete_inventories,
@@ -32,6 +34,7 @@ from tenet.placement.ops.inventories import (
     update_inventory,
 )
 from tenet.placement.ops.listing import list_resource_providers
+from tenet.placement.ops.quotas import delete_quota, set_quota, show_quota
 from tenet.placement.ops.reshaping import reshape
 from tenet.placement.ops.resource_classes import (
     create_resource_class,
@@ -172,10 +175,20 @@ ROUTES: Final[Routes] = {
         "GET": (Route(show_usages, "usages", "answer", since=9, rule="open"),),
     },
     "/v1/claims": {
+        "GET": (Route(list_claims, "claims:list", "answer", rule="open"),),
         "POST": (Route(make_claim, "claims:create", "body"),),
     },
     "/v1/claims/{consumer_uuid}": {
         "GET": (Route(show_claim, "claims:show", "answer"),),
+        "DELETE": (Route(release_claim, "claims:delete"),),
+    },
+    "/v1/claims/{consumer_uuid}/confirm": {
+        "POST": (Route(confirm_claim, "claims:confirm"),),
+    },
+    "/v1/quotas/{project_id}": {
+        "GET": (Route(show_quota, "quotas:show", "answer", rule="open"),),
+        "PUT": (Route(set_quota, "quotas:update", "body", rule="admin"),),
+        "DELETE": (Route(delete_quota, "quotas:delete", rule="admin"),),
     },
     "/v1/resource-classes": {
         "GET": (Route(list_classes, "resource_classes:list", "answer"),),

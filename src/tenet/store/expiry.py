@@ -23,7 +23,7 @@ import asyncio
 import hashlib
 import struct
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Final, Protocol
+from typing import Final, Protocol, runtime_checkable
 
 from msgspec import Struct
 
@@ -103,8 +103,24 @@ class ExpiryRule(Protocol):
         ...
 
 
+@runtime_checkable
+class Remover(Protocol):
+    """What a service says about the records of a space that it removes itself, because more has to be read for it."""
+
+    def expires_ms(self, key: Key, record: Record) -> int | None:
+        """Returns when the record is due, milliseconds since 1970-01-01 UTC; None: never."""
+        ...
+
+    async def remove(self, key: Key, record: Record) -> bool:
+        """Removes what was due when it was read, in a commit that checks it; returns whether it is done with.
+
+        False: it is tried again with the next pass. It must not raise for what is wrong with one record.
+        """
+        ...
+
+
 #: Finds the rule of a space; None: its records do not expire (any more), and pointers to them are dropped.
-Rules = Callable[[str], Awaitable[ExpiryRule | None]]
+Rules = Callable[[str], Awaitable[ExpiryRule | Remover | None]]
 
 
 def expiry_entry(key: Key, record: Record) -> Append:
@@ -477,14 +493,25 @@ class Sweeper:
             rule = await self._rules(space)
             records = await self._records(list(of_space))
             read_bytes += sum(len(record.value) for record in records.values() if record is not None)
+            due: list[tuple[Key, Record]] = []
             for key, of_key in of_space.items():
                 record = records.get(key)
                 if record is not None and rule is not None and _is_due(rule, key, record, now_ms):
-                    items.append(self._due(key, record, of_key, rule.removal(key, record)))
+                    if isinstance(rule, Remover):
+                        due.append((key, record))
+                    else:
+                        items.append(self._due(key, record, of_key, rule.removal(key, record)))
                 elif self._may_record_come(of_key, now_ms):
                     young += of_key
                 else:
                     items.append(self._stale(key, record, of_key, is_known=key in records))
+            if isinstance(rule, Remover):
+                done = await asyncio.gather(*(rule.remove(key, record) for key, record in due))
+                for (key, _), is_done in zip(due, done, strict=True):
+                    if not is_done:
+                        young += of_space[key]
+                    else:
+                        items.append(self._stale(key, None, of_space[key], is_known=False))
         return items, young, read_bytes
 
     async def _records(self, keys: Sequence[Key]) -> Mapping[Key, Record | None]:
@@ -581,6 +608,6 @@ def _adapted(batch: int, read_bytes: int) -> int:
     return min(_BATCH_MAX, batch * 2) if read_bytes <= _READ_BYTES_MAX // 2 else batch
 
 
-def _is_due(rule: ExpiryRule, key: Key, record: Record, now_ms: int) -> bool:
+def _is_due(rule: ExpiryRule | Remover, key: Key, record: Record, now_ms: int) -> bool:
     expires_ms = rule.expires_ms(key, record)
     return expires_ms is not None and expires_ms <= now_ms

@@ -85,7 +85,7 @@ async def test_a_claim_is_an_allocation() -> None:
         assert usages["usages"] == {"unknown": {"VCPU": 1, "consumer_count": 1}}
         shown = await world.ask("GET", f"/v1/claims/{uuid_of(7)}")
         checked(shown, "/v1/claims/{consumer_uuid}", "get", OK)
-        assert shown == {**answer, "held": {uuid_of(7): True}}
+        assert shown == {**answer, "held": {uuid_of(7): True}, "states": {uuid_of(7): "held"}}
         await every_use(world)
 
 

@@ -13,9 +13,9 @@ from tenet.base.clock import ManualClock
 from tenet.placement import keys
 from tenet.placement.fleet.growing import GrowingFleet
 from tenet.placement.model import Inventory, Provider
-from tenet.placement.ops.model_keeping import RETENTION_MS
+from tenet.placement.ops.model_keeping import _OWN_MAX, RETENTION_MS
 from tenet.store.contract import Commit as StoreCommit
-from tenet.store.contract import CommitId, Engine, LogPage, Outcome, Page, Put
+from tenet.store.contract import CommitId, Engine, LogPage, Outcome, Page, Put, Version
 from tenet.store.errors import LogTrimmed, StoreUnavailable
 from tenet.store.landing import land
 from tenet.store.memory_state import MemoryState
@@ -434,3 +434,44 @@ def test_nothing_of_a_provider_without_a_capacity_is_taken_in(ratio: float) -> N
     kept = model.fleet.get(uuid_of(1))
     assert kept is not None
     assert kept.inventories == {"VCPU": Inventory(4)}
+
+
+@in_loop
+async def test_a_node_reads_once_what_it_has_changed_itself() -> None:
+    state = MemoryState()
+    store = Troubled(memory(state=state))
+    async with World(store, is_shared=True) as world, World(memory(state=state), is_shared=True) as other:
+        host = await world.provider(1, VCPU=4)
+        await _heard(world, other)
+        read: list[int] = []
+
+        async def note(_: dict[str, Any]) -> None:
+            read.append(1)
+
+        store.before_query = note
+        assert (await world.claim(7, {host: {"VCPU": 1}})).status == NO_CONTENT
+        await _heard(world, other)
+        assert len(read) == 2, "one before the commit, and one behind it"
+        # What another one has changed is read, once.
+        assert (await other.claim(8, {host: {"VCPU": 1}})).status == NO_CONTENT
+        await _heard(world, other)
+        assert len(read) == 3
+
+
+async def _heard(*worlds: World) -> None:
+    """Waits until all nodes have followed the log to its end."""
+    newest = (await worlds[0].store.read_log(keys.PROVIDERS_SPACE, 0, after=0, limit=1)).closed
+    for _ in range(1_000):
+        if all(world.keeper._position >= newest for world in worlds):
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError([world.keeper._position for world in worlds])
+
+
+@in_loop
+async def test_a_node_forgets_which_commits_were_its_own() -> None:
+    async with World(memory(), is_shared=True) as world:
+        for number in range(_OWN_MAX + 5):
+            world.keeper.note(Version(number.to_bytes(24, "big")))
+        assert len(world.keeper._own) == _OWN_MAX
+        assert Version(bytes(24)) not in world.keeper._own

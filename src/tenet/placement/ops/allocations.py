@@ -69,6 +69,7 @@ async def put_allocations(context: Context, asked: Asked) -> Answer:
     Raises:
         BadRequest: the body is malformed, or a provider or class does not exist.
         Conflict: it does not fit, or the consumer's generation is another one.
+        QuotaExceeded: the project would have more than it may.
     """
     asking = read_put(asked.path["consumer_uuid"], asked.body, asked.version)
     refused = f"Unable to allocate inventory for consumer {asking.wanted.uuid}: "
@@ -102,14 +103,18 @@ async def delete_allocations(context: Context, asked: Asked) -> Answer:
         found = None if uuid is None else await context.reader.consumer(uuid, deadline=asked.deadline)
         if found is None:
             raise NotFound(f"No allocations for consumer '{given}'")
-        consumer, version = found
-        moves = [Move(consumer, version, None)]
-        writes, checks = consumer_writes(moves)
-        writes += used_writes(amounts_moved(moves), {})
-        return Plan(writes, checks, list(consumer.allocations)), None
+        return freeing([found]), None
 
     await context.committer.carry_out(plan, deadline=asked.deadline)
     return Answer(_NO_CONTENT)
+
+
+def freeing(found: Sequence[tuple[Consumer, Version]]) -> Plan:
+    """Returns the commit that takes everything from consumers, as they were read; no generation of a provider rises."""
+    moves = [Move(consumer, version, None) for consumer, version in found]
+    writes, checks = consumer_writes(moves)
+    writes += used_writes(amounts_moved(moves), {})
+    return Plan(writes, checks, providers_of(moves), moves)
 
 
 async def _replace(context: Context, asked: Asked, asking: Sequence[Asking], refused: str) -> None:
@@ -128,7 +133,7 @@ async def _replace(context: Context, asked: Asked, asking: Sequence[Asking], ref
         writes, checks = consumer_writes(moves)
         writes += provider_writes(moves, snapshots)
         writes += used_writes(amounts_moved(moves), inventories)
-        return Plan(writes, checks, providers_of(moves), only_uses=True), None
+        return Plan(writes, checks, providers_of(moves), moves, only_uses=True), None
 
     await context.committer.carry_out(plan, deadline=asked.deadline)
 

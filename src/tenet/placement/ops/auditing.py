@@ -44,7 +44,7 @@ async def audit(store: Store) -> Audited:
         keys.CATALOG_SPACE: (EVERYTHING, auditor.take_names),
         keys.PROVIDERS_SPACE: (EVERYTHING, auditor.take_providers),
         keys.CONSUMERS_SPACE: (_CONSUMERS, auditor.take_consumers),
-        keys.PROJECTS_SPACE: (EVERYTHING, auditor.take_projects),
+        keys.PROJECTS_SPACE: (keys.PROJECT_COUNTS, auditor.take_projects),
     }
     for space, (within, take) in steps.items():
         if space in there:

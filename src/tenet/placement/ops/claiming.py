@@ -15,6 +15,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
+from msgspec.structs import replace
 
 from tenet.base.ids import uuid4_text
 from tenet.placement import keys
@@ -26,9 +27,12 @@ from tenet.placement.errors import (
     ClaimRefused,
     Conflict,
     NotFound,
+    QuotaExceeded,
     Unavailable,
 )
+from tenet.placement.model import Reservation
 from tenet.placement.ops.committing import TRIES_MAX, Plan
+from tenet.placement.rules.claim_lists import encode_entry
 from tenet.placement.rules.claim_requests import ClaimRequest, names_in, read_claim, read_claim_body
 from tenet.placement.rules.claim_schemas import DOCUMENT_BYTES_MAX
 from tenet.placement.rules.claims import (
@@ -44,7 +48,7 @@ from tenet.placement.rules.claims import (
 )
 from tenet.placement.rules.openapi import openapi_document
 from tenet.placement.rules.resources.translating import plain_claim
-from tenet.placement.rules.stored_claims import LastClaim, encode_claim, encode_last_claim
+from tenet.placement.rules.stored_claims import LastClaim, encode_claim, encode_last_claim, state_of
 from tenet.placement.rules.validation import canonical_uuid
 from tenet.placement.selection.constraints import Other
 from tenet.placement.selection.domains import domains_of_providers, local_of
@@ -61,6 +65,7 @@ if TYPE_CHECKING:
 _OK: Final = 200
 _CREATED: Final = 201
 _SEED_BYTES: Final = 6
+_MS: Final = 1000
 
 #: What was read of consumers.
 _Found = dict[str, "tuple[Consumer, Version] | None"]
@@ -71,11 +76,12 @@ async def make_claim(context: Context, asked: Asked) -> Answer:
 
     One round trip to read, and one commit over the providers, the consumers and their projects; a round trip more where
     custom names are used, and where what the read model said of the providers chosen was refused, one or two to read
-    them before each further commit.
+    them before each further commit; a commit in one partition where it is refused.
 
     Raises:
         BadRequest: the body is malformed, or names a class, trait or plugin that does not exist.
         ClaimRefused: there is no place, or a consumer has something that this claim did not give it.
+        QuotaExceeded: a project would have more than it may.
         Unavailable: others were faster every time.
     """
     sent = read_claim_body(asked.body)
@@ -84,9 +90,17 @@ async def make_claim(context: Context, asked: Asked) -> Answer:
     classes -= set(await context.names.missing_classes(sorted(classes), deadline=asked.deadline))
     traits -= set(await context.names.missing_traits(sorted(traits), deadline=asked.deadline))
     request = read_claim(document, classes=classes, traits=traits, sent=sent)
-    body, is_new = await context.committer.carry_out(_Claiming(context, asked, request).plan, deadline=asked.deadline)
-    location = f"/v1/claims/{request.claimants[0].uuid}" if is_new else ""
-    return Answer(_CREATED if is_new else _OK, body=body, location=location)
+    try:
+        body, is_new = await context.committer.carry_out(
+            _Claiming(context, asked, request).plan, deadline=asked.deadline
+        )
+    except (ClaimRefused, QuotaExceeded) as refused:
+        refusal = refused
+    else:
+        location = f"/v1/claims/{request.claimants[0].uuid}" if is_new else ""
+        return Answer(_CREATED if is_new else _OK, body=body, location=location)
+    await context.journal.note_refusal(uuid4_text(context.ids), sent, refusal, deadline=asked.deadline)
+    raise refusal
 
 
 async def show_claim(context: Context, asked: Asked) -> Answer:
@@ -102,11 +116,17 @@ async def show_claim(context: Context, asked: Asked) -> Answer:
     if body is None:
         raise NotFound(f"No claim was made for consumer '{given}'")
     document: dict[str, Any] = orjson.loads(body)
-    now = await context.reader.consumers(document["consumers"], deadline=asked.deadline)
-    document["held"] = {
-        one: _allocations_of(now[one]) == {uuid: on["resources"] for uuid, on in told["allocations"].items()}
-        for one, told in document["consumers"].items()
-    }
+    now, lasts = await asyncio.gather(
+        context.reader.consumers(document["consumers"], deadline=asked.deadline),
+        context.claims.before(list(document["consumers"]), deadline=asked.deadline),
+    )
+    states: dict[str, str] = {}
+    for one, told in document["consumers"].items():
+        wanted = {uuid: on["resources"] for uuid, on in told["allocations"].items()}
+        found = now[one]
+        states[one] = state_of(document["claim"], wanted, None if found is None else found[0], lasts[one].last)
+    document["states"] = states
+    document["held"] = {one: state in {"held", "reserved"} for one, state in states.items()}
     return Answer(_OK, document)
 
 
@@ -135,6 +155,7 @@ class _Claiming:
         self._seed = int.from_bytes(context.ids.draw(_SEED_BYTES))
         self._filters = [context.plugins.filter(one) for one in request.filters]
         self._weighers = [context.plugins.weigher(one) for one in request.weighers]
+        self._reserved = self._reservation()
         #: What the last choice was about, to be read again before the next one.
         self._doubtful: set[str] = set()
 
@@ -153,7 +174,11 @@ class _Claiming:
             self._doubtful = {uuid for one in chosen for uuid in one.option.providers}
             if relied_on is not None:
                 body = self._document(chosen)
-                return self._plan(moves, relied_on, found, before, body), (body, True)
+                plan = self._plan(moves, relied_on, found, before, body)
+                if self._reserved is not None:
+                    pointers = await self._context.expiry.pointers(self._reserved, deadline=deadline)
+                    plan = replace(plan, writes=[*plan.writes, *pointers])
+                return plan, (body, True)
         raise Unavailable("The providers chosen changed every time. Nothing was written; try again.")
 
     async def _answer_given(self, found: _Found, before: Mapping[str, Before]) -> bytes | None:
@@ -245,9 +270,8 @@ class _Claiming:
             who = one.claimant
             allocations = {uuid: dict(resources) for uuid, resources in one.option.candidate.allocations.items()}
             before, version = found[who.uuid] or (None, None)
-            move = move_of(
-                Wanted(who.uuid, who.project, who.user, who.type, allocations), before, version, self._now_ms
-            )
+            wanted = Wanted(who.uuid, who.project, who.user, who.type, allocations, self._reserved)
+            move = move_of(wanted, before, version, self._now_ms)
             assert move is not None
             moves.append(move)
         return moves
@@ -257,6 +281,7 @@ class _Claiming:
             {
                 "claim": self._claim,
                 "claimed_ms": self._now_ms,
+                **({} if self._reserved is None else {"expires_ms": self._reserved.expires_ms}),
                 "consumers": {
                     one.claimant.uuid: {
                         "allocations": {
@@ -278,6 +303,12 @@ class _Claiming:
             )
         return document
 
+    def _reservation(self) -> Reservation | None:
+        """Returns until when the claim has to be confirmed, or None: the same however often it is tried."""
+        if self._request.expires_s is None:
+            return None
+        return Reservation(self._claim, self._now_ms + self._request.expires_s * _MS, tuple(self._uuids))
+
     def _plan(
         self,
         moves: Sequence[Move],
@@ -289,7 +320,7 @@ class _Claiming:
         writes, checks = consumer_writes(moves)
         writes += provider_writes(moves, relied_on)
         writes += used_writes(amounts_moved(moves), {uuid: one.inventories for uuid, one in relied_on.items()})
-        writes += self._claim_writes(before, body)
+        writes += self._claim_writes(before, body, providers_of(moves))
         checks += [IsVersion(keys.provider_key(uuid), one.version) for uuid, one in relied_on.items()]
         checks += _unmoved(self._request.others, consumers)
         if len(checks) > Limits.checks_max:
@@ -297,12 +328,18 @@ class _Claiming:
                 f"The claim is about {len(checks)} consumers, providers and ancestors of providers; one commit can "
                 f"check {Limits.checks_max}. Claim for fewer consumers at once."
             )
-        return Plan(writes, checks, providers_of(moves), only_uses=True)
+        return Plan(writes, checks, providers_of(moves), moves, only_uses=True)
 
-    def _claim_writes(self, before: Mapping[str, Before], body: bytes) -> list[Write]:
-        """Returns the writes of the claim itself. Exact counts keep a request that comes twice from landing twice."""
+    def _claim_writes(self, before: Mapping[str, Before], body: bytes, providers: list[str]) -> list[Write]:
+        """Returns the writes of the claim itself, and of its place in lists.
+
+        Exact counts keep a request that comes twice from landing twice.
+        """
         last = encode_last_claim(LastClaim(self._claim, self._request.digest))
         writes: list[Write] = [Put(keys.claim_key(self._claim), encode_claim(body))]
+        entry = encode_entry(providers)
+        projects = dict.fromkeys(one.project for one in self._request.claimants)
+        writes += [Put(keys.entry_key(project, self._now_ms, self._claim), entry) for project in projects]
         for uuid in self._uuids:
             count = before[uuid].count + 1
             writes.append(Put(keys.last_claim_key(uuid), last))

@@ -11,13 +11,14 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from tenet.placement import keys
-from tenet.placement.errors import Conflict, Unavailable
+from tenet.placement.errors import Conflict, QuotaExceeded, Unavailable
+from tenet.placement.ops.grouping import Grouping
 from tenet.placement.rules.uses import NOTHING_TOLD
 from tenet.store.contract import Append, Committed
 from tenet.store.contract import Conflict as CommitConflict
-from tenet.store.landing import land
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     from tenet.base.clock import Clock
     from tenet.base.ids import Ids
     from tenet.placement.ops.model_keeping import ModelKeeper
+    from tenet.placement.ops.quota_keeping import Quotas
+    from tenet.placement.ops.reading import Reader
+    from tenet.placement.rules.claims import Move
     from tenet.store.contract import Check, Store, Write
 
 T = TypeVar("T")
@@ -44,12 +48,14 @@ class Plan(Struct, frozen=True):
         writes: puts, deletes and adds; none: there is nothing to do.
         checks: what must hold.
         changed: uuids of the providers that it changes.
+        moves: what consumers get and leave by it, which the quotas of their projects are about.
         only_uses: whether it changes nothing of them but what is in use.
     """
 
     writes: Sequence[Write]
     checks: Sequence[Check] = ()
     changed: Sequence[str] = ()
+    moves: Sequence[Move] = ()
     only_uses: bool = False
 
 
@@ -67,15 +73,28 @@ class Committer:
     Args:
         store: where to.
         keeper: of the read model.
+        reader: reads consumers.
+        quotas: of projects.
         clock: for commit ids and pauses.
         ids: for commit ids.
         is_logged: whether the space of providers has a log.
     """
 
-    def __init__(self, store: Store, keeper: ModelKeeper, *, clock: Clock, ids: Ids, is_logged: bool) -> None:
-        self._store = store
+    def __init__(
+        self,
+        store: Store,
+        keeper: ModelKeeper,
+        reader: Reader,
+        quotas: Quotas,
+        *,
+        clock: Clock,
+        ids: Ids,
+        is_logged: bool,
+    ) -> None:
+        self._grouping = Grouping(store, clock=clock, ids=ids)
         self._keeper = keeper
-        self._clock = clock
+        self._reader = reader
+        self._quotas = quotas
         self._ids = ids
         self._is_logged = is_logged
 
@@ -97,6 +116,7 @@ class Committer:
         for tried in range(TRIES_MAX):
             try:
                 plan, result = await planner()
+                plan = await self._within_quotas(plan, is_fresh=tried > 0, deadline=deadline)
             except PlanAgain:
                 await self._pause(tried)
                 continue
@@ -109,6 +129,7 @@ class Committer:
                 self._keeper.doubt(plan.changed)
                 raise
             if isinstance(outcome, Committed):
+                self._keeper.note(outcome.version)
                 await self._keeper.take_in(plan.changed, outcome.cells if plan.only_uses else NOTHING_TOLD)
                 return result
             await self._pause(tried)
@@ -116,23 +137,33 @@ class Committer:
             "Too many others changed the same providers at the same time. Nothing was written; try again."
         )
 
+    async def _within_quotas(self, plan: Plan, *, is_fresh: bool, deadline: float) -> Plan:
+        """Returns a plan that keeps to the quotas of all projects concerned.
+
+        Raises:
+            QuotaExceeded: it cannot be carried out within them.
+            PlanAgain: it could not, but it was planned for consumers that have changed since.
+        """
+        if not plan.moves or not plan.writes:
+            return plan
+        try:
+            more = await self._quotas.writes(plan.moves, is_fresh=is_fresh, deadline=deadline)
+        except QuotaExceeded:
+            now = await self._reader.consumers([move.uuid for move in plan.moves], deadline=deadline)
+            if any((now[move.uuid] or (None, None))[1] != move.version for move in plan.moves):
+                raise PlanAgain from None
+            raise
+        return replace(plan, writes=[*plan.writes, *more])
+
     async def _pause(self, tried: int) -> None:
         if tried >= _PAUSE_AFTER:
             await asyncio.sleep(_PAUSE_S * tried * (1 + self._ids.draw(1)[0] / 256))
 
     async def _commit(self, plan: Plan, deadline: float) -> Committed | CommitConflict:
         appends = [Append(keys.provider_key(uuid), None, _TOLD) for uuid in plan.changed] if self._is_logged else ()
-        return await land(
-            self._store,
-            plan.writes,
-            plan.checks,
-            appends,
-            clock=self._clock,
-            ids=self._ids,
-            deadline=deadline,
-            # What all nodes follow, this one follows too: there it is read again in any case.
-            return_cells=plan.only_uses and not self._is_logged,
-        )
+        # What all nodes follow, this one follows too: there it is read again in any case.
+        asks = plan.only_uses and not self._is_logged
+        return await self._grouping.land(plan.writes, plan.checks, appends, deadline, return_cells=asks)
 
 
 def check_generation(found: int, given: int, message: str) -> None:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from tenet.base.ids import Ids
     from tenet.placement.fleet.fleet import Fleet
     from tenet.placement.ops.reading import Reader
-    from tenet.store.contract import CommitId, Key, LogPage, Page, Record, Store
+    from tenet.store.contract import CommitId, Key, LogPage, Page, Record, Store, Version
 
 _SCAN_RECORDS: Final = 10_000
 _SCAN_BYTES: Final = 16 * 1024 * 1024
@@ -39,6 +39,8 @@ RETENTION_MS: Final = 600_000
 _HINT_S: Final = 0.1
 _HINT_S_MAX: Final = 2.0
 _AGAIN_S: Final = 1.0
+#: How many of this node's commits are known, whose entries in the log say nothing new.
+_OWN_MAX: Final = 4_096
 #: How long a node at least, and at most twice as long, leaves it to others to bring into the log what is on its way.
 _OTHERS_S: Final = 0.02
 _READS_AT_ONCE: Final = 32
@@ -79,6 +81,7 @@ class ModelKeeper:
         self._waiting: CommitId | None = None
         self._caught_up_s = 0.0
         self._doubting: set[asyncio.Task[None]] = set()
+        self._own: dict[Version, None] = {}
 
     @property
     def fleet(self) -> Fleet:
@@ -151,6 +154,16 @@ class ModelKeeper:
             What is done once a read of each has ended that begins from now on; never an error.
         """
         return [self._refresh(uuid) for uuid in dict.fromkeys(uuids)]
+
+    def note(self, version: Version) -> None:
+        """Notes a commit of this node whose providers are refreshed behind it: nobody has to hear of it from the log.
+
+        Args:
+            version: the commit's.
+        """
+        self._own[version] = None
+        if len(self._own) > _OWN_MAX:
+            del self._own[next(iter(self._own))]
 
     def doubt(self, uuids: Iterable[str]) -> None:
         """Takes in providers now and a few times later, since nobody knows whether and when a commit changes them.
@@ -328,7 +341,8 @@ class ModelKeeper:
                 return True
             self._caught_up_s = began_s
             return False
-        changed = list(dict.fromkeys(keys.uuid_text(entry.partition) for entry in page.entries))
+        others = (entry for entry in page.entries if entry.version not in self._own)
+        changed = list(dict.fromkeys(keys.uuid_text(entry.partition) for entry in others))
         for start in range(0, len(changed), _READS_AT_ONCE):
             await self.refresh(changed[start : start + _READS_AT_ONCE])
         self._position = page.entries[-1].position

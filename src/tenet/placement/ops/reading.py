@@ -189,6 +189,40 @@ class Reader:
             found.append(counted)
         return found[0], found[1]
 
+    async def counted(self, project: str, *, deadline: float = NEVER) -> tuple[Counted, dict[tuple[str, str], int]]:
+        """Returns what a project uses and its consumers, as ``project`` does and in one, and its totals, of one moment.
+
+        One round trip, or two for each page where the store gives it in parts: then it is read until nothing changes.
+
+        Raises:
+            StoreUnavailable: it changes faster than its parts can be read.
+        """
+        before: list[Record] | None = None
+        for _ in range(_READS_MAX):
+            records: list[Record] = []
+            pages = 0
+            async for some in self._pages(keys.PROJECTS_SPACE, project.encode(), keys.PROJECT_COUNTS, deadline):
+                records += some
+                pages += 1
+            if pages == 1 or records == before:
+                return _counts_in(records)
+            before = records
+        raise StoreUnavailable(f"the project {project!r} changes faster than it can be read")
+
+
+def _counts_in(records: Iterable[Record]) -> tuple[Counted, dict[tuple[str, str], int]]:
+    counted: Counted = {}
+    totals: dict[tuple[str, str], int] = {}
+    for record in records:
+        if record.sort in {keys.QUOTA, keys.QUOTA_REVISION}:
+            continue
+        amount = record.cells.get(keys.USED, 0) + record.cells.get(keys.CONSUMERS, 0)  # one of them is there
+        if keys.is_total(record.sort):
+            totals[keys.split_total_key(record.sort)] = amount
+        else:
+            counted[keys.split_project_key(record.sort)] = amount
+    return counted, totals
+
 
 def _behind(within: Range, records: Sequence[Record]) -> Range:
     """Returns what is left of a range behind some records of it."""

@@ -134,7 +134,7 @@ def _plan(
     others = [write for write in provider_writes(moves, snapshots) if keys.uuid_text(write.key.partition) not in after]
     writes += others
     writes += used_writes(moved, inventories, without=frozenset(gone))
-    return Plan(writes, checks, sorted({*after, *providers_of(moves)}))
+    return Plan(writes, checks, sorted({*after, *providers_of(moves)}), moves)
 
 
 def _refuse_use(snapshot: Snapshot, kept: dict[str, Inventory], moved: Amounts) -> None:

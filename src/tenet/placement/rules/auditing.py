@@ -4,7 +4,8 @@
 * It is not above the capacity. Only where an inventory was made smaller than what was in use it may be, and never above
   what was in use then.
 * A consumer and the providers that it has something of say the same of it.
-* A project's sums are those of its consumers.
+* A project's sums are those of its consumers, and so are the totals that its quota limits. One that has more than its
+  quota lets it have is remarked on, which is no mistake: limits may be lowered.
 * A name belongs to one provider, and a provider has one name.
 * A provider's parent exists, no provider stands above itself, and the children counted are those that there are.
 * A custom class or trait that a provider uses exists, and as many use it as are counted.
@@ -24,6 +25,7 @@ from msgspec import Struct
 
 from tenet.placement import keys
 from tenet.placement.model import Consumer, Inventory
+from tenet.placement.rules.auditing_quotas import QuotaBooks
 from tenet.placement.rules.capabilities import decode_capabilities
 from tenet.placement.rules.standard_names import is_standard_class, is_standard_trait
 from tenet.placement.rules.stored import (
@@ -62,11 +64,13 @@ class Audited(Struct, frozen=True):
         figures: how much was looked at, by what it is.
         findings: what is wrong, by kind; ``FINDINGS_MAX`` at most.
         count: how many there are.
+        remarks: what is as it may be, and is to be known: projects above their quotas; ``FINDINGS_MAX`` at most.
     """
 
     figures: dict[str, int]
     findings: list[Finding]
     count: int
+    remarks: list[Finding] = []
 
 
 @dataclass(slots=True)
@@ -98,6 +102,7 @@ class Books:
     def __init__(self) -> None:
         self._providers: dict[str, _Account] = {}
         self._projects: dict[tuple[str, str, str, str], int] = {}
+        self._quotas = QuotaBooks()
         self._summed: Counter[tuple[str, str, str, str]] = Counter()
         self._names: dict[str, str] = {}
         self._users: dict[tuple[bytes, str], int] = {}
@@ -183,6 +188,12 @@ class Books:
     def take_project_record(self, record: Record) -> None:
         """Takes in a count of a project."""
         project = record.partition.decode()
+        try:
+            if self._quotas.takes(project, record):
+                return
+        except StoreCorrupt as error:
+            self.note("unreadable", f"project {project}", error.message)
+            return
         user, consumer_type, resource_class = keys.split_project_key(record.sort)
         cell = keys.USED if resource_class else keys.CONSUMERS
         self._projects[project, user, consumer_type, resource_class] = record.cells.get(cell, 0)
@@ -239,7 +250,10 @@ class Books:
         self._compare_names()
         self._compare_projects()
         self._compare_users()
-        return Audited(self._figures, sorted(self._findings), self._count)
+        for kind, project, text in self._quotas.compare(self._summed):
+            self.note(kind, f"project {project}", text)
+        remarks = [Finding("above-quota", f"project {project}", text) for project, text in self._quotas.above()]
+        return Audited(self._figures, sorted(self._findings), self._count, sorted(remarks)[:FINDINGS_MAX])
 
     def _of_description(self, uuid: str, account: _Account) -> Iterator[tuple[str, str]]:
         if account.name is None:

@@ -94,6 +94,7 @@ class ClaimRequest(Struct, frozen=True):
         considered: so many options per consumer are weighed at most; None: as many as is usual.
         digest: the same for the same request.
         document: as it came.
+        expires_s: how long it has to be confirmed, seconds; None: it need not be.
     """
 
     claimants: tuple[Claimant, ...]
@@ -105,6 +106,7 @@ class ClaimRequest(Struct, frozen=True):
     considered: int | None
     digest: bytes
     document: Mapping[str, Any]
+    expires_s: int | None = None
 
     @property
     def others(self) -> list[str]:
@@ -179,6 +181,7 @@ def read_claim(
         affinity=_nearness(document, "affinity"),
         anti_affinity=_nearness(document, "anti_affinity"),
         considered=document.get("considered"),
+        expires_s=document.get("expires_in_seconds"),
         digest=sha256(orjson.dumps(sent, option=orjson.OPT_SORT_KEYS)).digest(),
         document=sent,
     )

@@ -6,6 +6,7 @@ from typing import Final
 
 from tenet.placement.model import AMOUNT_MAX
 from tenet.placement.rules.capabilities import CAPABILITIES_ASKED
+from tenet.placement.rules.claim_lists import LIMIT_MAX, LIMIT_USUAL
 from tenet.placement.rules.resources.contract import NAME_PATTERN
 from tenet.placement.rules.schema_parts import COUNT as _COUNT
 from tenet.placement.rules.schema_parts import UUID as _UUID
@@ -28,6 +29,8 @@ BODY_BYTES_MAX: Final = 256 * 1024
 DOCUMENT_BYTES_MAX: Final = 1024 * 1024
 #: Options per consumer that are chosen among at most.
 CONSIDERED_MAX: Final = 10_000
+#: How long a claim may have until it has to be confirmed, seconds: a week.
+EXPIRES_S_MAX: Final = 604_800
 #: What kinds of failure domains may be called.
 KIND_PATTERN: Final = "^[a-z][a-z0-9_]{0,31}$"
 #: Version of the interface, in the path and in the OpenAPI document.
@@ -131,6 +134,12 @@ CLAIM: Final = _record(
             "maximum": CONSIDERED_MAX,
             "description": "Options per consumer to choose among: 32 unless told; without weighers 1, or 4 with trees.",
         },
+        "expires_in_seconds": {
+            "type": "integer",
+            "minimum": 1,
+            "maximum": EXPIRES_S_MAX,
+            "description": "What is claimed becomes free so long after, unless the claim is confirmed.",
+        },
         "attempt": {
             "type": "integer",
             "minimum": 0,
@@ -170,6 +179,10 @@ _PLACED: Final = _record(
     },
     ("allocations", "mappings", "reason"),
 )
+_EXPIRES: Final[Schema] = {
+    **_COUNT,
+    "description": "Milliseconds since 1970: until when it has to be confirmed; not there where it does not expire.",
+}
 _ANSWER: Final[Schema] = {
     "claim": _UUID,
     "claimed_ms": {**_COUNT, "description": "Milliseconds since 1970."},
@@ -177,18 +190,24 @@ _ANSWER: Final[Schema] = {
     "request": {"type": "object", "description": "As it was sent."},
 }
 #: Body of the answer to ``POST /v1/claims``.
-ANSWER: Final = _record(_ANSWER, tuple(_ANSWER))
+ANSWER: Final = _record({**_ANSWER, "expires_ms": _EXPIRES}, tuple(_ANSWER))
 #: Body of the answer to ``GET /v1/claims/{consumer_uuid}``.
 SHOWN: Final = _record(
     {
         **_ANSWER,
+        "expires_ms": _EXPIRES,
+        "states": {
+            "type": "object",
+            "additionalProperties": {"enum": ["reserved", "held", "changed", "expired", "freed"]},
+            "description": "Of each consumer, what became of what was claimed.",
+        },
         "held": {
             "type": "object",
             "additionalProperties": {"type": "boolean"},
             "description": "Of each consumer, whether it has now what was claimed.",
         },
     },
-    (*_ANSWER, "held"),
+    (*_ANSWER, "states", "held"),
 )
 _CONDITION: Final = _record(
     {
@@ -244,7 +263,116 @@ _ERROR: Final[Schema] = {
 ERRORS: Final = _record({"errors": {"type": "array", "items": _ERROR, "minItems": 1}}, ("errors",))
 
 
+_LISTED: Final = _record(
+    {
+        "result": {"enum": ["claimed", "refused"]},
+        "claim": _UUID,
+        "claimed_ms": {**_COUNT, "description": "When it was asked for, milliseconds since 1970."},
+        "expires_ms": _EXPIRES,
+        "request": {"type": ["object", "null"], "description": "As it was sent; null: it was too large to be kept."},
+        "consumers": _ANSWER["consumers"],
+        "error": {
+            "type": "object",
+            "description": "What a refused request was answered.",
+            "properties": {"code": {"type": "string"}, "detail": {"type": "string"}, "why_not": WHY_NOT},
+            "required": ["code", "detail"],
+        },
+    },
+    ("result", "claim", "claimed_ms", "request"),
+)
+#: Body of the answer to ``GET /v1/claims``.
+LISTED: Final = _record(
+    {
+        "claims": {"type": "array", "items": _LISTED},
+        "next": {"type": "string", "description": "`marker` of the next page; not there where nothing is behind."},
+    },
+    ("claims",),
+)
+_LIST_PARAMETERS: Final = [
+    {"name": name, "in": "query", "schema": schema, "description": told}
+    for name, schema, told in (
+        ("project_id", _ID, "Claims of its consumers; unless told, all, or those of the sender's project."),
+        ("provider", _UUID, "Claims that took from it."),
+        ("since", {"type": "string"}, "Not before: milliseconds since 1970, or a time as in ISO 8601."),
+        ("result", {"enum": ["claimed", "refused"]}, "Only those."),
+        ("limit", {"type": "integer", "minimum": 1, "maximum": LIMIT_MAX, "default": LIMIT_USUAL}, "Of a page."),
+        ("marker", {"type": "string"}, "`next` of the page before."),
+    )
+]
+_CONSUMER_IN_PATH: Final[Schema] = {"name": "consumer_uuid", "in": "path", "required": True, "schema": _UUID}
 _REFUSALS: Final = refusals(ERRORS)
+
+
+def _collection_path() -> Schema:
+    return {
+        "/v1/claims": {
+            "get": {
+                "operationId": "list_claims",
+                "summary": "Lists claims and refused requests in order of time, oldest first.",
+                "parameters": _LIST_PARAMETERS,
+                "responses": _answers({"200": ("A page.", LISTED), **_REFUSALS}),
+            },
+            "post": {
+                "operationId": "make_claim",
+                "summary": "Selects providers for one consumer or several and claims them, all or nothing.",
+                "requestBody": body(CLAIM),
+                "responses": _answers(
+                    {
+                        "201": ("Claimed.", ANSWER),
+                        "200": ("Claimed already by the same request: its first result.", ANSWER),
+                        "409": ("There is no way (`why_not`), or a consumer has something else.", ERRORS),
+                        **_REFUSALS,
+                    }
+                ),
+            },
+        },
+    }
+
+
+def _consumer_paths() -> Schema:
+    return {
+        "/v1/claims/{consumer_uuid}": {
+            "get": {
+                "operationId": "show_claim",
+                "summary": "Shows the last claim of a consumer: what was asked for, what came of it, and why.",
+                "parameters": [_CONSUMER_IN_PATH],
+                "responses": _answers(
+                    {
+                        "200": ("The claim.", SHOWN),
+                        "404": ("The consumer was never claimed for.", ERRORS),
+                        **_REFUSALS,
+                    }
+                ),
+            },
+            "delete": {
+                "operationId": "release_claim",
+                "summary": "Frees what a consumer has, whether it was confirmed or not.",
+                "parameters": [_CONSUMER_IN_PATH],
+                "responses": {
+                    "204": {"description": "It has nothing."},
+                    **_answers({"404": ("The consumer was never claimed for.", ERRORS), **_REFUSALS}),
+                },
+            },
+        },
+        "/v1/claims/{consumer_uuid}/confirm": {
+            "post": {
+                "operationId": "confirm_claim",
+                "summary": "Makes what a claim has its consumers' own for good: of all consumers of the claim.",
+                "parameters": [_CONSUMER_IN_PATH, {"name": "claim", "in": "query", "schema": _UUID}],
+                "responses": {
+                    "204": {"description": "It is, now or since before."},
+                    **_answers(
+                        {
+                            "404": ("The consumer was never claimed for.", ERRORS),
+                            "409": ("The consumer has nothing any more, or is that of another claim.", ERRORS),
+                            "410": ("The claim has expired: what it had is free.", ERRORS),
+                            **_REFUSALS,
+                        }
+                    ),
+                },
+            }
+        },
+    }
 
 
 def openapi_document() -> Schema:
@@ -253,35 +381,8 @@ def openapi_document() -> Schema:
         "openapi": "3.1.0",
         "info": {"title": "Tenet placement", "version": VERSION},
         "paths": {
-            "/v1/claims": {
-                "post": {
-                    "operationId": "make_claim",
-                    "summary": "Selects providers for one consumer or several and claims them, all or nothing.",
-                    "requestBody": body(CLAIM),
-                    "responses": _answers(
-                        {
-                            "201": ("Claimed.", ANSWER),
-                            "200": ("Claimed already by the same request: its first result.", ANSWER),
-                            "409": ("There is no way (`why_not`), or a consumer has something else.", ERRORS),
-                            **_REFUSALS,
-                        }
-                    ),
-                }
-            },
-            "/v1/claims/{consumer_uuid}": {
-                "get": {
-                    "operationId": "show_claim",
-                    "summary": "Shows the last claim of a consumer: what was asked for, what came of it, and why.",
-                    "parameters": [{"name": "consumer_uuid", "in": "path", "required": True, "schema": _UUID}],
-                    "responses": _answers(
-                        {
-                            "200": ("The claim.", SHOWN),
-                            "404": ("The consumer was never claimed for.", ERRORS),
-                            **_REFUSALS,
-                        }
-                    ),
-                }
-            },
+            **_collection_path(),
+            **_consumer_paths(),
             "/v1/openapi.json": {
                 "get": {
                     "operationId": "show_openapi",

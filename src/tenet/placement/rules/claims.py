@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from tenet.placement import keys
 from tenet.placement.errors import Conflict
-from tenet.placement.model import UNKNOWN_TYPE, Consumer, Inventory, Provider
+from tenet.placement.model import UNKNOWN_TYPE, Consumer, Inventory, Provider, Reservation
 from tenet.placement.rules.inventories import generation_write
 from tenet.placement.rules.snapshots import Snapshot
 from tenet.placement.rules.stored import Held, encode_consumer, encode_held
@@ -35,6 +35,7 @@ class Wanted(Struct, frozen=True):
         user: id of the user.
         type: of the consumer; None keeps what it is.
         allocations: amounts by provider and resource class; none: the consumer goes.
+        reserved: of a claim that has to be confirmed. A consumer that is there keeps what it is under.
     """
 
     uuid: str
@@ -42,6 +43,7 @@ class Wanted(Struct, frozen=True):
     user: str
     type: str | None
     allocations: dict[str, dict[str, int]]
+    reserved: Reservation | None = None
 
 
 class Move(Struct, frozen=True):
@@ -92,6 +94,7 @@ def move_of(wanted: Wanted, before: Consumer | None, version: Version | None, no
         generation=1 if before is None else before.generation + 1,
         allocations=wanted.allocations,
         updated_ms=now_ms,
+        reserved=wanted.reserved if before is None else before.reserved,
     )
     return Move(before, version, after)
 

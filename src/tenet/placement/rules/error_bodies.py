@@ -30,6 +30,7 @@ _EXPLANATIONS: Final = {
     405: "The method {method} is not allowed for this resource. ",
     406: "The resource could not be generated that was acceptable to your browser (content of type {accept}. ",
     409: "There was a conflict when trying to complete your request.",
+    410: "The resource is not there any more, and will not come back.",
     413: "The body of your request was too large for this server.",
     415: "The request media type {content_type} is not supported by this server. ",
     429: "The client has sent too many requests in a given amount of time",
@@ -95,13 +96,11 @@ def _in_one_line(message: str) -> str:
 
 def _entry(error: PlacementError, about: About, title: str, text: str) -> dict[str, Any]:
     entry: dict[str, Any] = {"status": error.http_status, "title": title, "detail": text}
-    if about.version is not None and about.version >= _CODES_SINCE:
+    if error.is_code_told or (about.version is not None and about.version >= _CODES_SINCE):
         entry["code"] = error.code
     entry["request_id"] = about.request_id
-    if isinstance(error, ClaimRefused):
-        entry["code"] = error.code
-        if error.why_not is not None:
-            entry["why_not"] = error.why_not
+    if isinstance(error, ClaimRefused) and error.why_not is not None:
+        entry["why_not"] = error.why_not
     if isinstance(error, VersionNotAcceptable):
         entry["max_version"] = MAX_TEXT
         entry["min_version"] = MIN_TEXT

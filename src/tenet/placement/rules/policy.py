@@ -11,7 +11,7 @@ from typing import Final, Literal, TypeAlias
 
 from msgspec import Struct
 
-Rule: TypeAlias = Literal["open", "admin_or_service", "service", "project_reader"]
+Rule: TypeAlias = Literal["open", "admin_or_service", "service", "admin", "project_reader"]
 
 _ADMIN: Final = "admin"
 _SERVICE: Final = "service"
@@ -58,6 +58,8 @@ class Policy(Struct, frozen=True):
         if sender.is_system:
             return False
         roles = sender.roles
+        if rule == "admin":
+            return _ADMIN in roles
         if rule == "service":
             return _SERVICE in roles or (_ADMIN in roles and not self.enforces_new_defaults)
         if _ADMIN in roles or _SERVICE in roles:

@@ -54,6 +54,6 @@ def refusals(errors: Schema) -> dict[str, tuple[str, Schema]]:
     return {
         "400": ("The request is malformed.", errors),
         "401": ("Nobody knows who sent it.", errors),
-        "403": ("The sender may not.", errors),
+        "403": ("The sender may not, or a project's quota does not let it.", errors),
         "503": ("The server cannot serve now; nothing was written.", errors),
     }

@@ -10,7 +10,7 @@ from typing import Final, TypeVar
 import msgspec
 from msgspec import Struct
 
-from tenet.placement.model import Consumer, Inventory
+from tenet.placement.model import Consumer, Inventory, Reservation
 from tenet.store.errors import StoreCorrupt
 from tenet.store.formats import refuse_later
 
@@ -82,6 +82,7 @@ class StoredConsumer(Struct, frozen=True, array_like=True):
     generation: int
     allocations: dict[str, dict[str, int]]
     updated_ms: int = 0
+    reserved: Reservation | None = None
 
 
 _encoder: Final = msgspec.msgpack.Encoder()
@@ -177,6 +178,7 @@ def encode_consumer(consumer: Consumer) -> bytes:
             consumer.generation,
             consumer.allocations,
             consumer.updated_ms,
+            consumer.reserved,
         )
     )
 
@@ -188,4 +190,13 @@ def decode_consumer(uuid: str, value: bytes) -> Consumer:
         StoreCorrupt: the bytes are none that this or an older version writes.
     """
     found = _decode(value, _consumers, "a consumer")
-    return Consumer(uuid, found.project, found.user, found.type, found.generation, found.allocations, found.updated_ms)
+    return Consumer(
+        uuid,
+        found.project,
+        found.user,
+        found.type,
+        found.generation,
+        found.allocations,
+        found.updated_ms,
+        found.reserved,
+    )

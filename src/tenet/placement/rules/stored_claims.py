@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 from msgspec import Struct
@@ -11,6 +11,11 @@ from tenet.placement.rules.stored import FORMAT
 from tenet.store.errors import StoreCorrupt
 from tenet.store.formats import refuse_later
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tenet.placement.model import Consumer
+
 
 class LastClaim(Struct, frozen=True, array_like=True):
     """The last claim that was made for a consumer.
@@ -18,10 +23,12 @@ class LastClaim(Struct, frozen=True, array_like=True):
     Args:
         claim: uuid of the claim.
         digest: of the request.
+        expired_ms: when what it had was freed because it was not confirmed, milliseconds since 1970; 0: it was not.
     """
 
     claim: str
     digest: bytes
+    expired_ms: int = 0
 
 
 _encoder: Final = msgspec.msgpack.Encoder()
@@ -62,6 +69,29 @@ def decode_claim(value: bytes) -> bytes:
         StoreCorrupt: it is of an unknown format.
     """
     return bytes(_of_format(value, "a claim"))
+
+
+def state_of(
+    claim: str, wanted: Mapping[str, Mapping[str, int]], consumer: Consumer | None, last: LastClaim | None
+) -> str:
+    """Returns what became of what a claim gave to a consumer.
+
+    Args:
+        claim: uuid of the claim.
+        wanted: what it gave, by provider and resource class.
+        consumer: as it is now; None where it has nothing.
+        last: the last claim that was made for it.
+
+    Returns:
+        ``reserved``: it has it, until the claim expires or is confirmed. ``held``: it has it. ``changed``: it has
+        something else. ``expired``: it was not confirmed in time. ``freed``: it has nothing any more.
+    """
+    if consumer is not None:
+        if consumer.allocations != wanted:
+            return "changed"
+        reserved = consumer.reserved
+        return "reserved" if reserved is not None and reserved.claim == claim else "held"
+    return "expired" if last is not None and last.claim == claim and last.expired_ms else "freed"
 
 
 def _of_format(value: bytes, what: str) -> memoryview:

@@ -1,0 +1,98 @@
+"""What every commit has to write because of quotas, and whether it passes one.
+
+Quotas are remembered, up to ``REMEMBERED_MAX`` projects, and looked at again where a commit was refused: every commit
+checks the revision that it was made for. So a claim reads nothing more, unless it may be the one that is too much.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from tenet.base.clock import NEVER
+from tenet.placement import keys
+from tenet.placement.rules.quotas import NO_QUOTA, cell_of, changes_of, check_quotas, decode_quota, quota_writes
+from tenet.store.contract import Limits
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from tenet.placement.rules.claims import Move
+    from tenet.placement.rules.quotas import Changes, Quota, Subject
+    from tenet.store.contract import Record, Store, Write
+
+REMEMBERED_MAX: Final = 10_000
+
+
+class Quotas:
+    """Reads quotas, and says what commits write because of them.
+
+    Args:
+        store: where they lie.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._remembered: dict[str, Quota] = {}
+
+    async def record(self, project: str, *, deadline: float = NEVER) -> Record | None:
+        """Returns the record of a project's quota, or None; one round trip."""
+        (record,) = await self._store.get((keys.quota_key(project),), deadline=deadline)
+        return record
+
+    async def read(self, projects: Iterable[str], *, deadline: float = NEVER) -> dict[str, Quota]:
+        """Returns the quotas of projects as they are now; one round trip."""
+        wanted = list(dict.fromkeys(projects))
+        found: dict[str, Quota] = {}
+        for start in range(0, len(wanted), Limits.get_keys_max):
+            some = wanted[start : start + Limits.get_keys_max]
+            records = await self._store.get([keys.quota_key(project) for project in some], deadline=deadline)
+            for project, record in zip(some, records, strict=True):
+                found[project] = NO_QUOTA if record is None else decode_quota(record.value)
+        for project, quota in found.items():
+            self._remember(project, quota)
+        return found
+
+    def _remember(self, project: str, quota: Quota) -> None:
+        self._remembered.pop(project, None)
+        if len(self._remembered) >= REMEMBERED_MAX:
+            del self._remembered[next(iter(self._remembered))]
+        self._remembered[project] = quota
+
+    async def writes(self, moves: Sequence[Move], *, is_fresh: bool, deadline: float = NEVER) -> list[Write]:
+        """Returns what a commit writes for quotas; no round trip as a rule, two where `is_fresh`.
+
+        Args:
+            moves: what it changes.
+            is_fresh: whether to look how much projects have, because a commit was refused before.
+            deadline: when to give up.
+
+        Raises:
+            QuotaExceeded: a project would have more than it may; told only where `is_fresh`.
+        """
+        changes = changes_of(moves)
+        asked = changes if is_fresh else [project for project in changes if project not in self._remembered]
+        known = {project: self._remembered[project] for project in changes if project in self._remembered}
+        quotas = known | (await self.read(asked, deadline=deadline) if asked else {})
+        if is_fresh:
+            check_quotas(changes, quotas, await self._totals(changes, quotas, deadline))
+        return quota_writes(changes, quotas)
+
+    async def _totals(
+        self, changes: Changes, quotas: Mapping[str, Quota], deadline: float
+    ) -> dict[tuple[str, Subject], int]:
+        """Returns what projects have of what they may have only so much of, and want more of."""
+        wanted = [
+            (project, subject)
+            for project, more in changes.items()
+            for subject in quotas[project].by_subject
+            if more.get(subject, 0) > 0
+        ]
+        records: list[Record | None] = []
+        for start in range(0, len(wanted), Limits.get_keys_max):
+            some = wanted[start : start + Limits.get_keys_max]
+            asked = [keys.project_total_key(project, *subject) for project, subject in some]
+            records += await self._store.get(asked, deadline=deadline)
+        return {
+            (project, subject): 0 if record is None else record.cells.get(cell_of(subject), 0)
+            for (project, subject), record in zip(wanted, records, strict=True)
+        }
