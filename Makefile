@@ -12,7 +12,7 @@ ARGS ?=
 UV := $(shell uv --version >/dev/null 2>&1 && echo uv)
 
 .DEFAULT_GOAL := help
-.PHONY: help up compile test check test-changed test-long coverage bench bench-cluster bench-queues cluster cluster-status cluster-stop \
+.PHONY: help up compile test check test-changed test-long coverage bench bench-cluster bench-queues bench-placement cluster cluster-status cluster-stop \
   peers docs lock hooks audit clean
 
 help: ## Says what each target does
@@ -53,6 +53,10 @@ bench-cluster: $(VENV)/.development $(VENV)/.bytecode ## Measures Tenet over a r
 bench-queues: $(VENV)/.development $(VENV)/.bytecode ## Measures Tenet's queues with ElasticMQ and RabbitMQ beside them
 	@$(BIN)/python -m tools.compile --required
 	@exec $(BIN)/python -m benchmarks.queues $(ARGS)
+
+bench-placement: $(VENV)/.development $(VENV)/.bytecode ## Measures placement with OpenStack's service beside it
+	@$(BIN)/python -m tools.compile --required
+	@exec $(BIN)/python -m benchmarks.placement $(ARGS)
 
 cluster: $(VENV)/.development ## Starts three Apache Cassandra nodes on 127.0.0.1 to .3 (ARGS=--fresh for empty ones)
 	@exec $(BIN)/python -m tools.cluster start $(ARGS)

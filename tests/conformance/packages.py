@@ -265,6 +265,15 @@ def _fetch_rabbitmq(folder: Path) -> None:
 #: RabbitMQ of Debian 12 is 3.10.
 RABBITMQ = Package("rabbitmq", f"debian-{platform.machine()}", DEBIAN_TOOLS, _fetch_rabbitmq)
 
+
+def _fetch_mariadb(folder: Path) -> None:
+    """Unpacks the server alone, with the libraries that not every machine has."""
+    fetch_debian(folder, "mariadb-server-core", "mariadb-common", "libaio1", "liburing2", "libnuma1")
+
+
+#: MariaDB of Debian 12 is 10.11.
+MARIADB = Package("mariadb", f"debian-{platform.machine()}", DEBIAN_TOOLS, _fetch_mariadb)
+
 # ---- npm -------------------------------------------------------------------------------------------------------------
 
 _NODE_TOOLS = {"node": "Node.js, 20 or later", "npm": "comes with Node.js"}
@@ -332,6 +341,11 @@ NOVA = _environment("nova", "34.0.0", "nova==34.0.0")
 #: Only the full rounds start it.
 KEYSTONE = _environment("keystone", "30.0.0", "keystone==30.0.0")
 
+#: The service as operators run it: under uWSGI, which is built here, over a database.
+PLACEMENT_SERVER = _environment(
+    "placement-server", "16.0.0-2.0.31", "openstack-placement==16.0.0", "uwsgi==2.0.31", "pymysql==1.1.2"
+)
+
 
 def libraries(*requirements: str) -> Package:
     """What a program imports from the Python index, in a folder for PYTHONPATH."""
@@ -368,14 +382,17 @@ PACKAGES = {
     for package in (
         *(DYNAMODB_LOCAL, DYNALITE, MOTO, DYNOXIDE, ELASTICMQ, AWS_CLI, OLD_BOTO3, CELERY, QUEUE_CLIENTS),
         *(NODE_PROGRAMS, TUTORIALS, CASSANDRA, RABBITMQ, OPENSTACK_PLACEMENT, NOVA, KEYSTONE),
+        *(MARIADB, PLACEMENT_SERVER),
     )
 }
+
+#: What benchmarks or the full rounds alone run, and what takes minutes to build.
+_RARELY = frozenset(package.name for package in (DYNOXIDE, RABBITMQ, KEYSTONE, MARIADB, PLACEMENT_SERVER))
 
 
 def main() -> int:
     """Fetches what is named, or what tests need and is not built for minutes; returns 1 where something is missing."""
-    rarely = {package.name for package in (DYNOXIDE, RABBITMQ, KEYSTONE)}
-    names = sys.argv[1:] or [name for name in PACKAGES if name not in rarely]
+    names = sys.argv[1:] or [name for name in PACKAGES if name not in _RARELY]
     unknown = [name for name in names if name not in PACKAGES]
     if unknown:
         print(f"unknown: {', '.join(unknown)}; there are {', '.join(PACKAGES)}", file=sys.stderr)

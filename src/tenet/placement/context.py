@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from urllib.parse import parse_qsl
@@ -81,6 +81,7 @@ class Answer(Struct, frozen=True):
         document: becomes JSON; None: no body.
         body: JSON that is written already, where there is no document.
         location: path of what was made, behind the base; empty: no such header.
+        pieces: JSON that is written while it is sent, where there is neither.
         modified_ms: when what is shown was last changed, milliseconds since 1970, ``NOW`` or ``UNTOLD``; told from
             microversion 1.15 on.
     """
@@ -90,6 +91,7 @@ class Answer(Struct, frozen=True):
     location: str = ""
     body: bytes = b""
     modified_ms: int = UNTOLD
+    pieces: AsyncGenerator[bytes, None] | None = None
 
 
 #: An operation: context and request; returns the answer, or raises a ``PlacementError``.
@@ -114,7 +116,7 @@ class Context:
         quotas: of projects.
         journal: claims and refused requests in order of time.
         expiry: notes until when claims have to be confirmed.
-        held: how much of answers is being written.
+        held: how many answers are being sent in pieces.
     """
 
     clock: Clock

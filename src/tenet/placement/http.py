@@ -239,7 +239,8 @@ def _response(context: Context, answer: Answer, asked: Asked) -> Response:
         more.append(("last-modified", formatdate(modified_ms // _MS, usegmt=True)))
         more.append(("cache-control", "no-cache"))
     body = answer.body if answer.document is None else orjson.dumps(answer.document)
-    return Response(answer.status, body, JSON if body else "", tuple(more))
+    kind = JSON if body or answer.pieces is not None else ""
+    return Response(answer.status, body, kind, tuple(more), pieces=answer.pieces)
 
 
 def _check_body(request: Request) -> None:

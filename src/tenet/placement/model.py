@@ -11,6 +11,8 @@ from typing import Final, TypeAlias
 
 from msgspec import Struct
 
+from tenet.store.contract import Version
+
 #: The largest amount of anything (the vendor's database has signed 32-bit columns, and its API says so).
 AMOUNT_MAX: Final = 0x7FFFFFFF
 #: A provider with this trait offers what it has to the trees that it has an aggregate in common with.
@@ -75,6 +77,8 @@ class Provider(Struct, frozen=True):
         used: what is in use, by resource class; a class that is not in it has 0 in use.
         updated_ms: when it was last changed, milliseconds since 1970.
         capabilities: by name.
+        revision: raised by every change of its inventories; commits that rely on these check it.
+        version: of what is stored beside that; commits that rely on traits and aggregates check it. None: of nothing.
     """
 
     uuid: str
@@ -88,6 +92,8 @@ class Provider(Struct, frozen=True):
     used: dict[str, int] = {}
     updated_ms: int = 0
     capabilities: Mapping[str, Capability] = {}
+    revision: int = 0
+    version: Version | None = None
 
 
 class Reservation(Struct, frozen=True, array_like=True):

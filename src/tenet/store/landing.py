@@ -29,6 +29,7 @@ async def land(
     clock: Clock,
     ids: Ids,
     deadline: float,
+    return_cells: bool = False,
 ) -> Committed | Conflict:
     """Commits; an unknown outcome is settled, and what never committed is tried again with a new id.
 
@@ -40,13 +41,14 @@ async def land(
         clock: for commit ids.
         ids: for commit ids.
         deadline: when to give up, in seconds on the monotonic clock.
+        return_cells: as in ``Commit``.
 
     Raises:
         StoreUnavailable: nothing was written.
         OutcomeUnknown: the store could not say before the deadline whether it was.
     """
     while True:
-        commit = Commit(new_commit_id(clock, ids), writes, checks, appends)
+        commit = Commit(new_commit_id(clock, ids), writes, checks, appends, return_cells)
         outcome = await store.commit(commit, deadline=deadline)
         if not isinstance(outcome, Unknown):
             return outcome

@@ -28,6 +28,7 @@ from tenet.wire.observe import Observer
 from tenet.wire.pulse import Pulse
 from tenet.wire.routing import Routes, is_json
 from tenet.wire.sigv4 import Verifier
+from tenet.wire.streaming import framing, stream
 
 _EDGE: Final = "edge"
 #: What stays as it is in a header's value that has other characters than text.
@@ -121,6 +122,7 @@ class Dispatcher:
                 ):
                     await self._check_closely(request, headers, route.mount, began_s)
                 response = await route.service.answer(request)
+                _ = response.pieces is None or await self._stream(request, incoming, response, answers_cors)
             except TenetError as error:
                 incoming.hold_s = self._hold_s(error, began_s)
                 response = route.service.refuse(request, error)
@@ -182,10 +184,29 @@ class Dispatcher:
     def _write(
         self, request: Request, incoming: Incoming, response: Response, *, crc32: bool, answers_cors: bool
     ) -> bytes:
-        body, headers, kind = response.body, incoming.headers, response.content_type
+        if response.pieces is not None:
+            return incoming.answer
+        body, kind = response.body, response.content_type
         present = self._present
         front = present.fronts.get((response.status, kind)) or present.front(response.status, kind)
         more = f"x-amz-crc32: {_crc32(body)}\r\n" if crc32 else ""
+        more += self._more(request, incoming, response, answers_cors=answers_cors)
+        head = f"{front}{len(body)}\r\n{more}".encode("latin-1", "replace")
+        return head if incoming.method == "HEAD" else head + body
+
+    async def _stream(self, request: Request, incoming: Incoming, response: Response, answers_cors: bool) -> bool:  # noqa: FBT001 (called in one place)
+        """Sends an answer in pieces, but for what ``incoming.answer`` has then."""
+        if incoming.is_old:
+            incoming.keep_alive = False
+        front = self._present.front(response.status, response.content_type).removesuffix("Content-Length: ")
+        more = framing(incoming, response) + self._more(request, incoming, response, answers_cors=answers_cors)
+        assert response.pieces is not None
+        await stream(incoming, request, response, response.pieces, f"{front}{more}".encode("latin-1", "replace"))
+        return True
+
+    def _more(self, request: Request, incoming: Incoming, response: Response, *, answers_cors: bool) -> str:
+        """Returns the header lines that every answer has, and the empty line behind them."""
+        headers, more = incoming.headers, f"x-amzn-RequestId: {request.request_id}\r\n"
         for name, value in response.headers:
             # A line end would end the headers where a service did not mean to.
             more += f"{name}: {value if value.isprintable() else quote(value, safe=_SAFE)}\r\n"
@@ -196,10 +217,7 @@ class Dispatcher:
             more += preflight_headers(headers) if incoming.method == "OPTIONS" else ANSWER_HEADERS
         if not incoming.keep_alive:
             more += "Connection: close\r\n"
-        head = f"{front}{len(body)}\r\nx-amzn-RequestId: {request.request_id}\r\n{more}\r\n".encode(
-            "latin-1", "replace"
-        )
-        return head if incoming.method == "HEAD" else head + body
+        return f"{more}\r\n"
 
     def body_bytes_max(self, target: str, headers: dict[str, str]) -> int:
         """Returns how large a request's body may be, going by its headers alone."""

@@ -8,7 +8,7 @@ refusals to ``Service.refuse``.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from typing import Protocol, TypeAlias
 
 from msgspec import Struct, field
@@ -91,6 +91,10 @@ class Request(Struct, gc=False):
         return context_of(self.headers, self.request_id)
 
 
+#: A body that is made while it is sent. What it raises cuts the answer off.
+Pieces: TypeAlias = AsyncGenerator[bytes, None]
+
+
 class Response(Struct, gc=False):
     """An answer.
 
@@ -100,6 +104,10 @@ class Response(Struct, gc=False):
         content_type: of the body.
         headers: further ones, by name. The edge adds length, request id, checksum, date and CORS.
         error_code: for an answer that is an error, its code for metrics and logs.
+        pieces: in place of a body one whose length nobody knows. It is asked for the next piece when the client has
+            read enough of those before, and ended early where the client goes away; the request keeps its place among
+            those in flight meanwhile, but while its client does not read. It has no checksum.
+        sent_bytes: how much of the pieces was sent; the edge counts.
     """
 
     status: int
@@ -107,6 +115,8 @@ class Response(Struct, gc=False):
     content_type: str = "application/x-amz-json-1.0"
     headers: tuple[tuple[str, str], ...] = ()
     error_code: str = ""
+    pieces: Pieces | None = None
+    sent_bytes: int = 0
 
 
 #: Returns who sent a request, of which the body is still as it came; ``NOBODY`` where nobody has to say. Raises the

@@ -34,6 +34,53 @@ class Outcome(Struct, frozen=True, gc=False):
     seconds: float
 
 
+class Outlet:
+    """The way out of a connection for answers that are sent in pieces; the connection keeps it up.
+
+    Args:
+        loop: the loop that it runs on.
+    """
+
+    __slots__ = ("_loop", "_unblocked", "is_blocked", "transport")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._unblocked: asyncio.Future[None] | None = None
+        #: Whether its client has too much unread.
+        self.is_blocked = False
+        #: None: before the connection is open, and when its client has gone away.
+        self.transport: asyncio.Transport | None = None
+
+    def unblock(self) -> None:
+        """Lets go on who waits."""
+        self.is_blocked = False
+        if self._unblocked is not None and not self._unblocked.done():
+            self._unblocked.set_result(None)
+
+    async def send(self, data: bytes, incoming: Incoming) -> None:
+        """Sends a piece, and waits on purpose while the client has too much unread; ended where it goes away then.
+
+        Args:
+            data: goes out behind what was sent before.
+            incoming: the request that it answers, which has its place back when this returns.
+
+        Raises:
+            ConnectionResetError: the client has gone away.
+        """
+        if self.transport is None:
+            raise ConnectionResetError
+        self.transport.write(data)
+        if not self.is_blocked:
+            return
+        incoming.begin_wait()
+        try:
+            while self.is_blocked:
+                self._unblocked = self._loop.create_future()
+                await self._unblocked
+        finally:
+            incoming.end_wait()
+
+
 class Incoming(Struct, gc=False):
     """A complete request.
 
@@ -53,6 +100,8 @@ class Incoming(Struct, gc=False):
         admission: where it has its place; the handler says so once it has one.
         is_waiting: whether it waits on purpose, and has no place.
         waited_s: how long it has waited so, in seconds; while it does, when that began, taken from 0.
+        sink: where its answer goes if that is sent in pieces; None: nowhere.
+        is_old: whether its client speaks HTTP/1.0, and knows no chunks.
         outcome: what there is to note of it once its answer is on its way; None before the handler's end.
     """
 
@@ -71,6 +120,8 @@ class Incoming(Struct, gc=False):
     admission: Admission | None = None
     is_waiting: bool = False
     waited_s: float = 0.0
+    sink: Outlet | None = None
+    is_old: bool = False
     outcome: Outcome | None = None
 
     def begin_wait(self) -> None:

@@ -93,7 +93,7 @@ class Observer:
         series.buckets[bisect_left(BOUNDS_S, seconds)] += 1
         series.seconds += seconds
         series.received_bytes += received_bytes
-        series.sent_bytes += len(response.body)
+        series.sent_bytes += len(response.body) + response.sent_bytes
         self._until_sample = left = self._until_sample - 1
         if code or seconds > self._slow_s:
             self._note_closely(request, service, response, seconds)
@@ -142,7 +142,7 @@ class Observer:
             "access_key_id": request.principal.access_key_id,
             "peer": request.peer,
             "received_bytes": len(request.body),
-            "sent_bytes": len(response.body),
+            "sent_bytes": len(response.body) + response.sent_bytes,
             "at_ms": self._clock.wall_ms(),
         }
         if not request.operation:

@@ -25,7 +25,7 @@ from typing import Final, cast
 
 import httptools
 
-from tenet.wire.exchange import BODY_TOO_LARGE, MEMORY_FULL, Incoming, Resumed
+from tenet.wire.exchange import BODY_TOO_LARGE, MEMORY_FULL, Incoming, Outlet, Resumed
 from tenet.wire.headers import KNOWN_NAMES, head_bytes
 from tenet.wire.shapes import HEAD_BYTES_MAX, NONE_YET
 from tenet.wire.shared import Shared
@@ -78,6 +78,7 @@ class Connection(asyncio.Protocol):
         "_loop",
         "_offers_upgrade",
         "_open",
+        "_outlet",
         "_parser",
         "_peer",
         "_queue",
@@ -102,6 +103,7 @@ class Connection(asyncio.Protocol):
         self._loop = loop
         self._time = loop.time
         self._transport: asyncio.Transport | None = None
+        self._outlet = Outlet(loop)
         self._task: asyncio.Task[None] | None = None
         self._wake: asyncio.Future[None] = loop.create_future()
         self._parser = httptools.HttpRequestParser(self)
@@ -149,7 +151,7 @@ class Connection(asyncio.Protocol):
             self._shared.greeted.discard(self)
             cast("asyncio.Transport", transport).abort()
             return
-        self._transport = cast("asyncio.Transport", transport)
+        self._transport = self._outlet.transport = cast("asyncio.Transport", transport)
         peer = transport.get_extra_info("peername")
         self._peer = str(peer[0]) if isinstance(peer, tuple) else ""
         self._tls = transport.get_extra_info("sslcontext") is not None
@@ -160,7 +162,7 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Forgets the connection. A request under way is carried through and its answer dropped, unless it waits."""
         del exc
-        self._transport = None
+        self._transport = self._outlet.transport = None
         self._ending = True
         self._shared.connections.discard(self)
         self._shared.body_bytes_held -= self._body_bytes
@@ -190,7 +192,7 @@ class Connection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         """Stops serving a client that does not read its answers, and counts what waits for it."""
-        self._blocked = True
+        self._blocked = self._outlet.is_blocked = True
         self._idle_since_s = self._time()
         if self._transport is not None:
             self._count_unread(self._transport.get_write_buffer_size())
@@ -199,6 +201,7 @@ class Connection(asyncio.Protocol):
     def resume_writing(self) -> None:
         """Goes on with the requests that waited."""
         self._blocked = False
+        self._outlet.unblock()
         self._count_unread(0)
         self._idle_since_s = self._time()
         self._wake_task()
@@ -259,11 +262,8 @@ class Connection(asyncio.Protocol):
             return True
         shared.body_bytes_held += length
         turn_s = self._time()
-        self._take(
-            Incoming(
-                "POST", "/", headers, data[end:], self._peer, not (shared.draining or self._retires), "", turn_s, turn_s
-            )
-        )
+        keep_alive = not (shared.draining or self._retires)
+        self._take(Incoming("POST", "/", headers, data[end:], self._peer, keep_alive, "", turn_s, turn_s))
         return True
 
     def _begin_body(self, headers: dict[str, str], begun: bytes, left: int) -> None:
@@ -456,6 +456,8 @@ class Connection(asyncio.Protocol):
         url, body = self._url.decode(), b"".join(self._body)
         keep_alive = self._keep_alive and not (self._shared.draining or self._retires)
         incoming = Incoming(method, url, self._headers, body, self._peer, keep_alive, "", turn_s, turn_s)
+        if not self._keep_alive or "connection" in self._headers:
+            incoming.is_old = self._parser.get_http_version() == "1.0"
         self._body_bytes = 0  # from here on the answer gives the body's bytes back
         self._begin_message()
         self._take(incoming)
@@ -485,11 +487,9 @@ class Connection(asyncio.Protocol):
         """Hands over a request whose body is not kept, as the last one of its connection."""
         method = "POST" if self._left_bytes else self._parser.get_method().decode()
         url, now_s = self._url.decode(), self._time()
-        incoming = Incoming(
-            method, url, self._headers, b"", self._peer, keep_alive=False, refusal=refusal, read_s=now_s, turn_s=now_s
-        )
+        headers, is_last = self._headers, False
         self._stop_reading()
-        self._take(incoming)
+        self._take(Incoming(method, url, headers, b"", self._peer, is_last, refusal, now_s, now_s))
 
     def _stop_reading(self) -> None:
         """Throws away what still comes, so that the client can finish sending and then see its answer."""
@@ -504,6 +504,7 @@ class Connection(asyncio.Protocol):
     # ---- answering ---------------------------------------------------------------------------------------------------
 
     def _take(self, incoming: Incoming) -> None:
+        incoming.sink = self._outlet
         if self._busy or self._blocked or self._queue:
             self._queue.append(incoming)
             if self._is_full() and self._transport is not None:

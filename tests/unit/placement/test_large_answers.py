@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+import tracemalloc
 from collections.abc import Iterator
 from random import Random
 from typing import Any
@@ -14,19 +15,21 @@ from msgspec.structs import replace
 
 from tenet.base.clock import Clock, ManualClock, SystemClock
 from tenet.placement.context import Asked, Context
-from tenet.placement.errors import BadRequest, Unavailable
+from tenet.placement.errors import Unavailable
 from tenet.placement.fleet.candidates import find, search
 from tenet.placement.fleet.fleet import Fleet
 from tenet.placement.fleet.trees import FRUITLESS_MAX, Effort, Walk
 from tenet.placement.model import Inventory, Provider
-from tenet.placement.ops.pieces import collect
+from tenet.placement.ops.candidates import list_allocation_candidates
+from tenet.placement.ops.pieces import STREAMS_MAX, WHOLE_BYTES_MAX, written
 from tenet.placement.rules.candidate_requests import CandidateRequest
 from tenet.placement.rules.policy import Sender
 from tests.unit.placement.fleets import uuid_of as any_uuid
 from tests.unit.placement.test_candidates import fleet_of, host, read
+from tests.unit.placement.test_claiming import claim_of
 from tests.unit.placement.world import World, in_loop, memory
 
-OK, BAD, UNAVAILABLE = 200, 400, 503
+OK, UNAVAILABLE = 200, 503
 #: Enough for a machine that is busy, and far less than all trees take where each is gone through on its own.
 CPU_S_MAX = 6.0
 
@@ -155,6 +158,7 @@ EIGHT = "&".join(f"resources{number}=VGPU:1" for number in range(1, 9)) + "&grou
 
 @in_loop
 async def test_others_are_served_while_an_answer_has_no_end() -> None:
+    """It leaves in pieces, and is cut off at its deadline."""
     clock = SystemClock()
     async with World(memory(clock), clock=clock) as world:
         await many_devices(world)
@@ -163,12 +167,36 @@ async def test_others_are_served_while_an_answer_has_no_end() -> None:
         while not endless.done():
             await asyncio.sleep(0.01)
             turns += 1
-        answer = await endless
-        assert answer.status == UNAVAILABLE
-        assert b"with a limit" in answer.body
-        assert turns > 10
+        with pytest.raises(Unavailable, match="with a limit"):
+            await endless
+        assert turns > 3
+        assert (await context_of(world)).held.answers == 0
         limited = await world.ask("GET", f"/allocation_candidates?{EIGHT}&limit=5")
         assert len(limited["allocation_requests"]) == 5
+
+
+@in_loop
+async def test_an_answer_without_an_end_takes_no_more_than_a_piece() -> None:
+    async with World(memory()) as world:
+        await many_devices(world)
+        context = await context_of(world)
+        answer = await list_allocation_candidates(context, replace(asked_by(1e18), query_string=EIGHT))
+        assert answer.pieces is not None
+        tracemalloc.start()
+        try:
+            taken = 0
+            async for piece in answer.pieces:
+                assert len(piece) < 2 * WHOLE_BYTES_MAX
+                taken += len(piece)
+                if taken > 20 * WHOLE_BYTES_MAX:
+                    break
+            _, most = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        assert most < 8 * WHOLE_BYTES_MAX
+        assert context.held.answers == 1
+        await answer.pieces.aclose()
+        assert context.held.answers == 0
 
 
 @in_loop
@@ -198,66 +226,102 @@ async def context_of(world: World) -> Context:
 
 
 @in_loop
-async def test_an_answer_is_not_larger_than_it_may_be() -> None:
+async def test_a_short_answer_is_whole_and_a_long_one_in_pieces() -> None:
     async with World(memory()) as world:
         context = await context_of(world)
-        assert await collect(context, asked_by(1e18), [b"ab", b"", b"cd"], bytes_max=4) == b"abcd"
-        with pytest.raises(BadRequest, match="more than 4 bytes"):
-            await collect(context, asked_by(1e18), [b"ab", b"cd", b"e"], bytes_max=4)
-        assert context.held.bytes == 0
+        answer = await written(context, asked_by(1e18), [b"ab", b"", b"cd"])
+        assert (answer.body, answer.pieces) == (b"abcd", None)
+        long = [b"x" * WHOLE_BYTES_MAX, b"y", b"", b"z"]
+        answer = await written(context, asked_by(1e18), long)
+        assert answer.pieces is not None
+        assert b"".join([piece async for piece in answer.pieces]) == b"".join(long)
+        assert context.held.answers == 0
 
 
 @in_loop
-async def test_all_answers_together_are_not_larger_than_they_may_be() -> None:
+async def test_there_are_not_more_long_answers_than_there_may_be() -> None:
     async with World(memory()) as world:
         context = await context_of(world)
-        context.held.bytes = 256 * 1024 * 1024
+        for number in range(1, 1_001):
+            world.keeper.fleet.put(host(number, VCPU=Inventory(total=4)))
+        context.held.answers = STREAMS_MAX
         for path in ("/allocation_candidates?resources=VCPU:1", "/resource_providers"):
             answer = await world.send("GET", path)
             assert answer.status == UNAVAILABLE
-            assert b"too many large answers" in answer.body.lower()
-        assert context.held.bytes == 256 * 1024 * 1024, "what was refused is given back"
-        context.held.bytes = 0
+            assert b"too many long answers" in answer.body.lower()
+        assert (await world.send("GET", "/allocation_candidates?resources=VCPU:1&limit=1")).status == OK
+        context.held.answers = 0
         assert (await world.send("GET", "/resource_providers")).status == OK
-        assert context.held.bytes == 0
 
 
 @in_loop
-async def test_what_is_given_up_is_given_back() -> None:
-    """Also where the request is ended in the middle."""
+async def test_what_ends_an_answer_before_it_is_long_is_told() -> None:
+    """Later it is cut off, and what it held is given back, also where the request is ended in the middle."""
     clock: Clock = SystemClock()
     async with World(memory(clock), clock=clock) as world:
         context = await context_of(world)
 
-        def endless() -> Iterator[bytes]:
+        def endless(piece: bytes) -> Iterator[bytes]:
             while True:
-                yield b"x"
+                time.sleep(0.001)
+                yield piece
 
         with pytest.raises(Unavailable, match="in time"):
-            await collect(context, asked_by(clock.monotonic_s() + 0.05), endless())
-        assert context.held.bytes == 0
-        task = asyncio.create_task(collect(context, asked_by(1e18), endless()))
-        await asyncio.sleep(0.03)
-        assert context.held.bytes > 0
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-        assert context.held.bytes == 0
+            await written(context, asked_by(clock.monotonic_s() + 0.05), endless(b"x"))
+        answer = await written(context, asked_by(clock.monotonic_s() + 0.3), endless(b"x" * 64 * 1024))
+        pieces = answer.pieces
+        assert pieces is not None
+        _ = await anext(pieces)
+        assert context.held.answers == 1
+        with pytest.raises(Unavailable, match="in time"):
+            _ = [piece async for piece in pieces]
+        assert context.held.answers == 0
+
+
+@in_loop
+async def test_a_claim_that_finds_nothing_for_long_lets_others_in_and_ends_in_time() -> None:
+    clock = SystemClock()
+    rooms, request = riddle()
+    groups = [{"suffix": one.suffix, "resources": dict(one.resources)} for one in request.groups]
+    body = claim_of(7, request={"groups": groups, "group_policy": "none"})
+    async with World(memory(clock), clock=clock) as world:
+        for number in range(1, 60):
+            for provider in tree(number, rooms):
+                world.keeper.fleet.put(provider)
+        began_s = clock.monotonic_s()
+        claim = asyncio.create_task(world.send_by(began_s + 0.6, "POST", "/v1/claims", body))
+        turns = 0
+        while not claim.done():
+            await asyncio.sleep(0.001)
+            turns += 1
+        answer = await claim
+        assert answer.status == UNAVAILABLE
+        assert b"No place was found in time" in answer.body
+        assert turns > 1, "a search in one step is done when the first turn is over"
+        assert clock.monotonic_s() - began_s < 3
 
 
 @in_loop
 async def test_a_long_list_of_providers_is_whole_and_in_pieces() -> None:
     clock = ManualClock()
     async with World(memory(clock), clock=clock) as world:
-        providers = [host(number, VCPU=Inventory(total=4)) for number in range(1, 1_001)]
+        providers = [host(number, VCPU=Inventory(total=4)) for number in range(1, 301)]
         for number, provider in enumerate(providers):
             world.keeper.fleet.put(replace(provider, updated_ms=1_700_000_000_000 + 1000 * number))
         answer = await world.send("GET", "/resource_providers")
         listed = orjson.loads(answer.body)["resource_providers"]
         assert [one["uuid"] for one in listed] == [one.uuid for one in providers]
-        assert dict(answer.headers)["last-modified"] == "Tue, 14 Nov 2023 22:29:59 GMT"
+        assert dict(answer.headers)["last-modified"] == "Tue, 14 Nov 2023 22:18:19 GMT"
         assert (await world.ask("GET", "/resource_providers?resources=VCPU:5")) == {"resource_providers": []}
         one = await world.ask("GET", f"/resource_providers?uuid={providers[7].uuid}")
         assert one["resource_providers"] == [listed[7]]
+        more = [host(number, VCPU=Inventory(total=4)) for number in range(301, 1_001)]
+        for provider in more:
+            world.keeper.fleet.put(provider)
+        answer = await world.send("GET", "/resource_providers")
+        listed = orjson.loads(answer.body)["resource_providers"]
+        assert [one["uuid"] for one in listed] == [one.uuid for one in (*providers, *more)]
+        assert dict(answer.headers)["last-modified"] == "Tue, 14 Nov 2023 22:13:20 GMT", "now: it is said before"
 
 
 @in_loop

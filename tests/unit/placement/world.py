@@ -132,7 +132,10 @@ class World:
             request_id="0123456789ABCDEF" * 3 + "0123",
             deadline=deadline,
         )
-        return await self.service.answer(request)
+        response = await self.service.answer(request)
+        if response.pieces is not None:
+            response.body, response.pieces = b"".join([piece async for piece in response.pieces]), None
+        return response
 
     async def ask(self, method: str, path: str, body: Any = None, *, status: int = 200, **more: str) -> Any:
         """Sends a request that has to be answered with a status; returns the document of the answer."""

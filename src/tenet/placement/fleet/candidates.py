@@ -14,7 +14,7 @@ A fleet that changes meanwhile is looked at anew, and the search goes on behind 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import islice
+from itertools import chain, islice
 from typing import Final, TypeAlias
 
 import numpy as np
@@ -28,8 +28,9 @@ from tenet.placement.rules.candidate_answers import Candidate
 from tenet.placement.rules.candidate_requests import CandidateRequest
 
 Places: TypeAlias = NDArray[np.intp]
-#: So many places at a time become numbers of Python's.
-_LISTED: Final = 256
+#: So many places at a time become numbers of Python's, at first and at most: most searches end soon.
+_LISTED: Final = 4
+_LISTED_MAX: Final = 256
 #: After so many trees others may have their turn: some milliseconds.
 _TREES_A_TURN: Final = 32
 
@@ -40,8 +41,8 @@ def find(fleet: Fleet, request: CandidateRequest, *, turn: int = 0) -> Iterator[
     Args:
         fleet: may change between one candidate and the next, not while one is looked for.
         request: names classes and traits that exist.
-        turn: at which of the trees to begin, any number of 0 and more: with different ones, requests with a limit get
-            different answers.
+        turn: at which of the trees that are worth a look to begin, any number of 0 and more: with different ones,
+            requests with a limit get different answers, and with random ones each tree is as likely as any other.
     """
     found = (candidate for candidate in search(fleet, request, turn=turn) if candidate is not None)
     return islice(found, request.limit)
@@ -59,7 +60,7 @@ def search(fleet: Fleet, request: CandidateRequest, *, turn: int = 0) -> Iterato
         Candidates, and None where there was none for some milliseconds.
     """
     left = request.limit
-    for candidate in _find(fleet, request, turn % max(1, len(fleet.here))):
+    for candidate in _find(fleet, request, turn):
         yield candidate
         if candidate is not None and left is not None:
             left -= 1
@@ -67,18 +68,21 @@ def search(fleet: Fleet, request: CandidateRequest, *, turn: int = 0) -> Iterato
                 return
 
 
-def _find(fleet: Fleet, request: CandidateRequest, start: int) -> Iterator[Candidate | None]:
+def _find(fleet: Fleet, request: CandidateRequest, turn: int) -> Iterator[Candidate | None]:
     effort = Effort()
     wanted = decide(fleet, request)
-    anchors = _in_turn(_with_local(fleet, wanted), start)
-    while len(anchors):
-        for number, anchor in enumerate(_listed(anchors)):
+    found = np.flatnonzero(_with_local(fleet, wanted))
+    number = turn % max(1, len(found))
+    start = int(found[number]) if number else 0
+    first, then = found[number:], found[:number]
+    while len(first) or len(then):
+        for number, anchor in enumerate(chain(_listed(first), _listed(then))):
             yield from search_tree(fleet, wanted, request, anchor, is_pure=False, effort=effort)
-            if not number % _TREES_A_TURN:
+            if number % _TREES_A_TURN == _TREES_A_TURN - 1:
                 yield None
             if fleet.shape != wanted.shape:
                 wanted = decide(fleet, request)
-                anchors = _behind(_in_turn(_with_local(fleet, wanted), start), anchor, start)
+                first, then = _behind(np.flatnonzero(_with_local(fleet, wanted)), anchor, start)
                 break
         else:
             break
@@ -86,25 +90,24 @@ def _find(fleet: Fleet, request: CandidateRequest, start: int) -> Iterator[Candi
         yield from _find_shared(fleet, request, effort)
 
 
-def _in_turn(anchors: Mask, start: int) -> Places:
-    found = np.flatnonzero(anchors)
-    return np.roll(found, -int(np.searchsorted(found, start)))
+def _behind(anchors: Places, anchor: int, start: int) -> tuple[Places, Places]:
+    """Returns what comes after an anchor among some in ascending order, where the search began at a place, all around.
 
-
-def _behind(anchors: Places, anchor: int, start: int) -> Places:
-    """Returns what comes after an anchor among some in their turn."""
-    is_later: Mask = anchors > anchor
+    Returns:
+        What comes first and what comes then.
+    """
     if anchor < start:
-        is_later &= anchors < start
-    else:
-        is_later |= anchors < start
-    return anchors[is_later]
+        return anchors[(anchors > anchor) & (anchors < start)], anchors[:0]
+    return anchors[anchors > anchor], anchors[anchors < start]
 
 
 def _listed(anchors: Places) -> Iterator[int]:
-    """Returns places one by one, read a few at a time: most searches end soon."""
-    for first in range(0, len(anchors), _LISTED):
-        yield from anchors[first : first + _LISTED].tolist()
+    """Returns places one by one, read a few at a time."""
+    first, size = 0, _LISTED
+    while first < len(anchors):
+        yield from anchors[first : first + size].tolist()
+        first += size
+        size = min(2 * size, _LISTED_MAX)
 
 
 def _with_local(fleet: Fleet, wanted: Wanted) -> Mask:

@@ -94,6 +94,8 @@ class Fleet:
         self._sharing: dict[str, set[int]] = {}
         self._sharing_places: set[int] = set()
         self._children = 0
+        self._tops: Mask = np.zeros(0, dtype=np.bool_)
+        self._tops_of = 0
         #: Raised by every change but those of what is in use; who searches in steps begins anew when it was.
         self.shape = 0
 
@@ -160,6 +162,29 @@ class Fleet:
         inventory = provider.inventories.get(resource_class)
         if inventory is not None:
             self._columns[resource_class].set_used(place, inventory, used)
+
+    def take_uses(self, uuid: str, used: Mapping[str, int], *, generation: int, revision: int) -> bool:
+        """Takes note of what a commit left in use in a provider, where it is the one right behind what is known.
+
+        Args:
+            uuid: of the provider.
+            used: what is in use since, of each class that the commit added to.
+            generation: of the provider since.
+            revision: of the inventories that the commit relied on.
+
+        Returns:
+            False where anything else may have happened in between, or nothing is known: nothing was noted.
+        """
+        place = self._places.get(uuid)
+        provider = None if place is None else self._providers[place]
+        if place is None or provider is None:
+            return False
+        if (generation, revision) != (self._generations[place] + 1, provider.revision):
+            return False
+        self._generations[place] = generation
+        for name, amount in used.items():
+            self.set_used(uuid, name, amount, generation)
+        return True
 
     def _withdraw(self, place: int) -> None:
         """Takes a provider out of all columns and indexes; its place stays its own."""
@@ -299,6 +324,14 @@ class Fleet:
     def here(self) -> Mask:
         """Of each place, whether there is a provider."""
         return self._here[: len(self._providers)]
+
+    @property
+    def tops(self) -> Mask:
+        """Of each place, whether a root is there; to be copied before it is changed."""
+        if self._tops_of != self.shape:
+            self._tops = self.here & (self.roots == np.arange(len(self._providers), dtype=np.int32))
+            self._tops_of = self.shape
+        return self._tops
 
     def fitting(self, resource_class: str, amount: int) -> Mask:
         """Returns of each place whether a claim of an amount of a class fits there now."""

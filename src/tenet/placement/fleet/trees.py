@@ -76,7 +76,11 @@ def search_tree(
         Each candidate once; None now and then, where nothing was found for a while.
     """
     choices = _choices_at(fleet, wanted, anchor, is_pure=is_pure)
-    if all(choices):
+    if len(choices) == 1 and not (fleet.sharing or wanted.together or request.same_subtree):
+        # Nothing has to hold among the providers of a candidate that has one alone.
+        for provider in [fleet.at(place) for place in choices[0]]:
+            yield _alone(wanted.wants[0], provider)
+    elif all(choices):
         tree = _Tree(fleet, wanted, request, choices, is_pure=is_pure)
         for chosen in tree.walk.steps(effort):
             yield None if chosen is None else tree.candidate(chosen)
@@ -90,6 +94,12 @@ def _choices_at(fleet: Fleet, wanted: Wanted, anchor: int, *, is_pure: bool) -> 
     if is_pure:
         members = [place for place in members if place in fleet.sharing]
     return [[place for place in members if want.own[place]] + sorted(shared & want.shared) for want in wanted.wants]
+
+
+def _alone(want: Want, provider: Provider) -> Candidate:
+    allocations = {provider.uuid: dict(want.amounts)} if want.amounts else {}
+    roots = frozenset((provider.root,)) if want.amounts else frozenset[str]()
+    return Candidate(allocations, {want.suffix: (provider.uuid,)}, roots)
 
 
 class _Tree:

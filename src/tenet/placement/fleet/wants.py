@@ -70,7 +70,7 @@ def decide(fleet: Fleet, request: CandidateRequest) -> Wanted:
         fleet: is not changed.
         request: names classes and traits that exist; others are found nowhere.
     """
-    anchors = fleet.here & (fleet.roots == np.arange(len(fleet.roots), dtype=np.int32))
+    anchors = fleet.tops.copy()
     if request.root_required or request.root_forbidden:
         anchors &= fleet.passing(required=[(name,) for name in request.root_required], forbidden=request.root_forbidden)
     wants: list[Want] = []

@@ -133,7 +133,7 @@ async def _replace(context: Context, asked: Asked, asking: Sequence[Asking], ref
         writes, checks = consumer_writes(moves)
         writes += provider_writes(moves, snapshots)
         writes += used_writes(amounts_moved(moves), inventories)
-        return Plan(writes, checks, providers_of(moves), moves), None
+        return Plan(writes, checks, providers_of(moves), moves, only_uses=True), None
 
     await context.committer.carry_out(plan, deadline=asked.deadline)
 

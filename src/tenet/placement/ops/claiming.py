@@ -58,7 +58,7 @@ from tenet.store.contract import Add, Check, IsVersion, Limits, Put, Version, Wr
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Mapping, Sequence
 
-    from tenet.placement.model import Consumer
+    from tenet.placement.model import Consumer, Provider
     from tenet.placement.ops.claims import Before
     from tenet.placement.rules.snapshots import Snapshot
 
@@ -74,8 +74,9 @@ _Found = dict[str, "tuple[Consumer, Version] | None"]
 async def make_claim(context: Context, asked: Asked) -> Answer:
     """Selects and claims: ``POST /v1/claims``.
 
-    Two round trips to read, one or two for the providers chosen, and one commit over the providers, the consumers and
-    their projects; a round trip more where custom names are used, and a commit in one partition where it is refused.
+    One round trip to read, and one commit over the providers, the consumers and their projects; a round trip more where
+    custom names are used, and where what the read model said of the providers chosen was refused, one or two to read
+    them before each further commit; a commit in one partition where it is refused.
 
     Raises:
         BadRequest: the body is malformed, or names a class, trait or plugin that does not exist.
@@ -161,21 +162,19 @@ class _Claiming:
     async def plan(self) -> tuple[Plan, tuple[bytes, bool]]:
         """Implements ``Planner``: the answer, and whether the claim is made now."""
         deadline = self._asked.deadline
-        found, before = await asyncio.gather(
-            self._context.reader.consumers([*self._uuids, *self._request.others], deadline=deadline),
-            self._context.claims.before(self._uuids, deadline=deadline),
-        )
+        found, before = await self._context.claims.of(self._uuids, self._request.others, deadline=deadline)
         answer = await self._answer_given(found, before)
         if answer is not None:
             return Plan(()), (answer, False)
         for _ in range(TRIES_MAX):
             chosen = await self._choose(found)
-            snapshots = await self._read(chosen)
             moves = self._moves(chosen, found)
-            self._doubtful = set(providers_of(moves)) | snapshots.keys()
-            if self._holds(chosen, moves, snapshots):
+            # What the model says is committed at first, since the commit checks it; it is read where that was refused.
+            relied_on = await self._as_read(chosen, moves) if self._doubtful else _as_known(chosen)
+            self._doubtful = {uuid for one in chosen for uuid in one.option.providers}
+            if relied_on is not None:
                 body = self._document(chosen)
-                plan = self._plan(moves, snapshots, found, before, body)
+                plan = self._plan(moves, relied_on, found, before, body)
                 if self._reserved is not None:
                     pointers = await self._context.expiry.pointers(self._reserved, deadline=deadline)
                     plan = replace(plan, writes=[*plan.writes, *pointers])
@@ -207,6 +206,7 @@ class _Claiming:
 
         Raises:
             ClaimRefused: there is no place.
+            Unavailable: none was found in time.
         """
         keeper = self._context.keeper
         held = {uuid: list(_allocations_of(found[uuid])) for uuid in self._request.others}
@@ -223,6 +223,8 @@ class _Claiming:
         result = _next(steps)
         while result is None:
             await asyncio.sleep(0)
+            if self._context.clock.monotonic_s() > self._asked.deadline:
+                raise Unavailable("No place was found in time. Nothing was written; try again, or ask for less.")
             result = _next(steps)
         if isinstance(result, WhyNot):
             missing = "; ".join(result.missing)
@@ -231,23 +233,25 @@ class _Claiming:
             )
         return result
 
-    async def _read(self, chosen: Sequence[Chosen]) -> dict[str, Snapshot | None]:
-        """Returns the providers that were chosen, and their ancestors; a round trip for each, all at once."""
+    async def _as_read(self, chosen: Sequence[Chosen], moves: Sequence[Move]) -> dict[str, Snapshot] | None:
+        """Returns the providers that were chosen, and their ancestors; a round trip for each, all at once.
+
+        Returns:
+            None where they are not as they were taken to be, or have no room.
+        """
         uuids = sorted({uuid for one in chosen for uuid in one.option.providers})
         read = self._context.reader.find
-        if len(uuids) == 1:  # as most are; saves a task
-            return {uuids[0]: await read(uuids[0], deadline=self._asked.deadline)}
         found = await asyncio.gather(*(read(uuid, deadline=self._asked.deadline) for uuid in uuids))
-        return dict(zip(uuids, found, strict=True))
+        snapshots = {snapshot.uuid: snapshot for snapshot in found if snapshot is not None}
+        return snapshots if self._holds(chosen, moves, snapshots) else None
 
-    def _holds(self, chosen: Sequence[Chosen], moves: Sequence[Move], found: Mapping[str, Snapshot | None]) -> bool:
+    def _holds(self, chosen: Sequence[Chosen], moves: Sequence[Move], snapshots: Mapping[str, Snapshot]) -> bool:
         """Tells whether the providers are as they were taken to be, and have room."""
         for one in chosen:
             for uuid, provider in one.option.providers.items():
-                snapshot = found[uuid]
+                snapshot = snapshots.get(uuid)
                 if snapshot is None or not snapshot.is_described_as(provider):
                     return False
-        snapshots = _there(found)
         try:
             check_fit(
                 moves,
@@ -308,26 +312,23 @@ class _Claiming:
     def _plan(
         self,
         moves: Sequence[Move],
-        found: Mapping[str, Snapshot | None],
+        relied_on: Mapping[str, Snapshot | Provider],
         consumers: _Found,
         before: Mapping[str, Before],
         body: bytes,
     ) -> Plan:
-        snapshots = _there(found)
         writes, checks = consumer_writes(moves)
-        writes += provider_writes(moves, snapshots)
-        writes += used_writes(
-            amounts_moved(moves), {uuid: snapshot.inventories for uuid, snapshot in snapshots.items()}
-        )
+        writes += provider_writes(moves, relied_on)
+        writes += used_writes(amounts_moved(moves), {uuid: one.inventories for uuid, one in relied_on.items()})
         writes += self._claim_writes(before, body, providers_of(moves))
-        checks += [IsVersion(keys.provider_key(uuid), snapshot.version) for uuid, snapshot in snapshots.items()]
+        checks += [IsVersion(keys.provider_key(uuid), one.version) for uuid, one in relied_on.items()]
         checks += _unmoved(self._request.others, consumers)
         if len(checks) > Limits.checks_max:
             raise BadRequest(
                 f"The claim is about {len(checks)} consumers, providers and ancestors of providers; one commit can "
                 f"check {Limits.checks_max}. Claim for fewer consumers at once."
             )
-        return Plan(writes, checks, providers_of(moves), moves)
+        return Plan(writes, checks, providers_of(moves), moves, only_uses=True)
 
     def _claim_writes(self, before: Mapping[str, Before], body: bytes, providers: list[str]) -> list[Write]:
         """Returns the writes of the claim itself, and of its place in lists.
@@ -369,5 +370,16 @@ def _allocations_of(found: tuple[Consumer, Version] | None) -> dict[str, dict[st
     return {} if found is None else found[0].allocations
 
 
-def _there(found: Mapping[str, Snapshot | None]) -> dict[str, Snapshot]:
-    return {uuid: snapshot for uuid, snapshot in found.items() if snapshot is not None}
+def _as_known(chosen: Sequence[Chosen]) -> dict[str, Provider] | None:
+    """Returns the providers that were chosen, and their ancestors, as the model had them.
+
+    Returns:
+        None where one of them changed while the consumers of a gang were placed one after the other.
+    """
+    known: dict[str, Provider] = {}
+    for one in chosen:
+        for uuid, provider in one.option.providers.items():
+            first = known.setdefault(uuid, provider)
+            if (first.version, first.revision) != (provider.version, provider.revision):
+                return None
+    return known

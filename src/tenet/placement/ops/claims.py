@@ -8,12 +8,14 @@ from msgspec import Struct
 
 from tenet.base.clock import NEVER
 from tenet.placement import keys
+from tenet.placement.rules.stored import decode_consumer
 from tenet.placement.rules.stored_claims import LastClaim, decode_claim, decode_last_claim
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tenet.store.contract import Store
+    from tenet.placement.model import Consumer
+    from tenet.store.contract import Store, Version
 
 
 class Before(Struct, frozen=True):
@@ -45,16 +47,37 @@ class Claims:
             consumers: uuids, at most as many as a claim has.
             deadline: when to give up.
         """
-        asked = [key for one in consumers for key in (keys.last_claim_key(one), keys.claims_count_key(one))]
-        records = await self._store.get(asked, deadline=deadline)
-        found: dict[str, Before] = {}
-        for number, consumer in enumerate(consumers):
-            last, count = records[2 * number], records[2 * number + 1]
-            found[consumer] = Before(
+        return (await self.of(consumers, (), deadline=deadline))[1]
+
+    async def of(
+        self, consumers: Sequence[str], others: Sequence[str], *, deadline: float = NEVER
+    ) -> tuple[dict[str, tuple[Consumer, Version] | None], dict[str, Before]]:
+        """Returns what a claim has to know: consumers as they are, and what was claimed before; one round trip.
+
+        Args:
+            consumers: uuids, at most as many as a claim has.
+            others: uuids of those that the claim names besides.
+            deadline: when to give up.
+
+        Returns:
+            All of them by uuid, None where one has nothing; and of the first what was claimed for them.
+        """
+        everybody = [*consumers, *others]
+        asked = [keys.consumer_key(one) for one in everybody]
+        asked += [key for one in consumers for key in (keys.last_claim_key(one), keys.claims_count_key(one))]
+        records = iter(await self._store.get(asked, deadline=deadline))
+        now: dict[str, tuple[Consumer, Version] | None] = {}
+        for uuid in everybody:
+            record = next(records)
+            now[uuid] = None if record is None else (decode_consumer(uuid, record.value), record.version)
+        before: dict[str, Before] = {}
+        for uuid in consumers:
+            last, count = next(records), next(records)
+            before[uuid] = Before(
                 None if last is None else decode_last_claim(last.value),
                 0 if count is None else count.cells.get(keys.CLAIMS, 0),
             )
-        return found
+        return now, before
 
     async def document(self, claim: str, *, deadline: float = NEVER) -> bytes | None:
         """Returns a claim as it is answered, JSON, or None; one round trip."""

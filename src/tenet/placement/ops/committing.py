@@ -11,10 +11,12 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from tenet.placement import keys
 from tenet.placement.errors import Conflict, QuotaExceeded, Unavailable
 from tenet.placement.ops.grouping import Grouping
+from tenet.placement.rules.uses import NOTHING_TOLD
 from tenet.store.contract import Append, Committed
 from tenet.store.contract import Conflict as CommitConflict
 
@@ -47,12 +49,14 @@ class Plan(Struct, frozen=True):
         checks: what must hold.
         changed: uuids of the providers that it changes.
         moves: what consumers get and leave by it, which the quotas of their projects are about.
+        only_uses: whether it changes nothing of them but what is in use.
     """
 
     writes: Sequence[Write]
     checks: Sequence[Check] = ()
     changed: Sequence[str] = ()
     moves: Sequence[Move] = ()
+    only_uses: bool = False
 
 
 class PlanAgain(Exception):
@@ -126,7 +130,7 @@ class Committer:
                 raise
             if isinstance(outcome, Committed):
                 self._keeper.note(outcome.version)
-                await self._keeper.refresh(plan.changed)
+                await self._keeper.take_in(plan.changed, outcome.cells if plan.only_uses else NOTHING_TOLD)
                 return result
             await self._pause(tried)
         raise Unavailable(
@@ -149,7 +153,7 @@ class Committer:
             if any((now[move.uuid] or (None, None))[1] != move.version for move in plan.moves):
                 raise PlanAgain from None
             raise
-        return Plan([*plan.writes, *more], plan.checks, plan.changed)
+        return replace(plan, writes=[*plan.writes, *more])
 
     async def _pause(self, tried: int) -> None:
         if tried >= _PAUSE_AFTER:
@@ -157,7 +161,9 @@ class Committer:
 
     async def _commit(self, plan: Plan, deadline: float) -> Committed | CommitConflict:
         appends = [Append(keys.provider_key(uuid), None, _TOLD) for uuid in plan.changed] if self._is_logged else ()
-        return await self._grouping.land(plan.writes, plan.checks, appends, deadline)
+        # What all nodes follow, this one follows too: there it is read again in any case.
+        asks = plan.only_uses and not self._is_logged
+        return await self._grouping.land(plan.writes, plan.checks, appends, deadline, return_cells=asks)
 
 
 def check_generation(found: int, given: int, message: str) -> None:

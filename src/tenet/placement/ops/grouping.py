@@ -229,7 +229,13 @@ class Grouping:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def land(
-        self, writes: Sequence[Write], checks: Sequence[Check], appends: Sequence[Append], deadline: float
+        self,
+        writes: Sequence[Write],
+        checks: Sequence[Check],
+        appends: Sequence[Append],
+        deadline: float,
+        *,
+        return_cells: bool = False,
     ) -> Committed | Conflict:
         """Commits, as ``land`` does; a conflict may be that of the group in which it went.
 
@@ -238,6 +244,7 @@ class Grouping:
             checks: as in ``Commit``.
             appends: as in ``Commit``.
             deadline: when to give up, in seconds on the monotonic clock.
+            return_cells: as in ``Commit``; where it goes in a group, none are told.
 
         Raises:
             StoreUnavailable: nothing was written.
@@ -245,7 +252,16 @@ class Grouping:
         """
         cells = {(write.key, write.cell) for write in writes if isinstance(write, Add)}
         if not self._is_dear or len(cells) + sum(not isinstance(write, Add) for write in writes) != len(writes):
-            return await land(self._store, writes, checks, appends, clock=self._clock, ids=self._ids, deadline=deadline)
+            return await land(
+                self._store,
+                writes,
+                checks,
+                appends,
+                clock=self._clock,
+                ids=self._ids,
+                deadline=deadline,
+                return_cells=return_cells,
+            )
         one = Asked(writes, checks, appends, deadline)
         self._waiting.append(one)
         self._begin()

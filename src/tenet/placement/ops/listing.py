@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import orjson
+from msgspec.structs import replace
 
 from tenet.placement.context import NOW, Answer, Asked, Context
-from tenet.placement.ops.pieces import collect
+from tenet.placement.ops.pieces import written
 from tenet.placement.rules.candidate_answers import PIECE_BYTES
 from tenet.placement.rules.documents import provider_document
 from tenet.placement.rules.provider_filters import read_provider_filter
@@ -21,7 +22,7 @@ async def list_resource_providers(context: Context, asked: Asked) -> Answer:
     """Lists providers that pass filters: ``GET /resource_providers``. From the read model; a round trip or two.
 
     Raises:
-        BadRequest: a filter is malformed, names a class or trait that does not exist, or lets too many through.
+        BadRequest: a filter is malformed, or names a class or trait that does not exist.
         Unavailable: the list was not done in time.
     """
     classes, traits = await known_names(context, asked)
@@ -40,8 +41,9 @@ async def list_resource_providers(context: Context, asked: Asked) -> Answer:
                 piece.clear()
         yield bytes(piece) + b"]}"
 
-    body = await collect(context, asked, pieces())
-    return Answer(200, body=body, modified_ms=modified_ms)
+    answer = await written(context, asked, pieces())
+    # When the last of them was changed is known at the end, and of a long answer said before.
+    return replace(answer, modified_ms=NOW if answer.pieces is not None else modified_ms)
 
 
 async def known_names(context: Context, asked: Asked) -> tuple[Collection[str], Collection[str]]:

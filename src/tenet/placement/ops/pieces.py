@@ -1,67 +1,87 @@
-"""Answers that are written in pieces: others have their turn in between, and time and memory are bounded."""
+"""Answers that are written in pieces: others have their turn in between, and time and memory are bounded.
+
+An answer is made up to a size before anything of it is sent, so that what ends it until then is told as an error. What
+is longer leaves as it is made, no faster than its client reads it; what ends it later cuts it off (``wire.streaming``).
+"""
 
 from __future__ import annotations
 
 import asyncio
+from contextlib import aclosing
 from typing import TYPE_CHECKING, Final
 
-from tenet.placement.errors import BadRequest, Unavailable
+from tenet.placement.context import Answer
+from tenet.placement.errors import Unavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import AsyncGenerator, Iterable
 
     from tenet.placement.context import Asked, Context
 
-#: The most that one answer may have, bytes.
-ANSWER_BYTES_MAX: Final = 128 * 1024 * 1024
-#: The most that all answers may have that are being written, bytes.
-_HELD_BYTES_MAX: Final = 256 * 1024 * 1024
+#: Up to so many bytes an answer is sent as a whole.
+WHOLE_BYTES_MAX: Final = 256 * 1024
+#: How many longer ones are sent at the same time: each holds a piece, and columns of the fleet that it searches in.
+STREAMS_MAX: Final = 128
 #: How long an answer is written before others have their turn, seconds.
 _TURN_S: Final = 0.01
 
 
 class Held:
-    """How many bytes of answers are being written."""
+    """How many answers are being sent in pieces."""
 
-    __slots__ = ("bytes",)
+    __slots__ = ("answers",)
 
     def __init__(self) -> None:
-        self.bytes = 0
+        self.answers = 0
 
 
-async def collect(
-    context: Context, asked: Asked, pieces: Iterable[bytes], *, bytes_max: int = ANSWER_BYTES_MAX
-) -> bytes:
-    """Writes an answer.
+async def written(context: Context, asked: Asked, pieces: Iterable[bytes]) -> Answer:
+    """Writes an answer, or begins to.
 
     Args:
         context: what it works with.
         asked: the request, whose deadline ends it.
         pieces: made as they are asked for, each in some milliseconds; empty ones where there is nothing to write yet.
-        bytes_max: the most that the answer may have.
+
+    Returns:
+        With a body where it is short, else with the pieces; 200, and nothing said of when it was changed.
 
     Raises:
-        BadRequest: the answer has more.
-        Unavailable: it was not done in time, or there are too many large ones at the same time.
+        Unavailable: it was not done in time, or there are too many long ones at the same time.
     """
-    written: list[bytes] = []
-    size, held, now = 0, context.held, context.clock.monotonic_s
+    coming = _in_turns(context, asked, pieces)
+    begun: list[bytes] = []
+    size = 0
+    async for piece in coming:
+        begun.append(piece)
+        size += len(piece)
+        if size > WHOLE_BYTES_MAX:
+            if context.held.answers >= STREAMS_MAX:
+                await coming.aclose()
+                raise Unavailable("Too many long answers are being sent at the same time. Try again, or with a limit.")
+            return Answer(pieces=_sent(context.held, b"".join(begun), coming))
+    return Answer(body=b"".join(begun))
+
+
+async def _in_turns(context: Context, asked: Asked, pieces: Iterable[bytes]) -> AsyncGenerator[bytes, None]:
+    now = context.clock.monotonic_s
     until_s = now() + _TURN_S
+    for piece in pieces:
+        if piece:
+            yield piece
+        if now() >= until_s:
+            await asyncio.sleep(0)
+            if now() > asked.deadline:
+                raise Unavailable("The answer was not found in time. Ask for less, or with a limit.")
+            until_s = now() + _TURN_S
+
+
+async def _sent(held: Held, begun: bytes, coming: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
+    held.answers += 1
     try:
-        for piece in pieces:
-            if piece:
-                written.append(piece)
-                size += len(piece)
-                held.bytes += len(piece)
-                if size > bytes_max:
-                    raise BadRequest(f"The answer has more than {bytes_max} bytes. Ask for less, or with a limit.")
-                if held.bytes > _HELD_BYTES_MAX:
-                    raise Unavailable("Too many large answers are being written at the same time. Try again.")
-            if now() >= until_s:
-                await asyncio.sleep(0)
-                if now() > asked.deadline:
-                    raise Unavailable("The answer was not found in time. Ask for less, or with a limit.")
-                until_s = now() + _TURN_S
-        return b"".join(written)
+        async with aclosing(coming):
+            yield begun
+            async for piece in coming:
+                yield piece
     finally:
-        held.bytes -= size
+        held.answers -= 1

@@ -7,6 +7,7 @@ reader, so that both mean the same and are refused with the same words.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
+from functools import lru_cache
 from hashlib import sha256
 from typing import Any, Final
 from urllib.parse import urlencode
@@ -25,6 +26,8 @@ from tenet.placement.rules.validation import canonical_uuid, read_body
 
 #: What says which providers a group means.
 _MEANS: Final = ("resources", "required", "member_of")
+#: A request is kept in its meaning, for the next one like it, up to so many characters.
+_KEPT_CHARS_MAX: Final = 2048
 
 
 class Claimant(Struct, frozen=True):
@@ -166,8 +169,8 @@ def read_claim(
         BadRequest: it is not one that can be carried out, or names a class or trait that does not exist.
     """
     sent = document if sent is None else sent
-    common = document.get("request")
-    claimants = tuple(_claimant(one, common, classes, traits) for one in document["consumers"])
+    common, known = document.get("request"), (frozenset(classes), frozenset(traits))
+    claimants = tuple(_claimant(one, common, *known) for one in document["consumers"])
     if len({one.uuid for one in claimants}) < len(claimants):
         raise BadRequest("JSON does not validate: a consumer is in `consumers` more than once.")
     request = ClaimRequest(
@@ -273,7 +276,7 @@ def _requests(document: Mapping[str, Any]) -> Iterable[Mapping[str, Any]]:
 
 
 def _claimant(
-    one: Mapping[str, Any], common: Mapping[str, Any] | None, classes: Collection[str], traits: Collection[str]
+    one: Mapping[str, Any], common: Mapping[str, Any] | None, classes: frozenset[str], traits: frozenset[str]
 ) -> Claimant:
     uuid = canonical_uuid(one["uuid"])
     if uuid is None:
@@ -282,11 +285,21 @@ def _claimant(
     if asked is None:
         raise BadRequest(f"JSON does not validate: neither consumer {uuid} nor the claim has a `request`.")
     capabilities = capabilities_of(asked)
-    request = read_candidate_request(as_query_string(asked), LATEST, classes=classes, traits=traits)
+    text = as_query_string(asked)
+    read = _read_anew if len(text) > _KEPT_CHARS_MAX else _read_kept
+    request = read(text, classes, traits)
     if capabilities:
         groups = (replace(group, capabilities=capabilities.get(group.suffix, ())) for group in request.groups)
         request = replace(request, groups=tuple(groups))
     return Claimant(uuid, one["project_id"], one["user_id"], one.get("consumer_type", UNKNOWN_TYPE), request)
+
+
+def _read_anew(text: str, classes: frozenset[str], traits: frozenset[str]) -> CandidateRequest:
+    return read_candidate_request(text, LATEST, classes=classes, traits=traits)
+
+
+#: What is asked for is the same for all of a flavour, and for all of a gang; what it means depends on nothing else.
+_read_kept: Final = lru_cache(maxsize=1024)(_read_anew)
 
 
 def _plugin(one: Mapping[str, Any]) -> Plugin:

@@ -132,7 +132,7 @@ CLAIM: Final = _record(
             "type": "integer",
             "minimum": 1,
             "maximum": CONSIDERED_MAX,
-            "description": "Options per consumer to choose among; unless told, 32, and 4 without weighers.",
+            "description": "Options per consumer to choose among: 32 unless told; without weighers 1, or 4 with trees.",
         },
         "expires_in_seconds": {
             "type": "integer",

@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from tenet.placement import keys
 from tenet.placement.errors import Conflict
-from tenet.placement.model import UNKNOWN_TYPE, Consumer, Inventory, Reservation
+from tenet.placement.model import UNKNOWN_TYPE, Consumer, Inventory, Provider, Reservation
 from tenet.placement.rules.inventories import generation_write
 from tenet.placement.rules.snapshots import Snapshot
 from tenet.placement.rules.stored import Held, encode_consumer, encode_held
@@ -188,7 +188,7 @@ def used_writes(
     return writes
 
 
-def provider_writes(moves: Sequence[Move], snapshots: Mapping[str, Snapshot]) -> list[Write]:
+def provider_writes(moves: Sequence[Move], snapshots: Mapping[str, Snapshot | Provider]) -> list[Write]:
     """Returns the writes that raise the providers' generations, and check that their inventories are what was read.
 
     Args:

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from tenet.placement import keys
 from tenet.placement.errors import BadRequest
-from tenet.placement.model import Inventory
+from tenet.placement.model import Inventory, Provider
 from tenet.placement.rules.snapshots import Snapshot
 from tenet.placement.rules.standard_names import class_rank
 from tenet.placement.rules.stored import encode_inventory
@@ -89,7 +89,7 @@ def inventory_writes(
     return writes
 
 
-def generation_write(snapshot: Snapshot, by: int = 1, *, is_exact: bool = True) -> Write:
+def generation_write(snapshot: Snapshot | Provider, by: int = 1, *, is_exact: bool = True) -> Write:
     """Returns the write that raises the generation of a provider.
 
     Args:

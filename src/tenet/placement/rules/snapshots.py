@@ -59,6 +59,8 @@ class Snapshot(Struct, frozen=True):
             used=self.used,
             updated_ms=described.updated_ms,
             capabilities=self.capabilities,
+            revision=self.revision,
+            version=self.version,
         )
 
     def is_described_as(self, provider: Provider) -> bool:

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final
 
-import numpy as np
 from msgspec import Struct
 
 from tenet.placement.fleet.fleet import Fleet
@@ -65,7 +64,7 @@ class _Explanation:
     def __init__(self, fleet: Fleet, request: CandidateRequest) -> None:
         self._fleet = fleet
         self._request = request
-        self._left: Mask = fleet.here & (fleet.roots == np.arange(len(fleet.roots), dtype=np.int32))
+        self._left: Mask = fleet.tops.copy()
         self._found: list[Condition] = []
 
     def result(self) -> tuple[list[Condition], list[str]]:

@@ -10,14 +10,13 @@ consumer, "no" is certain; for a gang it means that none was found this way.
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from itertools import islice
 from typing import Any, Final
 
 import numpy as np
 from msgspec import Struct
 from msgspec.structs import replace
 
-from tenet.placement.fleet.candidates import find
+from tenet.placement.fleet.candidates import search
 from tenet.placement.fleet.fleet import Fleet
 from tenet.placement.model import Provider
 from tenet.placement.rules.candidate_answers import Candidate
@@ -26,6 +25,7 @@ from tenet.placement.selection.constraints import Gang, Other
 from tenet.placement.selection.contract import OUT, NamedFilter, NamedWeigher, Option, Question
 from tenet.placement.selection.diagnosis import Condition, explain
 from tenet.placement.selection.domains import HOST, domains_of, local_of
+from tenet.placement.selection.drawing import Draws
 
 #: How often a gang is begun anew.
 RESTARTS_MAX: Final = 64
@@ -33,9 +33,13 @@ RESTARTS_MAX: Final = 64
 BATCH: Final = 64
 #: Sums of scores that differ by less are alike: they differ by rounding.
 _ALIKE: Final = 1e-12
-#: Options per consumer among which is chosen, unless the request says how many; and where nothing weighs them.
+#: Options per consumer among which is chosen, unless the request says how many. Where nothing weighs them, the tree is
+#: drawn and its first option as good as any; of a tree of several providers some are drawn from.
 CONSIDERED: Final = 32
-CONSIDERED_UNWEIGHED: Final = 4
+CONSIDERED_IN_TREES: Final = 4
+#: Seeds of questions, and what keeps those of one attempt away from those of the next.
+_SEEDS: Final = 2**53
+_ATTEMPTS_APART: Final = 0xD1B54A32D192ED03
 #: The filter that tells of room that earlier consumers of the same claim take.
 ROOM: Final = "room beside the gang"
 #: The filter that tells of domains in which the rest of the gang found no place.
@@ -147,9 +151,10 @@ def selecting(fleet: Fleet, selection: Selection) -> Generator[None, None, list[
 
 
 class _Tally:
-    """What filters remove: candidates, and the tops of their trees."""
+    """What filters remove: candidates, and the tops of their trees; told in the order in which they are asked."""
 
-    def __init__(self) -> None:
+    def __init__(self, filters: Sequence[NamedFilter]) -> None:
+        self._turns = {named.name: turn for turn, named in enumerate(filters)}
         self._candidates: dict[str, int] = {}
         self._providers: dict[str, set[str]] = {}
 
@@ -160,7 +165,7 @@ class _Tally:
     def told(self) -> list[dict[str, Any]]:
         return [
             {"filter": name, "removed_candidates": count, "removed_providers": len(self._providers[name])}
-            for name, count in self._candidates.items()
+            for name, count in sorted(self._candidates.items(), key=lambda one: self._turns.get(one[0], -1))
         ]
 
 
@@ -172,33 +177,43 @@ class _Run:
         self._fleet = fleet
         self._selection = selection
         self._barred = barred
-        self._random = np.random.default_rng((selection.seed, attempt))
+        self._draws = Draws(selection.seed + attempt * _ATTEMPTS_APART)
         self._gang = Gang(request.spread, request.affinity, request.anti_affinity, selection.others)
-        wanted = request.considered
-        self._considered = wanted or (CONSIDERED if selection.weighers else CONSIDERED_UNWEIGHED)
+        usual = CONSIDERED_IN_TREES if fleet.has_trees else 1
+        self._considered = request.considered or (CONSIDERED if selection.weighers else usual)
         self.chosen: dict[str, Chosen] = {}
         #: The domains that the first consumer bound the others to; empty where nothing binds them.
         self.binding: frozenset[tuple[str, frozenset[str]]] = frozenset()
 
     def place(self, order: Sequence[Claimant]) -> Generator[None, None, WhyNot | None]:
         for claimant in order:
-            tally, looked_at = _Tally(), 0
-            options: list[Option] = []
-            question = Question(claimant.uuid, claimant.request, int(self._random.integers(2**53)))
-            found = find(self._fleet, claimant.request, turn=question.seed)
-            considered = self._considered
-            size = min(BATCH, considered)
-            while batch := list(islice(found, size)):
-                looked_at += len(batch)
-                size = min(BATCH, 2 * size)
-                options += self._sift(batch, question, tally)
-                if len(options) >= considered:
-                    break
-                yield
+            tally = _Tally(self._selection.filters)
+            question = Question(claimant.uuid, claimant.request, self._draws.below(_SEEDS))
+            options, looked_at = yield from self._look(question, tally)
             if not options:
                 return self._why_not(claimant, looked_at, tally)
-            self._take(claimant, options[:considered], question, tally, looked_at)
+            self._take(claimant, options[: self._considered], question, tally, looked_at)
         return None
+
+    def _look(self, question: Question, tally: _Tally) -> Generator[None, None, tuple[list[Option], int]]:
+        """Returns the options of a consumer, as many as are considered or all, and how many candidates it looked at."""
+        options: list[Option] = []
+        batch: list[Candidate] = []
+        looked_at, size = 0, min(BATCH, self._considered)
+        for candidate in search(self._fleet, question.request, turn=question.seed):
+            if candidate is None:
+                yield
+                continue
+            batch.append(candidate)
+            if len(batch) < size:
+                continue
+            looked_at += len(batch)
+            options += self._sift(batch, question, tally)
+            if len(options) >= self._considered:
+                return options, looked_at
+            batch, size = [], min(BATCH, 2 * size)
+            yield
+        return options + self._sift(batch, question, tally), looked_at + len(batch)
 
     def _sift(self, batch: Sequence[Candidate], question: Question, tally: _Tally) -> list[Option]:
         """Returns the options among some candidates that pass everything."""
@@ -259,7 +274,7 @@ class _Run:
     ) -> None:
         total, weighed = _weigh(options, question, self._selection.weighers)
         best = np.flatnonzero(total >= total.max() - _ALIKE) if weighed else range(len(options))
-        number = int(best[int(self._random.integers(len(best)))])
+        number = int(best[self._draws.below(len(best))])
         option = options[number]
         reason: dict[str, Any] = {
             "candidates": looked_at,

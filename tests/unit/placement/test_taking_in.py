@@ -1,0 +1,255 @@
+"""What a commit's own answer tells is taken into the read model, and nothing that it may not tell."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from random import Random
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from tenet.placement import keys
+from tenet.placement.fleet.fleet import Fleet
+from tenet.placement.model import Inventory
+from tenet.placement.rules.uses import Uses, uses_left
+from tenet.store.contract import Commit, Conflict, Key, Outcome
+from tests.unit.placement.test_candidates import fleet_of, host
+from tests.unit.placement.test_claiming import claim_of, claimed
+from tests.unit.placement.world import OWNER, World, in_loop, memory, uuid_of
+
+CREATED, NO_CONTENT = 201, 204
+ONE, OTHER = uuid_of(1), uuid_of(2)
+
+
+def counts(generation: int, revision: int = 1) -> dict[str, int]:
+    return {keys.GENERATION: generation, keys.INVENTORIES: revision}
+
+
+# ---- what a commit tells ---------------------------------------------------------------------------------------------
+
+
+def test_uses_are_told_by_provider() -> None:
+    cells: dict[Key, Mapping[str, int]] = {
+        keys.used_key(ONE, "VCPU"): {keys.USED: 3},
+        keys.counts_key(ONE): counts(7, 2),
+        keys.used_key(ONE, "DISK_GB"): {keys.USED: 0},
+        keys.counts_key(OTHER): counts(1),
+        keys.project_use_key("project", "user", "INSTANCE", "VCPU"): {keys.USED: 99},
+        keys.claims_count_key(ONE): {keys.CLAIMS: 1},
+    }
+    told = uses_left(cells)
+    assert told.keys() == {ONE, OTHER}
+    one = told[ONE]
+    assert (one.generation, one.revision, one.used) == (7, 2, {"VCPU": 3, "DISK_GB": 0})
+    assert told[OTHER].used == {}
+
+
+def test_a_provider_whose_generation_did_not_rise_is_not_told_of() -> None:
+    """What a consumer left: its count is told, and not what else has happened there."""
+    assert uses_left({keys.used_key(ONE, "VCPU"): {keys.USED: 3}}) == {}
+    assert uses_left({keys.counts_key(ONE): {keys.CHILDREN: 1}}) == {}
+    assert uses_left({}) == {}
+
+
+# ---- what the fleet takes --------------------------------------------------------------------------------------------
+
+
+def fleet_at(generation: int, revision: int) -> tuple[Fleet, str]:
+    provider = replace(host(1, VCPU=Inventory(total=8), DISK_GB=Inventory(total=8)), used={"VCPU": 1})
+    fleet = fleet_of([replace(provider, generation=generation, revision=revision)])
+    return fleet, provider.uuid
+
+
+def test_the_next_state_is_taken() -> None:
+    fleet, uuid = fleet_at(4, 2)
+    shape = fleet.shape
+    assert fleet.take_uses(uuid, {"VCPU": 8}, generation=5, revision=2)
+    known = fleet.get(uuid)
+    assert known is not None
+    assert (known.generation, known.used) == (5, {"VCPU": 8})
+    assert not fleet.fitting("VCPU", 1).any()
+    assert fleet.fitting("DISK_GB", 8).any()
+    assert fleet.shape == shape, "searches go on where they are"
+    assert fleet.take_uses(uuid, {}, generation=6, revision=2)
+
+
+@pytest.mark.parametrize(("generation", "revision"), [(4, 2), (3, 2), (6, 2), (5, 1), (5, 3)])
+def test_any_other_state_is_not(generation: int, revision: int) -> None:
+    fleet, uuid = fleet_at(4, 2)
+    assert not fleet.take_uses(uuid, {"VCPU": 8}, generation=generation, revision=revision)
+    known = fleet.get(uuid)
+    assert known is not None
+    assert (known.generation, known.used) == (4, {"VCPU": 1})
+
+
+def test_a_provider_that_is_not_known_is_not() -> None:
+    assert not Fleet().take_uses(ONE, {}, generation=1, revision=0)
+    fleet, uuid = fleet_at(4, 2)
+    fleet.remove(uuid)
+    assert not fleet.take_uses(uuid, {}, generation=5, revision=2)
+
+
+def test_what_is_taken_is_what_a_new_fleet_has() -> None:
+    """After many commits, taken one by one, the columns are those of a fleet that is put as it is then."""
+    random, used = Random(3), 1
+    fleet, uuid = fleet_at(0, 2)
+    for generation in range(1, 50):
+        used = random.randint(0, 8)
+        assert fleet.take_uses(uuid, {"VCPU": used}, generation=generation, revision=2)
+    known = fleet.get(uuid)
+    assert known is not None
+    anew = fleet_of([known])
+    assert anew.most("VCPU").tolist() == fleet.most("VCPU").tolist() == [8 - used]
+
+
+# ---- what the keeper does --------------------------------------------------------------------------------------------
+
+
+class Reads:
+    """Counts the queries of providers that a store gets, and may hold them up or refuse commits."""
+
+    def __init__(self, world: World) -> None:
+        self.count = 0
+        self.gate: asyncio.Event | None = None
+        self.begun = asyncio.Event()
+        self.refusals = 0
+        store: Any = world.store
+        self._query, self._commit = store.query, store.commit
+        store.query, store.commit = self._counted, self._refused
+
+    async def _counted(self, space: str, *given: Any, **named: Any) -> Any:
+        page = await self._query(space, *given, **named)
+        if space == keys.PROVIDERS_SPACE:
+            self.count += 1
+            self.begun.set()
+            if self.gate is not None:
+                await self.gate.wait()
+        return page
+
+    async def _refused(self, commit: Commit, **named: Any) -> Outcome:
+        if self.refusals:
+            self.refusals -= 1
+            return Conflict((), (), {}, {})
+        outcome: Outcome = await self._commit(commit, **named)
+        return outcome
+
+
+async def agrees(world: World, uuid: str) -> None:
+    """The model has a provider as the store has it."""
+    context = world.opened
+    assert context is not None
+    snapshot = await context.context.reader.find(uuid)
+    known = world.keeper.fleet.get(uuid)
+    assert snapshot is not None
+    assert known is not None
+    told = {name: amount for name, amount in known.used.items() if amount}
+    assert (known.generation, told, known.revision) == (snapshot.generation, snapshot.used, snapshot.revision)
+    assert known.version == snapshot.version
+
+
+@in_loop
+async def test_a_claim_reads_no_provider() -> None:
+    async with World(memory(), is_shared=False) as world:
+        hosts = [await world.provider(number, VCPU=8) for number in range(1, 5)]
+        reads = Reads(world)
+        for number in range(20):
+            await claimed(world, claim_of(100 + number))
+        assert reads.count == 0
+        for uuid in hosts:
+            await agrees(world, uuid)
+
+
+@in_loop
+async def test_what_the_model_said_is_read_where_it_was_refused() -> None:
+    async with World(memory(), is_shared=False) as world:
+        host_uuid = await world.provider(1, VCPU=8)
+        reads = Reads(world)
+        reads.refusals = 2
+        await claimed(world, claim_of(7))
+        assert reads.count > 0
+        await agrees(world, host_uuid)
+
+
+@in_loop
+async def test_a_model_that_is_behind_grants_nothing_that_is_not_there() -> None:
+    """Others have taken the last of it, the host has another trait, or it is gone: the commit finds out."""
+    async with World(memory(), is_shared=False) as world:
+        uuid = await world.provider(1, VCPU=1)
+        stale = world.keeper.fleet.get(uuid)
+        assert stale is not None
+        assert (await world.claim(8, {uuid: {"VCPU": 1}})).status == NO_CONTENT
+        world.keeper.fleet.put(stale)
+        await world.ask("POST", "/v1/claims", claim_of(9), status=409)
+        await agrees(world, uuid)
+
+
+@in_loop
+async def test_moves_and_frees_are_in_the_model_too() -> None:
+    """A provider that a consumer leaves is changed without its generation."""
+    async with World(memory(), is_shared=False) as world:
+        one, other = [await world.provider(number, VCPU=8) for number in (1, 2)]
+        assert (await world.claim(7, {one: {"VCPU": 3}})).status == NO_CONTENT
+        assert (await world.claim(7, {other: {"VCPU": 4}}, generation=1)).status == NO_CONTENT
+        for uuid in (one, other):
+            await agrees(world, uuid)
+        await world.ask("DELETE", f"/allocations/{uuid_of(7)}", status=NO_CONTENT)
+        for uuid in (one, other):
+            await agrees(world, uuid)
+
+
+@in_loop
+async def test_changes_of_a_provider_are_read() -> None:
+    async with World(memory(), is_shared=False) as world:
+        uuid = await world.provider(1, VCPU=8)
+        await world.ask(
+            "PUT",
+            f"/resource_providers/{uuid}/traits",
+            {"traits": ["HW_CPU_X86_VMX"], "resource_provider_generation": 1},
+        )
+        known = world.keeper.fleet.get(uuid)
+        assert known is not None
+        assert known.traits == {"HW_CPU_X86_VMX"}
+        await agrees(world, uuid)
+
+
+@in_loop
+async def test_what_is_being_read_is_not_put_behind_what_a_commit_told() -> None:
+    """A read that began before a commit and ends after it would put the older state into the model."""
+    async with World(memory(), is_shared=False) as world:
+        uuid = await world.provider(1, VCPU=8)
+        reads = Reads(world)
+        reads.gate = asyncio.Event()
+        reading = asyncio.create_task(world.keeper.refresh([uuid]))
+        await reads.begun.wait()
+        claiming = asyncio.create_task(world.ask("POST", "/v1/claims", claim_of(7), status=CREATED))
+        await asyncio.sleep(0.05)
+        reads.gate.set()
+        await asyncio.gather(reading, claiming)
+        await agrees(world, uuid)
+
+
+@in_loop
+async def test_many_at_once_leave_the_model_as_the_store_is() -> None:
+    async with World(memory(), is_shared=False) as world:
+        hosts = [await world.provider(number, VCPU=400, DISK_GB=400) for number in (1, 2, 3)]
+        random = Random(5)
+
+        async def work(number: int) -> None:
+            consumer = 100 + number
+            await claimed(world, claim_of(consumer))
+            if number % 3:
+                body = {"allocations": {random.choice(hosts): {"resources": {"VCPU": 2, "DISK_GB": 1}}}, **OWNER}
+                answer = await world.send("PUT", f"/allocations/{uuid_of(consumer)}", body | {"consumer_generation": 1})
+                assert answer.status == NO_CONTENT, answer.body
+            if number % 2:
+                await world.ask("DELETE", f"/allocations/{uuid_of(consumer)}", status=NO_CONTENT)
+
+        await asyncio.gather(*(work(number) for number in range(60)))
+        for uuid in hosts:
+            await agrees(world, uuid)
+
+
+def test_uses_are_plain_values() -> None:
+    assert Uses(1, 2, {"VCPU": 3}) == Uses(1, 2, {"VCPU": 3})
