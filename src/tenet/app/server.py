@@ -28,7 +28,7 @@ from tenet.app.core import Core, cancelled
 from tenet.app.data_directory import DataDirectory, Running
 from tenet.app.diagnosis import diagnose
 from tenet.app.engines import needing_to_write
-from tenet.app.exports import LEFT_OVER, lines, variables
+from tenet.app.exports import exports
 from tenet.app.figures import described
 from tenet.app.gate import MOVING, STARTING, Gates
 from tenet.app.logs import set_up
@@ -320,7 +320,6 @@ class Server:
 
     def greeting(self) -> str:
         """What is printed once it serves: where, and the lines that point clients at it."""
-        found = variables(access(self.configuration))
         again = shlex.join([*_command(), "env", "--data", str(self.directory.path)])
         return (
             f"Tenet {tenet_version()} serves at {self.endpoint}, as process {os.getpid()}; "
@@ -328,7 +327,7 @@ class Server:
             f"Its master key is {self.directory.master_key_file}: keep a copy elsewhere, "
             "no backup has it and access keys cannot be read without it.\n"
             f"{self._node_line()}"
-            f"In another terminal, these lines point clients at it:\n\n{lines(found, without=LEFT_OVER)}\n\n"
+            f"In another terminal, these lines point clients at it:\n\n{exports(access(self.configuration))}\n\n"
             f'So does:  eval "$({again})"\nCtrl-C stops it.\n'
         )
 
