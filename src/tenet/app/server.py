@@ -10,10 +10,10 @@ import shlex
 import shutil
 import signal
 import sys
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 import structlog
@@ -313,6 +313,10 @@ class Server:
         self.reloading = Reloading(
             self.configuration, self.edge, self.certificates, listening=_listening, take=self._take_over
         )
+
+    def placement_health(self) -> Mapping[str, Any]:
+        """What placement says about itself, for a diagnosis."""
+        return self._services.placement_health()
 
     def _measures(self) -> Sequence[Measure]:
         # Asked for anew each time: a restore opens the service anew.

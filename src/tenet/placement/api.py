@@ -5,19 +5,19 @@ What is imported here is small: the service itself is opened, and imported, when
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from tenet.placement.http import Edge, PlacementService
 from tenet.placement.loading import Loader
 from tenet.placement.rules.policy import Policy
 from tenet.placement.senders import Authenticator, Keys, KnownKey, NoProof
-from tenet.wire.door import Measured
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from tenet.base.clock import Clock
     from tenet.base.ids import Ids
+    from tenet.placement.ops.model_keeping import ModelKeeper
     from tenet.placement.rules.auditing import Audited as Audited  # noqa: PLC0414 (others take it from here)
     from tenet.store.contract import Store
     from tenet.wire.door import Measure
@@ -76,21 +76,20 @@ class Placement:
 
     def measures(self) -> Sequence[Measure]:
         """Returns what the service says about itself; nothing before its first request."""
+        from tenet.placement.ops.measures import measures_of  # noqa: PLC0415 (only where it is asked for)
+
+        counts = self._loader.counts
+        return measures_of(counts, self._keeper()) if counts.requests or self._loader.opened is not None else ()
+
+    def health(self) -> Mapping[str, Any]:
+        """Returns what a diagnosis has to know; empty where nobody has used the service."""
+        from tenet.placement.ops.measures import health_of  # noqa: PLC0415 (only where it is asked for)
+
+        return health_of(self._loader.trouble, self._keeper())
+
+    def _keeper(self) -> ModelKeeper | None:
         opened = self._loader.opened
-        if opened is None:
-            return ()
-        keeper = opened.context.keeper
-        return (
-            Measured(
-                "tenet_placement_behind_seconds",
-                "For how long this node may have missed what others changed of the providers that it lists.",
-                (),
-                {(): keeper.behind_s},
-            ),
-            Measured(
-                "tenet_placement_providers", "Resource providers that this node lists.", (), {(): len(keeper.fleet)}
-            ),
-        )
+        return None if opened is None else opened.context.keeper
 
 
 async def audit(store: Store) -> Audited:

@@ -16,6 +16,7 @@ from tenet.placement.rules.policy import Policy, Sender
 if TYPE_CHECKING:
     from tenet.base.clock import Clock
     from tenet.base.ids import Ids
+    from tenet.placement.counts import Counts
     from tenet.placement.ops.claims import Claims
     from tenet.placement.ops.committing import Committer
     from tenet.placement.ops.model_keeping import ModelKeeper
@@ -107,6 +108,7 @@ class Context:
         plugins: filters and weighers.
         claims: reads claims.
         held: how much of answers is being written.
+        counts: what is told to the page of metrics.
     """
 
     clock: Clock
@@ -119,3 +121,4 @@ class Context:
     plugins: Plugins
     claims: Claims
     held: Held
+    counts: Counts

@@ -113,6 +113,10 @@ class Conflict(PlacementError):
         return cls(message, CONCURRENT_UPDATE)
 
 
+class NoRoom(Conflict):
+    """There is too little left of what was asked for."""
+
+
 class ClaimRefused(Conflict):
     """A claim cannot be made; the error tells its code at every microversion.
 
@@ -151,6 +155,10 @@ class Unavailable(PlacementError):
 
     http_status = 503
     retryable = True
+
+
+class Contended(Unavailable):
+    """Others were faster every time that the server tried; nothing was written."""
 
 
 class InternalError(PlacementError):

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
+from tenet.placement.counts import Counts
 from tenet.placement.errors import Unavailable
 
 if TYPE_CHECKING:
@@ -50,6 +51,9 @@ class Loader:
         self._again_s = -math.inf
         #: The service; None where it is not open yet.
         self.opened: Opened | None = None
+        #: What the last attempt to open it has failed with; empty where none has.
+        self.trouble = ""
+        self.counts = Counts()
 
     async def open(self) -> Opened:
         """Opens the service, where it is not; a load of everything then.
@@ -94,15 +98,21 @@ class Loader:
             from tenet.placement.opening import open_service  # noqa: PLC0415 (see above)
 
             opened = await open_service(
-                self._store, clock=self._clock, ids=self._ids, policy=self._policy, is_shared=self._is_shared
+                self._store,
+                clock=self._clock,
+                ids=self._ids,
+                policy=self._policy,
+                is_shared=self._is_shared,
+                counts=self.counts,
             )
-        except Exception:
+        except Exception as error:
             _log.exception("placement does not open")
+            self.trouble = str(error) or type(error).__name__
             self._again_s = self._clock.monotonic_s() + _AGAIN_S
             raise
         finally:
             self._task = None
-        self.opened = opened
+        self.opened, self.trouble = opened, ""
         return opened
 
     async def close(self) -> None:

@@ -1,4 +1,4 @@
-"""What ``tenet env --for openstack`` prints is all that the ``openstack`` command and openstacksdk need, whatever was set."""
+"""What ``tenet env --for openstack`` prints is all that clients of OpenStack need, whatever else was set."""
 
 from __future__ import annotations
 

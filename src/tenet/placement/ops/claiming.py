@@ -25,8 +25,8 @@ from tenet.placement.errors import (
     BadRequest,
     ClaimRefused,
     Conflict,
+    Contended,
     NotFound,
-    Unavailable,
 )
 from tenet.placement.ops.committing import TRIES_MAX, Plan
 from tenet.placement.rules.claim_requests import ClaimRequest, names_in, read_claim, read_claim_body
@@ -73,14 +73,18 @@ async def make_claim(context: Context, asked: Asked) -> Answer:
     Raises:
         BadRequest: the body is malformed, or names a class, trait or plugin that does not exist.
         ClaimRefused: there is no place, or a consumer has something that this claim did not give it.
-        Unavailable: others were faster every time.
+        Contended: others were faster every time.
     """
     document = read_claim_body(asked.body)
     classes, traits = names_in(document)
     classes -= set(await context.names.missing_classes(sorted(classes), deadline=asked.deadline))
     traits -= set(await context.names.missing_traits(sorted(traits), deadline=asked.deadline))
     request = read_claim(document, classes=classes, traits=traits)
-    body, is_new = await context.committer.carry_out(_Claiming(context, asked, request).plan, deadline=asked.deadline)
+    claiming = _Claiming(context, asked, request)
+    try:
+        body, is_new = await context.committer.carry_out(claiming.plan, deadline=asked.deadline)
+    finally:
+        claiming.count_choices()
     location = f"/v1/claims/{request.claimants[0].uuid}" if is_new else ""
     return Answer(_CREATED if is_new else _OK, body=body, location=location)
 
@@ -133,6 +137,12 @@ class _Claiming:
         self._weighers = [context.plugins.weigher(one) for one in request.weighers]
         #: What the last choice was about, to be read again before the next one.
         self._doubtful: set[str] = set()
+        self._choices = 0
+
+    def count_choices(self) -> None:
+        """Counts how often it was chosen; a request that was answered before chooses nothing."""
+        if self._choices:
+            self._context.counts.claim_choices.count(self._choices)
 
     async def plan(self) -> tuple[Plan, tuple[bytes, bool]]:
         """Implements ``Planner``: the answer, and whether the claim is made now."""
@@ -152,7 +162,7 @@ class _Claiming:
             if self._holds(chosen, moves, snapshots):
                 body = self._document(chosen)
                 return self._plan(moves, snapshots, found, before, body), (body, True)
-        raise Unavailable("The providers chosen changed every time. Nothing was written; try again.")
+        raise Contended("The providers chosen changed every time. Nothing was written; try again.")
 
     async def _answer_given(self, found: _Found, before: Mapping[str, Before]) -> bytes | None:
         """Returns the answer that this request got before; None where it may be carried out now.
@@ -191,6 +201,7 @@ class _Claiming:
             for uuid, all_of_it in held.items()
         }
         self._seed += 1
+        self._choices += 1
         steps = selecting(fleet, Selection(self._request, self._filters, self._weighers, others, self._seed))
         result = _next(steps)
         while result is None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
 from msgspec import Struct
 
 from tenet.placement import keys
-from tenet.placement.errors import Conflict, Unavailable
+from tenet.placement.errors import Conflict, Contended
 from tenet.store.contract import Append, Committed
 from tenet.store.contract import Conflict as CommitConflict
 from tenet.store.landing import land
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from tenet.base.clock import Clock
     from tenet.base.ids import Ids
+    from tenet.placement.counts import Tally
     from tenet.placement.ops.model_keeping import ModelKeeper
     from tenet.store.contract import Check, Store, Write
 
@@ -67,14 +68,18 @@ class Committer:
         clock: for commit ids and pauses.
         ids: for commit ids.
         is_logged: whether the space of providers has a log.
+        tries: counts how often writes were tried.
     """
 
-    def __init__(self, store: Store, keeper: ModelKeeper, *, clock: Clock, ids: Ids, is_logged: bool) -> None:
+    def __init__(
+        self, store: Store, keeper: ModelKeeper, *, clock: Clock, ids: Ids, is_logged: bool, tries: Tally
+    ) -> None:
         self._store = store
         self._keeper = keeper
         self._clock = clock
         self._ids = ids
         self._is_logged = is_logged
+        self._tries = tries
 
     async def carry_out(self, planner: Planner[T], *, deadline: float) -> T:
         """Plans and commits, again where others were faster; what was committed is in the read model then.
@@ -88,7 +93,7 @@ class Committer:
 
         Raises:
             PlacementError: what the planner refused with.
-            Unavailable: others were faster every time.
+            Contended: others were faster every time.
             StoreError: the store could not serve, or does not know the outcome.
         """
         for tried in range(TRIES_MAX):
@@ -106,12 +111,12 @@ class Committer:
                 self._keeper.doubt(plan.changed)
                 raise
             if isinstance(outcome, Committed):
+                self._tries.count(tried + 1)
                 await self._keeper.refresh(plan.changed)
                 return result
             await self._pause(tried)
-        raise Unavailable(
-            "Too many others changed the same providers at the same time. Nothing was written; try again."
-        )
+        self._tries.count(TRIES_MAX)
+        raise Contended("Too many others changed the same providers at the same time. Nothing was written; try again.")
 
     async def _pause(self, tried: int) -> None:
         if tried >= _PAUSE_AFTER:
