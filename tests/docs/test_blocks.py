@@ -41,7 +41,7 @@ FILE_NAME = re.compile(r"^# ([\w-]+\.py)$")
 #: Below the ports that the system hands to clients, so that nobody takes the port of a server that was killed.
 PORTS = range(20_000, 32_000)
 #: What keeps a document short where the full rounds do not run; the document says so itself.
-SHORT = {} if LONG else {"PEOPLE_MIN": "15000"}
+SHORT = {} if LONG else {"PEOPLE_MIN": "15000", "INSTANCES": "2000"}
 
 #: Carries out blocks that it reads from its standard input, each between two lines of length and source.
 INTERPRETER = """
@@ -79,9 +79,7 @@ class Reader:
             if installed and installed[1] in INSTALLED:
                 metadata.version(installed[1])  # which fails where it is not
             elif installed:
-                package = libraries(*shlex.split(installed[1]))
-                assert package.folder == TUTORIALS.folder, "tests/conformance/packages.py names what tutorials install"
-                self.environment["PYTHONPATH"] = str(package.ensure())
+                self.install(shlex.split(installed[1]))
             elif started:
                 self.run_script(script)
                 script = []
@@ -89,6 +87,15 @@ class Reader:
             else:
                 script.append(line)
         self.run_script(script)
+
+    def install(self, requirements: list[str]) -> None:
+        folder = libraries(*requirements).folder
+        known = {package.folder: package for package in TUTORIALS.values()}
+        assert folder in known, "tests/conformance/packages.py names what tutorials install"
+        known[folder].ensure()
+        before = self.environment.get("PYTHONPATH")
+        self.environment["PYTHONPATH"] = os.pathsep.join([str(folder), *([before] if before else ())])
+        self.environment["PATH"] = f"{folder / 'bin'}{os.pathsep}{self.environment['PATH']}"
 
     def run_script(self, lines: list[str]) -> None:
         exports = self.folder / ".exports"

@@ -60,10 +60,10 @@ class Counts:
 
         Args:
             method: of the request; one that is none of HTTP's is counted as another.
-            route: the form of its path, for instance ``/traits/{name}``; empty for a path that nothing answers.
+            route: the form of its path, for instance ``/traits/{name}``, or ``OTHER`` where nothing answers it.
             status: of the answer.
         """
-        _count(self.requests, (method if method in _METHODS else OTHER, route or OTHER, str(status)))
+        _count(self.requests, (method if method in _METHODS else OTHER, route or "/", str(status)))
 
     def note_refused(self, operation: str, error: PlacementError) -> str:
         """Counts a refusal.

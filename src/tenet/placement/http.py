@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from tenet.base.errors import TenetError
 from tenet.placement.context import NOW, UNTOLD, Answer, Asked
+from tenet.placement.counts import OTHER
 from tenet.placement.errors import (
     BadRequest,
     Forbidden,
@@ -126,7 +127,7 @@ class PlacementService:
         if self._edge.cors_origins and is_preflight(request.method, headers):
             return self._told_origin(request, Response(200, b"", "text/plain; charset=UTF-8"))
         version: int | None = None
-        form = ""
+        form = OTHER
         try:
             path = request.path.removeprefix(self._edge.path)
             sender = self._sender(request, path)
@@ -148,7 +149,7 @@ class PlacementService:
     def refuse(self, request: Request, error: TenetError) -> Response:
         """Turns an error, the edge's own ones included, into the service's bytes."""
         response = self._refusal(request, error, None)
-        self._counts.note(request.method, "", response.status)
+        self._counts.note(request.method, OTHER, response.status)
         return self._told_origin(request, response)
 
     # ---- requests ----------------------------------------------------------------------------------------------------

@@ -47,6 +47,8 @@ async def test_requests_are_counted_by_the_form_of_their_paths() -> None:
         await world.send("DELETE", "/usages")
         await world.send("GET", "/nothing/here")
         await world.send("BREW", "/traits")
+        await world.send("GET", "")
+        await world.send("GET", "/")
         await world.send("GET", "/traits", version="1.2")
         found = figures(world)["requests"]
         assert found == {
@@ -55,6 +57,7 @@ async def test_requests_are_counted_by_the_form_of_their_paths() -> None:
             ("GET", "/resource_providers/{uuid}", "404"): 1,
             ("DELETE", "/usages", "405"): 1,
             ("GET", OTHER, "404"): 1,
+            ("GET", "/", "200"): 2,
             (OTHER, "/traits", "405"): 1,
             ("GET", "/traits", "404"): 1,
         }
