@@ -88,6 +88,8 @@ class Loader:
     def _begin(self) -> asyncio.Task[Opened]:
         if self._task is None:
             self._task = asyncio.get_running_loop().create_task(self._open())
+            # The log has why it failed; nobody need be left who asks.
+            self._task.add_done_callback(lambda task: task.cancelled() or task.exception())
         return self._task
 
     async def _open(self) -> Opened:
