@@ -221,7 +221,12 @@ def _route(methods: Mapping[str, tuple[Route, ...]], method: str, version: int) 
     for route in routes:
         if route.since <= version <= route.until:
             return route
-    raise NotFound if routes[0].missing == NotFound.http_status else MethodNotAllowed
+    missing = NotFound if routes[0].missing == NotFound.http_status else MethodNotAllowed
+    since = min(route.since for route in routes)
+    raise missing(
+        f"It is there from microversion 1.{since} on, and the request is of {text_of(version)}, which the header "
+        "OpenStack-API-Version says; without one it is 1.0."
+    )
 
 
 def _check(context: Context, route: Route, asked: Asked, request: Request) -> None:

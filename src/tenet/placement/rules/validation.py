@@ -21,6 +21,8 @@ _checker: Final = FormatChecker(())
 #: Up to which size of a body all that is wrong with it is looked for and shown; beyond, only what is found first.
 _SHOWN_BYTES_MAX: Final = 16 * 1024
 _TOLD_CHARS_MAX: Final = 1000
+#: A mistake is told with the schema that it is against, as the reference does, where that can be read by somebody.
+_SHOWN_CHARS_MAX: Final = 3000
 #: Whole numbers up to here are the same as floats (IEEE 754, binary64).
 _EXACT_MAX: Final = 2**53
 #: Without these bytes there is no lone surrogate in a text: neither as an escape nor as it came.
@@ -83,7 +85,9 @@ def check_document(document: object, schema: Schema, *, is_large: bool = False) 
     """
     mistake = _any_error(document, schema) if is_large else _best_error(document, schema)
     if mistake is not None:
-        told = mistake.message[:_TOLD_CHARS_MAX] if is_large else mistake
+        told = "" if is_large else str(mistake)
+        if not told or len(told) > _SHOWN_CHARS_MAX:
+            told = f"{mistake.message[:_TOLD_CHARS_MAX]} (at {mistake.json_path[:_TOLD_CHARS_MAX]})"
         raise BadRequest(f"JSON does not validate: {told}")
 
 
