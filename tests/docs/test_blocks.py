@@ -3,10 +3,9 @@
 Shell blocks run in one directory per document, with `tenet` and `python` on the path; what one of them exports, the
 later ones have. A line `make up` or `tenet up` starts a server that stays for the rest of the document, or until the
 document kills it; started again, it listens at the same address. What a line `pip install` names is fetched once, into
-the cache of packages, in the version that a tutorial names; boto3 is there. A Python block whose first line is a comment
-with a file name is saved under it, for the shell to run; the others run in one interpreter per document. TOML blocks
-have to be valid settings. Blocks
-marked `text` are for reading; other languages are an error.
+the cache of packages, in the version that a tutorial names; boto3 is there. A Python block whose first line is a
+comment with a file name is saved under it, for the shell to run; the others run in one interpreter per document. TOML
+blocks have to be valid settings. Blocks marked `text` are for reading; other languages are an error.
 """
 
 from __future__ import annotations

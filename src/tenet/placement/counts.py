@@ -91,7 +91,7 @@ class Counts:
             status: of the answer.
         """
         if operation in _CALLS:
-            _count(self.claims, (_CALLS[operation], _RESULTS[status]))
+            _count(self.claims, (_CALLS[operation], _RESULTS.get(status, str(status))))
 
     def _note_shortages(self, why_not: Mapping[str, Any]) -> None:
         for one in shortages(why_not):
