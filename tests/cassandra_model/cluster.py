@@ -18,7 +18,7 @@ from tenet.store.cassandra.location import Location
 from tenet.store.cassandra.schema import TABLES
 from tenet.store.cassandra.sending import Bound, Shown
 from tenet.store.cassandra.tries import Doubt, TableMissing, Unsure
-from tenet.store.errors import DeadlineExceeded, StoreUnavailable
+from tenet.store.errors import DeadlineExceeded, StoreSlow, StoreUnavailable
 from tests.cassandra_model.cql import Change, Select, read, read_definition
 from tests.cassandra_model.tables import Table, TooManyTraces
 
@@ -117,7 +117,7 @@ class Cluster:
         try:
             return self.table(statement.table).select(statement, values, self._now_ms())
         except TooManyTraces as error:
-            raise StoreUnavailable("too few nodes of the cluster answered the read in time") from error
+            raise StoreSlow("too few nodes of the cluster answered the read in time") from error
 
     def write(self, bound: Sequence[Bound], timestamp: int) -> None:
         """Writes without a condition, at a timestamp of the client."""
@@ -235,7 +235,7 @@ class ModelDriver(Driver):
         try:
             await self._sent("write", bound, lambda: self.cluster.write(bound, timestamp), deadline, None)
         except Unsure as error:
-            raise StoreUnavailable("too few nodes of the cluster answered the write in time") from error
+            raise StoreSlow("too few nodes of the cluster answered the write in time") from error
 
     async def decide(
         self,

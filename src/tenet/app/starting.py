@@ -8,7 +8,7 @@ from typing import Final
 
 import structlog
 
-from tenet.store.errors import DeadlineExceeded, OutcomeUnknown, StoreUnavailable
+from tenet.store.errors import DeadlineExceeded, OutcomeUnknown, StoreSlow, StoreUnavailable
 
 #: How long is waited before the next try, seconds. Nodes that start at once on a busy machine have as long to settle.
 _PAUSES_S: Final = (1.0, 2.0, 4.0)
@@ -35,7 +35,7 @@ async def tried_again(begin: Callable[[], Awaitable[None]]) -> None:
     for pause_s in _PAUSES_S:
         try:
             await begin()
-        except (DeadlineExceeded, OutcomeUnknown) as error:
+        except (DeadlineExceeded, StoreSlow, OutcomeUnknown) as error:
             _log.warning(
                 "the store was too slow for the start, which is tried again", reason=error.message, again_s=pause_s
             )
@@ -44,7 +44,7 @@ async def tried_again(begin: Callable[[], Awaitable[None]]) -> None:
         await asyncio.sleep(pause_s)
     try:
         await begin()
-    except (DeadlineExceeded, OutcomeUnknown) as error:
+    except (DeadlineExceeded, StoreSlow, OutcomeUnknown) as error:
         raise StoreTooSlow(
             f"the store was too slow for the start, {len(_PAUSES_S) + 1} times in a row ({error.message}). Start again"
             " when it has less to do; nothing is lost"

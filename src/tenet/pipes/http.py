@@ -18,9 +18,8 @@ from tenet.pipes.errors import (
     UnknownOperationException,
     ValidationException,
 )
-from tenet.store.errors import OutcomeUnknown, StoreUnavailable
 from tenet.wire.door import Mount, Response
-from tenet.wire.errors import UNKNOWN_OUTCOME, EdgeError, words_for_failure, words_for_unavailable
+from tenet.wire.errors import EdgeError, words_for_failure
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -143,12 +142,6 @@ def _translate(request: Request, error: TenetError) -> PipesError:
         return error
     if isinstance(error, EdgeError):
         return _of_edge(error)
-    if isinstance(error, StoreUnavailable):
-        request.notes["store_error"] = f"{error.code}: {error.message}"
-        return InternalException(words_for_unavailable(error))
-    if isinstance(error, OutcomeUnknown):
-        request.notes["store_error"] = f"{error.code}: {error.message}"
-        return InternalException(UNKNOWN_OUTCOME)
     return InternalException(words_for_failure(request, error, _log))
 
 

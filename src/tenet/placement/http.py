@@ -33,9 +33,9 @@ from tenet.placement.rules.cross_origin import cross_origin_headers, is_prefligh
 from tenet.placement.rules.error_bodies import About, error_body
 from tenet.placement.rules.microversions import HEADER, SERVICE_TYPE, read_version, text_of
 from tenet.placement.rules.policy import Sender
-from tenet.store.errors import LimitExceeded, OutcomeUnknown, StoreUnavailable
+from tenet.store.errors import LimitExceeded, StoreUnavailable
 from tenet.wire.door import NOBODY, Mount, Principal, Response
-from tenet.wire.errors import UNKNOWN_OUTCOME, EdgeError, words_for_unavailable
+from tenet.wire.errors import EdgeError, words_for_failure
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -271,22 +271,10 @@ def _translate(request: Request, error: TenetError) -> PlacementError:
         return error
     if isinstance(error, EdgeError):
         return _of_edge(error)
-    if isinstance(error, StoreUnavailable):
-        request.notes["store_error"] = f"{error.code}: {error.message}"
-        return Unavailable(words_for_unavailable(error))
-    if isinstance(error, OutcomeUnknown):
-        request.notes["store_error"] = f"{error.code}: {error.message}"
-        return InternalError(UNKNOWN_OUTCOME)
     if isinstance(error, LimitExceeded):
         return BadRequest(f"The request is too large for one change: {error.message}. Nothing was written.")
-    _log.error(
-        "a request failed inside",
-        operation=request.operation,
-        request_id=request.request_id,
-        error=error.code,
-        reason=error.message,
-    )
-    return InternalError(f"Internal server error (request id {request.request_id})")
+    kind = Unavailable if isinstance(error, StoreUnavailable) else InternalError
+    return kind(words_for_failure(request, error, _log))
 
 
 def _of_edge(error: EdgeError) -> PlacementError:

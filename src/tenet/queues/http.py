@@ -30,9 +30,9 @@ from tenet.queues.rules.message_attributes import is_trace
 from tenet.queues.rules.query_answers import answer_document, error_document
 from tenet.queues.rules.query_forms import read_form
 from tenet.queues.rules.shapes import ANSWERS, REQUESTS
-from tenet.store.errors import LimitExceeded, OutcomeUnknown, ReadOnlyStore, StoreUnavailable
+from tenet.store.errors import LimitExceeded, ReadOnlyStore, StoreUnavailable
 from tenet.wire.door import Mount, Response
-from tenet.wire.errors import UNKNOWN_OUTCOME, EdgeError, words_for_failure, words_for_unavailable
+from tenet.wire.errors import EdgeError, words_for_failure
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -202,16 +202,11 @@ def _of_edge(error: EdgeError) -> QueuesError:
 
 
 def _of_store(request: Request, error: TenetError) -> QueuesError:
-    if isinstance(error, StoreUnavailable):
-        request.notes["store_error"] = f"{error.code}: {error.message}"
-        kind = InternalFailure if isinstance(error, ReadOnlyStore) else ServiceUnavailable
-        return kind(words_for_unavailable(error))
     if isinstance(error, LimitExceeded):
         return InvalidParameterValue(f"The request is larger than one commit of the store: {error.message}")
-    if isinstance(error, OutcomeUnknown):
-        request.notes["store_error"] = f"{error.code}: {error.message}"
-        return InternalFailure(UNKNOWN_OUTCOME)
-    return InternalFailure(words_for_failure(request, error, _log))
+    is_worth_a_retry = isinstance(error, StoreUnavailable) and not isinstance(error, ReadOnlyStore)
+    kind = ServiceUnavailable if is_worth_a_retry else InternalFailure
+    return kind(words_for_failure(request, error, _log))
 
 
 def _json_error(error: QueuesError, code: str) -> Response:

@@ -87,6 +87,12 @@ class LineNotFree(DeadlineExceeded):
     code = "LineNotFree"
 
 
+class StoreSlow(StoreUnavailable):
+    """Parts of the store were reached, and too few of them answered in time; nothing was written."""
+
+    code = "StoreSlow"
+
+
 class DiskFull(StoreUnavailable):
     """The disk has no room; nothing was written. Clears by itself when space returns."""
 

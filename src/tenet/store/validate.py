@@ -6,8 +6,8 @@ Every engine refuses the same requests with the same words, because it asks here
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
 from tenet.store.contract import (
     NO_CELLS,
@@ -235,7 +235,7 @@ def _check_repeated_keys(writes: Sequence[Write]) -> None:
 def _check_put(write: Put) -> None:
     if len(write.value) > Limits.value_bytes_max:
         raise LimitExceeded(f"a value has at most {Limits.value_bytes_max:,} bytes, not {len(write.value):,}")
-    cells = write.cells or NO_CELLS
+    cells: Mapping[str, Any] = write.cells or NO_CELLS
     check_count("the number of cells of a record", len(cells), Limits.cells_max)
     for name, amount in cells.items():
         _check_cell_name(name)
@@ -244,7 +244,9 @@ def _check_put(write: Put) -> None:
 
 def _check_add(add: Add) -> None:
     _check_cell_name(add.cell)
-    for number in (add.amount, add.at_least, add.at_most):
+    # A compiled module holds callers to their types by itself; what they are told is what ``_check_cell`` says.
+    given: Any = add
+    for number in (given.amount, given.at_least, given.at_most):
         if number is not None:
             _check_cell(number)
 
@@ -256,7 +258,7 @@ def _check_cell_name(name: str) -> None:
         raise InvalidRequest("a cell's name has at least 1 character")
 
 
-def _check_cell(number: int) -> None:
+def _check_cell(number: Any) -> None:
     # Whatever is no whole number would be written, and could not be read again.
     if type(number) is not int:
         raise InvalidRequest(f"a number of a cell is whole; {number!r} is none")

@@ -11,7 +11,7 @@ import structlog
 
 from tenet.base.errors import TenetError
 from tenet.base.json_text import without_strings
-from tenet.store.errors import LimitExceeded, OutcomeUnknown, ReadOnlyStore, StoreUnavailable
+from tenet.store.errors import LimitExceeded, ReadOnlyStore, StoreUnavailable
 from tenet.tables.context import Caller
 from tenet.tables.errors import (
     InternalServerError,
@@ -22,7 +22,7 @@ from tenet.tables.errors import (
 )
 from tenet.tables.rules.shapes import check_json_types
 from tenet.wire.door import Mount, Response
-from tenet.wire.errors import UNKNOWN_OUTCOME, BodyTooLarge, EdgeError, words_for_failure, words_for_unavailable
+from tenet.wire.errors import BodyTooLarge, EdgeError, words_for_failure
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -191,16 +191,11 @@ def _translate(request: Request, error: TenetError) -> TenetError:
     """Returns the error as the API says it. What went wrong inside is told to the log, not to the client."""
     if isinstance(error, TablesError | EdgeError):
         return error
-    if isinstance(error, StoreUnavailable):
-        request.notes["store_error"] = f"{error.code}: {error.message}"
-        kind = InternalServerError if isinstance(error, ReadOnlyStore) else ServiceUnavailable
-        return kind(words_for_unavailable(error))
     if isinstance(error, LimitExceeded):
         return ValidationException(f"The request is larger than one commit of the store: {error.message}")
-    if isinstance(error, OutcomeUnknown):
-        request.notes["store_error"] = f"{error.code}: {error.message}"
-        return InternalServerError(UNKNOWN_OUTCOME)
-    return InternalServerError(words_for_failure(request, error, _log))
+    is_worth_a_retry = isinstance(error, StoreUnavailable) and not isinstance(error, ReadOnlyStore)
+    kind = ServiceUnavailable if is_worth_a_retry else InternalServerError
+    return kind(words_for_failure(request, error, _log))
 
 
 def _error_body(error: TenetError) -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from tenet.base.errors import TenetError
-from tenet.store.errors import ReadOnlyStore, StoreUnavailable
+from tenet.store.errors import OutcomeUnknown, ReadOnlyStore, StoreUnavailable
 
 if TYPE_CHECKING:
     from tenet.wire.door import Request
@@ -18,24 +18,26 @@ _UNAVAILABLE: Final = {
 }
 _READ_ONLY: Final = "The server's storage cannot be written to. Nothing was written; reads go on."
 #: What they are told where a commit's outcome could not be found out in time.
-UNKNOWN_OUTCOME: Final = "The outcome of the request is not known: it may or may not have taken effect."
-
-
-def words_for_unavailable(error: StoreUnavailable) -> str:
-    """Returns what every service tells its clients while the store cannot serve."""
-    if isinstance(error, ReadOnlyStore):
-        return _READ_ONLY
-    return _UNAVAILABLE.get(error.code, _UNAVAILABLE["StoreUnavailable"])
+_UNKNOWN_OUTCOME: Final = "The outcome of the request is not known: it may or may not have taken effect."
+#: Under which name a request's notes, and so the log, have what the store failed with.
+STORE_ERROR: Final = "store_error"
 
 
 def words_for_failure(request: Request, error: TenetError, log: Any) -> str:
-    """Tells the log what went wrong inside a service, and returns what every service tells its clients of it.
+    """Tells the operator what went wrong behind a service, and returns what every service tells its clients of it.
 
     Args:
-        request: whose id the client is told, to look it up by.
-        error: told to the log alone.
-        log: of the service's module.
+        request: its notes get what the store failed with; its id is what the client is told of anything else.
+        error: told to the operator alone, word for word.
+        log: of the service's module, for what is no trouble of the store.
     """
+    if isinstance(error, StoreUnavailable | OutcomeUnknown):
+        request.notes[STORE_ERROR] = f"{error.code}: {error.message}"
+        if isinstance(error, OutcomeUnknown):
+            return _UNKNOWN_OUTCOME
+        if isinstance(error, ReadOnlyStore):
+            return _READ_ONLY
+        return _UNAVAILABLE.get(error.code, _UNAVAILABLE["StoreUnavailable"])
     log.error(
         "a request failed inside",
         operation=request.operation,

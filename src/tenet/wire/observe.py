@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from tenet.base.clock import Clock
 from tenet.wire.door import Request, Response
+from tenet.wire.errors import STORE_ERROR
 from tenet.wire.metrics import BOUNDS_S, OTHER, Metrics
 from tenet.wire.trace import Finished, Tracer
 
@@ -24,8 +25,6 @@ _PATH_CHARS_MAX: Final = 128
 _UNKNOWN: Final = "UnknownOperationException"
 #: What sheds load says so in a count once a second, not in a line each: it must not cost what it saves.
 _SUMMED_UP: Final = frozenset({"ThrottlingException", "ServiceUnavailable"})
-#: The note in which a service tells that its store failed, and why: such a request was not shed.
-STORE_ERROR: Final = "store_error"
 
 _log = structlog.get_logger("tenet.request")
 
@@ -106,6 +105,7 @@ class Observer:
             self._trace(request, service, response, seconds)
 
     def _note_closely(self, request: Request, service: str, response: Response, seconds: float) -> None:
+        # A request whose store failed was not shed.
         is_shed = response.error_code in _SUMMED_UP and STORE_ERROR not in request.notes
         if is_shed and seconds <= self._slow_s:
             self._shed += 1

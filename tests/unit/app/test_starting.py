@@ -10,7 +10,7 @@ import pytest
 from tenet.app.starting import StoreTooSlow, tried_again
 from tenet.base.clock import ManualClock
 from tenet.base.errors import TenetError
-from tenet.store.errors import DeadlineExceeded, OutcomeUnknown, StoreUnavailable
+from tenet.store.errors import DeadlineExceeded, OutcomeUnknown, StoreSlow, StoreUnavailable
 from tests.sim.harness import SimulatedLoop
 
 
@@ -32,6 +32,7 @@ def begun_at(failures: Sequence[TenetError]) -> list[float]:
 def test_a_start_is_tried_again_where_the_store_was_too_slow() -> None:
     assert begun_at([]) == [0]
     assert begun_at([OutcomeUnknown("who knows"), DeadlineExceeded("late")]) == pytest.approx([0, 1, 3])
+    assert begun_at([StoreSlow("too few nodes answered in time")]) == pytest.approx([0, 1])
 
 
 def test_a_store_that_stays_too_slow_is_said_to_be_with_what_to_do() -> None:

@@ -23,7 +23,7 @@ from tenet.placement.rules.schemas import (
     RESOURCE_CLASS,
 )
 from tenet.placement.rules.validation import check_document, matches, read_body
-from tenet.store.contract import Add, Key
+from tenet.store.contract import Add, Key, Put
 from tenet.store.errors import InvalidRequest
 from tenet.store.landing import land
 from tests.unit.placement.fleets import KNOWN_CLASSES, KNOWN_TRAITS
@@ -110,9 +110,10 @@ async def test_amounts_written_with_a_point_are_stored_as_whole_numbers() -> Non
 async def test_the_store_refuses_to_count_what_is_not_whole(number: Any) -> None:
     store, clock = memory(), SystemClock()
     await store.ensure_space("counts")
-    adds = [Add(Key("counts", b"p", b"s"), "cell", number)]
-    with pytest.raises(InvalidRequest, match="whole"):
-        await land(store, adds, (), clock=clock, ids=IDS, deadline=clock.monotonic_s() + 5)
+    key = Key("counts", b"p", b"s")
+    for write in (Add(key, "cell", number), Add(key, "cell", 1, at_most=number), Put(key, b"", {"cell": number})):
+        with pytest.raises(InvalidRequest, match="whole"):
+            await land(store, [write], (), clock=clock, ids=IDS, deadline=clock.monotonic_s() + 5)
 
 
 @pytest.mark.parametrize("ratio", ["NaN", "-1", "-1e30", "Infinity"])

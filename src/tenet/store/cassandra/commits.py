@@ -11,7 +11,7 @@ from tenet.store.cassandra.encoding import NEVER, version_of
 from tenet.store.cassandra.tries import Doubt, TableMissing, Unsure
 from tenet.store.cassandra.unit import Refusals, Unit
 from tenet.store.contract import Committed, Conflict, Key, Limits, NeverCommitted, Record, Unknown
-from tenet.store.errors import StoreError, StoreUnavailable
+from tenet.store.errors import StoreError, StoreSlow, StoreUnavailable
 
 if TYPE_CHECKING:
     from tenet.base.clock import Clock
@@ -140,7 +140,7 @@ class Commits:
                         return NeverCommitted(commit.id)
             except Unsure:
                 if deadline <= self._clock.monotonic_s():
-                    raise StoreUnavailable("too few nodes of the cluster answered in time") from None
+                    raise StoreSlow("too few nodes of the cluster answered in time") from None
 
     async def discard(self, space: Space, partition: bytes, within: Range, deadline: float) -> None:
         """Removes a range of a partition; see ``Store.discard``."""

@@ -14,7 +14,7 @@ import acsylla
 from acsylla import Consistency, errors
 
 from tenet.store.cassandra.tries import TableMissing, Tries, Unanswered, Unsure, text_of
-from tenet.store.errors import StoreUnavailable
+from tenet.store.errors import StoreSlow, StoreUnavailable
 
 if TYPE_CHECKING:
     from tenet.store.cassandra.nodes import Nodes
@@ -183,7 +183,7 @@ class Sending:
         try:
             await self._tries.run(_Batch(self._connection, bound, None).send, deadline)
         except Unsure as error:
-            raise StoreUnavailable("too few nodes of the cluster answered the write in time") from error
+            raise StoreSlow("too few nodes of the cluster answered the write in time") from error
         except TableMissing:
             self._connection.prepared.clear()
             raise

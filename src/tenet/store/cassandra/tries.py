@@ -12,7 +12,7 @@ from tenet.base.clock import NEVER
 from tenet.store.cassandra.nodes import PROBE_S, Nodes, is_only, only
 from tenet.store.cassandra.patience import Patience
 from tenet.store.cassandra.waits import Waits
-from tenet.store.errors import DeadlineExceeded, StoreCorrupt, StoreError, StoreFault, StoreUnavailable
+from tenet.store.errors import DeadlineExceeded, StoreCorrupt, StoreError, StoreFault, StoreSlow, StoreUnavailable
 
 if TYPE_CHECKING:
     from tenet.base.clock import Clock
@@ -36,7 +36,7 @@ class Unsure(Exception):
     """A conditional statement was sent, and nobody knows whether it took effect."""
 
 
-class Unanswered(StoreUnavailable):
+class Unanswered(StoreSlow):
     """A read was sent, and no node had an answer in time: it may have been too much for them."""
 
 
