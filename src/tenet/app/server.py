@@ -28,7 +28,7 @@ from tenet.app.core import Core, cancelled
 from tenet.app.data_directory import DataDirectory, Running
 from tenet.app.diagnosis import diagnose
 from tenet.app.engines import needing_to_write
-from tenet.app.exports import exports
+from tenet.app.exports import OPENSTACK, exports
 from tenet.app.figures import described
 from tenet.app.gate import MOVING, STARTING, Gates
 from tenet.app.logs import set_up
@@ -332,7 +332,8 @@ class Server:
             "no backup has it and access keys cannot be read without it.\n"
             f"{self._node_line()}"
             f"In another terminal, these lines point clients at it:\n\n{exports(access(self.configuration))}\n\n"
-            f'So does:  eval "$({again})"\nCtrl-C stops it.\n'
+            f'So does:  eval "$({again})"\n'
+            f'Clients of OpenStack:  eval "$({again} --for {OPENSTACK})"\nCtrl-C stops it.\n'
         )
 
     def _node_line(self) -> str:
