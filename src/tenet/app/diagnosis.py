@@ -42,6 +42,7 @@ async def diagnose(server: Server, clock: Clock) -> Diagnosis:
         limits=msgspec.to_builtins(server.edge.limits) | {"in_flight": server.edge.admission.in_flight},
         certificate=server.certificates.shown(),
         unusable_keys=unusable_keys(server.core.ring.list()),
+        placement=server.placement_health(),
     )
 
 

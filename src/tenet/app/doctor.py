@@ -107,6 +107,7 @@ async def examine(configuration: Configuration, output: Path | None) -> Examinat
         "requests.json": described.requests,
         "limits.json": described.limits,
         "certificate.json": described.certificate,
+        "placement.json": described.placement,
         "disk.json": disk | {"modes": {path: f"{mode:04o}" for path, mode in modes.items()}},
         "metrics.txt": collected.metrics,
     }
@@ -201,6 +202,7 @@ def _facts(collected: Collected, disk: Mapping[str, int], modes: Mapping[str, in
         certificate_life_days=found.certificate.get("days", CERTIFICATE_LIFE_DAYS),
         nodes_not_connected=found.server.get("node", {}).get("not_connected", {}),
         unusable_keys=found.unusable_keys,
+        placement=found.placement,
         requests=found.requests,
         connections_max=int(found.limits.get("connections_max", 0)),
         files_max=int(found.server.get("files_max", 0)),

@@ -1,4 +1,4 @@
-"""The lines that point a client at this server: for a shell, and for runtimes that find a CA in ways of their own."""
+"""The lines that point a client at this server: for a shell, and for clients that find it in ways of their own."""
 
 from __future__ import annotations
 
@@ -19,6 +19,21 @@ TRUST_STORE_PASSWORD: Final = "changeit"  # noqa: S105 (as its comment says)
 LEFT_OVER: Final = ("AWS_SESSION_TOKEN", "AWS_SECURITY_TOKEN", "AWS_PROFILE", "AWS_DEFAULT_PROFILE")
 
 
+#: The same of a session with OpenStack: another cloud, another way to show who one is, and names beside the user's that
+#: ``http_basic`` refuses (keystoneauth1 5.18: ``loading._plugins.http_basic``; openstacksdk 4.22: ``config.loader``).
+LEFT_OVER_OF_OPENSTACK: Final = (
+    *("OS_CLOUD", "OS_AUTH_TYPE", "OS_AUTH_URL", "OS_TOKEN", "OS_USERNAME", "OS_USER_ID", "OS_PASSWORD", "OS_PASSCODE"),
+    *("OS_USER_DOMAIN_ID", "OS_USER_DOMAIN_NAME", "OS_PROJECT_ID", "OS_PROJECT_NAME", "OS_PROJECT_DOMAIN_ID"),
+    *("OS_PROJECT_DOMAIN_NAME", "OS_TENANT_ID", "OS_TENANT_NAME", "OS_DOMAIN_ID", "OS_DOMAIN_NAME"),
+    *("OS_DEFAULT_DOMAIN", "OS_DEFAULT_DOMAIN_ID", "OS_DEFAULT_DOMAIN_NAME", "OS_SYSTEM_SCOPE", "OS_TRUST_ID"),
+    *("OS_APPLICATION_CREDENTIAL_ID", "OS_APPLICATION_CREDENTIAL_NAME", "OS_APPLICATION_CREDENTIAL_SECRET"),
+    *("OS_REGION_NAME", "OS_INTERFACE", "OS_ENDPOINT", "OS_ENDPOINT_TYPE", "OS_PLACEMENT_ENDPOINT_OVERRIDE"),
+    *("OS_CACERT", "OS_CERT", "OS_KEY"),
+)
+#: The newest microversion of the Placement API that is spoken (``tenet.placement.rules.microversions``).
+MICROVERSION: Final = "1.39"
+
+
 class Access(Struct, frozen=True):
     """What a client needs to know.
 
@@ -30,6 +45,8 @@ class Access(Struct, frozen=True):
         ca_file: PEM file of the certificate authority to trust; None where http is spoken, or the certificate is the
             operator's own.
         trust_store: the same as a PKCS #12 trust store for Java; None as well.
+        placement_path: of the placement service, behind the endpoint.
+        placement_asks_nobody: whether placement believes everybody.
     """
 
     endpoint: str
@@ -38,6 +55,43 @@ class Access(Struct, frozen=True):
     region: str
     ca_file: Path | None = None
     trust_store: Path | None = None
+    placement_path: str = "/placement"
+    placement_asks_nobody: bool = False
+
+
+def exports(access: Access, client: str = "python", shell: str = "sh") -> str:
+    """Returns the lines that point a client here, and take away first what points it elsewhere.
+
+    Args:
+        access: what the client needs to know.
+        client: what it is written in, or ``openstack``.
+        shell: that will read the lines.
+    """
+    if client == OPENSTACK:
+        return lines(openstack_variables(access), shell, without=LEFT_OVER_OF_OPENSTACK)
+    return lines(variables(access, client), shell, without=LEFT_OVER)
+
+
+def openstack_variables(access: Access) -> Mapping[str, str]:
+    """Returns the environment variables for the ``openstack`` command and openstacksdk.
+
+    There is no Keystone: the access key is user and password of HTTP basic. ``OS_PLACEMENT_API_VERSION`` is read by
+    osc-placement, ``OS_PLACEMENT_DEFAULT_MICROVERSION`` by openstacksdk; without them both speak older versions.
+
+    Args:
+        access: what the client needs to know.
+    """
+    if access.placement_asks_nobody:
+        found = {"OS_AUTH_TYPE": "admin_token", "OS_TOKEN": "admin"}
+    else:
+        found = {
+            "OS_AUTH_TYPE": "http_basic",
+            "OS_USERNAME": access.access_key_id,
+            "OS_PASSWORD": access.secret_access_key,
+        }
+    found["OS_ENDPOINT"] = access.endpoint + access.placement_path
+    found |= {"OS_PLACEMENT_API_VERSION": MICROVERSION, "OS_PLACEMENT_DEFAULT_MICROVERSION": MICROVERSION}
+    return found if access.ca_file is None else found | {"OS_CACERT": str(access.ca_file)}
 
 
 def variables(access: Access, runtime: str = "python") -> Mapping[str, str]:
@@ -127,3 +181,4 @@ SHELLS: Final[Mapping[str, Shell]] = {
     "powershell": Shell(_powershell, _powershell_unset),
 }
 RUNTIMES: Final = ("python", "go", "node", "java")
+OPENSTACK: Final = "openstack"

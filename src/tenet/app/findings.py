@@ -18,6 +18,8 @@ CERTIFICATE_LEFT_MIN: Final = 0.25
 #: Files beside connections that a server keeps open: the store's, the log's, the listener.
 FILES_BESIDE_CONNECTIONS: Final = 200
 REQUESTS_NAMED_MAX: Final = 5
+#: A node that hears nothing looks every 2 s; what is behind by more has a reason.
+BEHIND_S_MAX: Final = 10.0
 
 
 class Facts(Struct, frozen=True, kw_only=True):
@@ -36,6 +38,7 @@ class Facts(Struct, frozen=True, kw_only=True):
         certificate_life_days: from its beginning to its end.
         nodes_not_connected: of the cluster's nodes, with what the last attempt to reach each has failed with.
         unusable_keys: what to know of access keys whose secrets cannot be read; empty where there are none.
+        placement: what the placement service says about itself; empty where nobody has used it.
         requests: recent slow and failed requests.
         connections_max: of the limits in force.
         files_max: how many files the server may have open; 0 where it is not known.
@@ -54,6 +57,7 @@ class Facts(Struct, frozen=True, kw_only=True):
     certificate_life_days: float = CERTIFICATE_LIFE_DAYS
     nodes_not_connected: Mapping[str, str] = {}
     unusable_keys: str = ""
+    placement: Mapping[str, Any] = {}
     requests: Sequence[Mapping[str, Any]] = ()
     connections_max: int = 0
     files_max: int = 0
@@ -62,7 +66,7 @@ class Facts(Struct, frozen=True, kw_only=True):
 
 def findings(facts: Facts) -> Sequence[str]:
     """Returns what looks wrong, a sentence or two each, the most urgent first; empty where nothing does."""
-    rules = (_server, _disk, _store, _certificate, _nodes, _keys, _secrets, _files, _requests, _versions)
+    rules = (_server, _disk, _store, _certificate, _nodes, _keys, _placement, _secrets, _files, _requests, _versions)
     return [finding for rule in rules for finding in rule(facts)]
 
 
@@ -142,6 +146,37 @@ def _nodes(facts: Facts) -> Iterator[str]:
 def _keys(facts: Facts) -> Iterator[str]:
     if facts.unusable_keys:
         yield facts.unusable_keys
+
+
+def _placement(facts: Facts) -> Iterator[str]:
+    placement = facts.placement
+    if placement.get("trouble"):
+        yield (
+            f"The placement service does not open: {placement['trouble']}. Its requests are answered with 503 and try "
+            "again every second; the other services do not need it."
+        )
+    if placement.get("behind_s", 0) > BEHIND_S_MAX:
+        yield (
+            f"This node has not heard for {placement['behind_s']:.0f} s what other nodes changed of placement's "
+            "providers: its lists and candidates are as old. What it gives out is right all the same, for commits "
+            "check it. Look whether its store answers, and at its log for `the read model of placement is behind`."
+        )
+    if placement.get("unreadable"):
+        yield (
+            f"{_providers(placement['unreadable'])} cannot be read and are left out of all lists: "
+            f"{', '.join(placement['unreadable_named'])}. Stop the server and let `tenet placement audit` say more."
+        )
+    if placement.get("over_capacity"):
+        named = (f"{uuid} ({', '.join(names)})" for uuid, names in placement["over_capacity_named"].items())
+        yield (
+            f"More is in use of {_providers(placement['over_capacity'])} than there is: {', '.join(named)}. Nothing "
+            "more is placed there. Their inventories were made smaller than what was in use: move consumers away, or "
+            "make them larger again."
+        )
+
+
+def _providers(count: int) -> str:
+    return f"{count:,} provider{'' if count == 1 else 's'} of placement"
 
 
 def _secrets(facts: Facts) -> Iterator[str]:

@@ -320,6 +320,7 @@ class Diagnosis(Struct, frozen=True):
         limits: limits in force and how much of them is used.
         certificate: of the listener; empty where http is spoken.
         unusable_keys: what to know of access keys whose secrets cannot be read; empty where there are none.
+        placement: what placement says about itself; empty where nobody has used it.
     """
 
     server: Mapping[str, Any]
@@ -329,6 +330,7 @@ class Diagnosis(Struct, frozen=True):
     limits: Mapping[str, Any]
     certificate: Mapping[str, Any]
     unusable_keys: str = ""
+    placement: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Failure(Struct, frozen=True):

@@ -10,10 +10,10 @@ import shlex
 import shutil
 import signal
 import sys
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 import structlog
@@ -28,7 +28,7 @@ from tenet.app.core import Core, cancelled
 from tenet.app.data_directory import DataDirectory, Running
 from tenet.app.diagnosis import diagnose
 from tenet.app.engines import needing_to_write
-from tenet.app.exports import LEFT_OVER, lines, variables
+from tenet.app.exports import OPENSTACK, exports
 from tenet.app.figures import described
 from tenet.app.gate import MOVING, STARTING, Gates
 from tenet.app.logs import set_up
@@ -314,13 +314,16 @@ class Server:
             self.configuration, self.edge, self.certificates, listening=_listening, take=self._take_over
         )
 
+    def placement_health(self) -> Mapping[str, Any]:
+        """What placement says about itself, for a diagnosis."""
+        return self._services.placement_health()
+
     def _measures(self) -> Sequence[Measure]:
         # Asked for anew each time: a restore opens the service anew.
         return self._services.measures()
 
     def greeting(self) -> str:
         """What is printed once it serves: where, and the lines that point clients at it."""
-        found = variables(access(self.configuration))
         again = shlex.join([*_command(), "env", "--data", str(self.directory.path)])
         return (
             f"Tenet {tenet_version()} serves at {self.endpoint}, as process {os.getpid()}; "
@@ -328,8 +331,9 @@ class Server:
             f"Its master key is {self.directory.master_key_file}: keep a copy elsewhere, "
             "no backup has it and access keys cannot be read without it.\n"
             f"{self._node_line()}"
-            f"In another terminal, these lines point clients at it:\n\n{lines(found, without=LEFT_OVER)}\n\n"
-            f'So does:  eval "$({again})"\nCtrl-C stops it.\n'
+            f"In another terminal, these lines point clients at it:\n\n{exports(access(self.configuration))}\n\n"
+            f'So does:  eval "$({again})"\n'
+            f'Clients of OpenStack:  eval "$({again} --for {OPENSTACK})"\nCtrl-C stops it.\n'
         )
 
     def _node_line(self) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AsyncExitStack
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from tenet.app.identity import open_keystone
 from tenet.app.notices import Notices
@@ -13,7 +13,7 @@ from tenet.queues.api import Queues, QueuesSettings
 from tenet.tables.api import Tables, TablesSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from tenet.app.core import Core
     from tenet.app.settings import Settings
@@ -132,6 +132,10 @@ class Services:
             *self._placement.measures(),
             *(self._keystone.measures() if self._keystone is not None else ()),
         )
+
+    def placement_health(self) -> Mapping[str, Any]:
+        """Returns what placement says to the doctor; empty where nobody has used it."""
+        return self._placement.health()
 
     @property
     def follows_logs(self) -> bool:

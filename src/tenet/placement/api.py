@@ -5,7 +5,7 @@ What is imported here is small: the service itself is opened, and imported, when
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from tenet.mesh.jobs import Job, Supervisor, Tenure
 from tenet.placement import keys
@@ -15,15 +15,15 @@ from tenet.placement.loading import REFUSED_MAX, Loader
 from tenet.placement.rules.policy import Policy
 from tenet.placement.rules.tokens import Account, Meanings
 from tenet.placement.senders import Authenticator, Keys, KeysAndTokens, KnownKey, NoProof
-from tenet.wire.door import Measured
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from tenet.base.clock import Clock
     from tenet.base.ids import Ids
     from tenet.placement.context import Context
     from tenet.placement.ops.expiring import Expired
+    from tenet.placement.ops.model_keeping import ModelKeeper
     from tenet.placement.rules.auditing import Audited as Audited  # noqa: PLC0414 (others take it from here)
     from tenet.store.contract import Store
     from tenet.wire.door import Measure
@@ -177,35 +177,21 @@ class Placement:
 
     def measures(self) -> Sequence[Measure]:
         """Returns what the service says about itself; nothing before its first request."""
+        from tenet.placement.ops.measures import measures_of  # noqa: PLC0415 (only where it is asked for)
+
+        counts = self._loader.counts
+        is_used = counts.requests or self._loader.opened is not None
+        return measures_of(counts, self._keeper(), self._expired) if is_used else ()
+
+    def health(self) -> Mapping[str, Any]:
+        """Returns what a diagnosis has to know; empty where nobody has used the service."""
+        from tenet.placement.ops.measures import health_of  # noqa: PLC0415 (only where it is asked for)
+
+        return health_of(self._loader.trouble, self._keeper())
+
+    def _keeper(self) -> ModelKeeper | None:
         opened = self._loader.opened
-        if opened is None:
-            return ()
-        keeper = opened.context.keeper
-        expired = self._expired
-        return (
-            Measured(
-                "tenet_placement_claims_expired_total",
-                "Consumers whose claims this node has freed because they were not confirmed in time.",
-                (),
-                {(): expired.count if expired else 0},
-                is_counter=True,
-            ),
-            Measured(
-                "tenet_placement_expired_late_seconds_max",
-                "How long after its time the latest claim that was not confirmed was freed by this node.",
-                (),
-                {(): expired.late_ms_max / _MS if expired else 0.0},
-            ),
-            Measured(
-                "tenet_placement_behind_seconds",
-                "For how long this node may have missed what others changed of the providers that it lists.",
-                (),
-                {(): keeper.behind_s},
-            ),
-            Measured(
-                "tenet_placement_providers", "Resource providers that this node lists.", (), {(): len(keeper.fleet)}
-            ),
-        )
+        return None if opened is None else opened.context.keeper
 
 
 async def audit(store: Store) -> Audited:

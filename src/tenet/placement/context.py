@@ -16,6 +16,7 @@ from tenet.placement.rules.policy import Policy, Sender
 if TYPE_CHECKING:
     from tenet.base.clock import Clock
     from tenet.base.ids import Ids
+    from tenet.placement.counts import Counts
     from tenet.placement.ops.claims import Claims
     from tenet.placement.ops.committing import Committer
     from tenet.placement.ops.expiring import Deadlines
@@ -117,6 +118,7 @@ class Context:
         journal: claims and refused requests in order of time.
         expiry: notes until when claims have to be confirmed.
         held: how many answers are being sent in pieces.
+        counts: what is told to the page of metrics.
     """
 
     clock: Clock
@@ -133,3 +135,4 @@ class Context:
     journal: Journal
     expiry: Deadlines
     held: Held
+    counts: Counts

@@ -129,6 +129,10 @@ class Conflict(PlacementError):
         return cls(message, CONCURRENT_UPDATE)
 
 
+class NoRoom(Conflict):
+    """There is too little left of what was asked for."""
+
+
 class ClaimRefused(Conflict):
     """A claim cannot be made.
 
@@ -179,6 +183,10 @@ class Unavailable(PlacementError):
 
     http_status = 503
     retryable = True
+
+
+class Contended(Unavailable):
+    """Others were faster every time that the server tried; nothing was written."""
 
 
 class InternalError(PlacementError):

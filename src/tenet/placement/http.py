@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from tenet.base.errors import TenetError
 from tenet.placement.context import NOW, UNTOLD, Answer, Asked
+from tenet.placement.counts import OTHER
 from tenet.placement.errors import (
     BadRequest,
     Forbidden,
@@ -37,6 +38,8 @@ from tenet.wire.door import NOBODY, Mount, Principal, Response
 from tenet.wire.errors import EdgeError, words_for_failure
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from tenet.placement.context import Context
     from tenet.placement.loading import Loader
     from tenet.placement.opening import Opened
@@ -47,6 +50,8 @@ if TYPE_CHECKING:
 BODY_BYTES_MAX: Final = 4 * 1024 * 1024
 _MODIFIED_SINCE: Final = 15
 _MS: Final = 1000
+#: How much of a refusal's text the log has.
+_MESSAGE_CHARS_MAX: Final = 300
 _NOBODY: Final = Sender("", "", frozenset())
 _UUID_DIGITS: Final = 32
 #: How large the body of a request may be whose sender nobody asks for.
@@ -91,6 +96,7 @@ class PlacementService:
         self._loader = loader
         self._edge = edge
         self._proves = edge.authenticator.proves
+        self._counts = loader.counts
         self._mount = Mount(
             label="placement",
             signing_name="",
@@ -128,24 +134,30 @@ class PlacementService:
         if self._edge.cors_origins and is_preflight(request.method, headers):
             return self._told_origin(request, Response(200, b"", "text/plain; charset=UTF-8"))
         version: int | None = None
+        form = OTHER
         try:
             path = request.path.removeprefix(self._edge.path)
             sender = await self._sender(request, path)
             version = read_version(headers.get(HEADER))
             _check_body(request)
             opened = await self._loader.ask(request.deadline)
-            route, values = _route(opened, request.method, path, version)
+            form, methods, values = _found(opened, path)
+            route = _route(methods, request.method, version)
             request.operation = route.name
             asked = self._asked(request, version, values, sender)
             _check(opened.context, route, asked, request)
             response = _response(opened.context, await route.operation(opened.context, asked), asked)
+            self._counts.note_done(route.name, response.status)
         except TenetError as error:
             response = self._refusal(request, error, version)
+        self._counts.note(request.method, form, response.status)
         return self._told_origin(request, response)
 
     def refuse(self, request: Request, error: TenetError) -> Response:
         """Turns an error, the edge's own ones included, into the service's bytes."""
-        return self._told_origin(request, self._refusal(request, error, None))
+        response = self._refusal(request, error, None)
+        self._counts.note(request.method, OTHER, response.status)
+        return self._told_origin(request, response)
 
     # ---- requests ----------------------------------------------------------------------------------------------------
 
@@ -174,6 +186,8 @@ class PlacementService:
 
     def _refusal(self, request: Request, error: TenetError, version: int | None) -> Response:
         told = _translate(request, error)
+        request.notes["reason"] = self._counts.note_refused(request.operation, told)
+        request.notes["message"] = told.message[:_MESSAGE_CHARS_MAX]
         request_id = _request_id_of(request.request_id)
         headers = request.headers
         about = About(
@@ -202,18 +216,26 @@ class PlacementService:
         return response
 
 
-def _route(opened: Opened, method: str, path: str, version: int) -> tuple[Route, dict[str, str]]:
+def _found(opened: Opened, path: str) -> tuple[str, Mapping[str, tuple[Route, ...]], dict[str, str]]:
     found = opened.find(path)
     if found is None:
         raise NotFound
-    methods = found[0]
+    return found
+
+
+def _route(methods: Mapping[str, tuple[Route, ...]], method: str, version: int) -> Route:
     if method not in methods:
         raise MethodNotAllowed("The method specified is not allowed for this resource.", ", ".join(methods))
     routes = methods[method]
     for route in routes:
         if route.since <= version <= route.until:
-            return route, found[1]
-    raise NotFound if routes[0].missing == NotFound.http_status else MethodNotAllowed
+            return route
+    missing = NotFound if routes[0].missing == NotFound.http_status else MethodNotAllowed
+    since = min(route.since for route in routes)
+    raise missing(
+        f"It is there from microversion 1.{since} on, and the request is of {text_of(version)}, which the header "
+        "OpenStack-API-Version says; without one it is 1.0."
+    )
 
 
 def _check(context: Context, route: Route, asked: Asked, request: Request) -> None:

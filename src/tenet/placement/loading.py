@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
+from tenet.placement.counts import Counts
 from tenet.placement.errors import Unavailable
 
 if TYPE_CHECKING:
@@ -68,6 +69,9 @@ class Loader:
         self._again_s = -math.inf
         #: The service; None where it is not open yet.
         self.opened: Opened | None = None
+        #: What the last attempt to open it has failed with; empty where none has.
+        self.trouble = ""
+        self.counts = Counts()
 
     async def open(self) -> Opened:
         """Opens the service, where it is not; a load of everything then.
@@ -102,6 +106,8 @@ class Loader:
     def _begin(self) -> asyncio.Task[Opened]:
         if self._task is None:
             self._task = asyncio.get_running_loop().create_task(self._open())
+            # The log has why it failed; nobody need be left who asks.
+            self._task.add_done_callback(lambda task: task.cancelled() or task.exception())
         return self._task
 
     async def _open(self) -> Opened:
@@ -118,14 +124,16 @@ class Loader:
                 policy=self._policy,
                 is_shared=self._is_shared,
                 refused_max=self._refused_max,
+                counts=self.counts,
             )
-        except Exception:
+        except Exception as error:
             _log.exception("placement does not open")
+            self.trouble = str(error) or type(error).__name__
             self._again_s = self._clock.monotonic_s() + _AGAIN_S
             raise
         finally:
             self._task = None
-        self.opened = opened
+        self.opened, self.trouble = opened, ""
         if self._when_open is not None:
             await self._when_open()
         return opened

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from tenet.base.clock import Clock
     from tenet.base.ids import Ids
+    from tenet.placement.counts import Counts
     from tenet.placement.routes import Route
     from tenet.placement.rules.policy import Policy
     from tenet.store.contract import Store
@@ -43,18 +44,18 @@ class Opened(Struct, frozen=True):
 
     context: Context
 
-    def find(self, path: str) -> tuple[Mapping[str, tuple[Route, ...]], dict[str, str]] | None:
-        """Returns the routes of a path by method, with the values of its named parts; None where it has none.
+    def find(self, path: str) -> tuple[str, Mapping[str, tuple[Route, ...]], dict[str, str]] | None:
+        """Returns the form of a path, its routes by method, and the values of its named parts; None where it has none.
 
         Args:
             path: percent-encoded.
         """
         found = _PATHS.find(path)
-        return None if found is None else (ROUTES[found[0]], found[1])
+        return None if found is None else (found[0], ROUTES[found[0]], found[1])
 
 
 async def open_service(
-    store: Store, *, clock: Clock, ids: Ids, policy: Policy, is_shared: bool, refused_max: int
+    store: Store, *, clock: Clock, ids: Ids, policy: Policy, is_shared: bool, refused_max: int, counts: Counts
 ) -> Opened:
     """Makes the spaces of the service where there are none, and loads the read model.
 
@@ -65,6 +66,7 @@ async def open_service(
         policy: who may do what.
         is_shared: whether other processes commit to the store, which this one follows then.
         refused_max: how many refused claims are kept of a project, about.
+        counts: what is told to the page of metrics.
 
     Raises:
         StoreError: the store could not serve.
@@ -86,7 +88,16 @@ async def open_service(
             ids=ids,
             policy=policy,
             reader=reader,
-            committer=Committer(store, keeper, reader, quotas, clock=clock, ids=ids, is_logged=is_shared),
+            committer=Committer(
+                store,
+                keeper,
+                reader,
+                quotas,
+                clock=clock,
+                ids=ids,
+                is_logged=is_shared,
+                tries=counts.write_tries,
+            ),
             names=names,
             keeper=keeper,
             plugins=plugins,
@@ -96,5 +107,6 @@ async def open_service(
             journal=Journal(store, clock=clock, ids=ids, refused_max=refused_max),
             expiry=expiry,
             held=Held(),
+            counts=counts,
         )
     )

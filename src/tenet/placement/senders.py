@@ -20,6 +20,15 @@ _TOKEN: Final = "x-auth-token"  # noqa: S105 (the name of a header)
 _BEARER: Final = "bearer "
 _BASIC: Final = "basic "
 _ASKS_FOR_KEY: Final = 'Basic realm="placement"'
+#: What is told to whom nobody knows: what to send, and not whether there is such a key.
+_NOTHING_SHOWN: Final = (
+    "Nothing was sent that says who you are. Send an access key as user and password of HTTP basic, or as ID:SECRET in "
+    "X-Auth-Token; `tenet env --for openstack` prints the lines that make clients of OpenStack do so."
+)
+_NO_SUCH_KEY: Final = (
+    "There is no such access key, or its secret is another one. It is sent as user and password of HTTP basic, or as "
+    "ID:SECRET in X-Auth-Token."
+)
 #: What implied roles the roles of a project's own keys and of the root key expand to.
 _ROOT_ROLES: Final = frozenset({"admin", "member", "reader", "service"})
 _TENANT_ROLES: Final = frozenset({"member", "reader"})
@@ -86,7 +95,7 @@ class Keys:
         key_id, _, secret = _credentials(headers).partition(":")
         key = self._find(key_id)
         if not hmac.compare_digest(secret.encode(), (key.secret if key else "").encode()) or key is None:
-            raise Unauthorized
+            raise Unauthorized(_NO_SUCH_KEY)
         return Sender(key_id, key.tenant, _ROOT_ROLES if key.is_root else _TENANT_ROLES)
 
 
@@ -124,8 +133,8 @@ def _credentials(headers: Mapping[str, str]) -> str:
         try:
             return base64.b64decode(given[len(_BASIC) :], validate=True).decode()
         except (binascii.Error, UnicodeDecodeError):
-            raise Unauthorized from None
-    raise Unauthorized
+            raise Unauthorized(_NO_SUCH_KEY) from None
+    raise Unauthorized(_NOTHING_SHOWN)
 
 
 class NoProof:

@@ -10,7 +10,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tenet.app.exports import LEFT_OVER, RUNTIMES, SHELLS, Access, lines, variables
+from tenet.app.exports import (
+    LEFT_OVER,
+    LEFT_OVER_OF_OPENSTACK,
+    MICROVERSION,
+    RUNTIMES,
+    SHELLS,
+    Access,
+    exports,
+    lines,
+    openstack_variables,
+    variables,
+)
+from tenet.placement.rules.microversions import MAX_TEXT
 
 ACCESS = Access(
     endpoint="https://127.0.0.1:8000",
@@ -42,6 +54,39 @@ def test_plaintext_needs_no_authority() -> None:
     for runtime in RUNTIMES:
         assert set(variables(plain, runtime)) == set(variables(plain))
         assert not any("CA" in name.split("_") for name in variables(plain, runtime))
+
+
+def test_clients_of_openstack_show_the_key_as_user_and_password() -> None:
+    assert openstack_variables(ACCESS) == {
+        "OS_AUTH_TYPE": "http_basic",
+        "OS_USERNAME": "AKIA",
+        "OS_PASSWORD": "s/+=",
+        "OS_ENDPOINT": "https://127.0.0.1:8000/placement",
+        "OS_PLACEMENT_API_VERSION": MAX_TEXT,
+        "OS_PLACEMENT_DEFAULT_MICROVERSION": MAX_TEXT,
+        "OS_CACERT": "/data/tls/ca.pem",
+    }
+    assert MICROVERSION == MAX_TEXT
+
+
+def test_where_nobody_is_asked_for_a_key_none_is_shown() -> None:
+    found = openstack_variables(
+        Access("http://[::1]:9", "AKIA", "secret", "r", placement_path="", placement_asks_nobody=True)
+    )
+    assert found["OS_AUTH_TYPE"] == "admin_token"
+    assert found["OS_TOKEN"] == "admin"
+    assert found["OS_ENDPOINT"] == "http://[::1]:9"
+    assert "secret" not in str(found)
+    assert "OS_CACERT" not in found
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_what_points_elsewhere_goes_before_what_points_here(shell: str) -> None:
+    first, *rest = exports(ACCESS, "openstack", shell).splitlines()
+    assert all(name in first for name in LEFT_OVER_OF_OPENSTACK)
+    assert len(rest) == len(openstack_variables(ACCESS))
+    assert not any("AWS" in line for line in rest)
+    assert set(exports(ACCESS).splitlines()[1:]) == set(lines(variables(ACCESS)).splitlines())
 
 
 SHELL_TEXT = st.text(st.characters(exclude_characters="\0", codec="utf-8"), max_size=40)

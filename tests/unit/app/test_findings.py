@@ -23,6 +23,8 @@ HEALTHY = Facts(
 
 def test_a_healthy_server_has_nothing_wrong() -> None:
     assert findings(HEALTHY) == []
+    placement = {"behind_s": 2.0, "unreadable": 0, "unreadable_named": [], "over_capacity": 0}
+    assert findings(msgspec.structs.replace(HEALTHY, placement=placement)) == []
 
 
 def test_a_certificate_of_a_day_is_no_trouble_while_it_is_renewed_in_time() -> None:
@@ -60,6 +62,16 @@ def test_a_certificate_of_a_day_is_no_trouble_while_it_is_renewed_in_time() -> N
         ({"nodes_not_connected": {"two": "it does not answer in time"}}, "two is not connected: it does not answer in"),
         ({"nodes_not_connected": {"two": ""}}, "two is not connected. Look whether it runs"),
         ({"unusable_keys": "2 of 3 access keys cannot be read"}, "2 of 3 access keys"),
+        ({"placement": {"trouble": "no disk"}}, "The placement service does not open: no disk. Its requests"),
+        ({"placement": {"behind_s": 61.2}}, "This node has not heard for 61 s what other nodes changed"),
+        (
+            {"placement": {"unreadable": 2, "unreadable_named": ["u1", "u2"]}},
+            "2 providers of placement cannot be read and are left out of all lists: u1, u2. Stop",
+        ),
+        (
+            {"placement": {"over_capacity": 1, "over_capacity_named": {"u1": ["DISK_GB", "VCPU"]}}},
+            "More is in use of 1 provider of placement than there is: u1 (DISK_GB, VCPU). Nothing",
+        ),
         ({"modes": {"/data/root-key.json": 0o644}}, "chmod 600 /data/root-key.json"),
         ({"files_max": 1024}, "raise LimitNOFILE"),
         ({"server_version": "0.9"}, "The server is version 0.9, this command 1.0"),

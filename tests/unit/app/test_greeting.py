@@ -25,4 +25,8 @@ def test_the_greeting_names_the_data_and_the_master_key(tmp_path: Path) -> None:
     greeting = asyncio.run(main())
     assert f"its data is in {tmp_path / 'data'}.\n" in greeting
     assert f"Its master key is {tmp_path / 'data.master-key'}: keep a copy elsewhere" in greeting
+    data = f"--data {tmp_path / 'data'}"
+    assert f'{data})"\nClients of OpenStack:  eval "$(' in greeting
+    assert f'{data} --for openstack)"\nCtrl-C stops it.\n' in greeting
+    assert "OS_PASSWORD" not in greeting
     assert (tmp_path / "data.master-key").is_file()

@@ -363,7 +363,7 @@ async def test_it_says_where_each_is_there_and_not_all_together() -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"consumers": []}, "JSON does not validate"),
+        ({"consumers": []}, "JSON does not validate: [] should be non-empty (at $.consumers)"),
         ({"consumers": [{"uuid": uuid_of(1), "project_id": "p", "user_id": "u"}] * 2}, "more than once"),
         ({"request": {"groups": [{}]}}, "There must be at least one resources"),
         ({"request": {"groups": [{"resources": {"CUSTOM_X": 1}}]}}, "CUSTOM_X"),

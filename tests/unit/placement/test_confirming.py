@@ -195,7 +195,7 @@ async def test_many_that_expire_at_once_are_free_in_time(world: World) -> None:
     await asyncio.sleep(30 + LATE_S)
     assert await world.used(host) == {"VCPU": 0}
     measures = {one.name: one.values for one in world.placement.measures() if isinstance(one, Measured)}
-    assert measures["tenet_placement_claims_expired_total"] == {(): 300}
+    assert measures["tenet_placement_claims_expired"] == {(): 300}
     assert 0 <= measures["tenet_placement_expired_late_seconds_max"][()] <= LATE_S
 
 

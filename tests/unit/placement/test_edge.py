@@ -177,7 +177,8 @@ async def test_a_method_that_a_path_does_not_take_is_told_with_those_it_does() -
 async def test_what_is_new_is_not_there_before(method: str, path: str, before: str, missing: int, since: str) -> None:
     async with World(memory()) as world:
         await world.provider(1)
-        assert (await world.send(method, path, version=before)).status == missing
+        text = await world.refused(method, path, status=missing, version=before)
+        assert f"It is there from microversion {since} on, and the request is of {before}, which the header" in text
         assert (await world.send(method, path, version=since)).status in {200, 204}
 
 
@@ -236,8 +237,13 @@ async def test_a_key_that_is_not_known_is_refused(key: str) -> None:
             refused = await world.send("GET", "/resource_providers", **headers)
             assert refused.status == UNAUTHORIZED
             assert headers_of(refused)["www-authenticate"].startswith("Basic")
+            told = refused.body.decode()
+            assert "There is no such access key, or its secret" in told or "Nothing was sent that says who" in told
+            assert "secret-of-tenant" not in told
         garbled = await world.send("GET", "/resource_providers", x_auth_token="", authorization="Basic %%%")
         assert garbled.status == UNAUTHORIZED
+        silent = await world.refused("GET", "/resource_providers", status=UNAUTHORIZED, x_auth_token="")
+        assert "Send an access key as user and password of HTTP basic, or as ID:SECRET in X-Auth-Token" in silent
         assert (await world.send("GET", "/", x_auth_token="")).status == OK
 
 

@@ -13,7 +13,7 @@ from tenet.base.clock import ManualClock, SystemClock
 from tenet.placement.api import Keys, KnownKey
 from tenet.store.errors import StoreCorrupt, StoreUnavailable
 from tests.unit.placement.test_model_keeping import names_of, troubled
-from tests.unit.placement.world import World, in_loop, memory, uuid_of
+from tests.unit.placement.world import World, in_loop, memory
 
 OK, CREATED, UNAUTHORIZED, UNAVAILABLE = 200, 201, 401, 503
 NEEDED_BY_PLACEMENT = ("numpy", "jsonschema", "os_traits", "os_resource_classes", "tenet.placement.opening")
@@ -160,15 +160,3 @@ async def test_a_service_that_is_closed_while_it_opens_is_closed() -> None:
 async def test_a_service_that_was_never_asked_is_closed_as_well() -> None:
     async with World(memory(), is_loaded=False) as world:
         assert world.opened is None
-
-
-@in_loop
-async def test_the_service_says_how_many_providers_it_lists_and_how_far_it_is_behind() -> None:
-    clock = ManualClock()
-    async with World(troubled(clock), clock=clock, is_shared=True) as world:
-        await world.provider(1)
-        await world.provider(2, parent=1)
-        told = {one.name: one.values for one in world.placement.measures()}  # type: ignore[union-attr]
-        assert told["tenet_placement_providers"] == {(): 2}
-        assert told["tenet_placement_behind_seconds"][()] >= 0
-        assert uuid_of(1) not in str(told), "no names, which there may be very many of"

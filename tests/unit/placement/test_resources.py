@@ -298,7 +298,7 @@ async def test_a_description_names_the_generation_and_what_exists() -> None:
         ({"Vcpu": {"total": 1}}, "(resources.Vcpu)"),
         ({"CUSTOM_é": {"total": 1}}, "(resources.CUSTOM_é)"),
         ({"A" * 256: {"total": 1}}, "is too long"),
-        ({"VCPU": "x" * 100_000}, "xxx (resources.VCPU)"),
+        ({"VCPU": "x" * 100_000}, "xxx' is not of type 'object' (at $.VCPU) (resources.VCPU)"),
         ({"fuel": 1}, "There is no resource class 'fuel'; there are: bandwidth_egress"),
         ({"VCPU": {"total": 1, "allocation_ratio": 0.1}}, None),
     ],

@@ -33,7 +33,7 @@ _NOTHING: Final = -1
 class _Column:
     """One resource class over all places: what the largest claim is that fits, and which sizes may be claimed."""
 
-    __slots__ = ("least", "most", "odd", "step")
+    __slots__ = ("least", "most", "odd", "over", "step")
 
     def __init__(self, places: int) -> None:
         self.most = np.full(places, _NOTHING, dtype=np.int32)
@@ -41,6 +41,8 @@ class _Column:
         self.step = np.ones(places, dtype=np.int32)
         #: How many places have another least or another step than 1. Where none does, these are not looked at.
         self.odd = 0
+        #: Places where more is in use than there is.
+        self.over: set[int] = set()
 
     def grow(self, places: int) -> None:
         more = places - len(self.most)
@@ -55,11 +57,17 @@ class _Column:
         self.set_used(place, inventory, used)
 
     def set_used(self, place: int, inventory: Inventory, used: int) -> None:
-        self.most[place] = max(0, min(inventory.capacity - used, inventory.max_unit))
+        free = inventory.capacity - used
+        self.most[place] = max(0, min(free, inventory.max_unit))
+        if free < 0:
+            self.over.add(place)
+        elif self.over:
+            self.over.discard(place)
 
     def clear(self, place: int) -> None:
         self.odd -= bool(self.least[place] != 1 or self.step[place] != 1)
         self.most[place], self.least[place], self.step[place] = _NOTHING, 1, 1
+        self.over.discard(place)
 
     def fits(self, amount: int, places: int) -> Mask:
         if amount > AMOUNT_MAX:
@@ -295,6 +303,14 @@ class Fleet:
             passing &= self.in_tree(wanted.in_tree)
         found = [place for place in places if passing[place]] if places else np.flatnonzero(passing).tolist()
         return (self._told(place) for place in found if self._providers[place] is not None)
+
+    def over_capacity(self) -> dict[str, list[str]]:
+        """Returns the providers that more is in use of than there is, with the resource classes, by uuid."""
+        found: dict[str, list[str]] = {}
+        for name, column in self._columns.items():
+            for place in column.over:
+                found.setdefault(self.at(place).uuid, []).append(name)
+        return found
 
     def traits_held(self) -> set[str]:
         """Returns the traits that providers have."""

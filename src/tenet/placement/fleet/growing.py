@@ -21,6 +21,8 @@ class GrowingFleet:
         self.fleet = Fleet()
         #: By a parent that is not here, the providers right below it.
         self._orphans: dict[str, set[str]] = {}
+        #: Providers that are there and were left out.
+        self.left_out: set[str] = set()
 
     def root_of(self, snapshot: Snapshot) -> str | None:
         """Returns the root of a provider's tree; None where its parent is not here.
@@ -48,6 +50,7 @@ class GrowingFleet:
             _ = inventory.capacity
         before = self.fleet.get(provider.uuid)
         self.fleet.put(provider)
+        self.left_out.discard(provider.uuid)
         if provider.parent is not None and self.fleet.get(provider.parent) is None:
             self._orphans.setdefault(provider.parent, set()).add(provider.uuid)
         if before is not None and before.root != provider.root:
@@ -60,10 +63,12 @@ class GrowingFleet:
 
     def remove(self, uuid: str) -> None:
         """Forgets a provider, which has none below it; one that is not known is none to forget."""
+        self.left_out.discard(uuid)
         self.fleet.remove(uuid)
 
     def leave_out(self, uuid: str) -> None:
         """Forgets a provider that is still there and may come again, with others below it."""
+        self.left_out.add(uuid)
         before = self.fleet.get(uuid)
         if before is None:
             return

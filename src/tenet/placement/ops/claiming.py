@@ -26,6 +26,7 @@ from tenet.placement.errors import (
     BadRequest,
     ClaimRefused,
     Conflict,
+    Contended,
     NotFound,
     QuotaExceeded,
     Unavailable,
@@ -82,7 +83,7 @@ async def make_claim(context: Context, asked: Asked) -> Answer:
         BadRequest: the body is malformed, or names a class, trait or plugin that does not exist.
         ClaimRefused: there is no place, or a consumer has something that this claim did not give it.
         QuotaExceeded: a project would have more than it may.
-        Unavailable: others were faster every time.
+        Contended: others were faster every time.
     """
     sent = read_claim_body(asked.body)
     document = plain_claim(sent, context.classes)
@@ -90,15 +91,16 @@ async def make_claim(context: Context, asked: Asked) -> Answer:
     classes -= set(await context.names.missing_classes(sorted(classes), deadline=asked.deadline))
     traits -= set(await context.names.missing_traits(sorted(traits), deadline=asked.deadline))
     request = read_claim(document, classes=classes, traits=traits, sent=sent)
+    claiming = _Claiming(context, asked, request)
     try:
-        body, is_new = await context.committer.carry_out(
-            _Claiming(context, asked, request).plan, deadline=asked.deadline
-        )
+        body, is_new = await context.committer.carry_out(claiming.plan, deadline=asked.deadline)
     except (ClaimRefused, QuotaExceeded) as refused:
         refusal = refused
     else:
         location = f"/v1/claims/{request.claimants[0].uuid}" if is_new else ""
         return Answer(_CREATED if is_new else _OK, body=body, location=location)
+    finally:
+        claiming.count_choices()
     await context.journal.note_refusal(uuid4_text(context.ids), sent, refusal, deadline=asked.deadline)
     raise refusal
 
@@ -158,6 +160,12 @@ class _Claiming:
         self._reserved = self._reservation()
         #: What the last choice was about, to be read again before the next one.
         self._doubtful: set[str] = set()
+        self._choices = 0
+
+    def count_choices(self) -> None:
+        """Counts how often it was chosen; a request that was answered before chooses nothing."""
+        if self._choices:
+            self._context.counts.claim_choices.count(self._choices)
 
     async def plan(self) -> tuple[Plan, tuple[bytes, bool]]:
         """Implements ``Planner``: the answer, and whether the claim is made now."""
@@ -179,7 +187,7 @@ class _Claiming:
                     pointers = await self._context.expiry.pointers(self._reserved, deadline=deadline)
                     plan = replace(plan, writes=[*plan.writes, *pointers])
                 return plan, (body, True)
-        raise Unavailable("The providers chosen changed every time. Nothing was written; try again.")
+        raise Contended("The providers chosen changed every time. Nothing was written; try again.")
 
     async def _answer_given(self, found: _Found, before: Mapping[str, Before]) -> bytes | None:
         """Returns the answer that this request got before; None where it may be carried out now.
@@ -219,6 +227,7 @@ class _Claiming:
             for uuid, all_of_it in held.items()
         }
         self._seed += 1
+        self._choices += 1
         steps = selecting(fleet, Selection(self._request, self._filters, self._weighers, others, self._seed))
         result = _next(steps)
         while result is None:

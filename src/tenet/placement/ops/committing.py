@@ -14,7 +14,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from tenet.placement import keys
-from tenet.placement.errors import Conflict, QuotaExceeded, Unavailable
+from tenet.placement.errors import Conflict, Contended, QuotaExceeded
 from tenet.placement.ops.grouping import Grouping
 from tenet.placement.rules.uses import NOTHING_TOLD
 from tenet.store.contract import Append, Committed
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from tenet.base.clock import Clock
     from tenet.base.ids import Ids
+    from tenet.placement.counts import Tally
     from tenet.placement.ops.model_keeping import ModelKeeper
     from tenet.placement.ops.quota_keeping import Quotas
     from tenet.placement.ops.reading import Reader
@@ -78,6 +79,7 @@ class Committer:
         clock: for commit ids and pauses.
         ids: for commit ids.
         is_logged: whether the space of providers has a log.
+        tries: counts how often writes were tried.
     """
 
     def __init__(
@@ -90,6 +92,7 @@ class Committer:
         clock: Clock,
         ids: Ids,
         is_logged: bool,
+        tries: Tally,
     ) -> None:
         self._grouping = Grouping(store, clock=clock, ids=ids)
         self._keeper = keeper
@@ -97,6 +100,7 @@ class Committer:
         self._quotas = quotas
         self._ids = ids
         self._is_logged = is_logged
+        self._tries = tries
 
     async def carry_out(self, planner: Planner[T], *, deadline: float) -> T:
         """Plans and commits, again where others were faster; what was committed is in the read model then.
@@ -110,7 +114,7 @@ class Committer:
 
         Raises:
             PlacementError: what the planner refused with.
-            Unavailable: others were faster every time.
+            Contended: others were faster every time.
             StoreError: the store could not serve, or does not know the outcome.
         """
         for tried in range(TRIES_MAX):
@@ -129,13 +133,13 @@ class Committer:
                 self._keeper.doubt(plan.changed)
                 raise
             if isinstance(outcome, Committed):
+                self._tries.count(tried + 1)
                 self._keeper.note(outcome.version)
                 await self._keeper.take_in(plan.changed, outcome.cells if plan.only_uses else NOTHING_TOLD)
                 return result
             await self._pause(tried)
-        raise Unavailable(
-            "Too many others changed the same providers at the same time. Nothing was written; try again."
-        )
+        self._tries.count(TRIES_MAX)
+        raise Contended("Too many others changed the same providers at the same time. Nothing was written; try again.")
 
     async def _within_quotas(self, plan: Plan, *, is_fresh: bool, deadline: float) -> Plan:
         """Returns a plan that keeps to the quotas of all projects concerned.

@@ -21,7 +21,7 @@ from tenet.store.contract import LogOptions, SpaceOptions
 from tenet.store.errors import LogTrimmed, StoreCorrupt, StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
     from tenet.base.clock import Clock
     from tenet.base.ids import Ids
@@ -82,11 +82,19 @@ class ModelKeeper:
         self._caught_up_s = 0.0
         self._doubting: set[asyncio.Task[None]] = set()
         self._own: dict[Version, None] = {}
+        #: How often everything was loaded, and how long the last time took, seconds.
+        self.loads = 0
+        self.load_s = 0.0
 
     @property
     def fleet(self) -> Fleet:
         """Every provider, as this node knows it."""
         return self._model.fleet
+
+    @property
+    def left_out(self) -> Collection[str]:
+        """The uuids of providers that cannot be read, and are in no list."""
+        return self._model.left_out
 
     @property
     def behind_s(self) -> float:
@@ -245,7 +253,9 @@ class ModelKeeper:
         self._meanwhile = {}
         try:
             with _without_collections():
-                snapshots = {snapshot.uuid: snapshot for snapshot in await self._everything()}
+                found, unreadable = await self._everything()
+                model.left_out.update(unreadable)
+                snapshots = {snapshot.uuid: snapshot for snapshot in found}
                 for number, snapshot in enumerate(snapshots.values()):
                     try:
                         model.put(snapshot.provider(_root_among(snapshot, snapshots)))
@@ -263,6 +273,8 @@ class ModelKeeper:
         finally:
             self._meanwhile = None
         self._model, self._position, self._caught_up_s = model, position, began_s
+        self.loads += 1
+        self.load_s = self._clock.monotonic_s() - began_s
 
     async def _newest(self) -> int:
         """Returns the newest position of the log, however much of it was trimmed. Nothing in it is changed."""
@@ -276,9 +288,13 @@ class ModelKeeper:
             else:
                 return page.closed
 
-    async def _everything(self) -> list[Snapshot]:
-        """Returns all providers; while the records of one page are read, the store fetches the next one."""
+    async def _everything(self) -> tuple[list[Snapshot], list[str]]:
+        """Returns all providers, and the uuids of those that cannot be read.
+
+        While the records of one page are read, the store fetches the next one.
+        """
         found: list[Snapshot] = []
+        unreadable: list[str] = []
         partition = b""
         records: list[Record] = []
         coming: asyncio.Task[Page] | None = self._begin_page(None)
@@ -289,14 +305,14 @@ class ModelKeeper:
                 coming = None if last is None else self._begin_page((last.partition, last.sort))
                 for record in page.records:
                     if record.partition != partition:
-                        _collect(found, partition, records)
+                        _collect(found, unreadable, partition, records)
                         partition, records = record.partition, []
                     records.append(record)
         finally:
             if coming is not None:
                 coming.cancel()
-        _collect(found, partition, records)
-        return found
+        _collect(found, unreadable, partition, records)
+        return found, unreadable
 
     def _begin_page(self, after: tuple[bytes, bytes] | None) -> asyncio.Task[Page]:
         scan = self._store.scan(
@@ -409,7 +425,7 @@ def _without_collections() -> Iterator[None]:
             gc.enable()
 
 
-def _collect(found: list[Snapshot], partition: bytes, records: list[Record]) -> None:
+def _collect(found: list[Snapshot], unreadable: list[str], partition: bytes, records: list[Record]) -> None:
     if not records:
         return
     uuid = keys.uuid_text(partition)
@@ -417,6 +433,7 @@ def _collect(found: list[Snapshot], partition: bytes, records: list[Record]) -> 
         snapshot = snapshot_of(uuid, records)
     except StoreCorrupt:
         _log.exception("placement cannot read a provider, and leaves it out of all lists", provider=uuid)
+        unreadable.append(uuid)
         return
     if snapshot is not None:
         found.append(snapshot)

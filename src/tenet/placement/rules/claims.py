@@ -13,7 +13,7 @@ from typing import Final, TypeAlias
 from msgspec import Struct
 
 from tenet.placement import keys
-from tenet.placement.errors import Conflict
+from tenet.placement.errors import Conflict, NoRoom
 from tenet.placement.model import UNKNOWN_TYPE, Consumer, Inventory, Provider, Reservation
 from tenet.placement.rules.inventories import generation_write
 from tenet.placement.rules.snapshots import Snapshot
@@ -152,7 +152,7 @@ def check_fit(
             raise Conflict(f"{_refused(name, uuid)} The requested amount would violate inventory constraints.")
         more = moved[uuid, name]
         if more > 0 and used[uuid].get(name, 0) + more > inventory.capacity:
-            raise Conflict(f"{_refused(name, uuid)} The requested amount would exceed the capacity.")
+            raise NoRoom(f"{_refused(name, uuid)} The requested amount would exceed the capacity.")
 
 
 def _invalid(classes: str, providers: str) -> str:

@@ -22,6 +22,8 @@ _checker: Final = FormatChecker(())
 #: Up to which size of a body all that is wrong with it is looked for and shown; beyond, only what is found first.
 _SHOWN_BYTES_MAX: Final = 16 * 1024
 _TOLD_CHARS_MAX: Final = 1000
+#: A mistake is told with the schema that it is against, as the reference does, where that can be read by somebody.
+_SHOWN_CHARS_MAX: Final = 3000
 #: Whole numbers up to here are the same as floats (IEEE 754, binary64).
 _EXACT_MAX: Final = 2**53
 #: A uuid in its usual form, as nearly all come.
@@ -91,8 +93,16 @@ def check_document(document: object, schema: Schema, *, is_large: bool = False) 
         return
     mistake = _any_error(document, schema) if is_large else _best_error(document, schema)
     if mistake is not None:
-        told = mistake.message[:_TOLD_CHARS_MAX] if is_large else mistake
+        told = "" if is_large else str(mistake)
+        if not told or len(told) > _SHOWN_CHARS_MAX:
+            told = f"{_shortened(mistake.message)} (at {_shortened(mistake.json_path)})"
         raise BadRequest(f"JSON does not validate: {told}")
+
+
+def _shortened(told: str) -> str:
+    """Returns a sentence without its middle where it is long: it begins with what was sent and ends with what is wrong."""
+    half = _TOLD_CHARS_MAX // 2
+    return told if len(told) <= _TOLD_CHARS_MAX else f"{told[:half]} … {told[-half:]}"
 
 
 def _number(text: str) -> float | int:
