@@ -100,7 +100,7 @@ def check_document(document: object, schema: Schema, *, is_large: bool = False) 
 
 
 def _shortened(told: str) -> str:
-    """Returns a sentence without its middle where it is long: it begins with what was sent and ends with what is wrong."""
+    """Returns a sentence, a long one without its middle: it begins with what was sent and ends with what is wrong."""
     half = _TOLD_CHARS_MAX // 2
     return told if len(told) <= _TOLD_CHARS_MAX else f"{told[:half]} … {told[-half:]}"
 
