@@ -15,6 +15,8 @@ from tenet.store.contract import Version
 
 #: The largest amount of anything (the vendor's database has signed 32-bit columns, and its API says so).
 AMOUNT_MAX: Final = 0x7FFFFFFF
+#: The longest id of a project, in characters (the vendor's API has the same bound).
+PROJECT_CHARS_MAX: Final = 255
 #: A provider with this trait offers what it has to the trees that it has an aggregate in common with.
 SHARES: Final = "MISC_SHARES_VIA_AGGREGATE"
 #: The type of a consumer that was never given one (microversion 1.38).

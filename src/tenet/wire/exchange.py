@@ -67,7 +67,8 @@ class Outlet:
         Raises:
             ConnectionResetError: the client has gone away.
         """
-        if self.transport is None:
+        # One that is closing drops what it is given, and never blocks.
+        if self.transport is None or self.transport.is_closing():
             raise ConnectionResetError
         self.transport.write(data)
         if not self.is_blocked:

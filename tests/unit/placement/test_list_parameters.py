@@ -45,7 +45,7 @@ def test_a_marker_goes_on_right_behind_its_entry_and_never_back_before_since(
     assert keys.claim_of_entry(sort) == claim
 
 
-@given(st.datetimes(datetime(1970, 1, 1), datetime(2200, 1, 1)), st.integers(-14 * 60, 14 * 60))  # noqa: DTZ001
+@given(st.datetimes(datetime(1970, 1, 1), datetime(2200, 1, 1)), st.integers(-14 * 60, 14 * 60))  # noqa: DTZ001 (zone is drawn)
 def test_a_time_means_the_same_in_every_zone(moment: datetime, minutes: int) -> None:
     moment = moment.replace(microsecond=moment.microsecond // 1000 * 1000)
     sign, (hours, rest) = "-" if minutes < 0 else "+", divmod(abs(minutes), 60)

@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from tenet.placement import keys
 from tenet.placement.errors import BadRequest, ClaimRefused, PlacementError
+from tenet.placement.model import PROJECT_CHARS_MAX
 from tenet.placement.rules.stored import FORMAT
 from tenet.placement.rules.validation import canonical_uuid
 from tenet.store.errors import StoreCorrupt
@@ -19,6 +20,7 @@ from tenet.store.formats import refuse_later
 
 LIMIT_MAX: Final = 1_000
 LIMIT_USUAL: Final = 100
+_LIMIT_DIGITS_MAX: Final = 4
 #: A refused request with its answer, in bytes; of a larger one the request is left out, and of one that still is, why.
 REFUSAL_BYTES_MAX: Final = 64 * 1024
 _TIME_MS_MAX: Final = 2**53
@@ -57,12 +59,15 @@ def read_list(parameters: Mapping[str, str]) -> ListRequest:
     result = parameters.get("result")
     if result not in {None, "claimed", "refused"}:
         raise _invalid(f"'result' is {result!r}; it may be 'claimed' or 'refused'")
+    project = parameters.get("project_id")
+    if project is not None and len(project) > PROJECT_CHARS_MAX:
+        raise _invalid(f"'project_id' has {len(project)} characters; it may have {PROJECT_CHARS_MAX}")
     provider = parameters.get("provider")
     if provider is not None and canonical_uuid(provider) is None:
         raise _invalid(f"'provider' is {provider!r}, and not a uuid")
     since = keys.entry_sort(_since_ms(parameters.get("since", "0")))
     return ListRequest(
-        project=parameters.get("project_id"),
+        project=project,
         provider=canonical_uuid(provider),
         result="claimed" if result == "claimed" else "refused" if result else None,
         limit=_limit(parameters.get("limit", str(LIMIT_USUAL))),
@@ -75,9 +80,10 @@ def _invalid(what: str) -> BadRequest:
 
 
 def _limit(text: str) -> int:
-    if not (text.isascii() and text.isdigit()) or not 1 <= int(text[:9]) <= LIMIT_MAX:
+    digits = text.lstrip("0") if text.isascii() and text.isdigit() else ""
+    if not digits or len(digits) > _LIMIT_DIGITS_MAX or int(digits) > LIMIT_MAX:
         raise _invalid(f"'limit' is {text!r}; it may be 1 to {LIMIT_MAX}")
-    return int(text[:9])
+    return int(digits)
 
 
 def _since_ms(text: str) -> int:

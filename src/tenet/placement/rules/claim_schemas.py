@@ -260,7 +260,7 @@ _ERROR: Final[Schema] = {
     "required": ["status", "title", "detail", "request_id"],
 }
 #: Body of every error.
-ERRORS: Final = _record({"errors": {"type": "array", "items": _ERROR, "minItems": 1}}, ("errors",))
+ERRORS: Final[Schema] = _record({"errors": {"type": "array", "items": _ERROR, "minItems": 1}}, ("errors",))
 
 
 _LISTED: Final = _record(

@@ -19,6 +19,7 @@ from msgspec import Struct
 
 from tenet.placement import keys
 from tenet.placement.errors import BadRequest, QuotaExceeded
+from tenet.placement.model import PROJECT_CHARS_MAX
 from tenet.placement.rules.quota_schemas import LIMITS_MAX, PUT_QUOTA
 from tenet.placement.rules.stored import FORMAT
 from tenet.placement.rules.validation import read_body
@@ -33,8 +34,6 @@ if TYPE_CHECKING:
 Subject: TypeAlias = tuple[str, str]
 #: How much of each subject more or less a project has, by project.
 Changes: TypeAlias = dict[str, dict[Subject, int]]
-
-PROJECT_CHARS_MAX: Final = 255
 
 
 class Quota(Struct, frozen=True, array_like=True):

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from urllib.parse import unquote
 
+from tenet.placement.errors import BadRequest
+
 
 class Paths:
     """Finds the form of a path.
@@ -22,6 +24,9 @@ class Paths:
 
         Args:
             path: percent-encoded.
+
+        Raises:
+            BadRequest: a part is not UTF-8.
         """
         if path in self._exact:
             return path, {}
@@ -40,7 +45,14 @@ def _values(wanted: list[str], parts: list[str]) -> dict[str, str] | None:
         if name.startswith("{"):
             if not part:
                 return None
-            values[name[1:-1]] = unquote(part)
+            values[name[1:-1]] = _text_of(part)
         elif name != part:
             return None
     return values
+
+
+def _text_of(part: str) -> str:
+    try:
+        return unquote(part, errors="strict")
+    except UnicodeDecodeError:
+        raise BadRequest("The path is not UTF-8.") from None
