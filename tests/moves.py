@@ -90,7 +90,7 @@ class Writers:
                 self.refusals.append(error.response["ResponseMetadata"]["HTTPStatusCode"])
                 return
             except (ConnectionError, HTTPClientError):
-                self.in_doubt.add(name)
+                self.in_doubt |= _written(name, number)
                 return
 
     def _write(self, name: str, number: int) -> None:
@@ -98,12 +98,18 @@ class Writers:
             self._client.delete_item(TableName=TABLE, Key={"id": {"S": name}})
             self.acknowledged[name] = None
         elif number % 7 == 0:
-            puts = [{"Put": {"TableName": TABLE, "Item": item(one, number)}} for one in (name, f"{name}-twin")]
+            both = _written(name, number)
+            puts = [{"Put": {"TableName": TABLE, "Item": item(one, number)}} for one in sorted(both)]
             self._client.transact_write_items(TransactItems=puts)
-            self.acknowledged |= {name: number, f"{name}-twin": number}
+            self.acknowledged |= dict.fromkeys(both, number)
         else:
             self._client.put_item(TableName=TABLE, Item=item(name, number))
             self.acknowledged[name] = number
+
+
+def _written(name: str, number: int) -> set[str]:
+    """Returns the ids that the write of a number is about: two, where it is a transaction."""
+    return {name, f"{name}-twin"} if number % 7 == 0 and number % 5 else {name}
 
 
 def check(client: Any, filled: dict[str, int], *writers: Writers) -> None:
