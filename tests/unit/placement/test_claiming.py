@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from copy import deepcopy
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -31,7 +32,7 @@ def claim_of(*consumers: int, request: dict[str, Any] | None = None, **more: Any
     """Returns the body of a claim."""
     return {
         "consumers": [{"uuid": uuid_of(one), "project_id": "project", "user_id": "user"} for one in consumers],
-        "request": request or ONE_CPU,
+        "request": deepcopy(request or ONE_CPU),
         **more,
     }
 
