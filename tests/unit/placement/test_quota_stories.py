@@ -12,8 +12,8 @@ from tenet.base.clock import ManualClock
 from tenet.placement import keys
 from tenet.placement.ops.auditing import audit
 from tenet.wire.door import Measured
-from tests.unit.placement.test_claim_lists import asked_for, asking, listed, page, world_at
-from tests.unit.placement.test_claiming import claim_of, claimed
+from tests.unit.placement.test_claim_lists import asked_for, asking, claimed, listed, page, world_at
+from tests.unit.placement.test_claiming import claim_of
 from tests.unit.placement.test_claims import every_use
 from tests.unit.placement.test_confirming import LATE_S, confirm, on_both_engines, states
 from tests.unit.placement.test_quotas import allocation, quota_of, set_quota
