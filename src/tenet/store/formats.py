@@ -15,6 +15,7 @@ from msgspec import Struct
 from tenet.store.errors import StoreCorrupt, StoreOfLaterVersion
 
 Stored = TypeVar("Stored", bound=Struct)
+T = TypeVar("T")
 
 
 class _Numbered(Struct, frozen=True):
@@ -41,8 +42,28 @@ def refuse_later(what: str, found: int, known: int) -> None:
         )
 
 
-def decode_marked(value: bytes, decoder: msgspec.json.Decoder[Stored], what: str, *, mark: bytes) -> Stored:
-    """Reads a record that is JSON behind one byte, the number of its format.
+def unmarked(value: bytes, what: str, *, mark: bytes) -> memoryview:
+    """Returns what stands behind the first byte of a record, the number of its format.
+
+    Args:
+        value: of the record.
+        what: it is, for messages.
+        mark: the byte of the one format that this version reads.
+
+    Raises:
+        StoreOfLaterVersion: a later version wrote it.
+        StoreCorrupt: the format is unknown.
+    """
+    refuse_later(what, value[0] if value else 0, mark[0])
+    if value[:1] != mark:
+        raise StoreCorrupt(f"{what} has the unknown format {value[:1]!r}")
+    return memoryview(value)[1:]
+
+
+def decode_marked(
+    value: bytes, decoder: msgspec.json.Decoder[T] | msgspec.msgpack.Decoder[T], what: str, *, mark: bytes
+) -> T:
+    """Reads a record that is JSON or MessagePack behind one byte, the number of its format.
 
     Args:
         value: of the record.
@@ -54,11 +75,9 @@ def decode_marked(value: bytes, decoder: msgspec.json.Decoder[Stored], what: str
         StoreOfLaterVersion: a later version wrote it.
         StoreCorrupt: it is something else.
     """
-    refuse_later(what, value[0] if value else 0, mark[0])
-    if value[:1] != mark:
-        raise StoreCorrupt(f"{what} has the unknown format {value[:1]!r}")
+    data = unmarked(value, what, mark=mark)
     try:
-        return decoder.decode(value[1:])
+        return decoder.decode(data)
     except msgspec.MsgspecError as error:
         raise StoreCorrupt(f"{what} cannot be read: {error}") from error
 

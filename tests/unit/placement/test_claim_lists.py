@@ -370,3 +370,5 @@ def test_an_entry_can_be_read_again() -> None:
             decode_entry(value)
     with pytest.raises(StoreError):
         decode_entry(b"\x09")
+    with pytest.raises(StoreCorrupt, match="an entry of a list of claims has the unknown format"):
+        decode_entry(b"\x00\x90")

@@ -414,6 +414,8 @@ def test_a_quota_can_be_read_again() -> None:
         decode_quota(b"\x01\xc1")
     with pytest.raises(StoreError, match="a quota"):
         decode_quota(b"\x09")
+    with pytest.raises(StoreCorrupt, match="a quota has the unknown format"):
+        decode_quota(b"\x00\x90")
 
 
 @in_loop

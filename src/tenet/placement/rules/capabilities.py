@@ -28,7 +28,7 @@ from tenet.placement.rules.schema_parts import listed, record
 from tenet.placement.rules.schemas import Schema
 from tenet.placement.rules.stored import FORMAT
 from tenet.store.errors import StoreCorrupt
-from tenet.store.formats import refuse_later
+from tenet.store.formats import decode_marked
 
 #: Of one provider; asked for in one request, in all its groups.
 CAPABILITIES_MAX: Final = 64
@@ -270,11 +270,9 @@ def decode_capabilities(value: bytes) -> Mapping[str, Capability]:
     Raises:
         StoreCorrupt: the bytes are none that this or an older version writes.
     """
-    what = "a provider's capabilities"
-    refuse_later(what, value[0] if value else 0, FORMAT[0])
-    if value[:1] != FORMAT:
-        raise StoreCorrupt(f"{what} have the unknown format {value[:1]!r}")
+    what = "the record of a provider's capabilities"
+    capabilities = decode_marked(value, _decoder, what, mark=FORMAT)
     try:
-        return {name: _read(*next(iter(one.items()))) for name, one in _decoder.decode(value[1:]).items()}
-    except (msgspec.MsgspecError, StopIteration, ValueError) as error:
+        return {name: _read(*next(iter(one.items()))) for name, one in capabilities.items()}
+    except (StopIteration, ValueError) as error:
         raise StoreCorrupt(f"{what} cannot be read: {error}") from error

@@ -16,7 +16,7 @@ from tenet.placement.model import PROJECT_CHARS_MAX
 from tenet.placement.rules.stored import FORMAT
 from tenet.placement.rules.validation import canonical_uuid
 from tenet.store.errors import StoreCorrupt
-from tenet.store.formats import refuse_later
+from tenet.store.formats import decode_marked
 
 LIMIT_MAX: Final = 1_000
 LIMIT_USUAL: Final = 100
@@ -128,11 +128,12 @@ def decode_entry(value: bytes) -> list[str]:
     Raises:
         StoreCorrupt: the bytes are none that this or an older version writes.
     """
-    refuse_later("an entry of a list of claims", value[0] if value else 0, FORMAT[0])
+    what = "an entry of a list of claims"
+    providers = decode_marked(value, _providers, what, mark=FORMAT)
     try:
-        return [keys.uuid_text(one) for one in _providers.decode(memoryview(value)[1:])]
-    except (msgspec.MsgspecError, ValueError) as error:
-        raise StoreCorrupt(f"an entry of a list of claims cannot be read: {error}") from error
+        return [keys.uuid_text(one) for one in providers]
+    except ValueError as error:
+        raise StoreCorrupt(f"{what} cannot be read: {error}") from error
 
 
 def refusal_document(claim: str, now_ms: int, request: Mapping[str, Any], error: PlacementError) -> bytes:

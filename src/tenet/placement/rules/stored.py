@@ -5,16 +5,13 @@ Every value begins with a byte of format; MessagePack follows. Structs are array
 
 from __future__ import annotations
 
-from typing import Final, TypeVar
+from typing import Final
 
 import msgspec
 from msgspec import Struct
 
 from tenet.placement.model import Consumer, Inventory, Reservation
-from tenet.store.errors import StoreCorrupt
-from tenet.store.formats import refuse_later
-
-T = TypeVar("T")
+from tenet.store.formats import decode_marked
 
 FORMAT: Final = b"\x01"
 
@@ -92,16 +89,6 @@ _held: Final = msgspec.msgpack.Decoder(Held)
 _consumers: Final = msgspec.msgpack.Decoder(StoredConsumer)
 
 
-def _decode(value: bytes, decoder: msgspec.msgpack.Decoder[T], what: str) -> T:
-    refuse_later(what, value[0] if value else 0, FORMAT[0])
-    if value[:1] != FORMAT:
-        raise StoreCorrupt(f"{what} has the unknown format {value[:1]!r}")
-    try:
-        return decoder.decode(memoryview(value)[1:])
-    except msgspec.MsgspecError as error:
-        raise StoreCorrupt(f"{what} cannot be read: {error}") from error
-
-
 def encode_description(description: Description) -> bytes:
     """Returns the stored form of a provider's description."""
     return FORMAT + _encoder.encode(description)
@@ -113,7 +100,7 @@ def decode_description(value: bytes) -> Description:
     Raises:
         StoreCorrupt: the bytes are none that this or an older version writes.
     """
-    return _decode(value, _descriptions, "a provider's description")
+    return decode_marked(value, _descriptions, "a provider's description", mark=FORMAT)
 
 
 def encode_inventory(inventory: Inventory, updated_ms: int, used_then: int = 0) -> bytes:
@@ -138,7 +125,7 @@ def decode_used_then(value: bytes) -> int:
     Raises:
         StoreCorrupt: the bytes are none that this or an older version writes.
     """
-    return _decode(value, _inventories, "an inventory").used_then
+    return decode_marked(value, _inventories, "an inventory", mark=FORMAT).used_then
 
 
 def decode_inventory(value: bytes) -> tuple[Inventory, int]:
@@ -147,7 +134,7 @@ def decode_inventory(value: bytes) -> tuple[Inventory, int]:
     Raises:
         StoreCorrupt: the bytes are none that this or an older version writes.
     """
-    found = _decode(value, _inventories, "an inventory")
+    found = decode_marked(value, _inventories, "an inventory", mark=FORMAT)
     inventory = Inventory(
         found.total, found.reserved, found.min_unit, found.max_unit, found.step_size, found.allocation_ratio
     )
@@ -165,7 +152,7 @@ def decode_held(value: bytes) -> Held:
     Raises:
         StoreCorrupt: the bytes are none that this or an older version writes.
     """
-    return _decode(value, _held, "an allocation")
+    return decode_marked(value, _held, "an allocation", mark=FORMAT)
 
 
 def encode_consumer(consumer: Consumer) -> bytes:
@@ -189,7 +176,7 @@ def decode_consumer(uuid: str, value: bytes) -> Consumer:
     Raises:
         StoreCorrupt: the bytes are none that this or an older version writes.
     """
-    found = _decode(value, _consumers, "a consumer")
+    found = decode_marked(value, _consumers, "a consumer", mark=FORMAT)
     return Consumer(
         uuid,
         found.project,

@@ -8,8 +8,7 @@ import msgspec
 from msgspec import Struct
 
 from tenet.placement.rules.stored import FORMAT
-from tenet.store.errors import StoreCorrupt
-from tenet.store.formats import refuse_later
+from tenet.store.formats import decode_marked, unmarked
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -46,11 +45,7 @@ def decode_last_claim(value: bytes) -> LastClaim:
     Raises:
         StoreCorrupt: the bytes are none that this or an older version writes.
     """
-    data = _of_format(value, "a consumer's last claim")
-    try:
-        return _decoder.decode(data)
-    except msgspec.MsgspecError as error:
-        raise StoreCorrupt(f"a consumer's last claim cannot be read: {error}") from error
+    return decode_marked(value, _decoder, "a consumer's last claim", mark=FORMAT)
 
 
 def encode_claim(document: bytes) -> bytes:
@@ -68,7 +63,7 @@ def decode_claim(value: bytes) -> bytes:
     Raises:
         StoreCorrupt: it is of an unknown format.
     """
-    return bytes(_of_format(value, "a claim"))
+    return bytes(unmarked(value, "a claim", mark=FORMAT))
 
 
 def state_of(
@@ -92,10 +87,3 @@ def state_of(
         reserved = consumer.reserved
         return "reserved" if reserved is not None and reserved.claim == claim else "held"
     return "expired" if last is not None and last.claim == claim and last.expired_ms else "freed"
-
-
-def _of_format(value: bytes, what: str) -> memoryview:
-    refuse_later(what, value[0] if value else 0, FORMAT[0])
-    if value[:1] != FORMAT:
-        raise StoreCorrupt(f"{what} has the unknown format {value[:1]!r}")
-    return memoryview(value)[1:]
