@@ -24,7 +24,7 @@ from tenet.placement.rules.documents import consumer_document, holders_document
 from tenet.placement.rules.validation import canonical_uuid
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
 
     from tenet.placement.model import Consumer
     from tenet.placement.rules.allocation_requests import Asking
@@ -164,14 +164,8 @@ async def check_unchanged(context: Context, asked: Asked, moves: Sequence[Move])
     Raises:
         PlanAgain: one has changed.
     """
-    now = await context.reader.consumers([move.uuid for move in moves], deadline=asked.deadline)
-    if versions_of(now) != {move.uuid: move.version for move in moves}:
+    if not await context.reader.are_unchanged(moves, deadline=asked.deadline):
         raise PlanAgain
-
-
-def versions_of(found: Mapping[str, tuple[Consumer, Version] | None]) -> dict[str, Version | None]:
-    """Returns the versions of consumers that were read; None where there is none."""
-    return {uuid: None if one is None else one[1] for uuid, one in found.items()}
 
 
 async def claimed_providers(context: Context, asked: Asked, moves: Sequence[Move]) -> dict[str, Snapshot]:

@@ -9,14 +9,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from tenet.placement import keys
-from tenet.placement.ops.reading import Reader
+from tenet.placement.ops.reading import Reader, scanned
 from tenet.placement.rules.auditing import Books
 from tenet.placement.rules.stored import decode_held
 from tenet.store.contract import EVERYTHING, Key, Limits, Range
 from tenet.store.errors import StoreCorrupt
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import Sequence
 
     from tenet.placement.model import Consumer
     from tenet.placement.rules.auditing import Audited
@@ -48,21 +48,9 @@ async def audit(store: Store) -> Audited:
     }
     for space, (within, take) in steps.items():
         if space in there:
-            async for records in _pages(store, space, within):
+            async for records in scanned(store, space, within, limit=_PAGE_RECORDS):
                 await take(records)
     return auditor.books.close()
-
-
-async def _pages(store: Store, space: str, within: Range) -> AsyncIterator[Sequence[Record]]:
-    """Yields the records of a space, a page at a time."""
-    after: tuple[bytes, bytes] | None = None
-    more = True
-    while more:
-        page = await store.scan(space, within, limit=_PAGE_RECORDS, after=after)
-        if page.records:
-            after = page.records[-1].partition, page.records[-1].sort
-            yield page.records
-        more = page.more
 
 
 class _Auditor:

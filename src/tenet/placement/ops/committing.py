@@ -134,7 +134,8 @@ class Committer:
                 raise
             if isinstance(outcome, Committed):
                 self._tries.count(tried + 1)
-                self._keeper.note(outcome.version)
+                if self._is_logged:
+                    self._keeper.note(outcome.version)
                 await self._keeper.take_in(plan.changed, outcome.cells if plan.only_uses else NOTHING_TOLD)
                 return result
             await self._pause(tried)
@@ -153,8 +154,7 @@ class Committer:
         try:
             more = await self._quotas.writes(plan.moves, is_fresh=is_fresh, deadline=deadline)
         except QuotaExceeded:
-            now = await self._reader.consumers([move.uuid for move in plan.moves], deadline=deadline)
-            if any((now[move.uuid] or (None, None))[1] != move.version for move in plan.moves):
+            if not await self._reader.are_unchanged(plan.moves, deadline=deadline):
                 raise PlanAgain from None
             raise
         return replace(plan, writes=[*plan.writes, *more])

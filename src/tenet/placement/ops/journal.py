@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 import structlog
@@ -18,13 +18,14 @@ from msgspec import Struct
 from tenet.base.clock import NEVER
 from tenet.base.errors import TenetError
 from tenet.placement import keys
+from tenet.placement.ops.reading import scanned
 from tenet.placement.rules.claim_lists import refusal_document
 from tenet.placement.rules.stored_claims import encode_claim
 from tenet.store.contract import Key, Limits, Put, Range, Record
 from tenet.store.landing import land
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
     from typing import Any
 
     from tenet.base.clock import Clock
@@ -174,22 +175,13 @@ class Journal:
         """Returns the first entries of all projects: one of each claim, though it may be of several."""
         first: dict[bytes, Record] = {}
         is_cut = False
-        async for records in self._scanned(space, Range(lower, keys.ENTRIES.upper), deadline):
+        within = Range(lower, keys.ENTRIES.upper)
+        async for records in scanned(self._store, space, within, limit=Limits.page_records_max, deadline=deadline):
             first |= {record.sort: record for record in records}
             if len(first) > limit:
                 is_cut = True
                 first = {sort: first[sort] for sort in heapq.nsmallest(limit, first)}
         return [first[sort] for sort in sorted(first)], is_cut
-
-    async def _scanned(self, space: str, within: Range, deadline: float) -> AsyncIterator[Iterable[Record]]:
-        after: tuple[bytes, bytes] | None = None
-        more = True
-        while more:
-            page = await self._store.scan(space, within, limit=Limits.page_records_max, after=after, deadline=deadline)
-            if page.records:
-                after = page.records[-1].partition, page.records[-1].sort
-                yield page.records
-            more = page.more
 
 
 def _place(entry: Entry) -> bytes:

@@ -59,20 +59,22 @@ class Plugins(Struct, frozen=True):
 def installed_plugins() -> Plugins:
     """Returns Tenet's own plugins and those of all installed packages, which cannot take the name of one of Tenet's."""
     return Plugins(
-        {**_installed(FILTERS_GROUP), **FILTERS},
-        {**_installed(WEIGHERS_GROUP), **WEIGHERS},
+        {**installed(FILTERS_GROUP), **FILTERS},
+        {**installed(WEIGHERS_GROUP), **WEIGHERS},
     )
 
 
-def _installed(group: str) -> dict[str, Callable[[Mapping[str, Any]], Any]]:
+def installed(group: str) -> dict[str, Callable[..., Any]]:
+    """Returns what installed packages bring under a group of entry points, by name.
+
+    Each is loaded when it is first called: one that cannot be loaded harms nobody else.
+    """
     return {entry.name: _lazily(entry) for entry in metadata.entry_points(group=group)}
 
 
-def _lazily(entry: metadata.EntryPoint) -> Callable[[Mapping[str, Any]], Any]:
-    """Returns what loads a plugin when a request first names it: one that cannot be loaded harms nobody else."""
-
-    def make(parameters: Mapping[str, Any]) -> Any:
-        return entry.load()(parameters)
+def _lazily(entry: metadata.EntryPoint) -> Callable[..., Any]:
+    def make(*given: Any) -> Any:
+        return entry.load()(*given)
 
     return make
 

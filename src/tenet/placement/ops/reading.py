@@ -15,8 +15,9 @@ from tenet.store.contract import Range
 from tenet.store.errors import StoreUnavailable
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable, Sequence
+    from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 
+    from tenet.placement.rules.claims import Move
     from tenet.store.contract import Page, Record, Store, Version
 
 _PAGE_RECORDS: Final = 10_000
@@ -30,6 +31,33 @@ _READS_MAX: Final = 10
 
 #: Amounts by user, consumer type and resource class; the class is empty where consumers are counted.
 Counted: TypeAlias = dict[tuple[str, str, str], int]
+
+
+async def scanned(
+    store: Store, space: str, within: Range, *, limit: int, deadline: float = NEVER
+) -> AsyncIterator[Sequence[Record]]:
+    """Yields the records of a space, in the engine's order, as they are when each page is read.
+
+    Args:
+        store: where they lie.
+        space: the space.
+        within: their sort keys.
+        limit: the most records of a page.
+        deadline: when to give up.
+    """
+    after: tuple[bytes, bytes] | None = None
+    more = True
+    while more:
+        page = await store.scan(space, within, limit=limit, after=after, deadline=deadline)
+        if page.records:
+            after = page.records[-1].partition, page.records[-1].sort
+            yield page.records
+        more = page.more
+
+
+def versions_of(found: Mapping[str, tuple[Consumer, Version] | None]) -> dict[str, Version | None]:
+    """Returns the versions of consumers that were read; None where there is none."""
+    return {uuid: None if one is None else one[1] for uuid, one in found.items()}
 
 
 class Reader:
@@ -156,6 +184,11 @@ class Reader:
     async def consumer(self, uuid: str, *, deadline: float = NEVER) -> tuple[Consumer, Version] | None:
         """Returns a consumer with its record's version, or None; one round trip."""
         return (await self.consumers([uuid], deadline=deadline))[uuid]
+
+    async def are_unchanged(self, moves: Sequence[Move], *, deadline: float = NEVER) -> bool:
+        """Returns whether consumers are still of the versions that some changes of them were planned for."""
+        now = await self.consumers([move.uuid for move in moves], deadline=deadline)
+        return versions_of(now) == {move.uuid: move.version for move in moves}
 
     async def generations(self, uuids: Iterable[str], *, deadline: float = NEVER) -> dict[str, int]:
         """Returns the generations of providers; a round trip for each thousand."""

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any, Final
 from tenet.placement import keys
 from tenet.placement.context import Answer, Asked, Context
 from tenet.placement.errors import INVENTORY_IN_USE, PROVIDER_NOT_FOUND, BadRequest, Conflict
-from tenet.placement.ops.allocations import check_classes, check_unchanged, claimed_providers, moves_of, versions_of
+from tenet.placement.ops.allocations import check_classes, check_unchanged, claimed_providers, moves_of
 from tenet.placement.ops.committing import Plan, PlanAgain, check_generation
 from tenet.placement.ops.names import using_classes
+from tenet.placement.ops.reading import versions_of
 from tenet.placement.rules.allocation_requests import read_many
 from tenet.placement.rules.claims import (
     Amounts,

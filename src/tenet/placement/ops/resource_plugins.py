@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from importlib import metadata
 from typing import TYPE_CHECKING, Any, Final
 
 from tenet.placement.errors import BadRequest
+from tenet.placement.ops.plugins import installed
 from tenet.placement.rules.resources.builtin import RESOURCE_CLASSES
 from tenet.placement.rules.resources.contract import INTERFACE, NAME_PATTERN
 
@@ -74,15 +74,4 @@ class ResourceClasses:
 
 def installed_classes() -> ResourceClasses:
     """Returns Tenet's own classes and those of all installed packages, which cannot take the name of one of Tenet's."""
-    return ResourceClasses(
-        {**{entry.name: _lazily(entry) for entry in metadata.entry_points(group=GROUP)}, **RESOURCE_CLASSES}
-    )
-
-
-def _lazily(entry: metadata.EntryPoint) -> Callable[[], Any]:
-    """Returns what loads a class when it is first needed: one that cannot be loaded harms nobody else."""
-
-    def make() -> Any:
-        return entry.load()()
-
-    return make
+    return ResourceClasses({**installed(GROUP), **RESOURCE_CLASSES})

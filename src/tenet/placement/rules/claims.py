@@ -73,6 +73,11 @@ class Move(Struct, frozen=True):
             return frozenset(self.after.allocations)
         return frozenset(self.before.allocations if self.before else ())
 
+    @property
+    def sides(self) -> tuple[tuple[Consumer, int], ...]:
+        """The consumer as it was with -1, as it will be with 1: what counts change by is the sum of both."""
+        return tuple((side, sign) for side, sign in ((self.before, -1), (self.after, 1)) if side is not None)
+
 
 def move_of(wanted: Wanted, before: Consumer | None, version: Version | None, now_ms: int) -> Move | None:
     """Returns the change that gives a consumer what is wanted; None where there is nothing to change.
@@ -106,9 +111,7 @@ def amounts_moved(moves: Sequence[Move]) -> Amounts:
     """
     moved: Amounts = {}
     for move in moves:
-        for consumer, sign in ((move.before, -1), (move.after, 1)):
-            if consumer is None:
-                continue
+        for consumer, sign in move.sides:
             for uuid, resources in consumer.allocations.items():
                 for name, amount in resources.items():
                     moved[uuid, name] = moved.get((uuid, name), 0) + sign * amount
@@ -234,9 +237,7 @@ def _project_writes(moves: Sequence[Move]) -> list[Write]:
     uses: dict[tuple[str, str, str, str], int] = {}
     consumers: dict[tuple[str, str, str], int] = {}
     for move in moves:
-        for consumer, sign in ((move.before, -1), (move.after, 1)):
-            if consumer is None:
-                continue
+        for consumer, sign in move.sides:
             owner = (consumer.project, consumer.user, consumer.type)
             consumers[owner] = consumers.get(owner, 0) + sign
             for resources in consumer.allocations.values():

@@ -24,8 +24,7 @@ from tenet.placement.rules.quota_schemas import LIMITS_MAX, PUT_QUOTA
 from tenet.placement.rules.stored import FORMAT
 from tenet.placement.rules.validation import read_body
 from tenet.store.contract import Add, Put, Write
-from tenet.store.errors import StoreCorrupt
-from tenet.store.formats import refuse_later
+from tenet.store.formats import decode_marked
 
 if TYPE_CHECKING:
     from tenet.placement.rules.claims import Move
@@ -74,11 +73,7 @@ def decode_quota(value: bytes) -> Quota:
     Raises:
         StoreCorrupt: the bytes are none that this or an older version writes.
     """
-    refuse_later("a quota", value[0] if value else 0, FORMAT[0])
-    try:
-        return _decoder.decode(memoryview(value)[1:])
-    except msgspec.MsgspecError as error:
-        raise StoreCorrupt(f"a quota cannot be read: {error}") from error
+    return decode_marked(value, _decoder, "a quota", mark=FORMAT)
 
 
 # ---- what claims do about it -----------------------------------------------------------------------------------------
@@ -88,9 +83,7 @@ def changes_of(moves: Sequence[Move]) -> Changes:
     """Returns what projects have more or less after some changes; every project concerned is in it."""
     changes: Changes = {}
     for move in moves:
-        for consumer, sign in ((move.before, -1), (move.after, 1)):
-            if consumer is None:
-                continue
+        for consumer, sign in move.sides:
             of_project = changes.setdefault(consumer.project, {})
             amounts = [("", 1)]
             amounts += [(name, one) for resources in consumer.allocations.values() for name, one in resources.items()]
