@@ -7,17 +7,16 @@ place that tells of them.
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass, field
 from typing import Any
 
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from hypothesis.stateful import initialize, invariant, rule
 
 from tenet.placement.ops.auditing import audit
-from tenet.store.memory_state import MemoryState
-from tests.unit.placement.world import OWNER, World, memory, uuid_of
+from tests.sim.two_nodes import TwoNodes
+from tests.unit.placement.world import OWNER, memory, uuid_of
 
 OK, CREATED, NO_CONTENT, BAD, FORBIDDEN, NOT_FOUND, CONFLICT = 200, 201, 204, 400, 403, 404, 409
 CLASSES = ("VCPU", "MEMORY_MB", "VGPU")
@@ -132,32 +131,18 @@ class Model:
         return NO_CONTENT
 
 
-class Placing(RuleBasedStateMachine):
+class Placing(TwoNodes):
     """Asks one of two nodes, and the model."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.runner = asyncio.Runner()
-        self.state = MemoryState()
         self.model = Model()
-        self.turn = 0
-        self.nodes = [self.runner.run(self._open()) for _ in range(2)]
-
-    async def _open(self) -> World:
-        return await World(memory(state=self.state), is_shared=True).__aenter__()
-
-    def teardown(self) -> None:
-        for node in self.nodes:
-            self.runner.run(node.__aexit__())
-        self.runner.close()
 
     def send(self, method: str, path: str, body: Any = None) -> int:
-        self.turn += 1
-        return self.runner.run(self.nodes[self.turn % 2].send(method, path, body)).status
+        return self.run(self.next_node().send(method, path, body)).status
 
     def ask(self, path: str) -> Any:
-        self.turn += 1
-        return self.runner.run(self.nodes[self.turn % 2].ask("GET", path))
+        return self.run(self.next_node().ask("GET", path))
 
     @initialize()
     def begin(self) -> None:

@@ -6,7 +6,6 @@ each claim whether there is a place, and which of the hosts may be it.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,12 +13,12 @@ from typing import Any
 import orjson
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from hypothesis.stateful import initialize, invariant, rule
 
 from tenet.placement.ops.auditing import audit
-from tenet.store.memory_state import MemoryState
 from tests.rounds import rounds
-from tests.unit.placement.world import World, memory, uuid_of
+from tests.sim.two_nodes import TwoNodes
+from tests.unit.placement.world import uuid_of
 
 OK, CREATED, NO_CONTENT, BAD, CONFLICT = 200, 201, 204, 400, 409
 HOSTS = range(1, 4)
@@ -90,32 +89,19 @@ class Host:
         return found
 
 
-class Describing(RuleBasedStateMachine):
+class Describing(TwoNodes):
     """Asks one of two nodes, and the model."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.runner = asyncio.Runner()
-        self.state = MemoryState()
         self.hosts = {number: Host() for number in HOSTS}
         self.held: dict[int, tuple[int, dict[str, int]]] = {}
         #: Classes that somebody was described with.
         self.known: set[str] = set()
         self.attempts = 0
-        self.turn = 0
-        self.nodes = [self.runner.run(self._open()) for _ in range(2)]
-
-    async def _open(self) -> World:
-        return await World(memory(state=self.state), is_shared=True).__aenter__()
-
-    def teardown(self) -> None:
-        for node in self.nodes:
-            self.runner.run(node.__aexit__())
-        self.runner.close()
 
     def send(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
-        self.turn += 1
-        answer = self.runner.run(self.nodes[self.turn % 2].send(method, path, body))
+        answer = self.run(self.next_node().send(method, path, body))
         return answer.status, orjson.loads(answer.body or b"null")
 
     def taken(self, number: int) -> dict[str, int]:
