@@ -28,6 +28,8 @@ from tenet.tables.ops.delete_item import delete_item
 from tenet.tables.ops.delete_table import delete_table
 from tenet.tables.ops.describe_table import describe_table
 from tenet.tables.ops.endpoints import describe_endpoints
+from tenet.tables.ops.expiring import Expiring
+from tenet.tables.ops.expiring import measures_of as measures_of_expiring
 from tenet.tables.ops.following import Change, ChangePage, Following, Source, has_changes
 from tenet.tables.ops.get_item import get_item
 from tenet.tables.ops.indexing.behind import are_indexes_behind
@@ -41,7 +43,7 @@ from tenet.tables.ops.put_item import put_item
 from tenet.tables.ops.query import query
 from tenet.tables.ops.scan import scan
 from tenet.tables.ops.tags import list_tags_of_resource, tag_resource, untag_resource
-from tenet.tables.ops.time_to_live import describe_time_to_live
+from tenet.tables.ops.time_to_live import describe_time_to_live, update_time_to_live
 from tenet.tables.ops.tokens import TokenRule
 from tenet.tables.ops.transact_get_items import transact_get_items
 from tenet.tables.ops.transact_write_items import transact_write_items
@@ -100,6 +102,7 @@ ROUTES: Final[Mapping[str, Operation]] = {
     "UntagResource": untag_resource,
     "UpdateItem": update_item,
     "UpdateTable": update_table,
+    "UpdateTimeToLive": update_time_to_live,
 }
 
 
@@ -109,6 +112,9 @@ SWEEPING: Final = "tables.expiry"
 #: The one that keeps indexes from the log, in shares by the names of their jobs.
 KEEPING: Final = "tables.indexes"
 SWEEPERS: Final = 8
+#: The one that removes items whose time has come, in shares by the ids of their tables.
+EXPIRING: Final = "tables.ttl"
+EXPIRING_SHARES: Final = 16
 
 
 class TablesSettings(Struct, frozen=True):
@@ -178,6 +184,9 @@ class Tables:
             is_logging=is_logging,
             ended=keepers.look_again,
         )
+        mine = mesh_shares.Shares(EXPIRING, shares=EXPIRING_SHARES)
+        expiring = Expiring(mine)
+        mine.changed = expiring.look_again
         context = Context(
             store=store,
             clock=clock,
@@ -188,19 +197,20 @@ class Tables:
             lifecycle=lifecycle,
             counts=Counts(store, clock=clock),
             expiry=expiry,
+            expiring=expiring,
             is_logging=is_logging,
         )
         tables = cls(
             context, supervisor or _started(Supervisor(store, clock=clock, ids=ids)), keepers if is_logging else None
         )
         try:
-            await tables._open(shared if assignment is None else None)
+            await tables._open(shared if assignment is None else None, mine)
         except BaseException:
             await tables.close()
             raise
         return tables
 
-    async def _open(self, shared: mesh_shares.Shares | None) -> None:
+    async def _open(self, shared: mesh_shares.Shares | None, expiring: mesh_shares.Shares) -> None:
         context = self._context
         await context.catalog.open()
         await context.store.ensure_space(keys.TOKENS_SPACE)
@@ -209,7 +219,8 @@ class Tables:
             await context.store.ensure_space(keys.KEEPERS_SPACE)
         await context.lifecycle.open()
         context.counts.open()
-        await self._supervisor.add(Job(SWEEPING, self._sweep, shards=SWEEPERS, is_fenced=False))
+        await context.expiring.open(context)
+        await self._supervisor.add(Job(SWEEPING, self._sweep, shards=SWEEPERS, is_fenced=False), expiring.job)
         if self._keepers is not None:
             self._keepers.open()
             if shared is not None:
@@ -227,6 +238,8 @@ class Tables:
     async def close(self) -> None:
         """Ends the work in the background; what is unfinished is taken up at the next start."""
         await self._supervisor.remove(SWEEPING)
+        await self._supervisor.remove(EXPIRING)
+        await self._context.expiring.close()
         if self._keepers is not None:
             await self._supervisor.remove(KEEPING)
             await self._keepers.close()
@@ -247,11 +260,12 @@ class Tables:
             self._keepers.reassign()
 
     def measures(self) -> Sequence[Measure]:
-        """Returns how far the indexes are behind that this process keeps, for the page of metrics.
+        """Returns what the background does about tables that are this process's, for the page of metrics.
 
-        There is nothing to say where global indexes are written in the item's own commit.
+        How far their indexes are behind, where those are kept from the log; and what it removes since it expired.
         """
-        return () if self._keepers is None else measures_of(self._keepers)
+        expiring = measures_of_expiring(self._context.expiring.figures(), self._context.clock.wall_ms())
+        return expiring if self._keepers is None else (*measures_of(self._keepers), *expiring)
 
     async def call(self, operation: str, request: dict[str, Any], caller: Caller) -> bytes:
         """Carries out an operation.

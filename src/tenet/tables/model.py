@@ -110,6 +110,22 @@ class Pending(msgspec.Struct, frozen=True):
     settings: dict[str, Any]
 
 
+class TimeToLive(msgspec.Struct, frozen=True):
+    """Whether items of a table expire, as it was last changed.
+
+    Args:
+        attribute: names when an item expires, 1 to 255 characters.
+        is_enabled: whether they do.
+        changed_ms: when it was changed, milliseconds since 1970.
+        until_ms: when that change was over, milliseconds since 1970.
+    """
+
+    attribute: str
+    is_enabled: bool
+    changed_ms: int
+    until_ms: int
+
+
 class Table(msgspec.Struct, frozen=True, dict=True):
     """A table as it is stored, one record each in the catalog.
 
@@ -138,6 +154,7 @@ class Table(msgspec.Struct, frozen=True, dict=True):
         class_changed_ms: when `table_class` was last set by an update, or 0.
         pending: what it becomes when its UPDATING is over, or None.
         followers: who reads its changes from the log of its space, by the names that the store knows them by.
+        time_to_live: whether its items expire; None: that was never asked for.
     """
 
     account: str
@@ -163,6 +180,7 @@ class Table(msgspec.Struct, frozen=True, dict=True):
     class_changed_ms: int = 0
     pending: Pending | None = None
     followers: tuple[str, ...] = ()
+    time_to_live: TimeToLive | None = None
 
     @property
     def arn(self) -> str:

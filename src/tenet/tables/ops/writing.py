@@ -42,15 +42,24 @@ class Plan:
         decide: looks at the item as it is and returns what it becomes: ``ABSENT`` deletes it, the very image that it
             was given keeps it. May be called again with a newer one.
         blind: what it becomes whatever it is now; None where `decide` has to look.
+        origin: who writes, as it stands in the log: ``client``, or ``expiry`` for an item whose time has come.
     """
 
-    __slots__ = ("blind", "decide", "key", "table")
+    __slots__ = ("blind", "decide", "key", "origin", "table")
 
-    def __init__(self, table: Table, key: Key, decide: Callable[[Image], Image], blind: Image | None = None) -> None:
+    def __init__(
+        self,
+        table: Table,
+        key: Key,
+        decide: Callable[[Image], Image],
+        blind: Image | None = None,
+        origin: str = "client",
+    ) -> None:
         self.table = table
         self.key = key
         self.decide = decide
         self.blind = blind
+        self.origin = origin
 
 
 class Written:
@@ -81,7 +90,7 @@ class Written:
         else:
             changes = indexes.changes(plan.table, self.old, self.new, by_reference=True)
         if plan.table.followers:
-            changes = told(plan.table, plan.key, self.old, self.new, changes, keys_alone=True)
+            changes = told(plan.table, plan.key, self.old, self.new, changes, keys_alone=True, origin=plan.origin)
         return Written(self.old, self.new if self.new is self.old else self.new.deflated(), changes)
 
     def consumed(self, table: Table) -> Consumed:
@@ -114,7 +123,7 @@ def carried_out(plan: Plan, old: Image) -> Written:
     new = plan.decide(old)
     changes = indexes.changes(plan.table, old, new)
     if plan.table.followers:
-        changes = told(plan.table, plan.key, old, new, changes)
+        changes = told(plan.table, plan.key, old, new, changes, origin=plan.origin)
     return Written(old, new, changes)
 
 
@@ -123,7 +132,7 @@ def carried_out_logged(plan: Plan, old: Image) -> Written:
     new = plan.decide(old)
     changes = logged_changes(plan.table, plan.key, old, new)
     if plan.table.followers:
-        changes = told(plan.table, plan.key, old, new, changes)
+        changes = told(plan.table, plan.key, old, new, changes, origin=plan.origin)
     return Written(old, new, changes)
 
 

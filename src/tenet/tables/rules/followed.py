@@ -23,7 +23,14 @@ PLAIN_BYTES_MAX: Final = 256 * 1024
 
 
 def told(
-    table: Table, at: Key, old: Image, new: Image, changes: IndexChanges, *, keys_alone: bool = False
+    table: Table,
+    at: Key,
+    old: Image,
+    new: Image,
+    changes: IndexChanges,
+    *,
+    keys_alone: bool = False,
+    origin: str = "client",
 ) -> IndexChanges:
     """Returns what a write means for the indexes of its table, with the entry for those who follow the table.
 
@@ -34,13 +41,14 @@ def told(
         new: the item after, perhaps absent.
         changes: what the write means for indexes.
         keys_alone: whether the commit has room for keys alone.
+        origin: who writes, as in ``Append``.
     """
     if old.value == new.value:
         return changes
     if keys_alone:
-        append = Append(at, by_keys(table, old), by_keys(table, new))
+        append = Append(at, by_keys(table, old), by_keys(table, new), origin)
     elif old.stored_bytes + new.stored_bytes > PLAIN_BYTES_MAX:
-        append = Append(at, old.deflated().value, new.deflated().value)
+        append = Append(at, old.deflated().value, new.deflated().value, origin)
     else:
-        append = Append(at, old.value, new.value)
+        append = Append(at, old.value, new.value, origin)
     return IndexChanges(changes.writes, changes.units, (append,))
