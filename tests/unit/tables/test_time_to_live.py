@@ -134,7 +134,7 @@ def test_the_sieve_finds_every_name(attribute: str) -> None:
 
 
 def test_the_sieve_is_not_taken_in_by_what_lies_deeper() -> None:
-    nested = {"p": {"S": "x"}, "m": {"M": {"t": {"N": str(NOW_S - 1)}}}, "t": {"N": str(NOW_S + 1)}}
+    nested: dict[str, Any] = {"p": {"S": "x"}, "m": {"M": {"t": {"N": str(NOW_S - 1)}}}, "t": {"N": str(NOW_S + 1)}}
     value = stored.encode(nested, 10)
     assert Sieve("t").may_expire(value)
     assert not Sieve("t").is_expired(value, NOW_MS)
