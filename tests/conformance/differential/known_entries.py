@@ -13,10 +13,12 @@ from tests.conformance.differential.known_of_dynoxide import OF_DYNOXIDE
 from tests.conformance.differential.known_of_moto import OF_MOTO
 from tests.conformance.differential.known_of_several import OF_SEVERAL
 from tests.conformance.differential.known_of_tables import OF_TABLES
+from tests.conformance.differential.known_of_time_to_live import OF_TIME_TO_LIVE
 from tests.conformance.differential.known_orders import OF_ORDERS
 
 KNOWN_DIFFERENCES: tuple[KnownDifference, ...] = (
     *OF_TABLES,
+    *OF_TIME_TO_LIVE,
     *OF_SEVERAL,
     *OF_DYNAMODB_LOCAL,
     *OF_DYNALITE,
