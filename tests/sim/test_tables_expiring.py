@@ -12,6 +12,7 @@ import orjson
 import pytest
 
 from tenet.base.dice import Dice
+from tenet.store.contract import Page
 from tenet.store.errors import OutcomeUnknown, StoreUnavailable
 from tenet.store.faulty import EVERY_FAULT, CallFaults, FaultPlan
 from tenet.store.memory import MemoryEngine
@@ -272,6 +273,39 @@ def test_a_table_that_goes_leaves_nothing_behind(engine: type[MemoryEngine], mon
     monkeypatch.setattr(expiring, "PAGE_RECORDS", 4)
     monkeypatch.setattr(expiring, "SAVE_S", 0)
     simulate(deleting, 1, SLOW, engine)
+
+
+class CountingEngine(MemoryEngine):
+    """Counts how often a table is scanned."""
+
+    scans = 0
+
+    async def scan(self, space: str, *arguments: Any, **options: Any) -> Page:
+        CountingEngine.scans += keys.is_table_space(space)
+        return await super().scan(space, *arguments, **options)
+
+
+async def idle(sim: Simulation, tables: int) -> float:
+    """How often a second a node looks at tables in which nothing expires."""
+    healthy = await Tables.open(sim.truth.store, clock=sim.clock, ids=sim.ids)
+    for number in range(tables):
+        await healthy.call("CreateTable", {**items.TABLE, "TableName": f"things-{number}"}, CALLER)
+        await asyncio.sleep(0.1)
+        specification = {"AttributeName": "t", "Enabled": True}
+        request = {"TableName": f"things-{number}", "TimeToLiveSpecification": specification}
+        await healthy.call("UpdateTimeToLive", request, CALLER)
+    await asyncio.sleep(60)
+    CountingEngine.scans = 0
+    await asyncio.sleep(60)
+    rate = CountingEngine.scans / 60
+    await healthy.close()
+    return rate
+
+
+@pytest.mark.parametrize(("tables", "most"), [(1, 1.0), (10, 10.0), (120, expiring.LOOKS_PER_S)])
+def test_idle_tables_cost_a_bounded_number_of_looks(tables: int, most: float) -> None:
+    rate = simulate(lambda sim: idle(sim, tables), 1, NO_FAULTS, CountingEngine)
+    assert 0.9 * most <= rate <= most
 
 
 async def racing(sim: Simulation) -> tuple[int, int]:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from tenet.store.errors import StoreCorrupt
 from tenet.tables.errors import ValidationException
-from tenet.tables.model import TimeToLive
-from tenet.tables.ops.expiring import decode_position, encode_position
+from tenet.tables.model import KeyAttribute, KeySchema, Table, TimeToLive
+from tenet.tables.ops.expiring import Figures, decode_position, encode_position, measures_of
 from tenet.tables.rules import stored
 from tenet.tables.rules.time_to_live import (
     AGE_S_MAX,
@@ -21,6 +22,7 @@ from tenet.tables.rules.time_to_live import (
     is_expired,
     status,
 )
+from tenet.wire.door import Measured
 
 NOW_MS = 1_800_000_000_000
 NOW_S = NOW_MS // 1000
@@ -148,3 +150,17 @@ def test_a_position_is_read_as_it_was_written(position: tuple[bytes, bytes]) -> 
 def test_a_position_that_cannot_be_read_is_told() -> None:
     with pytest.raises(StoreCorrupt, match="has no end"):
         decode_position(b"\x01abc")
+
+
+def test_measures_say_what_was_done_and_how_long_ago_a_look_began() -> None:
+    table = Table("0" * 12, "abc", "the-id", "x-1", 0, KeySchema(KeyAttribute("p", "S")), {"p": "S"}, status="ACTIVE")
+    begun, new = Figures(table), Figures(replace(table, name="new"))
+    begun.removed, begun.failed, begun.looked_ms = 3, 2, NOW_MS - 1_500
+    removed, failed, age = measures_of([begun, new], NOW_MS)
+    assert isinstance(removed, Measured)
+    assert isinstance(failed, Measured)
+    assert isinstance(age, Measured)
+    assert (removed.name, removed.is_counter) == ("tenet_ttl_removed", True)
+    assert removed.values == {("0" * 12, "abc"): 3, ("0" * 12, "new"): 0}
+    assert failed.values == {("0" * 12, "abc"): 2, ("0" * 12, "new"): 0}
+    assert age.values == {("0" * 12, "abc"): 1.5, ("0" * 12, "new"): 0.0}

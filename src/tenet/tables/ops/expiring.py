@@ -2,12 +2,14 @@
 
 Requests pay nothing for it: no write keeps a note of when its item expires, and switching time to live on, off or to
 another attribute rewrites nothing. Every node looks through its share of the tables that have time to live, page by
-page, and rests for ``DUTY - 1`` times as long as it read. So an expired item goes at the latest after
+page, at ``TABLES_AT_ONCE`` of them at a time, and rests after each page for ``DUTY - 1`` times as long as it read. So
+an expired item goes at the latest after
 
     ``PAUSE_S`` (``PAUSE_REMOTE_S`` over a network) + ``DUTY`` times what reading the table through takes
 
 plus ``LOOK_S`` where time to live was switched on through another node: seconds for a small table, about a minute for
-each million small items of a large one. The service promises a few days.
+each million small items of a large one. Where a node has many tables, they share its time, and it begins at most
+``LOOKS_PER_S`` looks a second. The service promises a few days.
 
 A page only says which items may have expired. Each of them goes through the same door as a client's DeleteItem
 (``ops.writing``), with its index entries, in a commit that looks at the item as it is then: what was updated meanwhile
@@ -60,6 +62,8 @@ SAVE_S: Final = 10.0
 #: So many items of a table are removed at a time, and so many tables are read at a time.
 REMOVED_AT_ONCE: Final = 8
 TABLES_AT_ONCE: Final = 2
+#: All tables of a node together are begun anew so often a second at the most.
+LOOKS_PER_S: Final = 50
 #: How long one call of the store may take, seconds.
 _CALL_S: Final = 30.0
 #: Who removes, as it stands in the log.
@@ -177,7 +181,7 @@ class Expiring:
                     error=error.code,
                     reason=error.message,
                 )
-            await asyncio.sleep(pause_s)
+            await asyncio.sleep(max(pause_s, len(self._figures) / LOOKS_PER_S))
 
 
 class Look:
@@ -208,17 +212,19 @@ class Look:
         after = await self._noted_position()
         more = True
         while more:
-            table = await self._context.catalog.table(self._figures.table.account, self._figures.table.name)
+            known = self._figures.table
+            table = await self._context.catalog.table(known.account, known.name, deadline=self._deadline())
             attribute = attribute_of(table.time_to_live, self._context.clock.wall_ms())
-            if table.id != self._figures.table.id or table.time_to_live is None or not table.time_to_live.is_enabled:
+            if table.id != known.id or table.time_to_live is None or not table.time_to_live.is_enabled:
                 return False
             if attribute is None:
                 # It is being enabled.
                 return True
             async with self._gate:
                 after, more, rest_s = await self._page(table, attribute, after)
+                # Within the gate, so that many tables together get no more of the time than few.
+                await asyncio.sleep(rest_s)
             await self._save(after if more else None)
-            await asyncio.sleep(rest_s)
         self._figures.looked_ms = begun_ms
         return True
 
