@@ -36,6 +36,7 @@ from tenet.tables import keys
 from tenet.tables.context import Caller
 from tenet.tables.errors import ResourceNotFoundException
 from tenet.tables.ops.writing import TURN_BYTES, Plan, write
+from tenet.tables.rules.followed import EXPIRY
 from tenet.tables.rules.images import ABSENT, Image
 from tenet.tables.rules.time_to_live import Sieve, attribute_of, is_expired
 from tenet.wire.door import Measured
@@ -66,8 +67,6 @@ TABLES_AT_ONCE: Final = 2
 LOOKS_PER_S: Final = 50
 #: How long one call of the store may take, seconds.
 _CALL_S: Final = 30.0
-#: Who removes, as it stands in the log.
-ORIGIN: Final = "expiry"
 _FORMAT: Final = b"\x01"
 #: Of so many tables figures are given.
 _MEASURED_MAX: Final = 1_000
@@ -282,7 +281,7 @@ class Look:
             return ABSENT if old.exists and is_expired(old.item, attribute, clock.wall_ms()) else old
 
         caller = Caller(table.account, table.region, clock.monotonic_s() + _CALL_S)
-        written = await write(self._context, caller, Plan(table, key, decide, origin=ORIGIN), look=True)
+        written = await write(self._context, caller, Plan(table, key, decide, origin=EXPIRY), look=True)
         return written.new is not written.old
 
     # ---- how far -----------------------------------------------------------------------------------------------------

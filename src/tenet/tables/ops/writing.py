@@ -17,7 +17,7 @@ from tenet.store.landing import land
 from tenet.tables.errors import ConditionalCheckFailedException
 from tenet.tables.rules import indexes
 from tenet.tables.rules.capacity import Consumed, write_units
-from tenet.tables.rules.followed import told
+from tenet.tables.rules.followed import CLIENT, told
 from tenet.tables.rules.images import ABSENT, Image
 from tenet.tables.rules.index_log import logged_changes
 
@@ -42,7 +42,7 @@ class Plan:
         decide: looks at the item as it is and returns what it becomes: ``ABSENT`` deletes it, the very image that it
             was given keeps it. May be called again with a newer one.
         blind: what it becomes whatever it is now; None where `decide` has to look.
-        origin: who writes, as it stands in the log: ``client``, or ``expiry`` for an item whose time has come.
+        origin: who causes it, as those who follow the table are told.
     """
 
     __slots__ = ("blind", "decide", "key", "origin", "table")
@@ -53,7 +53,7 @@ class Plan:
         key: Key,
         decide: Callable[[Image], Image],
         blind: Image | None = None,
-        origin: str = "client",
+        origin: str = CLIENT,
     ) -> None:
         self.table = table
         self.key = key

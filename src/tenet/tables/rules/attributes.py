@@ -183,7 +183,9 @@ def _check_all(values: Iterable[Any], level: int, bytes_max: int = ITEM_BYTES_MA
     size = 0
     for value in values:
         if size > bytes_max:
-            raise (SubstitutesTooLarge if bytes_max == SUBSTITUTES_BYTES_MAX else TooLarge)(_TOO_LARGE)
+            if bytes_max == SUBSTITUTES_BYTES_MAX:
+                raise SubstitutesTooLarge(_TOO_LARGE)
+            raise TooLarge(_TOO_LARGE)
         try:
             (kind,) = value
             content = value[kind]

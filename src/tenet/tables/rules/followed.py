@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from tenet.tables.model import Table
     from tenet.tables.rules.images import Image
 
+#: Who causes a change: a client, or the expiry of the item.
+CLIENT: Final = "client"
+EXPIRY: Final = "expiry"
 #: Images of an item that take more bytes together are compressed in the log. Two of them, the item itself and its
 #: entries in indexes stay within a commit then.
 PLAIN_BYTES_MAX: Final = 256 * 1024
@@ -30,7 +33,7 @@ def told(
     changes: IndexChanges,
     *,
     keys_alone: bool = False,
-    origin: str = "client",
+    origin: str = CLIENT,
 ) -> IndexChanges:
     """Returns what a write means for the indexes of its table, with the entry for those who follow the table.
 
@@ -41,7 +44,7 @@ def told(
         new: the item after, perhaps absent.
         changes: what the write means for indexes.
         keys_alone: whether the commit has room for keys alone.
-        origin: who writes, as in ``Append``.
+        origin: who causes it.
     """
     if old.value == new.value:
         return changes
