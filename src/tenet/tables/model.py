@@ -152,6 +152,7 @@ class Table(msgspec.Struct, frozen=True, dict=True):
         history: of its throughput.
         on_demand_ms: when it was switched to PAY_PER_REQUEST, the last switches, oldest first, milliseconds since 1970.
         class_changed_ms: when `table_class` was last set by an update, or 0.
+        class_changed_before_ms: when it was set before that, or 0.
         pending: what it becomes when its UPDATING is over, or None.
         followers: who reads its changes from the log of its space, by the names that the store knows them by.
         time_to_live: whether its items expire; None: that was never asked for.
@@ -181,6 +182,7 @@ class Table(msgspec.Struct, frozen=True, dict=True):
     pending: Pending | None = None
     followers: tuple[str, ...] = ()
     time_to_live: TimeToLive | None = None
+    class_changed_before_ms: int = 0
 
     @property
     def arn(self) -> str:
