@@ -102,7 +102,7 @@ def test_a_table_is_switched_to_on_demand_four_times_a_day() -> None:
         update(table, NOW_MS + 300_000, BillingMode="PAY_PER_REQUEST")
     assert caught.value.message == (
         "Subscriber limit exceeded: Update to PayPerRequest mode are limited to 4 times in 1 day(s). "
-        "Last update at Saturday, October 5, 2024 1:03:00 AM UTC. "
+        "Last update at Friday, October 4, 2024 1:03:00 AM UTC. "
         "Next update can be made at Saturday, October 5, 2024 1:00:00 AM UTC"
     )
     assert update(table, NOW_MS + DAY_MS, BillingMode="PAY_PER_REQUEST").status == "UPDATING"

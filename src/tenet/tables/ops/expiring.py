@@ -21,13 +21,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import structlog
 
 from tenet.base.errors import TenetError
 from tenet.base.keycodec import delimit, split_delimited
-from tenet.mesh.tasks import Tasks
 from tenet.store.contract import Delete, Key, Put
 from tenet.store.errors import SpaceNotFound, StoreCorrupt, StoreError
 from tenet.store.formats import unmarked
@@ -42,7 +41,7 @@ from tenet.tables.rules.time_to_live import Sieve, attribute_of, is_expired
 from tenet.wire.door import Measured
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Coroutine, Sequence
 
     from tenet.store.contract import Record
     from tenet.tables.context import Context
@@ -102,7 +101,9 @@ class Expiring:
 
     def __init__(self, assignment: Assignment) -> None:
         self._assignment = assignment
-        self._tasks = Tasks()
+        self._tending: asyncio.Task[None] | None = None
+        #: By TableId: who looks through it.
+        self._sweeping: dict[str, asyncio.Task[None]] = {}
         self._wake = asyncio.Event()
         self._gate = asyncio.Semaphore(TABLES_AT_ONCE)
         self._figures: dict[str, Figures] = {}
@@ -110,11 +111,15 @@ class Expiring:
     async def open(self, context: Context) -> None:
         """Begins to look in the background."""
         await context.store.ensure_space(keys.SWEEPS_SPACE)
-        self._tasks.start("tend", self._tend(context))
+        self._tending = asyncio.get_running_loop().create_task(self._tend(context))
 
     async def close(self) -> None:
         """Stops; what was under way is taken up by whoever comes next."""
-        await self._tasks.close()
+        if self._tending is not None:
+            await _ended(self._tending)
+            self._tending = None
+        for table_id in list(self._sweeping):
+            await self._stop(table_id)
 
     def look_again(self) -> None:
         """Says that a table has got time to live, or that the assignment has changed."""
@@ -153,13 +158,29 @@ class Expiring:
                     wanted[table.id] = table
             await asyncio.sleep(0)
         for gone in set(self._figures) - set(wanted):
-            await self._tasks.stop(gone)
+            await self._stop(gone)
             del self._figures[gone]
         for table in wanted.values():
             figures = self._figures.setdefault(table.id, Figures(table))
-            self._tasks.start(table.id, self._sweep(context, figures))
+            if table.id not in self._sweeping:
+                self._start(table.id, self._sweep(context, figures))
         for table_id in noted:
             await _note(context, table_id, None)
+
+    def _start(self, table_id: str, sweep: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(sweep)
+        self._sweeping[table_id] = task
+        task.add_done_callback(lambda ended: self._forget(table_id, ended))
+
+    def _forget(self, table_id: str, ended: asyncio.Task[None]) -> None:
+        """Takes note that a table is not looked through any more; the next look at the catalog may begin it again."""
+        self._sweeping.pop(table_id, None)
+        if not ended.cancelled() and ended.exception() is not None:
+            _log.error("looking for expired items failed", table_id=table_id, exc_info=ended.exception())
+
+    async def _stop(self, table_id: str) -> None:
+        if table_id in self._sweeping:
+            await _ended(self._sweeping[table_id])
 
     # ---- one table ---------------------------------------------------------------------------------------------------
 
@@ -303,6 +324,11 @@ class Look:
 
     def _deadline(self) -> float:
         return self._context.clock.monotonic_s() + _CALL_S
+
+
+async def _ended(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.wait((task,))
 
 
 def encode_position(position: tuple[bytes, bytes]) -> bytes:
