@@ -12,7 +12,7 @@ import orjson
 import pytest
 
 from tenet.base.dice import Dice
-from tenet.store.contract import Page
+from tenet.store.contract import Key, Page, Put
 from tenet.store.errors import OutcomeUnknown, StoreUnavailable
 from tenet.store.faulty import EVERY_FAULT, CallFaults, FaultPlan
 from tenet.store.memory import MemoryEngine
@@ -24,6 +24,7 @@ from tenet.tables.ops import expiring
 from tenet.tables.rules import stored
 from tenet.tables.rules.index_log import LOG_SHARDS
 from tenet.tables.rules.time_to_live import AGE_S_MAX, CHANGE_MS_MIN, is_expired
+from tenet.wire.door import Measured
 from tests.sim import test_tables_items as items
 from tests.sim.harness import NO_FAULTS, ExpensiveEngine, Simulation, seeds, simulate
 from tests.sim.test_tables_indexes import long_after
@@ -273,6 +274,28 @@ def test_a_table_that_goes_leaves_nothing_behind(engine: type[MemoryEngine], mon
     monkeypatch.setattr(expiring, "PAGE_RECORDS", 4)
     monkeypatch.setattr(expiring, "SAVE_S", 0)
     simulate(deleting, 1, SLOW, engine)
+
+
+async def unreadable(sim: Simulation) -> None:
+    """An item that a later version has written is left alone, and stops nobody from removing others."""
+    healthy, other = await large(sim, 5)
+    await other.close()
+    space = (await items.table_of(sim)).space
+    later = Put(Key(space, b"later", b"\x00"), b"\x09" + bytes(40))
+    await sim.truth.write(later)
+    await enable(healthy)
+    await asyncio.sleep(OVERDUE_S_MAX)
+    left = (await sim.truth.store.scan(space, keys.everything_of(None), limit=100)).records
+    assert [one.value for one in left] == [later.value]
+    (figures,) = healthy.measures()[-3:-2]
+    assert isinstance(figures, Measured)
+    assert list(figures.values.values()) == [5]
+    await healthy.close()
+
+
+@ENGINES
+def test_an_item_that_cannot_be_read_stops_nobody(engine: type[MemoryEngine]) -> None:
+    simulate(unreadable, 1, NO_FAULTS, engine)
 
 
 class CountingEngine(MemoryEngine):

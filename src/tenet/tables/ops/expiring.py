@@ -230,6 +230,7 @@ class Look:
         begun_ms = self._context.clock.wall_ms()
         self._figures.looked_ms = self._figures.looked_ms or begun_ms
         after = await self._noted_position()
+        is_whole = after is None
         more = True
         while more:
             known = self._figures.table
@@ -245,7 +246,8 @@ class Look:
                 # Within the gate, so that many tables together get no more of the time than few.
                 await asyncio.sleep(rest_s)
             await self._save(after if more else None)
-        self._figures.looked_ms = begun_ms
+        if is_whole:
+            self._figures.looked_ms = begun_ms
         return True
 
     async def _page(
@@ -254,8 +256,14 @@ class Look:
         """Deals with one page; returns where it ended, whether there is more, and how long to rest now."""
         clock = self._context.clock
         begun_s = clock.monotonic_s()
+        # An older state will do: what is removed is looked at again, and what is missed is found by the next look.
         page = await self._context.store.scan(
-            table.space, keys.everything_of(None), limit=PAGE_RECORDS, after=after, deadline=begun_s + _CALL_S
+            table.space,
+            keys.everything_of(None),
+            limit=PAGE_RECORDS,
+            after=after,
+            stale=True,
+            deadline=self._deadline(),
         )
         due = await self._due(page.records, attribute)
         read_s = clock.monotonic_s() - begun_s
@@ -275,8 +283,12 @@ class Look:
         looked_at = 0
         for record in records:
             if sieve.may_expire(record.value):
-                if sieve.is_expired(record.value, now_ms):
-                    due.append(Key(space, record.partition, record.sort))
+                try:
+                    if sieve.is_expired(record.value, now_ms):
+                        due.append(Key(space, record.partition, record.sort))
+                except StoreError:
+                    # Of a later version, perhaps; whoever can read it will remove it.
+                    self._figures.failed += 1
                 looked_at += len(record.value)
                 if looked_at > TURN_BYTES:
                     looked_at = 0
