@@ -25,7 +25,10 @@ DIFFERENCES = {
     ("UpdateTable", ""): "a change is done at once, unless the operator sets a time for transitions",
     ("DescribeEndpoints", ""): "answers the address that was called, since there is no other",
     ("DescribeLimits", ""): "answers the service's own default quotas; what holds here is set in `[limits]`",
-    ("DescribeTimeToLive", ""): "always DISABLED, since it cannot be enabled yet",
+    (
+        "UpdateTimeToLive",
+        "",
+    ): "a change is done at once; items go within seconds to minutes, where the service says days",
     ("Query", "ConsistentRead"): "global indexes are never stale on the embedded engine; asking is refused anyway",
     ("Scan", "ConsistentRead"): "global indexes are never stale on the embedded engine; asking is refused anyway",
     ("BatchWriteItem", "ReturnItemCollectionMetrics"): "the estimate is always 0 to 1 GB",

@@ -30,6 +30,7 @@ from tenet.store.formats import decode_numbered
 from tenet.store.landing import land
 from tenet.store.memory import MemoryEngine
 from tenet.tables.ops.catalog import decode_table
+from tenet.tables.ops.expiring import decode_position
 from tenet.tables.ops.indexing.cursor import decode_kept
 from tenet.tables.ops.indexing.fences import decode_mark
 from tenet.tables.rules import stored
@@ -53,6 +54,7 @@ REFUSED: Mapping[str, Callable[[], Any]] = {
     "the record of the lease s/p has the format 2": lambda: holding_of(Key("s", b"p"), record(NUMBERED)),
     "a table's description has the format 9": lambda: decode_table(LATER_BYTES),
     "the cursor of an index keeper has the format 9": lambda: decode_kept(record(LATER_BYTES)),
+    "the position of a look for expired items has the format 9": lambda: decode_position(LATER_BYTES),
     "the mark of an index keeper has the format 9": lambda: decode_mark(LATER_BYTES),
     "a queue's description has the format 9": lambda: decode_queue(LATER_BYTES),
     "a pipe's description has the format 9": lambda: decode_pipe(LATER_BYTES),

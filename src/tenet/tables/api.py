@@ -29,6 +29,8 @@ from tenet.tables.ops.delete_item import delete_item
 from tenet.tables.ops.delete_table import delete_table
 from tenet.tables.ops.describe_table import describe_table
 from tenet.tables.ops.endpoints import describe_endpoints
+from tenet.tables.ops.expiring import Expiring
+from tenet.tables.ops.expiring import measures_of as measures_of_expiring
 from tenet.tables.ops.following import Change, ChangePage, Following, Source, has_changes
 from tenet.tables.ops.get_item import get_item
 from tenet.tables.ops.indexing.behind import are_indexes_behind
@@ -43,7 +45,7 @@ from tenet.tables.ops.put_item import put_item
 from tenet.tables.ops.query import query
 from tenet.tables.ops.scan import scan
 from tenet.tables.ops.tags import list_tags_of_resource, tag_resource, untag_resource
-from tenet.tables.ops.time_to_live import describe_time_to_live
+from tenet.tables.ops.time_to_live import describe_time_to_live, update_time_to_live
 from tenet.tables.ops.tokens import TokenRule
 from tenet.tables.ops.transact_get_items import transact_get_items
 from tenet.tables.ops.transact_write_items import transact_write_items
@@ -102,6 +104,7 @@ ROUTES: Final[Mapping[str, Operation]] = {
     "UntagResource": untag_resource,
     "UpdateItem": update_item,
     "UpdateTable": update_table,
+    "UpdateTimeToLive": update_time_to_live,
 }
 
 
@@ -113,6 +116,9 @@ KEEPING: Final = "tables.indexes"
 #: The one that fills indexes that are added to tables.
 FILLING: Final = "tables.filling"
 SWEEPERS: Final = 8
+#: The one that removes items whose time has come, in shares by the ids of their tables.
+EXPIRING: Final = "tables.ttl"
+EXPIRING_SHARES: Final = 16
 
 
 class TablesSettings(Struct, frozen=True):
@@ -191,6 +197,9 @@ class Tables:
             is_logging=is_logging,
             ended=ended,
         )
+        mine = mesh_shares.Shares(EXPIRING, shares=EXPIRING_SHARES)
+        expiring = Expiring(mine)
+        mine.changed = expiring.look_again
         context = Context(
             store=store,
             clock=clock,
@@ -201,18 +210,19 @@ class Tables:
             lifecycle=lifecycle,
             counts=Counts(store, clock=clock),
             expiry=expiry,
+            expiring=expiring,
             is_logging=is_logging,
         )
         supervisor = supervisor or _started(Supervisor(store, clock=clock, ids=ids))
         tables = cls(context, supervisor, filling, keepers if is_logging else None)
         try:
-            await tables._open(shared if assignment is None else None)
+            await tables._open(shared if assignment is None else None, mine)
         except BaseException:
             await tables.close()
             raise
         return tables
 
-    async def _open(self, shared: mesh_shares.Shares | None) -> None:
+    async def _open(self, shared: mesh_shares.Shares | None, expiring: mesh_shares.Shares) -> None:
         context = self._context
         await context.catalog.open()
         await context.store.ensure_space(keys.TOKENS_SPACE)
@@ -221,8 +231,12 @@ class Tables:
             await context.store.ensure_space(keys.KEEPERS_SPACE)
         await context.lifecycle.open()
         context.counts.open()
-        await self._supervisor.add(Job(SWEEPING, self._sweep, shards=SWEEPERS, is_fenced=False))
-        await self._supervisor.add(Job(FILLING, self._fill, is_fenced=False))
+        await context.expiring.open(context)
+        await self._supervisor.add(
+            Job(SWEEPING, self._sweep, shards=SWEEPERS, is_fenced=False),
+            Job(FILLING, self._fill, is_fenced=False),
+            expiring.job,
+        )
         if self._keepers is not None:
             self._keepers.open()
             if shared is not None:
@@ -245,6 +259,8 @@ class Tables:
         """Ends the work in the background; what is unfinished is taken up at the next start."""
         await self._supervisor.remove(SWEEPING)
         await self._supervisor.remove(FILLING)
+        await self._supervisor.remove(EXPIRING)
+        await self._context.expiring.close()
         if self._keepers is not None:
             await self._supervisor.remove(KEEPING)
             await self._keepers.close()
@@ -265,12 +281,14 @@ class Tables:
             self._keepers.reassign()
 
     def measures(self) -> Sequence[Measure]:
-        """Returns how far indexes are filled that were added to tables, for the page of metrics.
+        """Returns what the background does about tables that are this process's, for the page of metrics.
 
-        Where global indexes are kept from the log, also how far those are behind that this process keeps.
+        How far their indexes are behind, where those are kept from the log; how far those are filled that were added to
+        tables; and what it removes since it expired.
         """
-        filling = measures_of_filling(self._filling.progress)
-        return filling if self._keepers is None else (*measures_of(self._keepers), *filling)
+        expiring = measures_of_expiring(self._context.expiring.figures(), self._context.clock.wall_ms())
+        others = (*measures_of_filling(self._filling.progress), *expiring)
+        return others if self._keepers is None else (*measures_of(self._keepers), *others)
 
     async def call(self, operation: str, request: dict[str, Any], caller: Caller) -> bytes:
         """Carries out an operation.

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from tenet.store.expiry import ExpiryIndex
     from tenet.tables.ops.catalog import Catalog
     from tenet.tables.ops.counts import Counts
+    from tenet.tables.ops.expiring import Expiring
     from tenet.tables.ops.lifecycle import Lifecycle
     from tenet.tables.throttle import Throttle
 
@@ -57,6 +58,7 @@ class Context:
         lifecycle: carries tables through their transitions.
         counts: what tables hold.
         expiry: where it is noted that records expire.
+        expiring: removes items whose time has come.
         is_logging: whether entries of global indexes are kept from the log of the table's space, instead of being
             written in the item's own commit.
     """
@@ -66,6 +68,7 @@ class Context:
         "clock",
         "combiner",
         "counts",
+        "expiring",
         "expiry",
         "ids",
         "is_logging",
@@ -86,6 +89,7 @@ class Context:
         lifecycle: Lifecycle,
         counts: Counts,
         expiry: ExpiryIndex,
+        expiring: Expiring,
         is_logging: bool = False,
     ) -> None:
         self.store = store
@@ -97,4 +101,5 @@ class Context:
         self.lifecycle = lifecycle
         self.counts = counts
         self.expiry = expiry
+        self.expiring = expiring
         self.is_logging = is_logging

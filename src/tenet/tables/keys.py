@@ -11,12 +11,14 @@ space               partition              sort                                 
 ``tables.ID.N``     index partition key    0x00 0x00 + shard of the table's log                      a keeper's mark
 ``tables.ID.N``     0x00 0x00              0x00 0x00 0xff 0xff 0xff                                  how far it is full
 ``tables.keepers``  TableId ``/`` shard    empty                                                     a cursor
+``tables.sweeps``   TableId                empty                                                     how far a look went
 ``tables.tokens``   account ``/`` token     ``c``                                                     cell ``used``
 ``tables.tokens``   account ``/`` token     ``d``                                                     its request
 ``tables.expiry``   as ``store.expiry`` has it                                                       what expires when
 =================== ====================== ========================================================= ===================
 
-Marks and cursors are there only where the entries of global indexes are kept from the log (``ops/indexing``).
+Marks and cursors are there only where the entries of global indexes are kept from the log (``ops/indexing``), what is
+about a sweep only while a look through a large table is under way (``ops/expiring``).
 
 Key values are the UTF-8 of strings, the bytes of binaries and the order-preserving encoding of numbers
 (``base.keycodec``); where a star stands, delimited, since something follows. Absent parts of a key are empty.
@@ -273,6 +275,21 @@ def filled_key(table_id: str, number: int) -> Key:
 def is_mark(key: Key) -> bool:
     """Whether a key is a keeper's mark, or says how far an index is filled."""
     return key.sort.startswith(_MARK_PREFIX) and is_index_space(key.space)
+
+
+# ---- looking for expired items ---------------------------------------------------------------------------------------
+
+#: How far looks for expired items went that take long (``ops/expiring``).
+SWEEPS_SPACE: Final = "tables.sweeps"
+
+
+def sweep_key(table_id: str) -> Key:
+    """Returns where lies how far a look through a table for expired items went.
+
+    Args:
+        table_id: the TableId, a UUID in text form.
+    """
+    return Key(SWEEPS_SPACE, table_id.encode("ascii"), b"")
 
 
 # ---- client tokens ---------------------------------------------------------------------------------------------------

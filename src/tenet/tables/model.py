@@ -123,6 +123,22 @@ class Pending(msgspec.Struct, frozen=True):
     attribute_types: dict[str, KeyType] | None = None
 
 
+class TimeToLive(msgspec.Struct, frozen=True):
+    """Whether items of a table expire, as it was last changed.
+
+    Args:
+        attribute: names when an item expires, 1 to 255 characters.
+        is_enabled: whether they do.
+        changed_ms: when it was changed, milliseconds since 1970.
+        until_ms: when that change was over, milliseconds since 1970.
+    """
+
+    attribute: str
+    is_enabled: bool
+    changed_ms: int
+    until_ms: int
+
+
 class Table(msgspec.Struct, frozen=True, dict=True):
     """A table as it is stored, one record each in the catalog.
 
@@ -149,10 +165,12 @@ class Table(msgspec.Struct, frozen=True, dict=True):
         history: of its throughput.
         on_demand_ms: when it was switched to PAY_PER_REQUEST, the last switches, oldest first, milliseconds since 1970.
         class_changed_ms: when `table_class` was last set by an update, or 0.
+        class_changed_before_ms: when it was set before that, or 0.
         pending: what it becomes when its UPDATING is over, or None.
         followers: who reads its changes from the log of its space, by the names that the store knows them by.
         is_indexed_later: whether it has lost its last global index: if it is given one again, its log has not to begin
             anew where global indexes are kept from it.
+        time_to_live: whether its items expire; None: that was never asked for.
     """
 
     account: str
@@ -179,6 +197,8 @@ class Table(msgspec.Struct, frozen=True, dict=True):
     pending: Pending | None = None
     followers: tuple[str, ...] = ()
     is_indexed_later: bool = False
+    time_to_live: TimeToLive | None = None
+    class_changed_before_ms: int = 0
 
     @property
     def arn(self) -> str:

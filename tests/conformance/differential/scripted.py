@@ -145,7 +145,25 @@ def limits() -> list[Step]:
     ]
 
 
+def substitutes() -> list[Step]:
+    """Names and values of expressions as large as they may be, alone and together, and larger."""
+    most = 2 * 1024 * 1024
+
+    def put(name_bytes: int, value_bytes: int) -> Step:
+        """A put with so many bytes of names and values, their placeholders not counted: 20 names, 1 value."""
+        request: Json = {"TableName": "plain-S", "Item": {"p": {"S": "a"}}, "ConditionExpression": "p = :v"}
+        sizes = [min(65_535, max(1, name_bytes - at * 65_535)) for at in range(20)]
+        request["ExpressionAttributeNames"] = {f"#{at:02}": "x" * size for at, size in enumerate(sizes)}
+        request["ConditionExpression"] += "".join(f" OR p = {name}" for name in request["ExpressionAttributeNames"])
+        request["ExpressionAttributeValues"] = {":v": {"S": "y" * value_bytes}}
+        return Step("PutItem", request)
+
+    first = _put("plain-S", {"p": {"S": "a"}})
+    return [first, put(20, 300_000), put(20, most), put(700_000, most - 700_000), put(1_300_000, 900_000)]
+
+
 SCRIPTS = {
+    "substitutes": substitutes,
     "full-pages": full_pages,
     "starting-keys": starting_keys,
     "starting-keys-of-indexes": starting_keys_of_indexes,

@@ -204,12 +204,39 @@ def _update(random: Random) -> Json:
 
 
 def _absent(random: Random) -> Step:
-    operation = random.choice(("DescribeTable", "DeleteTable", "UpdateTable", "DescribeTimeToLive"))
+    operation = random.choice(("DescribeTable", "DeleteTable", "UpdateTable", "DescribeTimeToLive", "UpdateTimeToLive"))
     name = random.choice(("absent-table", "ab", "", "a;b", "x" * 256, None, 1))
     request: Json = {} if name is None else {"TableName": name}
     if operation == "UpdateTable":
         request["BillingMode"] = "PAY_PER_REQUEST"
+    if operation == "UpdateTimeToLive":
+        request |= time_to_live(random)
     return Step(operation, request)
+
+
+_SPECIFICATIONS: Sequence[Any] = (
+    {"AttributeName": "expires", "Enabled": True},
+    {"AttributeName": "expires", "Enabled": True},
+    {"AttributeName": "expires", "Enabled": False},
+    {"AttributeName": "other", "Enabled": True},
+    {"AttributeName": "other", "Enabled": False},
+    {"AttributeName": "ä" * 255, "Enabled": True},
+    {"AttributeName": "x" * 256, "Enabled": True},
+    {"AttributeName": "", "Enabled": True},
+    {"AttributeName": "expires"},
+    {"Enabled": True},
+    {"AttributeName": None, "Enabled": True},
+    {"AttributeName": 3, "Enabled": True},
+    {"AttributeName": "expires", "Enabled": "dog"},
+    {},
+    None,
+    "expires",
+)
+
+
+def time_to_live(random: Random) -> Json:
+    """The specification of an UpdateTimeToLive, right or wrong."""
+    return {"TimeToLiveSpecification": random.choice(_SPECIFICATIONS)} if random.random() < 0.95 else {}
 
 
 def _listing(random: Random) -> Step:
@@ -233,6 +260,9 @@ def table_sequence(random: Random) -> list[Step]:
     if random.random() < 0.5:
         steps.append(Step("CreateTable", create))
     steps += [Step("UpdateTable", _update(random)) for _ in range(random.randint(0, 3))]
+    for _ in range(random.choice((0, 0, 1, 2, 3))):
+        steps.append(Step("UpdateTimeToLive", {"TableName": TABLE} | time_to_live(random)))
+        steps.append(Step("DescribeTimeToLive", {"TableName": TABLE}))
     steps.append(Step("DescribeTable", {"TableName": TABLE}))
     steps.append(random.choice((_absent, _listing))(random))
     return [*steps, Step("DeleteTable", {"TableName": TABLE}), Step("DescribeTable", {"TableName": TABLE})]

@@ -75,6 +75,43 @@ def test_names_and_values_of_their_own(names: Any, values: Any, message: str) ->
     assert refusal_of(lambda: Bindings(names, values)) == message
 
 
+def large_names(total: int) -> dict[str, str]:
+    """Names that have so many bytes together with their placeholders."""
+    names = {f"#{number:02}": "x" * 60_000 for number in range(34)}
+    rest = total - sum(len(placeholder) + len(name) for placeholder, name in names.items())
+    return names | {"#r": "y" * (rest - 2)}
+
+
+MAX = 2 * 1024 * 1024
+NAMES_TOO_LARGE = "ExpressionAttributeNames exceeds max size"
+VALUES_TOO_LARGE = "ExpressionAttributeValues exceeds max size"
+TOGETHER_TOO_LARGE = "Combined size of ExpressionAttributeNames and ExpressionAttributeValues exceeds max size"
+
+
+@pytest.mark.parametrize(
+    ("names", "values", "message"),
+    [
+        (large_names(MAX), None, ""),
+        (large_names(MAX + 1), None, NAMES_TOO_LARGE),
+        (large_names(MAX + 1), {":v": {"S": "x" * MAX}}, NAMES_TOO_LARGE),
+        (None, {":v": {"S": "x" * (MAX - 2)}}, ""),
+        (None, {":v": {"S": "x" * (MAX - 1)}}, VALUES_TOO_LARGE),
+        (None, {":v": {"S": "é" * (MAX // 2)}}, VALUES_TOO_LARGE),
+        (None, {f":{number}": {"S": "x" * 400_000} for number in range(6)}, VALUES_TOO_LARGE),
+        (None, {f":{number}": {"S": "x" * 400_000} for number in range(9)}, VALUES_TOO_LARGE),
+        ({"#a": "é" * 10}, {":v": {"S": "x" * (MAX - 24)}}, ""),
+        ({"#a": "é" * 10}, {":v": {"S": "x" * (MAX - 23)}}, TOGETHER_TOO_LARGE),
+        (large_names(MAX - 9), {":v": {"S": "x" * 8}}, TOGETHER_TOO_LARGE),
+        (large_names(MAX - 10), {":v": {"S": "x" * 8}}, ""),
+    ],
+)
+def test_names_and_values_have_two_mebibytes_together(names: Any, values: Any, message: str) -> None:
+    if not message:
+        assert Bindings(names, values).values == (values or {})
+    else:
+        assert refusal_of(lambda: Bindings(names, values)) == message
+
+
 def test_a_value_of_the_wrong_json_type() -> None:
     with pytest.raises(SerializationException, match=r"^NUMBER_VALUE cannot be converted to String$"):
         Bindings(None, {":v": {"S": 1}})

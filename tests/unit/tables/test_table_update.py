@@ -235,3 +235,24 @@ def test_a_table_in_transition_is_left_alone(status: str, doing: str) -> None:
 
 def test_what_is_deleted_is_gone() -> None:
     assert end_transition(provisioned(status="DELETING")) is None
+
+
+def test_the_class_changes_twice_in_thirty_days() -> None:
+    table = provisioned()
+    classes = ("STANDARD_INFREQUENT_ACCESS", "STANDARD")
+    for number, table_class in enumerate(classes):
+        table = updated(table, NOW_MS + number * DAY_MS, TableClass=table_class)
+    assert (table.class_changed_ms, table.class_changed_before_ms) == (NOW_MS + DAY_MS, NOW_MS)
+    same = updated(table, NOW_MS + 2 * DAY_MS, TableClass="STANDARD")
+    assert same.class_changed_ms == NOW_MS + DAY_MS
+    with pytest.raises(LimitExceededException) as refused:
+        update(table, NOW_MS + 30 * DAY_MS - 1, TableClass=classes[0])
+    assert refused.value.message == (
+        "Subscriber limit exceeded: Updates of the table class are limited to 2 times in 30 day(s). "
+        "Last update at Saturday, October 5, 2024 1:00:00 AM UTC. "
+        "Next update can be made at Sunday, November 3, 2024 1:00:00 AM UTC"
+    )
+    table = updated(table, NOW_MS + 30 * DAY_MS, TableClass=classes[0])
+    with pytest.raises(LimitExceededException):
+        update(table, NOW_MS + 31 * DAY_MS - 1, TableClass="STANDARD")
+    assert updated(table, NOW_MS + 31 * DAY_MS, TableClass="STANDARD").table_class == "STANDARD"

@@ -54,6 +54,21 @@ def test_keys_that_are_reserved_or_doubled() -> None:
         with_tags({}, [tag("a"), tag("a")])
 
 
+@pytest.mark.parametrize("text", ["hi!", "d%g", '"hello"', "a,b", "->>;-)])", "tab\t", "line\n", "\x00", "😀"])
+def test_characters_that_no_tag_has(text: str) -> None:
+    with pytest.raises(ValidationException, match="Tag key contains invalid characters"):
+        with_tags({}, [tag(text)])
+    with pytest.raises(ValidationException, match="Tag value contains invalid characters"):
+        with_tags({}, [tag("a", text)])
+
+
+@pytest.mark.parametrize(
+    "text", ["a b", "me@example.org", "x=1/2+3-4.5_6:7", "законные буквы", "हिन्दी", "٣", "\u3000", "7"]
+)
+def test_letters_numbers_and_spaces_of_any_script(text: str) -> None:
+    assert with_tags({}, [tag(text, text)]) == {text: text}
+
+
 def test_something_must_be_given() -> None:
     with pytest.raises(ValidationException, match=r"^Atleast one Tag needs to be provided as Input.$"):
         required("tags", [], "Tag")

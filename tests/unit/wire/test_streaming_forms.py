@@ -172,6 +172,8 @@ def test_who_goes_away_before_the_answer_leaves_nothing_behind(method: str, enco
         ("deflate, gzip;q=0.1", True),
         ("gzip;q=0.001", True),
         ("gzip;q=1.0, *;q=0", True),
+        ("GZIP", True),
+        ("br, GZip;Q=0", False),
         ("gzip ; q = 0 , br", False),
         ("gzip;q=0.000", False),
         ("br, gzip;q=0", False),

@@ -77,7 +77,7 @@ class Change(Struct, frozen=True):
         new: the item after; None where there is none, or there was no room to keep it.
         has_images: whether `old` and `new` are what the item was and is; False where keys alone were kept.
         item_bytes: of the keys and of the images that are there, by the service's rules.
-        origin: who caused it: ``client``.
+        origin: who caused it: ``client``, or ``expiry`` where the item's time had come.
     """
 
     position: int

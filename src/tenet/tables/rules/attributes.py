@@ -29,8 +29,9 @@ if TYPE_CHECKING:
 
 ITEM_BYTES_MAX: Final = 400 * 1024
 ATTRIBUTE_NAME_BYTES_MAX: Final = 65_535
-#: All values of the expressions of a request ("Expressions" in the service's quotas).
-EXPRESSION_VALUES_BYTES_MAX: Final = 2 * 1024 * 1024
+#: All names and values that expressions of a request stand for, with their placeholders ("Expression parameters" in the
+#: service's quotas).
+SUBSTITUTES_BYTES_MAX: Final = 2 * 1024 * 1024
 #: A list or map may hold others to this depth, counted from the attribute's own value as 1.
 LEVELS_MAX: Final = 32
 
@@ -56,6 +57,10 @@ def invalid_parameter(why: str) -> NoReturn:
 
 class TooLarge(ValidationException):
     """An item is so large that the rest of it is not looked at."""
+
+
+class SubstitutesTooLarge(TooLarge):
+    """Values of expressions are so large together that the rest of them is not looked at."""
 
 
 def check_item(item: Item) -> int:
@@ -95,18 +100,23 @@ def check_value(value: Any) -> int:
         raise
 
 
-def check_expression_values(values: dict[str, Any]) -> None:
+def check_expression_values(values: dict[str, Any]) -> int:
     """Checks the values that a request hands to its expressions, and makes them canonical in place.
 
     Args:
         values: by placeholder; owned by the caller.
+
+    Returns:
+        The bytes of placeholders and values; where they pass ``SUBSTITUTES_BYTES_MAX``, only that they do.
 
     Raises:
         SerializationException: a value is not of the JSON type that its member asks for.
         ValidationException: a value breaks a rule of its type; the message names its placeholder.
     """
     try:
-        _check_members(values, 1, EXPRESSION_VALUES_BYTES_MAX)
+        return _check_members(values, 1, SUBSTITUTES_BYTES_MAX)
+    except SubstitutesTooLarge:
+        return SUBSTITUTES_BYTES_MAX + 1
     except TooLarge:
         raise ValidationException(_UPDATED_TOO_LARGE) from None
     except ValidationException:
@@ -173,6 +183,8 @@ def _check_all(values: Iterable[Any], level: int, bytes_max: int = ITEM_BYTES_MA
     size = 0
     for value in values:
         if size > bytes_max:
+            if bytes_max == SUBSTITUTES_BYTES_MAX:
+                raise SubstitutesTooLarge(_TOO_LARGE)
             raise TooLarge(_TOO_LARGE)
         try:
             (kind,) = value

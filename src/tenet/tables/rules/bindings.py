@@ -13,7 +13,12 @@ import re
 from typing import TYPE_CHECKING, Final, NoReturn
 
 from tenet.tables.errors import ValidationException
-from tenet.tables.rules.attributes import ATTRIBUTE_NAME_BYTES_MAX, check_expression_values, check_name
+from tenet.tables.rules.attributes import (
+    ATTRIBUTE_NAME_BYTES_MAX,
+    SUBSTITUTES_BYTES_MAX,
+    check_expression_values,
+    check_name,
+)
 from tenet.tables.rules.paths import check_apart
 
 if TYPE_CHECKING:
@@ -25,6 +30,8 @@ if TYPE_CHECKING:
     from tenet.tables.rules.syntax_tree import Path
 
 PLACEHOLDER_CHARS_MAX: Final = 255
+#: The most bytes of a name with its placeholder.
+_NAME_BYTES_MAX: Final = ATTRIBUTE_NAME_BYTES_MAX + PLACEHOLDER_CHARS_MAX
 _NAME: Final = re.compile(r"#[A-Za-z0-9_]{1,254}", re.ASCII)
 _VALUE: Final = re.compile(r":[A-Za-z0-9_]{1,254}", re.ASCII)
 #: Names on a document path.
@@ -39,7 +46,8 @@ class Bindings:
         values: attribute values by placeholder (``:value``), made canonical in place; None where there are none.
 
     Raises:
-        ValidationException: a map is empty, or a key or a value is not valid; the first one, names before values.
+        ValidationException: a map is empty, or a key or a value is not valid; the first one, names before values. Or
+            they are too large.
         SerializationException: a value is not of the JSON type that its member asks for.
     """
 
@@ -48,9 +56,10 @@ class Bindings:
     def __init__(self, names: Mapping[str, str] | None = None, values: Item | None = None) -> None:
         if names is not None:
             _check_names(names)
-        if values is not None:
-            _check_values(values)
+        value_bytes = 0 if values is None else _check_values(values)
         self.names: Mapping[str, str] = names or {}
+        if len(self.names) * _NAME_BYTES_MAX + value_bytes > SUBSTITUTES_BYTES_MAX:
+            _check_bytes(self.names, value_bytes)
         self.values: Mapping[str, AttributeValue] = values or {}
         self._used: list[tuple[str, ...]] = []
         #: What the expressions ask of the values.
@@ -153,13 +162,27 @@ def _check_name(placeholder: str, name: str) -> None:
         ) from error
 
 
-def _check_values(values: Item) -> None:
+def _check_bytes(names: Mapping[str, str], value_bytes: int) -> None:
+    """Checks how large names and values are, and how large both together."""
+    name_bytes = sum(len(placeholder) + len(name.encode()) for placeholder, name in names.items())
+    if name_bytes > SUBSTITUTES_BYTES_MAX:
+        raise ValidationException("ExpressionAttributeNames exceeds max size")
+    if value_bytes > SUBSTITUTES_BYTES_MAX:
+        raise ValidationException("ExpressionAttributeValues exceeds max size")
+    if name_bytes + value_bytes > SUBSTITUTES_BYTES_MAX:
+        raise ValidationException(
+            "Combined size of ExpressionAttributeNames and ExpressionAttributeValues exceeds max size"
+        )
+
+
+def _check_values(values: Item) -> int:
+    """Checks values, and returns their bytes with those of their placeholders."""
     if not values:
         raise ValidationException("ExpressionAttributeValues must not be empty")
     for placeholder in values:
         if not _VALUE.fullmatch(placeholder):
             _refuse_placeholder("ExpressionAttributeValues", placeholder)
-    check_expression_values(values)
+    return check_expression_values(values)
 
 
 def _refuse_placeholder(parameter: str, placeholder: str, length: str = "") -> NoReturn:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from tenet.tables.errors import ValidationException
-from tenet.tables.rules.attributes import check_expression_values
+from tenet.tables.rules.attributes import SUBSTITUTES_BYTES_MAX, check_expression_values
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Mapping, Sequence
@@ -23,6 +23,8 @@ T = TypeVar("T")
 #: So many requests are kept, if their texts together are no longer than this; the memory that they take has a bound.
 _KEPT_MAX: Final = 512
 _KEPT_CHARS_MAX: Final = 2_048
+#: However large names are that are kept, so many bytes of values have room beside them.
+_VALUES_BYTES_MAX: Final = SUBSTITUTES_BYTES_MAX - 4 * _KEPT_CHARS_MAX
 _NO_VALUES: Final[Mapping[str, AttributeValue]] = {}
 
 
@@ -58,7 +60,9 @@ class Prepared(Generic[T]):
         values = request.get("ExpressionAttributeValues")
         if values is None:
             return compiled
-        check_expression_values(values)
+        if check_expression_values(values) > _VALUES_BYTES_MAX:
+            # Names and values together may be too large.
+            return None
         try:
             for check in checks:
                 check(values)

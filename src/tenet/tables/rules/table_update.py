@@ -25,6 +25,10 @@ _DAY_MS: Final = 24 * _HOUR_MS
 FREE_DECREASES: Final = 4
 #: How often within 24 hours a table may be switched to on-demand.
 ON_DEMAND_SWITCHES_MAX: Final = 4
+#: How often within so many days a table may change its class ("Considerations when choosing a table class" of the
+#: Developer Guide).
+CLASS_CHANGES_MAX: Final = 2
+CLASS_DAYS: Final = 30
 
 #: Parameters of which at least one must be there.
 _CHANGES: Final = frozenset(
@@ -121,7 +125,7 @@ def begin_update(table: Table, request: Mapping[str, Any], *, now_ms: int, until
         next_index_number=max(table.next_index_number, *(index.number + 1 for index in indexes), 1),
         history=_history(table.history, table.throughput, throughput, now_ms),
         on_demand_ms=_switches(table, billing, now_ms),
-        class_changed_ms=now_ms if pending.table_class != table.table_class else table.class_changed_ms,
+        **_class_changes(table, pending.table_class, now_ms),
     )
 
 
@@ -221,6 +225,25 @@ def _switches(table: Table, billing: BillingMode, now_ms: int) -> tuple[int, ...
             f"Next update can be made at {_time_text(recent[0] + _DAY_MS)}"
         )
     return (*recent, now_ms)
+
+
+def _class_changes(table: Table, table_class: str, now_ms: int) -> dict[str, int]:
+    """Returns when the table's class was changed, this time included, as fields of a table.
+
+    Raises:
+        LimitExceededException: too often within a month.
+    """
+    if table_class == table.table_class:
+        return {}
+    free_ms = table.class_changed_before_ms + CLASS_DAYS * _DAY_MS
+    if table.class_changed_before_ms and now_ms < free_ms:
+        # The words are those of the limit of switches to on-demand; the service's own are not known.
+        raise LimitExceededException(
+            f"Subscriber limit exceeded: Updates of the table class are limited to {CLASS_CHANGES_MAX} times in "
+            f"{CLASS_DAYS} day(s). Last update at {_time_text(table.class_changed_ms)}. "
+            f"Next update can be made at {_time_text(free_ms)}"
+        )
+    return {"class_changed_ms": now_ms, "class_changed_before_ms": table.class_changed_ms}
 
 
 def _time_text(at_ms: int) -> str:

@@ -1,12 +1,13 @@
 """What tags a table may have, and which resources have tags.
 
 Source: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Tagging.html (50 per resource, keys of 1 to 128
-characters, values of 0 to 256, no keys that begin with ``aws:``).
+characters, values of 0 to 256, no keys that begin with ``aws:``; letters, numbers, white space, ``+ - = . _ : / @``).
 """
 
 from __future__ import annotations
 
 import re
+import unicodedata
 from typing import TYPE_CHECKING, Final
 
 from tenet.tables.errors import AccessDeniedException, ValidationException
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 TAGS_MAX: Final = 50
+_SIGNS: Final = frozenset("+-=._:/@")
+#: Of Unicode's general categories: letters with their marks, numbers, separators.
+_CATEGORIES: Final = frozenset("LMNZ")
 
 _INVALID: Final = "One or more parameter values were invalid: "
 _TABLE_ARN: Final = re.compile(r"arn:aws[a-z-]*:dynamodb:[^:]+:([0-9]{12}):table/([a-zA-Z0-9_.-]{3,255})")
@@ -53,13 +57,16 @@ def with_tags(tags: Mapping[str, str], given: Sequence[Mapping[str, str]]) -> di
         given: as in a request, their shape already checked.
 
     Raises:
-        ValidationException: a key is reserved or stands there twice, or there would be too many.
+        ValidationException: a key is reserved or stands there twice, a key or a value has a character that is not
+            allowed, or there would be too many.
     """
     new: dict[str, str] = {}
     for tag in given:
         key = tag["Key"]
         if key.lower().startswith("aws:"):
             raise ValidationException(_INVALID + "aws: prefixed tag key names are not allowed for external use.")
+        _check_characters("key", key)
+        _check_characters("value", tag["Value"])
         if key in new:
             raise ValidationException(_INVALID + f"Duplicate tag key: {key}")
         new[key] = tag["Value"]
@@ -67,6 +74,15 @@ def with_tags(tags: Mapping[str, str], given: Sequence[Mapping[str, str]]) -> di
     if len(after) > TAGS_MAX:
         raise ValidationException(_INVALID + f"Too many tags: tag limit is {TAGS_MAX}")
     return after
+
+
+def _check_characters(part: str, text: str) -> None:
+    """Checks the characters of a tag; which of them is wrong is said in words of ours, the service's are not known."""
+    if not all(character in _SIGNS or unicodedata.category(character)[0] in _CATEGORIES for character in text):
+        raise ValidationException(
+            _INVALID + f"Tag {part} contains invalid characters: {text}. Allowed are letters, white space, numbers and "
+            "+ - = . _ : / @"
+        )
 
 
 def required(name: str, given: Sequence[object] | None, what: str) -> None:
