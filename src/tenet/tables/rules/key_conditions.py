@@ -124,6 +124,8 @@ class KeyConditions:
         (value,) = self._checked(partition, keys.partition, is_partition=True)
         if not others or keys.sort is None:
             return KeyCondition(value)
+        if others[0].operator not in _OPERATORS:
+            raise ValidationException("Attempted conditional constraint is not an indexable operation")
         sort_values = self._checked(others[0], keys.sort, is_partition=False)
         return KeyCondition(value, others[0].operator, sort_values)
 
