@@ -7,6 +7,7 @@ from dataclasses import replace
 from random import Random
 from typing import Any
 
+from tests.conformance.differential.known_conditions import CONDITIONS
 from tests.conformance.differential.requests import TABLES, Requests, Step
 from tests.conformance.differential.schemas import INDEX_ATTRIBUTES, Index, Json
 from tests.conformance.differential.values import ATTRIBUTES, key_value, refused_value, value, wrong_json
@@ -19,8 +20,6 @@ OPERATORS = (
 _OF_KEYS = ("EQ", "LT", "LE", "GT", "GE", "BETWEEN")
 _NEED_ORDER = frozenset({"LT", "LE", "GT", "GE", "BETWEEN", "IN"})
 _MEMBERS = {"SS": "S", "NS": "N", "BS": "B", "L": "S"}
-#: The parameters that hold conditions.
-CONDITIONS = ("Expected", "QueryFilter", "ScanFilter", "KeyConditions")
 #: An expression that a request with legacy parameters may not have.
 _BESIDE = {
     "PutItem": "ConditionExpression",
