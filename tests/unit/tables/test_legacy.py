@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tenet.tables.model import KeyAttribute, KeySchema
+from tenet.tables.model import Item, KeyAttribute, KeySchema
 from tenet.tables.rules.legacy import (
     condition_of,
     projection_of,
@@ -200,7 +200,7 @@ def test_expressions_alone_are_left_to_expressions() -> None:
 def test_names_to_get_are_no_paths() -> None:
     projection = projection_of({"AttributesToGet": ["a.b", "c[0]", "d"]})
     assert projection is not None
-    item = {"a": {"M": {"b": A}}, "a.b": ONE, "c": {"L": [A]}, "d": {"M": {"x": A}}, "e": A}
+    item: Item = {"a": {"M": {"b": A}}, "a.b": ONE, "c": {"L": [A]}, "d": {"M": {"x": A}}, "e": A}
     assert projection.apply(item) == {"a.b": ONE, "d": {"M": {"x": A}}}
     assert projection.nested_names == frozenset()
 

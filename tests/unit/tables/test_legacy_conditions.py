@@ -46,12 +46,12 @@ def holds(comparison: str, value: Any, operands: list[Any]) -> bool:
         return False
     kind, content = value
     if comparison in {"EQ", "IN"}:
-        return value in operands
+        return bool(value in operands)
     if comparison in ORDERS:
         return kind == operands[0][0] and ORDERS[comparison](_ordinal(kind, content), _ordinal(*operands[0]))
     if comparison == "BETWEEN":
         low, high = operands
-        return kind == low[0] and _ordinal(*low) <= _ordinal(kind, content) <= _ordinal(*high)
+        return bool(kind == low[0] and _ordinal(*low) <= _ordinal(kind, content) <= _ordinal(*high))
     if comparison == "BEGINS_WITH":
         return bool(kind == operands[0][0] and content.startswith(operands[0][1]))
     return has_part(kind, content, operands[0]) is (comparison == "CONTAINS")

@@ -41,7 +41,7 @@ def changed(action: str, old: Any, value: Any) -> Any:
     kind, content = value
     if old is not None and old[0] != kind:
         return MISMATCH
-    before = old[1] if old is not None else Decimal(0) if kind == "N" else [] if kind == "L" else frozenset()
+    before: Any = old[1] if old is not None else Decimal(0) if kind == "N" else [] if kind == "L" else frozenset()
     if action == "DELETE":
         left = before - content
         return (kind, left) if left else None
@@ -99,13 +99,13 @@ def test_an_item_that_is_absent_is_made_unless_all_is_taken_away() -> None:
 
 
 def test_a_list_is_appended_to_and_keeps_what_stands_twice() -> None:
-    item = {"a": {"L": [A, ONE]}}
+    item: Item = {"a": {"L": [A, ONE]}}
     assert applied({"a": {"Action": "ADD", "Value": {"L": [ONE, A]}}}, item) == {"a": {"L": [A, ONE, ONE, A]}}
     assert item == {"a": {"L": [A, ONE]}}
 
 
 def test_a_set_that_becomes_empty_goes() -> None:
-    item = {"a": {"NS": ["1", "2"]}, "b": A}
+    item: Item = {"a": {"NS": ["1", "2"]}, "b": A}
     assert applied({"a": {"Action": "DELETE", "Value": {"NS": ["2.0", "3"]}}}, item) == {"a": {"NS": ["1"]}, "b": A}
     assert applied({"a": {"Action": "DELETE", "Value": {"NS": ["2", "1"]}}}, item) == {"b": A}
 
