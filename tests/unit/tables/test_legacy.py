@@ -205,6 +205,13 @@ def test_names_to_get_are_no_paths() -> None:
     assert projection.nested_names == frozenset()
 
 
+def test_more_names_than_an_item_has_attributes_find_what_is_there() -> None:
+    projection = projection_of({"AttributesToGet": [f"a{number}" for number in range(9_000)]})
+    assert projection is not None
+    assert projection.apply({"a8999": A, "b": ONE, "a7": ONE}) == {"a8999": A, "a7": ONE}
+    assert projection.apply({"b": ONE}) == {}
+
+
 @pytest.mark.parametrize(
     ("names", "message"),
     [

@@ -257,6 +257,25 @@ def test_what_is_expected_is_no_larger_than_an_item() -> None:
     assert refusal_of(lambda: expected_of({"a": {"Value": large}, "b": {"Value": large}}, None)) == told
 
 
+def test_one_of_thousands_is_found() -> None:
+    compiled = filter_of({"a": comparing("IN", *({"N": str(number)} for number in range(9_000)))}, None)
+    assert compiled is not None
+    assert compiled.test({"a": {"N": "8999"}})
+    assert not compiled.test({"a": {"N": "9000"}})
+    assert not compiled.test({"a": {"S": "1"}})
+
+
+def test_there_are_as_many_conditions_as_an_expression_has_operators() -> None:
+    wanted = {f"a{number}": comparing("NULL") for number in range(300)}
+    compiled = filter_of(wanted, "AND")
+    assert compiled is not None
+    assert compiled.test({"b": A})
+    assert not compiled.test({"a299": A})
+    told = f"{INVALID}More than 300 conditions"
+    assert refusal_of(lambda: filter_of(wanted | {"b": comparing("NULL")}, None)) == told
+    assert refusal_of(lambda: expected_of(wanted | {"b": {"Exists": False}}, None)) == told
+
+
 @pytest.mark.parametrize("name", ["", "x" * 65_536])
 def test_names_have_a_length(name: str) -> None:
     for told in (

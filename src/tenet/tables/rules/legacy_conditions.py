@@ -1,6 +1,6 @@
 """Conditions without expressions, of ``Expected``, ``QueryFilter``, ``ScanFilter`` and ``KeyConditions``.
 
-They become the same trees as expressions, and so the same ``Condition``. An attribute is named as it is called: what
+They become the trees of expressions, and the same ``Condition``. An attribute is named as it is called: what
 looks like a path is none. What operators mean of attributes that are absent: NE holds, as ``<>`` does; NOT_CONTAINS
 does not, though ``NOT contains`` would.
 
@@ -17,13 +17,15 @@ from tenet.tables.errors import ValidationException
 from tenet.tables.rules.attributes import check_item_size, check_name, check_value, invalid_parameter
 from tenet.tables.rules.comparisons import ORDER_TESTS, ORDERED_KINDS, are_ordered, kind_of
 from tenet.tables.rules.conditions import CompiledCondition, Condition, compile_tree
-from tenet.tables.rules.syntax_tree import And, Between, Call, Comparison, In, Not, Or, Path, ValueName
+from tenet.tables.rules.operand_checks import OPERATORS_MAX
+from tenet.tables.rules.syntax_tree import And, Between, Call, Comparison, Not, Path, ValueName
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tenet.tables.model import AttributeValue
-    from tenet.tables.rules.paths import ResolvedPath
+    from tenet.tables.model import AttributeValue, Item
+    from tenet.tables.rules.conditions import Test
+    from tenet.tables.rules.operands import Values
     from tenet.tables.rules.syntax_tree import Comparator, ConditionTree
 
 #: The operators that expressions have too, with their names there.
@@ -53,10 +55,8 @@ class Conditions:
     """Gathers conditions on attributes."""
 
     def __init__(self) -> None:
-        self._trees: list[ConditionTree] = []
-        self._resolved: dict[int, ResolvedPath] = {}
-        #: Keeps what `_resolved` knows by its identity.
-        self._paths: list[Path] = []
+        self._tests: list[Test] = []
+        self._names: list[str] = []
         self._values: dict[str, AttributeValue] = {}
 
     def add(self, name: str, operator: str, values: Sequence[AttributeValue]) -> None:
@@ -66,16 +66,22 @@ class Conditions:
             name: the attribute's own name.
             operator: as ``ComparisonOperator`` has it.
             values: checked, and as many as the operator takes.
+
+        Raises:
+            ValidationException: there are 300 already, as many as an expression has operators.
         """
+        if len(self._names) == OPERATORS_MAX:
+            invalid_parameter(f"More than {OPERATORS_MAX} conditions")
+        self._names.append(name)
+        if operator == "IN":
+            self._tests.append(_is_one_of(name, values))
+            return
         path = Path((name,))
-        self._paths.append(path)
-        self._resolved[id(path)] = (name,)
-        names = []
+        placeholders = []
         for value in values:
-            placeholder = f":{len(self._values)}"
-            self._values[placeholder] = value
-            names.append(ValueName(placeholder))
-        self._trees.append(_tree(operator, path, names))
+            placeholders.append(ValueName(f":{len(self._values)}"))
+            self._values[placeholders[-1].name] = value
+        self._tests.append(compile_tree(_tree(operator, path, placeholders), {id(path): (name,)}))
 
     def joined(self, operator: str | None) -> Condition | None:
         """Returns all of them as one; None where there are none.
@@ -83,14 +89,27 @@ class Conditions:
         Args:
             operator: ``AND`` or ``OR``; None stands for ``AND``.
         """
-        if not self._trees:
+        if not self._tests:
             return None
-        tree = self._trees[0]
-        if len(self._trees) > 1:
-            tree = Or(tuple(self._trees)) if operator == "OR" else And(tuple(self._trees))
-        names = frozenset(path.elements[0] for path in self._paths)
-        compiled = CompiledCondition(compile_tree(tree, self._resolved), frozenset(map(str, names)), frozenset())
-        return Condition(compiled, self._values)
+        test = self._tests[0] if len(self._tests) == 1 else _joined(self._tests, is_any=operator == "OR")
+        return Condition(CompiledCondition(test, frozenset(self._names), frozenset()), self._values)
+
+
+def _joined(tests: list[Test], *, is_any: bool) -> Test:
+    def test(item: Item, values: Values) -> bool:
+        for part in tests:
+            if part(item, values) is is_any:
+                return is_any
+        return not is_any
+
+    return test
+
+
+def _is_one_of(name: str, values: Sequence[AttributeValue]) -> Test:
+    """Returns the test of IN, whose values are of one type that has an order; there may be thousands of them."""
+    kind = kind_of(values[0])
+    contents = frozenset(value[kind] for value in values)
+    return lambda item, _values: name in item and item[name].get(kind) in contents
 
 
 def _tree(operator: str, path: Path, values: Sequence[ValueName]) -> ConditionTree:
@@ -100,8 +119,6 @@ def _tree(operator: str, path: Path, values: Sequence[ValueName]) -> ConditionTr
         return Call(_EXISTENCE[operator], (path,))
     if operator == "BETWEEN":
         return Between(path, values[0], values[1])
-    if operator == "IN":
-        return In(path, tuple(values))
     if operator == "BEGINS_WITH":
         return Call("begins_with", (path, values[0]))
     contains = Call("contains", (path, values[0]))
