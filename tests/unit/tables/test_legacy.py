@@ -18,6 +18,7 @@ from tenet.tables.rules.legacy import (
 )
 from tenet.tables.rules.parameters import ReadExpressions
 from tenet.tables.rules.selection import check_select
+from tenet.tables.rules.shapes import check_shape
 from tests.unit.tables.outcomes import refusal_of
 
 A = {"S": "a"}
@@ -235,6 +236,34 @@ def test_names_to_get_rule_out_other_selections(select: str, of_what: str) -> No
         f"Cannot specify the AttributesToGet when choosing to get {of_what}"
     )
     check_select({"AttributesToGet": ["a"], "Select": "SPECIFIC_ATTRIBUTES"})
+
+
+# ---- JSON types ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (1, "Unexpected field type"),
+        ("a", "Unexpected field type"),
+        ([], "Unrecognized collection type class com.amazonaws.dynamodb.v20120810.AttributeValue"),
+        ({"S": 1}, "NUMBER_VALUE cannot be converted to String"),
+    ],
+)
+def test_a_value_of_another_json_type_is_told_as_a_member(value: Any, message: str) -> None:
+    request = {"TableName": "abc", "Key": {}, "AttributeUpdates": {"a": {"Value": value}}}
+
+    def update() -> None:
+        update_of(check_shape("UpdateItem", request))
+
+    assert refusal_of(update) == message
+
+
+@pytest.mark.parametrize("parameter", ["Expected", "AttributeUpdates"])
+def test_a_null_in_place_of_what_is_wanted_of_an_attribute_is_refused(parameter: str) -> None:
+    request = {"TableName": "abc", "Key": {}, parameter: {"a": None}}
+    told = refusal_of(lambda: check_shape("UpdateItem", request))
+    assert "failed to satisfy constraint: Member must not be null" in told
 
 
 # ---- KeyConditions ---------------------------------------------------------------------------------------------------
