@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from tests.conformance.differential import results
 from tests.conformance.differential.arena import Arena
 from tests.conformance.differential.compare import Difference
+from tests.conformance.differential.legacy_requests import legacy_sequence
 from tests.conformance.differential.requests import Step, sequence
 from tests.conformance.differential.scripted import SCRIPTS
 from tests.conformance.differential.table_requests import table_sequence
@@ -27,8 +28,10 @@ from tests.servers import running
 
 ALWAYS = ("dynamodb-local", "dynalite")
 SEQUENCES = 3_000 if LONG else 60
+LEGACY = 1_500 if LONG else 40
 TABLES = 1_000 if LONG else 30
 SEQUENCES_WITH_MOTO = 300
+LEGACY_WITH_MOTO = 100
 #: A run that found so many sequences with differences looks for no more.
 DIFFERENCES_MAX = 20
 
@@ -100,6 +103,11 @@ def test_items_are_answered_alike(arena: Arena) -> None:
     check(sequence, arena.run, SEQUENCES)
 
 
+@pytest.mark.time_limit_s(2_700 if LONG else 240)
+def test_legacy_parameters_are_answered_alike(arena: Arena) -> None:
+    check(legacy_sequence, arena.run, LEGACY)
+
+
 @pytest.mark.time_limit_s(240)
 @pytest.mark.parametrize("script", SCRIPTS)
 def test_scripts_are_answered_alike(arena: Arena, script: str) -> None:
@@ -121,4 +129,5 @@ if LONG:
             Arena(Target.of_server(server), ["moto"], folder) as arena,
         ):
             check(sequence, arena.run, SEQUENCES_WITH_MOTO)
+            check(legacy_sequence, arena.run, LEGACY_WITH_MOTO)
             results.write(arena.tally, {"moto": PEERS["moto"].package.version})

@@ -14,6 +14,8 @@ from tests.conformance.differential.scripted import FILLER
 CONTENTS = "contents.*"
 CONSUMED = "ConsumedCapacity"
 ITEMS = "Items?|Attributes|Responses|CancellationReasons|LastEvaluatedKey"
+#: The parameters that hold legacy conditions.
+CONDITIONS = ("Expected", "QueryFilter", "ScanFilter", "KeyConditions")
 TRANSACTIONS = ("TransactWriteItems", "TransactGetItems")
 READS = ("Query", "Scan", "BatchGetItem", "GetItem")
 #: The absent part of an answer, and a request that was carried out.
@@ -29,7 +31,42 @@ _ODD_NUMBERS = re.compile(r"'[+]\d|'\d+\.'|'\.\d")
 def only_takes(difference: Difference) -> bool:
     """Whether an update of the request does nothing but REMOVE and DELETE."""
     texts = [part["UpdateExpression"] for part in _parts(difference) if "UpdateExpression" in part]
+    updates = difference.request.get("AttributeUpdates")
+    if isinstance(updates, dict) and updates:
+        return all(update.get("Action") == "DELETE" for update in updates.values())
     return any(isinstance(text, str) and not _SETS_OR_ADDS.search(text) for text in texts)
+
+
+def updates_without_action(difference: Difference) -> bool:
+    """Whether one of AttributeUpdates does not say what it does."""
+    updates = difference.request.get("AttributeUpdates") or {}
+    return any(not update.get("Action") for update in updates.values())
+
+
+def has_empty_legacy_parameters(difference: Difference) -> bool:
+    return any(difference.request.get(name) == {} for name in (*CONDITIONS, "AttributeUpdates"))
+
+
+def has_legacy_conditions(difference: Difference) -> bool:
+    return any(name in difference.request for name in CONDITIONS)
+
+
+def is_about_parts_of_binaries(difference: Difference) -> bool:
+    text = str(difference.request)
+    return "CONTAINS" in text and "'B': " in text
+
+
+def denies_containing(difference: Difference) -> bool:
+    return "NOT_CONTAINS" in str(difference.request)
+
+
+def compares_expected_values(difference: Difference) -> bool:
+    """Whether an expectation of the request has an operator."""
+    return "ComparisonOperator" in str(difference.request.get("Expected"))
+
+
+def sends_extreme_numbers(difference: Difference) -> bool:
+    return "1E-130" in str(difference.request) or "1E125" in str(difference.request)
 
 
 def _parts(difference: Difference) -> list[Json]:

@@ -10,6 +10,7 @@ from tests.conformance.differential.known_differences import KnownDifference
 from tests.conformance.differential.known_of_dynalite import OF_DYNALITE
 from tests.conformance.differential.known_of_dynamodb_local import OF_DYNAMODB_LOCAL
 from tests.conformance.differential.known_of_dynoxide import OF_DYNOXIDE
+from tests.conformance.differential.known_of_legacy import OF_LEGACY
 from tests.conformance.differential.known_of_limits import OF_LIMITS
 from tests.conformance.differential.known_of_moto import OF_MOTO
 from tests.conformance.differential.known_of_several import OF_SEVERAL
@@ -21,6 +22,7 @@ KNOWN_DIFFERENCES: tuple[KnownDifference, ...] = (
     *OF_TABLES,
     *OF_TIME_TO_LIVE,
     *OF_LIMITS,
+    *OF_LEGACY,
     *OF_SEVERAL,
     *OF_DYNAMODB_LOCAL,
     *OF_DYNALITE,

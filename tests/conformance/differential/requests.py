@@ -278,7 +278,7 @@ _TICKETS: dict[Callable[[Requests], Step], int] = {
 }
 _DRUM = [build for build, tickets in _TICKETS.items() for _ in range(tickets)]
 #: Tables with indexes show more; they come more often.
-_TABLES = [*SCHEMAS, *[schema for schema in SCHEMAS if schema.indexes] * 4]
+TABLES = [*SCHEMAS, *[schema for schema in SCHEMAS if schema.indexes] * 4]
 
 
 def step(random: Random, schema: Schema, fault_percent: int = 30) -> Step:
@@ -294,7 +294,7 @@ def step(random: Random, schema: Schema, fault_percent: int = 30) -> Step:
 
 def sequence(random: Random, length_max: int = 12) -> list[Step]:
     """Requests to one table: some items first, then anything."""
-    schema = random.choice(_TABLES)
+    schema = random.choice(TABLES)
     first = Requests(random, schema)
     more = [step(random, schema) for _ in range(random.randint(1, length_max))]
     return [first.batch_write_item(), first.put_item(), *more]

@@ -1,6 +1,6 @@
 """Runs many sequences and prints the differences that are not known, grouped, instead of stopping at the first.
 
-python -m tests.conformance.differential.survey [--sequences 500] [--seed 1] [--witnesses dynalite,dynoxide]
+python -m tests.conformance.differential.survey [--sequences 500] [--seed 1] [--witnesses dynalite,dynoxide] [--legacy]
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from random import Random
 
 from tests.conformance.differential.arena import Arena
 from tests.conformance.differential.compare import Difference
+from tests.conformance.differential.legacy_requests import legacy_sequence
 from tests.conformance.differential.requests import sequence
 from tests.conformance.differential.targets import Target
 from tests.conformance.peers import PEERS
@@ -38,7 +39,9 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--witnesses", default=",".join(PEERS))
     parser.add_argument("--shown", type=int, default=2, help="examples of each group")
+    parser.add_argument("--legacy", action="store_true", help="requests with legacy parameters")
     options = parser.parse_args()
+    make = legacy_sequence if options.legacy else sequence
     groups: dict[str, list[Difference]] = defaultdict(list)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
@@ -46,7 +49,7 @@ def main() -> None:
         arena = stack.enter_context(Arena(Target.of_server(server), options.witnesses.split(","), folder))
 
         for number in range(options.sequences):
-            for difference in arena.run(sequence(Random(f"{options.seed} {number}"))):
+            for difference in arena.run(make(Random(f"{options.seed} {number}"))):
                 groups[group_of(difference)].append(difference)
         for key, count in sorted(arena.tally.items()):
             print(count, *key)

@@ -33,12 +33,6 @@ def test_what_has_no_effect_can_be_asked_for() -> None:
 @pytest.mark.parametrize(
     ("operation", "request_", "name"),
     [
-        ("PutItem", {"Expected": {}}, "Expected"),
-        ("UpdateItem", {"AttributeUpdates": {"a": {}}}, "AttributeUpdates"),
-        ("Query", {"KeyConditions": {"a": {}}}, "KeyConditions"),
-        ("Scan", {"ScanFilter": {"a": {}}}, "ScanFilter"),
-        ("GetItem", {"AttributesToGet": ["a"]}, "AttributesToGet"),
-        ("BatchGetItem", {"RequestItems": {"t": {"AttributesToGet": ["a"]}}}, "RequestItems.AttributesToGet"),
         ("CreateTable", {"StreamSpecification": {"StreamEnabled": True}}, "StreamSpecification"),
     ],
 )
@@ -54,7 +48,6 @@ def test_a_parameter_is_refused_by_name(operation: str, request_: dict[str, Any]
 def test_parameters_that_ask_for_nothing_pass() -> None:
     refuse_unavailable("CreateTable", {"StreamSpecification": {"StreamEnabled": False}, "VectorIndexes": []})
     refuse_unavailable("UpdateTable", {"ReplicaUpdates": []})
-    refuse_unavailable("BatchGetItem", {"RequestItems": {"t": {"Keys": []}}})
 
 
 @pytest.mark.parametrize("names", ["ab", "abc"])

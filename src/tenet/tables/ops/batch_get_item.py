@@ -16,7 +16,7 @@ from tenet.tables.rules.attributes import check_item
 from tenet.tables.rules.capacity import Consumed, read_units
 from tenet.tables.rules.images import Image
 from tenet.tables.rules.key_values import check_scalar_access, place_of_key
-from tenet.tables.rules.parameters import projection_of
+from tenet.tables.rules.legacy import projection_of
 from tenet.tables.rules.projections import Projection
 
 KEYS_MAX: Final = 100

@@ -9,7 +9,7 @@ from tenet.tables.ops.placing import at_sight
 from tenet.tables.ops.writing import Plan, answer, charge, check_condition, must_look, wants_old, write
 from tenet.tables.rules.images import ABSENT, Image
 from tenet.tables.rules.key_values import check_scalar_access, place_of_key
-from tenet.tables.rules.parameters import condition_of
+from tenet.tables.rules.legacy import condition_of
 
 if TYPE_CHECKING:
     from tenet.store.contract import Key

@@ -10,7 +10,7 @@ from tenet.tables.ops.placing import at_sight
 from tenet.tables.rules.capacity import Consumed, read_units
 from tenet.tables.rules.images import Image
 from tenet.tables.rules.key_values import check_scalar_access, place_of_key
-from tenet.tables.rules.parameters import projection_of
+from tenet.tables.rules.legacy import projection_of
 
 if TYPE_CHECKING:
     from tenet.tables.context import Caller, Context

@@ -10,7 +10,7 @@ from tenet.tables.rules.attributes import check_item, check_item_size
 from tenet.tables.rules.images import Image
 from tenet.tables.rules.indexes import indexes_of
 from tenet.tables.rules.key_values import check_scalar_access, place_of_item
-from tenet.tables.rules.parameters import condition_of
+from tenet.tables.rules.legacy import condition_of
 
 if TYPE_CHECKING:
     from tenet.tables.context import Caller, Context

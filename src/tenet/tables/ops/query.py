@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from tenet.tables import keys
 from tenet.tables.errors import ValidationException
 from tenet.tables.ops.paging import behind, read_page, start_of, view_of
-from tenet.tables.rules.parameters import query_expressions
+from tenet.tables.rules.legacy import query_expressions, query_selection
 from tenet.tables.rules.positions import check_query_position, check_within
 from tenet.tables.rules.selection import check_select, index_of
 
@@ -25,16 +25,17 @@ async def query(context: Context, caller: Caller, request: dict[str, Any]) -> by
         ValidationException: an expression, the position or a combination of parameters is wrong.
         ResourceNotFoundException: there is no such table.
     """
+    selection = query_selection(request)
     start = start_of(request)
     check_select(request)
-    expressions = query_expressions(request)
+    expressions = query_expressions(request, selection)
     table = await context.catalog.table(caller.account, request["TableName"], deadline=caller.deadline)
     caller.notes["table"] = table.name
     index = index_of(request, table)
     schema = table.keys if index is None else index.keys
     assert expressions.key_condition is not None
     wanted = expressions.key_condition.against(schema)
-    _check_filter(expressions.filter, schema)
+    _check_filter(request, expressions.filter, schema)
     within = keys.everything_of(index)
     if wanted.operator:
         within = keys.sort_within(index, wanted.operator, wanted.values)
@@ -62,12 +63,13 @@ async def query(context: Context, caller: Caller, request: dict[str, Any]) -> by
     return await read_page(context, caller, view, fetch, request)
 
 
-def _check_filter(condition: Condition | None, schema: KeySchema) -> None:
+def _check_filter(request: dict[str, Any], condition: Condition | None, schema: KeySchema) -> None:
     """Refuses a filter on the key of what is queried; the key condition is for that."""
     if condition is None:
         return
     for name in schema.names:
         if name in condition.names:
+            parameter = "QueryFilter" if "QueryFilter" in request else "Filter Expression"
             raise ValidationException(
-                f"Filter Expression can only contain non-primary key attributes: Primary key attribute: {name}"
+                f"{parameter} can only contain non-primary key attributes: Primary key attribute: {name}"
             )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from tenet.store.errors import OutsideSlice
 from tenet.tables import keys
 from tenet.tables.ops.paging import read_page, start_of, view_of
+from tenet.tables.rules.legacy import scan_selection
 from tenet.tables.rules.parameters import scan_expressions
 from tenet.tables.rules.positions import check_scan_position, check_segments, outside_segment
 from tenet.tables.rules.selection import check_select, index_of
@@ -23,8 +24,9 @@ async def scan(context: Context, caller: Caller, request: dict[str, Any]) -> byt
         ValidationException: an expression, the position or a combination of parameters is wrong.
         ResourceNotFoundException: there is no such table.
     """
+    selection = scan_selection(request)
     start = start_of(request)
-    expressions = scan_expressions(request)
+    expressions = selection or scan_expressions(request)
     check_select(request)
     check_segments(request)
     table = await context.catalog.table(caller.account, request["TableName"], deadline=caller.deadline)

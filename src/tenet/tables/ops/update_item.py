@@ -9,7 +9,7 @@ from tenet.tables.ops.writing import Plan, answer, charge, check_condition, want
 from tenet.tables.rules.attributes import check_updated_item_size
 from tenet.tables.rules.images import Image
 from tenet.tables.rules.key_values import check_index_keys, check_scalar_access, place_of_key
-from tenet.tables.rules.parameters import update_of
+from tenet.tables.rules.legacy import update_of
 from tenet.tables.rules.returns import returned_attributes
 from tenet.tables.rules.sizes import changed_bytes, item_bytes
 

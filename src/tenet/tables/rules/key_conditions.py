@@ -119,11 +119,14 @@ class KeyConditions:
         others = [condition for name, condition in self._conditions.items() if name != keys.partition.name]
         if others and keys.sort is not None and others[0].name != keys.sort.name:
             _missed(keys.sort.name)
+        partition_values = self._checked(partition, keys.partition, is_partition=True)
         if partition.operator != "=":
+            _check_indexable(partition.operator)
             _not_supported()
-        (value,) = self._checked(partition, keys.partition, is_partition=True)
+        (value,) = partition_values
         if not others or keys.sort is None:
             return KeyCondition(value)
+        _check_indexable(others[0].operator)
         sort_values = self._checked(others[0], keys.sort, is_partition=False)
         return KeyCondition(value, others[0].operator, sort_values)
 
@@ -233,6 +236,12 @@ def _operator(tree: ConditionTree) -> str:
     if operator not in _OPERATORS:
         raise _NoKeyCondition(f"Invalid operator used in KeyConditionExpression: {operator}")
     return operator
+
+
+def _check_indexable(operator: str) -> None:
+    """Refuses what only legacy conditions can ask of keys."""
+    if operator not in _OPERATORS:
+        raise ValidationException("Attempted conditional constraint is not an indexable operation")
 
 
 def _missed(name: str) -> NoReturn:

@@ -130,9 +130,7 @@ def query_expressions(request: dict[str, Any]) -> ReadExpressions:
     condition = None if bindings is None else _filter(request, bindings)
     text = request.get("KeyConditionExpression")
     if text is None:
-        raise ValidationException(
-            "Either the KeyConditions or KeyConditionExpression parameter must be specified in the request."
-        )
+        raise no_key_condition()
     assert bindings is not None
     key_condition = compile_key_condition(text, bindings)
     projection = _last_projection(request, bindings)
@@ -148,8 +146,27 @@ def scan_expressions(request: dict[str, Any]) -> ReadExpressions:
     Raises:
         ValidationException: names, values or an expression are wrong.
     """
-    expressions = ("FilterExpression", "ProjectionExpression")
-    bindings = _bindings(request, expressions, values_for=("FilterExpression",))
+    return _filter_and_projection(request, values_for=("FilterExpression",))
+
+
+def expressions_beside_keys(request: dict[str, Any]) -> ReadExpressions:
+    """Returns the filter and projection of a Query that names its keys without an expression.
+
+    Raises:
+        ValidationException: names, values or an expression are wrong.
+    """
+    return _filter_and_projection(request, values_for=("FilterExpression", "KeyConditionExpression"))
+
+
+def no_key_condition() -> ValidationException:
+    """Returns the error for a Query that does not say which keys it wants."""
+    return ValidationException(
+        "Either the KeyConditions or KeyConditionExpression parameter must be specified in the request."
+    )
+
+
+def _filter_and_projection(request: dict[str, Any], *, values_for: Sequence[str]) -> ReadExpressions:
+    bindings = _bindings(request, ("FilterExpression", "ProjectionExpression"), values_for=values_for)
     if bindings is None:
         return ReadExpressions(None, None, None)
     condition = _filter(request, bindings)

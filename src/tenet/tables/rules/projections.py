@@ -77,6 +77,9 @@ def _compile(paths: tuple[Path, ...], bindings: Bindings) -> tuple[list[Check], 
 
 def _kept_members(members: Item, wanted: _Wanted) -> Item:
     kept: Item = {}
+    if len(wanted) > len(members):
+        # AttributesToGet may have thousands of names; an item has no more attributes than it takes bytes to read.
+        wanted = {name: wanted[name] for name in members if name in wanted}
     for name, part in cast("dict[Any, Any]", wanted).items():
         value = members.get(name)
         if value is not None:

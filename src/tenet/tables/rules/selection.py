@@ -31,7 +31,7 @@ def check_select(request: dict[str, Any]) -> None:
     select = request.get("Select")
     if select is None:
         return
-    projects = "ProjectionExpression" in request
+    projects = next((name for name in ("AttributesToGet", "ProjectionExpression") if name in request), "")
     if select == "SPECIFIC_ATTRIBUTES":
         if not projects:
             raise ValidationException(
@@ -39,7 +39,7 @@ def check_select(request: dict[str, Any]) -> None:
             )
         return
     if projects:
-        raise ValidationException(f"Cannot specify the ProjectionExpression when choosing to get {_OF_WHAT[select]}")
+        raise ValidationException(f"Cannot specify the {projects} when choosing to get {_OF_WHAT[select]}")
     if select == "ALL_PROJECTED_ATTRIBUTES" and "IndexName" not in request:
         raise ValidationException("ALL_PROJECTED_ATTRIBUTES can be used only when Querying using an IndexName")
 

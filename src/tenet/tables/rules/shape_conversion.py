@@ -67,6 +67,8 @@ def _convert(shape: Shape, value: Any, *, is_element: bool) -> Any:
     if value is None:
         return None
     if shape.name == ATTRIBUTE_VALUE:
+        if not isinstance(value, dict | list):
+            raise SerializationException(_UNEXPECTED_FIELD)
         check_wire_types({"": value})
         return value
     convert = _CONVERSIONS.get(shape.kind)

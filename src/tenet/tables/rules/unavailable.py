@@ -62,9 +62,6 @@ OPERATIONS: Final = frozenset(
 #: Operations of the API of streams, of which Tenet has none.
 STREAMS: Final = frozenset({"DescribeStream", "GetRecords", "GetShardIterator", "ListStreams"})
 
-_LEGACY_READ: Final = frozenset({"AttributesToGet"})
-_LEGACY_WRITE: Final = frozenset({"Expected", "ConditionalOperator"})
-
 #: Parameters that Tenet does not have, by operation.
 PARAMETERS: Final[Mapping[str, frozenset[str]]] = {
     "CreateTable": frozenset(
@@ -76,12 +73,6 @@ PARAMETERS: Final[Mapping[str, frozenset[str]]] = {
             "VectorIndexes",
         }
     ),
-    "DeleteItem": _LEGACY_WRITE,
-    "GetItem": _LEGACY_READ,
-    "PutItem": _LEGACY_WRITE,
-    "Query": _LEGACY_READ | {"ConditionalOperator", "KeyConditions", "QueryFilter"},
-    "Scan": _LEGACY_READ | {"ConditionalOperator", "ScanFilter"},
-    "UpdateItem": _LEGACY_WRITE | {"AttributeUpdates"},
     "UpdateTable": frozenset(
         {
             "DisassociationProtectionEnabled",
@@ -97,7 +88,6 @@ PARAMETERS: Final[Mapping[str, frozenset[str]]] = {
 
 #: Parts of parameters that Tenet does not have, by operation, as the errors name them.
 PARTS: Final[Mapping[str, tuple[str, ...]]] = {
-    "BatchGetItem": ("RequestItems.AttributesToGet",),
     "CreateTable": ("GlobalSecondaryIndexes.KeySchema with several attributes per key",),
 }
 
@@ -147,12 +137,6 @@ def _parameter_error(operation: str, name: str) -> NotImplementedHere:
     return NotImplementedHere(f"The parameter {name} of {operation} {_SEE}")
 
 
-def _batch_get_item(request: Mapping[str, Any]) -> None:
-    for wanted in request["RequestItems"].values():
-        if "AttributesToGet" in wanted:
-            raise _parameter_error("BatchGetItem", PARTS["BatchGetItem"][0])
-
-
 def _create_table(request: Mapping[str, Any]) -> None:
     """Refuses keys of several attributes, which global indexes may have since November 2025."""
     for index in request.get("GlobalSecondaryIndexes") or ():
@@ -163,6 +147,5 @@ def _create_table(request: Mapping[str, Any]) -> None:
 
 #: Looks into parameters that are available in part.
 _NESTED: Final[Mapping[str, Callable[[Mapping[str, Any]], None]]] = {
-    "BatchGetItem": _batch_get_item,
     "CreateTable": _create_table,
 }
