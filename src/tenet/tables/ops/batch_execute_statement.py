@@ -75,12 +75,13 @@ class _Part:
         if self.statement is None:
             return
         try:
-            self.table = await self.statement.table(context, caller)
+            table = await self.statement.table(context, caller)
             if self.statement.is_read:
-                self._find_item(self.statement, self.table)
+                self._find_item(self.statement, table)
             else:
-                self.write = write_of(self.statement, self.table)
+                self.write = write_of(self.statement, table)
                 self.key = self.write.plan.key
+            self.table = table
         except TablesError as error:
             self.error = error
 

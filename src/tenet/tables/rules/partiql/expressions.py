@@ -354,7 +354,7 @@ class ExpressionParser:
 
     def _index(self) -> str | int:
         token = self.token
-        if token.kind is Kind.STRING:
+        if token.kind in (Kind.STRING, Kind.QUOTED):
             # m['x'] is m.x.
             name = self.advance().text
             self.expect("]")
