@@ -40,7 +40,7 @@ BINARY = ("=", "<>", "<", "<=", ">", ">=", "+", "-", "*", "/", "%", "||", "like"
 names = st.text(min_size=1, max_size=6) | st.sampled_from(("a", "b", "select", "größe", 'quo"te', "it's", "#n"))
 paths = st.tuples(names, st.lists(names | st.integers(0, 2**31 - 1), max_size=3)).map(lambda p: (p[0], *p[1]))
 attributes = paths.map(Name)
-constants = (
+constants: st.SearchStrategy[Any] = (
     st.text(max_size=6).map(lambda text: Constant({"S": text}))
     | st.sampled_from(NUMBERS).map(lambda text: Constant({"N": text}))
     | st.sampled_from((Constant({"BOOL": True}), Constant({"BOOL": False}), Constant({"NULL": True}), Missing()))

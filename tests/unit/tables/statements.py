@@ -21,9 +21,7 @@ CALLER = "0" * 12
 
 
 def _schema(*names: str) -> list[dict[str, str]]:
-    return [
-        {"AttributeName": name, "KeyType": kind} for name, kind in zip(names, ("HASH", "RANGE"), strict=False)
-    ]
+    return [{"AttributeName": name, "KeyType": kind} for name, kind in zip(names, ("HASH", "RANGE"), strict=False)]
 
 
 ROOMS: dict[str, Any] = {

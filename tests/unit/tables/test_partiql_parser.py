@@ -18,7 +18,23 @@ WORDS = (
     *("select", "from", "where", "insert", "into", "value", "update", "set", "remove", "delete", "returning", "all"),
     *("old", "new", "*", "and", "or", "not", "between", "in", "is", "missing", "null", "exists", "order", "by", "desc"),
     *("(", ")", "[", "]", "{", "}", "<<", ">>", ",", ":", ".", "=", "<>", "<", "+", "-", "?", ";", "'a'", '"b"', "c"),
-    *("1", "1.5e3", "size", "begins_with", "list_append", "set_add", "'", '"', "`x`", "--", "/*", "é", "\x00", "#", "!"),
+    *(
+        "1",
+        "1.5e3",
+        "size",
+        "begins_with",
+        "list_append",
+        "set_add",
+        "'",
+        '"',
+        "`x`",
+        "--",
+        "/*",
+        "é",
+        "\x00",
+        "#",
+        "!",
+    ),
 )
 NOT_WELL_FORMED = "Statement wasn't well formed, can't be processed: "
 
@@ -195,8 +211,10 @@ def test_tokens_end_where_the_next_ones_may_begin() -> None:
         ("INSERT INTO t VALUE {'p': `x`}", "Ion Literals are not supported: `x` under key root at 1:27:3"),
         (
             "INSERT INTO t << {'p': 1} >>",
-            "Unsupported operation: Inserting multiple items in a single statement is not supported, use "
-            '"INSERT INTO tableName VALUE item" instead',
+            (
+                "Unsupported operation: Inserting multiple items in a single statement is not supported, use "
+                '"INSERT INTO tableName VALUE item" instead'
+            ),
         ),
         (
             "INSERT INTO t.u VALUE {'p': 1}",
@@ -204,8 +222,10 @@ def test_tokens_end_where_the_next_ones_may_begin() -> None:
         ),
         (
             "DELETE FROM t WHERE p = 1 RETURNING MODIFIED NEW *",
-            "Invalid returning clause: RETURNING MODIFIED NEW *. Only RETURNING ALL OLD * is allowed in DELETE "
-            "statements.",
+            (
+                "Invalid returning clause: RETURNING MODIFIED NEW *. Only RETURNING ALL OLD * is allowed in DELETE "
+                "statements."
+            ),
         ),
         (
             "UPDATE t SET a = 1 WHERE p = 1 RETURNING ALL OLD a",

@@ -18,14 +18,13 @@ from tenet.tables.rules.partiql.key_terms import KeyTerm, joined, key_term, term
 from tenet.tables.rules.partiql.operands import condition_of
 from tenet.tables.rules.partiql.tree import Constant, Name, Select
 from tenet.tables.rules.partiql.values import Values
-from tenet.tables.rules.paths import read
 from tenet.tables.rules.projections import Projection
 from tenet.tables.rules.syntax_tree import in_order
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tenet.tables.model import AttributeValue, Item, KeySchema
+    from tenet.tables.model import AttributeValue, KeySchema
     from tenet.tables.rules.conditions import Condition
     from tenet.tables.rules.partiql.statements import Parsed
     from tenet.tables.rules.partiql.tree import Expression
@@ -37,29 +36,6 @@ PARTITIONS_MAX: Final = 50
 _PARTITION_OPERATORS: Final = frozenset(("=", "IN"))
 _SORT_OPERATORS: Final = frozenset(("=", "<", "<=", ">", ">=", "BETWEEN", "begins_with"))
 _KEPT: Final = 512
-
-
-class Selected(Projection):
-    """What a SELECT answers of an item: values by the last names of their paths.
-
-    Args:
-        paths: what is wanted; none leads into another one, and no two have the same label.
-    """
-
-    __slots__ = ("_labelled",)
-
-    def __init__(self, paths: Sequence[ResolvedPath]) -> None:
-        super().__init__(paths)
-        self._labelled = {label_of(path): path for path in paths}
-
-    def apply(self, item: Item) -> Item:
-        """Returns what is wanted of an item."""
-        found: Item = {}
-        for label, path in self._labelled.items():
-            value = read(item, path)
-            if value is not None:
-                found[label] = value
-        return found
 
 
 def label_of(path: ResolvedPath) -> str:
@@ -122,7 +98,9 @@ class SelectPlan:
         self.is_one_item = self._names_one_item(keys) and not terms
         self._rest = None if not terms else _parsed(joined(terms))
         self._projection = None if not select.projection else _selected(select.projection, self._values)
-        self._order(select, keys)
+        descending = self._descending(select, keys)
+        self._partitions_descend = descending.get(keys.partition.name, False)
+        self._is_reverse = keys.sort is not None and descending.get(keys.sort.name, False)
 
     def _take(self, terms: list[ConditionTree], keys: KeySchema, *, is_partition: bool) -> KeyTerm | None:
         """Takes the term out that says where to read."""
@@ -142,7 +120,8 @@ class SelectPlan:
         named = (self._partition,) if keys.sort is None else (self._partition, self._sort)
         return all(term is not None and term.operator == "=" for term in named)
 
-    def _order(self, select: Select, keys: KeySchema) -> None:
+    def _descending(self, select: Select, keys: KeySchema) -> dict[str, bool]:
+        """Returns which attributes of the key ORDER BY names, and whether they descend."""
         descending: dict[str, bool] = {}
         for order in select.order:
             if select.where is None:
@@ -157,8 +136,7 @@ class SelectPlan:
             raise ValidationException(
                 "Must have at least one non-optional hash key condition in WHERE clause when using ORDER BY clause."
             )
-        self._partitions_descend = descending.get(keys.partition.name, False)
-        self._is_reverse = keys.sort is not None and descending.get(keys.sort.name, False)
+        return descending
 
     def bind(self, parameters: Sequence[AttributeValue]) -> Selection:
         """Returns what is read with these parameters, which are checked.
@@ -196,14 +174,13 @@ def _parsed(tree: ConditionTree) -> ParsedTrees[ConditionTree]:
 
 def _selected(projection: Sequence[Expression], values: Values) -> Projection:
     names = [tree for tree in projection if isinstance(tree, Name)]
-    labels: set[str] = set()
+    labels: dict[str, ResolvedPath] = {}
     for name in names:
         label = label_of(name.path)
         if label in labels:
             raise ValidationException(f"Duplicate identifiers in select clause: {label}")
-        labels.add(label)
-    paths = [values.path(name) for name in names]
-    return Selected(values.named().resolve_apart(paths))
+        labels[label] = name.path
+    return Projection(values.named().resolve_apart([values.path(name) for name in names]), labels)
 
 
 def _ordering(key: Expression) -> str:

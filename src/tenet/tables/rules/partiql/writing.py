@@ -108,6 +108,7 @@ class WritePlan:
             raise ValidationException(_NO_CHECK if isinstance(statement, Exists) else _INCOMPLETE)
         tree = condition_of(where, values)
         self._whole = ParsedTrees(tree, in_order(tree))
+        self._keys: list[KeyTerm] = []
         rest = self._take_keys(list(terms_of(tree)), keys)
         if isinstance(statement, Exists) and not rest:
             raise ValidationException(_NO_CHECK)
@@ -116,7 +117,6 @@ class WritePlan:
 
     def _take_keys(self, terms: list[ConditionTree], keys: KeySchema) -> list[ConditionTree]:
         """Finds the equalities on key attributes, and returns the other terms."""
-        self._keys: list[KeyTerm] = []
         for attribute in (keys.partition, keys.sort):
             if attribute is None:
                 continue
