@@ -131,3 +131,18 @@ def served(directory: Path) -> Iterator[Service]:
         finally:
             runner.run(tables.close())
             runner.run(engine.close())
+
+
+def fill(service: Service) -> None:
+    """Leaves two houses of four rooms, and one note."""
+    for item in service.items("SELECT house, room FROM rooms"):
+        service.run(f"DELETE FROM rooms WHERE house = '{item['house']}' AND room = {item['room']}")
+    for item in service.items("SELECT id FROM notes"):
+        service.run("DELETE FROM notes WHERE id = ?", {"S": item["id"]})
+    for house in "ab":
+        for room in range(4):
+            service.run(
+                f"INSERT INTO rooms VALUE {{'house': '{house}', 'room': {room}, 'kind': 'k{room % 2}', "
+                f"'map': {{'x': 'y', 'parts': [1, 2]}}, 'tags': <<'a', 'b'>>, 'area': {10 * room}}}"
+            )
+    service.run("INSERT INTO notes VALUE {'id': 'n', 'v': 1}")
