@@ -26,6 +26,8 @@ DIFFERENCES = {
     ("DescribeEndpoints", ""): "answers the address that was called, since there is no other",
     ("DescribeLimits", ""): "answers the service's own default quotas; what holds here is set in `[limits]`",
     ("DescribeTimeToLive", ""): "always DISABLED, since it cannot be enabled yet",
+    ("ExecuteStatement", "Statement"): "what is not well formed is told with its place; at most 100 levels of brackets",
+    ("ExecuteStatement", "NextToken"): "does not expire; good for its statement and parameters alone",
     ("Query", "ConsistentRead"): "global indexes are never stale on the embedded engine; asking is refused anyway",
     ("Scan", "ConsistentRead"): "global indexes are never stale on the embedded engine; asking is refused anyway",
     ("BatchWriteItem", "ReturnItemCollectionMetrics"): "the estimate is always 0 to 1 GB",

@@ -19,6 +19,7 @@ from tests.conformance.differential.arena import Arena
 from tests.conformance.differential.compare import Difference
 from tests.conformance.differential.requests import Step, sequence
 from tests.conformance.differential.scripted import SCRIPTS
+from tests.conformance.differential.statements import statement_sequence
 from tests.conformance.differential.table_requests import table_sequence
 from tests.conformance.differential.targets import Target
 from tests.conformance.peers import PEERS
@@ -28,6 +29,7 @@ from tests.servers import running
 ALWAYS = ("dynamodb-local", "dynalite")
 SEQUENCES = 3_000 if LONG else 60
 TABLES = 1_000 if LONG else 30
+STATEMENTS = 2_000 if LONG else 60
 SEQUENCES_WITH_MOTO = 300
 #: A run that found so many sequences with differences looks for no more.
 DIFFERENCES_MAX = 20
@@ -98,6 +100,11 @@ def check(make: Callable[[Random], list[Step]], run: Callable[[Sequence[Step]], 
 @pytest.mark.time_limit_s(5_400 if LONG else 240)
 def test_items_are_answered_alike(arena: Arena) -> None:
     check(sequence, arena.run, SEQUENCES)
+
+
+@pytest.mark.time_limit_s(1_800 if LONG else 240)
+def test_statements_are_answered_alike(arena: Arena) -> None:
+    check(statement_sequence, arena.run, STATEMENTS)
 
 
 @pytest.mark.time_limit_s(240)

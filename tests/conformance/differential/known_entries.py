@@ -12,11 +12,13 @@ from tests.conformance.differential.known_of_dynamodb_local import OF_DYNAMODB_L
 from tests.conformance.differential.known_of_dynoxide import OF_DYNOXIDE
 from tests.conformance.differential.known_of_moto import OF_MOTO
 from tests.conformance.differential.known_of_several import OF_SEVERAL
+from tests.conformance.differential.known_of_statements import OF_STATEMENTS
 from tests.conformance.differential.known_of_tables import OF_TABLES
 from tests.conformance.differential.known_orders import OF_ORDERS
 
 KNOWN_DIFFERENCES: tuple[KnownDifference, ...] = (
     *OF_TABLES,
+    *OF_STATEMENTS,
     *OF_SEVERAL,
     *OF_DYNAMODB_LOCAL,
     *OF_DYNALITE,

@@ -186,6 +186,10 @@ def test_tokens_end_where_the_next_ones_may_begin() -> None:
         ("INSERT INTO t VALUE {'p': 1} IF NOT EXISTS", NOT_WELL_FORMED + "Unexpected term at 1:30:2"),
         ("INSERT INTO t VALUE {'p': 1} ON CONFLICT DO NOTHING", NOT_WELL_FORMED + "Unexpected keyword at 1:30:2"),
         ("SELECT * FROM t; SELECT * FROM t", "Only one operation is allowed in a statement."),
+        (
+            "UPDATE t SET a = + ? WHERE p = 1",
+            "Incorrect number of operands for operator or function; operator or function: +, number of operands: 1",
+        ),
         ("DROP TABLE t", "Unsupported operation: DropTable"),
         ("CREATE TABLE t", "Unsupported operation: CreateTable"),
         ("SELECT a AS b FROM t", "Aliasing is not supported"),

@@ -281,10 +281,12 @@ class ExpressionParser:
             is_negative ^= self.advance().text == "-"
             self._count()
         operand = self._operand()
-        if not is_negative:
-            return operand
         if isinstance(operand, Constant) and "N" in operand.value:
-            return Constant({"N": numbers.negate(operand.value["N"])}, at)
+            return Constant({"N": numbers.negate(operand.value["N"])}, at) if is_negative else operand
+        if not is_negative:
+            raise ValidationException(
+                "Incorrect number of operands for operator or function; operator or function: +, number of operands: 1"
+            )
         return Apply("neg", (operand,), at)
 
     def _parenthesized(self, at: str) -> Expression:
