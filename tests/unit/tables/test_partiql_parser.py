@@ -180,6 +180,7 @@ def test_tokens_end_where_the_next_ones_may_begin() -> None:
         ("SELECT order FROM t", NOT_WELL_FORMED + "Unexpected keyword at 1:8:5"),
         ("SELECT * FROM t\nWHERE a == 1", NOT_WELL_FORMED + "Unexpected term at 2:10:1"),
         ("SELECT * FROM t WHERE a = 'x", NOT_WELL_FORMED + "Invalid character at 1:27:1"),
+        ("SELECT * FROM t /* WHERE a = 1", NOT_WELL_FORMED + "Invalid character at 1:17:1"),
         ("SELECT * FROM t WHERE a IS FOO", NOT_WELL_FORMED + "Expected type name at 1:28:3"),
         ("UPDATE t WHERE a = 1", NOT_WELL_FORMED + "Expected data manipulation at 1:10:5"),
         ("UPDATE t SET a = 1 REMOVE b, c WHERE p = 1", NOT_WELL_FORMED + "Unexpected term at 1:28:1"),

@@ -447,6 +447,21 @@ def test_a_statement_has_a_length(service: Service) -> None:
         assert service.refusal(statement).endswith(f"Member must have length {limit}")
 
 
+def test_statements_as_deep_and_long_as_may_be_are_carried_out(service: Service) -> None:
+    deep, deeper = "v = 2", "v = 2"
+    for _ in range(58):
+        deep = f"NOT (v = 2 AND id = 'x' OR {deep})"
+    for _ in range(70):
+        deeper = f"NOT (NOT {deeper} AND v = 1)"
+    for condition in (deep, "NOT NOT " * 140 + "v = 2", deeper):
+        assert service.items(f"SELECT v FROM notes WHERE id = 'n' AND {condition}") == []
+    assert service.refusal(f"UPDATE notes SET v = 2 WHERE id = 'n' AND {deep}").startswith("ConditionalCheckFailed")
+    (item,) = service.items(f"UPDATE notes SET v = v{' + 1' * 290} WHERE id = 'n' RETURNING ALL NEW *")
+    assert item == {"id": "n", "v": 291}
+    inner = "[" * 30 + "]" * 30
+    assert service.run(f"INSERT INTO notes VALUE {{'id': 'deep', 'l': {inner}}}") == {"Items": []}
+
+
 @pytest.mark.parametrize(
     ("statement", "units", "consistent"),
     [

@@ -48,6 +48,7 @@ _TOKEN: Final = re.compile(
     |(?P<string>'(?:[^']|'')*')
     |(?P<number>(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?)
     |(?P<ion>`[^`]*`)
+    |(?P<unclosed>/\*)
     |(?P<symbol><<|>>|<=|>=|<>|!=|\|\||[-+*/%=<>()\[\]{},.:;?])
     """,
     re.VERBOSE | re.DOTALL,
@@ -102,7 +103,7 @@ def tokens_of(text: str) -> Sequence[Token]:
     position = 0
     while position < len(text):
         match = _TOKEN.match(text, position)
-        if match is None:
+        if match is None or match.lastgroup == "unclosed":
             raise not_well_formed("Invalid character", place(text, position, 1))
         if match.lastgroup != "skip":
             found.append(_token(str(match.lastgroup), match.group(), position))
