@@ -315,5 +315,5 @@ def test_certificate_is_checked(server: Server) -> None:
 
 
 def test_what_is_not_available_says_so(client: Any, orders: str) -> None:
-    with pytest.raises(ClientError, match="ExecuteStatement is not available in this version of Tenet"):
-        client.execute_statement(Statement=f'SELECT * FROM "{orders}"')
+    with pytest.raises(ClientError, match="ListBackups is not available in this version of Tenet"):
+        client.list_backups(TableName=orders)

@@ -456,9 +456,9 @@ def test_tags_and_figures_of_the_account(on_engine: Run) -> None:
 def test_what_is_not_there_says_so(on_engine: Run) -> None:
     async def test(engine: Engine) -> None:
         async with opened(engine) as client:
-            assert await client.refusal("ExecuteStatement", Statement="x") == (
+            assert await client.refusal("ListBackups", TableName="xxx") == (
                 "ValidationException",
-                "ExecuteStatement is not available in this version of Tenet; see docs/compat/tables.md in its source",
+                "ListBackups is not available in this version of Tenet; see docs/compat/tables.md in its source",
             )
             assert await client.refusal("NoSuchOperation") == ("UnknownOperationException", "")
 

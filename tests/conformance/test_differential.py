@@ -20,6 +20,7 @@ from tests.conformance.differential.compare import Difference
 from tests.conformance.differential.legacy_requests import legacy_sequence
 from tests.conformance.differential.requests import Step, sequence
 from tests.conformance.differential.scripted import SCRIPTS
+from tests.conformance.differential.statements import statement_sequence
 from tests.conformance.differential.table_requests import table_sequence
 from tests.conformance.differential.targets import Target
 from tests.conformance.peers import PEERS
@@ -30,6 +31,7 @@ ALWAYS = ("dynamodb-local", "dynalite")
 SEQUENCES = 3_000 if LONG else 60
 LEGACY = 1_500 if LONG else 40
 TABLES = 1_000 if LONG else 30
+STATEMENTS = 2_000 if LONG else 60
 SEQUENCES_WITH_MOTO = 300
 LEGACY_WITH_MOTO = 100
 #: A run that found so many sequences with differences looks for no more.
@@ -106,6 +108,11 @@ def test_items_are_answered_alike(arena: Arena) -> None:
 @pytest.mark.time_limit_s(2_700 if LONG else 240)
 def test_legacy_parameters_are_answered_alike(arena: Arena) -> None:
     check(legacy_sequence, arena.run, LEGACY)
+
+
+@pytest.mark.time_limit_s(1_800 if LONG else 240)
+def test_statements_are_answered_alike(arena: Arena) -> None:
+    check(statement_sequence, arena.run, STATEMENTS)
 
 
 @pytest.mark.time_limit_s(240)

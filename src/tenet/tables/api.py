@@ -20,6 +20,7 @@ from tenet.tables.context import Caller, Context
 from tenet.tables.errors import ResourceNotFoundException, TablesError, UnknownOperationException
 from tenet.tables.http import STREAMS_MOUNT, TablesService
 from tenet.tables.ops.barrier import Barrier
+from tenet.tables.ops.batch_execute_statement import batch_execute_statement
 from tenet.tables.ops.batch_get_item import batch_get_item
 from tenet.tables.ops.batch_write_item import batch_write_item
 from tenet.tables.ops.catalog import TABLES_MAX, Catalog
@@ -29,6 +30,8 @@ from tenet.tables.ops.delete_item import delete_item
 from tenet.tables.ops.delete_table import delete_table
 from tenet.tables.ops.describe_table import describe_table
 from tenet.tables.ops.endpoints import describe_endpoints
+from tenet.tables.ops.execute_statement import execute_statement
+from tenet.tables.ops.execute_transaction import execute_transaction
 from tenet.tables.ops.expiring import Expiring
 from tenet.tables.ops.expiring import measures_of as measures_of_expiring
 from tenet.tables.ops.following import Change, ChangePage, Following, Source, has_changes
@@ -83,6 +86,7 @@ __all__ = [
 
 #: Every operation that can be called, by the name that stands in X-Amz-Target.
 ROUTES: Final[Mapping[str, Operation]] = {
+    "BatchExecuteStatement": batch_execute_statement,
     "BatchGetItem": batch_get_item,
     "BatchWriteItem": batch_write_item,
     "CreateTable": create_table,
@@ -92,6 +96,8 @@ ROUTES: Final[Mapping[str, Operation]] = {
     "DescribeLimits": describe_limits,
     "DescribeTable": describe_table,
     "DescribeTimeToLive": describe_time_to_live,
+    "ExecuteStatement": execute_statement,
+    "ExecuteTransaction": execute_transaction,
     "GetItem": get_item,
     "ListTables": list_tables,
     "ListTagsOfResource": list_tags_of_resource,

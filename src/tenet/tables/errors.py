@@ -78,6 +78,12 @@ class ConditionalCheckFailedException(TablesError):
     code = "ConditionalCheckFailedException"
 
 
+class DuplicateItemException(TablesError):
+    """An INSERT found an item of the same key."""
+
+    code = "DuplicateItemException"
+
+
 class ItemCollectionSizeLimitExceededException(TablesError):
     """An item collection of a table with local indexes would pass 10 GB."""
 

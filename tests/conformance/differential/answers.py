@@ -91,12 +91,21 @@ def _member(member: str, value: Any, *, is_ordered: bool) -> Any:
     if member == "Responses" and isinstance(value, dict):
         return {table: in_order(canonical_item(item) for item in items) for table, items in value.items()}
     if member == "Responses":
-        return [{name: canonical_item(item) for name, item in one.items()} for one in value]
+        return [{name: _part(name, part) for name, part in one.items()} for one in value]
+    if member == "NextToken":
+        return "a token"
     if member == "ConsumedCapacity" and isinstance(value, list):
         return in_order(value)
     if member == "CancellationReasons":
         return [_reason(reason) for reason in value]
     return value
+
+
+def _part(name: str, part: Any) -> Any:
+    """A part of the answer to one of several statements or gets."""
+    if name == "Error":
+        return _reason(part)
+    return canonical_item(part) if name == "Item" else part
 
 
 #: What of a table's description follows from its definition alone.

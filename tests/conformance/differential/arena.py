@@ -28,7 +28,8 @@ from tests.conformance.differential.table_requests import TABLE
 from tests.conformance.differential.targets import Target
 from tests.conformance.peers import PEERS, RunningPeer, start
 
-WRITES = frozenset({"PutItem", "UpdateItem", "DeleteItem", "BatchWriteItem", "TransactWriteItems"})
+STATEMENTS = frozenset({"ExecuteStatement", "BatchExecuteStatement", "ExecuteTransaction"})
+WRITES = STATEMENTS | {"PutItem", "UpdateItem", "DeleteItem", "BatchWriteItem", "TransactWriteItems"}
 PAGES_MAX = 200
 _BATCH = 25
 _LOOKS_MAX = 2_000

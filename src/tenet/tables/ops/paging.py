@@ -73,7 +73,7 @@ class View:
         return self.filter is None and self.projection is None and not self.from_table
 
 
-class _PageOfItems:
+class PageOfItems:
     """A page that is being filled."""
 
     __slots__ = ("_view", "bytes", "count", "fetched_bytes", "fetched_units", "last", "pieces", "scanned")
@@ -123,7 +123,7 @@ class _PageOfItems:
 
 
 async def read_page(context: Context, caller: Caller, view: View, fetch: Fetch, request: dict[str, Any]) -> bytes:
-    """Reads one page and returns the answer as JSON; one round trip per MiB of stored bytes.
+    """Reads one page and returns the answer as JSON; arguments and errors as for `fill_page`.
 
     Args:
         context: the service.
@@ -131,12 +131,24 @@ async def read_page(context: Context, caller: Caller, view: View, fetch: Fetch, 
         view: what.
         fetch: where from.
         request: for ``ReturnConsumedCapacity``.
+    """
+    return _answer(context, view, await fill_page(context, caller, view, fetch), request)
+
+
+async def fill_page(context: Context, caller: Caller, view: View, fetch: Fetch) -> PageOfItems:
+    """Reads one page; one round trip per MiB of stored bytes.
+
+    Args:
+        context: the service.
+        caller: who reads.
+        view: what.
+        fetch: where from.
 
     Raises:
         StoreUnavailable: entries of the index do not stay as they are for as long as it takes to read their items.
     """
     context.throttle.admit_read(view.table, view.index)
-    page = _PageOfItems(view)
+    page = PageOfItems(view)
     behind: Record | None = None
     # Items that are fetched one by one are few at a time: together they may be four hundred times their entries.
     most = most_ever = _FETCHED_MAX if view.from_table else _RECORDS_MAX
@@ -159,7 +171,7 @@ async def read_page(context: Context, caller: Caller, view: View, fetch: Fetch, 
         if page.last is not None or not part.more:
             break
         behind = part.records[-1]
-    return _answer(context, view, page, request)
+    return page
 
 
 def _unresolved(view: View) -> StoreUnavailable:
@@ -170,7 +182,7 @@ def _unresolved(view: View) -> StoreUnavailable:
     )
 
 
-async def _offer(context: Context, caller: Caller, view: View, page: _PageOfItems, records: Sequence[Record]) -> bool:
+async def _offer(context: Context, caller: Caller, view: View, page: PageOfItems, records: Sequence[Record]) -> bool:
     """Answers records, as far as the filter lets them pass; false where some have changed since they were read."""
     index = view.index
     if index is not None and any(stored.is_reference(record.value) for record in records):
@@ -216,7 +228,7 @@ async def _resolved(
 
 
 async def _from_table(
-    context: Context, caller: Caller, view: View, page: _PageOfItems, entries: Sequence[Image]
+    context: Context, caller: Caller, view: View, page: PageOfItems, entries: Sequence[Image]
 ) -> list[Image]:
     """Returns the items that entries of a local index stand for."""
     whole: list[Key] = [keys.item_key(view.table, image.item) for image in entries if image.item is not None]
@@ -227,23 +239,29 @@ async def _from_table(
     return images
 
 
-def _answer(context: Context, view: View, page: _PageOfItems, request: dict[str, Any]) -> bytes:
+def _answer(context: Context, view: View, page: PageOfItems, request: dict[str, Any]) -> bytes:
     pieces = [b'{"Count":%d,"ScannedCount":%d' % (page.count, page.scanned)]
     if not view.count_only:
         pieces += (b',"Items":[', b",".join(page.pieces), b"]")
     if page.last is not None:
-        pieces += (b',"LastEvaluatedKey":', orjson.dumps(_position_of(view, page.last)))
-    mode = request.get("ReturnConsumedCapacity", "NONE")
-    if mode != "NONE" or view.table.is_limited:
-        consumed = _consumed(view, page)
-        context.throttle.spend_read(view.table, consumed.total, view.index)
-        if mode != "NONE":
-            pieces += (b',"ConsumedCapacity":', orjson.dumps(consumed.answer(mode)))
+        pieces += (b',"LastEvaluatedKey":', orjson.dumps(last_position(view, page.last)))
+    consumed = charged_page(context, view, page, request.get("ReturnConsumedCapacity", "NONE"))
+    if consumed is not None:
+        pieces += (b',"ConsumedCapacity":', orjson.dumps(consumed))
     pieces.append(b"}")
     return b"".join(pieces)
 
 
-def _position_of(view: View, last: Record) -> Item:
+def charged_page(context: Context, view: View, page: PageOfItems, mode: str) -> dict[str, Any] | None:
+    """Charges a page and returns its ConsumedCapacity, if the mode asks for it."""
+    if mode == "NONE" and not view.table.is_limited:
+        return None
+    consumed = _consumed(view, page)
+    context.throttle.spend_read(view.table, consumed.total, view.index)
+    return consumed.answer(mode) if mode != "NONE" else None
+
+
+def last_position(view: View, last: Record) -> Item:
     """Returns where a page ended, from the place of its last record if that tells, else from what it holds."""
     if view.index is None and view.table.plain_key_names:
         return keys.plain_key_at(view.table, last.partition, last.sort)
@@ -252,7 +270,7 @@ def _position_of(view: View, last: Record) -> Item:
     return position_of(view.table, view.index, item)
 
 
-def _consumed(view: View, page: _PageOfItems) -> Consumed:
+def _consumed(view: View, page: PageOfItems) -> Consumed:
     consumed = Consumed(view.table)
     consumed.add(read_units(page.bytes, consistent=view.consistent), None if view.index is None else view.index.name)
     if page.fetched_units:

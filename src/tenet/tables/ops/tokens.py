@@ -48,7 +48,8 @@ class Token(Struct, frozen=True):
         text = request.get("ClientRequestToken")
         if not text:
             return None
-        canonical = orjson.dumps(request["TransactItems"], option=orjson.OPT_SORT_KEYS)
+        content = request["TransactItems"] if "TransactItems" in request else request["TransactStatements"]
+        canonical = orjson.dumps(content, option=orjson.OPT_SORT_KEYS)
         return cls(text, hashlib.sha256(canonical).digest(), now_ms + VALID_MS)
 
     async def writes(self, context: Context, caller: Caller) -> list[Write]:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from tenet.store.contract import Key
     from tenet.tables.context import Caller, Context
     from tenet.tables.model import Table
+    from tenet.tables.rules.projections import Projection
 
 #: The most that the items may take together, in bytes by the service's rules.
 ANSWER_BYTES_MAX: Final = 4 * 1024 * 1024
@@ -41,6 +42,30 @@ async def transact_get_items(context: Context, caller: Caller, request: dict[str
     for get in gets:
         check_item(get["Key"])
         projections.append(projection_of(get))
+    return await read_items(context, caller, gets, projections, request.get("ReturnConsumedCapacity", "NONE"))
+
+
+async def read_items(
+    context: Context,
+    caller: Caller,
+    gets: Sequence[dict[str, Any]],
+    projections: Sequence[Projection | None],
+    mode: str,
+) -> bytes:
+    """Reads items as one snapshot, and returns the answer as JSON.
+
+    Args:
+        context: the service.
+        caller: who reads.
+        gets: ``TableName`` and ``Key``, whose values are checked, of each item.
+        projections: what to answer of each.
+        mode: ``ReturnConsumedCapacity``.
+
+    Raises:
+        ValidationException: a key is empty, an item stands twice, or the items are too large together.
+        ResourceNotFoundException: there is no such table.
+        TransactionCanceledException: a key does not match its table's schema.
+    """
     tables = []
     for get in gets:
         tables.append(await context.catalog.table(caller.account, get["TableName"], deadline=caller.deadline))
@@ -62,7 +87,6 @@ async def transact_get_items(context: Context, caller: Caller, request: dict[str
     ]
     answer = b'{"Responses":[' + b",".join(responses) + b"]"
     consumed = _charge(context, tables, images)
-    mode = request.get("ReturnConsumedCapacity", "NONE")
     if mode != "NONE":
         answer += b',"ConsumedCapacity":' + orjson.dumps([of_table.answer(mode, "Read") for of_table in consumed])
     return answer + b"}"

@@ -37,7 +37,7 @@ _ACTIONS: Final = ("ConditionCheck", "Put", "Delete", "Update")
 
 
 @dataclass(frozen=True)
-class _Action:
+class Action:
     """One action of a transaction, checked as far as it can be without its table.
 
     Args:
@@ -67,6 +67,24 @@ async def transact_write_items(context: Context, caller: Caller, request: dict[s
         actions.append(_action(element))
         if actions[-1].size > TURN_BYTES:
             await asyncio.sleep(0)
+    return await carry_out(context, caller, request, actions)
+
+
+async def carry_out(context: Context, caller: Caller, request: dict[str, Any], actions: Sequence[Action]) -> bytes:
+    """Carries out actions that are checked as far as they can be without their tables, all or none.
+
+    Args:
+        context: the service.
+        caller: who writes.
+        request: its token, what it is a digest of, and what the answer is to say.
+        actions: 1 to 100.
+
+    Raises:
+        ValidationException: an item stands twice, or they are too large together.
+        ResourceNotFoundException: there is no such table.
+        TransactionCanceledException: an action cannot be carried out; its reasons name each one.
+        IdempotentParameterMismatchException: the client token was used for another request.
+    """
     check_collection_bytes(action.size for action in actions)
     token = Token.of(request, context.clock.wall_ms())
     # Before any table is looked at: a token that was used for something else is refused whatever the new request says.
@@ -102,7 +120,7 @@ async def transact_write_items(context: Context, caller: Caller, request: dict[s
     return _answer(context, request, actions, plans, done)
 
 
-def _action(element: dict[str, Any]) -> _Action:
+def _action(element: dict[str, Any]) -> Action:
     given = [name for name in _ACTIONS if name in element]
     if not given:
         raise ValidationException(
@@ -114,12 +132,12 @@ def _action(element: dict[str, Any]) -> _Action:
     return _BY_NAME[given[0]](request)
 
 
-def _put(request: dict[str, Any]) -> _Action:
+def _put(request: dict[str, Any]) -> Action:
     item = request["Item"]
     size = check_item(item)
     check_item_size(size)
     condition = condition_of(request, values_alone=True)
-    return _Action(
+    return Action(
         request["TableName"],
         item,
         size,
@@ -127,11 +145,11 @@ def _put(request: dict[str, Any]) -> _Action:
     )
 
 
-def _delete(request: dict[str, Any]) -> _Action:
+def _delete(request: dict[str, Any]) -> Action:
     key = request["Key"]
     check_item(key)
     condition = condition_of(request)
-    return _Action(
+    return Action(
         request["TableName"],
         key,
         0,
@@ -139,11 +157,11 @@ def _delete(request: dict[str, Any]) -> _Action:
     )
 
 
-def _update(request: dict[str, Any]) -> _Action:
+def _update(request: dict[str, Any]) -> Action:
     key = request["Key"]
     check_item(key)
     update, condition = update_of(request)
-    return _Action(
+    return Action(
         request["TableName"],
         key,
         0,
@@ -153,11 +171,11 @@ def _update(request: dict[str, Any]) -> _Action:
     )
 
 
-def _condition_check(request: dict[str, Any]) -> _Action:
+def _condition_check(request: dict[str, Any]) -> Action:
     key = request["Key"]
     check_item(key)
     condition = condition_of(request)
-    return _Action(
+    return Action(
         request["TableName"], key, 0, lambda table: _check_plan(table, key, condition, return_old=wants_old(request))
     )
 
@@ -174,7 +192,7 @@ def _check_plan(table: Table, key: Item, condition: Condition | None, *, return_
     return Plan(table, place, decide)
 
 
-_BY_NAME: Final[dict[str, Callable[[dict[str, Any]], _Action]]] = {
+_BY_NAME: Final[dict[str, Callable[[dict[str, Any]], Action]]] = {
     "ConditionCheck": _condition_check,
     "Put": _put,
     "Delete": _delete,
@@ -182,7 +200,7 @@ _BY_NAME: Final[dict[str, Callable[[dict[str, Any]], _Action]]] = {
 }
 
 
-def _plans(actions: Sequence[_Action], tables: Sequence[Table]) -> list[Plan]:
+def _plans(actions: Sequence[Action], tables: Sequence[Table]) -> list[Plan]:
     """Returns the plans; cancels the transaction where keys do not match their schema, refuses it for empty ones."""
     plans: list[Plan] = []
     reasons = []
@@ -202,7 +220,7 @@ def _plans(actions: Sequence[_Action], tables: Sequence[Table]) -> list[Plan]:
 def _answer(
     context: Context,
     request: dict[str, Any],
-    actions: Sequence[_Action],
+    actions: Sequence[Action],
     plans: Sequence[Plan],
     written: Sequence[Written],
 ) -> bytes:

@@ -17,6 +17,7 @@ from tenet.store.landing import land
 from tenet.tables.context import Caller, Context
 from tenet.tables.errors import (
     ConditionalCheckFailedException,
+    DuplicateItemException,
     ItemCollectionSizeLimitExceededException,
     TablesError,
     TransactionCanceledException,
@@ -29,6 +30,7 @@ from tenet.tables.rules.key_values import EmptyKeyValue
 
 _CODES: Final = {
     ConditionalCheckFailedException.code: "ConditionalCheckFailed",
+    DuplicateItemException.code: "DuplicateItem",
     ItemCollectionSizeLimitExceededException.code: "ItemCollectionSizeLimitExceeded",
     ValidationException.code: "ValidationError",
 }

@@ -20,6 +20,7 @@ from tenet.tables.rules.syntax_tree import And, Between, Call, Comparison, Condi
 
 if TYPE_CHECKING:
     from tenet.tables.rules.bindings import Bindings
+    from tenet.tables.rules.expressions import Parsed
     from tenet.tables.rules.operand_checks import Check
     from tenet.tables.rules.paths import ResolvedPath
     from tenet.tables.rules.syntax_tree import Kind
@@ -94,6 +95,11 @@ def compile_condition(text: str, bindings: Bindings, kind: Kind = "ConditionExpr
     except ValidationException as error:
         refuse(kind, error)
     return Condition(compiled, bindings.values)
+
+
+def compile_condition_tree(parsed: Parsed[ConditionTree], bindings: Bindings) -> Condition:
+    """Compiles a condition that was not written as an expression; arguments and errors as for `compile_condition`."""
+    return Condition(compiled_with(parsed, bindings, _compile), bindings.values)
 
 
 def _compile(tree: ConditionTree, bindings: Bindings) -> tuple[list[Check], CompiledCondition]:

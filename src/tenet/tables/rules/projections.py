@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any, cast
 
 from tenet.tables.errors import ValidationException
 from tenet.tables.rules.expressions import compiled_with, parsed_projection, refuse
+from tenet.tables.rules.paths import read
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from tenet.tables.model import AttributeValue, Item
     from tenet.tables.rules.bindings import Bindings
@@ -31,15 +32,16 @@ class Projection:
 
     Args:
         paths: what is wanted; none leads into another one.
+        labels: the paths by the names under which they are answered, where that is not in the item's shape.
 
     Attributes:
         names: the attributes of which something is wanted.
         nested_names: those of them of which only a part is.
     """
 
-    __slots__ = ("_wanted", "names", "nested_names")
+    __slots__ = ("_labels", "_wanted", "names", "nested_names")
 
-    def __init__(self, paths: Iterable[ResolvedPath]) -> None:
+    def __init__(self, paths: Iterable[ResolvedPath], labels: Mapping[str, ResolvedPath] | None = None) -> None:
         wanted: _Wanted = {}
         for path in paths:
             node = wanted
@@ -47,11 +49,15 @@ class Projection:
                 node = node.setdefault(element, {})
             node[path[-1]] = None
         self._wanted = wanted
+        self._labels = labels
         self.names = frozenset(cast("dict[str, Any]", wanted))
         self.nested_names = frozenset(name for name in self.names if wanted[name] is not None)
 
     def apply(self, item: Item) -> Item:
         """Returns what is wanted of an item; its values are shared with the item."""
+        if self._labels is not None:
+            found = {label: read(item, path) for label, path in self._labels.items()}
+            return {label: value for label, value in found.items() if value is not None}
         return _kept_members(item, self._wanted)
 
 

@@ -20,7 +20,6 @@ _SEE: Final = f"is not available in this version of Tenet; see {PAGE} in its sou
 #: Operations of the API that Tenet does not have.
 OPERATIONS: Final = frozenset(
     {
-        "BatchExecuteStatement",
         "CreateBackup",
         "CreateGlobalTable",
         "DeleteBackup",
@@ -36,8 +35,6 @@ OPERATIONS: Final = frozenset(
         "DescribeTableReplicaAutoScaling",
         "DisableKinesisStreamingDestination",
         "EnableKinesisStreamingDestination",
-        "ExecuteStatement",
-        "ExecuteTransaction",
         "ExportTableToPointInTime",
         "GetResourcePolicy",
         "ImportTable",

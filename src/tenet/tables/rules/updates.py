@@ -28,6 +28,7 @@ from tenet.tables.rules.update_operands import add, compile_value, delete
 
 if TYPE_CHECKING:
     from tenet.tables.rules.bindings import Bindings
+    from tenet.tables.rules.expressions import Parsed
     from tenet.tables.rules.operand_checks import Check
 
 #: Returns what an action makes of the value at its path, or None where it changes nothing.
@@ -139,6 +140,11 @@ def compile_update(text: str, bindings: Bindings) -> Update:
     except ValidationException as error:
         refuse("UpdateExpression", error)
     return Update(compiled, bindings.values)
+
+
+def compile_actions(parsed: Parsed[tuple[UpdateAction, ...]], bindings: Bindings) -> Update:
+    """Compiles an update that was not written as an expression; arguments and errors as for `compile_update`."""
+    return Update(compiled_with(parsed, bindings, _compile), bindings.values)
 
 
 def _compile(actions: tuple[UpdateAction, ...], bindings: Bindings) -> tuple[list[Check], CompiledUpdate]:

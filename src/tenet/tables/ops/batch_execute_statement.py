@@ -1,0 +1,172 @@
+"""BatchExecuteStatement (https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchExecuteStatement.html)."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, Final
+
+import orjson
+
+from tenet.tables.errors import (
+    ConditionalCheckFailedException,
+    DuplicateItemException,
+    InternalServerError,
+    ItemCollectionSizeLimitExceededException,
+    ProvisionedThroughputExceededException,
+    ResourceNotFoundException,
+    TablesError,
+    ThrottlingException,
+    TransactionConflictException,
+    ValidationException,
+)
+from tenet.tables.ops.get_item import answered, charged
+from tenet.tables.ops.statements import Prepared, selected_item, write_of
+from tenet.tables.ops.writing import charge, write
+from tenet.tables.rules.capacity import Consumed
+from tenet.tables.rules.images import Image
+from tenet.tables.rules.key_values import check_scalar_access, place_of_key
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tenet.store.contract import Key
+    from tenet.tables.context import Caller, Context
+    from tenet.tables.model import Table
+    from tenet.tables.ops.statements import StatementWrite
+    from tenet.tables.rules.projections import Projection
+
+#: ``BatchStatementErrorCodeEnum``, by the codes of errors.
+_CODES: Final = {
+    ConditionalCheckFailedException.code: "ConditionalCheckFailed",
+    DuplicateItemException.code: "DuplicateItem",
+    InternalServerError.code: "InternalServerError",
+    ItemCollectionSizeLimitExceededException.code: "ItemCollectionSizeLimitExceeded",
+    ProvisionedThroughputExceededException.code: "ProvisionedThroughputExceeded",
+    ResourceNotFoundException.code: "ResourceNotFound",
+    ThrottlingException.code: "ThrottlingError",
+    TransactionConflictException.code: "TransactionConflict",
+    ValidationException.code: "ValidationError",
+}
+
+
+class _Part:
+    """One statement of a batch, and what becomes of it.
+
+    Args:
+        request: its part of the request.
+    """
+
+    def __init__(self, request: dict[str, Any]) -> None:
+        self.error: TablesError | None = None
+        self.statement: Prepared | None = None
+        self.table: Table | None = None
+        self.key: Key | None = None
+        self.write: StatementWrite | None = None
+        self.projection: Projection | None = None
+        self.consumed: Consumed | None = None
+        self.item = b""
+        try:
+            self.statement = Prepared(request)
+        except ValidationException as error:
+            self.error = error
+
+    async def find(self, context: Context, caller: Caller) -> None:
+        """Finds the table and what to do there."""
+        if self.statement is None:
+            return
+        try:
+            table = await self.statement.table(context, caller)
+            if self.statement.is_read:
+                self._find_item(self.statement, table)
+            else:
+                self.write = write_of(self.statement, table)
+                self.key = self.write.plan.key
+            self.table = table
+        except TablesError as error:
+            self.error = error
+
+    def _find_item(self, statement: Prepared, table: Table) -> None:
+        found = None if statement.source.index is not None else selected_item(statement, table)
+        if found is None:
+            raise ValidationException(
+                "Select statements within BatchExecuteStatement must specify the primary key in the where clause."
+            )
+        self.projection = found[1]
+        if self.projection is not None:
+            check_scalar_access(self.projection.nested_names, table)
+        self.key = place_of_key(table, found[0])
+
+    async def carry_out(self, context: Context, caller: Caller) -> None:
+        """Reads or writes, if nothing was wrong so far."""
+        if self.error is not None:
+            return
+        try:
+            await self._carry_out(context, caller)
+        except TablesError as error:
+            self.error = error
+
+    async def _carry_out(self, context: Context, caller: Caller) -> None:
+        assert self.statement is not None
+        assert self.table is not None
+        assert self.key is not None
+        if self.write is None:
+            context.throttle.admit_read(self.table)
+            consistent = bool(self.statement.request.get("ConsistentRead"))
+            (record,) = await context.store.get((self.key,), stale=not consistent, deadline=caller.deadline)
+            image = Image.of_record(record)
+            self.consumed = charged(context, self.table, image, consistent=consistent)
+            self.item = answered(image, self.projection) if image.exists else b""
+            return
+        context.throttle.admit_write(self.table)
+        written = await write(context, caller, self.write.plan, look=True)
+        charge(context, self.table, written)
+        self.consumed = written.consumed(self.table)
+        item = self.write.returned(written)
+        self.item = b"" if item is None else orjson.dumps(item)
+
+    @property
+    def answer(self) -> bytes:
+        """Its part of the answer."""
+        members: list[bytes] = []
+        if self.error is not None:
+            code = _CODES.get(self.error.code, self.error.code)
+            error = {"Code": code, "Message": self.error.message, **self.error.members}
+            members.append(b'"Error":' + orjson.dumps(error))
+        if self.table is not None:
+            members.append(b'"TableName":' + orjson.dumps(self.table.name))
+        if self.item:
+            members.append(b'"Item":' + self.item)
+        return b"{" + b",".join(members) + b"}"
+
+
+async def batch_execute_statement(context: Context, caller: Caller, request: dict[str, Any]) -> bytes:
+    """Carries out up to 25 PartiQL statements, all reads or all writes of one item, each by itself, at the same time.
+
+    Raises:
+        ValidationException: reads and writes stand together, or an item stands twice. What is wrong with a statement
+            stands in its part of the answer.
+    """
+    parts = [_Part(each) for each in request["Statements"]]
+    kinds = {part.statement.is_read for part in parts if part.statement is not None}
+    if len(kinds) > 1:
+        raise ValidationException("Read and write requests together in the same batch is not supported.")
+    for part in parts:
+        await part.find(context, caller)
+    found = [part.key for part in parts if part.key is not None]
+    if len(set(found)) < len(found):
+        raise ValidationException("Provided list of item keys contains duplicates")
+    await asyncio.gather(*(part.carry_out(context, caller) for part in parts))
+    answer = b'{"Responses":[' + b",".join(part.answer for part in parts) + b"]"
+    mode = request.get("ReturnConsumedCapacity", "NONE")
+    if mode != "NONE":
+        answer += b',"ConsumedCapacity":' + orjson.dumps([of_table.answer(mode) for of_table in _by_table(parts)])
+    return answer + b"}"
+
+
+def _by_table(parts: Sequence[_Part]) -> list[Consumed]:
+    """Returns what the parts took, by table."""
+    found: dict[str, Consumed] = {}
+    for part in parts:
+        if part.table is not None and part.consumed is not None:
+            found.setdefault(part.table.id, Consumed(part.table)).merge(part.consumed)
+    return list(found.values())

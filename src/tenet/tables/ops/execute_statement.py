@@ -1,0 +1,152 @@
+"""ExecuteStatement (https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_ExecuteStatement.html)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from tenet.store.contract import Page
+from tenet.tables import keys
+from tenet.tables.errors import ValidationException
+from tenet.tables.ops.paging import View, behind, charged_page, fill_page, last_position, view_of
+from tenet.tables.ops.statements import Prepared, write_of
+from tenet.tables.ops.writing import charge, write
+from tenet.tables.rules.key_conditions import KeyConditions
+from tenet.tables.rules.parameters import ReadExpressions
+from tenet.tables.rules.partiql import next_tokens
+from tenet.tables.rules.partiql.reading import select_plan
+from tenet.tables.rules.partiql.tree import Exists, Select
+from tenet.tables.rules.positions import check_scan_position
+from tenet.tables.rules.selection import index_of
+
+if TYPE_CHECKING:
+    from tenet.store.contract import Record
+    from tenet.tables.context import Caller, Context
+    from tenet.tables.model import Table
+    from tenet.tables.ops.paging import Fetch
+    from tenet.tables.rules.partiql.reading import Selection
+
+#: Stands for a condition on the key: what is read by one is checked otherwise than what a Scan reads.
+_BY_KEY = KeyConditions({}, {})
+
+
+async def execute_statement(context: Context, caller: Caller, request: dict[str, Any]) -> bytes:
+    """Carries out a PartiQL statement; as many round trips as the operation that it stands for.
+
+    Raises:
+        ValidationException: the statement or a parameter is wrong.
+        ResourceNotFoundException: there is no such table.
+        ConditionalCheckFailedException: what WHERE asks for beside the key does not hold.
+        DuplicateItemException: an item to be inserted is there.
+    """
+    prepared = Prepared(request)
+    if isinstance(prepared.statement, Exists):
+        raise ValidationException("EXISTS can only be used in ExecuteTransaction write requests.")
+    table = await prepared.table(context, caller)
+    if isinstance(prepared.statement, Select):
+        return await _select(context, caller, prepared, table)
+    made = write_of(prepared, table)
+    context.throttle.admit_write(table)
+    written = await write(context, caller, made.plan, look=True)
+    charge(context, table, written)
+    item = made.returned(written)
+    answer = b'{"Items":[' + (b"" if item is None else orjson.dumps(item)) + b"]"
+    mode = request.get("ReturnConsumedCapacity", "NONE")
+    if mode != "NONE":
+        answer += b',"ConsumedCapacity":' + orjson.dumps(written.consumed(table).answer(mode))
+    return answer + b"}"
+
+
+async def _select(context: Context, caller: Caller, prepared: Prepared, table: Table) -> bytes:
+    request = prepared.request
+    reading: dict[str, Any] = {name: request[name] for name in ("Limit", "ConsistentRead") if name in request}
+    if prepared.source.index is not None:
+        reading["IndexName"] = prepared.source.index
+    index = index_of(reading, table)
+    selection = select_plan(prepared.parsed, table.keys if index is None else index.keys).bind(prepared.parameters)
+    by_key = None if selection.partitions is None else _BY_KEY
+    view = view_of(table, reading, ReadExpressions(by_key, selection.filter, selection.projection))
+    begin: tuple[bytes, bytes] | None = None
+    token = request.get("NextToken")
+    if token is not None:
+        begin = _position(view, token, next_tokens.digest_of(caller.account, request))
+    fetch = (_scanning if selection.partitions is None else _querying)(context, caller, view, selection, begin)
+    page = await fill_page(context, caller, view, fetch)
+    pieces = [b'{"Items":[', b",".join(page.pieces), b"]"]
+    if page.last is not None:
+        last = last_position(view, page.last)
+        following = next_tokens.encode(last, next_tokens.digest_of(caller.account, request))
+        pieces += (b',"NextToken":', orjson.dumps(following), b',"LastEvaluatedKey":', orjson.dumps(last))
+    consumed = charged_page(context, view, page, request.get("ReturnConsumedCapacity", "NONE"))
+    if consumed is not None:
+        pieces += (b',"ConsumedCapacity":', orjson.dumps(consumed))
+    pieces.append(b"}")
+    return b"".join(pieces)
+
+
+def _position(view: View, token: str, digest: str) -> tuple[bytes, bytes]:
+    """Returns where a token says to go on."""
+    start = next_tokens.decode(token, digest)
+    try:
+        check_scan_position(view.table, view.index, start)
+    except ValidationException:
+        raise next_tokens.invalid() from None
+    return keys.position(view.table, view.index, start)
+
+
+def _querying(
+    context: Context, caller: Caller, view: View, selection: Selection, begin: tuple[bytes, bytes] | None
+) -> Fetch:
+    """Returns what reads the partitions of a selection, one after the other."""
+    index, reverse = view.index, selection.is_reverse
+    space = keys.space_of(view.table, index)
+    within = keys.everything_of(index)
+    if selection.operator:
+        within = keys.sort_within(index, selection.operator, selection.sort_values)
+    partitions = [keys.plain(value) for value in selection.partitions or ()]
+    if begin is not None and begin[0] not in partitions:
+        raise next_tokens.invalid()
+
+    async def fetch(after: Record | None, limit: int, limit_bytes: int) -> Page:
+        last = begin if after is None else (after.partition, after.sort)
+        first = 0 if last is None else partitions.index(last[0])
+        for at in range(first, len(partitions)):
+            is_resumed = last is not None and at == first
+            page = await context.store.query(
+                space,
+                partitions[at],
+                behind(within, last[1], reverse=reverse) if is_resumed and last is not None else within,
+                limit=limit,
+                limit_bytes=limit_bytes,
+                reverse=reverse,
+                stale=not view.consistent,
+                deadline=caller.deadline,
+            )
+            if page.records:
+                return Page(page.records, page.more or at + 1 < len(partitions))
+        return Page((), more=False)
+
+    return fetch
+
+
+def _scanning(
+    context: Context, caller: Caller, view: View, _selection: Selection, begin: tuple[bytes, bytes] | None
+) -> Fetch:
+    """Returns what reads all of a table or index."""
+    space, within = keys.space_of(view.table, view.index), keys.everything_of(view.index)
+
+    async def fetch(after: Record | None, limit: int, limit_bytes: int) -> Page:
+        return await context.store.scan(
+            space,
+            within,
+            limit=limit,
+            limit_bytes=limit_bytes,
+            slice_index=0,
+            slice_count=1,
+            after=begin if after is None else (after.partition, after.sort),
+            stale=not view.consistent,
+            deadline=caller.deadline,
+        )
+
+    return fetch

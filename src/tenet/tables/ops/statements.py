@@ -1,0 +1,178 @@
+"""What the operations of PartiQL share: from a request's statement to the plan of a write, or what to read."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, Final
+
+from tenet.tables.errors import DuplicateItemException, ValidationException
+from tenet.tables.ops.delete_item import delete_plan
+from tenet.tables.ops.put_item import put_plan
+from tenet.tables.ops.update_item import update_plan
+from tenet.tables.ops.writing import Plan, check_condition
+from tenet.tables.rules.attributes import check_item, check_item_size
+from tenet.tables.rules.key_values import check_scalar_access, place_of_key
+from tenet.tables.rules.partiql.reading import select_plan
+from tenet.tables.rules.partiql.statements import Parsed, parse
+from tenet.tables.rules.partiql.tree import Delete, Exists, Insert, Select, Update
+from tenet.tables.rules.partiql.values import check_parameters
+from tenet.tables.rules.partiql.writing import Writing, check_item_has_key, item_of, write_plan
+from tenet.tables.rules.returns import returned_attributes
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tenet.tables.context import Caller, Context
+    from tenet.tables.model import AttributeValue, Item, Table
+    from tenet.tables.ops.writing import Written
+    from tenet.tables.rules.images import Image
+    from tenet.tables.rules.projections import Projection
+    from tenet.tables.rules.updates import Update as CompiledUpdate
+
+_TABLE_NAME: Final = re.compile(r"[a-zA-Z0-9_.-]{3,255}|arn:.{1,1000}", re.ASCII)
+#: What is read of a table where a select has to name one item.
+_SelectedItem = tuple["Item", "Projection | None"]
+
+
+class Prepared:
+    """A statement of a request, its parameters checked and canonical.
+
+    Args:
+        request: has ``Statement`` and perhaps ``Parameters``; its shape is checked.
+
+    Raises:
+        SerializationException: a parameter is not of the JSON type that its member asks for.
+        ValidationException: the statement is none, or the parameters are wrong.
+    """
+
+    __slots__ = ("parameters", "parsed", "request", "source", "statement")
+
+    def __init__(self, request: dict[str, Any]) -> None:
+        self.request = request
+        self.parsed: Parsed = parse(request["Statement"])
+        self.statement = self.parsed.statement
+        self.parameters: Sequence[AttributeValue] = request.get("Parameters") or ()
+        statement = self.statement
+        self.source = statement.select.source if isinstance(statement, Exists) else statement.source
+        if not _TABLE_NAME.fullmatch(self.source.table):
+            raise ValidationException(
+                "Table name should be within the length [3, 255] and only contain 'a-z', 'A-Z', '0-9', '-', '_', '.'."
+            )
+        check_parameters(self.parameters, self.parsed.parameters)
+
+    @property
+    def is_read(self) -> bool:
+        """Whether it reads; EXISTS counts as a write, since it stands among writes."""
+        return isinstance(self.statement, Select)
+
+    @property
+    def returns_old(self) -> bool:
+        """Whether a failed condition carries the item that is there."""
+        return self.request.get("ReturnValuesOnConditionCheckFailure") == "ALL_OLD"
+
+    async def table(self, context: Context, caller: Caller) -> Table:
+        """Returns the table that the statement names.
+
+        Raises:
+            ResourceNotFoundException: there is none.
+        """
+        found = await context.catalog.table(caller.account, self.source.table, deadline=caller.deadline)
+        caller.notes["table"] = found.name
+        return found
+
+
+class StatementWrite:
+    """What a statement writes.
+
+    Args:
+        plan: the write.
+        returning: what is answered of it, a mode of ReturnValues.
+        update: what it changes, if it is an UPDATE.
+    """
+
+    __slots__ = ("plan", "returning", "update")
+
+    def __init__(self, plan: Plan, returning: str = "NONE", update: CompiledUpdate | None = None) -> None:
+        self.plan = plan
+        self.returning = returning
+        self.update = update
+
+    def returned(self, written: Written) -> Item | None:
+        """Returns what RETURNING asks for, or None where there is nothing."""
+        if self.returning == "NONE":
+            return None
+        touched = () if self.update is None else self.update.paths
+        return returned_attributes(self.returning, written.old.item, written.new.item, touched)
+
+
+def write_of(prepared: Prepared, table: Table) -> StatementWrite:
+    """Returns what an INSERT, UPDATE, DELETE or EXISTS writes.
+
+    Args:
+        prepared: the statement.
+        table: its table.
+
+    Raises:
+        ValidationException: the statement does not fit the table, or its item or parameters are wrong.
+    """
+    statement = prepared.statement
+    if isinstance(statement, Insert):
+        return StatementWrite(_insert_plan(table, item_of(statement, prepared.parameters)))
+    assert not isinstance(statement, Select)
+    writing = write_plan(prepared.parsed, table.keys).bind(prepared.parameters)
+    place = place_of_key(table, writing.key)
+    return_old = prepared.returns_old
+    if isinstance(statement, Update):
+        plan = update_plan(table, place, writing.key, writing.update, writing.condition, return_old=return_old)
+        return StatementWrite(plan, statement.returning, writing.update)
+    if isinstance(statement, Delete):
+        return StatementWrite(delete_plan(table, place, writing.condition, return_old=return_old), statement.returning)
+    return StatementWrite(_check_plan(table, writing, return_old=return_old))
+
+
+def _insert_plan(table: Table, item: Item) -> Plan:
+    check_item_has_key(item, table.keys)
+    size = check_item(item)
+    check_item_size(size)
+    put = put_plan(table, item, size, None, return_old=False)
+    new = put.blind
+    assert new is not None
+
+    def decide(old: Image) -> Image:
+        if old.exists:
+            raise DuplicateItemException("Duplicate primary key exists in table")
+        return new
+
+    return Plan(table, put.key, decide)
+
+
+def _check_plan(table: Table, writing: Writing, *, return_old: bool) -> Plan:
+    condition = writing.condition
+    if condition is not None:
+        check_scalar_access(condition.nested_names, table)
+
+    def decide(old: Image) -> Image:
+        check_condition(condition, old, return_old=return_old)
+        return old
+
+    return Plan(table, place_of_key(table, writing.key), decide)
+
+
+def selected_item(prepared: Prepared, table: Table) -> _SelectedItem | None:
+    """Returns the key of the one item that a SELECT names and what to answer of it; None: it names others.
+
+    Args:
+        prepared: a SELECT from the table itself.
+        table: the table.
+
+    Raises:
+        ValidationException: the statement does not fit the table, or its parameters are wrong.
+    """
+    plan = select_plan(prepared.parsed, table.keys)
+    selection = plan.bind(prepared.parameters)
+    if not plan.is_one_item or selection.partitions is None:
+        return None
+    key = {table.keys.partition.name: selection.partitions[0]}
+    if table.keys.sort is not None:
+        key[table.keys.sort.name] = selection.sort_values[0]
+    return key, selection.projection

@@ -1,0 +1,227 @@
+"""Known differences in the answers to PartiQL statements."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.conformance.differential.answers import by_value
+from tests.conformance.differential.compare import CONTENTS_AFTER_REFUSAL, OUTCOME, Difference
+from tests.conformance.differential.known_conditions import CONSUMED, NONE, SUCCESS
+from tests.conformance.differential.known_differences import (
+    CAPTURED,
+    DOCUMENTED,
+    DYNALITE,
+    DYNOXIDE,
+    LOCAL,
+    SHARED_PARSER,
+    KnownDifference,
+)
+
+_ALL = ("ExecuteStatement", "BatchExecuteStatement", "ExecuteTransaction")
+_ANY = "(?s).*"
+
+
+def _same_but_for_words(difference: Difference) -> bool:
+    """Whether the parts of a batch end alike, errors by their codes."""
+    return _ends(difference.ours) == _ends(difference.theirs)
+
+
+def _ends(parts: Any) -> list[Any]:
+    return [part["Error"].get("Code") if "Error" in part else by_value(part.get("Item")) for part in parts or ()]
+
+
+def _of_duplicates(difference: Difference) -> bool:
+    """Whether the answers differ by how an item is told that exists already."""
+    ours, theirs = str(difference.ours), str(difference.theirs)
+    return ours.replace("DuplicateItem", "ValidationError") == theirs.replace("DuplicateItem", "ValidationError")
+
+
+OF_STATEMENTS = (
+    KnownDifference(
+        name="local-internal-failures",
+        witnesses=(LOCAL,),
+        member=OUTCOME,
+        reason="DynamoDB Local fails internally.",
+        source=DOCUMENTED,
+        operations=_ALL,
+        theirs="^(InternalFailure|HTTP 500|no answer)",
+    ),
+    KnownDifference(
+        name="local-doubles-by-spelling",
+        witnesses=(LOCAL,),
+        member=OUTCOME,
+        reason="An item stands twice in a batch or a transaction however the number in its key is written.",
+        source=DOCUMENTED,
+        operations=("BatchExecuteStatement", "ExecuteTransaction"),
+        ours="multiple operations on one item|contains duplicates",
+        theirs=SUCCESS,
+    ),
+    KnownDifference(
+        name="local-nests-relations",
+        witnesses=(LOCAL,),
+        member=OUTCOME,
+        reason="DynamoDB Local takes a comparison as an operand of another one, and answers something.",
+        source=DOCUMENTED,
+        operations=_ALL,
+        ours="Unsupported operator in (Condition|Update) Expression",
+        theirs=SUCCESS,
+    ),
+    KnownDifference(
+        name="local-batches-half-done",
+        witnesses=(LOCAL,),
+        member=CONTENTS_AFTER_REFUSAL,
+        reason="A batch that is refused as a whole leaves nothing behind.",
+        source=DOCUMENTED,
+        operations=("BatchExecuteStatement",),
+    ),
+    KnownDifference(
+        name="dynalite-without-partiql",
+        witnesses=(DYNALITE,),
+        member=_ANY,
+        reason="dynalite has no PartiQL.",
+        source=DOCUMENTED,
+        operations=_ALL,
+    ),
+    KnownDifference(
+        name="local-repeats-the-statement",
+        witnesses=(LOCAL,),
+        member="message",
+        reason="DynamoDB Local repeats a statement that is not well formed; the service says what it expected. The "
+        "place behind it is Tenet's.",
+        source=CAPTURED,
+        operations=_ALL,
+        theirs="Statement wasn't well formed|Unsupported operation:|EXISTS can only be used",
+    ),
+    KnownDifference(
+        name="local-other-fault-first",
+        witnesses=(LOCAL,),
+        member="message",
+        reason="Of several faults of a statement, DynamoDB Local names another one.",
+        source=DOCUMENTED,
+        operations=_ALL,
+        ours="mandatory equality|Aliasing|Key attribute|Number of parameters|Incorrect|well formed|overlap"
+        "|Duplicate|provided key element|Type mismatch",
+    ),
+    KnownDifference(
+        name="local-statement-capacity",
+        witnesses=(LOCAL,),
+        member=CONSUMED,
+        reason="DynamoDB Local does not tell the capacity of statements.",
+        source=DOCUMENTED,
+        operations=_ALL,
+        theirs=NONE,
+    ),
+    KnownDifference(
+        name="local-without-last-key",
+        witnesses=(LOCAL,),
+        member="LastEvaluatedKey",
+        reason="The service answers a SELECT that goes on with the last key beside the token.",
+        source=CAPTURED,
+        operations=("ExecuteStatement",),
+        theirs=NONE,
+    ),
+    KnownDifference(
+        name="local-duplicate-item",
+        witnesses=(LOCAL,),
+        member=OUTCOME,
+        reason="The error of an INSERT of what is there is called DuplicateItemException.",
+        source=DOCUMENTED,
+        operations=("ExecuteStatement",),
+        ours="DuplicateItemException",
+        theirs="^DuplicateItem:",
+    ),
+    KnownDifference(
+        name="local-duplicate-item-in-transactions",
+        witnesses=(LOCAL,),
+        member="message|CancellationReasons",
+        reason="The reason of an INSERT of what is there is DuplicateItem, as in batches.",
+        source=DOCUMENTED,
+        operations=("ExecuteTransaction",),
+        when=_of_duplicates,
+    ),
+    KnownDifference(
+        name="local-reasons-of-checks",
+        witnesses=(LOCAL,),
+        member="CancellationReasons",
+        reason="DynamoDB Local ends the text of an EXISTS that does not hold with a full stop, and never has its item.",
+        source=DOCUMENTED,
+        operations=("ExecuteTransaction",),
+        theirs="The conditional request failed\\.",
+    ),
+    KnownDifference(
+        name="local-transactions-refused-otherwise",
+        witnesses=(LOCAL,),
+        member=OUTCOME,
+        reason="What is wrong with a statement of a transaction and depends on its parameters or its item is told as "
+        "the reason of its cancellation.",
+        source=DOCUMENTED,
+        operations=("ExecuteTransaction",),
+        ours="TransactionCanceledException|ValidationException",
+        theirs="TransactionCanceledException|ValidationException",
+    ),
+    KnownDifference(
+        name="local-lost-tokens",
+        witnesses=(LOCAL,),
+        member=OUTCOME,
+        reason="DynamoDB Local takes a token that was used for other statements.",
+        source=DOCUMENTED,
+        operations=("ExecuteTransaction",),
+        ours="IdempotentParameterMismatchException",
+    ),
+    KnownDifference(
+        name="local-words-of-tokens",
+        witnesses=(LOCAL,),
+        member="message",
+        reason="The words of TransactWriteItems.",
+        source=DOCUMENTED,
+        operations=("ExecuteTransaction",),
+        theirs="Specified idempotent token",
+    ),
+    KnownDifference(
+        name="local-words-of-batches",
+        witnesses=(LOCAL,),
+        member="Responses",
+        reason="DynamoDB Local has words of its own for statements of a batch that cannot be carried out, and repeats "
+        "those that are not well formed.",
+        source=DOCUMENTED,
+        operations=("BatchExecuteStatement",),
+        ours="Error",
+        theirs="Error",
+        when=_same_but_for_words,
+    ),
+    KnownDifference(
+        name="dynoxide-words-of-statements",
+        witnesses=(DYNOXIDE,),
+        member="message",
+        reason="Of a statement that is wrong, dynoxide says something else that it expected, or another of its faults.",
+        source=SHARED_PARSER,
+        operations=_ALL,
+    ),
+    KnownDifference(
+        name="dynoxide-reads-less",
+        witnesses=(DYNOXIDE,),
+        member=OUTCOME,
+        reason="dynoxide does not know arithmetic with names in quotes, checks in transactions, several "
+        "conditions of IN on a key, and some conditions.",
+        source=SHARED_PARSER,
+        operations=_ALL,
+        theirs="well formed|EXISTS|Overlapping|Unrecognized|ResourceNotFound|ValidationException|ValidationError",
+    ),
+    KnownDifference(
+        name="dynoxide-reads-more",
+        witnesses=(DYNOXIDE,),
+        member=OUTCOME,
+        reason="dynoxide carries out statements of which a part is wrong, and looks at conditions otherwise.",
+        source=SHARED_PARSER,
+        operations=_ALL,
+        ours="ValidationException|ConditionalCheckFailed|TransactionCanceled|Duplicate|Idempotent",
+    ),
+    KnownDifference(
+        name="dynoxide-parts-of-statements",
+        witnesses=(DYNOXIDE,),
+        member="Responses|Items|CancellationReasons|NextToken|LastEvaluatedKey|ConsumedCapacity|contents.*|Item|TableName",
+        reason="dynoxide answers parts of statements otherwise: numbers as they were sent, empty items, capacity.",
+        source=SHARED_PARSER,
+        operations=_ALL,
+    ),
+)
