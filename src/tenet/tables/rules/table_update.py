@@ -9,6 +9,7 @@ import msgspec
 
 from tenet.tables.errors import LimitExceededException, ResourceInUseException, ValidationException
 from tenet.tables.model import CapacityHistory, Index, Pending, Table, Throughput
+from tenet.tables.rules.stream_settings import check_switched, switched
 from tenet.tables.rules.table_definition import check_capacity
 from tenet.tables.rules.table_settings import kept, on_demand_throughput, sse_description, warm_throughput
 
@@ -58,7 +59,7 @@ def check_update(request: Mapping[str, Any]) -> None:
     if throughput is not None:
         check_capacity(throughput)
     if "StreamSpecification" in request:
-        raise ValidationException("Table has no stream to disable")
+        check_switched(request["StreamSpecification"])
     _check_index_updates(request.get("GlobalSecondaryIndexUpdates") or ())
 
 
@@ -113,6 +114,7 @@ def begin_update(table: Table, request: Mapping[str, Any], *, now_ms: int, until
         status_until_ms=until_ms,
         indexes=statuses,
         pending=pending,
+        streams=switched(table, request.get("StreamSpecification"), now_ms=now_ms),
         history=_history(table.history, table.throughput, throughput, now_ms),
         on_demand_ms=_switches(table, billing, now_ms),
         class_changed_ms=now_ms if pending.table_class != table.table_class else table.class_changed_ms,

@@ -60,9 +60,6 @@ OPERATIONS: Final = frozenset(
     }
 )
 
-#: Operations of the API of streams, of which Tenet has none.
-STREAMS: Final = frozenset({"DescribeStream", "GetRecords", "GetShardIterator", "ListStreams"})
-
 _LEGACY_READ: Final = frozenset({"AttributesToGet"})
 _LEGACY_WRITE: Final = frozenset({"Expected", "ConditionalOperator"})
 
@@ -73,7 +70,6 @@ PARAMETERS: Final[Mapping[str, frozenset[str]]] = {
             "GlobalTableSettingsReplicationMode",
             "GlobalTableSourceArn",
             "ResourcePolicy",
-            "StreamSpecification",
             "VectorIndexes",
         }
     ),
@@ -90,7 +86,6 @@ PARAMETERS: Final[Mapping[str, frozenset[str]]] = {
             "GlobalTableWitnessUpdates",
             "MultiRegionConsistency",
             "ReplicaUpdates",
-            "StreamSpecification",
             "VectorIndexUpdates",
         }
     ),
@@ -140,8 +135,6 @@ def refuse_unavailable(operation: str, request: Mapping[str, Any]) -> None:
 
 def _is_idle(name: str, value: Any) -> bool:
     """Whether a parameter asks for nothing, and may stand there."""
-    if name == "StreamSpecification":
-        return value["StreamEnabled"] is False
     return value in ([], {}, False) and name.endswith(("Updates", "Indexes", "Enabled"))
 
 
