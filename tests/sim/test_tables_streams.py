@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import msgspec
 import orjson
 
 from tenet.base.dice import Dice
@@ -167,8 +168,6 @@ class Remote(ExpensiveEngine):
 
     @property
     def capabilities(self) -> Any:
-        import msgspec
-
         return msgspec.structs.replace(super().capabilities, remote=True)
 
 
@@ -176,7 +175,8 @@ async def switching(sim: Simulation) -> None:
     """A node switches the stream; another, which is told late, writes all the while: what begins later is told."""
     ready = await Tables.open(sim.truth.store, clock=sim.clock, ids=sim.ids)
     await ready.call("CreateTable", dict(items.TABLE), Caller(ACCOUNT))
-    other = await Tables.open(sim.node().store, clock=sim.clock, ids=sim.node().ids)
+    node = sim.node()
+    other = await items.opened(sim, node.store, node.ids)
     streams: list[tuple[str, int, int]] = []
     written = 0
 
@@ -188,7 +188,10 @@ async def switching(sim: Simulation) -> None:
     async def switch(specification: dict[str, Any]) -> str:
         request = {"TableName": "things", "StreamSpecification": specification}
         await ready.call("UpdateTable", request, Caller(ACCOUNT))
-        while (described := await status())["TableStatus"] != "ACTIVE":
+        for _ in range(10_000):
+            described = await status()
+            if described["TableStatus"] == "ACTIVE":
+                break
             await asyncio.sleep(0.02)
         return str(described["LatestStreamArn"])
 

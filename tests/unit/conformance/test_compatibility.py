@@ -47,7 +47,9 @@ def test_every_parameter_of_an_operation_is_on_the_page(operation: str) -> None:
 def test_states_follow_the_code() -> None:
     assert compatibility.state_of_operation("ExecuteStatement") == (compatibility.NOT_DONE, "")
     assert compatibility.state_of_operation("GetItem")[0] == compatibility.IN_PART
-    assert compatibility.state_of_operation("DeleteTable") == (compatibility.DONE, "")
+    assert compatibility.state_of_operation("ListTables") == (compatibility.DONE, "")
+    assert compatibility.state_of_operation("ListStreams") == (compatibility.DONE, "")
+    assert compatibility.state_of_operation("DescribeStream")[0] == compatibility.DIFFERS
     assert compatibility.state_of_parameter("GetItem", "AttributesToGet")[0] == compatibility.NOT_DONE
     assert compatibility.state_of_parameter("GetItem", "Key") == (compatibility.DONE, "")
     assert compatibility.state_of_parameter("CreateTable", "TableClass")[0] == compatibility.NO_EFFECT

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Self
 
 import orjson
 
@@ -27,7 +27,7 @@ class Streamed:
         self.clock = clock
         self.tables: Tables
 
-    async def __aenter__(self) -> Streamed:
+    async def __aenter__(self) -> Self:
         self.tables = await Tables.open(self.store, clock=self.clock, ids=IDS)
         return self
 
