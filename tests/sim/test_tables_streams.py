@@ -188,11 +188,12 @@ async def switching(sim: Simulation) -> None:
     async def switch(specification: dict[str, Any]) -> str:
         request = {"TableName": "things", "StreamSpecification": specification}
         await ready.call("UpdateTable", request, Caller(ACCOUNT))
+        described = await status()
         for _ in range(10_000):
-            described = await status()
             if described["TableStatus"] == "ACTIVE":
                 break
             await asyncio.sleep(0.02)
+            described = await status()
         return str(described["LatestStreamArn"])
 
     async def write(is_over: asyncio.Event) -> None:

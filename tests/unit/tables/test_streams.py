@@ -85,7 +85,10 @@ async def test_a_write_that_changes_nothing_has_no_record(make: Make) -> None:
         await world.put("a", v="1", w="2", g="x")
         reordered = {"w": {"S": "2"}, "g": {"S": "x"}, "v": {"S": "1"}, "Id": {"S": "a"}}
         await world.call("PutItem", TableName="orders", Item=reordered)
-        update = {"UpdateExpression": "SET v = :v REMOVE absent", "ExpressionAttributeValues": {":v": {"S": "1"}}}
+        update: dict[str, Any] = {
+            "UpdateExpression": "SET v = :v REMOVE absent",
+            "ExpressionAttributeValues": {":v": {"S": "1"}},
+        }
         answer = await world.call("UpdateItem", TableName="orders", Key=item("a"), ReturnValues="ALL_NEW", **update)
         assert answer["Attributes"] == reordered
         await world.delete("nothing")
@@ -372,7 +375,7 @@ async def test_what_switching_refuses() -> None:
         await world.switch(OFF)
         expected = ("ValidationException", "Table has no stream to disable: TableName: orders")
         assert await refused(world.switch(OFF)) == expected
-        created = {"TableName": "more", "BillingMode": "PAY_PER_REQUEST"} | {
+        created: dict[str, Any] = {"TableName": "more", "BillingMode": "PAY_PER_REQUEST"} | {
             "AttributeDefinitions": [{"AttributeName": "p", "AttributeType": "S"}],
             "KeySchema": [{"AttributeName": "p", "KeyType": "HASH"}],
         }
