@@ -218,9 +218,13 @@ async def test_what_iterators_refuse() -> None:
         other = next(one["ShardId"] for one in await world.shards(arn) if one["ShardId"] != shard)
         invalid = "One or more parameter values were invalid: "
         for kind, more, message in (
-            ("AT_SEQUENCE_NUMBER", {}, f"{invalid}SequenceNumber must be specified when ShardIteratorType is"),
-            ("LATEST", {"SequenceNumber": number}, f"{invalid}SequenceNumber must not be specified when"),
-            ("AT_TIMESTAMP", {}, f"{invalid}Timestamp must be specified when ShardIteratorType is AT_TIMESTAMP"),
+            ("AT_SEQUENCE_NUMBER", {}, f"{invalid}Invalid SequenceNumber"),
+            (
+                "LATEST",
+                {"SequenceNumber": number},
+                f"{invalid}SequenceNumber should not be passed for this iterator type",
+            ),
+            ("AT_TIMESTAMP", {}, f"{invalid}Invalid Timestamp"),
             ("AT_SEQUENCE_NUMBER", {"SequenceNumber": "x" * 22}, "Invalid SequenceNumber"),
             ("AT_SEQUENCE_NUMBER", {"SequenceNumber": "1" * 21}, "Invalid SequenceNumber"),
             ("AT_SEQUENCE_NUMBER", {"SequenceNumber": "9" * 40}, "Invalid SequenceNumber for the shard"),

@@ -41,10 +41,10 @@ async def describe_stream(context: Context, caller: Caller, request: dict[str, A
     shards = range(LOG_SHARDS)
     if wanted is not None:
         # A shard of the log neither splits nor ends before its stream does.
-        shard_of(stream, arn, wanted["ShardId"])
+        shard_of(stream, wanted["ShardId"])
         shards = range(0)
     if start is not None:
-        shards = range(min(shard_of(stream, arn, start) + 1, len(shards)), len(shards))
+        shards = range(min(shard_of(stream, start) + 1, len(shards)), len(shards))
     described = _described(table, stream, arn)
     described["Shards"] = [_shard(stream, shard) for shard in shards[:limit]]
     if len(shards) > limit:

@@ -40,7 +40,7 @@ async def get_shard_iterator(context: Context, caller: Caller, request: dict[str
     _check(kind, request)
     arn = request["StreamArn"]
     _, stream = found = await find_stream(context, caller, arn)
-    shard = shard_of(stream, arn, request["ShardId"])
+    shard = shard_of(stream, request["ShardId"])
     number = request.get("SequenceNumber")
     if number is None:
         after = await _end_of_log(context, caller, found, shard, is_latest=kind == "LATEST")
@@ -58,9 +58,9 @@ def _check(kind: str, request: dict[str, Any]) -> None:
     """Checks that a sequence number or a time stands there for the types that take one, and for no other."""
     for name, takes in (("SequenceNumber", kind in _BY_NUMBER), ("Timestamp", kind == "AT_TIMESTAMP")):
         if takes and request.get(name) is None:
-            raise ValidationException(f"{_INVALID}{name} must be specified when ShardIteratorType is {kind}")
+            raise ValidationException(f"{_INVALID}Invalid {name}")
         if not takes and request.get(name) is not None:
-            raise ValidationException(f"{_INVALID}{name} must not be specified when ShardIteratorType is {kind}")
+            raise ValidationException(f"{_INVALID}{name} should not be passed for this iterator type")
 
 
 async def _end_of_log(

@@ -74,7 +74,7 @@ def shard_id(stream: Stream, shard: int) -> str:
     return f"shardId-{stream.created_ms:020}-{shard:08x}"
 
 
-def shard_of(stream: Stream, arn: str, name: str) -> int:
+def shard_of(stream: Stream, name: str) -> int:
     """Returns the number of the shard that a name is of.
 
     Raises:
@@ -82,7 +82,7 @@ def shard_of(stream: Stream, arn: str, name: str) -> int:
     """
     found = _SHARD_ID.fullmatch(name)
     if found is None or int(found[1]) != stream.created_ms or int(found[2], 16) >= LOG_SHARDS:
-        raise ResourceNotFoundException(f"Requested resource not found: Shard: {name} in Stream: {arn} not found")
+        raise ResourceNotFoundException("Shard does not exist")
     return int(found[2], 16)
 
 
