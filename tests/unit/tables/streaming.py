@@ -6,7 +6,6 @@ from typing import Any, Self
 
 import orjson
 
-from tenet.base.clock import ManualClock
 from tenet.store.contract import Engine
 from tenet.tables.api import Caller, Tables
 from tests.unit.pipes.world import ACCOUNT, IDS, INDEX, SCHEMA
@@ -22,7 +21,7 @@ class Streamed:
         clock: time.
     """
 
-    def __init__(self, store: Engine, clock: ManualClock) -> None:
+    def __init__(self, store: Engine, clock: Any) -> None:
         self.store = store
         self.clock = clock
         self.tables: Tables
