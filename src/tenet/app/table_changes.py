@@ -98,6 +98,7 @@ class Follower:
         self._say = say
         self._file = file
         self._place = Place("")
+        self._table = ""
         self._iterators: dict[str, str] = {}
 
     def begin(self, table: str, since: str) -> None:
@@ -110,8 +111,8 @@ class Follower:
         Raises:
             NotFollowed: the table has no stream, or is another one than that of the file; or `since` is no time.
         """
-        described = self._ask(f"{_TABLES}.DescribeTable", {"TableName": table})["Table"]
-        arn = described.get("LatestStreamArn", "")
+        self._table = table
+        arn = self._latest()
         kept = None if self._file is None or not self._file.exists() else _read(self._file)
         if not arn:
             raise NotFollowed(
@@ -120,7 +121,15 @@ class Follower:
             )
         if kept is not None and kept.stream.partition("/stream/")[0] != arn.partition("/stream/")[0]:
             raise NotFollowed(f"{self._file} is about another table: {kept.stream}")
-        self._place = kept or Place(arn, _since_ms(since))
+        self._open(kept or Place(arn, _since_ms(since)))
+
+    def _latest(self) -> str:
+        """Returns the ARN of the table's last stream; empty where it never had one."""
+        described = self._ask(f"{_TABLES}.DescribeTable", {"TableName": self._table})["Table"]
+        return str(described.get("LatestStreamArn", ""))
+
+    def _open(self, place: Place) -> None:
+        self._place = place
         stream = self._ask(f"{_STREAMS}.DescribeStream", {"StreamArn": self._place.stream})["StreamDescription"]
         for shard in stream["Shards"]:
             self._iterators[shard["ShardId"]] = self._iterator(shard["ShardId"])
@@ -148,11 +157,15 @@ class Follower:
                 del self._iterators[shard]
             else:
                 self._iterators[shard] = following
+        if not self._iterators:
+            latest = self._latest()
+            if latest != self._place.stream:
+                self._open(Place(latest))  # It was switched off and on again.
         return count
 
     @property
     def is_over(self) -> bool:
-        """Whether the stream has ended, because it was switched off, and all of it was printed."""
+        """Whether the table's last stream has ended, because it was switched off, and all of it was printed."""
         return not self._iterators
 
     def _iterator(self, shard: str) -> str:
