@@ -13,13 +13,15 @@ import pytest
 
 from tenet.base.clock import NEVER, ManualClock
 from tenet.base.ids import SeededIds
-from tenet.store.contract import Engine, Key, Put
+from tenet.store.contract import Engine, Key, LogOptions, Put, SpaceOptions
 from tenet.store.landing import land
 from tenet.tables.api import Caller, Tables, TablesError
+from tenet.tables.keys import is_table_space
 from tenet.tables.ops.writing import Plan, write
 from tenet.tables.rules.followed import EXPIRY
 from tenet.tables.rules.images import ABSENT
 from tenet.tables.rules.key_values import place_of_key
+from tenet.tables.rules.stream_settings import switched
 from tests.unit.pipes.world import ACCOUNT, OTHER, dear, in_loop, memory
 from tests.unit.tables.streaming import OFF, VIEWS, Streamed, item, on
 
@@ -520,3 +522,62 @@ async def test_a_switch_that_was_left_half_done_is_taken_up() -> None:
         await again.close()
         await world.put("a", v="1")
         assert len(await world.records(arn)) == 1
+
+
+@in_loop
+async def test_a_stream_that_is_being_switched_on_has_no_shards_yet() -> None:
+    clock = ManualClock(wall_ms=1_750_000_000_123)
+    async with Streamed(memory(clock), clock) as world:
+        first = await world.make("NEW_IMAGE")
+        await world.put("a", v="1")
+        await world.switch(OFF)
+        catalog = world.tables._context.catalog
+
+        def begin(table: Any) -> Any:
+            streams = switched(table, on("KEYS_ONLY"), now_ms=clock.wall_ms())
+            return msgspec.structs.replace(table, status="UPDATING", status_until_ms=2**50, streams=streams)
+
+        await catalog.change(ACCOUNT, "orders", begin)
+        second = (await world.call("DescribeTable", TableName="orders"))["Table"]["LatestStreamArn"]
+        described = (await world.ask("DescribeStream", StreamArn=second))["StreamDescription"]
+        assert (described["StreamStatus"], described["Shards"]) == ("ENABLING", [])
+        for shard in await world.shards(first):
+            prefix = "shardId-00000001750000000124-"
+            assert shard["ShardId"].startswith("shardId-00000001750000000123-")
+            # Otherwise it would be given what an earlier stream had.
+            code, text = await refused(world.iterator(second, prefix + shard["ShardId"][-8:]))
+            assert (code, text) == ("ResourceNotFoundException", "Shard does not exist")
+
+
+@STORES
+@in_loop
+async def test_looking_after_a_table_keeps_its_stream_and_its_followers(make: Make) -> None:
+    async with streamed(make) as world:
+        await world.make(None)
+        lifecycle = world.tables._context.lifecycle
+        (before,) = [info for info in await world.store.list_spaces("tables.") if is_table_space(info.name)]
+        source = await world.tables.following.find(ACCOUNT, "orders")
+        await world.tables.following.follow(source, "somebody")
+        arn = (await world.switch(on("NEW_IMAGE")))["LatestStreamArn"]
+        table = await world.tables._context.catalog.table(ACCOUNT, "orders")
+        # It was seen without a log before all that.
+        await lifecycle._streams.look_after(table, before)
+        assert (await world.call("DescribeTable", TableName="orders"))["Table"]["LatestStreamArn"] == arn
+        forgotten = SpaceOptions(log=LogOptions(shards=4, readers=("somebody", "another")))
+        await world.store.ensure_space(table.space, forgotten)
+        await lifecycle._look()
+        (after,) = [info for info in await world.store.list_spaces("tables.") if is_table_space(info.name)]
+        assert after.options.log == LogOptions(shards=4, readers=("somebody", "another"), retention_ms=24 * HOUR_MS)
+        await world.put("a", v="1")
+        assert len(await world.records(arn)) == 1
+
+
+@in_loop
+async def test_a_time_may_be_any_number() -> None:
+    async with streamed(memory) as world:
+        arn = await world.make()
+        await world.put("a")
+        shard = await world.shard_with(arn, "a")
+        for at, count in ((-1e30, 1), (0, 1), (1e30, 0), (10**40, 0)):
+            iterator = await world.iterator(arn, shard, "AT_TIMESTAMP", Timestamp=at)
+            assert len((await world.drain(iterator))[0]) == count

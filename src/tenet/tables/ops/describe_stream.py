@@ -38,7 +38,7 @@ async def describe_stream(context: Context, caller: Caller, request: dict[str, A
     arn = request["StreamArn"]
     table, stream = await find_stream(context, caller, arn, fresh=True)
     start = request.get("ExclusiveStartShardId")
-    shards = range(LOG_SHARDS)
+    shards = range(0 if stream.status == "ENABLING" else LOG_SHARDS)
     if wanted is not None:
         # A shard of the log neither splits nor ends before its stream does.
         shard_of(stream, wanted["ShardId"])

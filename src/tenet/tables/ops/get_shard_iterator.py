@@ -10,6 +10,7 @@ from tenet.store.errors import LogTrimmed
 from tenet.tables.errors import TrimmedDataAccessException, ValidationException
 from tenet.tables.ops.stream_reading import find_stream, stand_of
 from tenet.tables.rules.stream_shards import (
+    TIME_MS_MAX,
     Iterator,
     encode_iterator,
     end_of,
@@ -49,8 +50,8 @@ async def get_shard_iterator(context: Context, caller: Caller, request: dict[str
         after = max(start_of(stream, shard), position if kind == "AFTER_SEQUENCE_NUMBER" else position - 1)
         await _check_is_kept(context, caller, found[0], shard, after)
     now_ms = context.clock.wall_ms()
-    since_ms = int(request["Timestamp"] * 1_000) if kind == "AT_TIMESTAMP" else 0
-    iterator = Iterator(arn, shard, after, now_ms, max(0, since_ms))
+    since_ms = int(min(max(0, request["Timestamp"] * 1_000), TIME_MS_MAX)) if kind == "AT_TIMESTAMP" else 0
+    iterator = Iterator(arn, shard, after, now_ms, since_ms)
     return orjson.dumps({"ShardIterator": encode_iterator(iterator)})
 
 

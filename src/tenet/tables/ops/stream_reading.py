@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Final
 
 from tenet.base.clock import NEVER
+from tenet.tables.errors import ResourceNotFoundException
 from tenet.tables.ops.catalog import table_name
 from tenet.tables.rules.stream_settings import readable
 from tenet.tables.rules.stream_shards import no_stream, parse_arn
@@ -36,15 +38,24 @@ async def find_stream(context: Context, caller: Caller, arn: str, *, fresh: bool
     name = table_name(caller.account, of_table)
     caller.notes["table"] = name
     now_ms = context.clock.wall_ms()
-    known = None if fresh else context.catalog.known(caller.account, name)
-    for table in (known, None):
-        found = table or await context.catalog.find(caller.account, name, deadline=caller.deadline)
-        if found is None or found.arn != of_table or found.status == "DELETING":
-            break
-        for stream in readable(found, now_ms):
-            if stream.label == label:
-                return found, stream
-    raise no_stream(arn)
+    known = None
+    if not fresh:
+        with contextlib.suppress(ResourceNotFoundException):
+            known = await context.catalog.table(caller.account, name, deadline=caller.deadline)
+    found = None if known is None else _stream_of(known, of_table, label, now_ms)
+    if found is None:
+        table = await context.catalog.find(caller.account, name, deadline=caller.deadline)
+        found = None if table is None else _stream_of(table, of_table, label, now_ms)
+    if found is None:
+        raise no_stream(arn)
+    return found
+
+
+def _stream_of(table: Table, arn: str, label: str, now_ms: int) -> tuple[Table, Stream] | None:
+    """Returns the stream with a label, where the table is the one that is meant and has it to be read."""
+    if table.arn != arn or table.status == "DELETING":
+        return None
+    return next(((table, stream) for stream in readable(table, now_ms) if stream.label == label), None)
 
 
 async def stand_of(store: Store, table: Table, shard: int, *, deadline: float = NEVER) -> LogPage:

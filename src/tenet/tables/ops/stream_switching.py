@@ -7,10 +7,12 @@ switched off ends behind the last. Every step can be done twice, by any process.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from tenet.store.errors import SpaceNotFound
 from tenet.tables.ops.following import SETTLED_S
 from tenet.tables.ops.stream_reading import stand_of
 from tenet.tables.rules.index_log import LOG_SHARDS, logged_options
@@ -18,7 +20,7 @@ from tenet.tables.rules.stream_settings import begun
 
 if TYPE_CHECKING:
     from tenet.base.clock import Clock
-    from tenet.store.contract import SpaceInfo, Store
+    from tenet.store.contract import LogOptions, SpaceInfo, Store
     from tenet.tables.model import Stream, Table
     from tenet.tables.ops.catalog import Catalog
 
@@ -56,7 +58,7 @@ class Streams:
 
     async def _begin(self, table: Table, stream: Stream) -> Table | None:
         # The log first, so that no writer finds that there is none.
-        await self._store.ensure_space(table.space, logged_options(table, is_logging=self._is_logging))
+        await self._ensure_log(table, await self._log_of(table))
         starts = await self._positions(table)
         now = await self._replace(table, stream, status="ENABLED", starts=starts)
         await self._settle()
@@ -66,6 +68,19 @@ class Streams:
         await self._settle()
         ends = await self._positions(table)
         return await self._replace(table, stream, status="DISABLED", ends=ends, disabled_ms=self._clock.wall_ms())
+
+    async def _log_of(self, table: Table) -> LogOptions | None:
+        """Returns how the table's space keeps its log at this moment; None where it has none."""
+        infos = await self._store.list_spaces(table.space)
+        return next((info.options.log for info in infos if info.name == table.space), None)
+
+    async def _ensure_log(self, table: Table, log: LogOptions | None) -> None:
+        """Has the log of a table keep what streams need, for the readers that it has: another may just have come."""
+        options = logged_options(table, is_logging=self._is_logging)
+        if log is not None and options.log is not None:
+            log = msgspec.structs.replace(log, retention_ms=options.log.retention_ms)
+            options = msgspec.structs.replace(options, log=log)
+        await self._store.ensure_space(table.space, options)
 
     async def _positions(self, table: Table) -> tuple[int, ...]:
         stands = await asyncio.gather(*(stand_of(self._store, table, shard) for shard in _SHARDS))
@@ -98,15 +113,18 @@ class Streams:
         log = info.options.log
         if not table.streams or table.status != "ACTIVE":
             return
+        if log is None or not log.retention_ms:
+            # Perhaps the stream was switched on since: its log was there before the table said so.
+            log = await self._log_of(table)
         if log is None:
             await self._begin_anew(table)
         elif not log.retention_ms:
             # A follower came or went at the very moment in which the stream was switched on.
-            wanted = logged_options(table, is_logging=self._is_logging)
-            await self._store.ensure_space(table.space, wanted)
+            await self._ensure_log(table, log)
         elif self._store.capabilities.remote:
             # Such an engine trims a log when it is read, which perhaps nobody does.
-            await self._positions(table)
+            with contextlib.suppress(SpaceNotFound):
+                await self._positions(table)
 
     async def _begin_anew(self, table: Table) -> None:
         """Begins a new stream for each one that is on: the table came here from another store, without its log."""

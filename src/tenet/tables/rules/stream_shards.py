@@ -32,6 +32,8 @@ _ARN: Final = re.compile(r"(arn:[^:]*:dynamodb:[^:]*:[^:]*:table/[A-Za-z0-9_.\-]
 #: Format, shard, position, when it was made and from when on records are wanted (milliseconds since 1970); a checksum.
 _ITERATOR: Final = struct.Struct(">BHQQQL")
 _FORMAT: Final = 1
+#: Beyond every time that is meant, and still in an iterator.
+TIME_MS_MAX: Final = 2**53
 
 
 class Iterator(Struct, frozen=True):
@@ -81,7 +83,13 @@ def shard_of(stream: Stream, name: str) -> int:
         ResourceNotFoundException: the stream has no such shard.
     """
     found = _SHARD_ID.fullmatch(name)
-    if found is None or int(found[1]) != stream.created_ms or int(found[2], 16) >= LOG_SHARDS:
+    # Where a stream begins is known when it is on.
+    if (
+        found is None
+        or stream.status == "ENABLING"
+        or int(found[1]) != stream.created_ms
+        or int(found[2], 16) >= LOG_SHARDS
+    ):
         raise ResourceNotFoundException("Shard does not exist")
     return int(found[2], 16)
 
