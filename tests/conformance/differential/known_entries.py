@@ -12,10 +12,12 @@ from tests.conformance.differential.known_of_dynamodb_local import OF_DYNAMODB_L
 from tests.conformance.differential.known_of_dynoxide import OF_DYNOXIDE
 from tests.conformance.differential.known_of_moto import OF_MOTO
 from tests.conformance.differential.known_of_several import OF_SEVERAL
+from tests.conformance.differential.known_of_streams import OF_STREAMS
 from tests.conformance.differential.known_of_tables import OF_TABLES
 from tests.conformance.differential.known_orders import OF_ORDERS
 
 KNOWN_DIFFERENCES: tuple[KnownDifference, ...] = (
+    *OF_STREAMS,
     *OF_TABLES,
     *OF_SEVERAL,
     *OF_DYNAMODB_LOCAL,
