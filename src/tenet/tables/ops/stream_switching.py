@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -16,7 +16,7 @@ from tenet.store.errors import SpaceNotFound
 from tenet.tables.ops.following import SETTLED_S
 from tenet.tables.ops.stream_reading import stand_of
 from tenet.tables.rules.index_log import LOG_SHARDS, logged_options
-from tenet.tables.rules.stream_settings import begun
+from tenet.tables.rules.stream_settings import begun, readable
 
 if TYPE_CHECKING:
     from tenet.base.clock import Clock
@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     from tenet.tables.model import Stream, Table
     from tenet.tables.ops.catalog import Catalog
 
-_SHARDS = range(LOG_SHARDS)
+_SHARDS: Final = range(LOG_SHARDS)
+#: So much longer than its streams can be read, a log is looked after.
+SLACK_MS: Final = 3_600_000
 
 
 class Streams:
@@ -121,7 +123,7 @@ class Streams:
         elif not log.retention_ms:
             # A follower came or went at the very moment in which the stream was switched on.
             await self._ensure_log(table, log)
-        elif self._store.capabilities.remote:
+        elif self._store.capabilities.remote and readable(table, self._clock.wall_ms() - SLACK_MS):
             # Such an engine trims a log when it is read, which perhaps nobody does.
             with contextlib.suppress(SpaceNotFound):
                 await self._positions(table)
