@@ -144,23 +144,24 @@ async def test_an_expiry_is_the_services_own(make: Make) -> None:
 
 
 @STORES
+@pytest.mark.parametrize("is_indexed", [True, False])
 @pytest.mark.parametrize(("view", "shows"), [("OLD_IMAGE", True), ("KEYS_ONLY", False), ("NEW_IMAGE", False)])
 @in_loop
 async def test_a_transaction_with_hardly_any_room_tells_what_the_stream_shows(
-    make: Make, view: str, *, shows: bool
+    make: Make, view: str, *, shows: bool, is_indexed: bool
 ) -> None:
     async with streamed(make) as world:
-        arn = await world.make(view)
+        arn = await world.make(view, indexed=is_indexed)
         values = {f"k-{number}": chr(97 + number % 26) * 390_000 for number in range(30)}
         for at, value in values.items():
-            await world.put(at, v=value)
+            await world.put(at, v=value, g="x")
         deletes = [{"Delete": {"TableName": "orders", "Key": item(at)}} for at in values]
         await world.call("TransactWriteItems", TransactItems=deletes)
         removed = [one["dynamodb"] for one in await world.records(arn) if one["eventName"] == "REMOVE"]
         assert sorted(one["Keys"]["Id"]["S"] for one in removed) == sorted(values)
         for one in removed:
             at = one["Keys"]["Id"]["S"]
-            assert one.get("OldImage") == (item(at, v=values[at]) if shows else None)
+            assert one.get("OldImage") == (item(at, v=values[at], g="x") if shows else None)
 
 
 @in_loop
