@@ -287,22 +287,25 @@ class Tables:
             raise UnknownOperationException
         request = check_shape(operation, request)
         unavailable.refuse_unavailable(operation, request)
-        return await self._carry_out(route, request, caller)
+        try:
+            return await route(self._context, caller, request)
+        except SpaceNotFound:
+            raise self._table_is_gone(caller) from None
 
     async def call_streams(self, operation: str, request: dict[str, Any], caller: Caller) -> bytes:
         """Carries out an operation of the API of streams; otherwise as `call`."""
         route = STREAM_ROUTES.get(operation)
         if route is None:
             raise UnknownOperationException
-        return await self._carry_out(route, check_shape(operation, request), caller)
-
-    async def _carry_out(self, route: Operation, request: dict[str, Any], caller: Caller) -> bytes:
         try:
-            return await route(self._context, caller, request)
+            return await route(self._context, caller, check_shape(operation, request))
         except SpaceNotFound:
-            # The table was deleted, perhaps by another process, since it was last looked up.
-            self._context.catalog.forget(caller.account)
-            raise ResourceNotFoundException("Requested resource not found") from None
+            raise self._table_is_gone(caller) from None
+
+    def _table_is_gone(self, caller: Caller) -> ResourceNotFoundException:
+        """Returns the error for a table that was deleted, perhaps by another process, since it was last looked up."""
+        self._context.catalog.forget(caller.account)
+        return ResourceNotFoundException("Requested resource not found")
 
     def service(self) -> TablesService:
         """Returns the service for the edge."""

@@ -113,7 +113,8 @@ class Streams:
             info: the space of its items, as it was before the table was read.
         """
         log = info.options.log
-        if not table.streams or table.status != "ACTIVE":
+        is_switching = any(stream.status in {"ENABLING", "DISABLING"} for stream in table.streams)
+        if not table.streams or is_switching or table.status not in {"ACTIVE", "UPDATING"}:
             return
         if log is None or not log.retention_ms:
             # Perhaps the stream was switched on since: its log was there before the table said so.
