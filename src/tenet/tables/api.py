@@ -19,6 +19,7 @@ from tenet.tables import keys
 from tenet.tables.context import Caller, Context
 from tenet.tables.errors import ResourceNotFoundException, TablesError, UnknownOperationException
 from tenet.tables.http import STREAMS_MOUNT, TablesService
+from tenet.tables.ops.barrier import Barrier
 from tenet.tables.ops.batch_get_item import batch_get_item
 from tenet.tables.ops.batch_write_item import batch_write_item
 from tenet.tables.ops.catalog import TABLES_MAX, Catalog
@@ -35,8 +36,9 @@ from tenet.tables.ops.get_records import get_records
 from tenet.tables.ops.get_shard_iterator import get_shard_iterator
 from tenet.tables.ops.indexing.behind import are_indexes_behind
 from tenet.tables.ops.indexing.fences import MarkRule
+from tenet.tables.ops.indexing.filling import Filling
 from tenet.tables.ops.indexing.keepers import Assignment, Keepers, Shares
-from tenet.tables.ops.indexing.measures import measures_of
+from tenet.tables.ops.indexing.measures import measures_of, measures_of_filling
 from tenet.tables.ops.lifecycle import Lifecycle
 from tenet.tables.ops.limits import describe_limits
 from tenet.tables.ops.list_streams import list_streams
@@ -120,6 +122,8 @@ STREAM_ROUTES: Final[Mapping[str, Operation]] = {
 SWEEPING: Final = "tables.expiry"
 #: The one that keeps indexes from the log, in shares by the names of their jobs.
 KEEPING: Final = "tables.indexes"
+#: The one that fills indexes that are added to tables.
+FILLING: Final = "tables.filling"
 SWEEPERS: Final = 8
 
 
@@ -144,12 +148,15 @@ class Tables:
     Args:
         context: what the operations work with.
         supervisor: runs the jobs of the background.
+        filling: fills indexes that are added to tables.
         keepers: keep global indexes from the log; None where they are written in the item's own commit.
     """
 
-    def __init__(self, context: Context, supervisor: Supervisor, keepers: Keepers | None = None) -> None:
+    def __init__(self, context: Context, supervisor: Supervisor, filling: Filling, keepers: Keepers | None) -> None:
         self._context = context
         self._supervisor = supervisor
+        self._filling = filling
+        self._barrier = filling.barrier
         self._keepers = keepers
         #: Lets other rooms read the changes of tables.
         self.following = Following(context.store, context.catalog, is_logging=context.is_logging)
@@ -182,13 +189,19 @@ class Tables:
         shared = mesh_shares.Shares(KEEPING)
         keepers = Keepers(store, catalog, clock=clock, ids=ids, expiry=expiry, assignment=assignment or shared)
         shared.changed = keepers.reassign
+        filling = Filling(store, catalog, Barrier(), clock=clock, ids=ids, is_logging=is_logging)
+
+        def ended() -> None:
+            keepers.look_again()
+            filling.look_again()
+
         lifecycle = Lifecycle(
             catalog,
             store,
             clock=clock,
             transition_ms=settings.transition_ms,
             is_logging=is_logging,
-            ended=keepers.look_again,
+            ended=ended,
         )
         context = Context(
             store=store,
@@ -202,9 +215,8 @@ class Tables:
             expiry=expiry,
             is_logging=is_logging,
         )
-        tables = cls(
-            context, supervisor or _started(Supervisor(store, clock=clock, ids=ids)), keepers if is_logging else None
-        )
+        supervisor = supervisor or _started(Supervisor(store, clock=clock, ids=ids))
+        tables = cls(context, supervisor, filling, keepers if is_logging else None)
         try:
             await tables._open(shared if assignment is None else None)
         except BaseException:
@@ -222,6 +234,7 @@ class Tables:
         await context.lifecycle.open()
         context.counts.open()
         await self._supervisor.add(Job(SWEEPING, self._sweep, shards=SWEEPERS, is_fenced=False))
+        await self._supervisor.add(Job(FILLING, self._fill, is_fenced=False))
         if self._keepers is not None:
             self._keepers.open()
             if shared is not None:
@@ -236,9 +249,14 @@ class Tables:
         sweeper = Sweeper(context.expiry, _rule_of, clock=context.clock, ids=context.ids, shards=shards)
         await sweeper.run()
 
+    async def _fill(self, _tenure: Tenure) -> None:
+        """Fills indexes, in the background. Not fenced: what is written checks what it was made of."""
+        await self._filling.run()
+
     async def close(self) -> None:
         """Ends the work in the background; what is unfinished is taken up at the next start."""
         await self._supervisor.remove(SWEEPING)
+        await self._supervisor.remove(FILLING)
         if self._keepers is not None:
             await self._supervisor.remove(KEEPING)
             await self._keepers.close()
@@ -259,11 +277,12 @@ class Tables:
             self._keepers.reassign()
 
     def measures(self) -> Sequence[Measure]:
-        """Returns how far the indexes are behind that this process keeps, for the page of metrics.
+        """Returns how far indexes are filled that were added to tables, for the page of metrics.
 
-        There is nothing to say where global indexes are written in the item's own commit.
+        Where global indexes are kept from the log, also how far those are behind that this process keeps.
         """
-        return () if self._keepers is None else measures_of(self._keepers)
+        filling = measures_of_filling(self._filling.progress)
+        return filling if self._keepers is None else (*measures_of(self._keepers), *filling)
 
     async def call(self, operation: str, request: dict[str, Any], caller: Caller) -> bytes:
         """Carries out an operation.
@@ -287,6 +306,18 @@ class Tables:
             raise UnknownOperationException
         request = check_shape(operation, request)
         unavailable.refuse_unavailable(operation, request)
+        phase = self._barrier.enter()
+        try:
+            try:
+                return await route(self._context, caller, request)
+            except SpaceNotFound:
+                # The table, or one of its indexes, has gone since it was last looked up, perhaps by another process.
+                self._context.catalog.forget(caller.account)
+            return await self._once_more(route, request, caller)
+        finally:
+            self._barrier.leave(phase)
+
+    async def _once_more(self, route: Operation, request: dict[str, Any], caller: Caller) -> bytes:
         try:
             return await route(self._context, caller, request)
         except SpaceNotFound:

@@ -9,6 +9,7 @@ space               partition              sort                                 
 ``tables.ID``       partition key          0x01 + index number + index sort key* + sort key          a local entry
 ``tables.ID.N``     index partition key    index sort key* + table partition key* + table sort key   a global entry
 ``tables.ID.N``     index partition key    0x00 0x00 + shard of the table's log                      a keeper's mark
+``tables.ID.N``     0x00 0x00              0x00 0x00 0xff 0xff 0xff                                  how far it is full
 ``tables.keepers``  TableId ``/`` shard    empty                                                     a cursor
 ``tables.tokens``   account ``/`` token     ``c``                                                     cell ``used``
 ``tables.tokens``   account ``/`` token     ``d``                                                     its request
@@ -108,8 +109,9 @@ def is_index_space(name: str) -> bool:
 
 
 def spaces(table: Table) -> tuple[str, ...]:
-    """Returns the names of all spaces of a table: its own, then one per global index."""
-    return (table_space(table.id), *(index_space(table.id, index.number) for index in table.global_indexes))
+    """Returns the names of all spaces of a table: its own, then one per global index, those to come included."""
+    indexes = (*table.global_indexes, *table.coming_indexes)
+    return (table_space(table.id), *(index_space(table.id, index.number) for index in indexes))
 
 
 # ---- items and index entries -----------------------------------------------------------------------------------------
@@ -258,8 +260,18 @@ def mark_key(space: str, partition: bytes, shard: int) -> Key:
     return Key(space, partition, _MARK_PREFIX + shard.to_bytes(2, "big"))
 
 
+def filled_key(table_id: str, number: int) -> Key:
+    """Returns where lies how far a global index is filled that was added later; a place among the marks.
+
+    Args:
+        table_id: the TableId, a UUID in text form.
+        number: the index's number within the table.
+    """
+    return Key(index_space(table_id, number), _MARK_PREFIX, _MARK_PREFIX + b"\xff\xff\xff")
+
+
 def is_mark(key: Key) -> bool:
-    """Whether a key is a keeper's mark."""
+    """Whether a key is a keeper's mark, or says how far an index is filled."""
     return key.sort.startswith(_MARK_PREFIX) and is_index_space(key.space)
 
 

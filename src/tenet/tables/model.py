@@ -78,6 +78,10 @@ class Index(msgspec.Struct, frozen=True, dict=True):
         throughput: of a global index.
         history: of its throughput.
         settings: members of its description that are kept and answered as they were given.
+        is_late: whether it was added to a table that there was already, whose items may have key attributes of other
+            types, or values that no key can have: these have no entry.
+        since: of a late index that is kept from the log, for each shard the position behind which the log means
+            something for it, from when it is filled until it is whole; else empty.
     """
 
     name: str
@@ -90,6 +94,13 @@ class Index(msgspec.Struct, frozen=True, dict=True):
     throughput: Throughput = Throughput()
     history: CapacityHistory = CapacityHistory()
     settings: dict[str, Any] = {}
+    is_late: bool = False
+    since: tuple[int, ...] = ()
+
+    @property
+    def is_filling(self) -> bool:
+        """Whether it does not hold all items yet."""
+        return self.is_late and self.status == "CREATING"
 
 
 class Stream(msgspec.Struct, frozen=True):
@@ -129,6 +140,7 @@ class Pending(msgspec.Struct, frozen=True):
         deletion_protection: whether DeleteTable is refused.
         table_class: its class.
         settings: as ``Table.settings``.
+        attribute_types: of all key attributes; None: as they are.
     """
 
     billing: BillingMode
@@ -137,6 +149,7 @@ class Pending(msgspec.Struct, frozen=True):
     deletion_protection: bool
     table_class: str
     settings: dict[str, Any]
+    attribute_types: dict[str, KeyType] | None = None
 
 
 class Table(msgspec.Struct, frozen=True, dict=True):
@@ -168,6 +181,8 @@ class Table(msgspec.Struct, frozen=True, dict=True):
         pending: what it becomes when its UPDATING is over, or None.
         followers: who reads its changes from the log of its space, by the names that the store knows them by.
         streams: its streams, oldest first; at most the last one is switched on.
+        is_indexed_later: whether it has lost its last global index: if it is given one again, its log has not to begin
+            anew where global indexes are kept from it.
     """
 
     account: str
@@ -194,6 +209,7 @@ class Table(msgspec.Struct, frozen=True, dict=True):
     pending: Pending | None = None
     followers: tuple[str, ...] = ()
     streams: tuple[Stream, ...] = ()
+    is_indexed_later: bool = False
 
     @property
     def arn(self) -> str:
@@ -234,6 +250,19 @@ class Table(msgspec.Struct, frozen=True, dict=True):
     def global_indexes(self) -> tuple[Index, ...]:
         """Its global secondary indexes."""
         return tuple(index for index in self.indexes if index.is_global)
+
+    @property
+    def coming_indexes(self) -> tuple[Index, ...]:
+        """The global indexes that it is given by the update that runs."""
+        if self.pending is None:
+            return ()
+        known = {index.number for index in self.indexes}
+        return tuple(index for index in self.pending.indexes if index.number not in known)
+
+    @property
+    def has_log_for_indexes(self) -> bool:
+        """Whether its log is kept for global indexes, where they are kept from the log."""
+        return bool(self.global_indexes) or self.is_indexed_later
 
     @cached_property
     def looks_back(self) -> bool:

@@ -265,12 +265,12 @@ def test_the_last_word_on_every_place_is_written_and_no_place_is_left_out() -> N
         for old, new in itertools.pairwise(states):
             await here.commit((), logged_changes(TABLE, at, old, new).appends)
         log = (await here.store.read_log(TABLE.space, 0, after=0, limit=10)).entries
-        outlook = await outlook_of(here.store, TABLE, log, clock=here.clock)
+        outlook = await outlook_of(here.store, TABLE, 0, log, clock=here.clock)
         assert {place for place in outlook.places if place[0] == INDEX} == {
             (INDEX, value) for value in (b"a", b"b", b"c")
         }
         assert all(isinstance(write, Delete) for writes in outlook.places.values() for write in writes)
-        short = await outlook_of(here.store, TABLE, log[:2], clock=here.clock)
+        short = await outlook_of(here.store, TABLE, 0, log[:2], clock=here.clock)
         assert isinstance(short.places[INDEX, b"b"][0], Put)
         assert isinstance(short.places[INDEX, b"a"][0], Delete)
         assert short.counts[INDEX] == 2
@@ -286,11 +286,11 @@ def test_what_is_told_by_its_keys_is_looked_up() -> None:
         logged = logged_changes(TABLE, at, old, new, by_reference=True)
         await here.commit((Put(at, new.value),), logged.appends)
         log = (await here.store.read_log(TABLE.space, 0, after=0, limit=10)).entries
-        outlook = await outlook_of(here.store, TABLE, log, clock=here.clock)
-        wanted = {write.key: write for write in entry_writes(TABLE, old, new)}
+        outlook = await outlook_of(here.store, TABLE, 0, log, clock=here.clock)
+        wanted = {write.key: write for write in entry_writes(TABLE, TABLE.global_indexes, old, new)}
         assert {write.key: write for writes in outlook.places.values() for write in writes} == wanted
         await here.store.discard(at.space, at.partition)
-        gone = await outlook_of(here.store, TABLE, log, clock=here.clock)
+        gone = await outlook_of(here.store, TABLE, 0, log, clock=here.clock)
         assert all(isinstance(write, Delete) for writes in gone.places.values() for write in writes)
 
     played(scene)

@@ -89,7 +89,7 @@ def test_the_log_makes_the_same_indexes(history: list[tuple[int, Item | None]], 
         if is_by_keys(new):
             # What is looked up is at least as new as the entry.
             new = states[min(since + late, len(states) - 1)][at]
-        apply(from_log, entry_writes(TABLE, Image(append.old), new))
+        apply(from_log, entry_writes(TABLE, TABLE.global_indexes, Image(append.old), new))
     wanted = {key: value for key, value in at_once.items() if key.space != TABLE.space}
     assert {key: Image(value).item for key, value in from_log.items()} == {
         key: Image(value).item for key, value in wanted.items()

@@ -582,3 +582,29 @@ async def test_a_time_may_be_any_number() -> None:
         for at, count in ((-1e30, 1), (0, 1), (1e30, 0), (10**40, 0)):
             iterator = await world.iterator(arn, shard, "AT_TIMESTAMP", Timestamp=at)
             assert len((await world.drain(iterator))[0]) == count
+
+
+@STORES
+@in_loop
+async def test_what_fills_an_index_is_in_no_stream(make: Make) -> None:
+    async with streamed(make) as world:
+        arn = await world.make("NEW_IMAGE")
+        for number in range(5):
+            await world.put(f"k-{number}", g="x")
+        added: dict[str, Any] = {"IndexName": "by-g", "Projection": {"ProjectionType": "ALL"}}
+        added |= {"KeySchema": [{"AttributeName": "g", "KeyType": "HASH"}]}
+        definitions = [{"AttributeName": name, "AttributeType": "S"} for name in ("Id", "g")]
+        updates = [{"Create": added}]
+        await world.call(
+            "UpdateTable", TableName="orders", AttributeDefinitions=definitions, GlobalSecondaryIndexUpdates=updates
+        )
+        index: dict[str, Any] = {}
+        for _ in range(500):
+            (index,) = (await world.call("DescribeTable", TableName="orders"))["Table"]["GlobalSecondaryIndexes"]
+            if index["IndexStatus"] == "ACTIVE":
+                break
+            world.clock.advance_ms(500)
+            await asyncio.sleep(0.02)
+        assert index["IndexStatus"] == "ACTIVE"
+        await world.put("k-0", g="y")
+        assert sorted(one["eventName"] for one in await world.records(arn)) == ["INSERT"] * 5 + ["MODIFY"]

@@ -40,11 +40,6 @@ def test_what_has_no_effect_can_be_asked_for() -> None:
         ("GetItem", {"AttributesToGet": ["a"]}, "AttributesToGet"),
         ("BatchGetItem", {"RequestItems": {"t": {"AttributesToGet": ["a"]}}}, "RequestItems.AttributesToGet"),
         ("CreateTable", {"ResourcePolicy": "{}"}, "ResourcePolicy"),
-        (
-            "UpdateTable",
-            {"GlobalSecondaryIndexUpdates": [{"Delete": {"IndexName": "abc"}}]},
-            "GlobalSecondaryIndexUpdates.Delete",
-        ),
     ],
 )
 def test_a_parameter_is_refused_by_name(operation: str, request_: dict[str, Any], name: str) -> None:

@@ -27,7 +27,7 @@ from tenet.store.errors import LogTrimmed
 from tenet.tables import keys
 from tenet.tables.errors import ResourceNotFoundException
 from tenet.tables.rules.images import Image
-from tenet.tables.rules.index_log import LOG_SHARDS, is_by_keys, logged_options
+from tenet.tables.rules.index_log import FILLING, LOG_SHARDS, is_by_keys, logged_options
 from tenet.tables.rules.sizes import item_bytes
 
 if TYPE_CHECKING:
@@ -120,6 +120,8 @@ class Following:
         self._catalog = catalog
         self._is_logging = is_logging
         self._turn = asyncio.Lock()
+        #: By space, shard and reader: behind a position, up to which one the log has nothing but what fills indexes.
+        self._passed: dict[tuple[str, int, str | None], tuple[int, int]] = {}
 
     async def find(self, account: str, name: str, *, deadline: float = NEVER) -> Source:
         """Returns a table as a source of changes; one round trip where it is not cached.
@@ -187,9 +189,21 @@ class Following:
             SpaceNotFound: the table is gone.
             LogTrimmed: changes behind `after` are gone; the error names the first position that is left.
         """
-        store, space = self._store, keys.table_space(source.id)
-        page = await store.read_log(space, shard, after=after, limit=limit, reader=reader, deadline=deadline)
-        return ChangePage([_change(source, entry) for entry in page.entries], page.closed, page.first)
+        space = keys.table_space(source.id)
+        place = (space, shard, reader)
+        begin, end = self._passed.pop(place, (after, after))
+        at = end if begin == after else after
+        # What is needed no longer is what the reader has read, not what is passed by.
+        releases = reader if at == after else None
+        while True:
+            page = await self._store.read_log(space, shard, after=at, limit=limit, reader=releases, deadline=deadline)
+            changes = [_change(source, entry) for entry in page.entries if entry.origin != FILLING]
+            if changes or not page.entries:
+                break
+            at, releases = page.entries[-1].position, None
+        if at != after and not changes:
+            self._passed[place] = (after, at)
+        return ChangePage(changes, page.closed, page.first)
 
     def watch(self, source: Source) -> Watch:
         """Watches a table for changes; hints may be missing, late or for nothing."""

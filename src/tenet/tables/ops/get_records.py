@@ -12,6 +12,7 @@ from tenet.store.errors import LogTrimmed
 from tenet.tables.errors import TrimmedDataAccessException, ValidationException
 from tenet.tables.ops.get_shard_iterator import TRIMMED
 from tenet.tables.ops.stream_reading import find_stream
+from tenet.tables.rules.index_log import FILLING
 from tenet.tables.rules.stream_records import record_json
 from tenet.tables.rules.stream_shards import decode_iterator, encode_iterator, end_of
 
@@ -130,7 +131,8 @@ class _Reading:
             if self._is_full:
                 return
             self.after = entry.position
-            if commit_id_ms(entry.commit_id) >= self._since_ms:
+            # What fills an index is no change of an item.
+            if entry.origin != FILLING and commit_id_ms(entry.commit_id) >= self._since_ms:
                 record = record_json(self._table, self._stream, self._shard, entry)
                 self.records.append(record)
                 self._bytes += len(record)

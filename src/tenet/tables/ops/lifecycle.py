@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from tenet.base.errors import TenetError
+from tenet.store.cached import STALE_S
 from tenet.tables import keys
 from tenet.tables.ops.stream_switching import Streams
 from tenet.tables.rules.index_log import LOG_SHARDS, space_options
@@ -140,12 +141,10 @@ class Lifecycle:
 
     async def _finish(self, table: Table) -> Table | None:
         """Does the work of one transition and commits its end; returns what became of the table."""
-        if table.status == "CREATING":
-            for space in keys.spaces(table):
-                await self._store.ensure_space(space, self._options(table, space))
-        elif table.status == "DELETING":
+        if table.status == "DELETING":
             await self._drop_spaces(table)
         else:
+            await self._make_spaces(table)
             switched = await self._streams.switch(table)
             if switched is None or switched.id != table.id:
                 return None
@@ -159,11 +158,36 @@ class Lifecycle:
         after = await self._catalog.change(table.account, table.name, decide)
         self._ended()
         if after is not None and after.id == table.id:
+            await self._drop_lost(table, after)
             return after
         if table.status == "CREATING":
             # Others made, deleted and removed the table meanwhile; the spaces may be those that this call made again.
             await self._drop_spaces(table)
         return None
+
+    async def _make_spaces(self, table: Table) -> None:
+        """Makes the spaces that a table has at the end of its transition and may not have yet."""
+        becomes = end_transition(table)
+        assert becomes is not None
+        wanted = keys.spaces(becomes) if table.status == "CREATING" else self._new_spaces(table, becomes)
+        for space in wanted:
+            await self._store.ensure_space(space, self._options(becomes, space))
+
+    def _new_spaces(self, before: Table, after: Table) -> list[str]:
+        """Returns the spaces that an update makes: those of new indexes, and that of items where it needs a log now."""
+        new = [keys.space_of(after, index) for index in after.global_indexes if before.index(index.name) is None]
+        return [after.space, *new] if new and self._is_logging and not before.has_log_for_indexes else new
+
+    async def _drop_lost(self, before: Table, after: Table) -> None:
+        """Drops the spaces of indexes that a table has lost, when nobody writes to them any more.
+
+        Should it be interrupted, they are found to be nobody's (``_look``).
+        """
+        lost = [space for space in keys.spaces(before) if space not in keys.spaces(after)]
+        if lost and self._store.capabilities.remote:
+            await asyncio.sleep(STALE_S)
+        for space in lost:
+            await self._store.drop_space(space)
 
     def _options(self, table: Table, space: str) -> SpaceOptions:
         return space_options(table, space, is_logging=self._is_logging)
@@ -171,7 +195,7 @@ class Lifecycle:
     async def _drop_spaces(self, table: Table) -> None:
         for space in keys.spaces(table):
             await self._store.drop_space(space)
-        if self._is_logging and table.global_indexes:
+        if self._is_logging and table.has_log_for_indexes:
             # Behind the spaces: whoever still follows the log has lost it by now, and makes no new cursor.
             for shard in range(LOG_SHARDS):
                 await self._discard_cursor(keys.cursor_key(table.id, shard).partition)

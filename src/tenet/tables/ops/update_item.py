@@ -75,7 +75,7 @@ def update_plan(
         size = item_bytes(item) if update is None else changed_bytes(old.size, old.item or {}, item, update.names)
         check_updated_item_size(size)
         if table.indexes:
-            check_index_keys(item, table, is_update=True)
+            check_index_keys(item, table, is_update=True, before=old.item)
         return Image.of_item(item, size)
 
     return Plan(table, place, decide)

@@ -72,10 +72,9 @@ def describe(table: Table, counts: Mapping[str, Count], now_ms: int, *, lag_ms: 
         answer["SSEDescription"] = table.settings["SSEDescription"]
     if table.local_indexes:
         answer["LocalSecondaryIndexes"] = [_index(table, index, counts) for index in table.local_indexes]
-    if table.global_indexes:
-        answer["GlobalSecondaryIndexes"] = [
-            _global_index(table, index, counts, now_ms, lag_ms) for index in table.global_indexes
-        ]
+    indexes = (*table.global_indexes, *table.coming_indexes)
+    if indexes:
+        answer["GlobalSecondaryIndexes"] = [_global_index(table, index, counts, now_ms, lag_ms) for index in indexes]
     return answer
 
 
@@ -142,7 +141,9 @@ def _index(table: Table, index: Index, counts: Mapping[str, Count]) -> dict[str,
 def _global_index(table: Table, index: Index, counts: Mapping[str, Count], now_ms: int, lag_ms: int) -> dict[str, Any]:
     answer = _index(table, index, counts)
     answer["IndexStatus"] = index.status
-    if lag_ms > BEHIND_MS and index.status == "ACTIVE":
+    if index.is_filling:
+        answer["Backfilling"] = index in table.indexes
+    elif lag_ms > BEHIND_MS and index.status == "ACTIVE":
         # As the service shows an index that does not hold all items yet; it answers meanwhile.
         answer["IndexStatus"] = "UPDATING"
         answer["Backfilling"] = True

@@ -19,7 +19,9 @@ from tenet.tables.rules.images import ABSENT, Image
 from tenet.tables.rules.indexes import IndexChanges, changes, changes_of
 
 if TYPE_CHECKING:
-    from tenet.tables.model import Table
+    from collections.abc import Sequence
+
+    from tenet.tables.model import Index, Table
 
 #: Images of an item that take more bytes together are told by their keys.
 LOGGED_BYTES_MAX: Final = 64 * 1024
@@ -29,6 +31,8 @@ READER: Final = "indexes"
 LOG_SHARDS: Final = 4
 #: How long streams keep their records.
 RETENTION_MS: Final = 24 * 3_600_000
+#: Who causes the entries of a log by which an index is filled that was added later.
+FILLING: Final = "filling"
 
 _PLAIN: Final = SpaceOptions()
 
@@ -41,7 +45,7 @@ def space_options(table: Table, space: str, *, is_logging: bool) -> SpaceOptions
         space: one of its spaces.
         is_logging: whether global indexes are kept from the log.
     """
-    if space != table.space or not (table.followers or table.streams or (is_logging and table.global_indexes)):
+    if space != table.space or not (table.followers or table.streams or (is_logging and table.has_log_for_indexes)):
         return _PLAIN
     return logged_options(table, is_logging=is_logging)
 
@@ -56,7 +60,7 @@ def logged_options(table: Table, *, is_logging: bool) -> SpaceOptions:
         table: the table.
         is_logging: whether global indexes are kept from the log.
     """
-    for_indexes = (READER,) if is_logging and table.global_indexes else ()
+    for_indexes = (READER,) if is_logging and table.has_log_for_indexes else ()
     return SpaceOptions(
         log=LogOptions(
             shards=LOG_SHARDS,
@@ -103,19 +107,54 @@ def is_by_keys(image: Image) -> bool:
     return image.value is not None and stored.is_reference(image.value)
 
 
-def entry_writes(table: Table, old: Image, new: Image) -> tuple[Put | Delete, ...]:
+def presented(table: Table, at: Key, image: Image) -> Append:
+    """Returns the entry of the log by which an item is told as it is, though nothing changes: to fill indexes.
+
+    Args:
+        table: the table.
+        at: where the item lies.
+        image: the item; there is one.
+    """
+    value = by_keys(table, image) if image.stored_bytes > LOGGED_BYTES_MAX else image.value
+    return Append(at, None, value, FILLING)
+
+
+def indexes_at(table: Table, shard: int, position: int) -> tuple[Index, ...]:
+    """Returns the global indexes that an entry of the log means something for.
+
+    What comes before an index is filled may lack changes: those by writers who did not know of it yet.
+
+    Args:
+        table: the table.
+        shard: of its log.
+        position: of the entry.
+    """
+    indexes = table.global_indexes
+    if not any(index.is_late and (index.since or index.status == "CREATING") for index in indexes):
+        return indexes
+    return tuple(index for index in indexes if _is_told(index, shard, position))
+
+
+def _is_told(index: Index, shard: int, position: int) -> bool:
+    if index.since:
+        return position > index.since[shard]
+    return not index.is_filling
+
+
+def entry_writes(table: Table, among: Sequence[Index], old: Image, new: Image) -> tuple[Put | Delete, ...]:
     """Returns what a change of an item means for the entries of its table's global indexes.
 
     Args:
         table: the table.
+        among: the global indexes that are looked at.
         old: the item before, as the log tells it.
         new: the item after; where the log told its keys alone, the item as it was looked up since.
     """
     if not is_by_keys(old):
-        return changes_of(table, table.global_indexes, old, new, by_reference=False).writes
+        return changes_of(table, among, old, new, by_reference=False).writes
     # Of what was there the keys are known and nothing else, so that no entry can be called unchanged.
     writes: dict[Key, Put | Delete] = {}
     for before, after in ((old, ABSENT), (ABSENT, new)):
-        for write in changes_of(table, table.global_indexes, before, after, by_reference=False).writes:
+        for write in changes_of(table, among, before, after, by_reference=False).writes:
             writes[write.key] = write
     return tuple(writes.values())

@@ -15,6 +15,7 @@ from tenet.tables import keys
 from tenet.tables.rules import stored
 from tenet.tables.rules.capacity import write_units
 from tenet.tables.rules.images import ABSENT, Image
+from tenet.tables.rules.key_values import can_be_key
 from tenet.tables.rules.sizes import item_bytes
 
 if TYPE_CHECKING:
@@ -58,7 +59,17 @@ NOTHING = IndexChanges((), {})
 
 def is_indexed(index: Index, item: Item | None) -> bool:
     """Whether an item has an entry in an index."""
-    return item is not None and all(name in item for name in index.keys.names)
+    if item is None or not all(name in item for name in index.keys.names):
+        return False
+    return not index.is_late or _has_keys_for(index, item)
+
+
+def _has_keys_for(index: Index, item: Item) -> bool:
+    """Whether an index can hold an item that may have been written before there was the index."""
+    partition, sort = index.keys.partition, index.keys.sort
+    return can_be_key(item[partition.name], partition, is_partition=True) and (
+        sort is None or can_be_key(item[sort.name], sort, is_partition=False)
+    )
 
 
 def indexes_of(table: Table, item: Item) -> list[Index]:

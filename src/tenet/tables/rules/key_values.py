@@ -187,21 +187,37 @@ def _refuse(why: str) -> NoReturn:
     raise ValidationException(f"{_INVALID} {why}")
 
 
-def check_index_keys(item: Item, table: Table, *, is_update: bool = False) -> None:
+def can_be_key(value: AttributeValue, attribute: KeyAttribute, *, is_partition: bool) -> bool:
+    """Whether an attribute value, canonical, can be a key's: of its type, not empty, and not too long."""
+    content = value.get(attribute.type)
+    if content is None or attribute.type == "N":
+        return content is not None
+    size_bytes = text_bytes(content) if attribute.type == "S" else binary_bytes(content)
+    return 0 < size_bytes <= (PARTITION_KEY_BYTES_MAX if is_partition else SORT_KEY_BYTES_MAX)
+
+
+def check_index_keys(item: Item, table: Table, *, is_update: bool = False, before: Item | None = None) -> None:
     """Checks the attributes of an item that are keys of secondary indexes; they may be missing.
 
     Args:
         item: the item, canonical.
         table: its table.
         is_update: whether an update expression made it, which is worded otherwise.
+        before: the item before, where there was one: what an index that was added later cannot hold may stay.
 
     Raises:
         ValidationException: one is of another type, or has a value that no key can have; global indexes first.
     """
     for index in (*table.global_indexes, *table.local_indexes):
-        _check_index_key(item, index, index.keys.partition, is_partition=True, is_update=is_update)
-        if index.keys.sort is not None:
-            _check_index_key(item, index, index.keys.sort, is_partition=False, is_update=is_update)
+        keys = index.keys
+        if not _stays(index, keys.partition, item, before):
+            _check_index_key(item, index, keys.partition, is_partition=True, is_update=is_update)
+        if keys.sort is not None and not _stays(index, keys.sort, item, before):
+            _check_index_key(item, index, keys.sort, is_partition=False, is_update=is_update)
+
+
+def _stays(index: Index, attribute: KeyAttribute, item: Item, before: Item | None) -> bool:
+    return index.is_late and before is not None and item.get(attribute.name) == before.get(attribute.name)
 
 
 def _check_index_key(item: Item, index: Index, attribute: KeyAttribute, *, is_partition: bool, is_update: bool) -> None:

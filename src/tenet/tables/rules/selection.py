@@ -56,6 +56,8 @@ def index_of(request: dict[str, Any], table: Table) -> Index | None:
     index = table.index(name)
     if index is None:
         raise ValidationException(f"The table does not have the specified index: {name}")
+    if index.is_filling:
+        raise ValidationException(f"Cannot read from backfilling global secondary index: {name}")
     if index.is_global and request.get("ConsistentRead"):
         raise ValidationException("Consistent reads are not supported on global secondary indexes")
     return index

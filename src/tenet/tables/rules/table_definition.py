@@ -33,7 +33,7 @@ def check_create(request: Mapping[str, Any]) -> None:
     """
     _check_schema_lengths(request)
     _check_billing(request)
-    definitions = _definitions(request)
+    definitions = definitions_of(request)
     schema: list[dict[str, str]] = request["KeySchema"]
     _check_schema(schema, definitions)
     local = request.get("LocalSecondaryIndexes")
@@ -68,12 +68,12 @@ def table_from(
     Raises:
         ValidationException: a setting or a tag is not possible.
     """
-    types = _definitions(request)
+    types = definitions_of(request)
     billing: BillingMode = request.get("BillingMode") or "PROVISIONED"
     indexes: list[Index] = []
     for is_global, member in ((False, "LocalSecondaryIndexes"), (True, "GlobalSecondaryIndexes")):
         for given in request.get(member) or ():
-            index = _index(given, types, billing, number=len(indexes) + 1, is_global=is_global)
+            index = index_from(given, types, billing, number=len(indexes) + 1, is_global=is_global)
             indexes.append(index)
     settings = kept(
         OnDemandThroughput=on_demand_throughput(request.get("OnDemandThroughput"), {}, billing),
@@ -101,9 +101,14 @@ def table_from(
     )
 
 
-def _definitions(request: Mapping[str, Any]) -> dict[str, KeyType]:
+def definitions_of(request: Mapping[str, Any]) -> dict[str, KeyType]:
+    """Returns the types that a request gives to attributes.
+
+    Raises:
+        ValidationException: one is defined twice.
+    """
     definitions: dict[str, KeyType] = {}
-    for given in request["AttributeDefinitions"]:
+    for given in request.get("AttributeDefinitions") or ():
         name = given["AttributeName"]
         if name in definitions:
             raise ValidationException(f"Attribute Name is duplicated: {name}")
@@ -120,9 +125,18 @@ def _throughput(given: Mapping[str, int] | None) -> Throughput:
     return Throughput() if given is None else Throughput(given["ReadCapacityUnits"], given["WriteCapacityUnits"])
 
 
-def _index(
+def index_from(
     given: Mapping[str, Any], types: Mapping[str, KeyType], billing: BillingMode, *, number: int, is_global: bool
 ) -> Index:
+    """Returns the index that a checked definition describes, in status CREATING.
+
+    Args:
+        given: as in a request.
+        types: of all key attributes.
+        billing: of the table.
+        number: unique in the table for its life.
+        is_global: whether it is a global one.
+    """
     projection = given["Projection"]
     return Index(
         name=given["IndexName"],
@@ -172,13 +186,18 @@ def check_capacity(throughput: Mapping[str, int]) -> None:
 
 def _check_schema_lengths(request: Mapping[str, Any]) -> None:
     """Checks how many attributes each key has; us-east-1 does so before it looks at the capacity."""
-    _check_schema_length("keySchema", request["KeySchema"])
+    check_schema_length("keySchema", request["KeySchema"])
     for member in ("localSecondaryIndexes", "globalSecondaryIndexes"):
         for number, index in enumerate(request.get(member[0].upper() + member[1:]) or (), 1):
-            _check_schema_length(f"{member}.{number}.member.keySchema", index["KeySchema"])
+            check_schema_length(f"{member}.{number}.member.keySchema", index["KeySchema"])
 
 
-def _check_schema_length(path: str, schema: Sequence[Mapping[str, str]]) -> None:
+def check_schema_length(path: str, schema: Sequence[Mapping[str, str]]) -> None:
+    """Checks how many attributes a key has.
+
+    Raises:
+        ValidationException: too many; the message names the member at `path`.
+    """
     if len(schema) > KEY_ATTRIBUTES_MAX:
         shown = ", ".join(
             f"KeySchemaElement(attributeName={element['AttributeName']}, keyType={element['KeyType']})"
@@ -286,6 +305,27 @@ def _check_global_indexes(request: Mapping[str, Any], definitions: Mapping[str, 
         raise ValidationException(
             _INVALID + f"GlobalSecondaryIndex count exceeds the per-table limit of {GLOBAL_INDEXES_MAX}"
         )
+
+
+def check_index_definition(
+    index: Mapping[str, Any], definitions: Mapping[str, KeyType], *, billing: BillingMode | None = None
+) -> None:
+    """Checks the definition of a global index that is added to a table.
+
+    Args:
+        index: as in a request.
+        definitions: the types of key attributes that are known.
+        billing: of the table; None where it is not known yet.
+
+    Raises:
+        ValidationException: with the service's text for the first rule that it breaks.
+    """
+    _check_key_schema(index["KeySchema"], definitions)
+    _check_projection(index)
+    if billing is not None:
+        _check_index_billing(index, on_demand=billing == "PAY_PER_REQUEST")
+    elif "ProvisionedThroughput" in index:
+        check_capacity(index["ProvisionedThroughput"])
 
 
 def _check_index_billing(index: Mapping[str, Any], *, on_demand: bool) -> None:

@@ -9,12 +9,13 @@ import msgspec
 
 from tenet.tables.errors import LimitExceededException, ResourceInUseException, ValidationException
 from tenet.tables.model import CapacityHistory, Index, Pending, Table, Throughput
+from tenet.tables.rules.index_changes import all_types, changed_indexes, check_index_changes, types_of
 from tenet.tables.rules.stream_settings import check_switched, switched
 from tenet.tables.rules.table_definition import check_capacity
 from tenet.tables.rules.table_settings import kept, on_demand_throughput, sse_description, warm_throughput
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from tenet.tables.model import BillingMode
 
@@ -60,7 +61,10 @@ def check_update(request: Mapping[str, Any]) -> None:
         check_capacity(throughput)
     if "StreamSpecification" in request:
         check_switched(request["StreamSpecification"])
-    _check_index_updates(request.get("GlobalSecondaryIndexUpdates") or ())
+    check_index_changes(request)
+    for update in request.get("GlobalSecondaryIndexUpdates") or ():
+        if "ProvisionedThroughput" in update.get("Update", ()):
+            check_capacity(update["Update"]["ProvisionedThroughput"])
 
 
 def check_is_active(table: Table) -> None:
@@ -107,6 +111,7 @@ def begin_update(table: Table, request: Mapping[str, Any], *, now_ms: int, until
                 request.get("SSESpecification"), table.settings, table.account, table.region
             ),
         ),
+        attribute_types=types_of(table, indexes, all_types(table, request)),
     )
     return msgspec.structs.replace(
         table,
@@ -115,6 +120,7 @@ def begin_update(table: Table, request: Mapping[str, Any], *, now_ms: int, until
         indexes=statuses,
         pending=pending,
         streams=switched(table, request.get("StreamSpecification"), now_ms=now_ms),
+        next_index_number=max(table.next_index_number, *(index.number + 1 for index in indexes), 1),
         history=_history(table.history, table.throughput, throughput, now_ms),
         on_demand_ms=_switches(table, billing, now_ms),
         class_changed_ms=now_ms if pending.table_class != table.table_class else table.class_changed_ms,
@@ -132,7 +138,8 @@ def end_transition(table: Table) -> Table | None:
         status="ACTIVE",
         status_until_ms=0,
         pending=None,
-        indexes=tuple(msgspec.structs.replace(index, status="ACTIVE") for index in indexes),
+        # One that was added is filled from now on.
+        indexes=tuple(one if one.is_filling else msgspec.structs.replace(one, status="ACTIVE") for one in indexes),
     )
     if becomes is None:
         return ended
@@ -143,6 +150,8 @@ def end_transition(table: Table) -> Table | None:
         deletion_protection=becomes.deletion_protection,
         table_class=becomes.table_class,
         settings=becomes.settings,
+        attribute_types=table.attribute_types if becomes.attribute_types is None else becomes.attribute_types,
+        is_indexed_later=table.is_indexed_later or (bool(table.global_indexes) and not ended.global_indexes),
     )
 
 
@@ -226,53 +235,42 @@ def _time_text(at_ms: int) -> str:
 # ---- indexes ---------------------------------------------------------------------------------------------------------
 
 
-def _check_index_updates(updates: Sequence[Mapping[str, Any]]) -> None:
-    names: set[str] = set()
-    for update in updates:
-        change = update.get("Update")
-        if change is None:
-            raise ValidationException(
-                _INVALID + "One of GlobalSecondaryIndexUpdate.Update, GlobalSecondaryIndexUpdate.Create, "
-                "GlobalSecondaryIndexUpdate.Delete must not be null"
-            )
-        name = change["IndexName"]
-        if name in names:
-            raise ValidationException(
-                _INVALID + f"Only one global secondary index update per index is allowed simultaneously. Index: {name}"
-            )
-        names.add(name)
-        if "ProvisionedThroughput" in change:
-            check_capacity(change["ProvisionedThroughput"])
-
-
 def _updated_indexes(
     table: Table, request: Mapping[str, Any], billing: BillingMode, now_ms: int
 ) -> tuple[tuple[Index, ...], tuple[Index, ...]]:
     """Returns the table's indexes as they are to be, and as they are until then, with their status."""
-    changes = {
-        given["Update"]["IndexName"]: given["Update"] for given in request.get("GlobalSecondaryIndexUpdates", ())
-    }
+    updates = request.get("GlobalSecondaryIndexUpdates") or ()
+    changes = {given["Update"]["IndexName"]: given["Update"] for given in updates if "Update" in given}
     known = {index.name for index in table.global_indexes}
     if not known.issuperset(changes):
         raise ValidationException(
             "This operation cannot be performed with given input values. Please contact DynamoDB service team for more "
             "info: Action Blocked: IndexUpdate"
         )
-    after = tuple(
+    updated = tuple(
         _updated_index(table, index, changes.get(index.name), billing, now_ms) if index.is_global else index
         for index in table.indexes
     )
+    after = changed_indexes(table, request, updated, billing)
     if billing == "PROVISIONED":
         missing = [index.name for index in after if index.is_global and index.throughput == Throughput()]
         if missing:
             raise ValidationException(
                 _INVALID + f"ProvisionedThroughput must be specified for index: {','.join(missing)}"
             )
-    until = tuple(
-        old if new == old else msgspec.structs.replace(old, status="UPDATING", history=new.history)
-        for old, new in zip(table.indexes, after, strict=True)
-    )
+    kept = {index.number for index in after}
+    until = tuple(_until(old, new, is_kept=old.number in kept) for old, new in zip(table.indexes, updated, strict=True))
     return after, until
+
+
+def _until(old: Index, new: Index, *, is_kept: bool) -> Index:
+    """Returns an index as it is until the update is over."""
+    if not is_kept:
+        return msgspec.structs.replace(old, status="DELETING")
+    if new == old:
+        return old
+    status = old.status if old.is_filling else "UPDATING"
+    return msgspec.structs.replace(old, status=status, history=new.history)
 
 
 def _updated_index(

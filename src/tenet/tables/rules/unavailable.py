@@ -95,7 +95,6 @@ PARAMETERS: Final[Mapping[str, frozenset[str]]] = {
 PARTS: Final[Mapping[str, tuple[str, ...]]] = {
     "BatchGetItem": ("RequestItems.AttributesToGet",),
     "CreateTable": ("GlobalSecondaryIndexes.KeySchema with several attributes per key",),
-    "UpdateTable": ("GlobalSecondaryIndexUpdates.Create", "GlobalSecondaryIndexUpdates.Delete"),
 }
 
 #: Parameters that are checked, kept and described, and have no effect on a machine of one's own; and why.
@@ -156,16 +155,8 @@ def _create_table(request: Mapping[str, Any]) -> None:
             raise _parameter_error("CreateTable", PARTS["CreateTable"][0])
 
 
-def _update_table(request: Mapping[str, Any]) -> None:
-    for update in request.get("GlobalSecondaryIndexUpdates") or ():
-        for part in PARTS["UpdateTable"]:
-            if part.rpartition(".")[2] in update:
-                raise _parameter_error("UpdateTable", part)
-
-
 #: Looks into parameters that are available in part.
 _NESTED: Final[Mapping[str, Callable[[Mapping[str, Any]], None]]] = {
     "BatchGetItem": _batch_get_item,
     "CreateTable": _create_table,
-    "UpdateTable": _update_table,
 }

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 from tenet.store.contract import Key, Limits, Put, commit_id_ms
 from tenet.tables.ops.indexing.cursor import CALL_S
 from tenet.tables.rules.images import ABSENT, Image
-from tenet.tables.rules.index_log import READER, entry_writes, is_by_keys
+from tenet.tables.rules.index_log import READER, entry_writes, indexes_at, is_by_keys
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -107,8 +107,8 @@ async def read_batch(
     return batch
 
 
-async def outlook_of(store: Store, table: Table, entries: Sequence[LogEntry], *, clock: Clock) -> Outlook:
-    """Returns what entries of a table's log mean for its global indexes.
+async def outlook_of(store: Store, table: Table, shard: int, entries: Sequence[LogEntry], *, clock: Clock) -> Outlook:
+    """Returns what entries of a shard of a table's log mean for its global indexes.
 
     No round trip, or one for each thousand items that the log tells by their keys alone.
     """
@@ -119,7 +119,7 @@ async def outlook_of(store: Store, table: Table, entries: Sequence[LogEntry], *,
         old, new = Image(entry.old), Image(entry.new)
         if is_by_keys(new):
             new = now[entry.partition, entry.sort]
-        for write in entry_writes(table, old, new):
+        for write in entry_writes(table, indexes_at(table, shard, entry.position), old, new):
             # Anew at the end, so that the writes of a place are in the order of their last changes.
             last.pop(write.key, None)
             last[write.key] = write

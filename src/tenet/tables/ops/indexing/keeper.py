@@ -25,6 +25,7 @@ from tenet.tables.ops.indexing.batches import Batch, in_commits, outlook_of, rea
 from tenet.tables.ops.indexing.cursor import CALL_S, Cursor, Superseded
 from tenet.tables.ops.indexing.fences import Fences
 from tenet.tables.ops.indexing.measures import Delays, Progress
+from tenet.tables.rules.index_log import FILLING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from tenet.store.contract import Delete, Put, Store, Write
     from tenet.store.expiry import ExpiryIndex
     from tenet.tables.model import Table
+    from tenet.tables.ops.catalog import Catalog
     from tenet.tables.ops.indexing.batches import Outlook, Place
 
 #: Two reads of a log are at least so far apart, seconds: what comes meanwhile shares commits.
@@ -64,6 +66,7 @@ class Tools(Struct, frozen=True):
         expiry: where it is noted that marks expire.
         commits: so many commits are under way at a time.
         delays: counts how late entries were.
+        catalog: where tables are described.
     """
 
     store: Store
@@ -72,13 +75,14 @@ class Tools(Struct, frozen=True):
     expiry: ExpiryIndex
     commits: asyncio.Semaphore
     delays: Delays
+    catalog: Catalog
 
 
 class Keeper:
     """Keeps the indexes of a table as far as one shard of its log goes.
 
     Args:
-        table: the table; may be replaced by a newer description.
+        table: the table; ``renew`` has a newer description.
         shard: of the log of the table's space.
         tools: what it works with.
     """
@@ -174,12 +178,29 @@ class Keeper:
         kept, _ = await self._cursor.look()
         await tools.store.read_log(self.table.space, self.shard, after=kept.position, limit=1, deadline=deadline)
         await self._cursor.claim()
+        await self._look_up()
         self._fences = Fences(self.shard, self._cursor.kept.epoch)
         self._ahead = Batch()
         self._position = self._cursor.kept.position
         self._given_back = -1
         self._moved_s = tools.clock.monotonic_s()
         self._pause_s = PACE_S
+
+    async def _look_up(self) -> None:
+        """Reads the table's description, so that no index is passed by that was there before what is read of the log.
+
+        Whoever claims later knows at least the indexes that his predecessor knew; and what fills an index is told to
+        nobody who does not know it.
+        """
+        deadline = self._tools.clock.monotonic_s() + CALL_S
+        found = await self._tools.catalog.find(self.table.account, self.table.name, deadline=deadline)
+        if found is not None:
+            self.renew(found)
+
+    def renew(self, table: Table) -> None:
+        """Goes by a description of its table from now on, unless it is older than the one that it has."""
+        if table.id == self.table.id and table.revision >= self.table.revision:
+            self.table = table
 
     async def _stand_by(self) -> bool:
         """Waits while another keeper gets on; returns whether the table still has a log."""
@@ -304,7 +325,9 @@ class Keeper:
             StoreError: some of it is not done, because the store refuses it.
         """
         tools = self._tools
-        outlook = await outlook_of(tools.store, self.table, batch.entries, clock=tools.clock)
+        if any(entry.origin == FILLING for entry in batch.entries):
+            await self._look_up()
+        outlook = await outlook_of(tools.store, self.table, self.shard, batch.entries, clock=tools.clock)
         self.progress.begin(outlook.since_ms)
         left = dict(outlook.places)
         pause_s = _RETRY_S_MIN

@@ -155,7 +155,7 @@ class Keepers:
         self._catalog = catalog
         self._clock = clock
         self._assignment = assignment
-        self._tools = Tools(store, clock, ids, expiry, asyncio.Semaphore(COMMITS_MAX), Delays())
+        self._tools = Tools(store, clock, ids, expiry, asyncio.Semaphore(COMMITS_MAX), Delays(), catalog)
         #: Every shard of every log that is kept for indexes, by the name of its job.
         self._jobs: dict[str, tuple[Table, int]] = {}
         self._working: dict[str, _Working] = {}
@@ -263,7 +263,7 @@ class Keepers:
                 info = spaces.get(table.space)
                 if info is None or info.options.log is None or table.status not in {"ACTIVE", "UPDATING"}:
                     continue
-                for shard in range(info.options.log.shards if table.global_indexes else 0):
+                for shard in range(info.options.log.shards if table.has_log_for_indexes else 0):
                     jobs[job_name(table, shard)] = (table, shard)
             await asyncio.sleep(0)
         return jobs
@@ -276,7 +276,7 @@ class Keepers:
         for name, (table, shard) in wanted.items():
             working = self._working.get(name)
             if working is not None and not working.task.done():
-                working.keeper.table = table
+                working.keeper.renew(table)
             elif name not in self._ending:
                 if working is not None:
                     working.report(name)

@@ -10,6 +10,7 @@ from tenet.wire.door import Distribution, Measured
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from tenet.tables.ops.indexing.filling import Filled
     from tenet.tables.ops.indexing.keepers import Keepers
     from tenet.wire.door import Measure
 
@@ -67,6 +68,26 @@ class Progress:
         """Returns how far an index is behind as far as this keeper goes, milliseconds."""
         since_ms = min(self.since_ms.get(space, now_ms), self.failing_since_ms or now_ms)
         return max(0, now_ms - since_ms)
+
+
+def measures_of_filling(progress: Mapping[tuple[str, str, str], Filled]) -> Sequence[Measure]:
+    """Returns how far the indexes are that this process fills, for the page of metrics; by account, table and index."""
+    labels = ("account", "table", "index")
+    shown = dict(list(progress.items())[:INDEXES_MAX])
+    return (
+        Measured(
+            "tenet_index_filling_items",
+            "Items of the table that were looked at to fill an index that was added to it.",
+            labels,
+            {names: filled.items for names, filled in shown.items()},
+        ),
+        Measured(
+            "tenet_index_filling_skipped",
+            "Items among them that the index cannot hold, because of their key attributes.",
+            labels,
+            {names: filled.skipped for names, filled in shown.items()},
+        ),
+    )
 
 
 def measures_of(keepers: Keepers) -> Sequence[Measure]:

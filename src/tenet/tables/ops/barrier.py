@@ -1,0 +1,40 @@
+"""Tells when all requests have ended that had begun before a moment: what they know of tables may be of before it."""
+
+from __future__ import annotations
+
+import asyncio
+
+
+class Barrier:
+    """Counts the requests that are under way, by the phase in which they began. One caller at a time may wait."""
+
+    def __init__(self) -> None:
+        self._running = [0, 0]
+        self._phase = 0
+        self._ended = asyncio.Event()
+        self._turn = asyncio.Lock()
+
+    def enter(self) -> int:
+        """Notes that a request begins; returns what is to be given back at its end."""
+        phase = self._phase
+        self._running[phase] += 1
+        return phase
+
+    def leave(self, phase: int) -> None:
+        """Notes that a request has ended.
+
+        Args:
+            phase: what `enter` has returned.
+        """
+        self._running[phase] -= 1
+        if phase != self._phase and not self._running[phase]:
+            self._ended.set()
+
+    async def passed(self) -> None:
+        """Waits until every request has ended that had begun before the call."""
+        async with self._turn:
+            self._ended.clear()
+            before, self._phase = self._phase, 1 - self._phase
+            while self._running[before]:
+                await self._ended.wait()
+                self._ended.clear()

@@ -1,0 +1,380 @@
+"""Fills global indexes that were added to tables that there were already, while requests go on.
+
+A table's items are read in the order of a scan, some at a time, and an entry is written for each that has one. It takes
+effect only if the item is still what was read, so that an entry never tells of a former state; a write behind it knows
+the index and keeps the entry up. Before the first item is read, every request has ended that may not know of the index.
+
+Where global indexes are kept from the log, an item's *presentation* goes there instead, in its own partition under the
+same check, and keepers make the entry of it. Up to where the log reached when filling began, it means nothing for the
+index: writers that did not know of it may not have told the log of their changes.
+
+How far it has come is noted in the index's own space. Whoever fills next goes on there; doing some items twice does no
+harm, nor do two who fill at the same time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+import structlog
+from msgspec import Struct
+
+from tenet.base.errors import TenetError
+from tenet.store.cached import STALE_S
+from tenet.store.contract import Committed, IsVersion, Key, Put
+from tenet.store.errors import LogTrimmed, SpaceNotFound
+from tenet.store.formats import decode_marked
+from tenet.store.landing import land
+from tenet.tables import keys
+from tenet.tables.ops.indexing.cursor import CALL_S, decode_kept
+from tenet.tables.rules import index_changes
+from tenet.tables.rules.images import ABSENT, Image
+from tenet.tables.rules.index_log import LOG_SHARDS, presented
+from tenet.tables.rules.indexes import changes, is_indexed
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tenet.base.clock import Clock
+    from tenet.base.ids import Ids
+    from tenet.store.contract import Delete, Record, Store
+    from tenet.tables.model import Index, Table
+    from tenet.tables.ops.barrier import Barrier
+    from tenet.tables.ops.catalog import Catalog
+
+#: How many items are read at a time, and their bytes.
+PAGE_RECORDS: Final = 500
+PAGE_BYTES: Final = 2 * 1024 * 1024
+#: How many items share a commit where commits over partitions are cheap, and how many are under way where not.
+GROUP: Final = 50
+PRESENTED_AT_ONCE: Final = 16
+#: How often it is noted how far an index is, and how often the catalog is looked through, seconds.
+NOTE_S: Final = 2.0
+LOOK_S: Final = 10.0
+#: How long a request of another process may be under way that does not know of the index, seconds: its deadline.
+OTHERS_S: Final = 30.0
+#: The part of the time that it leaves to requests.
+_REST: Final = 0.5
+_RETRY_S: Final = 1.0
+_POLL_S: Final = 0.1
+_FORMAT: Final = b"\x01"
+
+_log = structlog.get_logger(__name__)
+
+
+class Filled(Struct, frozen=True):
+    """How far an index is filled.
+
+    Args:
+        items: that were looked at.
+        entries: that were made.
+        skipped: items whose key attributes the index cannot hold.
+        partition: of the last item, hexadecimal; empty before the first one.
+        sort: the same of its sort key.
+    """
+
+    items: int = 0
+    entries: int = 0
+    skipped: int = 0
+    partition: str = ""
+    sort: str = ""
+
+    @property
+    def after(self) -> tuple[bytes, bytes] | None:
+        """Where the last item lies; None before the first one."""
+        return (bytes.fromhex(self.partition), bytes.fromhex(self.sort)) if self.sort else None
+
+
+_decoder: Final = msgspec.json.Decoder(Filled)
+
+
+def decode_filled(record: Record | None) -> Filled:
+    """Returns how far an index is filled, by its record.
+
+    Raises:
+        StoreCorrupt: the bytes are none that this or an older version writes.
+    """
+    if record is None:
+        return Filled()
+    return decode_marked(record.value, _decoder, "how far an index is filled", mark=_FORMAT)
+
+
+class Filling:
+    """Fills the indexes that are added to tables.
+
+    Args:
+        store: where everything lies.
+        catalog: where tables are described.
+        barrier: tells when requests have ended.
+        clock: time.
+        ids: for commit ids.
+        is_logging: whether global indexes are kept from the log.
+    """
+
+    def __init__(
+        self, store: Store, catalog: Catalog, barrier: Barrier, *, clock: Clock, ids: Ids, is_logging: bool
+    ) -> None:
+        self._store = store
+        self._catalog = catalog
+        self.barrier = barrier
+        self._clock = clock
+        self._ids = ids
+        self._is_logging = is_logging
+        self._wake = asyncio.Event()
+        #: Of the indexes that this process fills, by account, table and index.
+        self.progress: dict[tuple[str, str, str], Filled] = {}
+
+    def look_again(self) -> None:
+        """Says that a table may have been given an index."""
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Fills indexes until it is cancelled."""
+        watch = self._store.watch(keys.CATALOG_SPACE)
+        try:
+            while True:
+                self._wake.clear()
+                is_done = await self._fill_all()
+                hint = asyncio.ensure_future(watch.wait(LOOK_S if is_done else _RETRY_S))
+                woken = asyncio.ensure_future(self._wake.wait())
+                try:
+                    await asyncio.wait((hint, woken), return_when=asyncio.FIRST_COMPLETED)
+                finally:
+                    hint.cancel()
+                    woken.cancel()
+        finally:
+            watch.close()
+
+    async def _fill_all(self) -> bool:
+        """Fills every index that is to be filled; returns whether all of them are full."""
+        try:
+            wanted = await self._wanted()
+        except TenetError as error:
+            _log.warning("the tables with new indexes were not looked up", error=error.code, reason=error.message)
+            return False
+        done = await asyncio.gather(*(self._try_to_fill(table, index) for table, index in wanted))
+        return all(done)
+
+    async def _wanted(self) -> list[tuple[Table, Index]]:
+        found: list[tuple[Table, Index]] = []
+        last = None
+        while page := await self._catalog.everything(last):
+            last = page[-1]
+            for table in page:
+                if table.status in {"ACTIVE", "UPDATING"}:
+                    found += [(table, index) for index in table.global_indexes if index.is_filling]
+        return found
+
+    async def _try_to_fill(self, table: Table, index: Index) -> bool:
+        name = (table.account, table.name, index.name)
+        try:
+            await self._fill(table, index, name)
+        except SpaceNotFound:
+            _log.info("an index was removed while it was filled", table=table.name, index=index.name)
+        except TenetError as error:
+            _log.warning(
+                "an index cannot be filled and will be tried again",
+                table=table.name,
+                index=index.name,
+                error=error.code,
+                reason=error.message,
+            )
+            return False
+        finally:
+            self.progress.pop(name, None)
+        return True
+
+    async def _fill(self, table: Table, index: Index, name: tuple[str, str, str]) -> None:
+        place = keys.filled_key(table.id, index.number)
+        (record,) = await self._store.get((place,), deadline=self._deadline())
+        filled = decode_filled(record)
+        self.progress[name] = filled
+        if record is None or (self._is_logging and not index.since):
+            await self._wait_for_writers()
+            if self._is_logging and not index.since:
+                since = await self._ends(table, await self._positions(table))
+                now = await self._change(table, index, since)
+                if now is None:
+                    return
+                table, index = now
+            await self._note(place, filled)
+        _log.info("an index is filled", table=table.name, index=index.name, items=filled.items)
+        filled = await self._go_through(table, index, name, filled)
+        if self._is_logging:
+            await self._wait_for_keepers(table)
+        # First, so that it is not left there for good; who dies in between has it filled once more.
+        await self._store.discard(place.space, place.partition)
+        await self._catalog.change(table.account, table.name, lambda now: _whole(table, index, now))
+        _log.info(
+            "an index is full",
+            table=table.name,
+            index=index.name,
+            items=filled.items,
+            entries=filled.entries,
+            skipped=filled.skipped,
+        )
+
+    def _deadline(self) -> float:
+        return self._clock.monotonic_s() + CALL_S
+
+    async def _wait_for_writers(self) -> None:
+        """Waits until all writers know of the index: what they have cached is old, and what was under way has ended."""
+        if self._store.capabilities.remote:
+            await asyncio.sleep(STALE_S + OTHERS_S)
+        await self.barrier.passed()
+
+    async def _note(self, place: Key, filled: Filled) -> None:
+        put = Put(place, _FORMAT + msgspec.json.encode(filled))
+        await land(self._store, (put,), clock=self._clock, ids=self._ids, deadline=self._deadline())
+
+    async def _change(self, table: Table, index: Index, since: tuple[int, ...]) -> tuple[Table, Index] | None:
+        """Says in the description from where on the log means something for an index; None where there is none now."""
+
+        def decide(now: Table | None) -> Table | None:
+            found = None if now is None or now.id != table.id else now.index(index.name)
+            if now is None or found is None or found.number != index.number or found.since or not found.is_filling:
+                return now
+            return index_changes.told_since(now, index.number, since)
+
+        after = await self._catalog.change(table.account, table.name, decide)
+        found = None if after is None or after.id != table.id else after.index(index.name)
+        return None if after is None or found is None or not found.is_filling else (after, found)
+
+    # ---- the items ---------------------------------------------------------------------------------------------------
+
+    async def _go_through(self, table: Table, index: Index, name: tuple[str, str, str], filled: Filled) -> Filled:
+        place, noted_s, more = keys.filled_key(table.id, index.number), self._clock.monotonic_s(), True
+        within = keys.everything_of(None)
+        while more:
+            begun_s = self._clock.monotonic_s()
+            page = await self._store.scan(
+                table.space,
+                within,
+                limit=PAGE_RECORDS,
+                limit_bytes=PAGE_BYTES,
+                after=filled.after,
+                deadline=self._deadline(),
+            )
+            more = page.more
+            if page.records:
+                filled = await self._take(table, index, page.records, filled)
+                self.progress[name] = filled
+            now_s = self._clock.monotonic_s()
+            if now_s - noted_s >= NOTE_S:
+                noted_s = now_s
+                await self._note(place, filled)
+                if not await self._is_wanted(table, index):
+                    raise SpaceNotFound(place.space)
+            await asyncio.sleep((self._clock.monotonic_s() - begun_s) * _REST)
+        return filled
+
+    async def _is_wanted(self, table: Table, index: Index) -> bool:
+        now = await self._catalog.find(table.account, table.name, deadline=self._deadline())
+        found = None if now is None or now.id != table.id else now.index(index.name)
+        return found is not None and found.number == index.number and found.is_filling
+
+    async def _take(self, table: Table, index: Index, records: Sequence[Record], filled: Filled) -> Filled:
+        """Makes the entries of a page of items; returns how far the index is filled with them."""
+        held: list[tuple[Key, Record]] = []
+        skipped = 0
+        for record in records:
+            item = Image.of_record(record).item
+            if is_indexed(index, item):
+                held.append((Key(table.space, record.partition, record.sort), record))
+            elif item is not None and all(name in item for name in index.keys.names):
+                skipped += 1
+        if self._is_logging:
+            for start in range(0, len(held), PRESENTED_AT_ONCE):
+                some = held[start : start + PRESENTED_AT_ONCE]
+                await asyncio.gather(*(self._present(table, index, key, record) for key, record in some))
+        else:
+            for start in range(0, len(held), GROUP):
+                await self._enter(table, index, held[start : start + GROUP])
+        last = records[-1]
+        return Filled(
+            filled.items + len(records),
+            filled.entries + len(held),
+            filled.skipped + skipped,
+            last.partition.hex(),
+            last.sort.hex(),
+        )
+
+    async def _enter(self, table: Table, index: Index, held: Sequence[tuple[Key, Record]]) -> None:
+        """Writes the entries of some items, each as of the moment at which it is the item's."""
+        while held:
+            writes: list[Put | Delete] = []
+            for _, record in held:
+                writes += changes(table, ABSENT, Image.of_record(record), among=(index,)).writes
+            checks = [IsVersion(key, record.version) for key, record in held]
+            outcome = await land(
+                self._store, writes, checks, clock=self._clock, ids=self._ids, deadline=self._deadline()
+            )
+            if isinstance(outcome, Committed):
+                return
+            found = await self._store.get([key for key, _ in held], deadline=self._deadline())
+            held = [
+                (key, record)
+                for (key, _), record in zip(held, found, strict=True)
+                if record is not None and is_indexed(index, Image.of_record(record).item)
+            ]
+
+    async def _present(self, table: Table, index: Index, key: Key, record: Record | None) -> None:
+        """Tells the log of an item as it is."""
+        while record is not None and is_indexed(index, (image := Image.of_record(record)).item):
+            check, append = IsVersion(key, record.version), presented(table, key, image)
+            outcome = await land(
+                self._store, (), (check,), (append,), clock=self._clock, ids=self._ids, deadline=self._deadline()
+            )
+            if isinstance(outcome, Committed):
+                return
+            record = outcome.records[key]
+
+    # ---- the log -----------------------------------------------------------------------------------------------------
+
+    async def _positions(self, table: Table) -> list[int]:
+        """Returns how far the keepers have moved their cursors, by shard."""
+        places = [keys.cursor_key(table.id, shard) for shard in range(LOG_SHARDS)]
+        records = await self._store.get(places, deadline=self._deadline())
+        return [decode_kept(record).position for record in records]
+
+    async def _ends(self, table: Table, positions: Sequence[int]) -> tuple[int, ...]:
+        """Returns, by shard, a position at or below which everything lies that was answered before the call."""
+        return tuple([await self._end(table, shard, position) for shard, position in enumerate(positions)])
+
+    async def _end(self, table: Table, shard: int, after: int) -> int:
+        while True:
+            try:
+                page = await self._store.read_log(table.space, shard, after=after, limit=1, deadline=self._deadline())
+            except LogTrimmed as error:
+                after = error.first - 1
+                continue
+            return page.closed
+
+    async def _wait_for_keepers(self, table: Table) -> None:
+        """Waits until everything that was presented is in the index."""
+        ends = await self._ends(table, await self._positions(table))
+        while True:
+            positions = await self._positions(table)
+            behind = [shard for shard in range(LOG_SHARDS) if positions[shard] < ends[shard]]
+            waiting = [shard for shard in behind if await self._holds_more(table, shard, positions[shard])]
+            if not waiting:
+                return
+            await asyncio.sleep(_POLL_S)
+
+    async def _holds_more(self, table: Table, shard: int, after: int) -> bool:
+        """Whether the log holds an entry behind a position: a cursor does not move where there is none."""
+        try:
+            page = await self._store.read_log(
+                table.space, shard, after=after, limit=1, stale=True, deadline=self._deadline()
+            )
+        except LogTrimmed:
+            return True
+        return bool(page.entries) or page.waiting is not None
+
+
+def _whole(table: Table, index: Index, now: Table | None) -> Table | None:
+    if now is None or now.id != table.id:
+        return now
+    return index_changes.whole(now, index.number)

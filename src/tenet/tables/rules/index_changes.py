@@ -1,0 +1,162 @@
+"""Global indexes that UpdateTable adds to a table and takes from it: which ones there may be, and what becomes of them.
+
+Source: "Managing Global Secondary Indexes in DynamoDB" of the Developer Guide, and UpdateTable of the API reference.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from tenet.tables.errors import LimitExceededException, ResourceNotFoundException, ValidationException
+from tenet.tables.rules.table_definition import (
+    GLOBAL_INDEXES_MAX,
+    INCLUDED_MAX,
+    check_index_definition,
+    check_schema_length,
+    definitions_of,
+    index_from,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from tenet.tables.model import BillingMode, Index, KeyType, Table
+
+_INVALID: Final = "One or more parameter values were invalid: "
+_KINDS: Final = ("Update", "Create", "Delete")
+
+
+def check_index_changes(request: Mapping[str, Any]) -> None:
+    """Checks the updates of global indexes of an UpdateTable request, and its attribute definitions, by themselves.
+
+    Raises:
+        ValidationException: with the service's text for the first rule that is broken.
+    """
+    definitions = definitions_of(request)
+    names: set[str] = set()
+    for number, update in enumerate(request.get("GlobalSecondaryIndexUpdates") or (), 1):
+        kinds = [kind for kind in _KINDS if update.get(kind) is not None]
+        if not kinds:
+            raise ValidationException(
+                _INVALID + "One of GlobalSecondaryIndexUpdate.Update, GlobalSecondaryIndexUpdate.Create, "
+                "GlobalSecondaryIndexUpdate.Delete must not be null"
+            )
+        if len(kinds) > 1:
+            raise ValidationException(
+                _INVALID + "Only one of GlobalSecondaryIndexUpdate.Update, GlobalSecondaryIndexUpdate.Create, "
+                "GlobalSecondaryIndexUpdate.Delete must be specified"
+            )
+        name = update[kinds[0]]["IndexName"]
+        if name in names:
+            raise ValidationException(
+                _INVALID + f"Only one global secondary index update per index is allowed simultaneously. Index: {name}"
+            )
+        names.add(name)
+        if kinds[0] == "Create":
+            schema = update["Create"]["KeySchema"]
+            check_schema_length(f"globalSecondaryIndexUpdates.{number}.member.create.keySchema", schema)
+            check_index_definition(update["Create"], definitions)
+
+
+def changed_indexes(
+    table: Table, request: Mapping[str, Any], indexes: tuple[Index, ...], billing: BillingMode
+) -> tuple[Index, ...]:
+    """Returns the indexes that a table is to have, with the one that it is given and without the one that it loses.
+
+    Args:
+        table: as it is.
+        request: passed by `check_index_changes`.
+        indexes: the table's, as the rest of the request changes them.
+        billing: how the table will be billed.
+
+    Raises:
+        LimitExceededException: more than one index would be made or removed at a time.
+        ResourceNotFoundException: there is no index to remove.
+        ValidationException: the new index contradicts the table.
+    """
+    updates: Sequence[Mapping[str, Any]] = request.get("GlobalSecondaryIndexUpdates") or ()
+    removed = {update["Delete"]["IndexName"] for update in updates if "Delete" in update}
+    created: list[Mapping[str, Any]] = [update["Create"] for update in updates if "Create" in update]
+    if not removed and not created:
+        return indexes
+    filling = {index.name for index in table.global_indexes if index.is_filling}
+    if len(removed) + len(created) > 1 or (filling and not filling <= removed):
+        raise LimitExceededException(
+            "Subscriber limit exceeded: Only 1 online index can be created or deleted simultaneously per table"
+        )
+    if not removed <= {index.name for index in table.global_indexes}:
+        raise ResourceNotFoundException("Requested resource not found")
+    left = tuple(index for index in indexes if not index.is_global or index.name not in removed)
+    return (*left, *(_created(table, request, one, billing) for one in created))
+
+
+def _created(table: Table, request: Mapping[str, Any], given: Mapping[str, Any], billing: BillingMode) -> Index:
+    if table.index(given["IndexName"]) is not None:
+        raise ValidationException("Attempting to create an index which already exists")
+    types = all_types(table, request)
+    used = dict.fromkeys(name for keys in (table.keys, *(index.keys for index in table.indexes)) for name in keys.names)
+    used.update(dict.fromkeys(element["AttributeName"] for element in given["KeySchema"]))
+    if any(name not in used for name in types):
+        raise ValidationException(
+            _INVALID + f"Some AttributeDefinitions are not used. AttributeDefinitions: [{', '.join(types)}], "
+            f"keys used: [{', '.join(used)}]"
+        )
+    check_index_definition(given, types, billing=billing)
+    if len(table.global_indexes) >= GLOBAL_INDEXES_MAX:
+        raise ValidationException(
+            _INVALID + f"GlobalSecondaryIndex count exceeds the per-table limit of {GLOBAL_INDEXES_MAX}"
+        )
+    included = given["Projection"].get("NonKeyAttributes") or ()
+    if sum(len(index.included) for index in table.indexes) + len(included) > INCLUDED_MAX:
+        raise ValidationException(
+            _INVALID + f"Number of NonKeyAttributes over all indexes exceeds the per-table limit of {INCLUDED_MAX}"
+        )
+    index = index_from(given, types, billing, number=table.next_index_number, is_global=True)
+    return msgspec.structs.replace(index, is_late=True)
+
+
+def all_types(table: Table, request: Mapping[str, Any]) -> dict[str, KeyType]:
+    """Returns the types of a table's key attributes with those that a request defines.
+
+    Raises:
+        ValidationException: it defines one that the table has with another type.
+    """
+    types = dict(table.attribute_types)
+    for name, kind in definitions_of(request).items():
+        if types.setdefault(name, kind) != kind:
+            raise ValidationException(
+                _INVALID + f"Attribute {name} is defined with type {kind}, and is of type {types[name]} in the table"
+            )
+    return types
+
+
+def types_of(table: Table, indexes: Sequence[Index], types: Mapping[str, KeyType]) -> dict[str, KeyType]:
+    """Returns the types of those attributes alone that the keys of a table and of some indexes use."""
+    used = {name for keys in (table.keys, *(index.keys for index in indexes)) for name in keys.names}
+    return {name: kind for name, kind in types.items() if name in used}
+
+
+def whole(table: Table, number: int) -> Table:
+    """Returns a table one index of which holds all items now; the very table where it was not being filled."""
+    if not any(index.number == number and index.is_filling for index in table.indexes):
+        return table
+    return _with_index(table, number, status="ACTIVE", since=())
+
+
+def told_since(table: Table, number: int, since: tuple[int, ...]) -> Table:
+    """Returns a table one index of which is to be kept from the log behind some positions, one for each shard."""
+    return _with_index(table, number, since=since)
+
+
+def _with_index(table: Table, number: int, **members: Any) -> Table:
+    def changed(indexes: tuple[Index, ...]) -> tuple[Index, ...]:
+        return tuple(
+            msgspec.structs.replace(index, **members) if index.number == number else index for index in indexes
+        )
+
+    pending = table.pending
+    if pending is not None:
+        pending = msgspec.structs.replace(pending, indexes=changed(pending.indexes))
+    return msgspec.structs.replace(table, indexes=changed(table.indexes), pending=pending)

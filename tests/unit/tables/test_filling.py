@@ -1,0 +1,450 @@
+"""Global indexes that are added to a table and taken from it while it is written to, on both kinds of engine."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from random import Random
+from typing import Any, Final
+
+import orjson
+import pytest
+
+from tenet.base.clock import SystemClock
+from tenet.base.ids import SystemIds
+from tenet.store import memory
+from tenet.store.contract import EVERYTHING, Engine, Page, Range
+from tenet.tables import keys
+from tenet.tables.api import Caller, Tables
+from tenet.tables.errors import LimitExceededException, ResourceNotFoundException, TablesError, ValidationException
+from tenet.tables.ops.barrier import Barrier
+from tenet.tables.ops.indexing import filling
+from tenet.tables.ops.indexing.filling import decode_filled
+from tests.dear import Dear
+
+CLOCK, IDS = SystemClock(), SystemIds()
+ACCOUNT: Final = "0" * 12
+WAIT_S_MAX: Final = 30.0
+NAME: Final = "things"
+BY_G: Final[dict[str, Any]] = {
+    "IndexName": "by-g",
+    "KeySchema": [{"AttributeName": "g", "KeyType": "HASH"}, {"AttributeName": "n", "KeyType": "RANGE"}],
+    "Projection": {"ProjectionType": "INCLUDE", "NonKeyAttributes": ["kept"]},
+}
+DEFINITIONS: Final = [{"AttributeName": "g", "AttributeType": "S"}, {"AttributeName": "n", "AttributeType": "N"}]
+
+
+class Service:
+    """The service, asked as the edge asks it."""
+
+    def __init__(self, tables: Tables, store: Engine) -> None:
+        self.tables = tables
+        self.store = store
+
+    async def __call__(self, operation: str, **request: Any) -> dict[str, Any]:
+        caller = Caller(ACCOUNT)
+        answer: dict[str, Any] = orjson.loads(await self.tables.call(operation, {"TableName": NAME, **request}, caller))
+        return answer
+
+    async def create(self, **more: Any) -> None:
+        await self(
+            "CreateTable",
+            BillingMode="PAY_PER_REQUEST",
+            KeySchema=[{"AttributeName": "p", "KeyType": "HASH"}],
+            **{"AttributeDefinitions": [{"AttributeName": "p", "AttributeType": "S"}], **more},
+        )
+        await self.until(lambda table: table["TableStatus"] == "ACTIVE")
+
+    async def table(self) -> dict[str, Any]:
+        found: dict[str, Any] = (await self("DescribeTable"))["Table"]
+        return found
+
+    async def until(self, holds: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+        async with asyncio.timeout(WAIT_S_MAX):
+            while not holds(table := await self.table()):  # noqa: ASYNC110 (as a client waits)
+                await asyncio.sleep(0.01)
+        return table
+
+    async def add(
+        self, index: dict[str, Any] = BY_G, definitions: list[dict[str, str]] = DEFINITIONS
+    ) -> dict[str, Any]:
+        updates = [{"Create": index}]
+        answer = await self("UpdateTable", AttributeDefinitions=definitions, GlobalSecondaryIndexUpdates=updates)
+        return answer["TableDescription"]  # type: ignore[no-any-return]
+
+    async def remove(self, name: str = "by-g") -> None:
+        await self("UpdateTable", GlobalSecondaryIndexUpdates=[{"Delete": {"IndexName": name}}])
+        await self.until(lambda table: table["TableStatus"] == "ACTIVE" and status_of(table, name) is None)
+
+    async def is_full(self, name: str = "by-g") -> None:
+        await self.until(lambda table: status_of(table, name) == "ACTIVE")
+
+    async def put(self, partition: str, **attributes: dict[str, Any]) -> None:
+        await self("PutItem", Item={"p": {"S": partition}, **attributes})
+
+    async def everything(self, index: str | None = None) -> dict[str, dict[str, Any]]:
+        """All items, or all entries of an index, by their partition key."""
+        found: dict[str, dict[str, Any]] = {}
+        more: dict[str, Any] = {} if index is None else {"IndexName": index}
+        while True:
+            page = await self("Scan", **more)
+            for item in page["Items"]:
+                assert item["p"]["S"] not in found
+                found[item["p"]["S"]] = item
+            if "LastEvaluatedKey" not in page:
+                return found
+            more["ExclusiveStartKey"] = page["LastEvaluatedKey"]
+
+
+def status_of(table: dict[str, Any], name: str) -> str | None:
+    found = [one["IndexStatus"] for one in table.get("GlobalSecondaryIndexes", ()) if one["IndexName"] == name]
+    return found[0] if found else None
+
+
+def entries_of(items: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """What an index ``BY_G`` is to hold: worked out here in its own way."""
+    wanted = {}
+    for partition, item in items.items():
+        group, number = item.get("g", {}), item.get("n", {})
+        if "N" in number and 0 < len(group.get("S", "").encode()) <= 2048:
+            wanted[partition] = {name: value for name, value in item.items() if name in {"p", "g", "n", "kept"}}
+    return wanted
+
+
+@asynccontextmanager
+async def opened(kind: str, store: Engine | None = None) -> AsyncIterator[Service]:
+    if store is None:
+        made: Engine = await memory.open_engine("", clock=CLOCK, ids=IDS)
+        store = Dear(made) if kind == "dear" else made
+    tables = await Tables.open(store, clock=CLOCK, ids=IDS)
+    try:
+        yield Service(tables, store)
+    finally:
+        await tables.close()
+
+
+def serving(kind: str, work: Callable[[Service], Awaitable[None]]) -> None:
+    async def run() -> None:
+        async with opened(kind) as service:
+            await work(service)
+
+    asyncio.run(run())
+
+
+kinds = pytest.mark.parametrize("kind", ["cheap", "dear"])
+
+
+@kinds
+def test_an_index_that_is_added_holds_what_was_there(kind: str) -> None:
+    async def work(service: Service) -> None:
+        await service.create()
+        for number in range(20):
+            await service.put(f"p-{number}", g={"S": f"g-{number % 3}"}, n={"N": str(number)}, lost={"S": "x"})
+        await service.put("no-group", n={"N": "1"})
+        await service.put("wrong-type", g={"N": "1"}, n={"N": "1"})
+        await service.put("empty", g={"S": ""}, n={"N": "1"})
+        await service.put("too-long", g={"S": "x" * 2049}, n={"N": "1"})
+        described = await service.add()
+        assert described["TableStatus"] == "UPDATING"
+        (index,) = described["GlobalSecondaryIndexes"]
+        assert (index["IndexStatus"], index["Backfilling"]) == ("CREATING", False)
+        await service.is_full()
+        table = await service.table()
+        (index,) = table["GlobalSecondaryIndexes"]
+        assert "Backfilling" not in index
+        assert {one["AttributeName"] for one in table["AttributeDefinitions"]} == {"p", "g", "n"}
+        items = await service.everything()
+        assert await service.everything("by-g") == entries_of(items)
+        assert len(entries_of(items)) == 20
+
+    serving(kind, work)
+
+
+class Writer:
+    """Puts, updates and deletes items, some of which the index holds.
+
+    Args:
+        service: the service.
+        seed: determines everything.
+    """
+
+    def __init__(self, service: Service, seed: int) -> None:
+        self._service = service
+        self._chance = Random(seed)
+        self.is_over = False
+
+    async def write(self) -> None:
+        chance, service = self._chance, self._service
+        place, group = f"p-{chance.randrange(40)}", {"S": chance.choice("abc")}
+        kind = chance.randrange(4)
+        if kind == 0:
+            await service("DeleteItem", Key={"p": {"S": place}})
+        elif kind == 1:
+            number, kept = {"N": str(chance.randrange(9))}, {"S": chance.choice("xy")}
+            await service.put(place, g=group, n=number, kept=kept)
+        elif kind == 2:
+            await service.put(place, other={"S": "z"})
+        else:
+            values = {":g": group, ":k": {"S": chance.choice("xy")}, ":one": {"N": "1"}}
+            update = "SET g = :g, kept = :k ADD n :one"
+            await service(
+                "UpdateItem", Key={"p": {"S": place}}, UpdateExpression=update, ExpressionAttributeValues=values
+            )
+
+    async def keep_writing(self) -> None:
+        while not self.is_over:
+            await self.write()
+            await asyncio.sleep(0)
+
+
+@kinds
+def test_an_index_that_is_added_while_the_table_is_written_to(kind: str, seed: int) -> None:
+    async def work(service: Service) -> None:
+        writer = Writer(service, seed)
+        await service.create()
+        for _ in range(60):
+            await writer.write()
+        writers = [asyncio.create_task(writer.keep_writing()) for _ in range(4)]
+        for number in range(3):
+            if number:
+                await service.remove()
+            await service.add()
+            await service.is_full()
+            await asyncio.sleep(0.05)
+        writer.is_over = True
+        await asyncio.gather(*writers)
+        wanted = entries_of(await service.everything())
+        async with asyncio.timeout(WAIT_S_MAX):
+            while kind == "dear" and await service.everything("by-g") != wanted:  # noqa: ASYNC110 (the log is followed behind the answers)
+                await asyncio.sleep(0.02)
+        assert await service.everything("by-g") == wanted
+
+    serving(kind, work)
+
+
+class Blocking:
+    """An engine of which scans of items wait, so that an index stays half filled.
+
+    Args:
+        engine: the engine.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self.scans = 0
+        #: So many scans go through.
+        self.room = 0
+        self.after: list[Any] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._engine, name)
+
+    async def scan(self, space: str, within: Range = EVERYTHING, **options: Any) -> Page:
+        if options.get("limit") == filling.PAGE_RECORDS:
+            while self.room <= 0:  # noqa: ASYNC110 (two services look at it)
+                await asyncio.sleep(0.005)
+            self.room -= 1
+            self.after.append(options["after"])
+        return await self._engine.scan(space, within, **options)
+
+
+@asynccontextmanager
+async def half_filled(kind: str) -> AsyncIterator[tuple[Service, Blocking]]:
+    made = await memory.open_engine("", clock=CLOCK, ids=IDS)
+    blocking = Blocking(Dear(made) if kind == "dear" else made)
+    async with opened(kind, blocking) as service:
+        await service.create()
+        for number in range(10):
+            await service.put(f"p-{number}", g={"S": "g"}, n={"N": "1"})
+        await service.add()
+        await service.until(lambda table: table["TableStatus"] == "ACTIVE")
+        yield service, blocking
+
+
+def refused(kind: type[TablesError], call: Awaitable[Any]) -> Awaitable[str]:
+    async def message() -> str:
+        with pytest.raises(kind) as caught:
+            await call
+        return caught.value.message
+
+    return message()
+
+
+@kinds
+def test_an_index_that_is_being_filled(kind: str) -> None:
+    async def run() -> None:
+        async with half_filled(kind) as (service, blocking):
+            table = await service.table()
+            (index,) = table["GlobalSecondaryIndexes"]
+            assert (table["TableStatus"], index["IndexStatus"], index["Backfilling"]) == ("ACTIVE", "CREATING", True)
+            said = await refused(ValidationException, service.everything("by-g"))
+            assert said == "Cannot read from backfilling global secondary index: by-g"
+            said = await refused(LimitExceededException, service.add({**BY_G, "IndexName": "other"}))
+            assert "Only 1 online index can be created or deleted simultaneously per table" in said
+            # Its keys are checked from now on; what was there before may stay.
+            said = await refused(ValidationException, service.put("p", g={"N": "1"}, n={"N": "1"}))
+            assert "Type mismatch for Index Key g" in said
+            # The table may be changed otherwise meanwhile, and the index is still not whole then.
+            await service("UpdateTable", DeletionProtectionEnabled=True)
+            table = await service.until(lambda table: table["TableStatus"] == "ACTIVE")
+            assert status_of(table, "by-g") == "CREATING"
+            blocking.room = 1_000
+            await service.is_full()
+            assert len(await service.everything("by-g")) == 10
+
+    asyncio.run(run())
+
+
+@kinds
+def test_an_index_is_removed_while_it_is_filled(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(filling, "NOTE_S", 0.0)
+
+    async def run() -> None:
+        async with half_filled(kind) as (service, blocking):
+            await service.remove()
+            blocking.room = 1
+            names = [info.name for info in await service.store.list_spaces(keys.TABLE_SPACES)]
+            assert not any(keys.is_index_space(name) for name in names)
+            table = await service.table()
+            assert "GlobalSecondaryIndexes" not in table
+            assert table["AttributeDefinitions"] == [{"AttributeName": "p", "AttributeType": "S"}]
+            blocking.room = 1_000
+            await service.add()
+            await service.is_full()
+            assert len(await service.everything("by-g")) == 10
+
+    asyncio.run(run())
+
+
+@kinds
+def test_filling_goes_on_where_it_was_interrupted(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(filling, "NOTE_S", 0.0)
+    monkeypatch.setattr(filling, "PAGE_RECORDS", 3)
+
+    async def run() -> None:
+        async with half_filled(kind) as (service, blocking):
+            blocking.room = 2
+            place = keys.filled_key((await service.table())["TableId"], 1)
+            async with asyncio.timeout(WAIT_S_MAX):
+                while decode_filled((await service.store.get((place,)))[0]).items < 6:  # noqa: ASYNC110 (it is done behind the answers)
+                    await asyncio.sleep(0.01)
+        assert len(blocking.after) == 2
+        blocking.room = 1_000
+        async with opened(kind, blocking) as again:
+            await again.is_full()
+            assert len(await again.everything("by-g")) == 10
+            assert (await again.store.get((place,)))[0] is None
+        assert blocking.after[2] is not None, "it does not begin anew"
+        assert len(blocking.after) == 4
+
+    asyncio.run(run())
+
+
+@kinds
+def test_what_an_index_cannot_hold_may_stay_as_it_is(kind: str) -> None:
+    async def work(service: Service) -> None:
+        await service.create()
+        await service.put("p", g={"N": "1"}, n={"N": "1"}, text1={"S": "a"})
+        await service.add()
+        await service.is_full()
+        update = {"Key": {"p": {"S": "p"}}, "UpdateExpression": "SET text1 = :v"}
+        await service("UpdateItem", **update, ExpressionAttributeValues={":v": {"S": "b"}})
+        assert await service.everything("by-g") == {}
+        update["UpdateExpression"] = "SET g = :v"
+        said = await refused(
+            ValidationException, service("UpdateItem", **update, ExpressionAttributeValues={":v": {"N": "2"}})
+        )
+        assert "Type mismatch for Index Key g" in said
+        await service("UpdateItem", **update, ExpressionAttributeValues={":v": {"S": "right"}})
+        async with asyncio.timeout(WAIT_S_MAX):
+            while list(await service.everything("by-g")) != ["p"]:  # noqa: ASYNC110 (the log is followed behind the answers)
+                await asyncio.sleep(0.01)
+        await service("DeleteItem", Key={"p": {"S": "p"}})
+
+    serving(kind, work)
+
+
+WRONG: Final[tuple[tuple[dict[str, Any], type[TablesError], str], ...]] = (
+    ({"Update": None}, ValidationException, "must not be null"),
+    ({"Delete": {"IndexName": "by-g"}, "Create": BY_G}, ValidationException, "Only one of"),
+    ({"Delete": {"IndexName": "nothing"}}, ResourceNotFoundException, "Requested resource not found"),
+    ({"Create": {**BY_G, "IndexName": "there"}}, ValidationException, "Attempting to create an index which already"),
+    (
+        {"Create": {**BY_G, "KeySchema": [{"AttributeName": "x", "KeyType": "HASH"}]}},
+        ValidationException,
+        "Some index key attributes are not defined in AttributeDefinitions. Keys: [x], AttributeDefinitions: [g, n]",
+    ),
+    (
+        {"Create": {**BY_G, "KeySchema": BY_G["KeySchema"][:1]}},
+        ValidationException,
+        "Some AttributeDefinitions are not",
+    ),
+    (
+        {"Create": {**BY_G, "ProvisionedThroughput": {"ReadCapacityUnits": 1, "WriteCapacityUnits": 1}}},
+        ValidationException,
+        "should not be specified for index: by-g when BillingMode is PAY_PER_REQUEST",
+    ),
+)
+
+
+@pytest.mark.parametrize(("update", "kind", "said"), WRONG, ids=[said[:24] for _, _, said in WRONG])
+def test_an_update_that_is_wrong_is_refused(update: dict[str, Any], kind: type[TablesError], said: str) -> None:
+    async def work(service: Service) -> None:
+        there = [{**BY_G, "IndexName": "there"}]
+        definitions = [{"AttributeName": "p", "AttributeType": "S"}, *DEFINITIONS]
+        await service.create(AttributeDefinitions=definitions, GlobalSecondaryIndexes=there)
+        before = await service.table()
+        updates = [{name: value for name, value in update.items() if value is not None}]
+        call = service("UpdateTable", AttributeDefinitions=DEFINITIONS, GlobalSecondaryIndexUpdates=updates)
+        assert said in await refused(kind, call)
+        assert await service.table() == before
+
+    async def fresh(service: Service) -> None:
+        await service.create()
+        updates = [{name: value for name, value in update.items() if value is not None}]
+        call = service("UpdateTable", AttributeDefinitions=DEFINITIONS, GlobalSecondaryIndexUpdates=updates)
+        assert said in await refused(kind, call)
+
+    serving("cheap", fresh if "Definitions are" in said else work)
+
+
+def test_a_definition_of_another_type_and_one_index_too_many_are_refused() -> None:
+    async def work(service: Service) -> None:
+        other = [{"AttributeName": "p", "AttributeType": "N"}, *DEFINITIONS]
+        await service.create()
+        assert "is of type S in the table" in await refused(ValidationException, service.add(definitions=other))
+        definitions = [{"AttributeName": "p", "AttributeType": "S"}]
+        keyed = [{"AttributeName": "p", "KeyType": "HASH"}]
+        for number in range(20):
+            index = {"IndexName": f"by-{number}", "KeySchema": keyed, "Projection": {"ProjectionType": "ALL"}}
+            await service.add(index, definitions)
+            await service.is_full(f"by-{number}")
+        said = await refused(
+            ValidationException, service.add({**BY_G, "IndexName": "by-20"}, [*definitions, *DEFINITIONS])
+        )
+        assert "GlobalSecondaryIndex count exceeds the per-table limit of 20" in said
+
+    serving("cheap", work)
+
+
+def test_a_barrier_waits_for_what_began_before_it_and_for_nothing_else() -> None:
+    async def run() -> None:
+        barrier = Barrier()
+        await barrier.passed()
+        first, second = barrier.enter(), barrier.enter()
+        waiting = asyncio.create_task(barrier.passed())
+        await asyncio.sleep(0)
+        later = barrier.enter()
+        barrier.leave(first)
+        await asyncio.sleep(0.01)
+        assert not waiting.done()
+        barrier.leave(second)
+        await asyncio.wait_for(waiting, 1)
+        next_one = asyncio.create_task(barrier.passed())
+        await asyncio.sleep(0.01)
+        assert not next_one.done(), "it began behind the first barrier and before this one"
+        barrier.leave(later)
+        await asyncio.wait_for(next_one, 1)
+
+    asyncio.run(run())
