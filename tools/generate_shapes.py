@@ -1,4 +1,4 @@
-"""Writes ``src/tenet/tables/rules/shapes.json``: what botocore's model says about the requests of the DynamoDB API.
+"""Writes ``src/tenet/tables/rules/shapes.json``: what botocore's models say about the requests of the DynamoDB APIs.
 
 Run it after botocore was updated; a test fails while the file is older than the model. ``--check`` only compares.
 """
@@ -21,18 +21,19 @@ CONSTRAINTS = ("enum", "min", "max", "pattern", "required")
 def shapes() -> dict[str, Any]:
     """Returns the operations with their input shapes, and every shape that a request can hold."""
     loader = botocore.session.get_session().get_component("data_loader")
-    model = loader.load_service_model("dynamodb", "service-2", api_version="2012-08-10")
-    operations: dict[str, str] = {
-        name: operation["input"]["shape"] for name, operation in sorted(model["operations"].items())
-    }
+    operations: dict[str, str] = {}
     reached: dict[str, Any] = {}
-    pending = list(operations.values())
-    while pending:
-        name = pending.pop()
-        if name not in reached:
-            reached[name], following = _reduced(model["shapes"][name])
-            pending.extend(following)
-    return {"operations": operations, "shapes": dict(sorted(reached.items()))}
+    # The tables' own shapes first: where those of streams have the same names, they say no more.
+    for service in ("dynamodb", "dynamodbstreams"):
+        model = loader.load_service_model(service, "service-2", api_version="2012-08-10")
+        pending = [operation["input"]["shape"] for operation in model["operations"].values()]
+        operations |= {name: operation["input"]["shape"] for name, operation in model["operations"].items()}
+        while pending:
+            name = pending.pop()
+            if name not in reached:
+                reached[name], following = _reduced(model["shapes"][name])
+                pending.extend(following)
+    return {"operations": dict(sorted(operations.items())), "shapes": dict(sorted(reached.items()))}
 
 
 def _reduced(shape: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:

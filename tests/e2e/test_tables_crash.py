@@ -63,6 +63,7 @@ def make_table(client: Any) -> None:
                 "Projection": {"ProjectionType": "ALL"},
             }
         ],
+        StreamSpecification={"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"},
     )
     client.get_waiter("table_exists").wait(TableName="things", WaiterConfig={"Delay": 1, "MaxAttempts": 20})
     for account in range(ACCOUNTS):
@@ -176,7 +177,29 @@ def check(data: Path, books: Books) -> None:
     ]
     assert sorted(item["id"]["S"] for item in indexed) == sorted(name for name, item in items.items() if "kind" in item)
     assert all(items[item["id"]["S"]] == item for item in indexed)
+    assert told(server.client("dynamodbstreams")) == items
     assert server.stop() == 0
+
+
+def told(streams: Any) -> dict[str, Any]:
+    """What the items have to be by the table's stream, each of whose records follows the one before of its item."""
+    items: dict[str, Any] = {}
+    (stream,) = streams.list_streams(TableName="things")["Streams"]
+    numbers: list[str] = []
+    for shard in streams.describe_stream(StreamArn=stream["StreamArn"])["StreamDescription"]["Shards"]:
+        at = {"StreamArn": stream["StreamArn"], "ShardId": shard["ShardId"], "ShardIteratorType": "TRIM_HORIZON"}
+        iterator = streams.get_shard_iterator(**at)["ShardIterator"]
+        while records := (answer := streams.get_records(ShardIterator=iterator))["Records"]:
+            iterator = answer["NextShardIterator"]
+            for record in records:
+                change = record["dynamodb"]
+                numbers.append(change["SequenceNumber"])
+                name = change["Keys"]["id"]["S"]
+                assert items.pop(name, None) == change.get("OldImage")
+                if "NewImage" in change:
+                    items[name] = change["NewImage"]
+    assert len(set(numbers)) == len(numbers)
+    return items
 
 
 @pytest.mark.time_limit_s(1_200)

@@ -544,6 +544,44 @@ def copy_store(configuration: Configuration, source: str, target: str, *, is_abo
 
 
 @main.group()
+def tables() -> None:
+    """Tables: what changes in them."""
+
+
+@tables.command("follow")
+@click.argument("table", metavar="TABLE")
+@click.option(
+    "--from",
+    "since",
+    metavar="POINT",
+    default="now",
+    show_default=True,
+    help="Where to begin: start (the oldest change that is kept), now, or a time such as 2026-03-01T12:00:00Z.",
+)
+@click.option(
+    "--resume",
+    "file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Keep in this file how far was printed, and go on there next time.",
+)
+@click.option("--once", is_flag=True, help="End when all changes that are there were printed.")
+@_common
+def follow_table(configuration: Configuration, table: str, since: str, file: Path | None, *, once: bool) -> None:
+    """Print the changes of a table as they are made, a line of JSON for each.
+
+    A line is a record of the table's stream, as GetRecords of DynamoDB Streams answers it. The table has to have a
+    stream; its changes are kept for 24 hours. Changes of an item are in their order.
+
+    With --resume no change is left out, however the command ends; what was printed last may be printed again.
+    """
+    from tenet.app.table_changes import Follower, asking, follow
+
+    follower = Follower(asking(configuration), click.echo, file)
+    follower.begin(table, since)
+    follow(follower, once=once)
+
+
+@main.group()
 def placement() -> None:
     """Placement: providers, and what consumers have of them."""
 

@@ -43,8 +43,6 @@ from tenet.wire.signing import sign_headers
 from tenet.wire.tls import describe
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from tenet.app.data_directory import RootKey
     from tenet.base.clock import Clock
 
@@ -244,19 +242,62 @@ class RemoteAdministration:
         answer_s_max: float = ANSWER_S_MAX,
         until_s: float = math.inf,
     ) -> bytes:
+        headers = {"content-type": "application/json"}
+        status, content = self._send(method, target, headers, body, answer_s_max=answer_s_max, until_s=until_s)
+        if status != http.client.OK:
+            raise Refused(_failure(content, status), status)
+        return content
+
+    def ask(self, operation: str, body: bytes, *, service: str, region: str) -> tuple[int, bytes]:
+        """Returns status and body of what the server answers to a request of one of its services, as the root.
+
+        Args:
+            operation: as ``X-Amz-Target`` names it.
+            body: JSON.
+            service: signing name.
+            region: that is signed for.
+
+        Raises:
+            NotReached: the server does not answer.
+        """
+        headers = {"content-type": "application/x-amz-json-1.0", "x-amz-target": operation}
+        return self._send("POST", "/", headers, body, service=service, region=region)
+
+    def _send(
+        self,
+        method: str,
+        target: str,
+        headers: dict[str, str],
+        body: bytes,
+        *,
+        service: str = SIGNING_NAME,
+        region: str = _REGION,
+        answer_s_max: float = ANSWER_S_MAX,
+        until_s: float = math.inf,
+    ) -> tuple[int, bytes]:
         connection = self._connect(until_s)
         connection.sock.settimeout(self._left_s(answer_s_max, until_s))
+        host = f"[{connection.host}]" if ":" in connection.host else connection.host
+        signed = sign_headers(
+            method,
+            target,
+            {"host": f"{host}:{connection.port}", **headers},
+            body,
+            access_key_id=self._root_key.access_key_id,
+            secret=self._root_key.secret_access_key,
+            region=region,
+            service=service,
+            clock=self._clock,
+        )
         try:
-            connection.request(method, target, body, self._headers(method, target, body, connection))
+            connection.request(method, target, body, signed)
             answer = connection.getresponse()
             content = answer.read()
         except (OSError, http.client.HTTPException) as error:
             raise NotReached(f"the server at {self._endpoint} did not answer: {error!r}") from error
         finally:
             connection.close()
-        if answer.status != http.client.OK:
-            raise Refused(_failure(content, answer.status), answer.status)
-        return content
+        return answer.status, content
 
     def _left_s(self, s_max: float, until_s: float) -> float:
         return max(_LEFT_S_MIN, min(s_max, until_s - self._clock.monotonic_s()))
@@ -283,22 +324,6 @@ class RemoteAdministration:
             connection.close()
             raise NotReached(f"no server answers at {self._endpoint}: {error}") from error
         return connection
-
-    def _headers(
-        self, method: str, target: str, body: bytes, connection: http.client.HTTPConnection
-    ) -> Mapping[str, str]:
-        host = f"[{connection.host}]" if ":" in connection.host else connection.host
-        return sign_headers(
-            method,
-            target,
-            {"host": f"{host}:{connection.port}", "content-type": "application/json"},
-            body,
-            access_key_id=self._root_key.access_key_id,
-            secret=self._root_key.secret_access_key,
-            region=_REGION,
-            service=SIGNING_NAME,
-            clock=self._clock,
-        )
 
 
 def _secured(connected: socket.socket, trust: Trust, host: str) -> ssl.SSLSocket:

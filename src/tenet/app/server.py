@@ -44,7 +44,6 @@ from tenet.base.errors import TenetError
 from tenet.base.ids import SystemIds
 from tenet.mesh.errors import NodeRemoved
 from tenet.store.errors import CopyRefused
-from tenet.tables.api import streams_service
 from tenet.wire.limits import EdgeLimits
 from tenet.wire.listener import listening_sockets
 from tenet.wire.log import Sink
@@ -294,7 +293,7 @@ class Server:
             mover=self._mover,
         )
         self.edge = Edge(
-            [*self._gates.services, streams_service(), AdminService(administration)],
+            [*self._gates.services, AdminService(administration)],
             self.core,
             clock=self._clock,
             ids=self._ids,

@@ -118,6 +118,7 @@ class Services:
         """Returns the services for the edge, always in the same order."""
         return (
             self._tables.service(),
+            self._tables.streams_service(),
             self._queues.service(self._edge.scheme),
             self._pipes.service(),
             self._placement.service(self._edge),

@@ -28,6 +28,7 @@ from tenet.tables.ops.counts import Counts
 from tenet.tables.ops.create_table import create_table
 from tenet.tables.ops.delete_item import delete_item
 from tenet.tables.ops.delete_table import delete_table
+from tenet.tables.ops.describe_stream import describe_stream
 from tenet.tables.ops.describe_table import describe_table
 from tenet.tables.ops.endpoints import describe_endpoints
 from tenet.tables.ops.execute_statement import execute_statement
@@ -36,6 +37,8 @@ from tenet.tables.ops.expiring import Expiring
 from tenet.tables.ops.expiring import measures_of as measures_of_expiring
 from tenet.tables.ops.following import Change, ChangePage, Following, Source, has_changes
 from tenet.tables.ops.get_item import get_item
+from tenet.tables.ops.get_records import get_records
+from tenet.tables.ops.get_shard_iterator import get_shard_iterator
 from tenet.tables.ops.indexing.behind import are_indexes_behind
 from tenet.tables.ops.indexing.fences import MarkRule
 from tenet.tables.ops.indexing.filling import Filling
@@ -43,6 +46,7 @@ from tenet.tables.ops.indexing.keepers import Assignment, Keepers, Shares
 from tenet.tables.ops.indexing.measures import measures_of, measures_of_filling
 from tenet.tables.ops.lifecycle import Lifecycle
 from tenet.tables.ops.limits import describe_limits
+from tenet.tables.ops.list_streams import list_streams
 from tenet.tables.ops.list_tables import list_tables
 from tenet.tables.ops.put_item import put_item
 from tenet.tables.ops.query import query
@@ -70,6 +74,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ROUTES",
+    "STREAM_ROUTES",
     "Assignment",
     "Caller",
     "Change",
@@ -81,7 +86,6 @@ __all__ = [
     "TablesError",
     "TablesSettings",
     "has_changes",
-    "streams_service",
 ]
 
 #: Every operation that can be called, by the name that stands in X-Amz-Target.
@@ -111,6 +115,14 @@ ROUTES: Final[Mapping[str, Operation]] = {
     "UpdateItem": update_item,
     "UpdateTable": update_table,
     "UpdateTimeToLive": update_time_to_live,
+}
+
+#: The same of the API of streams.
+STREAM_ROUTES: Final[Mapping[str, Operation]] = {
+    "DescribeStream": describe_stream,
+    "GetRecords": get_records,
+    "GetShardIterator": get_shard_iterator,
+    "ListStreams": list_streams,
 }
 
 
@@ -333,23 +345,30 @@ class Tables:
         try:
             return await route(self._context, caller, request)
         except SpaceNotFound:
-            self._context.catalog.forget(caller.account)
-            raise ResourceNotFoundException("Requested resource not found") from None
+            raise self._table_is_gone(caller) from None
+
+    async def call_streams(self, operation: str, request: dict[str, Any], caller: Caller) -> bytes:
+        """Carries out an operation of the API of streams; otherwise as `call`."""
+        route = STREAM_ROUTES.get(operation)
+        if route is None:
+            raise UnknownOperationException
+        try:
+            return await route(self._context, caller, check_shape(operation, request))
+        except SpaceNotFound:
+            raise self._table_is_gone(caller) from None
+
+    def _table_is_gone(self, caller: Caller) -> ResourceNotFoundException:
+        """Returns the error for a table that was deleted, perhaps by another process, since it was last looked up."""
+        self._context.catalog.forget(caller.account)
+        return ResourceNotFoundException("Requested resource not found")
 
     def service(self) -> TablesService:
         """Returns the service for the edge."""
         return TablesService(self.call)
 
-
-def streams_service() -> TablesService:
-    """Returns the service for the edge that refuses the API of streams in clear words."""
-    return TablesService(_refuse_streams, STREAMS_MOUNT)
-
-
-async def _refuse_streams(operation: str, _request: dict[str, Any], _caller: Caller) -> bytes:
-    if operation in unavailable.STREAMS:
-        raise unavailable.operation_error(operation)
-    raise UnknownOperationException
+    def streams_service(self) -> TablesService:
+        """Returns the service of streams for the edge."""
+        return TablesService(self.call_streams, STREAMS_MOUNT)
 
 
 #: What is about the logs of the store that it lies in, and is of no use in a copy: a space, and records elsewhere.

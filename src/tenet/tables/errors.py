@@ -130,6 +130,18 @@ class IdempotentParameterMismatchException(TablesError):
     code = "IdempotentParameterMismatchException"
 
 
+class ExpiredIteratorException(TablesError):
+    """A shard iterator is older than 15 minutes."""
+
+    code = "ExpiredIteratorException"
+
+
+class TrimmedDataAccessException(TablesError):
+    """Records of a stream that were asked for are older than 24 hours, and gone."""
+
+    code = "TrimmedDataAccessException"
+
+
 class InternalServerError(TablesError):
     """The store could not serve; the request may be sent again."""
 

@@ -19,6 +19,8 @@ KeyType: TypeAlias = Literal["S", "N", "B"]
 TableStatus: TypeAlias = Literal["CREATING", "UPDATING", "DELETING", "ACTIVE"]
 IndexStatus: TypeAlias = Literal["CREATING", "UPDATING", "DELETING", "ACTIVE"]
 BillingMode: TypeAlias = Literal["PROVISIONED", "PAY_PER_REQUEST"]
+StreamView: TypeAlias = Literal["KEYS_ONLY", "NEW_IMAGE", "OLD_IMAGE", "NEW_AND_OLD_IMAGES"]
+StreamStatus: TypeAlias = Literal["ENABLING", "ENABLED", "DISABLING", "DISABLED"]
 Projection: TypeAlias = Literal["ALL", "KEYS_ONLY", "INCLUDE"]
 
 
@@ -101,6 +103,33 @@ class Index(msgspec.Struct, frozen=True, dict=True):
         return self.is_late and self.status == "CREATING"
 
 
+class Stream(msgspec.Struct, frozen=True):
+    """A stream of a table: a part of the log of its space.
+
+    Args:
+        label: names it among the table's streams: when it was asked for, to the millisecond.
+        view: what its records tell of an item.
+        created_ms: when it was asked for, milliseconds since 1970.
+        status: a write goes into the log for it while it is ENABLED.
+        starts: by shard of the log, the last position before it; empty where the log begins with it.
+        ends: by shard of the log, its last position; empty until it is DISABLED.
+        disabled_ms: when it was switched off, or 0.
+    """
+
+    label: str
+    view: StreamView
+    created_ms: int
+    status: StreamStatus = "ENABLED"
+    starts: tuple[int, ...] = ()
+    ends: tuple[int, ...] = ()
+    disabled_ms: int = 0
+
+    @property
+    def is_on(self) -> bool:
+        """Whether the table's owner has it switched on."""
+        return self.status in {"ENABLING", "ENABLED"}
+
+
 class Pending(msgspec.Struct, frozen=True):
     """What becomes of a table when its UPDATING is over.
 
@@ -168,6 +197,7 @@ class Table(msgspec.Struct, frozen=True, dict=True):
         class_changed_before_ms: when it was set before that, or 0.
         pending: what it becomes when its UPDATING is over, or None.
         followers: who reads its changes from the log of its space, by the names that the store knows them by.
+        streams: its streams, oldest first; at most the last one is switched on.
         is_indexed_later: whether it has lost its last global index: if it is given one again, its log has not to begin
             anew where global indexes are kept from it.
         time_to_live: whether its items expire; None: that was never asked for.
@@ -196,6 +226,7 @@ class Table(msgspec.Struct, frozen=True, dict=True):
     class_changed_ms: int = 0
     pending: Pending | None = None
     followers: tuple[str, ...] = ()
+    streams: tuple[Stream, ...] = ()
     is_indexed_later: bool = False
     time_to_live: TimeToLive | None = None
     class_changed_before_ms: int = 0
@@ -256,7 +287,17 @@ class Table(msgspec.Struct, frozen=True, dict=True):
     @cached_property
     def looks_back(self) -> bool:
         """Whether a write has to know the item as it was: for the table's indexes, or for those who follow it."""
-        return bool(self.indexes or self.followers)
+        return bool(self.indexes or self.is_told)
+
+    @cached_property
+    def is_told(self) -> bool:
+        """Whether a write tells the log what it changes: for those who follow the table, or for its stream."""
+        return bool(self.followers or self.streaming)
+
+    @cached_property
+    def streaming(self) -> Stream | None:
+        """The stream that writes go into, or None."""
+        return next((stream for stream in self.streams if stream.status == "ENABLED"), None)
 
     @cached_property
     def is_limited(self) -> bool:

@@ -15,11 +15,13 @@ from tests.conformance.differential.known_of_limits import OF_LIMITS
 from tests.conformance.differential.known_of_moto import OF_MOTO
 from tests.conformance.differential.known_of_several import OF_SEVERAL
 from tests.conformance.differential.known_of_statements import OF_STATEMENTS
+from tests.conformance.differential.known_of_streams import OF_STREAMS
 from tests.conformance.differential.known_of_tables import OF_TABLES
 from tests.conformance.differential.known_of_time_to_live import OF_TIME_TO_LIVE
 from tests.conformance.differential.known_orders import OF_ORDERS
 
 KNOWN_DIFFERENCES: tuple[KnownDifference, ...] = (
+    *OF_STREAMS,
     *OF_TABLES,
     *OF_TIME_TO_LIVE,
     *OF_LIMITS,

@@ -203,6 +203,16 @@ def _update(random: Random) -> Json:
     )
 
 
+def _stream(random: Random) -> Json:
+    """A StreamSpecification, right or wrong."""
+    specification: Json = {"StreamEnabled": random.random() < 0.7}
+    if random.random() < 0.7:
+        specification["StreamViewType"] = random.choice(
+            ("KEYS_ONLY", "NEW_IMAGE", "OLD_IMAGE", "NEW_AND_OLD_IMAGES", "X")
+        )
+    return specification
+
+
 def _absent(random: Random) -> Step:
     operation = random.choice(("DescribeTable", "DeleteTable", "UpdateTable", "DescribeTimeToLive", "UpdateTimeToLive"))
     name = random.choice(("absent-table", "ab", "", "a;b", "x" * 256, None, 1))
@@ -265,4 +275,9 @@ def table_sequence(random: Random) -> list[Step]:
         steps.append(Step("DescribeTimeToLive", {"TableName": TABLE}))
     steps.append(Step("DescribeTable", {"TableName": TABLE}))
     steps.append(random.choice((_absent, _listing))(random))
+    if random.random() < 0.3:
+        # Drawn last, so that all else stays what it was.
+        create["StreamSpecification"] = _stream(random)
+        update = {"TableName": TABLE, "StreamSpecification": _stream(random)}
+        steps.insert(len(steps) - 2, Step("UpdateTable", update))
     return [*steps, Step("DeleteTable", {"TableName": TABLE}), Step("DescribeTable", {"TableName": TABLE})]

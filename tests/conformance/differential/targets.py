@@ -18,6 +18,7 @@ from tests.servers import Server
 
 TIMEOUT_S = 20
 REGION = "us-east-1"
+TABLES, STREAMS = "DynamoDB_20120810", "DynamoDBStreams_20120810"
 WITNESS_CREDENTIALS = Credentials("AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY")
 
 
@@ -51,13 +52,19 @@ class Target:
         credentials = Credentials(exports["AWS_ACCESS_KEY_ID"], exports["AWS_SECRET_ACCESS_KEY"])
         return cls("tenet", server.endpoint, credentials, exports.get("AWS_CA_BUNDLE"))
 
-    def call(self, operation: str, request: Any) -> Answer:
-        """Sends a request; a connection that breaks is an answer too."""
+    def call(self, operation: str, request: Any, *, api: str = TABLES) -> Answer:
+        """Sends a request; a connection that breaks is an answer too.
+
+        Args:
+            operation: its name.
+            request: anything that is JSON.
+            api: what stands before the operation's name.
+        """
         body = json.dumps(request, ensure_ascii=False).encode()
         # A server may close a connection that was idle just when it is used again; that says nothing about the request.
         for is_last in (self._connection is None, True):
             try:
-                return self._send(operation, body)
+                return self._send(f"{api}.{operation}", body)
             except (OSError, http.client.HTTPException) as error:
                 self.close()
                 if is_last:
@@ -70,12 +77,12 @@ class Target:
             self._connection.close()
             self._connection = None
 
-    def _send(self, operation: str, body: bytes) -> Answer:
+    def _send(self, target: str, body: bytes) -> Answer:
         signed = AWSRequest(
             "POST",
             f"{self._endpoint}/",
             data=body,
-            headers={"Content-Type": "application/x-amz-json-1.0", "X-Amz-Target": f"DynamoDB_20120810.{operation}"},
+            headers={"Content-Type": "application/x-amz-json-1.0", "X-Amz-Target": target},
         )
         self._signer.add_auth(signed)
         if self._connection is None:

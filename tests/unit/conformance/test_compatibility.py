@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tenet.tables.api import ROUTES
+from tenet.tables.api import ROUTES, STREAM_ROUTES
 from tenet.tables.rules import unavailable
 from tools import compatibility
 
@@ -20,8 +20,16 @@ def test_every_operation_of_the_api_is_on_the_page() -> None:
     assert all(f"| `{name}` |" in page for name in operations)
 
 
-def test_every_operation_of_streams_is_refused_by_name() -> None:
-    assert frozenset(compatibility.model("dynamodbstreams").operation_names) == unavailable.STREAMS
+def test_every_operation_and_parameter_of_streams_is_on_the_page() -> None:
+    model = compatibility.model("dynamodbstreams")
+    assert frozenset(model.operation_names) == frozenset(STREAM_ROUTES)
+    page = compatibility.parameters_section()
+    for operation in model.operation_names:
+        assert f"| `{operation}` (streams) | " in PAGE.read_text(encoding="utf-8")
+        section = page.split(f"### {operation}\n")[1].split("###")[0]
+        shape = model.operation_model(operation).input_shape
+        assert shape is not None
+        assert all(f"| `{name}` | done |" in section for name in shape.members)
 
 
 def test_the_page_lies_where_errors_say() -> None:
@@ -39,7 +47,9 @@ def test_every_parameter_of_an_operation_is_on_the_page(operation: str) -> None:
 def test_states_follow_the_code() -> None:
     assert compatibility.state_of_operation("ExportTableToPointInTime") == (compatibility.NOT_DONE, "")
     assert compatibility.state_of_operation("CreateTable")[0] == compatibility.IN_PART
-    assert compatibility.state_of_operation("DeleteTable") == (compatibility.DONE, "")
+    assert compatibility.state_of_operation("ListTables") == (compatibility.DONE, "")
+    assert compatibility.state_of_operation("ListStreams") == (compatibility.DONE, "")
+    assert compatibility.state_of_operation("DescribeStream")[0] == compatibility.DIFFERS
     assert compatibility.state_of_parameter("CreateTable", "ResourcePolicy")[0] == compatibility.NOT_DONE
     assert compatibility.state_of_parameter("GetItem", "AttributesToGet") == (compatibility.DONE, "")
     assert compatibility.state_of_parameter("CreateTable", "TableClass")[0] == compatibility.NO_EFFECT
@@ -48,6 +58,6 @@ def test_states_follow_the_code() -> None:
 
 def test_what_differs_exists() -> None:
     for operation, parameter in compatibility.DIFFERENCES:
-        assert operation in ROUTES
-        shape = compatibility.model("dynamodb").operation_model(operation).input_shape
+        assert operation in {*ROUTES, *STREAM_ROUTES}
+        shape = compatibility.operation_model(operation).input_shape
         assert not parameter or (shape is not None and parameter in shape.members)

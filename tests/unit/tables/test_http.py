@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 from tenet.base.errors import TenetError
 from tenet.store import errors as store_errors
 from tenet.tables import errors
-from tenet.tables.api import streams_service
 from tenet.tables.context import Caller
 from tenet.tables.http import TablesService, parse
 from tenet.wire import errors as wire_errors
@@ -329,22 +328,3 @@ def test_a_text_that_does_not_end_is_looked_through_once(tail: bytes) -> None:
         parse(b"[]" * 4_000_001 + tail)
     # Looked through again from each of its quotes, it takes hours.
     assert time.process_time() - began_s < 10
-
-
-def test_the_api_of_streams_is_refused_in_clear_words_and_carries_nothing_out() -> None:
-    service = streams_service()
-    assert service.mount.targets == ("DynamoDBStreams_20120810",)
-    sent = request()
-    sent.operation = "ListStreams"
-    refused = asyncio.run(service.answer(sent))
-    assert (refused.status, orjson.loads(refused.body)) == (
-        400,
-        {
-            "__type": "com.amazon.coral.validate#ValidationException",
-            "message": "ListStreams is not available in this version of Tenet; see docs/compat/tables.md in its source",
-        },
-    )
-    for operation in ("PutItem", "NoSuchOperation"):
-        sent.operation = operation
-        refused = asyncio.run(service.answer(sent))
-        assert (refused.status, refused.error_code) == (400, "UnknownOperationException")

@@ -215,7 +215,7 @@ def test_maximums_come_and_go_with_on_demand() -> None:
                 "more info: Action Blocked: IndexUpdate"
             ),
         ),
-        ({"StreamSpecification": {"StreamEnabled": False}}, "Table has no stream to disable"),
+        ({"StreamSpecification": {"StreamEnabled": False}}, "Table has no stream to disable: TableName: abc"),
     ],
 )
 def test_what_is_refused(request_: dict[str, Any], message: str) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tenet.tables.api import ROUTES
+from tenet.tables.api import ROUTES, STREAM_ROUTES
 from tenet.tables.errors import NotImplementedHere
 from tenet.tables.rules import unavailable
 from tenet.tables.rules.shape_model import REQUESTS
@@ -14,7 +14,7 @@ from tenet.tables.rules.unavailable import refuse_unavailable
 
 
 def test_every_operation_of_the_api_is_either_routed_or_listed() -> None:
-    assert set(ROUTES) | unavailable.OPERATIONS == set(REQUESTS)
+    assert {*ROUTES, *STREAM_ROUTES} | unavailable.OPERATIONS == set(REQUESTS)
     assert not set(ROUTES) & unavailable.OPERATIONS
 
 
@@ -33,7 +33,7 @@ def test_what_has_no_effect_can_be_asked_for() -> None:
 @pytest.mark.parametrize(
     ("operation", "request_", "name"),
     [
-        ("CreateTable", {"StreamSpecification": {"StreamEnabled": True}}, "StreamSpecification"),
+        ("CreateTable", {"ResourcePolicy": "{}"}, "ResourcePolicy"),
     ],
 )
 def test_a_parameter_is_refused_by_name(operation: str, request_: dict[str, Any], name: str) -> None:
@@ -46,7 +46,7 @@ def test_a_parameter_is_refused_by_name(operation: str, request_: dict[str, Any]
 
 
 def test_parameters_that_ask_for_nothing_pass() -> None:
-    refuse_unavailable("CreateTable", {"StreamSpecification": {"StreamEnabled": False}, "VectorIndexes": []})
+    refuse_unavailable("CreateTable", {"VectorIndexes": []})
     refuse_unavailable("UpdateTable", {"ReplicaUpdates": []})
 
 

@@ -194,15 +194,17 @@ class Logs:
             return may_go
         limit_ms = self._clock.wall_ms() - space.log.retention_ms
         last = trimmed
+        wanted = 1  # The first one tells most of the time that nothing may go.
         while last < may_go:
             number = segment_of(last + 1)
-            rows = await self._entries(space, shard, last, _TRIM_ENTRIES, deadline)
+            rows = await self._entries(space, shard, last, wanted, deadline)
             for position, data, _ in rows:
                 if position > may_go or version_ms(_entry(position, data).version) > limit_ms:
                     return last
                 last = position
-            if len(rows) < _TRIM_ENTRIES:
+            if len(rows) < wanted:
                 last = min(may_go, last_of(number))
+            wanted = _TRIM_ENTRIES
         return last
 
 

@@ -19,7 +19,7 @@ import msgspec
 from tenet.base.clock import NEVER, Clock
 from tenet.base.ids import Ids
 from tenet.store.cached import Cached
-from tenet.store.contract import Add, Committed, Delete, IsVersion, Key, Put, SpaceOptions, Store, Write
+from tenet.store.contract import Add, Committed, Delete, IsVersion, Key, Put, Range, SpaceOptions, Store, Write
 from tenet.store.formats import decode_marked
 from tenet.store.landing import land
 from tenet.tables import keys
@@ -175,6 +175,21 @@ class Catalog:
         )
         names = [record.sort[1:].decode() for record in page.records]
         return names[:limit], len(names) > limit or page.more
+
+    async def tables_from(
+        self, account: str, first: str, *, limit: int, deadline: float = NEVER
+    ) -> tuple[list[Table], bool]:
+        """Returns a tenant's tables in the order of their names, and whether there are more; one round trip.
+
+        Args:
+            account: the tenant.
+            first: only this name and those behind it.
+            limit: the most tables.
+            deadline: when to give up.
+        """
+        within = Range(keys.table_key(account, first).sort, keys.CATALOG_TABLES.upper)
+        page = await self._store.query(keys.CATALOG_SPACE, account.encode(), within, limit=limit, deadline=deadline)
+        return [decode_table(record.value) for record in page.records], page.more
 
     async def everything(self, after: Table | None = None) -> Sequence[Table]:
         """Returns the next tables of all tenants behind one, in an order that stays the same; empty at the end."""

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 #: How long after its description has changed other processes may still write by the former one: what they have cached,
 #: and requests that are under way, seconds.
-_SETTLED_S: Final = STALE_S + 0.5
+SETTLED_S: Final = STALE_S + 0.5
 
 Event = Literal["INSERT", "MODIFY", "REMOVE"]
 
@@ -211,7 +211,7 @@ class Following:
 
     async def _settle(self) -> None:
         if self._store.capabilities.remote:
-            await asyncio.sleep(_SETTLED_S)
+            await asyncio.sleep(SETTLED_S)
 
 
 async def has_changes(store: Store, source: Source, shard: int, *, after: int) -> bool:

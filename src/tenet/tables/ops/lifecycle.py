@@ -18,6 +18,7 @@ import structlog
 from tenet.base.errors import TenetError
 from tenet.store.cached import STALE_S
 from tenet.tables import keys
+from tenet.tables.ops.stream_switching import Streams
 from tenet.tables.rules.index_log import LOG_SHARDS, space_options
 from tenet.tables.rules.table_update import end_transition
 
@@ -68,6 +69,7 @@ class Lifecycle:
         self._transition_ms = transition_ms
         self._is_logging = is_logging
         self._ended = ended
+        self._streams = Streams(catalog, store, clock=clock, is_logging=is_logging)
         #: By TableId: the task that carries it, and a description that was handed in since it last looked.
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._handed: dict[str, Table] = {}
@@ -143,6 +145,10 @@ class Lifecycle:
             await self._drop_spaces(table)
         else:
             await self._make_spaces(table)
+            switched = await self._streams.switch(table)
+            if switched is None or switched.id != table.id:
+                return None
+            table = switched
 
         def decide(now: Table | None) -> Table | None:
             if now is None or now.id != table.id or now.revision != table.revision:
@@ -233,7 +239,10 @@ class Lifecycle:
 
     async def _give_log(self, table: Table, info: SpaceInfo | None) -> None:
         """Gives a table's space the log that it needs, where the table came here from an engine that needs none."""
-        if info is not None and info.options.log is None and table.status in {"ACTIVE", "UPDATING"}:
+        if info is None:
+            return
+        await self._streams.look_after(table, info)
+        if info.options.log is None and table.status in {"ACTIVE", "UPDATING"}:
             options = self._options(table, info.name)
             if options.log is not None:
                 await self._store.ensure_space(info.name, options)

@@ -17,7 +17,7 @@ from tenet.store.landing import land
 from tenet.tables.errors import ConditionalCheckFailedException
 from tenet.tables.rules import indexes
 from tenet.tables.rules.capacity import Consumed, write_units
-from tenet.tables.rules.followed import CLIENT, told
+from tenet.tables.rules.followed import CLIENT, is_same, told
 from tenet.tables.rules.images import ABSENT, Image
 from tenet.tables.rules.index_log import logged_changes
 
@@ -89,8 +89,8 @@ class Written:
             changes = logged_changes(plan.table, plan.key, self.old, self.new, by_reference=True)
         else:
             changes = indexes.changes(plan.table, self.old, self.new, by_reference=True)
-        if plan.table.followers:
-            changes = told(plan.table, plan.key, self.old, self.new, changes, keys_alone=True, origin=plan.origin)
+        if plan.table.is_told:
+            changes = told(plan.table, plan.key, self.old, self.new, changes, origin=plan.origin, squeezed=True)
         return Written(self.old, self.new if self.new is self.old else self.new.deflated(), changes)
 
     def consumed(self, table: Table) -> Consumed:
@@ -120,20 +120,26 @@ def check_condition(condition: Condition | None, old: Image, *, return_old: bool
 
 def carried_out(plan: Plan, old: Image) -> Written:
     """Returns what a plan makes of the item as it is; raises what the plan refuses with."""
-    new = plan.decide(old)
+    new = _decided(plan, old)
     changes = indexes.changes(plan.table, old, new)
-    if plan.table.followers:
+    if plan.table.is_told:
         changes = told(plan.table, plan.key, old, new, changes, origin=plan.origin)
     return Written(old, new, changes)
 
 
 def carried_out_logged(plan: Plan, old: Image) -> Written:
     """Returns the same where global indexes are kept from the log."""
-    new = plan.decide(old)
+    new = _decided(plan, old)
     changes = logged_changes(plan.table, plan.key, old, new)
-    if plan.table.followers:
+    if plan.table.is_told:
         changes = told(plan.table, plan.key, old, new, changes, origin=plan.origin)
     return Written(old, new, changes)
+
+
+def _decided(plan: Plan, old: Image) -> Image:
+    """Returns what a plan makes of an item; where those who follow its table would see no change, there is none."""
+    new = plan.decide(old)
+    return old if plan.table.is_told and is_same(old, new) else new
 
 
 def writes_of(plan: Plan, written: Written) -> list[Write]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import Struct
 
+from tenet.tables.rules.stream_settings import described_stream
 from tenet.tables.rules.table_settings import WARM_READ_UNITS, WARM_WRITE_UNITS
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def describe(table: Table, counts: Mapping[str, Count], now_ms: int, *, lag_ms: 
             {"AttributeName": name, "AttributeType": kind} for name, kind in table.attribute_types.items()
         ],
         "TableName": table.name,
-        "KeySchema": _key_schema(table.keys),
+        "KeySchema": key_schema(table.keys),
         "TableStatus": table.status,
         "CreationDateTime": table.created_ms / 1000,
         "ProvisionedThroughput": _throughput(table.throughput, table.history, now_ms),
@@ -66,6 +67,7 @@ def describe(table: Table, counts: Mapping[str, Count], now_ms: int, *, lag_ms: 
         answer["WarmThroughput"] = _warm_throughput(table, table.throughput, table.settings)
     if "OnDemandThroughput" in table.settings:
         answer["OnDemandThroughput"] = table.settings["OnDemandThroughput"]
+    answer.update(described_stream(table))
     if "SSEDescription" in table.settings:
         answer["SSEDescription"] = table.settings["SSEDescription"]
     if table.local_indexes:
@@ -76,7 +78,8 @@ def describe(table: Table, counts: Mapping[str, Count], now_ms: int, *, lag_ms: 
     return answer
 
 
-def _key_schema(keys: KeySchema) -> list[dict[str, str]]:
+def key_schema(keys: KeySchema) -> list[dict[str, str]]:
+    """Returns a key as answers describe it."""
     schema = [{"AttributeName": keys.partition.name, "KeyType": "HASH"}]
     if keys.sort is not None:
         schema.append({"AttributeName": keys.sort.name, "KeyType": "RANGE"})
@@ -127,7 +130,7 @@ def _index(table: Table, index: Index, counts: Mapping[str, Count]) -> dict[str,
         projection["NonKeyAttributes"] = list(index.included)
     return {
         "IndexName": index.name,
-        "KeySchema": _key_schema(index.keys),
+        "KeySchema": key_schema(index.keys),
         "Projection": projection,
         "IndexSizeBytes": count.size_bytes,
         "ItemCount": count.items,

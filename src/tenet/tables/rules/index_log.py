@@ -29,6 +29,8 @@ LOGGED_BYTES_MAX: Final = 64 * 1024
 READER: Final = "indexes"
 #: How many shards the log of a new table has: so many keepers share the work of one table.
 LOG_SHARDS: Final = 4
+#: How long streams keep their records.
+RETENTION_MS: Final = 24 * 3_600_000
 #: Who causes the entries of a log by which an index is filled that was added later.
 FILLING: Final = "filling"
 
@@ -43,7 +45,7 @@ def space_options(table: Table, space: str, *, is_logging: bool) -> SpaceOptions
         space: one of its spaces.
         is_logging: whether global indexes are kept from the log.
     """
-    if space != table.space or not (table.followers or (is_logging and table.has_log_for_indexes)):
+    if space != table.space or not (table.followers or table.streams or (is_logging and table.has_log_for_indexes)):
         return _PLAIN
     return logged_options(table, is_logging=is_logging)
 
@@ -51,14 +53,21 @@ def space_options(table: Table, space: str, *, is_logging: bool) -> SpaceOptions
 def logged_options(table: Table, *, is_logging: bool) -> SpaceOptions:
     """Returns what the space of a table's items has to keep once it has a log, though nobody may read it any more.
 
-    A log without readers keeps nothing. It stays, because a write that began when somebody read it may still come.
+    A log without readers and streams keeps nothing. It stays, because a write that began when somebody read it may
+    still come.
 
     Args:
         table: the table.
         is_logging: whether global indexes are kept from the log.
     """
     for_indexes = (READER,) if is_logging and table.has_log_for_indexes else ()
-    return SpaceOptions(log=LogOptions(shards=LOG_SHARDS, readers=(*for_indexes, *table.followers)))
+    return SpaceOptions(
+        log=LogOptions(
+            shards=LOG_SHARDS,
+            readers=(*for_indexes, *table.followers),
+            retention_ms=RETENTION_MS if table.streams else 0,
+        )
+    )
 
 
 def logged_changes(table: Table, at: Key, old: Image, new: Image, *, by_reference: bool = False) -> IndexChanges:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tenet.tables.errors import ValidationException
 from tenet.tables.model import Index, KeyAttribute, KeySchema, Table, Throughput
+from tenet.tables.rules.stream_settings import check_created, created
 from tenet.tables.rules.table_settings import kept, on_demand_throughput, sse_description, warm_throughput
 from tenet.tables.rules.tags import with_tags
 
@@ -48,10 +49,7 @@ def check_create(request: Mapping[str, Any]) -> None:
         _check_global_indexes(request, definitions, names)
     _check_definitions_are_used(request, definitions)
     _check_included(request)
-    if "StreamViewType" in request.get("StreamSpecification", ()):
-        raise ValidationException(
-            _INVALID + "Table is being created with a stream disabled, UpdateViewType should not be specified"
-        )
+    check_created(request.get("StreamSpecification"))
 
 
 def table_from(
@@ -99,6 +97,7 @@ def table_from(
         tags=with_tags({}, request.get("Tags") or ()),
         settings=settings,
         on_demand_ms=(now_ms,) if billing == "PAY_PER_REQUEST" else (),
+        streams=created(request.get("StreamSpecification"), now_ms=now_ms),
     )
 
 

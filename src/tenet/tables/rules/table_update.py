@@ -10,6 +10,7 @@ import msgspec
 from tenet.tables.errors import LimitExceededException, ResourceInUseException, ValidationException
 from tenet.tables.model import CapacityHistory, Index, Pending, Table, Throughput
 from tenet.tables.rules.index_changes import all_types, changed_indexes, check_index_changes, types_of
+from tenet.tables.rules.stream_settings import check_switched, switched
 from tenet.tables.rules.table_definition import check_capacity
 from tenet.tables.rules.table_settings import kept, on_demand_throughput, sse_description, warm_throughput
 
@@ -63,7 +64,7 @@ def check_update(request: Mapping[str, Any]) -> None:
     if throughput is not None:
         check_capacity(throughput)
     if "StreamSpecification" in request:
-        raise ValidationException("Table has no stream to disable")
+        check_switched(request["StreamSpecification"])
     check_index_changes(request)
     for update in request.get("GlobalSecondaryIndexUpdates") or ():
         if "ProvisionedThroughput" in update.get("Update", ()):
@@ -122,6 +123,7 @@ def begin_update(table: Table, request: Mapping[str, Any], *, now_ms: int, until
         status_until_ms=until_ms,
         indexes=statuses,
         pending=pending,
+        streams=switched(table, request.get("StreamSpecification"), now_ms=now_ms),
         next_index_number=max(table.next_index_number, *(index.number + 1 for index in indexes), 1),
         history=_history(table.history, table.throughput, throughput, now_ms),
         on_demand_ms=_switches(table, billing, now_ms),

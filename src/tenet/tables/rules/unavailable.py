@@ -56,9 +56,6 @@ OPERATIONS: Final = frozenset(
     }
 )
 
-#: Operations of the API of streams, of which Tenet has none.
-STREAMS: Final = frozenset({"DescribeStream", "GetRecords", "GetShardIterator", "ListStreams"})
-
 #: Parameters that Tenet does not have, by operation.
 PARAMETERS: Final[Mapping[str, frozenset[str]]] = {
     "CreateTable": frozenset(
@@ -66,7 +63,6 @@ PARAMETERS: Final[Mapping[str, frozenset[str]]] = {
             "GlobalTableSettingsReplicationMode",
             "GlobalTableSourceArn",
             "ResourcePolicy",
-            "StreamSpecification",
             "VectorIndexes",
         }
     ),
@@ -77,7 +73,6 @@ PARAMETERS: Final[Mapping[str, frozenset[str]]] = {
             "GlobalTableWitnessUpdates",
             "MultiRegionConsistency",
             "ReplicaUpdates",
-            "StreamSpecification",
             "VectorIndexUpdates",
         }
     ),
@@ -125,8 +120,6 @@ def refuse_unavailable(operation: str, request: Mapping[str, Any]) -> None:
 
 def _is_idle(name: str, value: Any) -> bool:
     """Whether a parameter asks for nothing, and may stand there."""
-    if name == "StreamSpecification":
-        return value["StreamEnabled"] is False
     return value in ([], {}, False) and name.endswith(("Updates", "Indexes", "Enabled"))
 
 

@@ -1,0 +1,145 @@
+"""Switching streams on and off, as a part of the transition of their table.
+
+A stream that is switched on begins in every shard of the log before the first write that goes into it; one that is
+switched off ends behind the last. Every step can be done twice, by any process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from tenet.store.errors import SpaceNotFound
+from tenet.tables.ops.following import SETTLED_S
+from tenet.tables.ops.stream_reading import stand_of
+from tenet.tables.rules.index_log import LOG_SHARDS, logged_options
+from tenet.tables.rules.stream_settings import begun, readable
+
+if TYPE_CHECKING:
+    from tenet.base.clock import Clock
+    from tenet.store.contract import LogOptions, SpaceInfo, Store
+    from tenet.tables.model import Stream, Table
+    from tenet.tables.ops.catalog import Catalog
+
+_SHARDS: Final = range(LOG_SHARDS)
+#: So much longer than its streams can be read, a log is looked after.
+SLACK_MS: Final = 3_600_000
+
+
+class Streams:
+    """Switches streams of tables on and off.
+
+    Args:
+        catalog: where tables are described.
+        store: where the logs are.
+        clock: time.
+        is_logging: whether global indexes are kept from the logs as well.
+    """
+
+    def __init__(self, catalog: Catalog, store: Store, *, clock: Clock, is_logging: bool) -> None:
+        self._catalog = catalog
+        self._store = store
+        self._clock = clock
+        self._is_logging = is_logging
+
+    async def switch(self, table: Table) -> Table | None:
+        """Does what is left to do for the streams of a table that is being updated; returns the table as it is then.
+
+        Six round trips for each stream, and 1.5 s where other processes may write to the table.
+        """
+        now: Table | None = table
+        for stream in table.streams:
+            if stream.status == "ENABLING":
+                now = await self._begin(table, stream)
+            elif stream.status == "DISABLING":
+                now = await self._end(table, stream)
+        return now
+
+    async def _begin(self, table: Table, stream: Stream) -> Table | None:
+        # The log first, so that no writer finds that there is none.
+        await self._ensure_log(table, await self._log_of(table))
+        starts = await self._positions(table)
+        now = await self._replace(table, stream, status="ENABLED", starts=starts)
+        await self._settle()
+        return now
+
+    async def _end(self, table: Table, stream: Stream) -> Table | None:
+        await self._settle()
+        ends = await self._positions(table)
+        return await self._replace(table, stream, status="DISABLED", ends=ends, disabled_ms=self._clock.wall_ms())
+
+    async def _log_of(self, table: Table) -> LogOptions | None:
+        """Returns how the table's space keeps its log at this moment; None where it has none."""
+        infos = await self._store.list_spaces(table.space)
+        return next((info.options.log for info in infos if info.name == table.space), None)
+
+    async def _ensure_log(self, table: Table, log: LogOptions | None) -> None:
+        """Has the log of a table keep what streams need, for the readers that it has: another may just have come."""
+        options = logged_options(table, is_logging=self._is_logging)
+        if log is not None and options.log is not None:
+            log = msgspec.structs.replace(log, retention_ms=options.log.retention_ms)
+            options = msgspec.structs.replace(options, log=log)
+        await self._store.ensure_space(table.space, options)
+
+    async def _positions(self, table: Table) -> tuple[int, ...]:
+        stands = await asyncio.gather(*(stand_of(self._store, table, shard) for shard in _SHARDS))
+        return tuple(stand.closed for stand in stands)
+
+    async def _replace(self, table: Table, stream: Stream, **changes: object) -> Table | None:
+        after = msgspec.structs.replace(stream, **changes)
+
+        def decide(now: Table | None) -> Table | None:
+            if now is None or now.id != table.id or stream not in now.streams:
+                return now
+            return msgspec.structs.replace(now, streams=tuple(after if one == stream else one for one in now.streams))
+
+        return await self._catalog.change(table.account, table.name, decide)
+
+    async def _settle(self) -> None:
+        """Waits until nobody writes by the description before."""
+        if self._store.capabilities.remote:
+            await asyncio.sleep(SETTLED_S)
+
+    # ---- upkeep ------------------------------------------------------------------------------------------------------
+
+    async def look_after(self, table: Table, info: SpaceInfo) -> None:
+        """Sees to the log of a table with streams that is in service: that it keeps what it has to, and no more.
+
+        Args:
+            table: the table.
+            info: the space of its items, as it was before the table was read.
+        """
+        log = info.options.log
+        is_switching = any(stream.status in {"ENABLING", "DISABLING"} for stream in table.streams)
+        if not table.streams or is_switching or table.status not in {"ACTIVE", "UPDATING"}:
+            return
+        if log is None or not log.retention_ms:
+            # Perhaps the stream was switched on since: its log was there before the table said so.
+            log = await self._log_of(table)
+        if log is None:
+            await self._begin_anew(table)
+        elif not log.retention_ms:
+            # A follower came or went at the very moment in which the stream was switched on.
+            await self._ensure_log(table, log)
+        elif self._store.capabilities.remote and readable(table, self._clock.wall_ms() - SLACK_MS):
+            # Such an engine trims a log when it is read, which perhaps nobody does.
+            with contextlib.suppress(SpaceNotFound):
+                await self._positions(table)
+
+    async def _begin_anew(self, table: Table) -> None:
+        """Begins a new stream for each one that is on: the table came here from another store, without its log."""
+
+        def decide(now: Table | None) -> Table | None:
+            if now is None or now.id != table.id or now.streams != table.streams:
+                return now
+            last = now.streams[-1]
+            fresh = begun(last.view, after=last, now_ms=self._clock.wall_ms())
+            kept = (msgspec.structs.replace(fresh, status="ENABLED"),) if last.is_on else ()
+            return msgspec.structs.replace(now, streams=kept)
+
+        now = await self._catalog.change(table.account, table.name, decide)
+        if now is not None and now.id == table.id and now.streams:
+            await self._store.ensure_space(now.space, logged_options(now, is_logging=self._is_logging))

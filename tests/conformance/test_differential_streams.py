@@ -1,0 +1,253 @@
+"""Tenet's streams tell the same as those of its peers, for random writes, and refuse requests in the same words.
+
+What a peer is known to do otherwise stands in `KNOWN`, with the reason; shards and numbers are each one's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import zip_longest
+from random import Random
+from typing import Any
+
+import pytest
+
+from tests.conformance.differential.answers import by_value, canonical_item
+from tests.conformance.differential.targets import STREAMS, Target
+from tests.conformance.peers import PEERS, start
+from tests.rounds import rounds
+from tests.servers import running
+
+Json = dict[str, Any]
+VIEWS = ("KEYS_ONLY", "NEW_IMAGE", "OLD_IMAGE", "NEW_AND_OLD_IMAGES")
+WRITES = 60
+READS_MAX = 200
+#: moto is left out: its records are of another version, and differ in their images.
+WITNESSES = ("dynamodb-local", "dynoxide")
+
+#: Peers that have a record for a write that changes nothing, which the developer guide rules out.
+TELLS_EVERYTHING = frozenset({"dynoxide"})
+#: Peers that hardly look at what the requests of streams hold.
+CHECKS_NOTHING = TELLS_EVERYTHING
+_MODEL = "the API's model has it; the service checks it first"
+_CAPTURED = "captured from the service"
+#: What DynamoDB Local refuses otherwise, by case, and why Tenet does not.
+KNOWN = {
+    "no ARN": _MODEL,
+    "short ARN": _MODEL,
+    "no type": _MODEL,
+    "wrong type": _MODEL,
+    "no iterator": _MODEL,
+    "no view": _CAPTURED,
+    "enabled twice": _CAPTURED,
+    "view of none": _CAPTURED,
+}
+
+
+@pytest.fixture(scope="module")
+def targets(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Target]]:
+    """Tenet and the witnesses that are at hand."""
+    folder = tmp_path_factory.mktemp("streams")
+    names = [name for name in WITNESSES if name == WITNESSES[0] or PEERS[name].package.is_here]
+    with running(folder / "data", "--plaintext") as server:
+        peers = {name: start(PEERS[name], folder) for name in names}
+        found = {name: Target(name, peer.endpoint) for name, peer in peers.items()}
+        everybody = {"tenet": Target.of_server(server), **found}
+        try:
+            yield everybody
+        finally:
+            for target in everybody.values():
+                target.close()
+            for peer in peers.values():
+                peer.stop()
+
+
+def made(target: Target, name: str, view: str) -> str:
+    """Makes a table with a stream; returns the stream's ARN."""
+    request: Json = {
+        "TableName": name,
+        "BillingMode": "PAY_PER_REQUEST",
+        "AttributeDefinitions": [
+            {"AttributeName": "p", "AttributeType": "S"},
+            {"AttributeName": "s", "AttributeType": "N"},
+        ],
+        "KeySchema": [{"AttributeName": "p", "KeyType": "HASH"}, {"AttributeName": "s", "KeyType": "RANGE"}],
+        "StreamSpecification": {"StreamEnabled": True, "StreamViewType": view},
+    }
+    answer = target.call("CreateTable", request)
+    assert answer.is_success, answer
+    for _ in range(READS_MAX):
+        described = target.call("DescribeTable", {"TableName": name}).body["Table"]
+        if described["TableStatus"] == "ACTIVE":
+            return str(described["LatestStreamArn"])
+    raise AssertionError(f"{target.name} made no table")
+
+
+def writes(random: Random, name: str) -> list[tuple[str, Json]]:
+    """Random writes of a few items, many of which change nothing."""
+    found: list[tuple[str, Json]] = []
+    for _ in range(WRITES):
+        key = {"p": {"S": random.choice("ab")}, "s": {"N": str(random.randint(1, 2))}}
+        value: Json = random.choice(
+            ({"S": "x"}, {"N": "1.50"}, {"SS": ["b", "a"]}, {"M": {"k": {"L": [{"NULL": True}]}}})
+        )
+        request: Json = {"TableName": name}
+        match random.randrange(5):
+            case 0 | 1:
+                found.append(("PutItem", request | {"Item": key | {"v": value}}))
+            case 2:
+                found.append(("DeleteItem", request | {"Key": key}))
+            case 3:
+                update = {"UpdateExpression": "SET v = :v", "ExpressionAttributeValues": {":v": value}}
+                found.append(("UpdateItem", request | {"Key": key} | update))
+            case _:
+                found.append(
+                    ("BatchWriteItem", {"RequestItems": {name: [{"PutRequest": {"Item": key | {"v": value}}}]}})
+                )
+    return found
+
+
+def told(target: Target, arn: str) -> dict[str, list[Json]]:
+    """What the records of a stream say, by item, in their order."""
+    described = target.call("DescribeStream", {"StreamArn": arn}, api=STREAMS)
+    assert described.is_success, described
+    found: dict[str, list[Json]] = {}
+    for shard in described.body["StreamDescription"]["Shards"]:
+        request = {"StreamArn": arn, "ShardId": shard["ShardId"], "ShardIteratorType": "TRIM_HORIZON"}
+        iterator = target.call("GetShardIterator", request, api=STREAMS).body.get("ShardIterator")
+        for _ in range(READS_MAX):
+            if iterator is None:
+                break
+            answer = target.call("GetRecords", {"ShardIterator": iterator, "Limit": 7}, api=STREAMS)
+            assert answer.is_success, answer
+            for record in answer.body["Records"]:
+                what = _what(record)
+                found.setdefault(str(sorted(what["Keys"].items())), []).append(what)
+            iterator = answer.body.get("NextShardIterator")
+            if not answer.body["Records"]:
+                break
+    return found
+
+
+def _what(record: Json) -> Json:
+    """Returns what a record says beside time and place."""
+    about = record["dynamodb"]
+    items = {name: by_value(canonical_item(about[name])) for name in ("Keys", "NewImage", "OldImage") if name in about}
+    rest = {name: record.get(name) for name in ("eventName", "eventVersion", "eventSource", "userIdentity")}
+    return {**rest, **items, "StreamViewType": about["StreamViewType"], "members": sorted(about)}
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_the_same_writes_are_told_in_the_same_way(targets: dict[str, Target], view: str) -> None:
+    for seed in range(rounds(2, 20)):
+        name = f"told-{view}-{seed}"
+        sequence = writes(Random(f"{view}/{seed}"), name)
+        found = {}
+        for target in targets.values():
+            arn = made(target, name, view)
+            for operation, request in sequence:
+                answer = target.call(operation, request)
+                assert answer.is_success, (target.name, operation, request, answer)
+            found[target.name] = told(target, arn)
+        ours = found.pop("tenet")
+        assert sum(map(len, ours.values())) > WRITES // 3
+        for witness, theirs in found.items():
+            if witness in TELLS_EVERYTHING:
+                # What changed nothing can be told from what did by both images alone.
+                if view != VIEWS[-1]:
+                    continue
+                records = {at: [one for one in every if _tells_a_change(one)] for at, every in theirs.items()}
+                assert _first_difference(ours, records) is None, (witness, seed)
+            else:
+                assert _first_difference(ours, theirs) is None, (witness, seed)
+
+
+def _tells_a_change(record: Json) -> bool:
+    return bool(record.get("OldImage") != record.get("NewImage"))
+
+
+def _first_difference(ours: dict[str, list[Json]], theirs: dict[str, list[Json]]) -> tuple[Any, ...] | None:
+    for at in sorted(ours | theirs):
+        for number, (mine, other) in enumerate(zip_longest(ours.get(at, []), theirs.get(at, []))):
+            if mine != other:
+                return at, number, mine, other
+    return None
+
+
+REFUSED: dict[str, tuple[str, str, Json]] = {
+    "no stream": (STREAMS, "DescribeStream", {"StreamArn": "ARN-OTHER"}),
+    "no ARN": (STREAMS, "DescribeStream", {}),
+    "short ARN": (STREAMS, "DescribeStream", {"StreamArn": "x"}),
+    "limit 0": (STREAMS, "DescribeStream", {"StreamArn": "ARN", "Limit": 0}),
+    "limit 101": (STREAMS, "DescribeStream", {"StreamArn": "ARN", "Limit": 101}),
+    "list 0": (STREAMS, "ListStreams", {"Limit": 0}),
+    "list 101": (STREAMS, "ListStreams", {"Limit": 101}),
+    "no shard": (
+        STREAMS,
+        "GetShardIterator",
+        {"StreamArn": "ARN", "ShardId": "shardId-00000000000000000000-00000000", "ShardIteratorType": "LATEST"},
+    ),
+    "no type": (STREAMS, "GetShardIterator", {"StreamArn": "ARN", "ShardId": "SHARD"}),
+    "wrong type": (STREAMS, "GetShardIterator", {"StreamArn": "ARN", "ShardId": "SHARD", "ShardIteratorType": "x"}),
+    "no number": (
+        STREAMS,
+        "GetShardIterator",
+        {"StreamArn": "ARN", "ShardId": "SHARD", "ShardIteratorType": "AT_SEQUENCE_NUMBER"},
+    ),
+    "number of latest": (
+        STREAMS,
+        "GetShardIterator",
+        {"StreamArn": "ARN", "ShardId": "SHARD", "ShardIteratorType": "LATEST", "SequenceNumber": "1" * 21},
+    ),
+    "short number": (
+        STREAMS,
+        "GetShardIterator",
+        {"StreamArn": "ARN", "ShardId": "SHARD", "ShardIteratorType": "AT_SEQUENCE_NUMBER", "SequenceNumber": "1"},
+    ),
+    "wrong iterator": (STREAMS, "GetRecords", {"ShardIterator": "x"}),
+    "no iterator": (STREAMS, "GetRecords", {}),
+    "records 0": (STREAMS, "GetRecords", {"ShardIterator": "ITERATOR", "Limit": 0}),
+    "records 1001": (STREAMS, "GetRecords", {"ShardIterator": "ITERATOR", "Limit": 1_001}),
+    "no view": ("", "UpdateTable", {"TableName": "TABLE", "StreamSpecification": {"StreamEnabled": True}}),
+    "enabled twice": (
+        "",
+        "UpdateTable",
+        {"TableName": "TABLE", "StreamSpecification": {"StreamEnabled": True, "StreamViewType": "KEYS_ONLY"}},
+    ),
+    "view of none": (
+        "",
+        "UpdateTable",
+        {"TableName": "TABLE", "StreamSpecification": {"StreamEnabled": False, "StreamViewType": "KEYS_ONLY"}},
+    ),
+}
+
+
+def _filled(request: Json, values: Json) -> Json:
+    return {name: values.get(value, value) if isinstance(value, str) else value for name, value in request.items()}
+
+
+def test_the_same_requests_are_refused_in_the_same_words(targets: dict[str, Target]) -> None:
+    answers: dict[str, dict[str, tuple[str, str]]] = {}
+    for target in targets.values():
+        arn = made(target, "refused", "NEW_IMAGE")
+        shard = target.call("DescribeStream", {"StreamArn": arn}, api=STREAMS).body["StreamDescription"]["Shards"][0]
+        request = {"StreamArn": arn, "ShardId": shard["ShardId"], "ShardIteratorType": "LATEST"}
+        iterator = target.call("GetShardIterator", request, api=STREAMS).body["ShardIterator"]
+        other = arn[:-4] + "9999"
+        values = {"ARN": arn, "ARN-OTHER": other, "TABLE": "refused", "SHARD": shard["ShardId"], "ITERATOR": iterator}
+        for case, (api, operation, wanted) in REFUSED.items():
+            filled = _filled(wanted, values)
+            answer = target.call(operation, filled, **({"api": api} if api else {}))
+            # ARNs and iterators are each one's own.
+            text = answer.message.replace(other, "ARN-OTHER").replace(arn, "ARN")
+            answers.setdefault(case, {})[target.name] = (answer.code, text)
+    unknown = {
+        f"{witness}: {case}": (ours, theirs)
+        for case, found in answers.items()
+        for ours in [found["tenet"]]
+        for witness, theirs in found.items()
+        if theirs != ours and witness not in CHECKS_NOTHING and case not in KNOWN
+    }
+    assert not unknown, "\n".join(
+        f"{name}\n  ours   {ours}\n  theirs {theirs}" for name, (ours, theirs) in unknown.items()
+    )
