@@ -145,10 +145,12 @@ class TablesSettings(Struct, frozen=True):
     Args:
         transition_ms: how long a table stays in CREATING, UPDATING and DELETING at the least, milliseconds, 0 or more.
         tables_max: how many tables a tenant may have, 1 or more.
+        request_s_max: how long a request may be under way at any process, seconds.
     """
 
     transition_ms: int = 0
     tables_max: int = TABLES_MAX
+    request_s_max: float = 30.0
 
 
 _DEFAULTS: Final = TablesSettings()
@@ -201,7 +203,15 @@ class Tables:
         shared = mesh_shares.Shares(KEEPING)
         keepers = Keepers(store, catalog, clock=clock, ids=ids, expiry=expiry, assignment=assignment or shared)
         shared.changed = keepers.reassign
-        filling = Filling(store, catalog, Barrier(), clock=clock, ids=ids, is_logging=is_logging)
+        filling = Filling(
+            store,
+            catalog,
+            Barrier(),
+            clock=clock,
+            ids=ids,
+            request_s_max=settings.request_s_max,
+            is_logging=is_logging,
+        )
 
         def ended() -> None:
             keepers.look_again()

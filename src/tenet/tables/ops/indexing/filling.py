@@ -44,17 +44,15 @@ if TYPE_CHECKING:
     from tenet.tables.ops.barrier import Barrier
     from tenet.tables.ops.catalog import Catalog
 
-#: How many items are read at a time, and their bytes.
-PAGE_RECORDS: Final = 500
-PAGE_BYTES: Final = 2 * 1024 * 1024
+#: How many items are read at a time, and their bytes: no more than holds requests up for a millisecond or two.
+PAGE_RECORDS: Final = 100
+PAGE_BYTES: Final = 512 * 1024
 #: How many items share a commit where commits over partitions are cheap, and how many are under way where not.
 GROUP: Final = 50
 PRESENTED_AT_ONCE: Final = 16
 #: How often it is noted how far an index is, and how often the catalog is looked through, seconds.
 NOTE_S: Final = 2.0
 LOOK_S: Final = 10.0
-#: How long a request of another process may be under way that does not know of the index, seconds: its deadline.
-OTHERS_S: Final = 30.0
 #: The part of the time that it leaves to requests.
 _REST: Final = 0.5
 _RETRY_S: Final = 1.0
@@ -110,17 +108,27 @@ class Filling:
         barrier: tells when requests have ended.
         clock: time.
         ids: for commit ids.
+        request_s_max: how long a request of another process may be under way, seconds.
         is_logging: whether global indexes are kept from the log.
     """
 
     def __init__(
-        self, store: Store, catalog: Catalog, barrier: Barrier, *, clock: Clock, ids: Ids, is_logging: bool
+        self,
+        store: Store,
+        catalog: Catalog,
+        barrier: Barrier,
+        *,
+        clock: Clock,
+        ids: Ids,
+        request_s_max: float,
+        is_logging: bool,
     ) -> None:
         self._store = store
         self._catalog = catalog
         self.barrier = barrier
         self._clock = clock
         self._ids = ids
+        self._request_s_max = request_s_max
         self._is_logging = is_logging
         self._wake = asyncio.Event()
         #: Of the indexes that this process fills, by account, table and index.
@@ -222,7 +230,7 @@ class Filling:
     async def _wait_for_writers(self) -> None:
         """Waits until all writers know of the index: what they have cached is old, and what was under way has ended."""
         if self._store.capabilities.remote:
-            await asyncio.sleep(STALE_S + OTHERS_S)
+            await asyncio.sleep(STALE_S + self._request_s_max)
         await self.barrier.passed()
 
     async def _note(self, place: Key, filled: Filled) -> None:
