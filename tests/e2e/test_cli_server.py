@@ -162,11 +162,20 @@ def test_strangers_and_tampered_requests_are_refused(tmp_path: Path) -> None:
         assert code_of(wrong) == "InvalidSignatureException"
 
 
-def test_streams_are_refused_in_clear_words(tmp_path: Path) -> None:
+def test_streams_have_the_endpoint_of_their_tables(tmp_path: Path) -> None:
+    with running(tmp_path / "data") as server:
+        streams = server.client("dynamodbstreams")
+        assert streams.list_streams()["Streams"] == []
+        with pytest.raises(ClientError) as refused:
+            streams.describe_stream(StreamArn="arn:aws:dynamodb:us-east-1:000000000000:table/none/stream/2026-01-01T00:00:00.000")
+    assert code_of(refused) == "ResourceNotFoundException"
+
+
+def test_what_is_not_there_is_refused_in_clear_words(tmp_path: Path) -> None:
     with running(tmp_path / "data") as server, pytest.raises(ClientError) as refused:
-        server.client("dynamodbstreams").list_streams()
+        server.client("dynamodb").list_backups()
     assert code_of(refused) == "ValidationException"
-    assert "ListStreams is not available in this version of Tenet" in str(refused.value)
+    assert "ListBackups is not available in this version of Tenet" in str(refused.value)
 
 
 def test_the_certificate_is_the_local_authoritys(tmp_path: Path) -> None:
