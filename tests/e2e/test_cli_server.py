@@ -167,7 +167,9 @@ def test_streams_have_the_endpoint_of_their_tables(tmp_path: Path) -> None:
         streams = server.client("dynamodbstreams")
         assert streams.list_streams()["Streams"] == []
         with pytest.raises(ClientError) as refused:
-            streams.describe_stream(StreamArn="arn:aws:dynamodb:us-east-1:000000000000:table/none/stream/2026-01-01T00:00:00.000")
+            streams.describe_stream(
+                StreamArn="arn:aws:dynamodb:us-east-1:000000000000:table/none/stream/2026-01-01T00:00:00.000"
+            )
     assert code_of(refused) == "ResourceNotFoundException"
 
 

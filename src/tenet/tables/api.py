@@ -170,7 +170,7 @@ class Tables:
         self._context = context
         self._supervisor = supervisor
         self._filling = filling
-        self._barrier = filling.barrier
+        self._barrier = context.barrier
         self._keepers = keepers
         #: Lets other rooms read the changes of tables.
         self.following = Following(context.store, context.catalog, is_logging=context.is_logging)
@@ -203,10 +203,11 @@ class Tables:
         shared = mesh_shares.Shares(KEEPING)
         keepers = Keepers(store, catalog, clock=clock, ids=ids, expiry=expiry, assignment=assignment or shared)
         shared.changed = keepers.reassign
+        barrier = Barrier()
         filling = Filling(
             store,
             catalog,
-            Barrier(),
+            barrier,
             clock=clock,
             ids=ids,
             request_s_max=settings.request_s_max,
@@ -239,6 +240,7 @@ class Tables:
             counts=Counts(store, clock=clock),
             expiry=expiry,
             expiring=expiring,
+            barrier=barrier,
             is_logging=is_logging,
         )
         supervisor = supervisor or _started(Supervisor(store, clock=clock, ids=ids))

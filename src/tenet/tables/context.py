@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from tenet.store.combine import Combiner
     from tenet.store.contract import Store
     from tenet.store.expiry import ExpiryIndex
+    from tenet.tables.ops.barrier import Barrier
     from tenet.tables.ops.catalog import Catalog
     from tenet.tables.ops.counts import Counts
     from tenet.tables.ops.expiring import Expiring
@@ -59,11 +60,13 @@ class Context:
         counts: what tables hold.
         expiry: where it is noted that records expire.
         expiring: removes items whose time has come.
+        barrier: tells when all requests have ended that had begun before a moment.
         is_logging: whether entries of global indexes are kept from the log of the table's space, instead of being
             written in the item's own commit.
     """
 
     __slots__ = (
+        "barrier",
         "catalog",
         "clock",
         "combiner",
@@ -90,6 +93,7 @@ class Context:
         counts: Counts,
         expiry: ExpiryIndex,
         expiring: Expiring,
+        barrier: Barrier,
         is_logging: bool = False,
     ) -> None:
         self.store = store
@@ -102,4 +106,5 @@ class Context:
         self.counts = counts
         self.expiry = expiry
         self.expiring = expiring
+        self.barrier = barrier
         self.is_logging = is_logging

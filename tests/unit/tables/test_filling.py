@@ -18,6 +18,7 @@ from tenet.store.contract import EVERYTHING, Engine, Page, Range
 from tenet.tables import keys
 from tenet.tables.api import Caller, Tables
 from tenet.tables.errors import LimitExceededException, ResourceNotFoundException, TablesError, ValidationException
+from tenet.tables.ops import expiring
 from tenet.tables.ops.barrier import Barrier
 from tenet.tables.ops.indexing import filling
 from tenet.tables.ops.indexing.filling import decode_filled
@@ -361,6 +362,41 @@ def test_what_an_index_cannot_hold_may_stay_as_it_is(kind: str) -> None:
             while list(await service.everything("by-g")) != ["p"]:  # noqa: ASYNC110 (the log is followed behind the answers)
                 await asyncio.sleep(0.01)
         await service("DeleteItem", Key={"p": {"S": "p"}})
+
+    serving(kind, work)
+
+
+@kinds
+def test_what_expires_meanwhile_has_no_entry(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen, go = asyncio.Event(), asyncio.Event()
+    look = expiring.Look._due
+
+    async def held_up(self: expiring.Look, *given: Any) -> Any:
+        found = await look(self, *given)
+        if found:
+            seen.set()
+            await go.wait()
+        return found
+
+    monkeypatch.setattr(expiring.Look, "_due", held_up)
+
+    async def work(service: Service) -> None:
+        await service.create()
+        for number in range(10):
+            due = {"N": str(int(CLOCK.wall_ms() / 1000) - 60)} if number % 2 else {"N": "1"}
+            await service.put(f"p-{number}", g={"S": "g"}, n={"N": "1"}, until=due)
+        specification = {"AttributeName": "until", "Enabled": True}
+        await service("UpdateTimeToLive", TimeToLiveSpecification=specification)
+        await seen.wait()
+        # What is expired is found by now; it is removed when there is an index.
+        await service.add()
+        await service.is_full()
+        assert len(await service.everything("by-g")) == 10
+        go.set()
+        async with asyncio.timeout(WAIT_S_MAX):
+            while len(await service.everything("by-g")) > 5:  # noqa: ASYNC110 (it is done behind the answers)
+                await asyncio.sleep(0.01)
+        assert (await service.everything("by-g")).keys() == (await service.everything()).keys()
 
     serving(kind, work)
 

@@ -268,7 +268,8 @@ class Look:
         due = await self._due(page.records, attribute)
         read_s = clock.monotonic_s() - begun_s
         for at in range(0, len(due), REMOVED_AT_ONCE):
-            await self._remove_all(table, attribute, due[at : at + REMOVED_AT_ONCE])
+            if not await self._remove_some(table, attribute, due[at : at + REMOVED_AT_ONCE]):
+                break
         removed_s = clock.monotonic_s() - begun_s - read_s
         if page.records:
             after = (page.records[-1].partition, page.records[-1].sort)
@@ -294,6 +295,22 @@ class Look:
                     looked_at = 0
                     await asyncio.sleep(0)
         return due
+
+    async def _remove_some(self, before: Table, attribute: str, due: Sequence[Key]) -> bool:
+        """Removes items by their table's description as it is now; returns whether the table is what it was.
+
+        It may have been given an index since it was looked up. Who fills that waits for this as for a request.
+        """
+        context = self._context
+        phase = context.barrier.enter()
+        try:
+            table = await context.catalog.table(before.account, before.name, deadline=self._deadline())
+            if table.id != before.id or table.time_to_live != before.time_to_live:
+                return False
+            await self._remove_all(table, attribute, due)
+        finally:
+            context.barrier.leave(phase)
+        return True
 
     async def _remove_all(self, table: Table, attribute: str, due: Sequence[Key]) -> None:
         results = await asyncio.gather(*(self._remove(table, attribute, key) for key in due), return_exceptions=True)

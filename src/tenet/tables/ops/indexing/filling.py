@@ -125,7 +125,7 @@ class Filling:
     ) -> None:
         self._store = store
         self._catalog = catalog
-        self.barrier = barrier
+        self._barrier = barrier
         self._clock = clock
         self._ids = ids
         self._request_s_max = request_s_max
@@ -231,7 +231,7 @@ class Filling:
         """Waits until all writers know of the index: what they have cached is old, and what was under way has ended."""
         if self._store.capabilities.remote:
             await asyncio.sleep(STALE_S + self._request_s_max)
-        await self.barrier.passed()
+        await self._barrier.passed()
 
     async def _note(self, place: Key, filled: Filled) -> None:
         put = Put(place, _FORMAT + msgspec.json.encode(filled))
