@@ -18,10 +18,13 @@ from tenet.store.contract import EVERYTHING, Engine, Page, Range
 from tenet.tables import keys
 from tenet.tables.api import Caller, Tables
 from tenet.tables.errors import LimitExceededException, ResourceNotFoundException, TablesError, ValidationException
+from tenet.tables.model import Table
 from tenet.tables.ops import expiring
 from tenet.tables.ops.barrier import Barrier
+from tenet.tables.ops.catalog import Catalog
 from tenet.tables.ops.indexing import filling
 from tenet.tables.ops.indexing.filling import decode_filled
+from tenet.tables.rules.index_changes import told_since
 from tests.dear import Dear
 
 CLOCK, IDS = SystemClock(), SystemIds()
@@ -338,6 +341,30 @@ def test_filling_goes_on_where_it_was_interrupted(kind: str, monkeypatch: pytest
             assert (await again.store.get((place,)))[0] is None
         assert blocking.after[2] is not None, "it does not begin anew"
         assert len(blocking.after) == 4
+
+    asyncio.run(run())
+
+
+def test_positions_of_another_log_are_taken_for_what_they_are() -> None:
+    """A copy of a store has the description, and a log of its own."""
+
+    async def run() -> None:
+        async with half_filled("dear") as (service, blocking):
+            while not (await described(service)).indexes[0].since:  # noqa: ASYNC110 (it is done behind the answers)
+                await asyncio.sleep(0.01)
+
+        def foreign(now: Table | None) -> Table | None:
+            assert now is not None
+            return told_since(now, 1, (1 << 80,) * 4)
+
+        await Catalog(blocking, clock=CLOCK, ids=IDS).change(ACCOUNT, NAME, foreign)
+        blocking.room = 1_000
+        async with opened("dear", blocking) as copy:
+            await copy.is_full()
+            assert len(await copy.everything("by-g")) == 10
+
+    async def described(service: Service) -> Table:
+        return await Catalog(service.store, clock=CLOCK, ids=IDS).describe(ACCOUNT, NAME)
 
     asyncio.run(run())
 

@@ -199,11 +199,11 @@ class Filling:
         (record,) = await self._store.get((place,), deadline=self._deadline())
         filled = decode_filled(record)
         self.progress[name] = filled
-        if record is None or (self._is_logging and not index.since):
+        must_tell = self._is_logging and not await self._is_told(table, index)
+        if record is None or must_tell:
             await self._wait_for_writers()
-            if self._is_logging and not index.since:
-                since = await self._ends(table, await self._positions(table))
-                now = await self._change(table, index, since)
+            if must_tell:
+                now = await self._tell(table, index)
                 if now is None:
                     return
                 table, index = now
@@ -237,12 +237,25 @@ class Filling:
         put = Put(place, _FORMAT + msgspec.json.encode(filled))
         await land(self._store, (put,), clock=self._clock, ids=self._ids, deadline=self._deadline())
 
-    async def _change(self, table: Table, index: Index, since: tuple[int, ...]) -> tuple[Table, Index] | None:
+    async def _is_told(self, table: Table, index: Index) -> bool:
+        """Whether the description says from where on the log means something for an index.
+
+        Positions behind the end of the log are those of another one: of the store that this one is a copy of.
+        """
+        if not index.since:
+            return False
+        ends = await self._ends(table, await self._positions(table))
+        return all(end >= since for end, since in zip(ends, index.since, strict=True))
+
+    async def _tell(self, table: Table, index: Index) -> tuple[Table, Index] | None:
         """Says in the description from where on the log means something for an index; None where there is none now."""
+        since = await self._ends(table, await self._positions(table))
 
         def decide(now: Table | None) -> Table | None:
             found = None if now is None or now.id != table.id else now.index(index.name)
-            if now is None or found is None or found.number != index.number or found.since or not found.is_filling:
+            if now is None or found is None or found.number != index.number or not found.is_filling:
+                return now
+            if found.since != index.since:
                 return now
             return index_changes.told_since(now, index.number, since)
 
