@@ -48,13 +48,13 @@ if TYPE_CHECKING:
 PAGE_RECORDS: Final = 100
 PAGE_BYTES: Final = 512 * 1024
 #: How many items share a commit where commits over partitions are cheap, and how many are under way where not.
-GROUP: Final = 50
+GROUP: Final = 25
 PRESENTED_AT_ONCE: Final = 16
 #: How often it is noted how far an index is, and how often the catalog is looked through, seconds.
 NOTE_S: Final = 2.0
 LOOK_S: Final = 10.0
-#: The part of the time that it leaves to requests.
-_REST: Final = 0.5
+#: How long it rests behind each page, in parts of the time that the page took.
+_REST: Final = 0.25
 _RETRY_S: Final = 1.0
 _POLL_S: Final = 0.1
 _FORMAT: Final = b"\x01"
