@@ -73,11 +73,8 @@ class Services:
                 core.store,
                 clock=clock,
                 ids=ids,
-                settings=TablesSettings(
-                    transition_ms=options.transition_ms,
-                    tables_max=options.tables_max,
-                    request_s_max=settings.limits.deadline_s,
-                ),
+                settings=TablesSettings(transition_ms=options.transition_ms, tables_max=options.tables_max),
+                request_s_max=settings.limits.deadline_s,
                 supervisor=core.supervisor,
             )
             opened.push_async_callback(tables.close)

@@ -145,12 +145,10 @@ class TablesSettings(Struct, frozen=True):
     Args:
         transition_ms: how long a table stays in CREATING, UPDATING and DELETING at the least, milliseconds, 0 or more.
         tables_max: how many tables a tenant may have, 1 or more.
-        request_s_max: how long a request may be under way at any process, seconds.
     """
 
     transition_ms: int = 0
     tables_max: int = TABLES_MAX
-    request_s_max: float = 30.0
 
 
 _DEFAULTS: Final = TablesSettings()
@@ -185,6 +183,7 @@ class Tables:
         settings: TablesSettings = _DEFAULTS,
         supervisor: Supervisor | None = None,
         assignment: Assignment | None = None,
+        request_s_max: float = 30.0,
     ) -> Self:
         """Opens the service: makes its catalog where there is none, and takes up what an earlier process left.
 
@@ -196,6 +195,7 @@ class Tables:
             supervisor: runs the jobs of the background, as the process shares them with others. By default it is one
                 that runs all of them.
             assignment: which keepers of indexes are this process's; by default those that the supervisor gives it.
+            request_s_max: how long a request may be under way at any process, seconds.
         """
         is_logging = not store.capabilities.cheap_commits_across_partitions
         catalog = Catalog(store, clock=clock, ids=ids, tables_max=settings.tables_max)
@@ -203,28 +203,14 @@ class Tables:
         shared = mesh_shares.Shares(KEEPING)
         keepers = Keepers(store, catalog, clock=clock, ids=ids, expiry=expiry, assignment=assignment or shared)
         shared.changed = keepers.reassign
-        barrier = Barrier()
-        filling = Filling(
-            store,
-            catalog,
-            barrier,
-            clock=clock,
-            ids=ids,
-            request_s_max=settings.request_s_max,
-            is_logging=is_logging,
-        )
+        filling = Filling(store, catalog, Barrier(), clock=clock, ids=ids, request_s_max=request_s_max)
 
         def ended() -> None:
             keepers.look_again()
             filling.look_again()
 
         lifecycle = Lifecycle(
-            catalog,
-            store,
-            clock=clock,
-            transition_ms=settings.transition_ms,
-            is_logging=is_logging,
-            ended=ended,
+            catalog, store, clock=clock, transition_ms=settings.transition_ms, is_logging=is_logging, ended=ended
         )
         mine = mesh_shares.Shares(EXPIRING, shares=EXPIRING_SHARES)
         expiring = Expiring(mine)
@@ -240,7 +226,7 @@ class Tables:
             counts=Counts(store, clock=clock),
             expiry=expiry,
             expiring=expiring,
-            barrier=barrier,
+            barrier=filling.barrier,
             is_logging=is_logging,
         )
         supervisor = supervisor or _started(Supervisor(store, clock=clock, ids=ids))

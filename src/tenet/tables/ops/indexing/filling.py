@@ -109,7 +109,6 @@ class Filling:
         clock: time.
         ids: for commit ids.
         request_s_max: how long a request of another process may be under way, seconds.
-        is_logging: whether global indexes are kept from the log.
     """
 
     def __init__(
@@ -121,15 +120,14 @@ class Filling:
         clock: Clock,
         ids: Ids,
         request_s_max: float,
-        is_logging: bool,
     ) -> None:
         self._store = store
         self._catalog = catalog
-        self._barrier = barrier
+        self.barrier = barrier
         self._clock = clock
         self._ids = ids
         self._request_s_max = request_s_max
-        self._is_logging = is_logging
+        self._is_logging = not store.capabilities.cheap_commits_across_partitions
         self._wake = asyncio.Event()
         #: Of the indexes that this process fills, by account, table and index.
         self.progress: dict[tuple[str, str, str], Filled] = {}
@@ -231,7 +229,7 @@ class Filling:
         """Waits until all writers know of the index: what they have cached is old, and what was under way has ended."""
         if self._store.capabilities.remote:
             await asyncio.sleep(STALE_S + self._request_s_max)
-        await self._barrier.passed()
+        await self.barrier.passed()
 
     async def _note(self, place: Key, filled: Filled) -> None:
         put = Put(place, _FORMAT + msgspec.json.encode(filled))
