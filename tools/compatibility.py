@@ -44,7 +44,6 @@ DIFFERENCES = {
     ("CreateTable", "StreamSpecification"): _IMAGES,
     ("UpdateTable", "StreamSpecification"): _IMAGES,
     ("DescribeStream", ""): "a stream has four shards, which neither split nor end before it; none has a parent",
-    ("DeleteTable", ""): "the table's streams go with it; the service keeps them for 24 hours",
 }
 
 

@@ -28,6 +28,7 @@ from tenet.tables.ops.counts import Counts
 from tenet.tables.ops.create_table import create_table
 from tenet.tables.ops.delete_item import delete_item
 from tenet.tables.ops.delete_table import delete_table
+from tenet.tables.ops.departed import DepartedTables
 from tenet.tables.ops.describe_stream import describe_stream
 from tenet.tables.ops.describe_table import describe_table
 from tenet.tables.ops.endpoints import describe_endpoints
@@ -209,8 +210,15 @@ class Tables:
             keepers.look_again()
             filling.look_again()
 
+        departed = DepartedTables(store, clock=clock, ids=ids)
         lifecycle = Lifecycle(
-            catalog, store, clock=clock, transition_ms=settings.transition_ms, is_logging=is_logging, ended=ended
+            catalog,
+            store,
+            clock=clock,
+            departed=departed,
+            transition_ms=settings.transition_ms,
+            is_logging=is_logging,
+            ended=ended,
         )
         mine = mesh_shares.Shares(EXPIRING, shares=EXPIRING_SHARES)
         expiring = Expiring(mine)
@@ -221,6 +229,7 @@ class Tables:
             ids=ids,
             combiner=Combiner(store, clock=clock, ids=ids),
             catalog=catalog,
+            departed=departed,
             throttle=Throttle(clock),
             lifecycle=lifecycle,
             counts=Counts(store, clock=clock),
@@ -282,6 +291,7 @@ class Tables:
             await self._keepers.close()
         await self._context.counts.close()
         await self._context.lifecycle.close()
+        await self._context.departed.close()
         await self._context.catalog.close()
 
     def jobs(self) -> Sequence[str]:

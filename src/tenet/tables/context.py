@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from tenet.tables.ops.barrier import Barrier
     from tenet.tables.ops.catalog import Catalog
     from tenet.tables.ops.counts import Counts
+    from tenet.tables.ops.departed import DepartedTables
     from tenet.tables.ops.expiring import Expiring
     from tenet.tables.ops.lifecycle import Lifecycle
     from tenet.tables.throttle import Throttle
@@ -55,6 +56,7 @@ class Context:
         ids: randomness.
         combiner: read-modify-write of single records, with those of one key combined.
         catalog: finds tables.
+        departed: finds deleted ones whose streams can still be read.
         throttle: provisioned capacity.
         lifecycle: carries tables through their transitions.
         counts: what tables hold.
@@ -71,6 +73,7 @@ class Context:
         "clock",
         "combiner",
         "counts",
+        "departed",
         "expiring",
         "expiry",
         "ids",
@@ -88,6 +91,7 @@ class Context:
         ids: Ids,
         combiner: Combiner,
         catalog: Catalog,
+        departed: DepartedTables,
         throttle: Throttle,
         lifecycle: Lifecycle,
         counts: Counts,
@@ -101,6 +105,7 @@ class Context:
         self.ids = ids
         self.combiner = combiner
         self.catalog = catalog
+        self.departed = departed
         self.throttle = throttle
         self.lifecycle = lifecycle
         self.counts = counts

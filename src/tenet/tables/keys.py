@@ -5,6 +5,7 @@ space               partition              sort                                 
 =================== ====================== ========================================================= ===================
 ``tables.catalog``  account                ``t`` + table name                                        a description
 ``tables.catalog``  account                ``a``                                                     cell ``tables``
+``tables.catalog``  account                ``d`` + table name + 0x00 + TableId                       a departed table
 ``tables.ID``       partition key          0x00 + sort key                                           an item
 ``tables.ID``       partition key          0x01 + index number + index sort key* + sort key          a local entry
 ``tables.ID.N``     index partition key    index sort key* + table partition key* + table sort key   a global entry
@@ -43,6 +44,9 @@ CATALOG_SPACE: Final = "tables.catalog"
 TABLES_CELL: Final = "tables"
 
 _TABLE_PREFIX: Final = b"t"
+_DEPARTED_PREFIX: Final = b"d"
+#: Sort keys of all deleted tables of an account whose streams can still be read, in the order of their names.
+CATALOG_DEPARTED: Final = Range(b"d", b"e")
 #: Sort keys of all tables of an account, in the order of their names.
 CATALOG_TABLES: Final = Range(b"t", b"u")
 
@@ -60,6 +64,29 @@ def table_key(account: str, name: str) -> Key:
 def account_key(account: str) -> Key:
     """Returns where the figures of an account lie."""
     return Key(CATALOG_SPACE, account.encode("ascii"), b"a")
+
+
+def departed_key(account: str, name: str, table_id: str) -> Key:
+    """Returns where lies what is kept of a deleted table for those who read its streams.
+
+    Args:
+        account: the tenant, 12 digits.
+        name: the table's name, ASCII.
+        table_id: its TableId, a UUID in text form.
+    """
+    sort = _DEPARTED_PREFIX + name.encode("ascii") + b"\x00" + table_id.encode("ascii")
+    return Key(CATALOG_SPACE, account.encode("ascii"), sort)
+
+
+def departed_from(name: str) -> Range:
+    """Returns the range of an account's departed tables of this name and those behind it."""
+    return Range(_DEPARTED_PREFIX + name.encode("ascii") + b"\x00", CATALOG_DEPARTED.upper)
+
+
+def departed_named(name: str) -> Range:
+    """Returns the range of an account's departed tables of this name."""
+    prefix = _DEPARTED_PREFIX + name.encode("ascii")
+    return Range(prefix + b"\x00", prefix + b"\x01")
 
 
 def tables_after(name: str) -> Range:

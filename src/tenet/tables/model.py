@@ -309,3 +309,15 @@ class Table(msgspec.Struct, frozen=True, dict=True):
     def index(self, name: str) -> Index | None:
         """Returns the index of that name, or None."""
         return next((index for index in self.indexes if index.name == name), None)
+
+
+class Departed(msgspec.Struct, frozen=True):
+    """A table that was deleted, whose streams can still be read.
+
+    Args:
+        table: as it was at its end; none of its streams is on.
+        is_empty: whether its items are gone from its space, which stays for the sake of its log.
+    """
+
+    table: Table
+    is_empty: bool = False

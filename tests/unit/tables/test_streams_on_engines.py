@@ -46,7 +46,7 @@ async def active(world: Streamed) -> dict[str, Any]:
 
 
 async def life_of_a_stream(one: Streamed, other: Streamed, *, indexed: bool) -> None:
-    """Two processes, which may be one, write to a table whose stream is switched on, off and on again."""
+    """Two processes, which may be one, write to a table whose stream is switched on, off and on; then it is deleted."""
     await one.make(None, indexed=indexed)
     await active(one)
     await other.put("before", v="1")
@@ -77,6 +77,18 @@ async def life_of_a_stream(one: Streamed, other: Streamed, *, indexed: bool) -> 
     await other.put("k-1", v="again")
     assert await told(one, second) == [("k-1", "MODIFY")]
     assert await told(other, first) == expected
+    live = await other.iterator(second, await other.shard_with(second, "k-1"))
+    await one.call("DeleteTable", TableName="orders")
+    assert await told(other, first) == expected
+    for _ in range(1_000):
+        described = await other.ask("DescribeStream", StreamArn=second)
+        if described["StreamDescription"]["StreamStatus"] == "DISABLED":
+            break
+        await asyncio.sleep(0.02)
+    assert [record["eventName"] for record in (await other.drain(live))[0]] == ["MODIFY"]
+    assert (await other.drain(live))[1] is None
+    assert await told(one, second) == [("k-1", "MODIFY")]
+    assert await told(one, first) == expected
 
 
 # ---- the embedded engine ---------------------------------------------------------------------------------------------

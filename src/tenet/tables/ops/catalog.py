@@ -7,6 +7,7 @@ It promises:
 * Whoever writes with a table that has meanwhile been deleted finds its spaces gone (``SpaceNotFound``): their names
   carry the TableId, which is never used again.
 * ``change`` is race-free: it reads, decides and commits under a check of the version that it read.
+* A table with streams that goes leaves a departed table behind, in the same commit (``ops/departed``).
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from tenet.store.formats import decode_marked
 from tenet.store.landing import land
 from tenet.tables import keys
 from tenet.tables.errors import AccessDeniedException, LimitExceededException, ResourceNotFoundException
-from tenet.tables.model import Table
+from tenet.tables.model import Departed, Table
 
 #: How many tables a tenant may have (the service's default quota).
 TABLES_MAX: Final = 2_500
@@ -40,6 +41,7 @@ _CACHED_MAX: Final = 10_000
 Decision: TypeAlias = Callable[[Table | None], Table | None]
 
 _decoder = msgspec.json.Decoder(Table)
+_departed_decoder = msgspec.json.Decoder(Departed)
 
 
 def encode_table(table: Table) -> bytes:
@@ -54,6 +56,20 @@ def decode_table(value: bytes) -> Table:
         StoreCorrupt: the bytes are none that this or an older version writes.
     """
     return decode_marked(value, _decoder, "a table's description", mark=FORMAT)
+
+
+def encode_departed(departed: Departed) -> bytes:
+    """Returns the stored form of a departed table."""
+    return FORMAT + msgspec.json.encode(departed)
+
+
+def decode_departed(value: bytes) -> Departed:
+    """Returns the departed table that was stored.
+
+    Raises:
+        StoreCorrupt: the bytes are none that this or an older version writes.
+    """
+    return decode_marked(value, _departed_decoder, "a departed table", mark=FORMAT)
 
 
 def table_name(account: str, name_or_arn: str) -> str:
@@ -248,7 +264,11 @@ class Catalog:
     def _writes(self, account: str, key: Key, before: Table | None, after: Table | None) -> list[Write]:
         of_account = keys.account_key(account)
         if after is None:
-            return [Delete(key), Add(of_account, keys.TABLES_CELL, -1, at_least=0)]
+            gone: list[Write] = [Delete(key), Add(of_account, keys.TABLES_CELL, -1, at_least=0)]
+            if before is not None and before.streams:
+                at = keys.departed_key(account, before.name, before.id)
+                gone.append(Put(at, encode_departed(Departed(before))))
+            return gone
         put = Put(key, encode_table(after))
         if before is None:
             return [put, Add(of_account, keys.TABLES_CELL, 1, at_most=self._tables_max)]

@@ -3,7 +3,8 @@
 The operation that begins a transition commits the status and nothing else. Everything after it is idempotent and done
 by whoever gets to it: the process that began, or, when that one died, any process that finds the table in the catalog.
 Spaces are made after the description is stored and dropped before it is removed, so that a crash at any point leaves
-nothing that nobody finds.
+nothing that nobody finds. The one exception is the space of a table whose streams outlive it: the commit that removes
+the description says that it is left (``ops/departed``).
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from tenet.store.contract import SpaceInfo, SpaceOptions, Store
     from tenet.tables.model import Table
     from tenet.tables.ops.catalog import Catalog
+    from tenet.tables.ops.departed import DepartedTables
 
 #: How long the operation that begins a transition waits for its end before it answers.
 WAIT_S: Final = 0.5
@@ -49,6 +51,7 @@ class Lifecycle:
         clock: time.
         transition_ms: how long a transition takes at the least, milliseconds. With 0 it is usually over before the
             operation that began it is answered.
+        departed: what is left of tables whose streams can still be read.
         is_logging: whether global indexes are kept from the log of their table's space.
         ended: called whenever a transition has ended here.
     """
@@ -59,6 +62,7 @@ class Lifecycle:
         store: Store,
         *,
         clock: Clock,
+        departed: DepartedTables,
         transition_ms: int = 0,
         is_logging: bool = False,
         ended: Callable[[], None] = lambda: None,
@@ -66,6 +70,7 @@ class Lifecycle:
         self._catalog = catalog
         self._store = store
         self._clock = clock
+        self._departed = departed
         self._transition_ms = transition_ms
         self._is_logging = is_logging
         self._ended = ended
@@ -142,6 +147,10 @@ class Lifecycle:
     async def _finish(self, table: Table) -> Table | None:
         """Does the work of one transition and commits its end; returns what became of the table."""
         if table.status == "DELETING":
+            left = await self._streams.leave(table)
+            if left is None:
+                return None
+            table = left
             await self._drop_spaces(table)
         else:
             await self._make_spaces(table)
@@ -163,6 +172,8 @@ class Lifecycle:
         if table.status == "CREATING":
             # Others made, deleted and removed the table meanwhile; the spaces may be those that this call made again.
             await self._drop_spaces(table)
+        elif table.streams:
+            self._departed.empty(table)
         return None
 
     async def _make_spaces(self, table: Table) -> None:
@@ -193,8 +204,10 @@ class Lifecycle:
         return space_options(table, space, is_logging=self._is_logging)
 
     async def _drop_spaces(self, table: Table) -> None:
+        """Drops the spaces of a table that goes; that of its items stays where it has streams, which outlive it."""
         for space in keys.spaces(table):
-            await self._store.drop_space(space)
+            if space != table.space or not table.streams:
+                await self._store.drop_space(space)
         if self._is_logging and table.has_log_for_indexes:
             # Behind the spaces: whoever still follows the log has lost it by now, and makes no new cursor.
             for shard in range(LOG_SHARDS):
@@ -229,6 +242,9 @@ class Lifecycle:
                 if table.status != "ACTIVE" and table.id not in self._tasks:
                     _ = self._take_up(table)
             await asyncio.sleep(0)
+        # Behind the tables: one that was deleted meanwhile is seen here, if not there.
+        async for departed in self._departed.everything():
+            await self._departed.look_after(departed, spaces.pop(departed.table.space, None))
         for space in spaces:
             if keys.is_table_space(space):
                 _log.info("a space without a table is dropped", space=space)

@@ -42,9 +42,14 @@ async def find_stream(context: Context, caller: Caller, arn: str, *, fresh: bool
     if not fresh:
         with contextlib.suppress(ResourceNotFoundException):
             known = await context.catalog.table(caller.account, name, deadline=caller.deadline)
+        if known is None:
+            known = context.departed.known(caller.account, arn)
     found = None if known is None else _stream_of(known, of_table, label, now_ms)
     if found is None:
         table = await context.catalog.find(caller.account, name, deadline=caller.deadline)
+        found = None if table is None else _stream_of(table, of_table, label, now_ms)
+    if found is None:
+        table = await context.departed.find(caller.account, name, arn, deadline=caller.deadline)
         found = None if table is None else _stream_of(table, of_table, label, now_ms)
     if found is None:
         raise no_stream(arn)
@@ -53,7 +58,7 @@ async def find_stream(context: Context, caller: Caller, arn: str, *, fresh: bool
 
 def _stream_of(table: Table, arn: str, label: str, now_ms: int) -> tuple[Table, Stream] | None:
     """Returns the stream with a label, where the table is the one that is meant and has it to be read."""
-    if table.arn != arn or table.status == "DELETING":
+    if table.arn != arn:
         return None
     return next(((table, stream) for stream in readable(table, now_ms) if stream.label == label), None)
 

@@ -1,7 +1,7 @@
 """Switching streams on and off, as a part of the transition of their table.
 
 A stream that is switched on begins in every shard of the log before the first write that goes into it; one that is
-switched off ends behind the last. Every step can be done twice, by any process.
+switched off ends behind the last, and so does one whose table is deleted. Every step can be done twice, by any process.
 """
 
 from __future__ import annotations
@@ -70,6 +70,35 @@ class Streams:
         await self._settle()
         ends = await self._positions(table)
         return await self._replace(table, stream, status="DISABLED", ends=ends, disabled_ms=self._clock.wall_ms())
+
+    async def leave(self, table: Table) -> Table | None:
+        """Ends the streams of a table that is being deleted, and forgets those that cannot be read any more.
+
+        Returns:
+            The table as it is then; its streams are those that outlive it. None where it is gone.
+        """
+        if not table.streams:
+            return table
+        ends: tuple[int, ...] = ()
+        if await self._log_of(table) is not None:
+            await self._settle()
+            with contextlib.suppress(SpaceNotFound):
+                ends = await self._positions(table)
+        at_ms = self._clock.wall_ms()
+
+        def decide(now: Table | None) -> Table | None:
+            if now is None or now.id != table.id or now.status != "DELETING":
+                return now
+            kept = readable(now, at_ms) if ends else ()
+            streams = tuple(
+                msgspec.structs.replace(one, status="DISABLED", ends=ends, disabled_ms=at_ms) if not one.ends else one
+                for one in kept
+                if one.status != "ENABLING"
+            )
+            return now if streams == now.streams else msgspec.structs.replace(now, streams=streams)
+
+        now = await self._catalog.change(table.account, table.name, decide)
+        return now if now is not None and now.id == table.id else None
 
     async def _log_of(self, table: Table) -> LogOptions | None:
         """Returns how the table's space keeps its log at this moment; None where it has none."""

@@ -113,6 +113,8 @@ def readable(table: Table, now_ms: int) -> tuple[Stream, ...]:
 
 def status_of(table: Table, stream: Stream) -> StreamStatus:
     """Returns the StreamStatus of a stream of a table."""
+    if table.status == "DELETING" and stream.is_on:
+        return "DISABLING"
     return "ENABLING" if table.status == "CREATING" else stream.status
 
 

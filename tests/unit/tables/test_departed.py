@@ -1,0 +1,282 @@
+"""Streams outlive their table by a day, and nothing else of it does."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tenet.base.clock import NEVER, ManualClock
+from tenet.base.ids import SeededIds
+from tenet.store.contract import Engine, Key, Put
+from tenet.store.landing import land
+from tenet.tables import keys
+from tenet.tables.api import Tables, TablesSettings
+from tenet.tables.ops.catalog import decode_departed
+from tests.unit.pipes.world import ACCOUNT, OTHER, World, in_loop, memory
+from tests.unit.tables.streaming import OFF, Streamed, item, on
+from tests.unit.tables.test_streams import HOUR_MS, STORES, refused, streamed
+
+Make = Callable[[ManualClock], Engine]
+DAY_MS = 24 * HOUR_MS
+
+
+async def spaces(world: Streamed) -> list[str]:
+    return [info.name for info in await world.store.list_spaces("tables.") if keys.is_table_space(info.name)]
+
+
+async def departed(world: Streamed) -> list[bool]:
+    """Of each departed table, whether its items are gone."""
+    page = await world.store.scan(keys.CATALOG_SPACE, keys.CATALOG_DEPARTED, limit=100)
+    return [decode_departed(record.value).is_empty for record in page.records]
+
+
+async def emptied(world: Streamed) -> None:
+    for _ in range(500):
+        if all(await departed(world)):
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError("the items of a deleted table stay")
+
+
+async def look(world: Streamed) -> None:
+    await world.tables._context.lifecycle._look()
+
+
+async def listed(world: Streamed, account: str = ACCOUNT, **more: Any) -> list[str]:
+    return [one["StreamArn"] for one in (await world.ask("ListStreams", account, **more))["Streams"]]
+
+
+@STORES
+@pytest.mark.parametrize("is_indexed", [True, False])
+@in_loop
+async def test_a_stream_outlives_its_table_by_a_day(make: Make, *, is_indexed: bool) -> None:
+    async with streamed(make) as world:
+        first = await world.make("NEW_IMAGE", indexed=is_indexed)
+        for number in range(50):
+            await world.put(f"k-{number}", v="1", g="x")
+        told = await world.records(first)
+        live = await world.iterator(first, await world.shard_with(first, "k-1"))
+        await world.call("DeleteTable", TableName="orders")
+        assert (await refused(world.call("DescribeTable", TableName="orders")))[0] == "ResourceNotFoundException"
+        await emptied(world)
+        (space,) = await spaces(world)
+        assert not (await world.store.scan(space, limit=100)).records
+        # One of the same name is another table.
+        world.clock.advance_ms(1)
+        second = await world.make("KEYS_ONLY", indexed=is_indexed)
+        await world.put("k-1", v="2")
+        assert await listed(world) == await listed(world, TableName="orders") == [first, second]
+        assert await listed(world, ExclusiveStartStreamArn=first) == [second]
+        assert (await world.ask("ListStreams", Limit=1))["LastEvaluatedStreamArn"] == first
+        assert await listed(world, OTHER) == []
+        described = (await world.ask("DescribeStream", StreamArn=first))["StreamDescription"]
+        assert (described["StreamStatus"], described["TableName"]) == ("DISABLED", "orders")
+        assert described["KeySchema"] == [{"AttributeName": "Id", "KeyType": "HASH"}]
+        assert all("EndingSequenceNumber" in shard["SequenceNumberRange"] for shard in described["Shards"])
+        assert await world.records(first) == told
+        assert len(told) == 50
+        records, following = await world.drain(live)
+        assert records
+        assert following is None
+        assert [one["dynamodb"]["StreamViewType"] for one in await world.records(second)] == ["KEYS_ONLY"]
+        world.clock.advance_ms(DAY_MS - 2)
+        await look(world)
+        assert await listed(world) == [first, second]
+        world.clock.advance_ms(2)
+        assert await listed(world) == [second]
+        code, text = await refused(world.ask("DescribeStream", StreamArn=first))
+        assert (code, text) == (
+            "ResourceNotFoundException",
+            f"Requested resource not found: Stream: {first} not found",
+        )
+        await look(world)
+        assert space not in await spaces(world)
+        assert await departed(world) == []
+        assert (await world.call("GetItem", TableName="orders", Key=item("k-1")))["Item"] == item("k-1", v="2")
+
+
+@STORES
+@in_loop
+async def test_a_table_without_streams_leaves_nothing(make: Make) -> None:
+    async with streamed(make) as world:
+        await world.make(None)
+        await world.put("a")
+        await world.call("DeleteTable", TableName="orders")
+        assert await spaces(world) == []
+        await world.make("NEW_IMAGE")
+        await world.switch(OFF)
+        world.clock.advance_ms(DAY_MS)
+        await world.call("DeleteTable", TableName="orders")
+        assert (await spaces(world), await departed(world), await listed(world)) == ([], [], [])
+
+
+@in_loop
+async def test_of_a_tables_streams_those_outlive_it_that_can_be_read() -> None:
+    async with streamed(memory) as world:
+        arns = [await world.make("NEW_IMAGE")]
+        for _ in range(2):
+            await world.switch(OFF)
+            world.clock.advance_ms(20 * HOUR_MS)
+            arns.append((await world.switch(on("KEYS_ONLY")))["LatestStreamArn"])
+            await world.put("a", v=arns[-1])
+        await world.call("DeleteTable", TableName="orders")
+        assert await listed(world) == arns[1:]
+        # The middle one was switched off 20 hours ago.
+        world.clock.advance_ms(10 * HOUR_MS)
+        await look(world)
+        assert await listed(world) == arns[2:]
+        assert len(await world.records(arns[2])) == 1
+        world.clock.advance_ms(14 * HOUR_MS)
+        await look(world)
+        assert (await spaces(world), await departed(world)) == ([], [])
+
+
+@STORES
+@in_loop
+async def test_departed_tables_are_among_the_others_in_every_page(make: Make) -> None:
+    async with streamed(make) as world:
+        arns: list[str] = []
+        for number in range(12):
+            arns.append(await world.make("KEYS_ONLY", name=f"orders-{number // 3:02}"))
+            if number % 3 < 2:
+                await world.call("DeleteTable", TableName=f"orders-{number // 3:02}")
+            world.clock.advance_ms(1)
+        assert await listed(world) == arns
+        found: list[str] = []
+        more: dict[str, Any] = {}
+        while True:
+            page = await world.ask("ListStreams", Limit=5, **more)
+            found += [one["StreamArn"] for one in page["Streams"]]
+            if "LastEvaluatedStreamArn" not in page:
+                break
+            more = {"ExclusiveStartStreamArn": page["LastEvaluatedStreamArn"]}
+        assert found == arns
+        assert await listed(world, TableName="orders-02") == arns[6:9]
+
+
+@in_loop
+async def test_streams_are_listed_where_there_are_many_tables(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tenet.tables.ops.list_streams._TABLES", 2)
+    async with streamed(memory) as world:
+        arns: list[str] = []
+        for number in range(7):
+            for _ in range(2):
+                arns.append(await world.make("KEYS_ONLY", name=f"orders-{number}"))
+                await world.call("DeleteTable", TableName=f"orders-{number}")
+                world.clock.advance_ms(1)
+            if number % 2:
+                arns.append(await world.make("KEYS_ONLY", name=f"orders-{number}"))
+        assert await listed(world) == arns
+
+
+@in_loop
+async def test_a_deleted_table_does_not_count() -> None:
+    clock = ManualClock(wall_ms=1_750_000_000_123)
+    async with Streamed(memory(clock), clock) as world:
+        await world.tables.close()
+        settings = TablesSettings(tables_max=1)
+        world.tables = await Tables.open(world.store, clock=clock, ids=SeededIds(3), settings=settings)
+        for _ in range(3):
+            await world.make()
+            assert (await refused(world.make(name="another")))[0] == "LimitExceededException"
+            await world.call("DeleteTable", TableName="orders")
+            clock.advance_ms(1)
+        assert len(await listed(world)) == 3
+
+
+@STORES
+@in_loop
+async def test_what_a_dead_process_has_left_of_a_table_is_removed_by_the_next(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with streamed(make) as world:
+        arn = await world.make("NEW_IMAGE")
+        for number in range(40):
+            await world.put(f"k-{number}")
+        monkeypatch.setattr(world.tables._context.departed, "empty", lambda _table: None)
+        await world.call("DeleteTable", TableName="orders")
+        assert await departed(world) == [False]
+        (space,) = await spaces(world)
+        assert len((await world.store.scan(space, limit=100)).records) == 40
+        again = await Tables.open(world.store, clock=world.clock, ids=SeededIds(7))
+        await emptied(world)
+        assert not (await world.store.scan(space, limit=100)).records
+        assert len(await world.records(arn)) == 40
+        await again.close()
+
+
+@STORES
+@in_loop
+async def test_a_process_that_closes_leaves_off_removing(make: Make) -> None:
+    async with streamed(make) as world:
+        await world.make("NEW_IMAGE")
+        for number in range(100):
+            await world.put(f"k-{number}")
+        await world.call("DeleteTable", TableName="orders")
+        await world.tables.close()
+        count = await departed(world)
+        await asyncio.sleep(0.05)
+        assert await departed(world) == count
+        world.tables = await Tables.open(world.store, clock=world.clock, ids=SeededIds(7))
+        await emptied(world)
+
+
+@STORES
+@in_loop
+async def test_a_departed_table_without_its_log_goes(make: Make) -> None:
+    async with streamed(make) as world:
+        arn = await world.make("NEW_IMAGE")
+        await world.put("a")
+        await world.call("DeleteTable", TableName="orders")
+        await emptied(world)
+        (space,) = await spaces(world)
+        # As a copy of the store has it: spaces and no logs.
+        await world.store.drop_space(space)
+        assert (await refused(world.records(arn)))[0] == "ResourceNotFoundException"
+        await world.store.ensure_space(space)
+        await look(world)
+        assert (await spaces(world), await departed(world), await listed(world)) == ([], [], [])
+
+
+@in_loop
+async def test_a_departed_table_whose_space_is_gone_goes_too() -> None:
+    async with streamed(memory) as world:
+        await world.make("NEW_IMAGE")
+        await world.call("DeleteTable", TableName="orders")
+        await emptied(world)
+        (space,) = await spaces(world)
+        await world.store.drop_space(space)
+        await look(world)
+        assert await departed(world) == []
+
+
+@in_loop
+async def test_what_comes_late_to_a_deleted_table_is_in_no_stream() -> None:
+    async with streamed(memory) as world:
+        arn = await world.make("NEW_IMAGE")
+        await world.put("a")
+        table = await world.tables._context.catalog.table(ACCOUNT, "orders")
+        await world.call("DeleteTable", TableName="orders")
+        await emptied(world)
+        late = Put(Key(table.space, b"late", keys.ITEM_PREFIX), b"x")
+        await land(world.store, [late], clock=world.clock, ids=SeededIds(1), deadline=NEVER)
+        assert [one["dynamodb"]["Keys"] for one in await world.records(arn)] == [item("a")]
+        world.clock.advance_ms(DAY_MS)
+        await look(world)
+        assert await spaces(world) == []
+
+
+@in_loop
+async def test_a_pipe_reads_what_is_left_of_a_deleted_table() -> None:
+    async with World(memory()) as world:
+        await world.make_table()
+        await world.table("UpdateTable", TableName="orders", StreamSpecification=on("NEW_IMAGE"))
+        url = await world.make_queue("out.fifo")
+        await world.make_pipe(DesiredState="STOPPED")
+        await world.put("a", v="1")
+        await world.table("DeleteTable", TableName="orders")
+        await world.pipe("StartPipe", Name="out")
+        assert len(await world.records(url, 1)) == 1
