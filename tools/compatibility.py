@@ -43,7 +43,10 @@ DIFFERENCES = {
     ("UpdateItem", "ReturnItemCollectionMetrics"): "the estimate is always 0 to 1 GB",
     ("CreateTable", "StreamSpecification"): _IMAGES,
     ("UpdateTable", "StreamSpecification"): _IMAGES,
-    ("DescribeStream", ""): "a stream has four shards, which neither split nor end before it; none has a parent",
+    ("DescribeStream", ""): (
+        "a stream begins with four shards; one that has 1,000 records a second for a minute is split, at most twice "
+        "one within another; none is closed because of its age, as the service's are after about four hours"
+    ),
 }
 
 

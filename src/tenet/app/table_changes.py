@@ -1,7 +1,8 @@
 """What ``tenet tables follow`` does: reads a table's stream as any client may, and prints a line for each change.
 
-Changes of one item are printed in their order, each once while the command runs. Where it keeps a file, it goes on
-behind what the file says was printed: what was printed when it was killed, and not noted yet, is printed again.
+Changes of one item are printed in their order, each once while the command runs: a shard that another one was split
+into is read when that one has come to its end. Where it keeps a file, it goes on behind what the file says was printed:
+what was printed when it was killed, and not noted yet, is printed again.
 """
 
 from __future__ import annotations
@@ -100,6 +101,8 @@ class Follower:
         self._place = Place("")
         self._table = ""
         self._iterators: dict[str, str] = {}
+        #: Shards that were read to their end.
+        self._ended: set[str] = set()
 
     def begin(self, table: str, since: str) -> None:
         """Finds the table's stream, and where to begin in each of its shards.
@@ -130,38 +133,62 @@ class Follower:
 
     def _open(self, place: Place) -> None:
         self._place = place
-        stream = self._ask(f"{_STREAMS}.DescribeStream", {"StreamArn": self._place.stream})["StreamDescription"]
-        for shard in stream["Shards"]:
-            self._iterators[shard["ShardId"]] = self._iterator(shard["ShardId"])
+        self._ended = set()
+        self._open_shards()
         self._keep()
+
+    def _open_shards(self) -> list[str]:
+        """Begins to read the shards whose turn has come: those whose parent was read to its end; returns them."""
+        stream = self._ask(f"{_STREAMS}.DescribeStream", {"StreamArn": self._place.stream})["StreamDescription"]
+        parents = {shard["ShardId"]: shard.get("ParentShardId") for shard in stream["Shards"]}
+        opened = [
+            shard
+            for shard, parent in parents.items()
+            # A parent that is not kept any more has nothing to tell.
+            if shard not in self._iterators
+            and shard not in self._ended
+            and (parent not in parents or parent in self._ended)
+        ]
+        for shard in opened:
+            self._iterators[shard] = self._iterator(shard)
+        self._place.shards = {shard: number for shard, number in self._place.shards.items() if shard in parents}
+        return opened
 
     def step(self) -> int:
         """Prints what each shard has; returns how many lines. A shard that has come to its end is left out later."""
         count = 0
-        for shard, iterator in list(self._iterators.items()):
-            try:
-                answer = self._ask(f"{_STREAMS}.GetRecords", {"ShardIterator": iterator})
-            except NotFollowed as error:
-                if not error.message.startswith("ExpiredIteratorException"):
-                    raise
-                self._iterators[shard] = self._iterator(shard)
-                continue
-            for record in answer["Records"]:
-                self._say(json.dumps(record, ensure_ascii=False, separators=(",", ":")))
-                self._place.shards[shard] = record["dynamodb"]["SequenceNumber"]
-            if answer["Records"]:
-                count += len(answer["Records"])
-                self._keep()
-            following = answer.get("NextShardIterator")
-            if following is None:
-                del self._iterators[shard]
-            else:
-                self._iterators[shard] = following
+        shards = list(self._iterators)
+        while shards:
+            ended_before = len(self._ended)
+            count += sum(self._print(shard) for shard in shards)
+            shards = self._open_shards() if len(self._ended) > ended_before else []
         if not self._iterators:
             latest = self._latest()
             if latest != self._place.stream:
                 self._open(Place(latest))  # It was switched off and on again.
         return count
+
+    def _print(self, shard: str) -> int:
+        """Prints what a shard has; returns how many lines."""
+        try:
+            answer = self._ask(f"{_STREAMS}.GetRecords", {"ShardIterator": self._iterators[shard]})
+        except NotFollowed as error:
+            if not error.message.startswith("ExpiredIteratorException"):
+                raise
+            self._iterators[shard] = self._iterator(shard)
+            return 0
+        for record in answer["Records"]:
+            self._say(json.dumps(record, ensure_ascii=False, separators=(",", ":")))
+            self._place.shards[shard] = record["dynamodb"]["SequenceNumber"]
+        if answer["Records"]:
+            self._keep()
+        following = answer.get("NextShardIterator")
+        if following is None:
+            del self._iterators[shard]
+            self._ended.add(shard)
+        else:
+            self._iterators[shard] = following
+        return len(answer["Records"])
 
     @property
     def is_over(self) -> bool:

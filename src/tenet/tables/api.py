@@ -52,6 +52,7 @@ from tenet.tables.ops.list_tables import list_tables
 from tenet.tables.ops.put_item import put_item
 from tenet.tables.ops.query import query
 from tenet.tables.ops.scan import scan
+from tenet.tables.ops.stream_splitting import SplitSettings, Splitting
 from tenet.tables.ops.tags import list_tags_of_resource, tag_resource, untag_resource
 from tenet.tables.ops.time_to_live import describe_time_to_live, update_time_to_live
 from tenet.tables.ops.tokens import TokenRule
@@ -83,6 +84,7 @@ __all__ = [
     "Following",
     "Shares",
     "Source",
+    "SplitSettings",
     "Tables",
     "TablesError",
     "TablesSettings",
@@ -138,6 +140,9 @@ SWEEPERS: Final = 8
 #: The one that removes items whose time has come, in shares by the ids of their tables.
 EXPIRING: Final = "tables.ttl"
 EXPIRING_SHARES: Final = 16
+#: The one that splits shards of streams, in shares by the ids of their tables.
+SPLITTING: Final = "tables.streams"
+SPLITTING_SHARES: Final = 16
 
 
 class TablesSettings(Struct, frozen=True):
@@ -153,6 +158,7 @@ class TablesSettings(Struct, frozen=True):
 
 
 _DEFAULTS: Final = TablesSettings()
+_SPLITS: Final = SplitSettings()
 
 
 class Tables:
@@ -163,10 +169,19 @@ class Tables:
         supervisor: runs the jobs of the background.
         filling: fills indexes that are added to tables.
         keepers: keep global indexes from the log; None where they are written in the item's own commit.
+        splitting: splits shards of streams.
     """
 
-    def __init__(self, context: Context, supervisor: Supervisor, filling: Filling, keepers: Keepers | None) -> None:
+    def __init__(
+        self,
+        context: Context,
+        supervisor: Supervisor,
+        filling: Filling,
+        keepers: Keepers | None,
+        splitting: Splitting,
+    ) -> None:
         self._context = context
+        self._splitting = splitting
         self._supervisor = supervisor
         self._filling = filling
         self._barrier = context.barrier
@@ -185,6 +200,7 @@ class Tables:
         supervisor: Supervisor | None = None,
         assignment: Assignment | None = None,
         request_s_max: float = 30.0,
+        splits: SplitSettings = _SPLITS,
     ) -> Self:
         """Opens the service: makes its catalog where there is none, and takes up what an earlier process left.
 
@@ -197,6 +213,7 @@ class Tables:
                 that runs all of them.
             assignment: which keepers of indexes are this process's; by default those that the supervisor gives it.
             request_s_max: how long a request may be under way at any process, seconds.
+            splits: when shards of streams split.
         """
         is_logging = not store.capabilities.cheap_commits_across_partitions
         catalog = Catalog(store, clock=clock, ids=ids, tables_max=settings.tables_max)
@@ -238,16 +255,21 @@ class Tables:
             barrier=filling.barrier,
             is_logging=is_logging,
         )
+        streams = mesh_shares.Shares(SPLITTING, shares=SPLITTING_SHARES)
+        splitting = Splitting(catalog, store, clock=clock, assignment=streams, settings=splits)
+        streams.changed = splitting.look_again
         supervisor = supervisor or _started(Supervisor(store, clock=clock, ids=ids))
-        tables = cls(context, supervisor, filling, keepers if is_logging else None)
+        tables = cls(context, supervisor, filling, keepers if is_logging else None, splitting)
         try:
-            await tables._open(shared if assignment is None else None, mine)
+            await tables._open(shared if assignment is None else None, mine, streams)
         except BaseException:
             await tables.close()
             raise
         return tables
 
-    async def _open(self, shared: mesh_shares.Shares | None, expiring: mesh_shares.Shares) -> None:
+    async def _open(
+        self, shared: mesh_shares.Shares | None, expiring: mesh_shares.Shares, streams: mesh_shares.Shares
+    ) -> None:
         context = self._context
         await context.catalog.open()
         await context.store.ensure_space(keys.TOKENS_SPACE)
@@ -261,7 +283,9 @@ class Tables:
             Job(SWEEPING, self._sweep, shards=SWEEPERS, is_fenced=False),
             Job(FILLING, self._fill, is_fenced=False),
             expiring.job,
+            streams.job,
         )
+        self._splitting.open()
         if self._keepers is not None:
             self._keepers.open()
             if shared is not None:
@@ -285,6 +309,8 @@ class Tables:
         await self._supervisor.remove(SWEEPING)
         await self._supervisor.remove(FILLING)
         await self._supervisor.remove(EXPIRING)
+        await self._supervisor.remove(SPLITTING)
+        await self._splitting.close()
         await self._context.expiring.close()
         if self._keepers is not None:
             await self._supervisor.remove(KEEPING)

@@ -103,6 +103,22 @@ class Index(msgspec.Struct, frozen=True, dict=True):
         return self.is_late and self.status == "CREATING"
 
 
+class Split(msgspec.Struct, frozen=True):
+    """A split of a shard of a stream into two.
+
+    Args:
+        shard: the number of the shard that is split, as ``rules.stream_splits`` counts them.
+        held: a position of its log; while `end` is not known, nothing behind it is handed out.
+        end: the shard's last position, behind which its children begin; None until that is known.
+        at_ms: when it was split, milliseconds since 1970; 0 while `end` is None.
+    """
+
+    shard: int
+    held: int
+    end: int | None = None
+    at_ms: int = 0
+
+
 class Stream(msgspec.Struct, frozen=True):
     """A stream of a table: a part of the log of its space.
 
@@ -114,6 +130,7 @@ class Stream(msgspec.Struct, frozen=True):
         starts: by shard of the log, the last position before it; empty where the log begins with it.
         ends: by shard of the log, its last position; empty until it is DISABLED.
         disabled_ms: when it was switched off, or 0.
+        splits: of its shards, in the order in which they were begun.
     """
 
     label: str
@@ -123,6 +140,7 @@ class Stream(msgspec.Struct, frozen=True):
     starts: tuple[int, ...] = ()
     ends: tuple[int, ...] = ()
     disabled_ms: int = 0
+    splits: tuple[Split, ...] = ()
 
     @property
     def is_on(self) -> bool:

@@ -54,6 +54,11 @@ class Service:
     def put(self, at: str, value: str) -> None:
         self.run(self.world.put(at, v=value))
 
+    def split(self, arn: str, number: int) -> None:
+        """Splits the shard that stands so far in the list."""
+        shards = self.run(self.world.shards(arn))
+        self.run(self.world.split(arn, shards[number]["ShardId"]))
+
 
 @pytest.fixture
 def service() -> Iterator[Service]:
@@ -192,3 +197,65 @@ def test_what_cannot_be_followed_is_said(service: Service, tmp_path: Path) -> No
     file.write_text('{"stream": "arn:aws:dynamodb:us-east-1:1:table/other/stream/x"}', encoding="utf-8")
     with pytest.raises(NotFollowed, match="is about another table"):
         Screen(service, file).show()
+
+
+def values(lines: list[str]) -> dict[str, list[str]]:
+    """What was printed of each item, in its order."""
+    found: dict[str, list[str]] = {}
+    for line in lines:
+        told = json.loads(line)["dynamodb"]
+        found.setdefault(told["Keys"]["Id"]["S"], []).append(told["NewImage"]["v"]["S"])
+    return found
+
+
+KEYS = [f"k-{number}" for number in range(12)]
+
+
+def test_it_goes_on_through_shards_that_split(service: Service) -> None:
+    arn = service.run(service.world.make())
+    screen = Screen(service)
+    assert screen.show() == []
+    for turn in range(4):
+        for at in KEYS:
+            service.put(at, str(turn))
+        # What stands before and behind the split is printed by one step.
+        service.split(arn, turn)
+        for at in KEYS:
+            service.put(at, f"{turn} and on")
+        follow(screen.follower, once=True)
+    expected = [text for turn in range(4) for text in (str(turn), f"{turn} and on")]
+    assert values(screen.lines) == dict.fromkeys(KEYS, expected)
+
+
+def test_it_goes_on_in_children_of_what_was_printed(service: Service, tmp_path: Path) -> None:
+    file = tmp_path / "place"
+    arn = service.run(service.world.make())
+    lines: list[str] = []
+    for turn in range(5):
+        for at in KEYS:
+            service.put(at, str(turn))
+        screen = Screen(service, file)
+        screen.show()
+        lines += screen.lines
+        # Parents and children that nothing was printed of, or of which all was, and children of children.
+        for number in (0, 1, 4)[: turn + 1]:
+            service.split(arn, number)
+    assert values(lines) == {at: [str(turn) for turn in range(5)] for at in KEYS}
+
+
+def test_it_forgets_shards_that_are_gone(service: Service, tmp_path: Path) -> None:
+    file = tmp_path / "place"
+    arn = service.run(service.world.make())
+    for at in KEYS:
+        service.put(at, "old")
+    assert len(Screen(service, file).show()) == len(KEYS)
+    before = set(json.loads(file.read_bytes())["shards"])
+    for number in range(4):
+        service.split(arn, number)
+    service.clock.advance_ms(25 * 3_600_000)
+    for at in KEYS:
+        service.put(at, "new")
+    assert Screen(service, file).show() == ["new"] * len(KEYS)
+    after = set(json.loads(file.read_bytes())["shards"])
+    assert after
+    assert not after & before

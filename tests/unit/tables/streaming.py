@@ -7,9 +7,10 @@ from typing import Any, Self
 import orjson
 
 from tenet.store.contract import Engine
-from tenet.tables.api import Caller, Tables
+from tenet.tables.api import Caller, SplitSettings, Tables
 from tests.unit.pipes.world import ACCOUNT, IDS, INDEX, SCHEMA
 
+NEVER_SPLIT = SplitSettings(look_s=1e6)
 VIEWS = ("KEYS_ONLY", "NEW_IMAGE", "OLD_IMAGE", "NEW_AND_OLD_IMAGES")
 
 
@@ -19,15 +20,17 @@ class Streamed:
     Args:
         store: stays when the service is closed.
         clock: time.
+        splits: when shards of streams split; by default only when a test says so.
     """
 
-    def __init__(self, store: Engine, clock: Any) -> None:
+    def __init__(self, store: Engine, clock: Any, splits: SplitSettings = NEVER_SPLIT) -> None:
         self.store = store
+        self._splits = splits
         self.clock = clock
         self.tables: Tables
 
     async def __aenter__(self) -> Self:
-        self.tables = await Tables.open(self.store, clock=self.clock, ids=IDS)
+        self.tables = await Tables.open(self.store, clock=self.clock, ids=IDS, splits=self._splits)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -84,6 +87,11 @@ class Streamed:
             if not answer["Records"]:
                 break
         return records, iterator
+
+    async def split(self, arn: str, shard: str) -> None:
+        """Splits a shard of a stream, as the background does with a busy one."""
+        table = await self.tables._context.catalog.describe(ACCOUNT, arn.split("/")[1])
+        await self.tables._splitting.split(table, arn.rpartition("/")[2], int(shard[-8:], 16))
 
     async def records(self, arn: str, *, limit: int = 1_000) -> list[dict[str, Any]]:
         """All records of a stream, shard by shard."""

@@ -58,15 +58,24 @@ async def life_of_a_stream(one: Streamed, other: Streamed, *, indexed: bool) -> 
     await other.delete("k-0")
     transaction = [{"Put": {"TableName": "orders", "Item": item(f"t-{number}")}} for number in range(3)]
     await other.call("TransactWriteItems", TransactItems=transaction)
+    busy = await one.shard_with(first, "k-1")
+    await one.split(first, busy)
+    assert len(await other.shards(first)) == 6
+    await other.put("k-1", v="split")
+    await one.put("k-1", v="again")
+    assert await other.shard_with(first, "k-1") == busy
     expected = [
         *[("k-0", "INSERT"), *[("k-0", "MODIFY")] * 3, ("k-0", "REMOVE")],
-        *[("k-1", "INSERT"), *[("k-1", "MODIFY")] * 3],
+        *[("k-1", "INSERT"), *[("k-1", "MODIFY")] * 5],
         *[("k-2", "INSERT"), *[("k-2", "MODIFY")] * 3],
         *[(f"t-{number}", "INSERT") for number in range(3)],
     ]
     assert await told(one, first) == expected
     assert await told(other, first) == expected
     live = await other.iterator(first, await other.shard_with(first, "k-1"))
+    assert (await other.drain(live))[1] is None
+    child = (await other.shards(first))[-1]["ShardId"]
+    live = await other.iterator(first, child)
     await one.switch(OFF)
     await active(one)
     await other.put("unseen")
@@ -74,7 +83,7 @@ async def life_of_a_stream(one: Streamed, other: Streamed, *, indexed: bool) -> 
     assert (await other.drain(live))[1] is None
     await one.switch(on("KEYS_ONLY"))
     second = (await active(one))["LatestStreamArn"]
-    await other.put("k-1", v="again")
+    await other.put("k-1", v="at last")
     assert await told(one, second) == [("k-1", "MODIFY")]
     assert await told(other, first) == expected
     live = await other.iterator(second, await other.shard_with(second, "k-1"))

@@ -9,13 +9,14 @@ import orjson
 from tenet.tables.errors import ValidationException
 from tenet.tables.ops.stream_reading import find_stream
 from tenet.tables.rules.description import key_schema
-from tenet.tables.rules.index_log import LOG_SHARDS
 from tenet.tables.rules.stream_settings import status_of
-from tenet.tables.rules.stream_shards import end_of, sequence_number, shard_id, shard_of, start_of
+from tenet.tables.rules.stream_shards import no_shard, number_of, sequence_number, shard_id
+from tenet.tables.rules.stream_splits import parent_of, shard_numbered, shards_of
 
 if TYPE_CHECKING:
     from tenet.tables.context import Caller, Context
     from tenet.tables.model import Stream, Table
+    from tenet.tables.rules.stream_splits import Shard
 
 SHARDS_MAX: Final = 100
 _INVALID: Final = "One or more parameter values were invalid: "
@@ -37,18 +38,20 @@ async def describe_stream(context: Context, caller: Caller, request: dict[str, A
         raise ValidationException(f"{_INVALID}ShardFilter must have Type and ShardId")
     arn = request["StreamArn"]
     table, stream = await find_stream(context, caller, arn, fresh=True)
-    start = request.get("ExclusiveStartShardId")
-    shards = range(0 if stream.status == "ENABLING" else LOG_SHARDS)
+    shards = shards_of(stream, context.clock.wall_ms())
     if wanted is not None:
-        # A shard of the log neither splits nor ends before its stream does.
-        shard_of(stream, wanted["ShardId"])
-        shards = range(0)
+        parent = number_of(stream, wanted["ShardId"])
+        if shard_numbered(stream, parent) is None:
+            raise no_shard()
+        shards = [shard for shard in shards if parent_of(shard.number) == parent]
+    start = request.get("ExclusiveStartShardId")
     if start is not None:
-        shards = range(min(shard_of(stream, start) + 1, len(shards)), len(shards))
+        after = number_of(stream, start)
+        shards = [shard for shard in shards if shard.number > after]
     described = _described(table, stream, arn)
     described["Shards"] = [_shard(stream, shard) for shard in shards[:limit]]
     if len(shards) > limit:
-        described["LastEvaluatedShardId"] = shard_id(stream, shards[limit - 1])
+        described["LastEvaluatedShardId"] = shard_id(stream, shards[limit - 1].number)
     return orjson.dumps({"StreamDescription": described})
 
 
@@ -64,9 +67,13 @@ def _described(table: Table, stream: Stream, arn: str) -> dict[str, Any]:
     }
 
 
-def _shard(stream: Stream, shard: int) -> dict[str, Any]:
-    numbers = {"StartingSequenceNumber": sequence_number(shard, start_of(stream, shard) + 1)}
-    end = end_of(stream, shard)
-    if end is not None:
-        numbers["EndingSequenceNumber"] = sequence_number(shard, end)
-    return {"ShardId": shard_id(stream, shard), "SequenceNumberRange": numbers}
+def _shard(stream: Stream, shard: Shard) -> dict[str, Any]:
+    numbers = {"StartingSequenceNumber": sequence_number(shard.log, shard.start + 1)}
+    if shard.end is not None:
+        numbers["EndingSequenceNumber"] = sequence_number(shard.log, shard.end)
+    described: dict[str, Any] = {"ShardId": shard_id(stream, shard.number), "SequenceNumberRange": numbers}
+    parent = parent_of(shard.number)
+    if parent is not None:
+        # Also where that is not kept any more.
+        described["ParentShardId"] = shard_id(stream, parent)
+    return described

@@ -11,15 +11,15 @@ from tenet.store.contract import commit_id_ms
 from tenet.store.errors import LogTrimmed
 from tenet.tables.errors import TrimmedDataAccessException, ValidationException
 from tenet.tables.ops.get_shard_iterator import TRIMMED
-from tenet.tables.ops.stream_reading import find_stream
+from tenet.tables.ops.stream_reading import changed, find_shard
 from tenet.tables.rules.index_log import FILLING
 from tenet.tables.rules.stream_records import record_json
-from tenet.tables.rules.stream_shards import decode_iterator, encode_iterator, end_of
+from tenet.tables.rules.stream_shards import decode_iterator, encode_iterator
 
 if TYPE_CHECKING:
     from tenet.store.contract import LogPage, Store
     from tenet.tables.context import Caller, Context
-    from tenet.tables.model import Stream, Table
+    from tenet.tables.ops.stream_reading import Found
     from tenet.tables.rules.stream_shards import Iterator
 
 RECORDS_MAX: Final = 1_000
@@ -32,7 +32,7 @@ PAGES_MAX: Final = 20
 async def get_records(context: Context, caller: Caller, request: dict[str, Any]) -> bytes:
     """Returns records of a shard from an iterator on; a round trip for each 500 records or 512 KB.
 
-    An iterator behind the last record of a stream that is switched off is answered without a next one.
+    An iterator behind the last record of a shard that has ended is answered without a next one.
 
     Raises:
         ValidationException: the iterator is none, or too many records are asked for.
@@ -48,9 +48,14 @@ async def get_records(context: Context, caller: Caller, request: dict[str, Any])
         raise ValidationException(
             f"One or more parameter values were invalid: Limit should be less than or equal to {RECORDS_MAX}"
         )
-    table, stream = await find_stream(context, caller, iterator.arn)
-    reading = _Reading(table, stream, iterator, limit)
-    await reading.run(context.store, caller.deadline)
+    found = await find_shard(context, caller, iterator.arn, iterator.shard)
+    while True:
+        reading = _Reading(found, iterator, limit)
+        await reading.run(context.store, caller.deadline)
+        now = await changed(context, caller, iterator.arn, found)
+        if now is None:
+            break
+        found = now
     members = [b'"Records":[' + b",".join(reading.records) + b"]"]
     if not reading.is_at_end:
         following = msgspec.structs.replace(iterator, after=reading.after, made_ms=now_ms)
@@ -62,8 +67,7 @@ class _Reading:
     """A read of a shard.
 
     Args:
-        table: whose stream it is.
-        stream: that is read.
+        found: the shard, with its stream.
         iterator: where it begins.
         limit: the most records.
 
@@ -73,13 +77,15 @@ class _Reading:
         is_at_end: whether nothing more will ever come.
     """
 
-    def __init__(self, table: Table, stream: Stream, iterator: Iterator, limit: int) -> None:
-        self._table = table
-        self._stream = stream
-        self._shard = iterator.shard
+    def __init__(self, found: Found, iterator: Iterator, limit: int) -> None:
+        self._table, self._stream, shard = found
+        self._log = shard.log
+        # The records of its log shard that are not its own are left out.
+        self._part = shard if shard.depth else None
         self._since_ms = iterator.since_ms
         self._limit = limit
-        self._end = end_of(stream, iterator.shard)
+        self._has_ended = shard.end is not None
+        self._end = shard.held if shard.end is None else shard.end
         self._bytes = 0
         self.records: list[bytes] = []
         self.after = iterator.after
@@ -93,7 +99,7 @@ class _Reading:
         """
         for _ in range(PAGES_MAX):
             if self._end is not None and self.after >= self._end:
-                self.is_at_end = True
+                self.is_at_end = self._has_ended
                 return
             if self._is_full:
                 return
@@ -102,7 +108,7 @@ class _Reading:
                 return
             self._take(page)
             if not page.entries:
-                self.after = max(self.after, page.closed)
+                self.after = max(self.after, page.closed if self._end is None else min(page.closed, self._end))
             if self._end is None and (not page.entries or page.entries[-1].position >= page.closed):
                 return
 
@@ -112,11 +118,9 @@ class _Reading:
 
     async def _page(self, store: Store, deadline: float) -> LogPage | None:
         """Returns the next entries of the log; None where they went after those before had been read."""
-        limit = self._limit - len(self.records)
+        limit = self._limit - len(self.records) if self._part is None else RECORDS_MAX
         try:
-            return await store.read_log(
-                self._table.space, self._shard, after=self.after, limit=limit, deadline=deadline
-            )
+            return await store.read_log(self._table.space, self._log, after=self.after, limit=limit, deadline=deadline)
         except LogTrimmed:
             if self.records:
                 return None
@@ -132,7 +136,9 @@ class _Reading:
                 return
             self.after = entry.position
             # What fills an index is no change of an item.
-            if entry.origin != FILLING and commit_id_ms(entry.commit_id) >= self._since_ms:
-                record = record_json(self._table, self._stream, self._shard, entry)
+            if entry.origin == FILLING or commit_id_ms(entry.commit_id) < self._since_ms:
+                continue
+            if self._part is None or self._part.holds(entry.partition):
+                record = record_json(self._table, self._stream, self._log, entry)
                 self.records.append(record)
                 self._bytes += len(record)

@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from tenet.base.clock import NEVER
 from tenet.tables.errors import ResourceNotFoundException
 from tenet.tables.ops.catalog import table_name
 from tenet.tables.rules.stream_settings import readable
-from tenet.tables.rules.stream_shards import no_stream, parse_arn
+from tenet.tables.rules.stream_shards import no_shard, no_stream, parse_arn
+from tenet.tables.rules.stream_splits import shard_numbered
 
 if TYPE_CHECKING:
     from tenet.store.contract import LogPage, Store
     from tenet.tables.context import Caller, Context
     from tenet.tables.model import Stream, Table
+    from tenet.tables.rules.stream_splits import Shard
+
+
+class Found(NamedTuple):
+    """A shard of a stream of a table."""
+
+    table: Table
+    stream: Stream
+    shard: Shard
+
 
 #: Behind every position that there is.
 _FAR: Final = 2**63 - 1
@@ -54,6 +65,47 @@ async def find_stream(context: Context, caller: Caller, arn: str, *, fresh: bool
     if found is None:
         raise no_stream(arn)
     return found
+
+
+async def find_shard(context: Context, caller: Caller, arn: str, number: int) -> Found:
+    """Returns a shard of a stream that can be read; no round trip where the stream is cached, else one or two.
+
+    Args:
+        context: the service.
+        caller: who asks.
+        arn: of the stream.
+        number: of the shard.
+
+    Raises:
+        ResourceNotFoundException: there is no such shard, or no such stream.
+        ValidationException, AccessDeniedException: as of `find_stream`.
+    """
+    for fresh in (False, True):
+        # Children that others were told of may be younger than what is cached here.
+        table, stream = await find_stream(context, caller, arn, fresh=fresh)
+        shard = shard_numbered(stream, number)
+        if shard is not None:
+            return Found(table, stream, shard)
+    raise no_shard()
+
+
+async def changed(context: Context, caller: Caller, arn: str, found: Found) -> Found | None:
+    """Returns a shard anew that was open when its log was read, and may have begun to be split since; else None.
+
+    What was read of a shard that is open is its own only if this says None afterwards: whoever splits it waits, before
+    he decides where it ends, until no process takes it for open any more. What ends or is held stays so, and need not
+    be asked about. No round trip where the stream is cached, else one.
+
+    Raises:
+        ResourceNotFoundException: the stream is gone.
+    """
+    if not found.shard.is_open:
+        return None
+    table = found.table
+    if context.catalog.known(table.account, table.name) is table:
+        return None
+    now = await find_shard(context, caller, arn, found.shard.number)
+    return None if now.shard == found.shard else now
 
 
 def _stream_of(table: Table, arn: str, label: str, now_ms: int) -> tuple[Table, Stream] | None:

@@ -1,7 +1,8 @@
 """Names and places in streams: shards, sequence numbers and shard iterators.
 
-A shard of a stream is a shard of the log of its table's space. A sequence number is a position in it and the shard, so
-that no two records of a stream have the same one. An iterator says all that a read needs; the server keeps nothing.
+A shard lies in a shard of the log of its table's space (``stream_splits``). A sequence number is a position in that one
+and its number, so that no two records of a stream have the same. An iterator says all that a read needs; the server
+keeps nothing.
 """
 
 from __future__ import annotations
@@ -17,10 +18,11 @@ from msgspec import Struct
 
 from tenet.store.contract import Limits
 from tenet.tables.errors import ExpiredIteratorException, ResourceNotFoundException, ValidationException
-from tenet.tables.rules.index_log import LOG_SHARDS
+from tenet.tables.rules.stream_splits import NUMBERS
 
 if TYPE_CHECKING:
     from tenet.tables.model import Stream
+    from tenet.tables.rules.stream_splits import Shard
 
 #: How long an iterator is good, milliseconds.
 ITERATOR_MS: Final = 15 * 60_000
@@ -41,7 +43,7 @@ class Iterator(Struct, frozen=True):
 
     Args:
         arn: of the stream.
-        shard: of the log.
+        shard: its number in the stream.
         after: the last position that is not wanted.
         made_ms: when it was handed out, milliseconds since 1970.
         since_ms: records that are older are not wanted, milliseconds since 1970.
@@ -71,45 +73,34 @@ def no_stream(arn: str) -> ResourceNotFoundException:
     return ResourceNotFoundException(f"Requested resource not found: Stream: {arn} not found")
 
 
-def shard_id(stream: Stream, shard: int) -> str:
+def shard_id(stream: Stream, number: int) -> str:
     """Returns the name of a shard of a stream; in order of names, shards are in order of their numbers."""
-    return f"shardId-{stream.created_ms:020}-{shard:08x}"
+    return f"shardId-{stream.created_ms:020}-{number:08x}"
 
 
-def shard_of(stream: Stream, name: str) -> int:
-    """Returns the number of the shard that a name is of.
+def number_of(stream: Stream, name: str) -> int:
+    """Returns the number of the shard that a name may be of; whether there is one is another matter.
 
     Raises:
-        ResourceNotFoundException: the stream has no such shard.
+        ResourceNotFoundException: the stream never has such a shard.
     """
     found = _SHARD_ID.fullmatch(name)
-    # Where a stream begins is known when it is on.
-    if (
-        found is None
-        or stream.status == "ENABLING"
-        or int(found[1]) != stream.created_ms
-        or int(found[2], 16) >= LOG_SHARDS
-    ):
-        raise ResourceNotFoundException("Shard does not exist")
+    if found is None or int(found[1]) != stream.created_ms or int(found[2], 16) >= NUMBERS:
+        raise no_shard()
     return int(found[2], 16)
 
 
-def start_of(stream: Stream, shard: int) -> int:
-    """Returns the last position of a shard of the log before the stream."""
-    return stream.starts[shard] if stream.starts else 0
+def no_shard() -> ResourceNotFoundException:
+    """Returns the error for a shard that does not exist, or not any more."""
+    return ResourceNotFoundException("Shard does not exist")
 
 
-def end_of(stream: Stream, shard: int) -> int | None:
-    """Returns the last position of the stream in a shard of the log; None where it goes on."""
-    return stream.ends[shard] if stream.ends else None
+def sequence_number(log: int, position: int) -> str:
+    """Returns the sequence number of a position in a shard of the log: 23 digits."""
+    return str(_SEQUENCE_BASE + position * _SHARDS_MAX + log)
 
 
-def sequence_number(shard: int, position: int) -> str:
-    """Returns the sequence number of a position: 23 digits."""
-    return str(_SEQUENCE_BASE + position * _SHARDS_MAX + shard)
-
-
-def position_of(stream: Stream, shard: int, number: str) -> int:
+def position_of(shard: Shard, number: str) -> int:
     """Returns the position that a sequence number is of.
 
     Raises:
@@ -117,9 +108,8 @@ def position_of(stream: Stream, shard: int, number: str) -> int:
     """
     if not (number.isascii() and number.isdecimal()) or int(number) < _SEQUENCE_BASE:
         raise ValidationException("Invalid SequenceNumber")
-    position, of_shard = divmod(int(number) - _SEQUENCE_BASE, _SHARDS_MAX)
-    end = end_of(stream, shard)
-    if of_shard != shard or position < start_of(stream, shard) or position > (2**63 - 1 if end is None else end):
+    position, of_log = divmod(int(number) - _SEQUENCE_BASE, _SHARDS_MAX)
+    if of_log != shard.log or not shard.start <= position <= (2**63 - 1 if shard.end is None else shard.end):
         raise ValidationException("Invalid SequenceNumber for the shard")
     return position
 
@@ -150,7 +140,7 @@ def decode_iterator(text: str, *, now_ms: int) -> Iterator:
     except (UnicodeEncodeError, Base64Error, struct.error):
         raise ValidationException("Invalid ShardIterator") from None
     is_whole = packed[-4:] == zlib.crc32(packed[:-4]).to_bytes(4, "big") and of_arn == zlib.crc32(arn.encode())
-    if kind != _FORMAT or not is_whole or shard >= LOG_SHARDS:
+    if kind != _FORMAT or not is_whole or shard >= NUMBERS:
         raise ValidationException("Invalid ShardIterator")
     if now_ms - made_ms > ITERATOR_MS:
         raise ExpiredIteratorException("The shard iterator has expired. Shard iterators are valid for 15 minutes")

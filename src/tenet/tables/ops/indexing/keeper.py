@@ -51,6 +51,7 @@ VALID_S: Final = 30.0
 #: How long a keeper rests that another one has taken the place of, before it looks whether that one gets on, seconds.
 STAND_BY_S: Final = 2.0
 _RETRY_S_MIN: Final = 0.05
+_MOMENT_S: Final = 1e-6
 _RETRY_S_MAX: Final = 2.0
 
 _log = structlog.get_logger(__name__)
@@ -156,7 +157,8 @@ class Keeper:
     async def _rest(self, rest_s: float) -> None:
         """Rests; who asks it to stop need not wait for it."""
         until_s = self._tools.clock.monotonic_s() + rest_s
-        while not self._is_stopping and (left_s := until_s - self._tools.clock.monotonic_s()) > 0:
+        # What is left may be no more than what sums of floating-point numbers are off by.
+        while not self._is_stopping and (left_s := until_s - self._tools.clock.monotonic_s()) > _MOMENT_S:
             await self._rung(left_s)
 
     async def _rung(self, timeout_s: float | None) -> bool:
