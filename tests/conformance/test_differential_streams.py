@@ -27,6 +27,8 @@ WITNESSES = ("dynamodb-local", "dynoxide")
 
 #: Peers that have a record for a write that changes nothing, which the developer guide rules out.
 TELLS_EVERYTHING = frozenset({"dynoxide"})
+#: Peers whose streams go with their table; the developer guide has them kept for 24 hours.
+FORGETS = frozenset({"dynoxide"})
 #: Peers that hardly look at what the requests of streams hold.
 CHECKS_NOTHING = TELLS_EVERYTHING
 _MODEL = "the API's model has it; the service checks it first"
@@ -162,6 +164,35 @@ def test_the_same_writes_are_told_in_the_same_way(targets: dict[str, Target], vi
                 assert _first_difference(ours, theirs) is None, (witness, seed)
 
 
+def test_streams_outlive_their_table_alike(targets: dict[str, Target]) -> None:
+    sequence = writes(Random("outlive"), "outlive")
+    found: dict[str, list[dict[str, list[Json]]]] = {}
+    for name, target in targets.items():
+        if name in FORGETS:
+            continue
+        arns = []
+        for turn in range(2):
+            arns.append(made(target, "outlive", VIEWS[-1 - turn]))
+            for operation, request in sequence:
+                assert target.call(operation, request).is_success
+            assert target.call("DeleteTable", {"TableName": "outlive"}).is_success
+            for _ in range(READS_MAX):
+                if target.call("DescribeTable", {"TableName": "outlive"}).code == "ResourceNotFoundException":
+                    break
+        listed = target.call("ListStreams", {"TableName": "outlive"}, api=STREAMS).body["Streams"]
+        assert sorted(one["StreamArn"] for one in listed) == arns, name
+        for arn in arns:
+            described = target.call("DescribeStream", {"StreamArn": arn}, api=STREAMS).body["StreamDescription"]
+            assert described["StreamStatus"] == "DISABLED", name
+            assert all("EndingSequenceNumber" in one["SequenceNumberRange"] for one in described["Shards"]), name
+        found[name] = [told(target, arn) for arn in arns]
+    ours = found.pop("tenet")
+    assert all(ours)
+    for witness, theirs in found.items():
+        for mine, other in zip(ours, theirs, strict=True):
+            assert _first_difference(mine, other) is None, witness
+
+
 def _tells_a_change(record: Json) -> bool:
     return bool(record.get("OldImage") != record.get("NewImage"))
 
@@ -189,6 +220,14 @@ REFUSED: dict[str, tuple[str, str, Json]] = {
     ),
     "no type": (STREAMS, "GetShardIterator", {"StreamArn": "ARN", "ShardId": "SHARD"}),
     "wrong type": (STREAMS, "GetShardIterator", {"StreamArn": "ARN", "ShardId": "SHARD", "ShardIteratorType": "x"}),
+    "children": (
+        STREAMS,
+        "DescribeStream",
+        {
+            "StreamArn": "ARN",
+            "ShardFilter": {"Type": "CHILD_SHARDS", "ShardId": "shardId-00000000000000000000-00000000"},
+        },
+    ),
     "no number": (
         STREAMS,
         "GetShardIterator",

@@ -10,8 +10,8 @@ from tenet.tables.errors import ValidationException
 from tenet.tables.ops.stream_reading import find_stream
 from tenet.tables.rules.description import key_schema
 from tenet.tables.rules.stream_settings import status_of
-from tenet.tables.rules.stream_shards import no_shard, number_of, sequence_number, shard_id
-from tenet.tables.rules.stream_splits import parent_of, shard_numbered, shards_of
+from tenet.tables.rules.stream_shards import number_of, sequence_number, shard_id
+from tenet.tables.rules.stream_splits import parent_of, shards_of
 
 if TYPE_CHECKING:
     from tenet.tables.context import Caller, Context
@@ -27,7 +27,7 @@ async def describe_stream(context: Context, caller: Caller, request: dict[str, A
 
     Raises:
         ValidationException: a parameter breaks a rule.
-        ResourceNotFoundException: there is no such stream, or no such shard.
+        ResourceNotFoundException: there is no such stream, or no such shard to go on behind.
         AccessDeniedException: it is another tenant's.
     """
     limit = request.get("Limit", SHARDS_MAX)
@@ -40,10 +40,8 @@ async def describe_stream(context: Context, caller: Caller, request: dict[str, A
     table, stream = await find_stream(context, caller, arn, fresh=True)
     shards = shards_of(stream, context.clock.wall_ms())
     if wanted is not None:
-        parent = number_of(stream, wanted["ShardId"])
-        if shard_numbered(stream, parent) is None:
-            raise no_shard()
-        shards = [shard for shard in shards if parent_of(shard.number) == parent]
+        # One that does not exist has no children either; one that is not kept any more may have.
+        shards = [shard for shard in shards if _parent_id(stream, shard) == wanted["ShardId"]]
     start = request.get("ExclusiveStartShardId")
     if start is not None:
         after = number_of(stream, start)
@@ -72,8 +70,13 @@ def _shard(stream: Stream, shard: Shard) -> dict[str, Any]:
     if shard.end is not None:
         numbers["EndingSequenceNumber"] = sequence_number(shard.log, shard.end)
     described: dict[str, Any] = {"ShardId": shard_id(stream, shard.number), "SequenceNumberRange": numbers}
-    parent = parent_of(shard.number)
+    parent = _parent_id(stream, shard)
     if parent is not None:
-        # Also where that is not kept any more.
-        described["ParentShardId"] = shard_id(stream, parent)
+        described["ParentShardId"] = parent
     return described
+
+
+def _parent_id(stream: Stream, shard: Shard) -> str | None:
+    """Returns the name of a shard's parent, also where that is not kept any more; None where it has none."""
+    parent = parent_of(shard.number)
+    return None if parent is None else shard_id(stream, parent)
