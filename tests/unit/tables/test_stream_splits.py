@@ -483,7 +483,7 @@ async def test_a_stream_that_is_not_busy_enough_keeps_its_shards() -> None:
     async with Streamed(memory(clock), clock) as world:
         arn = await world.make()
         splitting = world.tables._splitting
-        splitting._settings = SplitSettings(rate_per_s=10, look_s=1e6)
+        splitting._settings = SplitSettings(rate_per_s=10, look_s=1)
         splitting._assignment = Everything()
         for is_busy in (False, True, False, True):
             await fill(world, f"{clock.wall_ms()}")
@@ -494,6 +494,12 @@ async def test_a_stream_that_is_not_busy_enough_keeps_its_shards() -> None:
         clock.advance_ms(500)
         assert await splitting.look()
         assert len(await world.shards(arn)) == 3 * LOG_SHARDS
+        # A look that comes early neither counts nor begins anew what is counted.
+        for is_early in (False, True, True, True):
+            await fill(world, f"{clock.wall_ms()}")
+            clock.advance_ms(10 if is_early else 500)
+            assert await splitting.look()
+            assert len(await world.shards(arn)) == 3 * LOG_SHARDS
         # What is forgotten is what is known of streams that are gone.
         assert splitting._seen
         await world.call("DeleteTable", TableName="orders")
@@ -512,7 +518,7 @@ async def test_what_is_trimmed_before_it_is_looked_at_says_nothing() -> None:
     async with Streamed(memory(clock), clock) as world:
         arn = await world.make()
         splitting = world.tables._splitting
-        splitting._settings = SplitSettings(rate_per_s=0.001, look_s=1e6)
+        splitting._settings = SplitSettings(rate_per_s=0.001, look_s=0.02)
         splitting._assignment = Everything()
         assert await splitting.look()
         await fill(world, "old")
@@ -521,5 +527,5 @@ async def test_what_is_trimmed_before_it_is_looked_at_says_nothing() -> None:
         for _ in range(5):
             assert await splitting.look()
             await fill(world, f"{clock.wall_ms()}")
-            clock.advance_ms(10)
+            clock.advance_ms(20)
         assert len(await world.shards(arn)) > LOG_SHARDS

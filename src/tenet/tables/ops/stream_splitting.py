@@ -206,6 +206,8 @@ class Splitting:
             stand = await stand_of(self._store, table, log, deadline=at_s + _CALL_S)
             self._seen[place] = _Seen(stand.closed, at_s)
             return []
+        if at_s - seen.at_s < self._settings.look_s / 2:
+            return []  # Somebody had it look early; what comes within a moment says nothing.
         try:
             sample = await self._sample(table, log, seen.position, at_s + _CALL_S)
         except LogTrimmed:
