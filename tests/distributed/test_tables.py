@@ -15,6 +15,7 @@ from tests.distributed.test_indexes import CATCH_UP_S_MAX
 from tests.sim.test_tables_indexes import called_for, entries_of
 from tests.unit.pipes.world import ACCOUNT, INDEX
 from tests.unit.tables.streaming import Streamed
+from tests.unit.tables.test_splits_on_engines import splits_while_others_write
 from tests.unit.tables.test_streams_on_engines import active, life_of_a_stream
 
 CLOCK = SystemClock()
@@ -26,7 +27,8 @@ async def two(opened: OpenEngine) -> AsyncIterator[tuple[Streamed, Streamed]]:
     """Two processes on one table, which goes at the end."""
     async with opened() as first, opened() as second, Streamed(first, CLOCK) as one, Streamed(second, CLOCK) as other:
         yield one, other
-        await one.call("DeleteTable", TableName="orders")
+        if (await one.call("ListTables"))["TableNames"]:
+            await one.call("DeleteTable", TableName="orders")
         async with asyncio.timeout(CATCH_UP_S_MAX):
             while (await one.call("ListTables"))["TableNames"]:  # noqa: ASYNC110 (as a client waits)
                 await asyncio.sleep(0.1)
@@ -86,6 +88,15 @@ def test_an_index_is_added_while_two_processes_write(opened: OpenEngine) -> None
             assert all(record["dynamodb"]["NewImage"] for record in records if record["eventName"] != "REMOVE")
             numbers = [record["dynamodb"]["SequenceNumber"] for record in records]
             assert len(set(numbers)) == len(numbers) > ITEMS, "what fills an index is no change of an item"
+
+    asyncio.run(test())
+
+
+@pytest.mark.time_limit_s(240)
+def test_shards_split_while_two_processes_write(opened: OpenEngine) -> None:
+    async def test() -> None:
+        async with two(opened) as (one, other):
+            await splits_while_others_write(one, other)
 
     asyncio.run(test())
 
