@@ -122,3 +122,20 @@ def test_a_stream_that_is_switched_off_is_printed_to_its_end(server: Server, ord
     told, _ = following.communicate(timeout=60)
     assert following.returncode == 0
     assert [json.loads(line)["eventName"] for line in told.splitlines()] == ["INSERT"]
+
+
+def test_a_deleted_table_is_printed_to_its_end(server: Server, orders: Any, tmp_path: Path) -> None:
+    place = tmp_path / "place.json"
+    put(orders, "a", "1")
+    assert len(printed(server, "--from", "start", "--resume", str(place))) == 1
+    put(orders, "a", "2")
+    orders.delete_table(TableName="orders")
+    orders.get_waiter("table_not_exists").wait(TableName="orders", WaiterConfig={"Delay": 1})
+    reader = streams(server)
+    *_, stream = reader.list_streams(TableName="orders")["Streams"]
+    described = reader.describe_stream(StreamArn=stream["StreamArn"])["StreamDescription"]
+    assert described["StreamStatus"] == "DISABLED"
+    orders.create_table(**SCHEMA, StreamSpecification=STREAM)
+    put(orders, "a", "3")
+    lines = printed(server, "--resume", str(place))
+    assert [line["dynamodb"]["NewImage"]["v"]["S"] for line in lines] == ["2", "3"]

@@ -163,9 +163,11 @@ class Follower:
             count += sum(self._print(shard) for shard in shards)
             shards = self._open_shards() if len(self._ended) > ended_before else []
         if not self._iterators:
-            latest = self._latest()
-            if latest != self._place.stream:
-                self._open(Place(latest))  # It was switched off and on again.
+            # It was switched off and on again, or its table was made anew, perhaps more than once.
+            behind = {"TableName": self._table, "ExclusiveStartStreamArn": self._place.stream, "Limit": 1}
+            for stream in self._ask(f"{_STREAMS}.ListStreams", behind)["Streams"]:
+                self._open(Place(stream["StreamArn"]))
+                count += self.step()
         return count
 
     def _print(self, shard: str) -> int:

@@ -259,3 +259,22 @@ def test_it_forgets_shards_that_are_gone(service: Service, tmp_path: Path) -> No
     after = set(json.loads(file.read_bytes())["shards"])
     assert after
     assert not after & before
+
+
+@pytest.mark.parametrize("is_left", [True, False])
+def test_it_goes_on_with_a_table_that_was_made_anew(service: Service, tmp_path: Path, *, is_left: bool) -> None:
+    file = tmp_path / "place"
+    world = service.world
+    service.run(world.make())
+    service.put("a", "1")
+    assert Screen(service, file).show() == ["1"]
+    if is_left:
+        service.put("a", "2")
+    for value in ("3", "4"):
+        service.run(world.call("DeleteTable", TableName="orders"))
+        service.clock.advance_ms(1)
+        service.run(world.make())
+        service.put("a", value)
+    # What is left of those that were deleted comes first; where nothing is, the next one's comes at once.
+    assert Screen(service, file).show() == [*(["2"] if is_left else []), "3", "4"]
+    assert Screen(service, file).show() == []
