@@ -14,11 +14,10 @@ import (
 	"github.com/aws/smithy-go"
 )
 
-func keys(names ...string) (made []types.KeySchemaElement) {
-	for index, one := range names {
-		made = append(made, types.KeySchemaElement{AttributeName: aws.String(one), KeyType: types.KeyType("").Values()[index]})
+func keys(partition, sort string) []types.KeySchemaElement {
+	return []types.KeySchemaElement{
+		{AttributeName: &partition, KeyType: types.KeyTypeHash}, {AttributeName: &sort, KeyType: types.KeyTypeRange},
 	}
-	return made
 }
 
 func attribute(name string, kind types.ScalarAttributeType) types.AttributeDefinition {
@@ -61,32 +60,61 @@ func tables() {
 	check(strings.Contains("\n"+strings.Join(listed, "\n")+"\n", "\n"+name+"\n"), "not in %v", listed)
 }
 
-// changes reads the table's stream from its beginning, and has the changes of each parcel in the order that they were made in.
-func changes() {
-	table := must(client.DescribeTable(ctx, &dynamodb.DescribeTableInput{TableName: &name})).Table
-	stream := must(streams.DescribeStream(ctx, &dynamodbstreams.DescribeStreamInput{StreamArn: table.LatestStreamArn})).StreamDescription
-	check(stream.StreamViewType == changed.StreamViewTypeNewAndOldImages && len(stream.Shards) > 0, "%+v", stream)
-	versions := map[string]string{}
-	kinds := map[changed.OperationType]int{}
-	for _, shard := range stream.Shards {
-		iterator := must(streams.GetShardIterator(ctx, &dynamodbstreams.GetShardIteratorInput{
-			StreamArn: table.LatestStreamArn, ShardId: shard.ShardId, ShardIteratorType: changed.ShardIteratorTypeTrimHorizon,
-		})).ShardIterator
-		for iterator != nil {
-			page := must(streams.GetRecords(ctx, &dynamodbstreams.GetRecordsInput{ShardIterator: iterator, Limit: aws.Int32(50)}))
-			if len(page.Records) == 0 {
-				break
+// A reading is how far a shard has been read.
+type reading struct {
+	parent   string
+	iterator *string
+}
+
+// discover adds the shards that are not known yet, to be read from their beginnings.
+func discover(stream *string, shards map[string]*reading) {
+	for asked := (&dynamodbstreams.DescribeStreamInput{StreamArn: stream}); ; {
+		told := must(streams.DescribeStream(ctx, asked)).StreamDescription
+		check(told.StreamViewType == changed.StreamViewTypeNewAndOldImages, "%+v", told)
+		for _, shard := range told.Shards {
+			if shards[*shard.ShardId] == nil {
+				iterator := must(streams.GetShardIterator(ctx, &dynamodbstreams.GetShardIteratorInput{
+					StreamArn: stream, ShardId: shard.ShardId, ShardIteratorType: changed.ShardIteratorTypeTrimHorizon,
+				})).ShardIterator
+				shards[*shard.ShardId] = &reading{aws.ToString(shard.ParentShardId), iterator}
 			}
-			for _, record := range page.Records {
-				kinds[record.EventName]++
-				follow(versions, record)
-			}
-			iterator = page.NextShardIterator
+		}
+		if asked.ExclusiveStartShardId = told.LastEvaluatedShardId; asked.ExclusiveStartShardId == nil {
+			return
 		}
 	}
-	// All in batches; one deleted and put again; one moved by a transaction; one by a statement.
-	check(kinds[changed.OperationTypeInsert] == depots*perDepot+3, "%v", kinds)
-	check(kinds[changed.OperationTypeRemove] == 2 && kinds[changed.OperationTypeModify] == 1+40, "%v", kinds)
+}
+
+// advance reads a page of each shard whose parent has been read to its end.
+func advance(shards map[string]*reading) (records []changed.Record) {
+	for _, one := range shards {
+		if parent := shards[one.parent]; one.iterator == nil || parent != nil && parent.iterator != nil {
+			continue
+		}
+		page := must(streams.GetRecords(ctx, &dynamodbstreams.GetRecordsInput{ShardIterator: one.iterator, Limit: aws.Int32(20)}))
+		records, one.iterator = append(records, page.Records...), page.NextShardIterator
+	}
+	return records
+}
+
+// changes reads the table's stream from its beginning, and has the changes of each parcel in the order that they were made in.
+func changes() {
+	// All in batches; one deleted and put again; one moved by a transaction; one by a statement; forty by races.
+	const inserts, modifies, removes = depots*perDepot + 3, 1 + 40, 2
+	stream := must(client.DescribeTable(ctx, &dynamodb.DescribeTableInput{TableName: &name})).Table.LatestStreamArn
+	versions, kinds, shards := map[string]string{}, map[changed.OperationType]int{}, map[string]*reading{}
+	total := 0
+	for until := time.Now().Add(patience); total < inserts+modifies+removes; {
+		check(time.Now().Before(until), "%d changes came", total)
+		discover(stream, shards)
+		for _, record := range advance(shards) {
+			kinds[record.EventName]++
+			total++
+			follow(versions, record)
+		}
+	}
+	check(kinds[changed.OperationTypeInsert] == inserts && kinds[changed.OperationTypeModify] == modifies, "%v", kinds)
+	check(len(advance(shards)) == 0, "more changes than were made")
 }
 
 // follow makes sure that a change begins where the one before it has ended.
