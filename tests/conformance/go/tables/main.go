@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"log"
 	"os"
+	"reflect"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -79,7 +80,7 @@ func check(holds bool, format string, values ...any) {
 func refused[E error](err error) E {
 	var want E
 	if !errors.As(err, &want) {
-		log.Output(2, fmt.Sprintf("not %T: %v", want, err))
+		log.Output(2, fmt.Sprintf("not %v: %v", reflect.TypeFor[E](), err))
 		os.Exit(1)
 	}
 	return want
