@@ -1,8 +1,8 @@
 """Keys of several attributes, which global indexes may have: up to four in the partition key, and in the sort key.
 
 A Query gives every attribute of the partition key by equality, and those of the sort key from the left: by equality
-too, but for the last one that it names. Source: "Multi-attribute keys pattern" of the Developer Guide; texts and their order
-as the peer dynoxide 3.2 captured them in October 2026, sizes as DynamoDB Local 3.3 has them.
+too, but for the last one that it names. Source: "Multi-attribute keys pattern" of the Developer Guide; texts and
+their order as the peer dynoxide 3.2 captured them in October 2026, sizes as DynamoDB Local 3.3 has them.
 """
 
 from __future__ import annotations
