@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from functools import cmp_to_key
 from random import Random
@@ -326,8 +325,8 @@ class Plan:
         self.items = [self._item(number) for number in range(self._chance.randint(1, 25))]
 
     def _value(self, name: str) -> AttributeValue:
-        kind = self.types[name]  # type: ignore[index]
-        return canonical({"v": {kind: self._chance.choice(CONTENTS[kind])}})["v"]  # type: ignore[index]
+        kind = self.types[name]
+        return canonical({"v": {kind: self._chance.choice(CONTENTS[kind])}})["v"]
 
     def _item(self, number: int) -> Item:
         item: Item = {"p": {"S": f"p-{number:02}"}}

@@ -35,7 +35,7 @@ NOT_SUPPORTED = (
 )
 UNDEFINED = INVALID + "Some index key attributes are not defined in AttributeDefinitions. "
 TWICE = "The KeySchema contains multiple key attributes with the same name"
-A, B, C, D = (KeyAttribute(name, kind) for name, kind in (("a", "S"), ("b", "S"), ("c", "N"), ("d", "B")))
+A, B, C, D = KeyAttribute("a", "S"), KeyAttribute("b", "S"), KeyAttribute("c", "N"), KeyAttribute("d", "B")
 TWO_AND_TWO = KeySchema(A, C, MoreKeyAttributes((B,), (D,)))
 ONE_AND_TWO = KeySchema(A, B, MoreKeyAttributes((), (C,)))
 TWO_ALONE = KeySchema(A, None, MoreKeyAttributes((B,)))
