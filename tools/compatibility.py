@@ -33,7 +33,6 @@ DIFFERENCES = {
         "",
     ): "a change is done at once; items go within seconds to minutes, where the service says days",
     ("ExecuteStatement", "Statement"): "what is not well formed is told with its place; at most 100 levels of brackets",
-    ("ExecuteStatement", ""): "an index with a key of several attributes is refused, as by the service",
     ("ExecuteStatement", "NextToken"): "does not expire; good for its statement and parameters alone",
     ("Query", "ConsistentRead"): "global indexes are never stale on the embedded engine; asking is refused anyway",
     ("Scan", "ConsistentRead"): "global indexes are never stale on the embedded engine; asking is refused anyway",

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tenet.tables.errors import ValidationException
 from tenet.tables.model import Index, KeyAttribute, KeySchema, MoreKeyAttributes, Table, Throughput
-from tenet.tables.rules.multi_attribute_keys import check_global_schema
+from tenet.tables.rules.multi_attribute_keys import ATTRIBUTES_MAX, check_global_schema
 from tenet.tables.rules.stream_settings import check_created, created
 from tenet.tables.rules.table_settings import kept, on_demand_throughput, sse_description, warm_throughput
 from tenet.tables.rules.tags import with_tags
@@ -191,21 +191,23 @@ def check_capacity(throughput: Mapping[str, int]) -> None:
 
 
 def _check_schema_lengths(request: Mapping[str, Any]) -> None:
-    """Checks how many attributes keys have, but for global indexes; us-east-1 does so before it looks at capacity."""
-    _check_schema_length("keySchema", request["KeySchema"])
-    for number, index in enumerate(request.get("LocalSecondaryIndexes") or (), 1):
-        _check_schema_length(f"localSecondaryIndexes.{number}.member.keySchema", index["KeySchema"])
+    """Checks how many attributes each key has; us-east-1 does so before it looks at the capacity."""
+    _check_schema_length(request["KeySchema"], KEY_ATTRIBUTES_MAX)
+    for member, most in (("LocalSecondaryIndexes", KEY_ATTRIBUTES_MAX), ("GlobalSecondaryIndexes", 2 * ATTRIBUTES_MAX)):
+        for index in request.get(member) or ():
+            _check_schema_length(index["KeySchema"], most)
 
 
-def _check_schema_length(path: str, schema: Sequence[Mapping[str, str]]) -> None:
-    if len(schema) > KEY_ATTRIBUTES_MAX:
+def _check_schema_length(schema: Sequence[Mapping[str, str]], most: int) -> None:
+    """Checks one key; the service names the member as if it were the table's, whichever it is."""
+    if len(schema) > most:
         shown = ", ".join(
             f"KeySchemaElement(attributeName={element['AttributeName']}, keyType={element['KeyType']})"
             for element in schema
         )
         raise ValidationException(
-            f"1 validation error detected: Value '[{shown}]' at '{path}' failed to satisfy constraint: "
-            f"Member must have length less than or equal to {KEY_ATTRIBUTES_MAX}"
+            f"1 validation error detected: Value '[{shown}]' at 'keySchema' failed to satisfy constraint: "
+            f"Member must have length less than or equal to {most}"
         )
 
 
