@@ -260,6 +260,7 @@ VALUES: dict[str, AttributeValue] = {
     "empty": {"S": ""},
 }
 TWO = KeySchema(A, C, MoreKeyAttributes((B,), (KeyAttribute("d", "S"),)))
+FOUR = KeySchema(A, B, MoreKeyAttributes((), (C, KeyAttribute("d", "S"), KeyAttribute("x", "S"))))
 
 
 def conditions(text: str) -> KeyConditions:
@@ -298,6 +299,11 @@ def test_conditions_on_keys_of_several_attributes(text: str, wanted: KeyConditio
         (ONE_AND_TWO, "a>a", HASH_MISSING.format("a")),
         (TWO, "a=a b=b d=x", RANGE_MISSING.format("c", "d")),
         (TWO, "a=a b=b c>c d=x", RANGE_MISSING.format("c", "d")),
+        (FOUR, "a=a d=x", RANGE_MISSING.format("b, c", "d")),
+        (FOUR, "a=a c=c d=x", RANGE_MISSING.format("b", "c")),
+        (FOUR, "a=a c=c x=x", RANGE_MISSING.format("b", "c")),
+        (FOUR, "a=a b>b c>c d=x", RANGE_MISSING.format("b", "c")),
+        (FOUR, "a=a b=b c>c d=x x=x", RANGE_MISSING.format("c", "d")),
         (TWO, "a=a b=b x=x", "Query condition missed key schema element: c"),
         (TWO, "a=a b=b c=c x=x", "Query condition missed key schema element: d"),
         (TWO, "a=a b=b d=x x=x", "Query condition missed key schema element: c"),

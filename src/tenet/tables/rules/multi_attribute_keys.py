@@ -91,15 +91,13 @@ def conditions_by_kind(
     named = [name for name in sort if name in conditions]
     if len(partition) + len(named) < len(conditions):
         _missed(next(name for name in sort if name not in conditions))
-    if not named:
-        return [conditions[name] for name in partition], []
-    before = sort[: sort.index(named[-1])]
-    missing = _not_equal(before, conditions)
-    if missing:
-        raise ValidationException(
-            f"RANGE key attributes {', '.join(missing)} {_MUST_BE_EQUAL} because a condition is present on key "
-            f"attribute {named[-1]}"
-        )
+    for name in named:
+        missing = _not_equal(sort[: sort.index(name)], conditions)
+        if missing:
+            raise ValidationException(
+                f"RANGE key attributes {', '.join(missing)} {_MUST_BE_EQUAL} because a condition is present on key "
+                f"attribute {name}"
+            )
     return [conditions[name] for name in partition], [conditions[name] for name in named]
 
 
