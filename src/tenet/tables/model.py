@@ -60,8 +60,13 @@ class KeySchema(msgspec.Struct, frozen=True):
     def names(self) -> tuple[str, ...]:
         """Names of the key attributes, partition key first."""
         if self.more is not None:
-            return tuple(attribute.name for attribute in (*self.partitions, *self.sorts))
+            return tuple(attribute.name for attribute in self.attributes)
         return (self.partition.name,) if self.sort is None else (self.partition.name, self.sort.name)
+
+    @property
+    def attributes(self) -> tuple[KeyAttribute, ...]:
+        """The key attributes, those of the partition key first."""
+        return (*self.partitions, *self.sorts)
 
     @property
     def partitions(self) -> tuple[KeyAttribute, ...]:

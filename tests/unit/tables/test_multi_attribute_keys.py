@@ -10,10 +10,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tenet.store.errors import StoreOfLaterVersion
+from tenet.store.formats import decode_marked
 from tenet.tables import keys
 from tenet.tables.errors import TablesError
-from tenet.tables.model import AttributeValue, Index, Item, KeyAttribute, KeySchema, MoreKeyAttributes, Table
-from tenet.tables.ops.catalog import FORMAT, decode_table, encode_table
+from tenet.tables.model import (
+    AttributeValue,
+    Index,
+    Item,
+    KeyAttribute,
+    KeySchema,
+    MoreKeyAttributes,
+    Pending,
+    Table,
+    Throughput,
+)
+from tenet.tables.ops.catalog import FORMAT, FORMAT_OF_SEVERAL, decode_table, encode_table
 from tenet.tables.rules.attributes import check_item
 from tenet.tables.rules.description import key_schema
 from tenet.tables.rules.index_changes import changed_indexes, check_index_changes
@@ -175,13 +187,23 @@ def test_how_many_attributes_a_key_has(changes: dict[str, Any], most: int) -> No
 
 
 def test_a_description_of_an_older_version_is_read() -> None:
-    kept = table(index(KeySchema(A, C)), index())
+    kept = table(index(KeySchema(A, C)))
     record = encode_table(kept)
-    assert decode_table(record) == kept
     older = record.replace(b',"more":null', b"")
     assert older != record
-    assert decode_table(older) == kept
     assert older.startswith(FORMAT)
+    assert decode_table(older) == decode_table(record) == kept
+
+
+def test_an_older_version_refuses_a_table_that_it_would_write_to_wrongly() -> None:
+    now = table(index(KeySchema(A, C)), index())
+    pending = Pending("PAY_PER_REQUEST", Throughput(), (index(),), False, "STANDARD", {})
+    for kept in (now, msgspec.structs.replace(table(), pending=pending)):
+        record = encode_table(kept)
+        assert record.startswith(FORMAT_OF_SEVERAL)
+        assert decode_table(record) == kept
+        with pytest.raises(StoreOfLaterVersion):
+            decode_marked(record, msgspec.json.Decoder(Table), "a table's description", mark=FORMAT)
 
 
 # ---- where entries lie -----------------------------------------------------------------------------------------------

@@ -120,10 +120,11 @@ class KeyConditions:
         """
         if keys.more is not None:
             return self._against_several(keys)
-        if len(self._conditions) > 1:
-            if keys.sort is None and len(self._conditions) == _PAIR:
-                _not_supported()
-            check_number(len(self._conditions), keys)
+        count = len(self._conditions)
+        if count > _PAIR:
+            check_number(count, keys)
+        if count > 1 and keys.sort is None:
+            _not_supported()
         partition = self._conditions.get(keys.partition.name)
         if partition is None:
             _missed(keys.partition.name)

@@ -120,7 +120,12 @@ def outside_segment(segment: int, total: int) -> ValidationException:
 
 def _types(table: Table, index: Index | None) -> dict[str, str]:
     schemas: tuple[KeySchema, ...] = (table.keys,) if index is None else (table.keys, index.keys)
-    return {attribute.name: attribute.type for schema in schemas for attribute in (*schema.partitions, *schema.sorts)}
+    return {
+        attribute.name: attribute.type
+        for schema in schemas
+        for attribute in ((schema.partition, schema.sort) if schema.more is None else schema.attributes)
+        if attribute is not None
+    }
 
 
 def _check_shape(table: Table, index: Index | None, start: Item, message: str) -> None:
