@@ -245,6 +245,27 @@ def test_conditions_from_before_expressions() -> None:
     serving("cheap", work)
 
 
+@pytest.mark.parametrize("name", ["o", "b", "p"])
+def test_a_starting_key_of_any_length_is_behind_what_begins_like_it(name: str) -> None:
+    async def work(service: Service) -> None:
+        plain = {"IndexName": "plain", "KeySchema": schema("t", "o"), "Projection": {"ProjectionType": "ALL"}}
+        await prepare(service, GlobalSecondaryIndexes=[MATCHES, plain])
+        for number in (1, 2):
+            await service("PutItem", Item=match(number) | {name: {"S": "ac"[number - 1]}})
+        start = match(1) | {name: {"S": "b" * 70_000}}
+        assert len(await asked(service, "t = :winter AND r = :EU", ExclusiveStartKey=start)) == 1
+        request = {
+            "IndexName": "plain",
+            "KeyConditionExpression": "t = :t",
+            "ExpressionAttributeValues": {":t": {"S": "winter"}},
+            "ExclusiveStartKey": {each: start[each] for each in "top"},
+        }
+        if name != "b":
+            assert (await service("Query", **request))["Count"] == 1
+
+    serving("cheap", work)
+
+
 async def refusal(work: Awaitable[Any]) -> str:
     try:
         await work

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from tenet.store.contract import Limits
 from tenet.tables import keys
 from tenet.tables.errors import ValidationException
 
@@ -46,7 +47,7 @@ def check_query_position(table: Table, index: Index | None, start: Item, wanted:
         return _position_in_several(table, index, start, wanted, within)
     if start[schema.partition.name] != wanted.partition:
         raise _outside()
-    return _checked_within(keys.position(table, index, start)[1], within)
+    return _checked_within(_sort_of(table, index, start), within)
 
 
 def _position_in_several(table: Table, index: Index | None, start: Item, wanted: KeyCondition, within: Range) -> bytes:
@@ -55,10 +56,15 @@ def _position_in_several(table: Table, index: Index | None, start: Item, wanted:
     *first, last = zip(index.keys.partitions, (wanted.partition, *wanted.more), strict=True)
     if any(start[attribute.name] != value for attribute, value in first):
         raise ValidationException(_ONE_ROW)
-    sort = _checked_within(keys.position(table, index, start)[1], within)
+    sort = _checked_within(_sort_of(table, index, start), within)
     if start[last[0].name] != last[1]:
         raise ValidationException(_ONE_ROW) if wanted.operator else _outside()
     return sort
+
+
+def _sort_of(table: Table, index: Index | None, start: Item) -> bytes:
+    """Returns the sort key of a starting key, cut to what the store takes: none that is kept is as long."""
+    return keys.position(table, index, start)[1][: Limits.sort_bytes_max]
 
 
 def _outside() -> ValidationException:
