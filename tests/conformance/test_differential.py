@@ -144,4 +144,5 @@ if LONG:
         ):
             check(sequence, arena.run, SEQUENCES_WITH_MOTO)
             check(legacy_sequence, arena.run, LEGACY_WITH_MOTO)
+            check(multi_attribute_sequence, arena.run_tables, LEGACY_WITH_MOTO)
             results.write(arena.tally, {"moto": PEERS["moto"].package.version})
