@@ -67,9 +67,9 @@ def state_of_operation(operation: str) -> tuple[str, str]:
     """Returns the state of an operation of DynamoDB or of its streams, and why."""
     if operation in unavailable.OPERATIONS or operation not in {*ROUTES, *STREAM_ROUTES}:
         return NOT_DONE, ""
-    lacking = len(unavailable.PARAMETERS.get(operation, ())) + len(unavailable.PARTS.get(operation, ()))
+    lacking = len(unavailable.PARAMETERS.get(operation, ()))
     if lacking:
-        return IN_PART, f"{lacking} of its parameters or their parts are not done"
+        return IN_PART, f"{lacking} of its parameters are not done"
     why = DIFFERENCES.get((operation, ""))
     return (DIFFERS, why) if why else (DONE, "")
 
@@ -78,9 +78,6 @@ def state_of_parameter(operation: str, parameter: str) -> tuple[str, str]:
     """Returns the state of a parameter of an operation that Tenet has, and why."""
     if parameter in unavailable.PARAMETERS.get(operation, ()):
         return NOT_DONE, ""
-    parts = [part for part in unavailable.PARTS.get(operation, ()) if part.split(".")[0] == parameter]
-    if parts:
-        return IN_PART, "not: " + ", ".join(f"`{part}`" for part in parts)
     if operation in {"CreateTable", "UpdateTable"} and parameter in unavailable.WITHOUT_EFFECT:
         return NO_EFFECT, unavailable.WITHOUT_EFFECT[parameter]
     why = DIFFERENCES.get((operation, parameter))

@@ -136,6 +136,7 @@ MODULES: Final = {
         "legacy_conditions",
         "legacy_keys",
         "legacy_updates",
+        "multi_attribute_keys",
         "name_checks",
         "numbers",
         "operand_checks",

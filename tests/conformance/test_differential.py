@@ -18,6 +18,7 @@ from tests.conformance.differential import results
 from tests.conformance.differential.arena import Arena
 from tests.conformance.differential.compare import Difference
 from tests.conformance.differential.legacy_requests import legacy_sequence
+from tests.conformance.differential.multi_attribute_requests import multi_attribute_sequence
 from tests.conformance.differential.requests import Step, sequence
 from tests.conformance.differential.scripted import SCRIPTS
 from tests.conformance.differential.statements import statement_sequence
@@ -31,6 +32,7 @@ ALWAYS = ("dynamodb-local", "dynalite")
 SEQUENCES = 3_000 if LONG else 60
 LEGACY = 1_500 if LONG else 40
 TABLES = 1_000 if LONG else 30
+MULTI_ATTRIBUTE = 1_000 if LONG else 40
 STATEMENTS = 2_000 if LONG else 60
 SEQUENCES_WITH_MOTO = 300
 LEGACY_WITH_MOTO = 100
@@ -126,6 +128,11 @@ def test_tables_are_answered_alike(arena: Arena) -> None:
     check(table_sequence, arena.run_tables, TABLES)
 
 
+@pytest.mark.time_limit_s(1_800 if LONG else 240)
+def test_indexes_with_keys_of_several_attributes_are_answered_alike(arena: Arena) -> None:
+    check(multi_attribute_sequence, arena.run_tables, MULTI_ATTRIBUTE)
+
+
 if LONG:
 
     @pytest.mark.time_limit_s(3_600)
@@ -137,4 +144,5 @@ if LONG:
         ):
             check(sequence, arena.run, SEQUENCES_WITH_MOTO)
             check(legacy_sequence, arena.run, LEGACY_WITH_MOTO)
+            check(multi_attribute_sequence, arena.run_tables, LEGACY_WITH_MOTO)
             results.write(arena.tally, {"moto": PEERS["moto"].package.version})

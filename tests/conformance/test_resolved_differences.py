@@ -217,20 +217,34 @@ def test_the_length_of_a_key_comes_before_capacity(client: Any) -> None:
     assert text.endswith("at 'keySchema' failed to satisfy constraint: Member must have length less than or equal to 2")
 
 
-def test_a_global_index_with_two_partition_attributes_is_named_as_not_available(client: Any) -> None:
-    keys = [{"AttributeName": name, "KeyType": "HASH"} for name in "ab"]
-    attributes = [{"AttributeName": name, "AttributeType": "S"} for name in "ab"]
-    index = {"IndexName": "both", "KeySchema": keys, "Projection": {"ProjectionType": "ALL"}}
-    code, text = refusal(
-        client.create_table,
-        TableName="abc",
-        KeySchema=keys[:1],
-        AttributeDefinitions=attributes,
+def test_a_global_index_with_two_partition_attributes(client: Any, fresh_name: Callable[[str], str]) -> None:
+    name = fresh_name("several")
+    index = {
+        "IndexName": "both",
+        "KeySchema": [{"AttributeName": attribute, "KeyType": "HASH"} for attribute in "ab"],
+        "Projection": {"ProjectionType": "ALL"},
+    }
+    client.create_table(
+        TableName=name,
+        KeySchema=[{"AttributeName": "a", "KeyType": "HASH"}],
+        AttributeDefinitions=[{"AttributeName": attribute, "AttributeType": "S"} for attribute in "ab"],
         GlobalSecondaryIndexes=[index],
         BillingMode="PAY_PER_REQUEST",
     )
-    assert code == "ValidationException"
-    assert "with several attributes per key of CreateTable is not available" in text
+    client.get_waiter("table_exists").wait(TableName=name)
+    item = {"a": {"S": "x"}, "b": {"S": "y"}}
+    client.put_item(TableName=name, Item=item)
+    request: Json = {
+        "TableName": name,
+        "IndexName": "both",
+        "KeyConditionExpression": "a = :a AND b = :b",
+        "ExpressionAttributeValues": {":a": {"S": "x"}, ":b": {"S": "y"}},
+    }
+    assert client.query(**request)["Items"] == [item]
+    told = "HASH key attributes b must have equality conditions specified in the query"
+    request["KeyConditionExpression"] = "a = :a AND b > :b"
+    assert refusal(client.query, **request) == ("ValidationException", told)
+    client.delete_table(TableName=name)
 
 
 def put_of(table: str, item: Json, **more: Any) -> Json:

@@ -15,13 +15,28 @@ from tenet.tables.api import Caller, Shares, Tables
 from tests.dear import caught_up
 from tests.distributed.conftest import OpenEngine
 from tests.sim.test_tables_indexes import called_for, entries_of, table_of
-from tests.unit.tables.test_indexing import TABLE, item
+from tests.unit.tables import test_indexing as things
+from tests.unit.tables.test_indexing import item
 
 CLOCK, IDS = SystemClock(), SystemIds()
 ACCOUNT = "0" * 12
 SHARES = 8
 ITEMS = 24
 CATCH_UP_S_MAX = 60.0
+#: The table with a third index, whose key has several attributes.
+TABLE: dict[str, Any] = things.TABLE | {
+    "GlobalSecondaryIndexes": [
+        *things.TABLE["GlobalSecondaryIndexes"],
+        {
+            "IndexName": "by-both",
+            "KeySchema": [
+                {"AttributeName": name, "KeyType": kind}
+                for name, kind in (("g", "HASH"), ("l", "HASH"), ("s", "RANGE"), ("p", "RANGE"))
+            ],
+            "Projection": {"ProjectionType": "ALL"},
+        },
+    ]
+}
 
 
 async def call(tables: Tables, operation: str, **request: Any) -> dict[str, Any]:
@@ -72,6 +87,17 @@ async def check(store: Engine) -> None:
     assert await entries_of(store, table) == wanted
 
 
+async def found(tables: Tables) -> list[str]:
+    """What a query of the third index finds that names all of its attributes but the last one by equality."""
+    request: dict[str, Any] = {
+        "IndexName": "by-both",
+        "KeyConditionExpression": "g = :b AND l = :b AND s = :s AND p > :p",
+        "ExpressionAttributeValues": {":b": {"S": "both"}, ":s": {"S": "s"}, ":p": {"S": "p-2"}},
+    }
+    page = await call(tables, "Query", TableName="things", **request)
+    return [one["p"]["S"] for one in page["Items"]]
+
+
 def test_indexes_follow_their_table_whoever_keeps_them(opened: OpenEngine) -> None:
     async def main() -> None:
         shares = [Shares(SHARES), Shares(SHARES)]
@@ -89,8 +115,9 @@ def test_indexes_follow_their_table_whoever_keeps_them(opened: OpenEngine) -> No
                     shares[0].take(share)
                 first.reassign()
                 await check(first_store)
+                assert await found(first) == ["p-6"]
                 indexes = (await call(first, "DescribeTable", TableName="things"))["Table"]["GlobalSecondaryIndexes"]
-                assert [index["IndexStatus"] for index in indexes] == ["ACTIVE", "ACTIVE"]
+                assert [index["IndexStatus"] for index in indexes] == ["ACTIVE"] * 3
                 await call(first, "DeleteTable", TableName="things")
                 async with asyncio.timeout(CATCH_UP_S_MAX):
                     while True:

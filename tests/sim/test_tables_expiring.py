@@ -50,7 +50,7 @@ async def enable(tables: Tables, attribute: str = "t", *, enabled: bool = True) 
 async def ready(sim: Simulation) -> Tables:
     """A healthy node with a table that has indexes, time to live, and somebody who follows it."""
     tables = await Tables.open(sim.truth.store, clock=sim.clock, ids=sim.ids)
-    await tables.call("CreateTable", dict(items.TABLE), CALLER)
+    await tables.call("CreateTable", items.definition(sim), CALLER)
     await asyncio.sleep(1)
     await tables.following.follow(await tables.following.find(items.ACCOUNT, "things"), "witness")
     return tables

@@ -32,8 +32,6 @@ FULL_S_MAX = 900.0
 REFUSALS = {"ResourceInUseException", "LimitExceededException", "ValidationException"} | {
     kind.code for kind in (OutcomeUnknown, StoreUnavailable)
 }
-INDEX: dict[str, Any] = items.TABLE["GlobalSecondaryIndexes"][0]
-DEFINITIONS = [one for one in items.TABLE["AttributeDefinitions"] if one["AttributeName"] in {"g", "l"}]
 
 
 class RemoteEngine(ExpensiveEngine):
@@ -72,7 +70,10 @@ class Changing:
         return "ACTIVE" if table_is_full(await table_of(self._sim.truth.store)) else "CREATING"
 
     async def add(self) -> None:
-        update = {"AttributeDefinitions": DEFINITIONS, "GlobalSecondaryIndexUpdates": [{"Create": INDEX}]}
+        index = items.index_of(self._sim)
+        used = {element["AttributeName"] for element in index["KeySchema"]}
+        definitions = [one for one in items.TABLE["AttributeDefinitions"] if one["AttributeName"] in used]
+        update = {"AttributeDefinitions": definitions, "GlobalSecondaryIndexUpdates": [{"Create": index}]}
         await self._until("ACTIVE", update)
 
     async def remove(self) -> None:

@@ -148,7 +148,7 @@ async def opened(sim: Simulation, *, assignment: Any = None) -> Tables:
 async def everything(sim: Simulation) -> None:
     """Programs write in every way that the API has, while every node believes that all shards are its own."""
     ready = await opened(sim)
-    await ready.call("CreateTable", dict(items.TABLE), Caller(ACCOUNT))
+    await ready.call("CreateTable", items.definition(sim), Caller(ACCOUNT))
     for number in range(items.ACCOUNTS):
         item = items.key("account", number) | {"balance": {"N": str(items.BALANCE)}}
         await ready.call("PutItem", {"TableName": "things", "Item": item}, Caller(ACCOUNT))

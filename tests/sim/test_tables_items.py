@@ -51,8 +51,24 @@ TABLE: dict[str, Any] = {
         }
     ],
 }
+#: The global index, with one attribute of each kind in its key and with several, by turns.
+GLOBAL_INDEXES: tuple[dict[str, Any], ...] = (
+    TABLE["GlobalSecondaryIndexes"][0],
+    TABLE["GlobalSecondaryIndexes"][0]
+    | {"KeySchema": [{"AttributeName": name, "KeyType": "HASH" if name in "gl" else "RANGE"} for name in "glsp"]},
+)
 #: What a caller may be told, whatever happens; each says that nothing was written.
 REFUSALS = {"ConditionalCheckFailedException", "TransactionCanceledException", "TransactionInProgressException"}
+
+
+def index_of(sim: Simulation) -> dict[str, Any]:
+    """The global index of a simulation."""
+    return GLOBAL_INDEXES[sim.seed % 2]
+
+
+def definition(sim: Simulation) -> dict[str, Any]:
+    """The table of a simulation."""
+    return TABLE | {"GlobalSecondaryIndexes": [index_of(sim)]}
 
 
 def key(partition: str, sort: int) -> dict[str, Any]:
@@ -202,7 +218,7 @@ class Program:
 
 async def scene(sim: Simulation) -> None:
     ready = await Tables.open(sim.truth.store, clock=sim.clock, ids=sim.ids)
-    await ready.call("CreateTable", dict(TABLE), Caller(ACCOUNT))
+    await ready.call("CreateTable", definition(sim), Caller(ACCOUNT))
     for number in range(ACCOUNTS):
         item = key("account", number) | {"balance": {"N": str(BALANCE)}}
         await ready.call("PutItem", {"TableName": "things", "Item": item}, Caller(ACCOUNT))

@@ -23,6 +23,10 @@ about a sweep only while a look through a large table is under way (``ops/expiri
 
 Key values are the UTF-8 of strings, the bytes of binaries and the order-preserving encoding of numbers
 (``base.keycodec``); where a star stands, delimited, since something follows. Absent parts of a key are empty.
+
+A global index may have several attributes in its key. Its partition key is then the join of their values, each but the
+last one behind its length in 4 bytes: partitions need no order, and zero bytes no escape. Its index sort key* is the
+join of the delimited values, which sorts as the values do one after the other.
 """
 
 from __future__ import annotations
@@ -35,6 +39,8 @@ from tenet.base.keycodec import delimit, encode_number, escape, prefix_end, succ
 from tenet.store.contract import Key, Range
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from tenet.tables.model import AttributeValue, Index, Item, Table
 
 # ---- the catalog -----------------------------------------------------------------------------------------------------
@@ -151,6 +157,7 @@ _LOCAL_PREFIX: Final = b"\x01"
 #: what begins with a zero byte and anything but 0xff is free.
 GLOBAL_ENTRIES: Final = Range(b"\x00\xff")
 _MARK_PREFIX: Final = b"\x00\x00"
+_LENGTH_BYTES: Final = 4
 
 
 def plain(value: AttributeValue) -> bytes:
@@ -165,6 +172,15 @@ def delimited(value: AttributeValue) -> bytes:
     """Returns the encoding of a key value behind which something follows."""
     encoded = plain(value)
     return encoded if "N" in value else delimit(encoded)
+
+
+def joined(values: Sequence[AttributeValue]) -> bytes:
+    """Returns the partition of an index whose partition key has several attributes, by all of their values.
+
+    For one value it is what `plain` gives: whether a sort key has several attributes changes no partition.
+    """
+    *first, last = map(plain, values)
+    return b"".join(len(value).to_bytes(_LENGTH_BYTES, "big") + value for value in first) + last
 
 
 def item_key(table: Table, item: Item) -> Key:
@@ -194,11 +210,20 @@ def entry_key(table: Table, index: Index, item: Item) -> Key:
         item: an item that has the index's key attributes, or the key of its entry.
     """
     of_item = item_key(table, item)
+    if index.keys.more is not None:
+        return _entry_key_of_several(table, index, item, of_item)
     sort = b"" if index.keys.sort is None else delimited(item[index.keys.sort.name])
     if not index.is_global:
         return Key(of_item.space, of_item.partition, local_prefix(index) + sort + of_item.sort[1:])
     base = delimit(of_item.partition) + of_item.sort[1:]
     return Key(space_of(table, index), plain(item[index.keys.partition.name]), sort + base)
+
+
+def _entry_key_of_several(table: Table, index: Index, item: Item, of_item: Key) -> Key:
+    sort = b"".join([delimited(item[attribute.name]) for attribute in index.keys.sorts])
+    base = delimit(of_item.partition) + of_item.sort[1:]
+    partition = joined([item[attribute.name] for attribute in index.keys.partitions])
+    return Key(space_of(table, index), partition, sort + base)
 
 
 def local_prefix(index: Index) -> bytes:
@@ -232,16 +257,25 @@ def position(table: Table, index: Index | None, start: Item) -> tuple[bytes, byt
     return key.partition, key.sort
 
 
-def sort_within(index: Index | None, operator: str, values: tuple[AttributeValue, ...]) -> Range:
+def sort_within(
+    index: Index | None,
+    operator: str,
+    values: tuple[AttributeValue, ...],
+    before: tuple[AttributeValue, ...] = (),
+) -> Range:
     """Returns the sort keys that a condition on the sort key allows.
 
     Args:
         index: the index that is read, or None for the table.
         operator: ``=``, ``<``, ``<=``, ``>``, ``>=``, ``BETWEEN`` or ``begins_with``.
         values: what it compares with: two for BETWEEN, else one.
+        before: of a sort key of several attributes, what those before the compared one are equal to.
     """
     prefix = sort_prefix(index)
     whole = everything_of(index)
+    if before:
+        prefix += b"".join(map(delimited, before))
+        whole = Range(prefix, prefix_end(prefix))
     encode = plain if index is None else delimited
     # The end of what begins with an encoding: of the entries that have the very value, or of the one item that has.
     end = successor if index is None else prefix_end

@@ -31,16 +31,53 @@ class KeyAttribute(msgspec.Struct, frozen=True):
     type: KeyType
 
 
+class MoreKeyAttributes(msgspec.Struct, frozen=True):
+    """What the key of a global index has behind its first attribute of a kind; up to three of each.
+
+    Args:
+        partition: the other attributes of the partition key.
+        sort: the other attributes of the sort key, which has a first one then.
+    """
+
+    partition: tuple[KeyAttribute, ...] = ()
+    sort: tuple[KeyAttribute, ...] = ()
+
+
 class KeySchema(msgspec.Struct, frozen=True):
-    """The key of a table or an index: a partition key, perhaps a sort key."""
+    """The key of a table or an index: a partition key, perhaps a sort key.
+
+    Args:
+        partition: the partition key, or its first attribute.
+        sort: the sort key, or its first attribute.
+        more: the other attributes of a key of several, which only a global index has; None for any other.
+    """
 
     partition: KeyAttribute
     sort: KeyAttribute | None = None
+    more: MoreKeyAttributes | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
         """Names of the key attributes, partition key first."""
+        if self.more is not None:
+            return tuple(attribute.name for attribute in self.attributes)
         return (self.partition.name,) if self.sort is None else (self.partition.name, self.sort.name)
+
+    @property
+    def attributes(self) -> tuple[KeyAttribute, ...]:
+        """The key attributes, those of the partition key first."""
+        return (*self.partitions, *self.sorts)
+
+    @property
+    def partitions(self) -> tuple[KeyAttribute, ...]:
+        """All attributes of the partition key."""
+        return (self.partition,) if self.more is None else (self.partition, *self.more.partition)
+
+    @property
+    def sorts(self) -> tuple[KeyAttribute, ...]:
+        """All attributes of the sort key, in the order by which entries are sorted."""
+        first = () if self.sort is None else (self.sort,)
+        return first if self.more is None else (*first, *self.more.sort)
 
 
 class Throughput(msgspec.Struct, frozen=True):

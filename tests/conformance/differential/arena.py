@@ -284,7 +284,18 @@ def settled(target: Target, step: Step, name: str) -> Answer:
 
 
 def _with_name(request: Json, name: str) -> Json:
-    return request | {"TableName": name} if request.get("TableName") == TABLE else request
+    """The request with the name of a table in place of what stands for it."""
+    named: Json = {}
+    for member, part in request.items():
+        if member == "TableName" and part == TABLE:
+            named[member] = name
+        elif member == "Statement" and isinstance(part, str):
+            named[member] = part.replace(f'"{TABLE}"', f'"{name}"')
+        elif member == "TransactItems":
+            named[member] = [{kind: _with_name(action, name) for kind, action in one.items()} for one in part]
+        else:
+            named[member] = part
+    return named
 
 
 def empty(target: Target, schema: Schema) -> None:

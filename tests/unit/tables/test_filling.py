@@ -47,8 +47,11 @@ class Service:
         self.store = store
 
     async def __call__(self, operation: str, **request: Any) -> dict[str, Any]:
-        caller = Caller(ACCOUNT)
-        answer: dict[str, Any] = orjson.loads(await self.tables.call(operation, {"TableName": NAME, **request}, caller))
+        return await self.tables_call(operation, TableName=NAME, **request)
+
+    async def tables_call(self, operation: str, **request: Any) -> dict[str, Any]:
+        """Calls an operation that is not about one table alone."""
+        answer: dict[str, Any] = orjson.loads(await self.tables.call(operation, request, Caller(ACCOUNT)))
         return answer
 
     async def create(self, **more: Any) -> None:

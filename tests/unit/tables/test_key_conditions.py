@@ -29,6 +29,7 @@ NESTED = "KeyConditionExpressions cannot contain nested operations"
 ONCE = "KeyConditionExpressions must only contain one condition per key"
 MISSED = "Query condition missed key schema element: "
 UNSUPPORTED = "Query key condition not supported"
+TOO_MANY = "The number of query conditions (3) exceeds the number of key attributes defined in the schema (2)"
 INVALID_VALUE = "One or more parameter values were invalid: "
 WRONG_TYPE = INVALID_VALUE + "Condition parameter type does not match schema type"
 EMPTY = "One or more parameter values are not valid. The AttributeValue for a key attribute cannot contain an empty "
@@ -105,7 +106,7 @@ def test_key_conditions(text: str, condition: KeyCondition) -> None:
         ("a = :s AND b[0] = :n", "KeyConditionExpressions cannot have conditions on nested attributes"),
         ("a = :s AND a = :s", ONCE),
         ("a = :s AND b > :n AND b < :n2", ONCE),
-        ("a = :s AND b = :n AND c = :n", "Conditions can be of length 1 or 2 only"),
+        ("a = :s AND b = :n AND c = :n", TOO_MANY),
         ("b = :n", MISSED + "a"),
         ("c = :s", MISSED + "a"),
         ("c = :s AND b = :n", MISSED + "a"),

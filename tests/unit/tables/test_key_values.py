@@ -118,8 +118,14 @@ NOT_FOR_INDEX = (
         ),
         ({"c": {"S": ""}}, NOT_FOR_INDEX + "string value. IndexName: gsi, IndexKey: c"),
         ({"e": {"B": ""}}, NOT_FOR_INDEX + "binary value. IndexName: lsi, IndexKey: e"),
-        ({"c": {"S": "x" * 2049}}, TOO_LONG_PARTITION),
-        ({"e": {"B": base64.b64encode(b"x" * 1025).decode()}}, TOO_LONG_SORT),
+        (
+            {"c": {"S": "x" * 2049}},
+            INVALID + "Size limit exceeded for Index Key c Actual Size: 2049 bytes Max Size: 2048 bytes IndexName: gsi",
+        ),
+        (
+            {"e": {"B": base64.b64encode(b"x" * 1025).decode()}},
+            INVALID + "Size limit exceeded for Index Key e Actual Size: 1025 bytes Max Size: 1024 bytes IndexName: lsi",
+        ),
     ],
 )
 def test_the_index_key_attributes_of_an_item(attributes: Item, message: str) -> None:

@@ -296,6 +296,7 @@ def test_a_sort_key_can_be_looked_up_by_its_beginning() -> None:
 
 
 _OF_ONE = {"p": comparing("EQ", A)}
+_TOO_MANY = "The number of query conditions (3) exceeds the number of key attributes defined in the schema (2)"
 _TYPE = "One or more parameter values were invalid: Condition parameter type does not match schema type"
 
 
@@ -303,7 +304,7 @@ _TYPE = "One or more parameter values were invalid: Condition parameter type doe
     ("conditions", "message"),
     [
         ({}, "Conditions can be of length 1 or 2 only"),
-        (_OF_ONE | {"r": comparing("EQ", ONE), "x": comparing("EQ", A)}, "Conditions can be of length 1 or 2 only"),
+        (_OF_ONE | {"r": comparing("EQ", ONE), "x": comparing("EQ", A)}, _TOO_MANY),
         ({"r": comparing("EQ", ONE)}, "Query condition missed key schema element: p"),
         (_OF_ONE | {"x": comparing("EQ", A)}, "Query condition missed key schema element: r"),
         (_OF_ONE | {"r": comparing("EQ", A)}, _TYPE),

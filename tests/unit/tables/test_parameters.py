@@ -51,7 +51,6 @@ def test_values_beside_a_condition_are_not_empty() -> None:
         ("a[0] = :v", "KeyConditionExpressions cannot have conditions on nested attributes"),
         ("a <> :v", "Invalid operator used in KeyConditionExpression: <>"),
         ("a = :v AND a = :v", "KeyConditionExpressions must only contain one condition per key"),
-        ("a = :v AND b = :v AND c = :v", "Conditions can be of length 1 or 2 only"),
     ],
 )
 def test_whether_a_key_condition_is_one_is_told_last(key_condition: str, message: str) -> None:

@@ -48,10 +48,3 @@ def test_a_parameter_is_refused_by_name(operation: str, request_: dict[str, Any]
 def test_parameters_that_ask_for_nothing_pass() -> None:
     refuse_unavailable("CreateTable", {"VectorIndexes": []})
     refuse_unavailable("UpdateTable", {"ReplicaUpdates": []})
-
-
-@pytest.mark.parametrize("names", ["ab", "abc"])
-def test_keys_of_several_attributes_are_refused_by_name(names: str) -> None:
-    schema = [{"AttributeName": name, "KeyType": "HASH"} for name in names]
-    with pytest.raises(NotImplementedHere, match="with several attributes per key"):
-        refuse_unavailable("CreateTable", {"GlobalSecondaryIndexes": [{"KeySchema": schema}]})

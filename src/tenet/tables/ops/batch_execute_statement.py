@@ -23,6 +23,7 @@ from tenet.tables.ops.get_item import charged
 from tenet.tables.ops.statements import Prepared, read_selected, selected_item, write_of
 from tenet.tables.ops.writing import charge, write
 from tenet.tables.rules.capacity import Consumed
+from tenet.tables.rules.multi_attribute_keys import refuse_statement
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -83,6 +84,7 @@ class _Part:
             self.error = error
 
     def _find_item(self, statement: Prepared, table: Table) -> None:
+        refuse_statement(table, statement.source.index)
         found = None if statement.source.index is not None else selected_item(statement, table)
         if found is None:
             raise ValidationException(

@@ -31,6 +31,9 @@ from tenet.tables.model import Departed, Table
 TABLES_MAX: Final = 2_500
 #: The first byte of a stored description; a later layout takes another one.
 FORMAT: Final = b"\x01"
+#: That of a table that has an index with several attributes in its key. Whoever does not know such keys would put
+#: entries of the index into places that mean something else; by this number it refuses the table instead.
+FORMAT_OF_SEVERAL: Final = b"\x02"
 
 _ARN_PREFIX: Final = "arn:"
 _SCAN_LIMIT: Final = 200
@@ -46,7 +49,9 @@ _departed_decoder = msgspec.json.Decoder(Departed)
 
 def encode_table(table: Table) -> bytes:
     """Returns the stored form of a table's description."""
-    return FORMAT + msgspec.json.encode(table)
+    coming = () if table.pending is None else table.pending.indexes
+    has_several = any(index.keys.more is not None for index in (*table.indexes, *coming))
+    return (FORMAT_OF_SEVERAL if has_several else FORMAT) + msgspec.json.encode(table)
 
 
 def decode_table(value: bytes) -> Table:
@@ -55,7 +60,8 @@ def decode_table(value: bytes) -> Table:
     Raises:
         StoreCorrupt: the bytes are none that this or an older version writes.
     """
-    return decode_marked(value, _decoder, "a table's description", mark=FORMAT)
+    mark = FORMAT if value.startswith(FORMAT) else FORMAT_OF_SEVERAL
+    return decode_marked(value, _decoder, "a table's description", mark=mark)
 
 
 def encode_departed(departed: Departed) -> bytes:

@@ -14,6 +14,7 @@ from tenet.tables.ops.paging import View, behind, charged_page, fill_page, last_
 from tenet.tables.ops.statements import Prepared, read_selected, selected_item, write_of
 from tenet.tables.ops.writing import charge, write
 from tenet.tables.rules.key_conditions import KeyConditions
+from tenet.tables.rules.multi_attribute_keys import refuse_statement
 from tenet.tables.rules.parameters import ReadExpressions
 from tenet.tables.rules.partiql import next_tokens
 from tenet.tables.rules.partiql.reading import select_plan
@@ -84,6 +85,7 @@ async def _get(context: Context, caller: Caller, prepared: Prepared, table: Tabl
 
 async def _select(context: Context, caller: Caller, prepared: Prepared, table: Table) -> bytes:
     request = prepared.request
+    refuse_statement(table, prepared.source.index)
     reading: dict[str, Any] = {name: request[name] for name in ("Limit", "ConsistentRead") if name in request}
     if prepared.source.index is not None:
         reading["IndexName"] = prepared.source.index

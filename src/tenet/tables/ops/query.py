@@ -8,7 +8,7 @@ from tenet.tables import keys
 from tenet.tables.errors import ValidationException
 from tenet.tables.ops.paging import behind, read_page, start_of, view_of
 from tenet.tables.rules.legacy import query_expressions, query_selection
-from tenet.tables.rules.positions import check_query_position, check_within
+from tenet.tables.rules.positions import check_query_position
 from tenet.tables.rules.selection import check_select, index_of
 
 if TYPE_CHECKING:
@@ -38,15 +38,14 @@ async def query(context: Context, caller: Caller, request: dict[str, Any]) -> by
     _check_filter(request, expressions.filter, schema)
     within = keys.everything_of(index)
     if wanted.operator:
-        within = keys.sort_within(index, wanted.operator, wanted.values)
+        within = keys.sort_within(index, wanted.operator, wanted.values, wanted.before)
     reverse = request.get("ScanIndexForward") is False
     if start is not None:
-        check_query_position(table, index, start, wanted.partition)
-        _, sort = keys.position(table, index, start)
-        check_within(sort, within)
+        sort = check_query_position(table, index, start, wanted, within)
         within = behind(within, sort, reverse=reverse)
     view = view_of(table, request, expressions)
-    space, partition = keys.space_of(table, index), keys.plain(wanted.partition)
+    space = keys.space_of(table, index)
+    partition = keys.joined((wanted.partition, *wanted.more)) if wanted.more else keys.plain(wanted.partition)
 
     async def fetch(after: Record | None, limit: int, limit_bytes: int) -> Page:
         return await context.store.query(

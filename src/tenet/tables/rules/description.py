@@ -80,9 +80,8 @@ def describe(table: Table, counts: Mapping[str, Count], now_ms: int, *, lag_ms: 
 
 def key_schema(keys: KeySchema) -> list[dict[str, str]]:
     """Returns a key as answers describe it."""
-    schema = [{"AttributeName": keys.partition.name, "KeyType": "HASH"}]
-    if keys.sort is not None:
-        schema.append({"AttributeName": keys.sort.name, "KeyType": "RANGE"})
+    schema = [{"AttributeName": attribute.name, "KeyType": "HASH"} for attribute in keys.partitions]
+    schema += [{"AttributeName": attribute.name, "KeyType": "RANGE"} for attribute in keys.sorts]
     return schema
 
 

@@ -14,7 +14,6 @@ from tenet.tables.rules.table_definition import (
     GLOBAL_INDEXES_MAX,
     INCLUDED_MAX,
     check_index_definition,
-    check_schema_length,
     definitions_of,
     index_from,
 )
@@ -36,7 +35,7 @@ def check_index_changes(request: Mapping[str, Any]) -> None:
     """
     definitions = definitions_of(request)
     names: set[str] = set()
-    for number, update in enumerate(request.get("GlobalSecondaryIndexUpdates") or (), 1):
+    for update in request.get("GlobalSecondaryIndexUpdates") or ():
         kinds = [kind for kind in _KINDS if update.get(kind) is not None]
         if not kinds:
             raise ValidationException(
@@ -55,8 +54,6 @@ def check_index_changes(request: Mapping[str, Any]) -> None:
             )
         names.add(name)
         if kinds[0] == "Create":
-            schema = update["Create"]["KeySchema"]
-            check_schema_length(f"globalSecondaryIndexUpdates.{number}.member.create.keySchema", schema)
             check_index_definition(update["Create"], definitions)
 
 

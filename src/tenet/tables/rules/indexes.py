@@ -16,6 +16,7 @@ from tenet.tables.rules import stored
 from tenet.tables.rules.capacity import write_units
 from tenet.tables.rules.images import ABSENT, Image
 from tenet.tables.rules.key_values import can_be_key
+from tenet.tables.rules.multi_attribute_keys import can_hold
 from tenet.tables.rules.sizes import item_bytes
 
 if TYPE_CHECKING:
@@ -66,9 +67,16 @@ def is_indexed(index: Index, item: Item | None) -> bool:
 
 def _has_keys_for(index: Index, item: Item) -> bool:
     """Whether an index can hold an item that may have been written before there was the index."""
-    partition, sort = index.keys.partition, index.keys.sort
-    return can_be_key(item[partition.name], partition, is_partition=True) and (
-        sort is None or can_be_key(item[sort.name], sort, is_partition=False)
+    keys = index.keys
+    partition, sort = keys.partition, keys.sort
+    if keys.more is None:
+        return can_be_key(item[partition.name], partition, is_partition=True) and (
+            sort is None or can_be_key(item[sort.name], sort, is_partition=False)
+        )
+    return (
+        all(can_be_key(item[each.name], each, is_partition=True) for each in keys.partitions)
+        and all(can_be_key(item[each.name], each, is_partition=False) for each in keys.sorts)
+        and can_hold(index, item)
     )
 
 

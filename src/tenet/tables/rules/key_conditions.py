@@ -13,8 +13,10 @@ from tenet.tables.errors import ValidationException
 from tenet.tables.model import AttributeValue, KeyAttribute, KeySchema
 from tenet.tables.rules.comparisons import kind_of
 from tenet.tables.rules.expressions import compiled_with, parsed_key_condition, refuse
-from tenet.tables.rules.key_values import check_key_value
+from tenet.tables.rules.key_values import check_key_value, check_length
+from tenet.tables.rules.multi_attribute_keys import check_number, conditions_by_kind
 from tenet.tables.rules.operand_checks import checks
+from tenet.tables.rules.sizes import value_bytes
 from tenet.tables.rules.syntax_tree import (
     And,
     Between,
@@ -30,17 +32,18 @@ from tenet.tables.rules.syntax_tree import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from tenet.tables.rules.bindings import Bindings
     from tenet.tables.rules.operand_checks import Check
     from tenet.tables.rules.paths import ResolvedPath
     from tenet.tables.rules.syntax_tree import Operand
 
-_CONDITIONS_MAX: Final = 2
 _OPERATORS: Final = frozenset(("=", "<", "<=", ">", ">=", "BETWEEN", "begins_with"))
 #: A comparison with the attribute on its right says the same with it on the left.
 _MIRRORED: Final = {"=": "=", "<": ">", "<=": ">=", ">": "<", ">=": "<="}
+#: So many attributes have the keys of tables at most.
+_PAIR: Final = 2
 _SHAPE: Final = "Invalid condition in KeyConditionExpression"
 
 
@@ -64,21 +67,25 @@ class KeyCondition:
     """What a Query reads.
 
     Args:
-        partition: the partition key's value.
+        partition: the partition key's value, or that of its first attribute.
         operator: of the condition on the sort key, as in ``OneCondition``; empty where there is none.
         values: what the sort key is compared with: two for BETWEEN, else one.
+        more: of a partition key of several attributes, the values of the others.
+        before: of a sort key of several attributes, what those before the compared one are equal to.
     """
 
     partition: AttributeValue
     operator: str = ""
     values: tuple[AttributeValue, ...] = ()
+    more: tuple[AttributeValue, ...] = ()
+    before: tuple[AttributeValue, ...] = ()
 
 
 class KeyConditions:
     """Conditions on attributes, not yet compared with a key schema.
 
     Args:
-        conditions: by the attributes' names, one or two; or what is wrong with them, if they are none on keys.
+        conditions: by the attributes' names, one at least; or what is wrong with them, if they are none on keys.
         values: of the request, by placeholder.
     """
 
@@ -111,7 +118,12 @@ class KeyConditions:
         Raises:
             ValidationException: they do not fit the schema.
         """
-        if len(self._conditions) > 1 and keys.sort is None:
+        if keys.more is not None:
+            return self._against_several(keys)
+        count = len(self._conditions)
+        if count > _PAIR:
+            check_number(count, keys)
+        if count > 1 and keys.sort is None:
             _not_supported()
         partition = self._conditions.get(keys.partition.name)
         if partition is None:
@@ -129,6 +141,31 @@ class KeyConditions:
         _check_indexable(others[0].operator)
         sort_values = self._checked(others[0], keys.sort, is_partition=False)
         return KeyCondition(value, others[0].operator, sort_values)
+
+    def _against_several(self, keys: KeySchema) -> KeyCondition:
+        """Returns what the conditions say about a key that has several attributes."""
+        check_number(len(self._conditions), keys)
+        partition, sort = conditions_by_kind(self._conditions, keys)
+        for condition in sort:
+            _check_indexable(condition.operator)
+        first, *more = (
+            value for one in self._all_checked(partition, keys.partitions, is_partition=True) for value in one
+        )
+        if not sort:
+            return KeyCondition(first, more=tuple(more))
+        *before, last = self._all_checked(sort, keys.sorts, is_partition=False)
+        return KeyCondition(first, sort[-1].operator, last, tuple(more), tuple(value for (value,) in before))
+
+    def _all_checked(
+        self, conditions: Sequence[OneCondition], attributes: Sequence[KeyAttribute], *, is_partition: bool
+    ) -> list[tuple[AttributeValue, ...]]:
+        """Returns the values of conditions on the first attributes of a key, each by itself and all not too long."""
+        found = [
+            self._checked(condition, attribute, is_partition=is_partition)
+            for condition, attribute in zip(conditions, attributes, strict=False)
+        ]
+        check_length(sum(max(map(value_bytes, values)) for values in found), is_partition=is_partition)
+        return found
 
     def _checked(
         self, condition: OneCondition, attribute: KeyAttribute, *, is_partition: bool
@@ -180,8 +217,6 @@ def _conditions(tree: ConditionTree, resolved: Mapping[int, ResolvedPath]) -> di
         if condition.name in conditions:
             raise _NoKeyCondition("KeyConditionExpressions must only contain one condition per key")
         conditions[condition.name] = condition
-    if len(conditions) > _CONDITIONS_MAX:
-        raise _NoKeyCondition("Conditions can be of length 1 or 2 only")
     return conditions
 
 

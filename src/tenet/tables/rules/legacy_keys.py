@@ -15,7 +15,6 @@ from tenet.tables.rules.legacy_conditions import COMPARATORS, arguments_of
 if TYPE_CHECKING:
     from tenet.tables.model import AttributeValue
 
-_CONDITIONS_MAX: Final = 2
 #: What operators are called in key condition expressions; those that are not here are refused beside the schema.
 _OPERATORS: Final = {**COMPARATORS, "BEGINS_WITH": "begins_with"}
 
@@ -28,7 +27,7 @@ def key_conditions_of(conditions: dict[str, dict[str, Any]]) -> KeyConditions:
 
     Raises:
         SerializationException: a value is not of the JSON type that its member asks for.
-        ValidationException: a condition is wrong in itself, or there are none or more than two.
+        ValidationException: a condition is wrong in itself, or there are none.
     """
     values: dict[str, AttributeValue] = {}
     compiled: dict[str, OneCondition] = {}
@@ -39,6 +38,6 @@ def key_conditions_of(conditions: dict[str, dict[str, Any]]) -> KeyConditions:
             values[placeholders[-1]] = value
         operator = condition["ComparisonOperator"]
         compiled[name] = OneCondition(name, _OPERATORS.get(operator, operator), tuple(placeholders))
-    if not 0 < len(compiled) <= _CONDITIONS_MAX:
+    if not compiled:
         raise ValidationException("Conditions can be of length 1 or 2 only")
     return KeyConditions(compiled, values)

@@ -7,13 +7,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from tenet.store.contract import Limits
+from tenet.tables import keys
 from tenet.tables.errors import ValidationException
 
 if TYPE_CHECKING:
     from tenet.store.contract import Range
-    from tenet.tables.model import AttributeValue, Index, Item, KeySchema, Table
+    from tenet.tables.model import Index, Item, KeySchema, Table
+    from tenet.tables.rules.key_conditions import KeyCondition
 
 _INVALID = "The provided starting key is invalid"
+_ONE_ROW = "The query can return at most one row and cannot be restarted"
 
 
 def position_of(table: Table, index: Index | None, item: Item) -> Item:
@@ -21,26 +25,56 @@ def position_of(table: Table, index: Index | None, item: Item) -> Item:
     return {name: item[name] for name in _types(table, index)}
 
 
-def check_query_position(table: Table, index: Index | None, start: Item, partition: AttributeValue) -> None:
-    """Checks the ExclusiveStartKey of a Query against the schema and the partition that is queried.
+def check_query_position(table: Table, index: Index | None, start: Item, wanted: KeyCondition, within: Range) -> bytes:
+    """Checks the ExclusiveStartKey of a Query against the schema, the partition that is queried and the sort keys.
+
+    Args:
+        table: the table.
+        index: the index that is read, or None.
+        start: the key, canonical.
+        wanted: what is queried.
+        within: the sort keys that the condition on the sort key allows.
+
+    Returns:
+        The sort key of the item or entry.
 
     Raises:
-        ValidationException: it is no key of what is read, or of another partition.
+        ValidationException: it is no key of what is read, or of another partition, or outside of the condition.
     """
     _check_shape(table, index, start, _INVALID)
     schema = table.keys if index is None else index.keys
-    if start[schema.partition.name] != partition:
-        raise ValidationException("The provided starting key is outside query boundaries based on provided conditions")
+    if schema.more is not None:
+        return _position_in_several(table, index, start, wanted, within)
+    if start[schema.partition.name] != wanted.partition:
+        raise _outside()
+    return _checked_within(_sort_of(table, index, start), within)
 
 
-def check_within(sort: bytes, within: Range) -> None:
-    """Checks that an ExclusiveStartKey lies within the condition on the sort key.
+def _position_in_several(table: Table, index: Index | None, start: Item, wanted: KeyCondition, within: Range) -> bytes:
+    """Checks a key of several attributes as the service does: the last one of the partition key after the sort key."""
+    assert index is not None
+    *first, last = zip(index.keys.partitions, (wanted.partition, *wanted.more), strict=True)
+    if any(start[attribute.name] != value for attribute, value in first):
+        raise ValidationException(_ONE_ROW)
+    sort = _checked_within(_sort_of(table, index, start), within)
+    if start[last[0].name] != last[1]:
+        raise ValidationException(_ONE_ROW) if wanted.operator else _outside()
+    return sort
 
-    Raises:
-        ValidationException: it does not.
-    """
+
+def _sort_of(table: Table, index: Index | None, start: Item) -> bytes:
+    """Returns the sort key of a starting key, cut to what the store takes: none that is kept is as long."""
+    return keys.position(table, index, start)[1][: Limits.sort_bytes_max]
+
+
+def _outside() -> ValidationException:
+    return ValidationException("The provided starting key is outside query boundaries based on provided conditions")
+
+
+def _checked_within(sort: bytes, within: Range) -> bytes:
     if sort < within.lower or (within.upper is not None and sort >= within.upper):
         raise ValidationException("The provided starting key does not match the range key predicate")
+    return sort
 
 
 def check_scan_position(table: Table, index: Index | None, start: Item) -> None:
@@ -95,7 +129,7 @@ def _types(table: Table, index: Index | None) -> dict[str, str]:
     return {
         attribute.name: attribute.type
         for schema in schemas
-        for attribute in (schema.partition, schema.sort)
+        for attribute in ((schema.partition, schema.sort) if schema.more is None else schema.attributes)
         if attribute is not None
     }
 

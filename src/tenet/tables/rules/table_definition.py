@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from tenet.tables.errors import ValidationException
-from tenet.tables.model import Index, KeyAttribute, KeySchema, Table, Throughput
+from tenet.tables.model import Index, KeyAttribute, KeySchema, MoreKeyAttributes, Table, Throughput
+from tenet.tables.rules.multi_attribute_keys import ATTRIBUTES_MAX, check_global_schema
 from tenet.tables.rules.stream_settings import check_created, created
 from tenet.tables.rules.table_settings import kept, on_demand_throughput, sse_description, warm_throughput
 from tenet.tables.rules.tags import with_tags
@@ -117,8 +118,13 @@ def definitions_of(request: Mapping[str, Any]) -> dict[str, KeyType]:
 
 
 def _keys(schema: Sequence[Mapping[str, str]], types: Mapping[str, KeyType]) -> KeySchema:
-    keys = [KeyAttribute(element["AttributeName"], types[element["AttributeName"]]) for element in schema]
-    return KeySchema(keys[0], keys[1] if len(keys) > 1 else None)
+    kinds: dict[str, list[KeyAttribute]] = {"HASH": [], "RANGE": []}
+    for element in schema:
+        name = element["AttributeName"]
+        kinds[element["KeyType"]].append(KeyAttribute(name, types[name]))
+    partition, sort = kinds["HASH"], kinds["RANGE"]
+    more = MoreKeyAttributes(tuple(partition[1:]), tuple(sort[1:])) if len(partition) > 1 or len(sort) > 1 else None
+    return KeySchema(partition[0], sort[0] if sort else None, more)
 
 
 def _throughput(given: Mapping[str, int] | None) -> Throughput:
@@ -186,26 +192,22 @@ def check_capacity(throughput: Mapping[str, int]) -> None:
 
 def _check_schema_lengths(request: Mapping[str, Any]) -> None:
     """Checks how many attributes each key has; us-east-1 does so before it looks at the capacity."""
-    check_schema_length("keySchema", request["KeySchema"])
-    for member in ("localSecondaryIndexes", "globalSecondaryIndexes"):
-        for number, index in enumerate(request.get(member[0].upper() + member[1:]) or (), 1):
-            check_schema_length(f"{member}.{number}.member.keySchema", index["KeySchema"])
+    _check_schema_length(request["KeySchema"], KEY_ATTRIBUTES_MAX)
+    for member, most in (("LocalSecondaryIndexes", KEY_ATTRIBUTES_MAX), ("GlobalSecondaryIndexes", 2 * ATTRIBUTES_MAX)):
+        for index in request.get(member) or ():
+            _check_schema_length(index["KeySchema"], most)
 
 
-def check_schema_length(path: str, schema: Sequence[Mapping[str, str]]) -> None:
-    """Checks how many attributes a key has.
-
-    Raises:
-        ValidationException: too many; the message names the member at `path`.
-    """
-    if len(schema) > KEY_ATTRIBUTES_MAX:
+def _check_schema_length(schema: Sequence[Mapping[str, str]], most: int) -> None:
+    """Checks one key; the service names the member as if it were the table's, whichever it is."""
+    if len(schema) > most:
         shown = ", ".join(
             f"KeySchemaElement(attributeName={element['AttributeName']}, keyType={element['KeyType']})"
             for element in schema
         )
         raise ValidationException(
-            f"1 validation error detected: Value '[{shown}]' at '{path}' failed to satisfy constraint: "
-            f"Member must have length less than or equal to {KEY_ATTRIBUTES_MAX}"
+            f"1 validation error detected: Value '[{shown}]' at 'keySchema' failed to satisfy constraint: "
+            f"Member must have length less than or equal to {most}"
         )
 
 
@@ -217,18 +219,25 @@ def _check_schema(schema: Sequence[Mapping[str, str]], definitions: Mapping[str,
 
 
 def _check_key_schema(schema: Sequence[Mapping[str, str]], definitions: Mapping[str, KeyType]) -> None:
+    _check_defined(schema, definitions)
     names = [element["AttributeName"] for element in schema]
-    if any(name not in definitions for name in names):
-        raise ValidationException(
-            _INVALID + "Some index key attributes are not defined in AttributeDefinitions. "
-            f"Keys: [{', '.join(names)}], AttributeDefinitions: [{', '.join(definitions)}]"
-        )
     if len(names) > 1 and names[0] == names[1]:
         raise ValidationException("Both the Hash Key and the Range Key element in the KeySchema have the same name")
     if schema[0]["KeyType"] != "HASH":
         raise ValidationException("Invalid KeySchema: The first KeySchemaElement is not a HASH key type")
     if len(schema) > 1 and schema[1]["KeyType"] != "RANGE":
         raise ValidationException("Invalid KeySchema: The second KeySchemaElement is not a RANGE key type")
+
+
+def _check_defined(schema: Sequence[Mapping[str, str]], definitions: Mapping[str, KeyType]) -> None:
+    names = list(dict.fromkeys(element["AttributeName"] for element in schema))
+    if any(name not in definitions for name in names):
+        if len(names) > len(definitions):
+            raise ValidationException("Invalid KeySchema: Some index key attribute have no definition")
+        raise ValidationException(
+            _INVALID + "Some index key attributes are not defined in AttributeDefinitions. "
+            f"Keys: [{', '.join(names)}], AttributeDefinitions: [{', '.join(definitions)}]"
+        )
 
 
 def _check_definitions_are_used(request: Mapping[str, Any], definitions: Mapping[str, KeyType]) -> None:
@@ -297,7 +306,8 @@ def _check_global_indexes(request: Mapping[str, Any], definitions: Mapping[str, 
         raise ValidationException(_INVALID + "List of GlobalSecondaryIndexes is empty")
     on_demand = request.get("BillingMode") == "PAY_PER_REQUEST"
     for index in indexes:
-        _check_key_schema(index["KeySchema"], definitions)
+        _check_defined(index["KeySchema"], definitions)
+        check_global_schema(index["KeySchema"])
         _check_projection(index)
         _check_index_billing(index, on_demand=on_demand)
         _check_name(index["IndexName"], names)
@@ -320,7 +330,8 @@ def check_index_definition(
     Raises:
         ValidationException: with the service's text for the first rule that it breaks.
     """
-    _check_key_schema(index["KeySchema"], definitions)
+    _check_defined(index["KeySchema"], definitions)
+    check_global_schema(index["KeySchema"])
     _check_projection(index)
     if billing is not None:
         _check_index_billing(index, on_demand=billing == "PAY_PER_REQUEST")

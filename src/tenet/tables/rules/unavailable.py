@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from tenet.tables.errors import NotImplementedHere
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
 #: Where they are listed, in the source of Tenet: whoever has installed a package alone looks there.
 PAGE: Final = "docs/compat/tables.md"
@@ -78,11 +78,6 @@ PARAMETERS: Final[Mapping[str, frozenset[str]]] = {
     ),
 }
 
-#: Parts of parameters that Tenet does not have, by operation, as the errors name them.
-PARTS: Final[Mapping[str, tuple[str, ...]]] = {
-    "CreateTable": ("GlobalSecondaryIndexes.KeySchema with several attributes per key",),
-}
-
 #: Parameters that are checked, kept and described, and have no effect on a machine of one's own; and why.
 WITHOUT_EFFECT: Final[Mapping[str, str]] = {
     "SSESpecification": "encryption at rest is the operator's: of the disk, or of the file system",
@@ -113,9 +108,6 @@ def refuse_unavailable(operation: str, request: Mapping[str, Any]) -> None:
         for name in sorted(unavailable.intersection(request)):
             if not _is_idle(name, request[name]):
                 raise _parameter_error(operation, name)
-    nested = _NESTED.get(operation)
-    if nested is not None:
-        nested(request)
 
 
 def _is_idle(name: str, value: Any) -> bool:
@@ -125,17 +117,3 @@ def _is_idle(name: str, value: Any) -> bool:
 
 def _parameter_error(operation: str, name: str) -> NotImplementedHere:
     return NotImplementedHere(f"The parameter {name} of {operation} {_SEE}")
-
-
-def _create_table(request: Mapping[str, Any]) -> None:
-    """Refuses keys of several attributes, which global indexes may have since November 2025."""
-    for index in request.get("GlobalSecondaryIndexes") or ():
-        kinds = [element["KeyType"] for element in index["KeySchema"]]
-        if kinds == ["HASH", "HASH"] or len(kinds) > len(("HASH", "RANGE")):
-            raise _parameter_error("CreateTable", PARTS["CreateTable"][0])
-
-
-#: Looks into parameters that are available in part.
-_NESTED: Final[Mapping[str, Callable[[Mapping[str, Any]], None]]] = {
-    "CreateTable": _create_table,
-}
