@@ -13,7 +13,7 @@ The item of a key is made with the count 1 and raised by one with every change; 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 #: Where a shard is read from its beginning.
@@ -65,7 +65,7 @@ def read(lines: Iterable[str]) -> Ledger:
         if what == "begin":
             _begin(ledger, *fields)
         elif what == "record":
-            _record(ledger, *fields)
+            _record(ledger, fields)
         elif what == "checkpoint":
             worker, shard, sequence = fields
             ledger.saved[shard] = int(sequence)
@@ -84,9 +84,9 @@ def _begin(ledger: Ledger, worker: str, shard: str, checkpoint: str) -> None:
     ledger.unsaved[worker, shard] = 0
 
 
-def _record(
-    ledger: Ledger, worker: str, shard: str, sequence: str, event: str, key: str, count: str, before: str
-) -> None:
+def _record(ledger: Ledger, fields: Sequence[str]) -> None:
+    """A record stands behind the one before it, and is the next change of its item, or one that was seen."""
+    worker, shard, sequence, event, key, count, before = fields
     where = f"{worker} in {shard}: {event} of {key} to {count} from {before}"
     if int(sequence) <= ledger.reading[worker, shard]:
         raise WrongLedger(f"{where}: not behind {ledger.reading[worker, shard]}")

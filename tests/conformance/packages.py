@@ -199,8 +199,8 @@ QUEUE_CLIENTS = Package(
 )
 
 
-#: What programs with tables need: the newest Enhanced Client; the newest adapter of streams for the Kinesis Client Library
-#: with the newest library that it runs on. From 3.4 on that calls methods for a list of shards that the adapter lacks.
+#: What programs with tables need: the newest Enhanced Client; the newest adapter for the Kinesis Client Library, and the
+#: newest such library that it goes with. Later ones end with "listShardsWithFilter not available".
 _TABLE_CLIENTS = {
     "enhanced": [_dependency("software.amazon.awssdk", "dynamodb-enhanced", "2.54.15")],
     "kcl": [

@@ -222,4 +222,4 @@ def test_a_consumer_of_the_kinesis_client_library(server: Server, tmp_path: Path
     leases = client.scan(TableName=application, ConsistentRead=True)["Items"]
     assert {lease["leaseKey"]["S"]: lease["checkpoint"]["S"] for lease in leases} == dict.fromkeys(shards, "SHARD_END")
     printed = workers.printed(10_000)
-    assert not re.search("ValidationException|UnknownOperationException|SerializationException", printed), printed
+    assert "is not available in this version of Tenet" not in printed
