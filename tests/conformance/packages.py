@@ -200,7 +200,7 @@ QUEUE_CLIENTS = Package(
 
 
 #: What programs with tables need: the newest Enhanced Client; the newest adapter for the Kinesis Client Library, and the
-#: newest such library that it goes with. Later ones end with "listShardsWithFilter not available".
+#: newest such library that it goes with: later ones fail with "listShardsWithFilter not available".
 _TABLE_CLIENTS = {
     "enhanced": [_dependency("software.amazon.awssdk", "dynamodb-enhanced", "2.54.15")],
     "kcl": [
