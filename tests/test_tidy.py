@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import gc
 import re
 import statistics
 import subprocess
@@ -36,7 +37,12 @@ def files(*suffixes: str, under: Path = ROOT) -> list[Path]:
 
 @cache
 def tree_of(path: Path) -> ast.Module:
-    return ast.parse(path.read_text(encoding="utf-8"))
+    # The collector of garbage would look at all trees again and again while they become more.
+    gc.disable()
+    try:
+        return ast.parse(path.read_text(encoding="utf-8"))
+    finally:
+        gc.enable()
 
 
 def name_of(path: Path) -> str:

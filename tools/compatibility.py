@@ -6,6 +6,7 @@ unavailable, the differences and the counts from the differential test.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import cache
 
@@ -16,6 +17,7 @@ from tenet.tables.api import ROUTES, STREAM_ROUTES
 from tenet.tables.rules import unavailable
 from tests.conformance.differential import results
 from tests.conformance.differential.known_entries import KNOWN_DIFFERENCES
+from tests.conformance.suites.libraries import LIBRARIES, Library
 
 DONE, NOT_DONE, DIFFERS, NO_EFFECT, IN_PART = "done", "not done", "differs", "no effect", "in part"
 
@@ -119,6 +121,21 @@ def differences_section() -> str:
         for known in KNOWN_DIFFERENCES
     ]
     return table(["how the service answers, or the peer otherwise", "peers", "operations", "decided by"], rows)
+
+
+def libraries_section() -> str:
+    """Returns the libraries whose own tests are run, and what of those fails."""
+    rows = [
+        [f"{one.name} {one.version}", f"{one.what} ({one.language})", str(one.tests), _failures_of(one)]
+        for one in LIBRARIES
+    ]
+    return table(["library", "what it is", "tests", "of these fail"], rows)
+
+
+def _failures_of(library: Library) -> str:
+    """How many of a library's tests are known to fail, by reason."""
+    counted = Counter(library.known.values())
+    return "; ".join(f"{count}: {reason}" for reason, count in counted.items()) or "none"
 
 
 def comparison_section() -> str:

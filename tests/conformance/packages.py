@@ -27,6 +27,8 @@ MARK = ".complete"
 FETCH_S_MAX = 1_200
 NODE = Path(__file__).parent / "node"
 JAVA = Path(__file__).parent / "java"
+#: A module of Go: a program, and the libraries whose own tests are run, all with the versions that its go.sum has.
+GO_TABLES = Path(__file__).parent / "go" / "tables"
 
 #: Artifacts that DynamoDB Local 3.3.1 asks for in versions that were not published; a release takes their place.
 _MISSING_OF_DYNAMODB_LOCAL = ("pinpoint", "cognitoidentity", "cognitoidentityprovider", "dynamodb-enhanced")
@@ -199,8 +201,8 @@ QUEUE_CLIENTS = Package(
 )
 
 
-#: What programs with tables need: the newest Enhanced Client; the newest adapter for the Kinesis Client Library, and the
-#: newest such library that it goes with: later ones fail with "listShardsWithFilter not available".
+#: What programs with tables need: the newest Enhanced Client, the newest adapter for the Kinesis Client Library, and
+#: the newest such library that it goes with. In later ones it fails with "listShardsWithFilter not available".
 _TABLE_CLIENTS = {
     "enhanced": [_dependency("software.amazon.awssdk", "dynamodb-enhanced", "2.54.15")],
     "kcl": [
@@ -337,7 +339,7 @@ def _fetch_node_programs(folder: Path) -> None:
     _run(["npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts"], folder)
 
 
-#: What the programs in ``node/`` import, as their lock file says.
+#: What the programs in ``node/`` import, and libraries with tests of their own, as their lock file says.
 NODE_PROGRAMS = Package(
     "node-programs",
     hashlib.sha256((NODE / "package-lock.json").read_bytes()).hexdigest()[:12],
@@ -347,19 +349,40 @@ NODE_PROGRAMS = Package(
 
 # ---- Python ----------------------------------------------------------------------------------------------------------
 
+_PYTHON = f"py{sys.version_info.major}{sys.version_info.minor}"
+
 
 def _environment(name: str, version: str, *requirements: str) -> Package:
     """Something from the Python index in an environment of its own: what it pins must not hold back our own tools."""
 
     def fetch(folder: Path) -> None:
-        if _runs(["uv", "--version"]):
-            _run(["uv", "venv", "--quiet", "--allow-existing", "--python", sys.executable, str(folder)], folder)
-            _run(["uv", "pip", "install", "--quiet", "--python", str(folder / "bin" / "python"), *requirements], folder)
-        else:
-            _run([sys.executable, "-m", "venv", str(folder)], folder)
-            _run([str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", *requirements], folder)
+        _make_environment(folder, *requirements)
 
-    return Package(name, f"{version}-py{sys.version_info.major}{sys.version_info.minor}", {}, fetch)
+    return Package(name, f"{version}-{_PYTHON}", {}, fetch)
+
+
+def _make_environment(folder: Path, *requirements: str) -> None:
+    if _runs(["uv", "--version"]):
+        _run(["uv", "venv", "--quiet", "--allow-existing", "--python", sys.executable, str(folder)], folder)
+        _run(["uv", "pip", "install", "--quiet", "--python", str(folder / "bin" / "python"), *requirements], folder)
+    else:
+        _run([sys.executable, "-m", "venv", str(folder)], folder)
+        _run([str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", *requirements], folder)
+
+
+def _fetch_aiodynamo(folder: Path) -> None:
+    """Makes an environment with it, and unpacks what it was built from, where its tests are, into ``sdist``."""
+    version = AIODYNAMO.version.partition("-")[0]
+    runners = ("pytest==9.2.0", "pytest-asyncio==1.5.0", "pip==26.3", "hatchling==1.33.0")
+    _make_environment(folder, f"aiodynamo=={version}", "httpx==0.28.1", "aiohttp==3.14.5", *runners)
+    wanted = ["--no-deps", "--no-build-isolation", "--no-binary", "aiodynamo", f"aiodynamo=={version}"]
+    python = str(folder / "bin" / "python")
+    _run([python, "-m", "pip", "download", "--quiet", "--dest", str(folder / "sdist"), *wanted], folder)
+    for archive in (folder / "sdist").glob("*.tar.gz"):
+        shutil.unpack_archive(archive, folder / "sdist", filter="data")
+
+
+AIODYNAMO = Package("aiodynamo", f"26.4-{_PYTHON}", {}, _fetch_aiodynamo)
 
 
 MOTO = _environment("moto", "5.2.5", "moto[dynamodb,server]==5.2.5")
@@ -403,7 +426,7 @@ def libraries(*requirements: str) -> Package:
         _run([*pip, "--target", str(folder), *requirements], folder)
 
     digest = hashlib.sha256("\n".join(sorted(requirements)).encode()).hexdigest()[:12]
-    return Package("libraries", f"{digest}-py{sys.version_info.major}{sys.version_info.minor}", {}, fetch)
+    return Package("libraries", f"{digest}-{_PYTHON}", {}, fetch)
 
 
 #: What the programs of the tutorials import, as each of the tutorials says it itself; README, of which a part.
@@ -429,7 +452,7 @@ PACKAGES = {
     package.name: package
     for package in (
         *(DYNAMODB_LOCAL, DYNALITE, MOTO, DYNOXIDE, ELASTICMQ, AWS_CLI, PYNAMODB, OLD_BOTO3, CELERY, QUEUE_CLIENTS),
-        *(TABLE_CLIENTS, NODE_PROGRAMS, CASSANDRA, RABBITMQ, OPENSTACK_PLACEMENT, NOVA, KEYSTONE),
+        *(TABLE_CLIENTS, AIODYNAMO, NODE_PROGRAMS, CASSANDRA, RABBITMQ, OPENSTACK_PLACEMENT, NOVA, KEYSTONE),
         *(MARIADB, PLACEMENT_SERVER),
     )
 } | {f"libraries-{tutorial}": libraries(*requirements) for tutorial, requirements in TUTORIALS.items()}

@@ -147,6 +147,7 @@ ACTIONS = [
     {"Update": condition(**update(3))},
     {"Update": condition(**update(4))},
 ]
+STATEMENT = f"FROM {TABLE} WHERE pk = 'p'"
 TRIPS: dict[str, tuple[str, dict[str, Any], dict[str, int]]] = {
     "get": ("GetItem", {"TableName": TABLE, "Key": key(1)}, {"get": 1}),
     "put": ("PutItem", {"TableName": TABLE, "Item": item(1)}, {"commit": 1}),
@@ -173,6 +174,13 @@ TRIPS: dict[str, tuple[str, dict[str, Any], dict[str, int]]] = {
         {"read_together": 1},
     ),
     "transact-write": ("TransactWriteItems", {"TransactItems": ACTIONS}, {"read_together": 1, "commit": 1}),
+    "select-item": ("ExecuteStatement", {"Statement": f"SELECT * {STATEMENT} AND sk = '000001'"}, {"get": 1}),
+    "select-items": ("ExecuteStatement", {"Statement": f"SELECT * {STATEMENT}", "Limit": 20}, {"query": 1}),
+    "delete-by-statement": (
+        "ExecuteStatement",
+        {"Statement": f"DELETE {STATEMENT} AND sk = '000099'"},
+        {"get": 1, "commit": 1},
+    ),
 }
 
 
@@ -257,6 +265,7 @@ CALLS_MAX = {
     "query": 620,
     "batch-write": 4_000,
     "transact-write": 1_500,
+    "select-item": 300,
 }
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from tenet.tables.api import ROUTES, STREAM_ROUTES
 from tenet.tables.rules import unavailable
+from tests.conformance.suites.libraries import LIBRARIES
 from tools import compatibility
 
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "compat" / "tables.md"
@@ -61,3 +62,14 @@ def test_what_differs_exists() -> None:
         assert operation in {*ROUTES, *STREAM_ROUTES}
         shape = compatibility.operation_model(operation).input_shape
         assert not parameter or (shape is not None and parameter in shape.members)
+
+
+def test_every_library_is_on_the_page_with_what_fails_of_it() -> None:
+    rows = compatibility.libraries_section().splitlines()[2:]
+    assert len(rows) == len(LIBRARIES)
+    for row, library in zip(rows, LIBRARIES, strict=True):
+        assert row.startswith(f"| {library.name} {library.version} | ")
+        assert f" | {library.tests} | " in row
+        assert all(reason in row for reason in library.known.values())
+        assert row.endswith("| none |") is not bool(library.known)
+        assert row in PAGE.read_text(encoding="utf-8")

@@ -481,6 +481,17 @@ def test_what_a_statement_takes(service: Service, statement: str, units: float, 
     assert answer["ConsumedCapacity"]["Table"] == {"CapacityUnits": consistent}
 
 
+def test_an_item_that_is_named_by_its_key_is_a_page_where_a_limit_is_given(service: Service) -> None:
+    statement = "SELECT room FROM rooms WHERE house = 'a' AND room = 1"
+    assert service.run(statement) == {"Items": [{"room": {"N": "1"}}]}
+    page = service.run(statement, Limit=1)
+    assert (page["Items"], page["LastEvaluatedKey"]) == (
+        [{"room": {"N": "1"}}],
+        {"house": {"S": "a"}, "room": {"N": "1"}},
+    )
+    assert service.run(statement, Limit=1, NextToken=page["NextToken"]) == {"Items": []}
+
+
 def test_an_index_takes_its_own_capacity(service: Service) -> None:
     answer = service.run("SELECT * FROM rooms.\"by-kind\" WHERE kind = 'k0'", ReturnConsumedCapacity="INDEXES")
     assert answer["ConsumedCapacity"]["GlobalSecondaryIndexes"] == {"by-kind": {"CapacityUnits": 0.5}}

@@ -19,12 +19,10 @@ from tenet.tables.errors import (
     TransactionConflictException,
     ValidationException,
 )
-from tenet.tables.ops.get_item import answered, charged
-from tenet.tables.ops.statements import Prepared, selected_item, write_of
+from tenet.tables.ops.get_item import charged
+from tenet.tables.ops.statements import Prepared, read_selected, selected_item, write_of
 from tenet.tables.ops.writing import charge, write
 from tenet.tables.rules.capacity import Consumed
-from tenet.tables.rules.images import Image
-from tenet.tables.rules.key_values import check_scalar_access, place_of_key
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,8 +30,7 @@ if TYPE_CHECKING:
     from tenet.store.contract import Key
     from tenet.tables.context import Caller, Context
     from tenet.tables.model import Table
-    from tenet.tables.ops.statements import StatementWrite
-    from tenet.tables.rules.projections import Projection
+    from tenet.tables.ops.statements import SelectedItem, StatementWrite
 
 #: ``BatchStatementErrorCodeEnum``, by the codes of errors.
 _CODES: Final = {
@@ -62,7 +59,7 @@ class _Part:
         self.table: Table | None = None
         self.key: Key | None = None
         self.write: StatementWrite | None = None
-        self.projection: Projection | None = None
+        self.selected: SelectedItem | None = None
         self.consumed: Consumed | None = None
         self.item = b""
         try:
@@ -91,10 +88,7 @@ class _Part:
             raise ValidationException(
                 "Select statements within BatchExecuteStatement must specify the primary key in the where clause."
             )
-        self.projection = found[1]
-        if self.projection is not None:
-            check_scalar_access(self.projection.nested_names, table)
-        self.key = place_of_key(table, found[0])
+        self.selected, self.key = found, found.place
 
     async def carry_out(self, context: Context, caller: Caller) -> None:
         """Reads or writes, if nothing was wrong so far."""
@@ -108,15 +102,12 @@ class _Part:
     async def _carry_out(self, context: Context, caller: Caller) -> None:
         assert self.statement is not None
         assert self.table is not None
-        assert self.key is not None
-        if self.write is None:
-            context.throttle.admit_read(self.table)
+        if self.selected is not None:
+            image, self.item = await read_selected(context, caller, self.statement, self.table, self.selected)
             consistent = bool(self.statement.request.get("ConsistentRead"))
-            (record,) = await context.store.get((self.key,), stale=not consistent, deadline=caller.deadline)
-            image = Image.of_record(record)
             self.consumed = charged(context, self.table, image, consistent=consistent)
-            self.item = answered(image, self.projection) if image.exists else b""
             return
+        assert self.write is not None
         context.throttle.admit_write(self.table)
         written = await write(context, caller, self.write.plan, look=True)
         charge(context, self.table, written)

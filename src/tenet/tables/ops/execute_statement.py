@@ -9,8 +9,9 @@ import orjson
 from tenet.store.contract import Page
 from tenet.tables import keys
 from tenet.tables.errors import ValidationException
+from tenet.tables.ops.get_item import charged
 from tenet.tables.ops.paging import View, behind, charged_page, fill_page, last_position, view_of
-from tenet.tables.ops.statements import Prepared, write_of
+from tenet.tables.ops.statements import Prepared, read_selected, selected_item, write_of
 from tenet.tables.ops.writing import charge, write
 from tenet.tables.rules.key_conditions import KeyConditions
 from tenet.tables.rules.parameters import ReadExpressions
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from tenet.tables.context import Caller, Context
     from tenet.tables.model import Table
     from tenet.tables.ops.paging import Fetch
+    from tenet.tables.ops.statements import SelectedItem
     from tenet.tables.rules.partiql.reading import Selection
 
 #: Stands for a condition on the key: what is read by one is checked otherwise than what a Scan reads.
@@ -45,6 +47,9 @@ async def execute_statement(context: Context, caller: Caller, request: dict[str,
         raise ValidationException("EXISTS can only be used in ExecuteTransaction write requests.")
     table = await prepared.table(context, caller)
     if isinstance(prepared.statement, Select):
+        found = _one_item(prepared, table)
+        if found is not None:
+            return await _get(context, caller, prepared, table, found)
         return await _select(context, caller, prepared, table)
     made = write_of(prepared, table)
     context.throttle.admit_write(table)
@@ -55,6 +60,25 @@ async def execute_statement(context: Context, caller: Caller, request: dict[str,
     mode = request.get("ReturnConsumedCapacity", "NONE")
     if mode != "NONE":
         answer += b',"ConsumedCapacity":' + orjson.dumps(written.consumed(table).answer(mode))
+    return answer + b"}"
+
+
+def _one_item(prepared: Prepared, table: Table) -> SelectedItem | None:
+    """Returns the item that a SELECT names by its key alone; None where pages are read."""
+    request = prepared.request
+    if prepared.source.index is not None or "NextToken" in request or "Limit" in request:
+        return None
+    return selected_item(prepared, table) if select_plan(prepared.parsed, table.keys).is_one_item else None
+
+
+async def _get(context: Context, caller: Caller, prepared: Prepared, table: Table, found: SelectedItem) -> bytes:
+    image, item = await read_selected(context, caller, prepared, table, found)
+    answer = b'{"Items":[' + item + b"]"
+    mode = prepared.request.get("ReturnConsumedCapacity", "NONE")
+    if mode != "NONE" or table.is_limited:
+        consumed = charged(context, table, image, consistent=bool(prepared.request.get("ConsistentRead")))
+        if mode != "NONE":
+            answer += b',"ConsumedCapacity":' + orjson.dumps(consumed.answer(mode))
     return answer + b"}"
 
 

@@ -87,6 +87,6 @@ async def _read(context: Context, caller: Caller, request: dict[str, Any], state
                 at,
                 "Select statements within ExecuteTransaction must specify the primary key in the where clause.",
             )
-        gets.append({"TableName": statement.source.table, "Key": found[0]})
-        projections.append(found[1])
+        gets.append({"TableName": statement.source.table, "Key": found.key})
+        projections.append(found.projection)
     return await read_items(context, caller, gets, projections, request.get("ReturnConsumedCapacity", "NONE"))

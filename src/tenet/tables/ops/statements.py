@@ -7,31 +7,31 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tenet.tables.errors import DuplicateItemException, ValidationException
 from tenet.tables.ops.delete_item import delete_plan
+from tenet.tables.ops.get_item import answered
 from tenet.tables.ops.put_item import put_plan
 from tenet.tables.ops.update_item import update_plan
 from tenet.tables.ops.writing import Plan, check_condition
 from tenet.tables.rules.attributes import check_item, check_item_size
+from tenet.tables.rules.images import Image
 from tenet.tables.rules.key_values import check_scalar_access, place_of_key
 from tenet.tables.rules.partiql.reading import select_plan
 from tenet.tables.rules.partiql.statements import Parsed, parse
 from tenet.tables.rules.partiql.tree import Delete, Exists, Insert, Select, Update
 from tenet.tables.rules.partiql.values import check_parameters
 from tenet.tables.rules.partiql.writing import Writing, check_item_has_key, item_of, write_plan
+from tenet.tables.rules.projections import Projection
 from tenet.tables.rules.returns import returned_attributes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from tenet.store.contract import Key
     from tenet.tables.context import Caller, Context
     from tenet.tables.model import AttributeValue, Item, Table
     from tenet.tables.ops.writing import Written
-    from tenet.tables.rules.images import Image
-    from tenet.tables.rules.projections import Projection
     from tenet.tables.rules.updates import Update as CompiledUpdate
 
 _TABLE_NAME: Final = re.compile(r"[a-zA-Z0-9_.-]{3,255}|arn:.{1,1000}", re.ASCII)
-#: What is read of a table where a select has to name one item.
-_SelectedItem = tuple["Item", "Projection | None"]
 
 
 class Prepared:
@@ -79,6 +79,23 @@ class Prepared:
         found = await context.catalog.table(caller.account, self.source.table, deadline=caller.deadline)
         caller.notes["table"] = found.name
         return found
+
+
+class SelectedItem:
+    """What a SELECT reads that names one item.
+
+    Args:
+        key: of the item.
+        place: where it is.
+        projection: what to answer of it, or None for all.
+    """
+
+    __slots__ = ("key", "place", "projection")
+
+    def __init__(self, key: Item, place: Key, projection: Projection | None) -> None:
+        self.key = key
+        self.place = place
+        self.projection = projection
 
 
 class StatementWrite:
@@ -158,8 +175,8 @@ def _check_plan(table: Table, writing: Writing, *, return_old: bool) -> Plan:
     return Plan(table, place_of_key(table, writing.key), decide)
 
 
-def selected_item(prepared: Prepared, table: Table) -> _SelectedItem | None:
-    """Returns the key of the one item that a SELECT names and what to answer of it; None: it names others.
+def selected_item(prepared: Prepared, table: Table) -> SelectedItem | None:
+    """Returns the one item that a SELECT names, and what to answer of it; None: it names others.
 
     Args:
         prepared: a SELECT from the table itself.
@@ -172,7 +189,24 @@ def selected_item(prepared: Prepared, table: Table) -> _SelectedItem | None:
     selection = plan.bind(prepared.parameters)
     if not plan.is_one_item or selection.partitions is None:
         return None
+    if selection.projection is not None:
+        check_scalar_access(selection.projection.nested_names, table)
     key = {table.keys.partition.name: selection.partitions[0]}
     if table.keys.sort is not None:
         key[table.keys.sort.name] = selection.sort_values[0]
-    return key, selection.projection
+    return SelectedItem(key, place_of_key(table, key), selection.projection)
+
+
+async def read_selected(
+    context: Context, caller: Caller, prepared: Prepared, table: Table, found: SelectedItem
+) -> tuple[Image, bytes]:
+    """Reads the one item that a SELECT names; one round trip.
+
+    Returns:
+        The item, and what is answered of it as JSON, empty where there is none.
+    """
+    context.throttle.admit_read(table)
+    stale = not prepared.request.get("ConsistentRead")
+    (record,) = await context.store.get((found.place,), stale=stale, deadline=caller.deadline)
+    image = Image.of_record(record)
+    return image, answered(image, found.projection) if image.exists else b""
