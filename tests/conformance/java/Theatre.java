@@ -143,7 +143,7 @@ public class Theatre extends Repertoire {
     same(changed.getStage().getLights(), "warm");
     same(changed.getCast(), first.getCast());
 
-    Expression cheap = expression("price < :most", Map.of(":most", AttributeValue.fromN("40")));
+    Expression cheap = expression("price < :most", Map.of(":most", AttributeValue.builder().n("40").build()));
     refused(
         ConditionalCheckFailedException.class,
         () -> performances.deleteItem(given -> given.key(performances.keyFrom(first)).conditionExpression(cheap)));
@@ -158,7 +158,7 @@ public class Theatre extends Repertoire {
                             .conditionExpression(cheap)
                             .returnValuesOnConditionCheckFailure(ReturnValuesOnConditionCheckFailure.ALL_OLD)));
     same(told.item().get("price").n(), "45.5");
-    Expression dear = expression("price > :least", Map.of(":least", AttributeValue.fromN("40")));
+    Expression dear = expression("price > :least", Map.of(":least", AttributeValue.builder().n("40").build()));
     var gone =
         performances.deleteItemWithResponse(
             given ->
@@ -203,7 +203,8 @@ public class Theatre extends Repertoire {
   private void sell() {
     Ticket ticket = ticket("Faust", 1, 0, 0, "Ada");
     Key faust = performances.keyFrom(performance("Faust", 1));
-    Expression open = expression("attribute_exists(play) AND price < :most", Map.of(":most", AttributeValue.fromN("100")));
+    Map<String, AttributeValue> hundred = Map.of(":most", AttributeValue.builder().n("100").build());
+    Expression open = expression("attribute_exists(play) AND price < :most", hundred);
     Expression free = Expression.builder().expression("attribute_not_exists(seat)").build();
     Consumer<TransactWriteItemsEnhancedRequest.Builder> sale =
         given ->
@@ -303,7 +304,7 @@ public class Theatre extends Repertoire {
     same(priced.size(), 2 * SEATS);
     same(priced.stream().allMatch(one -> one.price().intValue() == 12 || one.price().intValue() == 13), true);
 
-    Expression odd = expression("guest = :who", Map.of(":who", AttributeValue.fromS("guest-2")));
+    Expression odd = expression("guest = :who", Map.of(":who", AttributeValue.builder().s("guest-2").build()));
     List<Ticket> named =
         tickets
             .query(
