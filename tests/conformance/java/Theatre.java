@@ -195,7 +195,8 @@ public class Theatre extends Repertoire {
             .build();
     var pages = client.batchGetItem(given -> given.readBatches(seats.build(), nights));
     same(Set.copyOf(pages.resultsForTable(tickets).stream().toList()), Set.copyOf(all.subList(0, 40)));
-    same(pages.resultsForTable(performances).stream().map(Performance::getNight).toList(), List.of(FIRST_NIGHT.plusDays(2)));
+    List<LocalDate> found = pages.resultsForTable(performances).stream().map(Performance::getNight).toList();
+    same(found, List.of(FIRST_NIGHT.plusDays(2)));
   }
 
   // ---- transactions --------------------------------------------------------------------------------------------------
@@ -273,7 +274,10 @@ public class Theatre extends Repertoire {
     DynamoDbIndex<Ticket> guests = tickets.index("by-guest");
     Key guest = Key.builder().partitionValue("guest-1").build();
     List<Page<Ticket>> pages =
-        guests.query(given -> given.queryConditional(keyEqualTo(guest)).limit(7).scanIndexForward(false)).stream().toList();
+        guests
+            .query(given -> given.queryConditional(keyEqualTo(guest)).limit(7).scanIndexForward(false))
+            .stream()
+            .toList();
     List<Ticket> bought = pages.stream().flatMap(page -> page.items().stream()).toList();
     same(bought.size(), ROWS * 3);
     same(pages.stream().limit(2).map(page -> page.items().size()).toList(), List.of(7, 7));
