@@ -26,6 +26,7 @@ from xml.sax.saxutils import escape
 MARK = ".complete"
 FETCH_S_MAX = 1_200
 NODE = Path(__file__).parent / "node"
+JAVA = Path(__file__).parent / "java"
 #: A module of Go: a program, and the libraries whose own tests are run, all with the versions that its go.sum has.
 GO_TABLES = Path(__file__).parent / "go" / "tables"
 
@@ -197,6 +198,49 @@ QUEUE_CLIENTS = Package(
     "1.12.580-2.54.14",
     {"java": "a Java development kit, 17 or later", "mvn": "Apache Maven"},
     _fetch_queue_clients,
+)
+
+
+#: What programs with tables need: the newest Enhanced Client, the newest adapter for the Kinesis Client Library, and
+#: the newest such library that it goes with. In later ones it fails with "listShardsWithFilter not available".
+_TABLE_CLIENTS = {
+    "enhanced": [_dependency("software.amazon.awssdk", "dynamodb-enhanced", "2.54.15")],
+    "kcl": [
+        _dependency("software.amazon.kinesis", "amazon-kinesis-client", "3.3.0"),
+        _dependency("com.amazonaws", "dynamodb-streams-kinesis-adapter", "2.0.1"),
+        _dependency("org.slf4j", "slf4j-simple", "2.0.13"),
+    ],
+}
+
+
+def check_jars(lib: Path, lock: Path) -> None:
+    """Compares jars with what ``sha256sum *.jar`` printed when they were chosen.
+
+    Raises:
+        FetchFailed: one is missing, is not listed, or is another one.
+    """
+    found = {
+        f"{hashlib.sha256(jar.read_bytes()).hexdigest()}  {jar.name}" for jar in lib.iterdir() if jar.suffix == ".jar"
+    }
+    differing = found ^ set(lock.read_text(encoding="utf-8").splitlines())
+    if differing:
+        names = sorted({line.split()[1] for line in differing})
+        raise FetchFailed(f"{lib} is not what {lock.name} lists: {', '.join(names)}")
+
+
+def _fetch_table_clients(folder: Path) -> None:
+    """Copies the jars of each kind of program into ``NAME/lib``."""
+    for name, dependencies in _TABLE_CLIENTS.items():
+        (folder / name).mkdir()
+        _copy_jars(folder / name, name, dependencies)
+        check_jars(folder / name / "lib", JAVA / f"{name}.lock")
+
+
+TABLE_CLIENTS = Package(
+    "java-table-clients",
+    hashlib.sha256(b"".join((JAVA / f"{name}.lock").read_bytes() for name in _TABLE_CLIENTS)).hexdigest()[:12],
+    {"java": "a Java development kit, 17 or later", "mvn": "Apache Maven"},
+    _fetch_table_clients,
 )
 
 
@@ -408,7 +452,7 @@ PACKAGES = {
     package.name: package
     for package in (
         *(DYNAMODB_LOCAL, DYNALITE, MOTO, DYNOXIDE, ELASTICMQ, AWS_CLI, PYNAMODB, OLD_BOTO3, CELERY, QUEUE_CLIENTS),
-        *(AIODYNAMO, NODE_PROGRAMS, CASSANDRA, RABBITMQ, OPENSTACK_PLACEMENT, NOVA, KEYSTONE),
+        *(TABLE_CLIENTS, AIODYNAMO, NODE_PROGRAMS, CASSANDRA, RABBITMQ, OPENSTACK_PLACEMENT, NOVA, KEYSTONE),
         *(MARIADB, PLACEMENT_SERVER),
     )
 } | {f"libraries-{tutorial}": libraries(*requirements) for tutorial, requirements in TUTORIALS.items()}
