@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, Final
+
 from tests.conformance.differential.known_conditions import (
     lists_more_faults,
 )
@@ -14,6 +16,15 @@ from tests.conformance.differential.known_differences import (
     MOTO,
     KnownDifference,
 )
+
+_INDEXES: Final = "GlobalSecondaryIndexes"
+
+
+def _without_units(table: Any) -> Any:
+    """A table's description without the capacity of its indexes."""
+    indexes = [{name: part for name, part in index.items() if name != "units"} for index in table[_INDEXES]]
+    return table | {_INDEXES: indexes}
+
 
 OF_TABLES = (
     KnownDifference(
@@ -247,5 +258,57 @@ OF_TABLES = (
         operations=("CreateTable",),
         ours="Member must (satisfy|not be null|have)",
         theirs="[kK]eySchema: Member must have length less than or equal to 2|^Key Schema too big",
+    ),
+    KnownDifference(
+        name="definitions-of-new-indexes",
+        witnesses=(LOCAL, DYNOXIDE),
+        member="message",
+        reason="The definition of a new index is checked in itself before it is compared with the table's indexes.",
+        source=CAPTURED,
+        operations=("UpdateTable",),
+        ours=r"not defined in AttributeDefinitions|^globalSecondaryIndexUpdates\.|^Invalid KeySchema"
+        "|NonKeyAttributes is|Only one of GlobalSecondaryIndexUpdate|ProvisionedThroughput must be specified",
+        theirs="[Ii]ndex (which )?already exists",
+    ),
+    KnownDifference(
+        name="dynoxide-words-of-new-indexes",
+        witnesses=(DYNOXIDE,),
+        member="message",
+        reason="dynoxide checks the definition of a new index as CreateTable does, and in words of its own.",
+        source=CAPTURED,
+        operations=("UpdateTable",),
+        ours=r"not defined in AttributeDefinitions|^globalSecondaryIndexUpdates\.|^Invalid KeySchema",
+        theirs=r"not defined in AttributeDefinitions|attribute have no definition|^globalSecondaryIndexes\."
+        "|is not a HASH key type$|^keySchema: ",
+    ),
+    KnownDifference(
+        name="several-actions-at-once",
+        witnesses=(LOCAL, DYNOXIDE),
+        member="outcome",
+        reason="An element of the updates of indexes has one action, and one index is made or removed at a time.",
+        source=DOCUMENTED,
+        operations=("UpdateTable",),
+        ours="Only one of GlobalSecondaryIndexUpdate|Only 1 online index",
+        theirs="^success|Only 1 online index",
+    ),
+    KnownDifference(
+        name="attributes-of-new-indexes",
+        witnesses=(LOCAL,),
+        member="outcome",
+        reason="AttributeDefinitions includes the key of a new index, and is looked at before what the table is doing.",
+        source=DOCUMENTED,
+        operations=("UpdateTable",),
+        ours="Some index key attributes are not defined in AttributeDefinitions",
+        theirs="^success|Only 1 online index",
+    ),
+    KnownDifference(
+        name="dynoxide-capacity-of-new-indexes",
+        witnesses=(DYNOXIDE,),
+        member="Table",
+        reason="dynoxide forgets the capacity of an index that is added later.",
+        source=DOCUMENTED,
+        operations=("DescribeTable",),
+        theirs=r"'units': \[0, 0\]",
+        when=lambda difference: _without_units(difference.ours) == _without_units(difference.theirs),
     ),
 )
