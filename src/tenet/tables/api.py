@@ -227,26 +227,22 @@ class Tables:
             keepers.look_again()
             filling.look_again()
 
-        departed = DepartedTables(store, clock=clock, ids=ids)
         lifecycle = Lifecycle(
             catalog,
             store,
             clock=clock,
-            departed=departed,
+            departed=DepartedTables(store, clock=clock, ids=ids),
             transition_ms=settings.transition_ms,
-            is_logging=is_logging,
             ended=ended,
         )
-        mine = mesh_shares.Shares(EXPIRING, shares=EXPIRING_SHARES)
-        expiring = Expiring(mine)
-        mine.changed = expiring.look_again
+        expiring, mine = _expiring()
         context = Context(
             store=store,
             clock=clock,
             ids=ids,
             combiner=Combiner(store, clock=clock, ids=ids),
             catalog=catalog,
-            departed=departed,
+            departed=lifecycle.departed,
             throttle=Throttle(clock),
             lifecycle=lifecycle,
             counts=Counts(store, clock=clock),
@@ -255,9 +251,7 @@ class Tables:
             barrier=filling.barrier,
             is_logging=is_logging,
         )
-        streams = mesh_shares.Shares(SPLITTING, shares=SPLITTING_SHARES)
-        splitting = Splitting(catalog, store, clock=clock, assignment=streams, settings=splits)
-        streams.changed = splitting.look_again
+        splitting, streams = _splitting(context, splits)
         supervisor = supervisor or _started(Supervisor(store, clock=clock, ids=ids))
         tables = cls(context, supervisor, filling, keepers if is_logging else None, splitting)
         try:
@@ -421,6 +415,22 @@ async def indexes_behind(store: Store, *, clock: Clock, ids: Ids) -> bool:
     if not any(info.name == keys.CATALOG_SPACE for info in await store.list_spaces(keys.CATALOG_SPACE)):
         return False
     return await are_indexes_behind(store, Catalog(store, clock=clock, ids=ids))
+
+
+def _expiring() -> tuple[Expiring, mesh_shares.Shares]:
+    """Returns what removes items that have expired, and the shares of that work that are this process's."""
+    mine = mesh_shares.Shares(EXPIRING, shares=EXPIRING_SHARES)
+    expiring = Expiring(mine)
+    mine.changed = expiring.look_again
+    return expiring, mine
+
+
+def _splitting(context: Context, settings: SplitSettings) -> tuple[Splitting, mesh_shares.Shares]:
+    """Returns what splits shards of streams, and the shares of that work that are this process's."""
+    mine = mesh_shares.Shares(SPLITTING, shares=SPLITTING_SHARES)
+    splitting = Splitting(context.catalog, context.store, clock=context.clock, assignment=mine, settings=settings)
+    mine.changed = splitting.look_again
+    return splitting, mine
 
 
 def _started(supervisor: Supervisor) -> Supervisor:

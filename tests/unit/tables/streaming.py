@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any, Self
 
 import orjson
@@ -55,7 +56,12 @@ class Streamed:
         made = await self.call(
             "CreateTable", **SCHEMA | more | {"AttributeDefinitions": definitions, "TableName": name}
         )
+        while await self.status(name) != "ACTIVE":  # noqa: ASYNC110 - what is waited for happens in the store
+            await asyncio.sleep(0.01)
         return str(made["TableDescription"].get("LatestStreamArn", ""))
+
+    async def status(self, name: str) -> str:
+        return str((await self.call("DescribeTable", TableName=name))["Table"]["TableStatus"])
 
     async def switch(self, specification: dict[str, Any]) -> dict[str, Any]:
         answer = await self.call("UpdateTable", TableName="orders", StreamSpecification=specification)

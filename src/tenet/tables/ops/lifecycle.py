@@ -52,7 +52,6 @@ class Lifecycle:
         transition_ms: how long a transition takes at the least, milliseconds. With 0 it is usually over before the
             operation that began it is answered.
         departed: what is left of tables whose streams can still be read.
-        is_logging: whether global indexes are kept from the log of their table's space.
         ended: called whenever a transition has ended here.
     """
 
@@ -64,17 +63,17 @@ class Lifecycle:
         clock: Clock,
         departed: DepartedTables,
         transition_ms: int = 0,
-        is_logging: bool = False,
         ended: Callable[[], None] = lambda: None,
     ) -> None:
         self._catalog = catalog
         self._store = store
         self._clock = clock
-        self._departed = departed
+        self.departed = departed
         self._transition_ms = transition_ms
-        self._is_logging = is_logging
+        #: Whether global indexes are kept from the log of their table's space.
+        self._is_logging = not store.capabilities.cheap_commits_across_partitions
         self._ended = ended
-        self._streams = Streams(catalog, store, clock=clock, is_logging=is_logging)
+        self._streams = Streams(catalog, store, clock=clock, is_logging=self._is_logging)
         #: By TableId: the task that carries it, and a description that was handed in since it last looked.
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._handed: dict[str, Table] = {}
@@ -173,7 +172,7 @@ class Lifecycle:
             # Others made, deleted and removed the table meanwhile; the spaces may be those that this call made again.
             await self._drop_spaces(table)
         elif table.streams:
-            self._departed.empty(table)
+            self.departed.empty(table)
         return None
 
     async def _make_spaces(self, table: Table) -> None:
@@ -243,8 +242,8 @@ class Lifecycle:
                     _ = self._take_up(table)
             await asyncio.sleep(0)
         # Behind the tables: one that was deleted meanwhile is seen here, if not there.
-        async for departed in self._departed.everything():
-            await self._departed.look_after(departed, spaces.pop(departed.table.space, None))
+        async for departed in self.departed.everything():
+            await self.departed.look_after(departed, spaces.pop(departed.table.space, None))
         for space in spaces:
             if keys.is_table_space(space):
                 _log.info("a space without a table is dropped", space=space)
