@@ -397,6 +397,23 @@ def test_what_an_index_cannot_hold_may_stay_as_it_is(kind: str) -> None:
 
 
 @kinds
+@pytest.mark.parametrize("zeros", [{"B": "AAA="}, {"S": "\0\0"}])
+def test_entries_lie_beside_what_is_noted_of_filling(kind: str, zeros: dict[str, str]) -> None:
+    """Notes lie in a partition of the index that a key may have as well, of two zero bytes."""
+    index = BY_G | {"KeySchema": BY_G["KeySchema"][:1], "Projection": {"ProjectionType": "KEYS_ONLY"}}
+    item = {"p": {"S": "p"}, "g": zeros}
+
+    async def work(service: Service) -> None:
+        await service.create()
+        await service.put("p", g=zeros)
+        await service.add(index, [{"AttributeName": "g", "AttributeType": next(iter(zeros))}])
+        await service.is_full()
+        assert await service.everything("by-g") == {"p": item}
+
+    serving(kind, work)
+
+
+@kinds
 def test_what_expires_meanwhile_has_no_entry(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     seen, go = asyncio.Event(), asyncio.Event()
     look = expiring.Look._due

@@ -5,6 +5,7 @@ from __future__ import annotations
 from base64 import b64encode
 from typing import Any
 
+import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -114,6 +115,14 @@ def test_a_large_item_is_told_by_its_keys() -> None:
     assert Image(append.new).item == PLACES[0] | {"g": {"S": "x"}}
     (small,) = logged_changes(TABLE, place, ABSENT, image(PLACES[0] | {"g": {"S": "x"}})).appends
     assert not is_by_keys(Image(small.new))
+
+
+def test_what_an_index_cannot_hold_is_not_told_for_it() -> None:
+    late = Index("late", 9, is_global=True, keys=KeySchema(KeyAttribute("f", "S")), projection="ALL", is_late=True)
+    table = msgspec.structs.replace(TABLE, indexes=(*TABLE.indexes, late))
+    large = image(PLACES[0] | {"g": {"S": "x"}, "f": {"S": "f" * index_log.LOGGED_BYTES_MAX}})
+    (append,) = logged_changes(table, keys.item_key(table, PLACES[0]), ABSENT, large).appends
+    assert Image(append.new).item == PLACES[0] | {"g": {"S": "x"}}
 
 
 def test_only_a_table_with_global_indexes_has_a_log_and_only_where_it_is_needed() -> None:

@@ -33,7 +33,7 @@ from tenet.tables.rules.indexes import is_indexed
 from tenet.tables.rules.key_conditions import KeyCondition, KeyConditions, OneCondition
 from tenet.tables.rules.key_values import check_index_keys
 from tenet.tables.rules.multi_attribute_keys import refuse_statement
-from tenet.tables.rules.positions import check_query_position, check_scan_position, position_of
+from tenet.tables.rules.positions import check_query_position, position_of, scan_position
 from tenet.tables.rules.table_definition import check_create, table_from
 from tests.unit.tables.outcomes import outcome_of
 from tests.unit.tables.test_key_conditions import CONTENTS, comparable
@@ -413,9 +413,16 @@ def test_starting_keys_of_queries(changes: Item, text: str, message: str) -> Non
 def test_a_position_has_all_attributes_of_both_keys(name: str) -> None:
     of = index()
     assert position_of(table(of), of, ITEM | {"other": {"S": "x"}}) == ITEM
-    check_scan_position(table(of), of, ITEM)
+    at = keys.entry_key(table(of), of, ITEM)
+    assert scan_position(table(of), of, ITEM) == (at.partition, at.sort)
     lacking = {each: value for each, value in ITEM.items() if each != name}
-    assert said(lambda: check_scan_position(table(of), of, lacking)) == NO_KEY
+    assert said(lambda: scan_position(table(of), of, lacking)) == NO_KEY
+
+
+def test_a_scan_goes_on_behind_no_key_that_is_longer_than_any() -> None:
+    of = index(KeySchema(A, None, MoreKeyAttributes((B, KeyAttribute("e", "S")))))
+    long = {"p": {"S": "p"}} | {name: {"S": "x" * 1_900} for name in ("a", "b", "e")}
+    assert said(lambda: scan_position(table(of), of, long)) == NO_KEY
 
 
 # ---- items -----------------------------------------------------------------------------------------------------------

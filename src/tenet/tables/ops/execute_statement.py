@@ -19,7 +19,7 @@ from tenet.tables.rules.parameters import ReadExpressions
 from tenet.tables.rules.partiql import next_tokens
 from tenet.tables.rules.partiql.reading import select_plan
 from tenet.tables.rules.partiql.tree import Exists, Select
-from tenet.tables.rules.positions import check_scan_position
+from tenet.tables.rules.positions import scan_position
 from tenet.tables.rules.selection import index_of
 
 if TYPE_CHECKING:
@@ -115,10 +115,9 @@ def _position(view: View, token: str, digest: str) -> tuple[bytes, bytes]:
     """Returns where a token says to go on."""
     start = next_tokens.decode(token, digest)
     try:
-        check_scan_position(view.table, view.index, start)
+        return scan_position(view.table, view.index, start)
     except ValidationException:
         raise next_tokens.invalid() from None
-    return keys.position(view.table, view.index, start)
 
 
 def _querying(

@@ -9,7 +9,7 @@ from tenet.tables import keys
 from tenet.tables.ops.paging import read_page, start_of, view_of
 from tenet.tables.rules.legacy import scan_selection
 from tenet.tables.rules.parameters import scan_expressions
-from tenet.tables.rules.positions import check_scan_position, check_segments, outside_segment
+from tenet.tables.rules.positions import check_segments, outside_segment, scan_position
 from tenet.tables.rules.selection import check_select, index_of
 
 if TYPE_CHECKING:
@@ -34,8 +34,7 @@ async def scan(context: Context, caller: Caller, request: dict[str, Any]) -> byt
     index = index_of(request, table)
     begin: tuple[bytes, bytes] | None = None
     if start is not None:
-        check_scan_position(table, index, start)
-        begin = keys.position(table, index, start)
+        begin = scan_position(table, index, start)
     view = view_of(table, request, expressions)
     space, within = keys.space_of(table, index), keys.everything_of(index)
     segment, segments = request.get("Segment", 0), request.get("TotalSegments", 1)

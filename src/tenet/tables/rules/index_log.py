@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 from tenet.store.contract import Append, Delete, Key, LogOptions, Put, SpaceOptions
 from tenet.tables.rules import stored
 from tenet.tables.rules.images import ABSENT, Image
-from tenet.tables.rules.indexes import IndexChanges, changes, changes_of
+from tenet.tables.rules.indexes import IndexChanges, changes, changes_of, is_indexed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -92,14 +92,18 @@ def logged_changes(table: Table, at: Key, old: Image, new: Image, *, by_referenc
 
 
 def by_keys(table: Table, image: Image) -> bytes | None:
-    """Returns the image that holds the keys of table and global indexes alone; None where there is no item."""
+    """Returns the image that holds the keys of the table and of its entries alone; None where there is no item.
+
+    What a global index names and has no entry of is left out: it may be as large as the item.
+    """
     item = image.item
     if item is None:
         return None
     names = dict.fromkeys(table.keys.names)
     for index in table.global_indexes:
-        names.update(dict.fromkeys(index.keys.names))
-    return stored.encode_reference({name: item[name] for name in names if name in item}, image.size)
+        if is_indexed(index, item):
+            names.update(dict.fromkeys(index.keys.names))
+    return stored.encode_reference({name: item[name] for name in names}, image.size)
 
 
 def is_by_keys(image: Image) -> bool:

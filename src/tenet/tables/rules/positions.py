@@ -77,14 +77,18 @@ def _checked_within(sort: bytes, within: Range) -> bytes:
     return sort
 
 
-def check_scan_position(table: Table, index: Index | None, start: Item) -> None:
-    """Checks the ExclusiveStartKey of a Scan against the schema.
+def scan_position(table: Table, index: Index | None, start: Item) -> tuple[bytes, bytes]:
+    """Checks the ExclusiveStartKey of a Scan against the schema, and returns where it stands in the store.
 
     Raises:
-        ValidationException: it is no key of what is read.
+        ValidationException: it is no key of what is read, or a longer one than any.
     """
     message = _INVALID if index is not None else f"{_INVALID}: The provided key element does not match the schema"
     _check_shape(table, index, start, message)
+    partition, sort = keys.position(table, index, start)
+    if len(partition) > Limits.partition_bytes_max:
+        raise ValidationException(message)
+    return partition, sort[: Limits.sort_bytes_max]
 
 
 def check_segments(request: dict[str, Any]) -> None:

@@ -23,7 +23,7 @@ from msgspec import Struct
 
 from tenet.base.errors import TenetError
 from tenet.store.cached import STALE_S
-from tenet.store.contract import Committed, IsVersion, Key, Put
+from tenet.store.contract import Committed, Delete, IsVersion, Key, Put
 from tenet.store.errors import LogTrimmed, SpaceNotFound
 from tenet.store.formats import decode_marked
 from tenet.store.landing import land
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
     from tenet.base.clock import Clock
     from tenet.base.ids import Ids
-    from tenet.store.contract import Delete, Record, Store
+    from tenet.store.contract import Record, Store
     from tenet.tables.model import Index, Table
     from tenet.tables.ops.barrier import Barrier
     from tenet.tables.ops.catalog import Catalog
@@ -211,7 +211,7 @@ class Filling:
         if self._is_logging:
             await self._wait_for_keepers(table)
         # First, so that it is not left there for good; who dies in between has it filled once more.
-        await self._store.discard(place.space, place.partition)
+        await self._land(Delete(place))
         await self._catalog.change(table.account, table.name, lambda now: _whole(table, index, now))
         _log.info(
             "an index is full",
@@ -232,8 +232,10 @@ class Filling:
         await self.barrier.passed()
 
     async def _note(self, place: Key, filled: Filled) -> None:
-        put = Put(place, _FORMAT + msgspec.json.encode(filled))
-        await land(self._store, (put,), clock=self._clock, ids=self._ids, deadline=self._deadline())
+        await self._land(Put(place, _FORMAT + msgspec.json.encode(filled)))
+
+    async def _land(self, write: Put | Delete) -> None:
+        await land(self._store, (write,), clock=self._clock, ids=self._ids, deadline=self._deadline())
 
     async def _is_told(self, table: Table, index: Index) -> bool:
         """Whether the description says from where on the log means something for an index.
