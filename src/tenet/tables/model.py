@@ -163,7 +163,7 @@ class Stream(msgspec.Struct, frozen=True):
         label: names it among the table's streams: when it was asked for, to the millisecond.
         view: what its records tell of an item.
         created_ms: when it was asked for, milliseconds since 1970.
-        status: a write goes into the log for it while it is ENABLED.
+        status: a write goes into the log for it while it is ENABLED or DISABLING.
         starts: by shard of the log, the last position before it; empty where the log begins with it.
         ends: by shard of the log, its last position; empty until it is DISABLED.
         disabled_ms: when it was switched off, or 0.
@@ -351,8 +351,12 @@ class Table(msgspec.Struct, frozen=True, dict=True):
 
     @cached_property
     def streaming(self) -> Stream | None:
-        """The stream that writes go into, or None."""
-        return next((stream for stream in self.streams if stream.status == "ENABLED"), None)
+        """The stream that writes go into, or None.
+
+        Also one that is being switched off: as long as some writers go into it, those that know more do so too. Where
+        it ends is read from the log behind that.
+        """
+        return next((stream for stream in self.streams if stream.status in {"ENABLED", "DISABLING"}), None)
 
     @cached_property
     def is_limited(self) -> bool:

@@ -8,7 +8,7 @@ from contextlib import suppress
 
 import pytest
 
-from tenet.store.cassandra import idle, pointers, segments, sequencer
+from tenet.store.cassandra import idle, logs, pointers, segments, sequencer
 from tenet.store.contract import Append, Commit, Key, LogEntry, LogOptions, Put, SpaceOptions
 from tests.cassandra_model.cluster import Dead, Fate
 from tests.cassandra_model.stand import Process, Stand, statement
@@ -288,5 +288,46 @@ def test_positions_go_on_where_all_up_to_the_end_of_a_segment_was_read(
             await other.engine.read_log("logged", 0, after=after, limit=9, reader="tail")
         segments = {at[2] for at in stand.cluster.tables["stand.logs"].content(stand.clock.wall_ms())}
         assert segments <= {1, 2}, "what was read is let go"
+
+    Stand().run(test)
+
+
+def test_large_entries_are_read_a_few_at_a_time_and_go_a_few_at_a_time() -> None:
+    day_ms, count, size = 86_400_000, 300, 40_000
+
+    async def test(stand: Stand) -> None:
+        first = await stand.process("first")
+        await first.engine.ensure_space("logged", SpaceOptions(log=LogOptions(retention_ms=day_ms)))
+        for number in range(count // 10):
+            key = Key("logged", b"%d" % number)
+            appends = [Append(key, None, b"x" * size) for _ in range(10)]
+            assert await first.client.attempt_commit(Commit(first.client.new_id(), [Put(key, b"x")], appends=appends))
+        after, pages = 0, 0
+        while after < count:
+            page = await first.engine.read_log("logged", 0, after=after, limit=1_000)
+            assert [entry.position for entry in page.entries] == list(range(after + 1, after + 1 + len(page.entries)))
+            assert 0 < len(page.entries) * size <= 64 * size + logs._PORTION_BYTES
+            after, pages = page.entries[-1].position, pages + 1
+        assert pages > 1
+        await asyncio.sleep(day_ms / 1_000)
+        begins = [(await first.engine.read_log("logged", 0, after=count, limit=1)).first for _ in range(10)]
+        assert begins == sorted(begins)
+        assert 1 < begins[0] <= 1 + logs._TRIM_PORTIONS * 64, "some go with each read, and not all at once"
+        assert begins[-1] == count + 1
+
+    Stand().run(test)
+
+
+def test_nothing_goes_by_options_that_are_not_those_of_this_moment() -> None:
+    async def test(stand: Stand) -> None:
+        first, other = await stand.process("first"), await stand.process("other")
+        await first.engine.ensure_space("logged", SpaceOptions(log=LogOptions()))
+        await other.engine.read_log("logged", 0, after=0, limit=1)
+        await first.engine.ensure_space("logged", SpaceOptions(log=LogOptions(retention_ms=86_400_000)))
+        await asyncio.sleep(1.5)
+        assert await first.client.attempt_commit(log_commit(first, Key("logged", b"p")))
+        await other.engine.read_log("logged", 0, after=0, limit=9)
+        page = await first.engine.read_log("logged", 0, after=0, limit=9)
+        assert (page.first, len(page.entries)) == (1, 1)
 
     Stand().run(test)

@@ -233,6 +233,19 @@ async def test_iterators_of_every_type_on_parents_and_children(make: Make) -> No
             ]
 
 
+@in_loop
+async def test_a_shard_without_records_ends_where_it_began() -> None:
+    async with streamed(memory) as world:
+        arn = await world.make()
+        (shard, *_) = names(await world.shards(arn))
+        await world.split(arn, shard)
+        where = (await described(world, arn, shard))["SequenceNumberRange"]
+        assert where["EndingSequenceNumber"] == where["StartingSequenceNumber"]
+        for kind in ("AT_SEQUENCE_NUMBER", "AFTER_SEQUENCE_NUMBER"):
+            at = await world.iterator(arn, shard, kind, SequenceNumber=where["StartingSequenceNumber"])
+            assert await world.drain(at) == ([], None)
+
+
 async def told_of(world: Streamed, iterator: str) -> tuple[list[str], bool]:
     """The values that an iterator leads to, and whether there may be more."""
     records, following = await world.drain(iterator)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Final, TypeVar
 
 from tenet.base.clock import NEVER, Clock
@@ -469,7 +470,15 @@ class CassandraEngine:
                 return await self._logs.look(found, shard, after=after, limit=limit, deadline=deadline)
             # Whoever reads a log brings it up to date first: nobody else has to.
             await self._logs.sequence(found, shard, deadline)
-            return await self._logs.read(found, shard, after=after, limit=limit, reader=reader, deadline=deadline)
+            return await self._logs.read(
+                found,
+                shard,
+                after=after,
+                limit=limit,
+                reader=reader,
+                deadline=deadline,
+                fresh=partial(self._spaces.find_fresh, space, deadline),
+            )
         except TableMissing as error:
             self._spaces.forget(space)
             raise SpaceNotFound(f"the space {space} was dropped") from error

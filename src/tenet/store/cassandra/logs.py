@@ -6,7 +6,7 @@ which there are only such, and a mark of its own says up to where these are gone
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Final
 
 from tenet.store.cassandra.idle import IdlePointers
@@ -26,8 +26,14 @@ if TYPE_CHECKING:
     from tenet.store.cassandra.locks import Locks
     from tenet.store.cassandra.spaces import Space
 
-#: How many entries a look for the first one that must be kept reads at a time.
+#: How many entries are read at first, of which nobody knows how large they are, and of how many bytes about from then
+#: on; a page ends with the entry that makes it as large.
+_PORTION: Final = 64
+_PORTION_BYTES: Final = 1024 * 1024
+#: How many entries a look for the first one that must be kept reads at a time at the most, and how often it reads: what
+#: it has found by then goes, and the rest the next time.
 _TRIM_ENTRIES: Final = 2_000
+_TRIM_PORTIONS: Final = 8
 #: How many segments one call drops at most.
 _DROPPED_MAX: Final = 64
 
@@ -63,17 +69,38 @@ class Logs:
     # ---- readers -----------------------------------------------------------------------------------------------------
 
     async def read(
-        self, space: Space, shard: int, *, after: int, limit: int, reader: str | None, deadline: float
+        self,
+        space: Space,
+        shard: int,
+        *,
+        after: int,
+        limit: int,
+        reader: str | None,
+        deadline: float,
+        fresh: Callable[[], Awaitable[Space]],
     ) -> LogPage:
-        """Returns entries of a shard; see ``Store.read_log``."""
+        """Returns entries of a shard; see ``Store.read_log``.
+
+        Args:
+            space: as it is known here.
+            shard: of its log.
+            after: as there, and the others.
+            limit: the same.
+            reader: the same.
+            deadline: the same.
+            fresh: returns the space as it is; asked before something goes that somebody may just have asked to keep.
+        """
         segment, trimmed, read_up_to = await self._head(space, shard, deadline)
         if reader is not None and after > read_up_to.get(reader, 0):
             await self._say_read(space, shard, reader, before=read_up_to.get(reader), after=after, deadline=deadline)
             read_up_to = {**read_up_to, reader: after}
         closed = await self._closed(space, shard, segment, deadline)
-        may_go = min((read_up_to.get(one, 0) for one in _readers(space)), default=closed)
+        may_go = await self._old_enough(space, shard, trimmed, _read_by_all(space, read_up_to, closed), deadline)
+        if may_go > trimmed:
+            now = await fresh()
+            may_go = await self._old_enough(now, shard, trimmed, _read_by_all(now, read_up_to, closed), deadline)
         trimmed = await self._let_go(
-            space, shard, trimmed, read_up_to.get(SEGMENTS_DROPPED), may_go=min(may_go, closed), deadline=deadline
+            space, shard, trimmed, read_up_to.get(SEGMENTS_DROPPED), may_go=may_go, deadline=deadline
         )
         return await self._page(space, shard, deadline, after=after, limit=limit, trimmed=trimmed, closed=closed)
 
@@ -98,13 +125,13 @@ class Logs:
         if after < trimmed:
             raise LogTrimmed(f"the log of {space.name} begins at position {first}, behind {after}", first=first)
         entries: list[LogEntry] = []
-        at = after
-        while at < closed and len(entries) < limit:
-            number = segment_of(at + 1)
-            rows = await self._entries(space, shard, at, limit - len(entries), deadline)
+        at, size = after, 0
+        while at < closed and len(entries) < limit and size < _PORTION_BYTES:
+            wanted = min(limit - len(entries), _portion(len(entries), size))
+            rows = await self._entries(space, shard, at, wanted, deadline)
             entries += [_entry(position, data) for position, data, _ in rows if position <= closed]
-            full = len(entries) == limit
-            at = rows[-1][0] if rows and full else last_of(number)
+            size += sum(len(data) for _, data, _ in rows)
+            at = rows[-1][0] if len(rows) == wanted else last_of(segment_of(at + 1))
         return LogPage(entries, closed, first)
 
     async def _head(self, space: Space, shard: int, deadline: float) -> tuple[int, int, dict[str, int]]:
@@ -151,7 +178,6 @@ class Logs:
         ends in between leaves no segment that nobody knows of. Where a version before this one has trimmed and written
         no mark, it begins at what was trimmed.
         """
-        may_go = await self._old_enough(space, shard, trimmed, may_go, deadline)
         if dropped is None:
             if not segments_gone(trimmed, may_go):
                 return await self._trim(space, shard, trimmed, may_go, deadline)
@@ -195,7 +221,9 @@ class Logs:
         limit_ms = self._clock.wall_ms() - space.log.retention_ms
         last = trimmed
         wanted = 1  # The first one tells most of the time that nothing may go.
-        while last < may_go:
+        for _ in range(_TRIM_PORTIONS):
+            if last >= may_go:
+                break
             number = segment_of(last + 1)
             rows = await self._entries(space, shard, last, wanted, deadline)
             for position, data, _ in rows:
@@ -204,8 +232,13 @@ class Logs:
                 last = position
             if len(rows) < wanted:
                 last = min(may_go, last_of(number))
-            wanted = _TRIM_ENTRIES
+            wanted = min(_TRIM_ENTRIES, _portion(len(rows), sum(len(data) for _, data, _ in rows)))
         return last
+
+
+def _portion(count: int, size: int) -> int:
+    """Returns how many entries to read next, of which so many before had so many bytes."""
+    return max(1, (_PORTION_BYTES * count) // size) if size else _PORTION
 
 
 def _entry(position: int, data: bytes) -> LogEntry:
@@ -222,5 +255,7 @@ def _entry(position: int, data: bytes) -> LogEntry:
     )
 
 
-def _readers(space: Space) -> Sequence[str]:
-    return space.log.readers if space.log is not None else ()
+def _read_by_all(space: Space, read_up_to: Mapping[str, int], closed: int) -> int:
+    """Returns the last position that all readers of a log have read; the last there is, where it has none."""
+    readers = space.log.readers if space.log is not None else ()
+    return min((closed, *(read_up_to.get(one, 0) for one in readers)))

@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 #: How old what is remembered gets before it is read again behind the request, and before it; seconds. Other processes
 #: change and drop spaces, too.
 _TRUSTED_S: Final = 2.0
+#: How old it may be where something goes by it that cannot be brought back: whoever changes the options of a log to
+#: have it keep more waits for longer until he counts on it.
+_FRESH_S: Final = 1.0
 _BELIEVED_S: Final = 10.0
 #: So much longer is waited where nobody is to believe it any more: clocks do not run alike to the last digit.
 _BELIEVED_S_MORE: Final = 0.1
@@ -175,6 +178,13 @@ class Spaces:
             SpaceNotFound: there is none.
         """
         return self.remembered(name) or await self.read(name, deadline)
+
+    async def find_fresh(self, name: str, deadline: float = NEVER) -> Space:
+        """Returns a space as it was within the last second; errors as for `find`."""
+        known = self._known.get(name)
+        if known is not None and self._clock.monotonic_s() - known[1] < _FRESH_S:
+            return known[0]
+        return await self.read(name, deadline)
 
     def remembered(self, name: str) -> Space | None:
         """Returns a space as it was read lately; None where it has to be read."""

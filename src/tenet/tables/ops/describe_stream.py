@@ -68,7 +68,8 @@ def _described(table: Table, stream: Stream, arn: str) -> dict[str, Any]:
 def _shard(stream: Stream, shard: Shard) -> dict[str, Any]:
     numbers = {"StartingSequenceNumber": sequence_number(shard.log, shard.start + 1)}
     if shard.end is not None:
-        numbers["EndingSequenceNumber"] = sequence_number(shard.log, shard.end)
+        # A shard without records ends where it began, and not before.
+        numbers["EndingSequenceNumber"] = sequence_number(shard.log, max(shard.end, shard.start + 1))
     described: dict[str, Any] = {"ShardId": shard_id(stream, shard.number), "SequenceNumberRange": numbers}
     parent = _parent_id(stream, shard)
     if parent is not None:

@@ -256,7 +256,11 @@ class Lifecycle:
         """Gives a table's space the log that it needs, where the table came here from an engine that needs none."""
         if info is None:
             return
-        await self._streams.look_after(table, info)
+        try:
+            await self._streams.look_after(table, info)
+        except TenetError as error:
+            # The tables behind it are looked at all the same.
+            _log.warning("a table's log was not looked after", table=table.name, error=error.code, reason=error.message)
         if info.options.log is None and table.status in {"ACTIVE", "UPDATING"}:
             options = self._options(table, info.name)
             if options.log is not None:

@@ -241,6 +241,8 @@ class Splitting:
                 return _Sample(entries, closed, is_all=True)
             after = page.entries[-1].position
             entries += [entry for entry in page.entries if entry.origin != FILLING]
+            if after >= closed:
+                return _Sample(entries, closed, is_all=True)
             if len(entries) >= _SAMPLE_MIN:
                 break
         return _Sample(entries, closed, is_all=False)

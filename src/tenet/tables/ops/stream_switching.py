@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 _SHARDS: Final = range(LOG_SHARDS)
 #: So much longer than its streams can be read, a log is looked after.
 SLACK_MS: Final = 3_600_000
+#: For so long after it was asked for, a stream may be one that some writers do not know of: whoever was switching it on
+#: may have died, and the others look every minute.
+_SETTLING_MS: Final = 180_000
 
 
 class Streams:
@@ -56,6 +59,9 @@ class Streams:
                 now = await self._begin(table, stream)
             elif stream.status == "DISABLING":
                 now = await self._end(table, stream)
+            elif stream.status == "ENABLED" and self._clock.wall_ms() - stream.created_ms < _SETTLING_MS:
+                # Another process has come so far, and is waiting or has died.
+                now = await self._settled(table, stream)
         return now
 
     async def _begin(self, table: Table, stream: Stream) -> Table | None:
@@ -63,8 +69,26 @@ class Streams:
         await self._ensure_log(table, await self._log_of(table))
         starts = await self._positions(table)
         now = await self._replace(table, stream, status="ENABLED", starts=starts)
+        fresh = msgspec.structs.replace(stream, status="ENABLED", starts=starts)
+        return now if now is None else await self._settled(now, fresh)
+
+    async def _settled(self, table: Table, stream: Stream) -> Table | None:
+        """Has a stream begin where all writers go into it; returns its table as it is then.
+
+        Before, some did and others did not; what they have told is left out.
+        """
+        if not self._store.capabilities.remote:
+            return table
         await self._settle()
-        return now
+        after = msgspec.structs.replace(stream, starts=await self._positions(table))
+
+        def decide(now: Table | None) -> Table | None:
+            # Whoever was slower than another process must not have it begin behind what is told by now.
+            if now is None or now.id != table.id or now.revision != table.revision:
+                return now
+            return msgspec.structs.replace(now, streams=tuple(after if one == stream else one for one in now.streams))
+
+        return await self._catalog.change(table.account, table.name, decide)
 
     async def _end(self, table: Table, stream: Stream) -> Table | None:
         await self._settle()

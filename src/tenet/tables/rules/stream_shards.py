@@ -109,7 +109,8 @@ def position_of(shard: Shard, number: str) -> int:
     if not (number.isascii() and number.isdecimal()) or int(number) < _SEQUENCE_BASE:
         raise ValidationException("Invalid SequenceNumber")
     position, of_log = divmod(int(number) - _SEQUENCE_BASE, _SHARDS_MAX)
-    if of_log != shard.log or not shard.start <= position <= (2**63 - 1 if shard.end is None else shard.end):
+    end = 2**63 - 1 if shard.end is None else max(shard.end, shard.start + 1)
+    if of_log != shard.log or not shard.start <= position <= end:
         raise ValidationException("Invalid SequenceNumber for the shard")
     return position
 
