@@ -103,6 +103,8 @@ class Follower:
         self._iterators: dict[str, str] = {}
         #: Shards that were read to their end.
         self._ended: set[str] = set()
+        #: Whether the stream is being switched on, and has no shards yet.
+        self._is_coming = False
 
     def begin(self, table: str, since: str) -> None:
         """Finds the table's stream, and where to begin in each of its shards.
@@ -140,6 +142,7 @@ class Follower:
     def _open_shards(self) -> list[str]:
         """Begins to read the shards whose turn has come: those whose parent was read to its end; returns them."""
         stream = self._ask(f"{_STREAMS}.DescribeStream", {"StreamArn": self._place.stream})["StreamDescription"]
+        self._is_coming = stream["StreamStatus"] == "ENABLING"
         parents = {shard["ShardId"]: shard.get("ParentShardId") for shard in stream["Shards"]}
         opened = [
             shard
@@ -162,7 +165,9 @@ class Follower:
             ended_before = len(self._ended)
             count += sum(self._print(shard) for shard in shards)
             shards = self._open_shards() if len(self._ended) > ended_before else []
-        if not self._iterators:
+        if self._is_coming:
+            self._open_shards()
+        elif not self._iterators:
             # It was switched off and on again, or its table was made anew, perhaps more than once.
             behind = {"TableName": self._table, "ExclusiveStartStreamArn": self._place.stream, "Limit": 1}
             for stream in self._ask(f"{_STREAMS}.ListStreams", behind)["Streams"]:
@@ -195,7 +200,7 @@ class Follower:
     @property
     def is_over(self) -> bool:
         """Whether the table's last stream has ended, because it was switched off, and all of it was printed."""
-        return not self._iterators
+        return not self._iterators and not self._is_coming
 
     def _iterator(self, shard: str) -> str:
         request: dict[str, Any] = {"StreamArn": self._place.stream, "ShardId": shard}

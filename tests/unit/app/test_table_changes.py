@@ -16,6 +16,7 @@ from tenet.base.clock import ManualClock, SystemClock
 from tenet.tables.api import TablesError
 from tests.unit.pipes.world import memory
 from tests.unit.tables.streaming import OFF, Streamed, on
+from tests.unit.tables.test_streams import with_status
 
 
 class Service:
@@ -174,6 +175,19 @@ def test_it_goes_on_in_the_next_stream(service: Service, tmp_path: Path) -> None
     assert [json.loads(line)["dynamodb"]["NewImage"]["v"]["S"] for line in screen.lines] == ["2", "3"]
     assert not screen.follower.is_over
     assert json.loads(file.read_text(encoding="utf-8"))["stream"] != first
+
+
+def test_it_waits_for_a_stream_that_is_being_switched_on(service: Service) -> None:
+    service.run(service.world.make())
+    service.run(with_status(service.world, status="ENABLING"))
+    screen = Screen(service)
+    assert screen.show() == []
+    assert not screen.follower.is_over
+    service.run(with_status(service.world, status="ENABLED"))
+    service.put("a", "1")
+    while not screen.lines:
+        screen.follower.step()
+    assert not screen.follower.is_over
 
 
 @pytest.mark.parametrize("since", ["2026-13-01", "yesterday", ""])

@@ -7,11 +7,14 @@ from base64 import b64encode
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import pytest
 
-from tenet.store.contract import Engine
+from tenet.store.contract import Engine, SpaceOptions
 from tenet.tables import keys
 from tenet.tables.api import Change, TablesError
+from tenet.tables.model import Stream, Table
+from tenet.tables.rules.index_log import RETENTION_MS
 from tests.unit.pipes.world import World, dear, in_loop, memory
 
 STORES = pytest.mark.parametrize("make", [memory, dear])
@@ -66,6 +69,30 @@ async def test_a_transaction_without_room_tells_keys(make: Make) -> None:
         removed = [change for change in await changes(world) if change.event == "REMOVE"]
         assert sorted(change.keys["Id"]["S"] for change in removed) == sorted(f"k-{number}" for number in range(30))
         assert all(not change.has_images and change.old is None for change in removed)
+
+
+@in_loop
+async def test_the_log_is_kept_for_a_stream_that_is_switched_on_while_somebody_comes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with World(memory()) as world:
+        await world.make_table(is_indexed=False)
+        catalog, ensure_space = world.tables._context.catalog, world.store.ensure_space
+
+        def with_stream(table: Table | None) -> Table | None:
+            assert table is not None
+            stream = Stream("label", "NEW_IMAGE", 1, starts=(0, 0, 0, 0))
+            return table if table.streams else msgspec.structs.replace(table, streams=(stream,))
+
+        async def then_switched_on(space: str, options: SpaceOptions) -> None:
+            await ensure_space(space, options)
+            await catalog.change(ACCOUNT, "orders", with_stream)
+
+        monkeypatch.setattr(world.store, "ensure_space", then_switched_on)
+        await follow(world)
+        (log,) = [one.options.log for one in await world.store.list_spaces("tables.") if keys.is_table_space(one.name)]
+        assert log is not None
+        assert (log.readers, log.retention_ms) == (("somebody",), RETENTION_MS)
 
 
 @in_loop

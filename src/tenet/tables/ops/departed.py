@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 #: How many items are read at a time, and of how many partitions they are removed at a time.
 _PAGE_RECORDS: Final = 1_000
 _AT_ONCE: Final = 16
+_TABLES_AT_ONCE: Final = 2
 _CACHED_MAX: Final = 1_000
 
 _log = structlog.get_logger(__name__)
@@ -61,6 +62,7 @@ class DepartedTables:
         self._cache: Cached[Table] = Cached(store, keys.CATALOG_SPACE, clock=clock, count_max=_CACHED_MAX)
         #: By TableId: who removes the items of a table.
         self._emptying: dict[str, asyncio.Task[None]] = {}
+        self._gate = asyncio.Semaphore(_TABLES_AT_ONCE)
 
     async def close(self) -> None:
         """Leaves off; what is unfinished is found at the next look."""
@@ -165,7 +167,8 @@ class DepartedTables:
 
     async def _empty(self, table: Table) -> None:
         try:
-            await self._remove_items(table)
+            async with self._gate:
+                await self._remove_items(table)
             key = keys.departed_key(table.account, table.name, table.id)
             await self._land([Put(key, encode_departed(Departed(table, is_empty=True)))], [IsPresent(key)])
         except SpaceNotFound:

@@ -31,7 +31,7 @@ from tenet.tables.rules.index_log import FILLING, LOG_SHARDS, is_by_keys, logged
 from tenet.tables.rules.sizes import item_bytes
 
 if TYPE_CHECKING:
-    from tenet.store.contract import LogEntry, Store, Watch
+    from tenet.store.contract import LogEntry, SpaceOptions, Store, Watch
     from tenet.tables.model import Table
     from tenet.tables.ops.catalog import Catalog
 
@@ -154,8 +154,11 @@ class Following:
         async with self._turn:
             # The log first, so that no writer finds that there is none.
             found = add(await self._catalog.find(source.account, source.name))
-            await self._store.ensure_space(found.space, logged_options(found, is_logging=self._is_logging))
-            await self._catalog.change(source.account, source.name, add)
+            await self._keep_log(found)
+            now = await self._catalog.change(source.account, source.name, add)
+            if now is not None and self._wanted(now) != self._wanted(found):
+                # Its stream was switched on meanwhile, whose log has to be kept for longer.
+                await self._keep_log(now)
         await self._settle()
 
     async def unfollow(self, source: Source, reader: str) -> None:
@@ -170,7 +173,13 @@ class Following:
             table = await self._catalog.change(source.account, source.name, remove)
             if table is None or table.id != source.id or table.status not in {"ACTIVE", "UPDATING"}:
                 return
-            await self._store.ensure_space(table.space, logged_options(table, is_logging=self._is_logging))
+            await self._keep_log(table)
+
+    def _wanted(self, table: Table) -> SpaceOptions:
+        return logged_options(table, is_logging=self._is_logging)
+
+    async def _keep_log(self, table: Table) -> None:
+        await self._store.ensure_space(table.space, self._wanted(table))
 
     async def changes(
         self, source: Source, shard: int, *, after: int, limit: int, reader: str | None = None, deadline: float = NEVER
