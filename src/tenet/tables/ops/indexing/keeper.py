@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final
 import structlog
 from msgspec import Struct
 
+from tenet.store.cached import STALE_S
 from tenet.store.contract import Committed, IsVersion
 from tenet.store.errors import LogTrimmed, OutcomeUnknown, SpaceNotFound, StoreError, StoreUnavailable
 from tenet.store.landing import land
@@ -99,6 +100,7 @@ class Keeper:
         self._position = 0
         self._given_back = -1
         self._moved_s = self._given_back_s = self._begun_s = self._took_s = 0.0
+        self._looked_s = float("-inf")
         self._pause_s = PACE_S
         self._bell = asyncio.Event()
         self._is_hinted = False
@@ -194,8 +196,9 @@ class Keeper:
         Whoever claims later knows at least the indexes that his predecessor knew; and what fills an index is told to
         nobody who does not know it.
         """
-        deadline = self._tools.clock.monotonic_s() + CALL_S
-        found = await self._tools.catalog.find(self.table.account, self.table.name, deadline=deadline)
+        at_s = self._tools.clock.monotonic_s()
+        found = await self._tools.catalog.find(self.table.account, self.table.name, deadline=at_s + CALL_S)
+        self._looked_s = at_s
         if found is not None:
             self.renew(found)
 
@@ -327,7 +330,9 @@ class Keeper:
             StoreError: some of it is not done, because the store refuses it.
         """
         tools = self._tools
-        if any(entry.origin == FILLING for entry in batch.entries):
+        is_old = tools.clock.monotonic_s() - self._looked_s >= STALE_S
+        # An index means nothing in the log until all writers know of it, which takes longer; by then this keeper does.
+        if is_old or any(entry.origin == FILLING for entry in batch.entries):
             await self._look_up()
         outlook = await outlook_of(tools.store, self.table, self.shard, batch.entries, clock=tools.clock)
         self.progress.begin(outlook.since_ms)
