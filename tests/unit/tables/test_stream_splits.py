@@ -329,8 +329,7 @@ async def hold(world: Streamed, arn: str, shard: str) -> int:
     """Begins to split a shard, as a process does that dies then; returns its number."""
     number = int(shard[-8:], 16)
     table = await world.tables._context.catalog.describe(ACCOUNT, "orders")
-    log = stream_splits.part_of(number) >> stream_splits.depth_of(number)
-    stand = await world.store.read_log(table.space, log, after=2**62, limit=1)
+    stand = await world.store.read_log(table.space, stream_splits.log_of(number), after=2**62, limit=1)
     await change(world, lambda stream: begun(stream, number, held=stand.closed))
     return number
 

@@ -98,7 +98,8 @@ class Logs:
         may_go = await self._old_enough(space, shard, trimmed, _read_by_all(space, read_up_to, closed), deadline)
         if may_go > trimmed:
             now = await fresh()
-            may_go = await self._old_enough(now, shard, trimmed, _read_by_all(now, read_up_to, closed), deadline)
+            if now is not space:
+                may_go = await self._old_enough(now, shard, trimmed, _read_by_all(now, read_up_to, closed), deadline)
         trimmed = await self._let_go(
             space, shard, trimmed, read_up_to.get(SEGMENTS_DROPPED), may_go=may_go, deadline=deadline
         )

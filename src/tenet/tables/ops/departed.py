@@ -19,6 +19,7 @@ import structlog
 
 from tenet.base.clock import NEVER
 from tenet.base.errors import TenetError
+from tenet.base.keycodec import successor
 from tenet.store.cached import Cached
 from tenet.store.contract import EVERYTHING, Delete, IsPresent, Put, Range
 from tenet.store.errors import SpaceNotFound
@@ -112,7 +113,7 @@ class DepartedTables:
             found += [decode_departed(record.value).table for record in page.records]
             more = page.more
             if more:
-                within = Range(page.records[-1].sort + b"\x00", within.upper)
+                within = Range(successor(page.records[-1].sort), within.upper)
         return found
 
     async def everything(self) -> AsyncIterator[Departed]:

@@ -263,7 +263,9 @@ class Splitting:
             SpaceNotFound: the table is gone.
             StoreError: it is not done, or half done.
         """
-        stand = await stand_of(self._store, table, _log_of(number), deadline=self._clock.monotonic_s() + _CALL_S)
+        stand = await stand_of(
+            self._store, table, stream_splits.log_of(number), deadline=self._clock.monotonic_s() + _CALL_S
+        )
         await self._change(table, label, lambda stream: stream_splits.begun(stream, number, held=stand.closed))
         await self.end(table, label, number)
 
@@ -272,7 +274,9 @@ class Splitting:
         if self._store.capabilities.remote:
             # No process may take the shard for open any more when it is decided where it ends.
             await asyncio.sleep(SETTLED_S)
-        stand = await stand_of(self._store, table, _log_of(number), deadline=self._clock.monotonic_s() + _CALL_S)
+        stand = await stand_of(
+            self._store, table, stream_splits.log_of(number), deadline=self._clock.monotonic_s() + _CALL_S
+        )
         now_ms = self._clock.wall_ms()
         after = await self._change(
             table, label, lambda stream: stream_splits.ended(stream, number, end=stand.closed, now_ms=now_ms)
@@ -298,7 +302,3 @@ class Splitting:
         deadline = self._clock.monotonic_s() + _CALL_S
         after = await self._catalog.change(table.account, table.name, decide, deadline=deadline)
         return after if has_changed else None
-
-
-def _log_of(number: int) -> int:
-    return stream_splits.part_of(number) >> stream_splits.depth_of(number)

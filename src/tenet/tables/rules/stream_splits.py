@@ -61,7 +61,7 @@ class Shard(Struct, frozen=True):
     @property
     def log(self) -> int:
         """The shard of the log that its records lie in."""
-        return self.part >> self.depth
+        return log_of(self.number)
 
     @property
     def is_open(self) -> bool:
@@ -81,6 +81,11 @@ def depth_of(number: int) -> int:
 def part_of(number: int) -> int:
     """Returns which part a shard is of as many as there are at its depth."""
     return number - LOG_SHARDS * ((1 << depth_of(number)) - 1)
+
+
+def log_of(number: int) -> int:
+    """Returns the shard of the log that the records of a shard lie in."""
+    return part_of(number) >> depth_of(number)
 
 
 def _number(depth: int, part: int) -> int:
@@ -108,8 +113,7 @@ def shard_numbered(stream: Stream, number: int) -> Shard | None:
         if found is None:
             return None
         start, split = found, _split_of(stream, number)
-    log = part_of(number) >> depth_of(number)
-    end = stream.ends[log] if stream.ends else None
+    end = stream.ends[log_of(number)] if stream.ends else None
     if split is None:
         return Shard(number, start, end)
     return Shard(number, start, end if split.end is None else split.end, split.held, split.at_ms)
