@@ -42,6 +42,12 @@ SETTLED_S: Final = STALE_S + 0.5
 Event = Literal["INSERT", "MODIFY", "REMOVE"]
 
 
+async def settle(store: Store) -> None:
+    """Waits until no process goes by a description of a table from before; no time where one process has the store."""
+    if store.capabilities.remote:
+        await asyncio.sleep(SETTLED_S)
+
+
 class Source(Struct, frozen=True):
     """A table that can be followed.
 
@@ -159,7 +165,7 @@ class Following:
             if now is not None and self._wanted(now) != self._wanted(found):
                 # Its stream was switched on meanwhile, whose log has to be kept for longer.
                 await self._keep_log(now)
-        await self._settle()
+        await settle(self._store)
 
     async def unfollow(self, source: Source, reader: str) -> None:
         """Keeps nothing for a reader any more; safe to repeat, and done where the table is gone."""
@@ -217,10 +223,6 @@ class Following:
     def watch(self, source: Source) -> Watch:
         """Watches a table for changes; hints may be missing, late or for nothing."""
         return self._store.watch(keys.table_space(source.id))
-
-    async def _settle(self) -> None:
-        if self._store.capabilities.remote:
-            await asyncio.sleep(SETTLED_S)
 
 
 async def has_changes(store: Store, source: Source, shard: int, *, after: int) -> bool:

@@ -26,7 +26,7 @@ from msgspec import Struct
 
 from tenet.base.errors import TenetError
 from tenet.store.errors import LogTrimmed, SpaceNotFound
-from tenet.tables.ops.following import SETTLED_S
+from tenet.tables.ops.following import settle
 from tenet.tables.ops.stream_reading import stand_of
 from tenet.tables.rules import stream_splits
 from tenet.tables.rules.index_log import FILLING, LOG_SHARDS
@@ -263,26 +263,25 @@ class Splitting:
             SpaceNotFound: the table is gone.
             StoreError: it is not done, or half done.
         """
-        stand = await stand_of(
-            self._store, table, stream_splits.log_of(number), deadline=self._clock.monotonic_s() + _CALL_S
-        )
-        await self._change(table, label, lambda stream: stream_splits.begun(stream, number, held=stand.closed))
+        log_end = await self._end_of_log(table, number)
+        await self._change(table, label, lambda stream: stream_splits.begun(stream, number, held=log_end))
         await self.end(table, label, number)
 
     async def end(self, table: Table, label: str, number: int) -> None:
         """Ends a split that was begun, perhaps by another process; otherwise as `split`."""
-        if self._store.capabilities.remote:
-            # No process may take the shard for open any more when it is decided where it ends.
-            await asyncio.sleep(SETTLED_S)
-        stand = await stand_of(
-            self._store, table, stream_splits.log_of(number), deadline=self._clock.monotonic_s() + _CALL_S
-        )
+        # No process may take the shard for open any more when it is decided where it ends.
+        await settle(self._store)
+        log_end = await self._end_of_log(table, number)
         now_ms = self._clock.wall_ms()
         after = await self._change(
-            table, label, lambda stream: stream_splits.ended(stream, number, end=stand.closed, now_ms=now_ms)
+            table, label, lambda stream: stream_splits.ended(stream, number, end=log_end, now_ms=now_ms)
         )
         if after is not None:
             _log.info("a shard of a stream was split", table=table.name, stream=label, shard=number)
+
+    async def _end_of_log(self, table: Table, number: int) -> int:
+        deadline = self._clock.monotonic_s() + _CALL_S
+        return (await stand_of(self._store, table, stream_splits.log_of(number), deadline=deadline)).closed
 
     async def _change(self, table: Table, label: str, change: Callable[[Stream], Stream]) -> Table | None:
         """Changes a stream in its table's description; returns the table where it did."""

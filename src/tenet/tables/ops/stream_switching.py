@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from tenet.store.errors import SpaceNotFound
-from tenet.tables.ops.following import SETTLED_S
+from tenet.tables.ops.following import settle
 from tenet.tables.ops.stream_reading import stand_of
 from tenet.tables.rules.index_log import LOG_SHARDS, logged_options
 from tenet.tables.rules.stream_settings import begun, readable
@@ -79,19 +79,12 @@ class Streams:
         """
         if not self._store.capabilities.remote:
             return table
-        await self._settle()
-        after = msgspec.structs.replace(stream, starts=await self._positions(table))
-
-        def decide(now: Table | None) -> Table | None:
-            # Whoever was slower than another process must not have it begin behind what is told by now.
-            if now is None or now.id != table.id or now.revision != table.revision:
-                return now
-            return msgspec.structs.replace(now, streams=tuple(after if one == stream else one for one in now.streams))
-
-        return await self._catalog.change(table.account, table.name, decide)
+        await settle(self._store)
+        # Whoever was slower than another process must not have it begin behind what is told by now.
+        return await self._replace(table, stream, as_read=True, starts=await self._positions(table))
 
     async def _end(self, table: Table, stream: Stream) -> Table | None:
-        await self._settle()
+        await settle(self._store)
         ends = await self._positions(table)
         return await self._replace(table, stream, status="DISABLED", ends=ends, disabled_ms=self._clock.wall_ms())
 
@@ -105,7 +98,7 @@ class Streams:
             return table
         ends: tuple[int, ...] = ()
         if await self._log_of(table) is not None:
-            await self._settle()
+            await settle(self._store)
             with contextlib.suppress(SpaceNotFound):
                 ends = await self._positions(table)
         at_ms = self._clock.wall_ms()
@@ -141,20 +134,18 @@ class Streams:
         stands = await asyncio.gather(*(stand_of(self._store, table, shard) for shard in _SHARDS))
         return tuple(stand.closed for stand in stands)
 
-    async def _replace(self, table: Table, stream: Stream, **changes: object) -> Table | None:
+    async def _replace(self, table: Table, stream: Stream, *, as_read: bool = False, **changes: object) -> Table | None:
+        """Changes a stream of a table, if it is as given; with `as_read` only if all of the table is."""
         after = msgspec.structs.replace(stream, **changes)
 
         def decide(now: Table | None) -> Table | None:
-            if now is None or now.id != table.id or stream not in now.streams:
+            if now is None or now.id != table.id or (as_read and now.revision != table.revision):
+                return now
+            if stream not in now.streams:
                 return now
             return msgspec.structs.replace(now, streams=tuple(after if one == stream else one for one in now.streams))
 
         return await self._catalog.change(table.account, table.name, decide)
-
-    async def _settle(self) -> None:
-        """Waits until nobody writes by the description before."""
-        if self._store.capabilities.remote:
-            await asyncio.sleep(SETTLED_S)
 
     # ---- upkeep ------------------------------------------------------------------------------------------------------
 
