@@ -8,6 +8,7 @@ import re
 import statistics
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
@@ -35,14 +36,21 @@ def files(*suffixes: str, under: Path = ROOT) -> list[Path]:
     return [path for path in tracked() if path.suffix in suffixes and path.is_relative_to(under)]
 
 
-@cache
-def tree_of(path: Path) -> ast.Module:
-    # The collector of garbage would look at all trees again and again while they become more.
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """Keeps the collector of garbage from looking at trees again and again while they become more."""
     gc.disable()
     try:
-        return ast.parse(path.read_text(encoding="utf-8"))
+        yield
     finally:
         gc.enable()
+
+
+@cache
+def source_trees() -> dict[Path, ast.Module]:
+    """The trees of the package, through which several tests look."""
+    with uncollected():
+        return {path: ast.parse(path.read_text(encoding="utf-8")) for path in files(".py", under=SOURCE)}
 
 
 def name_of(path: Path) -> str:
@@ -52,16 +60,32 @@ def name_of(path: Path) -> str:
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
-def functions(under: Path) -> Iterator[tuple[str, int, int]]:
-    """Where each function lies, how many lines it has, and how many without its docstring."""
-    for path in files(".py", under=under):
-        for node in ast.walk(tree_of(path)):
-            if isinstance(node, Function):
-                lines = (node.end_lineno or 0) - node.lineno + 1
-                first = node.body[0]
-                documented = ast.get_docstring(node) is not None
-                docstring = (first.end_lineno or 0) - first.lineno + 1 if documented else 0
-                yield f"{name_of(path)}:{node.lineno} {node.name}", lines, lines - docstring
+def statements(block: ast.AST) -> Iterator[ast.AST]:
+    """Every statement below a block, at any depth: most nodes are of expressions, in which no function stands."""
+    for field in ("body", "orelse", "finalbody", "handlers", "cases"):
+        for node in getattr(block, field, ()):
+            yield node
+            yield from statements(node)
+
+
+def functions_of(tree: ast.Module, name: str) -> Iterator[tuple[str, int, int]]:
+    """Where each function of a file lies, how many lines it has, and how many without its docstring."""
+    for node in statements(tree):
+        if isinstance(node, Function):
+            lines = (node.end_lineno or 0) - node.lineno + 1
+            first = node.body[0]
+            documented = ast.get_docstring(node) is not None
+            docstring = (first.end_lineno or 0) - first.lineno + 1 if documented else 0
+            yield f"{name}:{node.lineno} {node.name}", lines, lines - docstring
+
+
+def functions(under: Path) -> list[tuple[str, int, int]]:
+    found: list[tuple[str, int, int]] = []
+    trees = source_trees()
+    with uncollected():
+        for path in files(".py", under=under):
+            found += functions_of(trees.get(path) or ast.parse(path.read_text(encoding="utf-8")), name_of(path))
+    return found
 
 
 def test_no_function_is_long() -> None:
@@ -84,13 +108,12 @@ def test_no_file_is_long() -> None:
 
 
 def test_package_files_hold_a_docstring_alone() -> None:
-    packages = [path for path in files(".py", under=SOURCE) if path.name == "__init__.py"]
+    packages = {path: tree for path, tree in source_trees().items() if path.name == "__init__.py"}
     assert packages
-    for path in packages:
-        body = tree_of(path).body
+    for path, tree in packages.items():
         # Before anything is imported, the root decides in which form it is: compiled, or from source.
-        assert len(body) == 1 or path.parent == SOURCE, f"{name_of(path)} has code"
-        assert ast.get_docstring(tree_of(path)), f"{name_of(path)} has no docstring"
+        assert len(tree.body) == 1 or path.parent == SOURCE, f"{name_of(path)} has code"
+        assert ast.get_docstring(tree), f"{name_of(path)} has no docstring"
 
 
 def test_every_folder_of_the_package_is_a_package() -> None:
@@ -109,9 +132,9 @@ def test_every_room_says_what_it_is_for() -> None:
 def test_no_outcome_is_dropped(method: str) -> None:
     dropped = [
         f"{name_of(path)}:{node.lineno}"
-        for path in files(".py", under=SOURCE)
+        for path, tree in source_trees().items()
         if "suite" not in path.parts  # tests, whose subject may be the error alone
-        for node in ast.walk(tree_of(path))
+        for node in ast.walk(tree)
         if isinstance(node, ast.Expr)
         and isinstance(node.value, ast.Await)
         and isinstance(node.value.value, ast.Call)
@@ -124,8 +147,8 @@ def test_no_outcome_is_dropped(method: str) -> None:
 def test_no_query_or_scan_is_without_a_limit() -> None:
     unlimited = [
         f"{name_of(path)}:{node.lineno}"
-        for path in files(".py", under=SOURCE)
-        for node in ast.walk(tree_of(path))
+        for path, tree in source_trees().items()
+        for node in ast.walk(tree)
         if isinstance(node, ast.Call)
         and isinstance(node.func, ast.Attribute)
         and node.func.attr in {"query", "scan", "read_log"}
@@ -156,13 +179,24 @@ UNWANTED = {
 }
 
 
+@cache
+def texts() -> dict[Path, str]:
+    """What people have written."""
+    suffixes = (".py", ".md", ".toml", ".yaml", ".service", ".sh", ".js", ".mjs", ".go", ".java", "")
+    return {
+        path: path.read_text(encoding="utf-8", errors="replace")
+        for path in files(*suffixes)
+        if path != Path(__file__) and path.name not in {"LICENSE", "uv.lock"}
+    }
+
+
 @pytest.mark.parametrize("what", UNWANTED)
 def test_nothing_unwanted_is_written(what: str) -> None:
     found = [
         f"{name_of(path)}:{number}: {line.strip()[:80]}"
-        for path in files(".py", ".md", ".toml", ".yaml", ".service", ".sh", ".js", ".mjs", ".go", ".java", "")
-        if path != Path(__file__) and path.name not in {"LICENSE", "uv.lock"}
-        for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), 1)
+        for path, text in texts().items()
+        if UNWANTED[what].search(text)  # once for all lines: hardly any file has one
+        for number, line in enumerate(text.splitlines(), 1)
         if UNWANTED[what].search(line)
     ]
     assert not found, f"{what}:\n" + "\n".join(found)
