@@ -8,6 +8,7 @@ import json
 import re
 import tracemalloc
 import zlib
+from collections.abc import Callable
 
 import pytest
 
@@ -102,10 +103,11 @@ def test_a_compressed_request_is_verified_as_it_came_and_served_as_it_was_meant(
         (gzip.compress(b"{}", mtime=0)[:-3], "gzip", "SerializationException"),
         (gzip.compress(b"{}", mtime=0) + b"more", "gzip", "SerializationException"),
         (b"{}", "br", "SerializationException"),
-        (gzip.compress(bytes(20 * 1024 * 1024)), "gzip", "RequestEntityTooLarge"),
+        (lambda: gzip.compress(bytes(20 * 1024 * 1024)), "gzip", "RequestEntityTooLarge"),
     ],
 )
-def test_what_is_badly_compressed_is_refused(body: bytes, encoding: str, code: str) -> None:
+def test_what_is_badly_compressed_is_refused(body: bytes | Callable[[], bytes], encoding: str, code: str) -> None:
+    body = body() if callable(body) else body
     refused, after = answers_to(call("Echo", body, content_encoding=encoding), call("Echo", b"{}"))
     assert refused.code == code
     assert after.status == 200
