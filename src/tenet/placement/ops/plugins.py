@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from importlib import metadata
 from typing import Any, Final, TypeVar
 
@@ -69,7 +71,13 @@ def installed(group: str) -> dict[str, Callable[..., Any]]:
 
     Each is loaded when it is first called: one that cannot be loaded harms nobody else.
     """
-    return {entry.name: _lazily(entry) for entry in metadata.entry_points(group=group)}
+    return {entry.name: _lazily(entry) for entry in _entry_points(group, tuple(sys.path))}
+
+
+@lru_cache(maxsize=8)
+def _entry_points(group: str, _path: tuple[str, ...]) -> metadata.EntryPoints:
+    """Returns entry points of all packages under a path; to find them takes reading the metadata of every package."""
+    return metadata.entry_points(group=group)
 
 
 def _lazily(entry: metadata.EntryPoint) -> Callable[..., Any]:
