@@ -11,15 +11,17 @@ from pathlib import Path
 from types import FrameType
 
 import pytest
+import structlog
 from hypothesis import settings
+from structlog.dev import ConsoleRenderer, plain_traceback
+
+from tests.rounds import BRIEF, EXAMPLES, EXAMPLES_LONG, LONG, examples
 
 pytest_plugins = ["tests.clusters"]
 
 # What runs by hand runs from source, and so do the servers that it starts; `tools.stages` says where it does not.
 os.environ.setdefault("TENET_COMPILED", "0")
 
-#: Whether the full rounds run (``make test-long``).
-LONG = os.environ.get("TENET_TEST_LONG") == "1"
 #: Seconds that a test without a mark of its own may take; on real clusters it mostly waits, for as long as disks like.
 TIME_LIMIT_S = 600 if LONG else 120
 CLUSTER_TIME_LIMIT_S = 600
@@ -28,9 +30,14 @@ ON_CLUSTERS = {Path(__file__).parent / "distributed", Path(__file__).parent / "c
 #: Objects made before the youngest are collected, and collections of each age before the next: those of a server.
 GARBAGE_THRESHOLDS = (20_000, 10, 10)
 
-settings.register_profile("quick", deadline=None, print_blob=True)
-settings.register_profile("long", deadline=None, print_blob=True, max_examples=1_000)
-settings.load_profile("long" if LONG else "quick")
+settings.register_profile("brief", deadline=None, print_blob=True, max_examples=examples(EXAMPLES, is_brief=True))
+settings.register_profile("quick", deadline=None, print_blob=True, max_examples=EXAMPLES)
+settings.register_profile("long", deadline=None, print_blob=True, max_examples=EXAMPLES_LONG)
+settings.load_profile("long" if LONG else "brief" if BRIEF else "quick")
+# What tests have logged is shown where they fail. In colours, with the variables of each frame, it would be the most
+# expensive thing that some of them do.
+PLAIN_LOGS = ConsoleRenderer(colors=False, exception_formatter=plain_traceback)
+structlog.configure(processors=[*structlog.get_config()["processors"][:-1], PLAIN_LOGS])
 
 
 @pytest.hookimpl(wrapper=True)
@@ -49,6 +56,14 @@ def pytest_collection() -> Iterator[None]:
 
 
 @pytest.fixture
+def logging_restored() -> Iterator[None]:
+    """Puts the configuration of logging back that a test changes."""
+    before = structlog.get_config()
+    yield
+    structlog.configure(**before)
+
+
+@pytest.fixture
 def seed() -> int:
     """The seed of this run: printed at its start, set by TENET_TEST_SEED."""
     return int(os.environ.get("TENET_TEST_SEED", "0"))
@@ -56,7 +71,8 @@ def seed() -> int:
 
 def pytest_report_header() -> str:
     """Prints the seed, so that a failed run can be repeated."""
-    return f"TENET_TEST_SEED={os.environ.get('TENET_TEST_SEED', '0')}, full rounds: {'yes' if LONG else 'no'}"
+    rounds = "full" if LONG else "brief" if BRIEF else "usual"
+    return f"TENET_TEST_SEED={os.environ.get('TENET_TEST_SEED', '0')}, rounds: {rounds}"
 
 
 @pytest.hookimpl(wrapper=True)

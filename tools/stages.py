@@ -113,6 +113,9 @@ PLANS: dict[str, tuple[Stage, ...]] = {
     "coverage": tuple(replace(stage, compiled=False) for stage in ALL if stage not in (COMPILED, FROM_SOURCE)),
 }
 
+#: How many random examples tests try, where it is not the usual number (tests/rounds.py).
+ROUNDS = {"check": {"TENET_TEST_BRIEF": "1"}, "long": {"TENET_TEST_LONG": "1"}}
+
 
 def run(stage: Stage, seed: int, extra: list[str], environment: dict[str, str], prefix: list[str]) -> Result:
     """Runs one stage, its output as it comes, and returns how it went."""
@@ -201,8 +204,7 @@ def main() -> int:
     # Else every worker of every stage would compile all tests anew, with their assertions rewritten.
     environment.pop("PYTHONDONTWRITEBYTECODE", None)
     prefix = [sys.executable]
-    if plan == "long":
-        environment["TENET_TEST_LONG"] = "1"
+    environment |= ROUNDS.get(plan, {})
     if plan == "coverage":
         prefix += ["-m", "coverage", "run"]
     print(f"TENET_TEST_SEED={seed}")

@@ -28,7 +28,7 @@ from tests.conformance.differential.statements import statement_sequence
 from tests.conformance.differential.table_requests import table_sequence
 from tests.conformance.differential.targets import Target
 from tests.conformance.peers import PEERS
-from tests.conftest import LONG
+from tests.rounds import LONG
 from tests.servers import running
 
 ALWAYS = ("dynamodb-local", "dynalite")

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.conformance.packages import FetchFailed, libraries
-from tests.conftest import LONG
 from tests.edges import call
+from tests.rounds import LONG
 
 FUZZER = Path(__file__).with_name("fuzz_edge.py")
 ROOT = FUZZER.parents[2]

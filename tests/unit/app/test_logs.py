@@ -12,11 +12,7 @@ import structlog
 from tenet.app.logs import set_up, set_up_for_command
 from tenet.wire.log import Sink
 
-
-@pytest.fixture(autouse=True)
-def _reset() -> object:
-    yield
-    structlog.reset_defaults()
+pytestmark = pytest.mark.usefixtures("logging_restored")
 
 
 def lines(tmp_path: Path, *levels: str) -> list[dict[str, object]]:

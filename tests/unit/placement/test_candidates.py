@@ -18,6 +18,7 @@ from tenet.placement.fleet.fleet import Fleet
 from tenet.placement.model import Inventory, Provider
 from tenet.placement.rules.candidate_answers import Candidate
 from tenet.placement.rules.candidate_requests import CandidateRequest, read_candidate_request
+from tests.rounds import examples
 from tests.unit.placement.brute import Outcome, candidates
 from tests.unit.placement.fleets import KNOWN_CLASSES, KNOWN_TRAITS, SHARES, make_fleet, make_query, uuid_of
 
@@ -64,7 +65,7 @@ def granular(groups: int, amount: int = 1, policy: str = "none") -> str:
     return f"{asked}&group_policy={policy}"
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(400), deadline=None)
 @given(seed=SEEDS)
 def test_finds_what_trying_everything_finds_and_each_once(seed: int) -> None:
     random = Random(seed)
@@ -77,7 +78,7 @@ def test_finds_what_trying_everything_finds_and_each_once(seed: int) -> None:
     assert set(found) == candidates(providers, request)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(seed=SEEDS)
 def test_a_limited_answer_is_that_many_of_the_unlimited_one(seed: int) -> None:
     random = Random(seed)
@@ -90,7 +91,7 @@ def test_a_limited_answer_is_that_many_of_the_unlimited_one(seed: int) -> None:
     assert every.issuperset(found)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(seed=SEEDS)
 def test_whatever_changes_meanwhile_the_others_are_found_once(seed: int) -> None:
     random = Random(seed)
@@ -233,7 +234,7 @@ def test_a_tree_that_does_not_exist_has_nothing_to_give() -> None:
     assert not list(find(fleet_of(tree), read(f"resources=VCPU:1&in_tree={uuid_of(Random(77))}")))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(seed=SEEDS)
 def test_groups_that_compete_for_devices_find_all_ways_and_no_others(seed: int) -> None:
     random = Random(seed)

@@ -42,6 +42,7 @@ from tenet.placement.rules.stored import FORMAT
 from tenet.placement.rules.validation import check_document
 from tenet.placement.selection.diagnosis import explain
 from tenet.store.errors import StoreCorrupt, StoreOfLaterVersion
+from tests.rounds import examples
 from tests.unit.placement.brute import candidates
 from tests.unit.placement.fleets import make_fleet, make_query
 from tests.unit.placement.test_candidates import SEEDS, fleet_of, host, outcome_of, read
@@ -282,7 +283,7 @@ def asking(random: Random, request: CandidateRequest) -> CandidateRequest:
     return replace(request, groups=tuple(groups))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(seed=SEEDS)
 def test_finds_by_capabilities_what_trying_everything_finds(seed: int) -> None:
     random = Random(seed)
@@ -293,7 +294,7 @@ def test_finds_by_capabilities_what_trying_everything_finds(seed: int) -> None:
     assert set(found) == candidates(providers, request)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(seed=SEEDS)
 def test_why_not_counts_those_who_meet_a_capability(seed: int) -> None:
     random = Random(seed)
@@ -310,7 +311,7 @@ def test_why_not_counts_those_who_meet_a_capability(seed: int) -> None:
         assert "capability driver >= 550 and < 551" in missing
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(seed=SEEDS)
 def test_a_fleet_knows_who_can_what_through_all_changes(seed: int) -> None:
     """Providers come, change and go; the columns say what the providers say, and keep nothing of those that went."""

@@ -14,6 +14,7 @@ from tenet.placement.fleet.fleet import Fleet
 from tenet.placement.fleet.sets import Sets
 from tenet.placement.model import Inventory, Provider
 from tenet.placement.rules.provider_filters import ProviderFilter
+from tests.rounds import examples
 from tests.unit.placement.fleets import CLASSES, SHARES, TRAITS, make_fleet, uuid_of
 
 SEEDS = st.integers(0, 2**32 - 1)
@@ -83,7 +84,7 @@ def assert_is(fleet: Fleet, providers: Iterable[Provider]) -> None:
         assert [mask[place] for mask in ours] == [mask[other] for mask in fresh_ones]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(seed=SEEDS)
 def test_a_fleet_is_what_was_put_last(seed: int) -> None:
     random = Random(seed)
@@ -119,7 +120,7 @@ def test_a_fleet_is_what_was_put_last(seed: int) -> None:
     assert_is(fleet, known.values())
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(seed=SEEDS)
 def test_lists_have_what_passes_the_filter(seed: int) -> None:
     random = Random(seed)

@@ -27,6 +27,7 @@ from tenet.placement.rules.validation import check_document
 from tenet.placement.selection.diagnosis import explain
 from tenet.placement.selection.selecting import select
 from tenet.store.sqlite.engine import open_engine
+from tests.rounds import examples
 from tests.unit.placement.test_candidates import fleet_of, host, read
 from tests.unit.placement.test_claiming import CONFLICT, CREATED, NO_CONTENT, OK, claim_of, claimed
 from tests.unit.placement.test_resources import anywhere, described, of_one, shown
@@ -85,7 +86,7 @@ def both_of(random: Random) -> tuple[dict[str, Any], dict[str, Any]]:
     )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(seed=SEEDS)
 def test_both_languages_mean_the_same(seed: int) -> None:
     own, plain = both_of(Random(seed))
@@ -140,7 +141,7 @@ def as_provider(number: str, taken: Mapping[str, int]) -> Provider:
     return replace(host(int(number)), inventories=dict(made.inventories), used=used)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(seed=SEEDS)
 def test_a_partition_is_found_where_its_slices_are(seed: int) -> None:
     """Against a count of slices that knows nothing of inventories."""
@@ -165,7 +166,7 @@ def test_a_partition_is_found_where_its_slices_are(seed: int) -> None:
     assert found <= fitting
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(
     total=st.integers(1, 400),
     least=st.integers(1, 40),

@@ -35,6 +35,7 @@ from tenet.placement.selection.contract import OUT, NamedFilter, NamedWeigher, O
 from tenet.placement.selection.diagnosis import TOGETHER, Condition, explain
 from tenet.placement.selection.domains import domains_of
 from tenet.placement.selection.selecting import Chosen, Selection, WhyNot, select
+from tests.rounds import examples
 from tests.unit.placement.brute import candidates
 from tests.unit.placement.fleets import make_fleet, make_query
 from tests.unit.placement.test_candidates import SEEDS, fleet_of, host, outcome_of, read
@@ -89,7 +90,7 @@ def chosen_from(fleet: Fleet, selection: Selection) -> list[Chosen]:
     return result
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(seed=SEEDS)
 def test_one_consumer_gets_a_candidate_or_there_is_none(seed: int) -> None:
     random = Random(seed)
@@ -111,7 +112,7 @@ def test_one_consumer_gets_a_candidate_or_there_is_none(seed: int) -> None:
         assert select(fleet_of(providers), selection) == result
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(seed=SEEDS)
 def test_the_best_of_all_is_chosen(seed: int) -> None:
     """The emptiest host, by a count of its own."""
@@ -137,7 +138,7 @@ def test_the_best_of_all_is_chosen(seed: int) -> None:
     assert shares[uuid] == pytest.approx(min(shares.values()))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(seed=SEEDS)
 def test_a_gang_of_equals_is_placed_if_it_fits(seed: int) -> None:
     """As many as fit are found under a bound for each rack, and one more is not."""
@@ -165,7 +166,7 @@ def test_a_gang_of_equals_is_placed_if_it_fits(seed: int) -> None:
     assert isinstance(result, WhyNot)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(seed=SEEDS)
 def test_a_gang_that_stays_together_finds_the_rack_with_room(seed: int) -> None:
     random = Random(seed)
@@ -185,7 +186,7 @@ def test_a_gang_that_stays_together_finds_the_rack_with_room(seed: int) -> None:
     assert isinstance(select(fleet_of(providers), selection_of(*[request] * (most + 1), affinity=affinity)), WhyNot)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(seed=SEEDS)
 def test_an_explanation_counts_who_meets_each_condition(seed: int) -> None:
     """Counted again from the providers, one by one; and what is left never grows."""
@@ -433,7 +434,7 @@ def test_the_nearest_ancestor_that_knows_its_rack_tells_it() -> None:
     assert domains_of(both, "rack") == frozenset({"A", "B"})
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(seed=SEEDS)
 def test_a_mixed_gang_never_takes_more_than_there_is_nor_breaks_a_demand(seed: int) -> None:
     """Whatever a gang gets holds together: room, spread, and being in one site."""

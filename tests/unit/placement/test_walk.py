@@ -19,6 +19,7 @@ from tenet.placement.fleet.conditions import (
     TraitsTogether,
 )
 from tenet.placement.fleet.trees import Walk
+from tests.rounds import examples
 
 PLACES = range(5)
 Holds = Callable[[Sequence[int]], bool]
@@ -72,7 +73,7 @@ def _line(parents: dict[int, int | None], place: int) -> list[int]:
     return [place, *(_line(parents, parent) if parent is not None else ())]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(seed=st.integers(0, 2**32 - 1))
 # Where a search that remembered too little of what had failed left something out.
 @example(seed=980)

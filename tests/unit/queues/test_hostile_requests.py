@@ -19,6 +19,7 @@ from tenet.queues.rules.shapes import REQUESTS, Shape
 from tenet.store.memory import MemoryEngine
 from tenet.store.memory_state import MemoryState
 from tenet.wire.door import Principal, Request, Response
+from tests.rounds import examples
 
 ACCOUNT = "111111111111"
 QUEUES = ("a", "a.fifo", "b")
@@ -105,7 +106,7 @@ def request(operation: str, body: bytes, *, form: bool = False) -> Request:
     return Request("POST", "/", "", headers, body, operation, "RID", Principal("AK", ACCOUNT), 1e9, "us-east-1")
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=examples(50), deadline=None)
 @given(st.lists(calls, min_size=1, max_size=12))
 def test_json_of_any_kind(asked: list[tuple[str, Any]]) -> None:
     told = answers([request(operation, json.dumps(body).encode()) for operation, body in asked])
@@ -132,7 +133,7 @@ def flattened(name: str, value: Any) -> list[tuple[str, str]]:
     return [(name, str(value))]
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=examples(50), deadline=None)
 @given(st.lists(calls, min_size=1, max_size=12))
 def test_forms_of_any_kind(asked: list[tuple[str, Any]]) -> None:
     requests = []

@@ -15,6 +15,7 @@ from tenet.tables import keys
 from tenet.tables.errors import TablesError, ValidationException
 from tenet.tables.model import AttributeValue, Item
 from tests.dear import caught_up
+from tests.rounds import examples
 from tests.unit.tables.test_filling import Service, kinds, serving
 from tests.unit.tables.test_key_conditions import CONTENTS, TESTS, comparable
 from tests.unit.tables.values import canonical
@@ -439,7 +440,7 @@ async def queried(service: Service, kind: str, plan: Plan) -> None:
         assert await all_pages(service, request) == wanted, request
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(seed=st.integers(0, 2**32))
 def test_queries_find_what_a_plain_list_says(seed: int) -> None:
     serving("cheap", lambda service: queried(service, "cheap", Plan(seed)))

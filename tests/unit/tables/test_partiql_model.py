@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.rounds import examples
 from tests.unit.tables.outcomes import outcome_of
 from tests.unit.tables.statements import Service, refusal_of, served
 
@@ -17,7 +18,9 @@ Item = dict[str, Any]
 Key = tuple[str, int]
 
 HOUSES, ROOMS = ("a", "b", "c"), (0, 1, 2, 3)
-CHECKED = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+CHECKED = settings(
+    max_examples=examples(60), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 FAILED = "ConditionalCheckFailedException: The conditional request failed"
 
 

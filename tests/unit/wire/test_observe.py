@@ -31,7 +31,7 @@ TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
 
 @pytest.fixture
-def lines() -> Iterator[list[dict[str, Any]]]:
+def lines(logging_restored: None) -> list[dict[str, Any]]:
     """Log lines as they would be written."""
     captured: list[dict[str, Any]] = []
 
@@ -40,8 +40,7 @@ def lines() -> Iterator[list[dict[str, Any]]]:
         raise structlog.DropEvent
 
     structlog.configure(processors=[capture])
-    yield captured
-    structlog.reset_defaults()
+    return captured
 
 
 class Spans:
@@ -135,12 +134,12 @@ def test_what_has_no_operation_is_told_by_its_path(lines: list[dict[str, Any]]) 
     assert [kept.get("path") for kept in watching.recent()] == ["/readyz", None]
 
 
+@pytest.mark.usefixtures("logging_restored")
 def test_recent_requests_are_bounded() -> None:
     structlog.configure(processors=[lambda *_: (_ for _ in ()).throw(structlog.DropEvent)])
     watching = observer()
     for number in range(1000):
         watching.note(request(f"Operation{number}"), "dynamodb", FAILED, 0.001, 2)
-    structlog.reset_defaults()
     kept = watching.recent()
     assert len(kept) == 200
     assert kept[-1]["operation"] == "Operation999"

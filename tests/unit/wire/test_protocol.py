@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from tenet.wire.limits import EdgeLimits
 from tenet.wire.server import Edge
 from tests.edges import TARGET, Client, Echo, call, connected, on_loop, raw, serving, until
+from tests.rounds import examples
 
 HOST = "host: localhost\r\n"
 HEALTHZ = b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n"
@@ -482,7 +483,7 @@ PIECES = st.sampled_from(
 
 @given(pieces=st.lists(PIECES | st.binary(max_size=20), max_size=12), cut=st.integers(1, 400))
 @example(pieces=[HEALTHZ, b"\r\n\r\n", HEALTHZ], cut=7)
-@settings(suppress_health_check=[HealthCheck.too_slow], max_examples=60)
+@settings(suppress_health_check=[HealthCheck.too_slow], max_examples=examples(60))
 def test_no_bytes_crash_it_or_leave_anything_behind(pieces: list[bytes], cut: int) -> None:
     data = b"".join(pieces)
 
