@@ -67,9 +67,7 @@ class RestoreClosed(Protocol):
             StoreLocked: another process holds the data.
             InvalidRequest: there is no such backup, or it cannot be read.
             StoreCorrupt: the file is no backup of this engine, is damaged, or of a later version.
-            DiskFull: there is no room for it beside the old store.
-
-            In every case the old store is left as it was.
+            DiskFull: there is no room for it beside the old store. In every case the old store is left as it was.
         """
         ...
 

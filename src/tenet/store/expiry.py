@@ -303,9 +303,9 @@ class Sweeper:
         clock: time.
         ids: for commit ids.
         parallel: how many shards are swept at the same time.
-        shards: which of the ``SHARDS`` it sweeps; all by default. Several sweepers of a shard do no harm.
         pause_s: how long it rests between two passes, seconds; a record is removed about so much after its time. None
             for half a second, and for ten times as long where each look costs a round over a network.
+        shards: which of the ``SHARDS`` it sweeps; all by default. Several sweepers of a shard do no harm.
     """
 
     def __init__(

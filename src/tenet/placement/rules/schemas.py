@@ -190,6 +190,6 @@ def of_version(version: int, *steps: tuple[int, Schema]) -> Schema:
 
     Args:
         version: of the request.
-        steps: schemas with the microversions that they begin at, ascending; the first begins at or below `version`.
+        *steps: schemas with the microversions that they begin at, ascending; the first begins at or below `version`.
     """
     return [schema for since, schema in steps if since <= version][-1]

@@ -109,8 +109,7 @@ class Spaces:
     """The registry.
 
     Args:
-        driver: the cluster.
-        keyspace: where the tables are.
+        driver: the cluster; its location says in which keyspace the tables are.
         clock: time.
         ids: for the ids of spaces.
     """

@@ -49,9 +49,9 @@ class Lifecycle:
         catalog: where their descriptions are.
         store: where their spaces are.
         clock: time.
+        departed: what is left of tables whose streams can still be read.
         transition_ms: how long a transition takes at the least, milliseconds. With 0 it is usually over before the
             operation that began it is answered.
-        departed: what is left of tables whose streams can still be read.
         ended: called whenever a transition has ended here.
     """
 

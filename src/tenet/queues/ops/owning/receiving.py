@@ -36,8 +36,8 @@ def received(queue_id: bytes, item: Item, *, is_fifo: bool) -> Received:
 
     Args:
         queue_id: of its queue.
-        is_fifo: whether that is a FIFO queue.
         item: the message, its receive counted.
+        is_fifo: whether its queue is a FIFO queue.
     """
     message = item.message
     sequence = message.sequence

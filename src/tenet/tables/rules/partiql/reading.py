@@ -52,7 +52,7 @@ class Selection:
         operator: of the condition on the sort key, or an empty text.
         sort_values: what the sort key is compared with.
         is_reverse: whether each partition is read from its end.
-        filter: what else has to hold.
+        filter_: what else has to hold.
         projection: what to answer of the items.
     """
 
