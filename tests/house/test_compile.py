@@ -23,7 +23,7 @@ ENDS_AT_ONCE = (
 )
 
 
-@pytest.fixture(params=names())
+@pytest.fixture(params=names(), scope="module")
 def module(request: pytest.FixtureRequest) -> ast.Module:
     return ast.parse(source_of(request.param).read_text(encoding="utf-8"))
 

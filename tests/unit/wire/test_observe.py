@@ -31,8 +31,9 @@ TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
 
 @pytest.fixture
-def lines(logging_restored: None) -> list[dict[str, Any]]:
+def lines(request: pytest.FixtureRequest) -> list[dict[str, Any]]:
     """Log lines as they would be written."""
+    request.getfixturevalue("logging_restored")
     captured: list[dict[str, Any]] = []
 
     def capture(_logger: object, level: str, event: MutableMapping[str, Any]) -> str:
