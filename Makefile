@@ -29,7 +29,7 @@ test: $(VENV)/.development $(VENV)/.bytecode ## Passes every test: lint, types, 
 	@$(BIN)/python -m tools.compile --required
 	@exec $(BIN)/python -m tools.stages test $(ARGS)
 
-check: $(VENV)/.development $(VENV)/.bytecode ## The quick part of the tests, under a minute
+check: $(VENV)/.development $(VENV)/.bytecode ## The quick part of the tests, with a part of their random examples
 	@exec $(BIN)/python -m tools.stages check $(ARGS)
 
 test-changed: $(VENV)/.development $(VENV)/.bytecode ## Passes the tests that the import graph says a change can touch (ARGS=main)

@@ -1,6 +1,6 @@
 """Runs the tests in stages, cheapest first, and says how long each took.
 
-    python -m tools.stages check      the quick part
+    python -m tools.stages check      the quick part, with a quarter of the random examples
     python -m tools.stages test       everything that a change has to pass
     python -m tools.stages long       the full rounds, with a report in docs/results/test-long.md
     python -m tools.stages coverage   everything, measured
