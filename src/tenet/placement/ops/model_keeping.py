@@ -16,18 +16,18 @@ import structlog
 from tenet.placement import keys
 from tenet.placement.fleet.growing import GrowingFleet
 from tenet.placement.rules.snapshots import Snapshot, snapshot_of
-from tenet.placement.rules.uses import Uses, uses_left
 from tenet.store.contract import LogOptions, SpaceOptions
 from tenet.store.errors import LogTrimmed, StoreCorrupt, StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator
 
     from tenet.base.clock import Clock
     from tenet.base.ids import Ids
     from tenet.placement.fleet.fleet import Fleet
     from tenet.placement.ops.reading import Reader
-    from tenet.store.contract import CommitId, Key, LogPage, Page, Record, Store, Version
+    from tenet.placement.rules.uses import Landed
+    from tenet.store.contract import CommitId, LogPage, Page, Record, Store, Version
 
 _SCAN_RECORDS: Final = 10_000
 _SCAN_BYTES: Final = 16 * 1024 * 1024
@@ -122,23 +122,28 @@ class ModelKeeper:
 
     # ---- taking in ---------------------------------------------------------------------------------------------------
 
-    async def take_in(self, uuids: Iterable[str], cells: Mapping[Key, Mapping[str, int]]) -> None:
+    async def take_in(self, uuids: Iterable[str], landed: Landed) -> None:
         """Takes in what a commit of this node left in use, from its answer where that says all, else by reading.
 
         Args:
-            uuids: of the providers that it changed.
-            cells: what it left, as ``Committed`` tells; empty where it changed more than what is in use.
+            uuids: of the providers that the caller has changed by it and that it changed nothing else of.
+            landed: the commit, which may have carried out what others asked for as well.
         """
-        left = uses_left(cells)
-        unknown = [uuid for uuid in uuids if not self._take_uses(uuid, left.get(uuid))]
+        unknown = [uuid for uuid in uuids if uuid not in landed.taken and not self._take_uses(uuid, landed)]
         if unknown:
             await self.refresh(unknown)
 
-    def _take_uses(self, uuid: str, left: Uses | None) -> bool:
+    def _take_uses(self, uuid: str, landed: Landed) -> bool:
+        left = landed.uses.get(uuid)
         # What is being read may be from before the commit, and would be put behind it.
         if left is None or uuid in self._turns or self._meanwhile is not None:
             return False
-        return self.fleet.take_uses(uuid, left.used, generation=left.generation, revision=left.revision)
+        if not self.fleet.take_uses(
+            uuid, left.used, generation=left.generation, raised=left.raised, revision=left.revision
+        ):
+            return False
+        landed.taken.add(uuid)
+        return True
 
     async def refresh(self, uuids: Iterable[str]) -> None:
         """Takes in providers as they are now; one round trip for each, some at a time.
