@@ -41,6 +41,8 @@ _HINT_S_MAX: Final = 2.0
 _AGAIN_S: Final = 1.0
 #: How many of this node's commits are known, whose entries in the log say nothing new.
 _OWN_MAX: Final = 4_096
+#: How many changes of others are known that were taken in.
+_HEARD_MAX: Final = 4_096
 #: How long a node at least, and at most twice as long, leaves it to others to bring into the log what is on its way.
 _OTHERS_S: Final = 0.02
 _READS_AT_ONCE: Final = 32
@@ -82,6 +84,7 @@ class ModelKeeper:
         self._caught_up_s = 0.0
         self._doubting: set[asyncio.Task[None]] = set()
         self._own: dict[Version, None] = {}
+        self._heard: dict[tuple[bytes, Version], None] = {}
         #: How often everything was loaded, and how long the last time took, seconds.
         self.loads = 0
         self.load_s = 0.0
@@ -355,6 +358,7 @@ class ModelKeeper:
         """Takes in what stands in the log behind the last position; returns whether there may be more."""
         began_s = self._clock.monotonic_s()
         page = await self._next_page()
+        await self._take_in_others(page.arriving.items())
         if not page.entries:
             self._position = max(self._position, page.closed)
             if page.waiting is not None:
@@ -362,12 +366,22 @@ class ModelKeeper:
                 return True
             self._caught_up_s = began_s
             return False
-        others = (entry for entry in page.entries if entry.version not in self._own)
-        changed = list(dict.fromkeys(keys.uuid_text(entry.partition) for entry in others))
-        for start in range(0, len(changed), _READS_AT_ONCE):
-            await self.refresh(changed[start : start + _READS_AT_ONCE])
+        await self._take_in_others([(entry.partition, entry.version) for entry in page.entries])
         self._position = page.entries[-1].position
         return True
+
+    async def _take_in_others(self, changes: Iterable[tuple[bytes, Version]]) -> None:
+        """Reads what others have changed; a change that is seen on its way and in the log is read once."""
+        unknown = [
+            change for change in dict.fromkeys(changes) if change[1] not in self._own and change not in self._heard
+        ]
+        changed = list(dict.fromkeys(keys.uuid_text(partition) for partition, _ in unknown))
+        for start in range(0, len(changed), _READS_AT_ONCE):
+            await self.refresh(changed[start : start + _READS_AT_ONCE])
+        for change in unknown:
+            self._heard[change] = None
+        while len(self._heard) > _HEARD_MAX:
+            del self._heard[next(iter(self._heard))]
 
     async def _next_page(self) -> LogPage:
         """Returns the next entries of the log.
