@@ -24,7 +24,7 @@ TOOLS: dict[str, list[str]] = {
     "import-linter": [str(BIN / "lint-imports"), "--no-logo"],
     "deptry": [PYTHON, "-m", "deptry", "."],
     "codespell": [str(BIN / "codespell")],
-    "vulture": [PYTHON, "-m", "vulture"],
+    "vulture": [PYTHON, "-m", "tools.dead_code"],
     "generated-documents": [PYTHON, "-m", "tools.generated_docs", "--check"],
     "changelog": [PYTHON, "-m", "towncrier", "build", "--draft", "--version", "next", "--date", "today"],
     "git-hooks": [str(BIN / "prek"), "validate-config", ".pre-commit-config.yaml"],
