@@ -32,8 +32,8 @@ from tests.rounds import rounds
 from tests.sim import test_tables_items as items
 from tests.sim.harness import ExpensiveEngine, Simulation, seeds, simulate
 from tests.sim.interrupted import Interrupted
+from tests.sim.tables_processes import ACCOUNT
 
-ACCOUNT = items.ACCOUNT
 CALM_S_MAX = 120.0
 SHARES = 16
 
