@@ -157,14 +157,14 @@ class Expiring:
                 if table.time_to_live is not None and table.time_to_live.is_enabled and self._assignment.owns(table.id):
                     wanted[table.id] = table
             await asyncio.sleep(0)
-        for gone in set(self._figures) - set(wanted):
+        for gone in [one for one in self._figures if one not in wanted]:
             await self._stop(gone)
             del self._figures[gone]
         for table in wanted.values():
             figures = self._figures.setdefault(table.id, Figures(table))
             if table.id not in self._sweeping:
                 self._start(table.id, self._sweep(context, figures))
-        for table_id in noted:
+        for table_id in sorted(noted):
             await _note(context, table_id, None)
 
     def _start(self, table_id: str, sweep: Coroutine[Any, Any, None]) -> None:
