@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
@@ -43,6 +43,7 @@ from tenet.wire.door import Measured
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Sequence
 
+    from tenet.mesh.shares import Assignment
     from tenet.store.contract import Record
     from tenet.tables.context import Context
     from tenet.tables.model import Table
@@ -71,14 +72,6 @@ _FORMAT: Final = b"\x01"
 _MEASURED_MAX: Final = 1_000
 
 _log = structlog.get_logger(__name__)
-
-
-class Assignment(Protocol):
-    """Says which tables are this process's to look through."""
-
-    def owns(self, name: str) -> bool:
-        """Whether the table with this TableId is this process's now."""
-        ...
 
 
 class Figures:
