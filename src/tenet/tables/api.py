@@ -6,6 +6,7 @@ parameters of the API Tenet does not have yet.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Protocol, Self, TypeVar
 
 from msgspec import Struct
@@ -215,7 +216,6 @@ class Tables:
             request_s_max: how long a request may be under way at any process, seconds.
             splits: when shards of streams split.
         """
-        is_logging = not store.capabilities.cheap_commits_across_partitions
         catalog = Catalog(store, clock=clock, ids=ids, tables_max=settings.tables_max)
         expiry = ExpiryIndex(store, clock=clock, ids=ids, space=keys.EXPIRY_SPACE)
         shared = mesh_shares.Shares(KEEPING)
@@ -249,15 +249,12 @@ class Tables:
             expiry=expiry,
             expiring=expiring,
             barrier=filling.barrier,
-            is_logging=is_logging,
+            is_logging=not store.capabilities.cheap_commits_across_partitions,
         )
-        splitting, streams = _shared(
-            SPLITTING,
-            SPLITTING_SHARES,
-            lambda mine: Splitting(catalog, store, clock=clock, assignment=mine, settings=splits),
-        )
+        make = partial(Splitting, catalog, store, clock=clock, settings=splits)
+        splitting, streams = _shared(SPLITTING, SPLITTING_SHARES, make)
         supervisor = supervisor or _started(Supervisor(store, clock=clock, ids=ids))
-        tables = cls(context, supervisor, filling, keepers if is_logging else None, splitting)
+        tables = cls(context, supervisor, filling, keepers if context.is_logging else None, splitting)
         try:
             await tables._open(shared if assignment is None else None, mine, streams)
         except BaseException:
@@ -432,10 +429,10 @@ class _Shared(Protocol):
 _Work = TypeVar("_Work", bound=_Shared)
 
 
-def _shared(name: str, shares: int, make: Callable[[Assignment], _Work]) -> tuple[_Work, mesh_shares.Shares]:
-    """Makes what does a part of some work; returns it, and the shares of the work that are this process's."""
+def _shared(name: str, shares: int, make: Callable[..., _Work]) -> tuple[_Work, mesh_shares.Shares]:
+    """Makes what does a part of some work by its ``assignment``; returns it, and what is assigned to this process."""
     mine = mesh_shares.Shares(name, shares=shares)
-    work = make(mine)
+    work = make(assignment=mine)
     mine.changed = work.look_again
     return work, mine
 
