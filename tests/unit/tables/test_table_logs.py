@@ -36,6 +36,93 @@ async def look(tables: Tables) -> None:
     await tables._context.lifecycle._look()
 
 
+async def entries(world: Streamed) -> int:
+    """How many entries the log of the table has."""
+    table = await world.tables._context.catalog.describe(ACCOUNT, "orders")
+    pages = [await world.store.read_log(table.space, shard, after=0, limit=1_000) for shard in range(4)]
+    return sum(len(page.entries) for page in pages)
+
+
+# ---- for how long ----------------------------------------------------------------------------------------------------
+
+
+@STORES
+@pytest.mark.parametrize("is_followed", [True, False])
+@in_loop
+async def test_a_log_is_kept_as_long_as_a_stream_can_be_read(make: Make, *, is_followed: bool) -> None:
+    async with streamed(make) as world:
+        await world.make("NEW_IMAGE", indexed=True)
+        readers = (await log_of(world)).readers
+        if is_followed:
+            source = await world.tables.following.find(ACCOUNT, "orders")
+            await world.tables.following.follow(source, "somebody")
+            readers = (*readers, "somebody")
+        arn = (await world.call("DescribeTable", TableName="orders"))["Table"]["LatestStreamArn"]
+        await world.put("a", v="1")
+        await world.switch(OFF)
+        world.clock.advance_ms(DAY_MS - 1)
+        await look(world.tables)
+        assert await log_of(world) == LogOptions(4, readers, DAY_MS)
+        assert len(await world.records(arn)) == 1
+        world.clock.advance_ms(1)
+        await look(world.tables)
+        assert await log_of(world) == LogOptions(4, readers, 0)
+        # The table still tells which one was its last.
+        described = (await world.call("DescribeTable", TableName="orders"))["Table"]
+        assert described["LatestStreamArn"] == arn
+        # Another one is kept for a day again.
+        await world.switch(on("NEW_IMAGE"))
+        assert await log_of(world) == LogOptions(4, readers, DAY_MS)
+        world.clock.advance_ms(2 * DAY_MS)
+        await look(world.tables)
+        assert await log_of(world) == LogOptions(4, readers, DAY_MS)
+
+
+@in_loop
+async def test_what_everybody_has_read_goes_where_no_stream_can_be_read() -> None:
+    async with streamed(memory) as world:
+        await world.make("NEW_IMAGE")
+        source = await world.tables.following.find(ACCOUNT, "orders")
+        await world.tables.following.follow(source, "somebody")
+        await world.switch(OFF)
+        world.clock.advance_ms(DAY_MS)
+        await look(world.tables)
+        for number in range(20):
+            await world.put(f"k-{number}", v="1")
+        assert await entries(world) == 20
+        for shard in range(source.shards):
+            page = await world.tables.following.changes(source, shard, after=0, limit=100)
+            await world.tables.following.changes(source, shard, after=page.closed, limit=1, reader="somebody")
+        assert await _soon_without_entries(world)
+
+
+async def _soon_without_entries(world: Streamed) -> bool:
+    table = await world.tables._context.catalog.describe(ACCOUNT, "orders")
+    for _ in range(100):
+        pages = [await world.store.read_log(table.space, shard, after=2**62, limit=1) for shard in range(4)]
+        if all(page.first > page.closed for page in pages):
+            return True
+        await asyncio.sleep(0.01)
+    return False
+
+
+@STORES
+@in_loop
+async def test_of_several_streams_the_last_one_that_can_be_read_counts(make: Make) -> None:
+    async with streamed(make) as world:
+        await world.make("NEW_IMAGE")
+        await world.switch(OFF)
+        world.clock.advance_ms(20 * HOUR_MS)
+        await world.switch(on("KEYS_ONLY"))
+        await world.switch(OFF)
+        world.clock.advance_ms(20 * HOUR_MS)
+        await look(world.tables)
+        assert (await log_of(world)).retention_ms == DAY_MS
+        world.clock.advance_ms(4 * HOUR_MS)
+        await look(world.tables)
+        assert (await log_of(world)).retention_ms == 0
+
+
 # ---- for whom --------------------------------------------------------------------------------------------------------
 
 
@@ -234,3 +321,19 @@ async def test_two_followers_come_at_two_processes() -> None:
         assert sorted((await log_of(processes.world, name)).readers) == ["one", "two"]
 
     await at_once(scene, count=100)
+
+
+@in_loop
+async def test_a_stream_is_switched_on_while_another_process_finds_that_the_former_is_too_old() -> None:
+    async def scene(processes: Processes, name: str, chance: random.Random) -> None:
+        world = processes.world
+        await world.make("NEW_IMAGE", name=name)
+        following = processes.tables[0].following
+        await following.follow(await following.find(ACCOUNT, name), "somebody")
+        await processes.switch(1, name, OFF)
+        world.clock.advance_ms(DAY_MS)
+        await processes.run(chance, look(processes.tables[0]), processes.switch(1, name, on("KEYS_ONLY")))
+        assert await log_of(world, name) == LogOptions(4, ("somebody",), DAY_MS)
+        await world.call("DeleteTable", TableName=name)
+
+    await at_once(scene, count=40)

@@ -77,7 +77,7 @@ def logged_options(table: Table, *, is_logging: bool, now_ms: int) -> SpaceOptio
         log=LogOptions(
             shards=LOG_SHARDS,
             readers=(*for_indexes, *table.followers),
-            retention_ms=RETENTION_MS if table.streams else 0,
+            retention_ms=RETENTION_MS if any(is_readable(stream, now_ms) for stream in table.streams) else 0,
         )
     )
 
