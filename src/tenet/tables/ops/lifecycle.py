@@ -175,6 +175,7 @@ class Lifecycle:
             await self._drop_spaces(table)
         elif table.streams:
             self.departed.empty(table)
+            await self.departed.keep_few(table.account)
         return None
 
     async def _make_spaces(self, table: Table) -> None:
@@ -246,8 +247,7 @@ class Lifecycle:
                     _ = self._take_up(table)
             await asyncio.sleep(0)
         # Behind the tables: one that was deleted meanwhile is seen here, if not there.
-        async for departed in self.departed.everything():
-            await self.departed.look_after(departed, spaces.pop(departed.table.space, None))
+        await self.departed.look_after_all(spaces)
         for space in spaces:
             if keys.is_table_space(space):
                 _log.info("a space without a table is dropped", space=space)
