@@ -585,10 +585,8 @@ def follow_table(
     """
     from tenet.app.table_changes import Follower, asking, follow
 
-    def warn(text: str) -> None:
-        click.echo(text, err=True)
-
-    follower = Follower(asking(configuration), click.echo, file, warn=warn if skip_lost else None)
+    warn = functools.partial(click.echo, err=True) if skip_lost else None
+    follower = Follower(asking(configuration), click.echo, file, warn=warn)
     follower.begin(table, since)
     follow(follower, once=once)
 

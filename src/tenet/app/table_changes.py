@@ -228,7 +228,10 @@ class Follower:
         following = self._behind(place.stream)
         # Where the command has not looked for long, there may have been other streams meanwhile.
         if not (place.is_ended and self._is_recent(place)):
-            self._lost(f"their stream is gone, {place.stream}", max(place.read_ms, place.since_ms))
+            # It went a day after it had ended, or before: an account may have too many of deleted tables.
+            until_ms = self._made_ms(following) if following else self._clock.wall_ms()
+            from_ms = max(place.read_ms, place.since_ms)
+            self._lost(f"their stream is gone, {place.stream}", from_ms, max(until_ms, self._horizon_ms))
         if following:
             # What the new one has lost as well was just told.
             self._open(Place(following, read_ms=place.read_ms), is_first=True)
@@ -237,16 +240,27 @@ class Follower:
         self._keep()
         raise self._no_stream()
 
+    @property
+    def _horizon_ms(self) -> int:
+        """What was made since then is kept, milliseconds since 1970."""
+        return self._clock.wall_ms() - _KEPT_MS
+
+    def _made_ms(self, arn: str) -> int:
+        """Returns when a stream was asked for, milliseconds since 1970."""
+        described = self._ask(f"{_STREAMS}.DescribeStream", {"StreamArn": arn, "Limit": 1})["StreamDescription"]
+        return int(described["CreationRequestDateTime"] * 1_000)
+
     def _is_recent(self, place: Place) -> bool:
         """Whether all that was made since a place was read to is kept still."""
         read_ms = max(place.read_ms, place.since_ms - _SETTLED_MS)
-        return self._clock.wall_ms() - read_ms < _KEPT_MS + _SETTLED_MS
+        return read_ms > self._horizon_ms - _SETTLED_MS
 
-    def _lost(self, reason: str, from_ms: int) -> None:
+    def _lost(self, reason: str, from_ms: int, until_ms: int) -> None:
         """Tells that changes are gone, or ends with that where nobody wants to go on without them."""
         since = _text(from_ms) if from_ms else "an unknown time"
-        until = _text(self._clock.wall_ms() - _KEPT_MS)
-        message = f"changes of {self._table} made from {since} to {until} are gone, if there were any: {reason}"
+        message = (
+            f"changes of {self._table} made from {since} to {_text(until_ms)} are gone, if there were any: {reason}"
+        )
         if self._warn is None:
             raise ChangesLost(f"{message}. To go on with the oldest change that is kept: {self._command()}")
         self._warn(f"missing: {message}")
@@ -317,7 +331,7 @@ class Follower:
         """Tells that changes of shards are gone; what was printed of them is of no use any more."""
         place = self._place
         from_ms = min(max(place.read_ms, place.since_ms, place.printed_ms.get(shard, 0)) for shard in shards)
-        self._lost(f"they are older than 24 hours, in {', '.join(shards)}", from_ms)
+        self._lost(f"they are older than 24 hours, in {', '.join(shards)}", from_ms, self._horizon_ms)
         for shard in shards:
             place.shards.pop(shard, None)
             place.printed_ms.pop(shard, None)
@@ -344,7 +358,9 @@ class Follower:
             if following:
                 self._open(Place(following, read_ms=self._place.read_ms))
                 return count + self.step()
-            self._place.is_ended = True
+            if not self._place.is_ended:
+                self._place.is_ended = True
+                self._keep()
         self._note(begun_ms)
         return count
 

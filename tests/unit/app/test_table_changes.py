@@ -296,15 +296,44 @@ def test_its_stream_is_gone_and_there_is_another(service: Service, tmp_path: Pat
         service.run(world.switch(OFF))
         service.clock.advance_ms(DAY_MS + 1_000)
         service.run(world.switch(on("NEW_IMAGE")))
+    until_ms = service.clock.wall_ms()
+    service.clock.advance_ms(5_000)
     service.put("a", "2")
     message = refused(service, file)
     assert f"their stream is gone, {first}" in message
     # An answer without records says that nothing is there of a minute ago.
-    assert f"made from {clock_text(read_ms - 60_000)} to {clock_text(read_ms + 1_000)} are gone" in message
+    assert f"made from {clock_text(read_ms - 60_000)} to {clock_text(until_ms)} are gone" in message
     screen = Screen(service, file, skips=True)
     assert screen.show() == ["2"]
     assert len(screen.told) == 1
     assert Screen(service, file).show() == []
+
+
+def test_what_the_next_stream_has_lost_is_told_with_it(service: Service, tmp_path: Path) -> None:
+    file = tmp_path / "place"
+    service.run(service.world.make())
+    Screen(service, file).show()
+    service.run(service.world.switch(OFF))
+    service.clock.advance_ms(1_000)
+    service.run(service.world.switch(on("NEW_IMAGE")))
+    service.put("a", "gone")
+    service.clock.advance_ms(3 * DAY_MS)
+    service.put("a", "kept")
+    horizon_ms = service.clock.wall_ms() - DAY_MS
+    assert f" to {clock_text(horizon_ms)} are gone" in refused(service, file)
+    screen = Screen(service, file, skips=True)
+    assert screen.show() == ["kept"]
+    assert len(screen.told) == 1
+
+
+def test_that_a_stream_has_ended_is_noted_at_once(service: Service, tmp_path: Path) -> None:
+    file = tmp_path / "place"
+    service.run(service.world.make())
+    Screen(service, file).show()
+    service.run(service.world.switch(OFF))
+    assert not json.loads(file.read_bytes())["is_ended"]
+    Screen(service, file).show()
+    assert json.loads(file.read_bytes())["is_ended"]
 
 
 def test_a_stream_that_was_printed_to_its_end_is_missed_by_nobody(service: Service, tmp_path: Path) -> None:
