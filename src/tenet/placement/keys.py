@@ -10,6 +10,8 @@ space                    partition          sort                     value and c
 ``placement.providers``  provider uuid      ``k``                    its capabilities
 ``placement.providers``  provider uuid      ``a`` + consumer uuid    what a consumer has here
 ``placement.consumers``  consumer uuid                               a consumer with its allocations
+``placement.consumers``  consumer uuid      ``c``                    the last claim that was made for a consumer
+``placement.consumers``  consumer uuid      ``n``                    cell ``claims``
 ``placement.projects``   project            ``u`` + user, type,      cell ``used``
                                             class
 ``placement.projects``   project            ``n`` + user, type       cell ``consumers``
@@ -19,8 +21,6 @@ space                    partition          sort                     value and c
 ``placement.projects``   project            ``j`` + time, uuid       a claim of its consumers, for lists
 ``placement.claims``     ``r`` + project    ``j`` + time, uuid       a request for its consumers that was refused
 ``placement.claims``     claim uuid         ``d``                    what ``/v1/claims`` was asked, and the result
-``placement.claims``     consumer uuid      ``c``                    the last claim that was made for a consumer
-``placement.claims``     consumer uuid      ``n``                    cell ``claims``
 ``placement.expiry``     (of ``store.expiry``)                       when claims that are not confirmed become free
 ``placement.catalog``    ``n`` + name                                uuid of the provider of that name
 ``placement.catalog``    ``classes``        resource class           cell ``users``
@@ -156,12 +156,12 @@ def claim_key(uuid: str) -> Key:
 
 def last_claim_key(consumer: str) -> Key:
     """Returns where it lies which claim was the last for a consumer."""
-    return Key(CLAIMS_SPACE, uuid_bytes(consumer), b"c")
+    return Key(CONSUMERS_SPACE, uuid_bytes(consumer), b"c")
 
 
 def claims_count_key(consumer: str) -> Key:
     """Returns where the claims for a consumer are counted."""
-    return Key(CLAIMS_SPACE, uuid_bytes(consumer), b"n")
+    return Key(CONSUMERS_SPACE, uuid_bytes(consumer), b"n")
 
 
 def name_key(name: str) -> Key:

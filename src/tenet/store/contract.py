@@ -61,6 +61,7 @@ class Limits:
     page_records_max: Final = 10_000
     slices_max: Final = 1_000_000
     log_shards_max: Final = 1_024
+    arriving_max: Final = 1_000
     settle_window_s: Final = 600  # a commit id is remembered, and good, for so long after it was made
 
 
@@ -375,12 +376,15 @@ class LogPage(Struct, frozen=True, gc=False):
         closed: nothing that is not in the log yet will ever appear at or below this position.
         first: the lowest position that the log still holds, or the next one to come.
         waiting: of a stale read, the oldest commit with an entry on its way into the shard, or left there half moved.
+        arriving: of a stale read, partitions that have such entries, each with the version of its oldest one; at most
+            ``Limits.arriving_max``, and perhaps none of them.
     """
 
     entries: Sequence[LogEntry]
     closed: int
     first: int
     waiting: CommitId | None = None
+    arriving: Mapping[bytes, Version] = {}
 
 
 # ---- the store -------------------------------------------------------------------------------------------------------

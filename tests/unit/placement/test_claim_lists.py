@@ -316,7 +316,6 @@ async def test_being_listed_costs_a_claim_no_further_partition() -> None:
             (keys.CONSUMERS_SPACE, keys.uuid_bytes(uuid_of(7))),
             (keys.PROJECTS_SPACE, b"a"),
             (keys.CLAIMS_SPACE, keys.uuid_bytes(claim)),
-            (keys.CLAIMS_SPACE, keys.uuid_bytes(uuid_of(7))),
         }
         assert {type(write) for write in commit.writes} <= {Put, Add, Delete}
         store.commits.clear()

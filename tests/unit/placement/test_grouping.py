@@ -14,13 +14,13 @@ from msgspec.structs import replace
 from tenet.base.clock import NEVER, SystemClock
 from tenet.placement import keys
 from tenet.placement.ops.grouping import MEMBERS_MAX, Asked, Group, Grouping
+from tenet.placement.rules.uses import Landed
 from tenet.store.contract import (
     Add,
     Append,
     Capabilities,
     Check,
     Commit,
-    Committed,
     Conflict,
     Delete,
     Engine,
@@ -95,7 +95,7 @@ class Scene:
 
     def begin(
         self, *writes: Write, checks: Sequence[Check] = (), deadline: float = NEVER
-    ) -> asyncio.Task[Committed | Conflict]:
+    ) -> asyncio.Task[Landed | Conflict]:
         return asyncio.ensure_future(self.grouping.land(writes, checks, (), deadline))
 
     async def cells(self, of: Key) -> dict[str, int]:
@@ -216,7 +216,7 @@ async def test_what_meets_nothing_goes_at_once_and_what_would_wait_goes_together
     assert [len(commit.writes) for commit in scene.store.commits] == [2, 1]
     scene.store.gate.set()
     outcomes = await asyncio.gather(first, apart, *waiting)
-    assert all(isinstance(outcome, Committed) for outcome in outcomes)
+    assert all(isinstance(outcome, Landed) for outcome in outcomes)
     assert [len(commit.writes) for commit in scene.store.commits] == [2, 1, 6]
     assert await scene.cells(HOT) == {"n": 6}
 
@@ -264,7 +264,7 @@ async def test_where_commits_over_partitions_are_cheap_nothing_is_put_together()
     assert store.capabilities.cheap_commits_across_partitions
     grouping = Grouping(store, clock=CLOCK, ids=IDS)
     versions = await asyncio.gather(*(grouping.land([hot(), put(str(one))], (), (), NEVER) for one in range(4)))
-    assert len({one.version for one in versions if isinstance(one, Committed)}) == 4
+    assert len({one.version for one in versions if isinstance(one, Landed)}) == 4
 
 
 @in_loop
@@ -287,7 +287,7 @@ async def gathered(scene: Scene, *asking: tuple[Sequence[Write], Sequence[Check]
     await asyncio.sleep(0)
     scene.store.gate.set()
     await blocking
-    return [isinstance(outcome, Committed) for outcome in await asyncio.gather(*tasks)]
+    return [isinstance(outcome, Landed) for outcome in await asyncio.gather(*tasks)]
 
 
 @pytest.mark.parametrize("room", [0, 1, 5, 11, 12])
@@ -334,7 +334,7 @@ async def test_a_commit_that_is_no_good_spoils_it_for_nobody_else() -> None:
     await blocking
     with pytest.raises(LimitExceeded):
         await bad
-    assert all(isinstance(outcome, Committed) for outcome in await asyncio.gather(*good))
+    assert all(isinstance(outcome, Landed) for outcome in await asyncio.gather(*good))
     assert (await scene.cells(HOT))["n"] == 3
 
 
@@ -349,7 +349,7 @@ async def test_an_error_of_the_store_is_everybodys() -> None:
         with pytest.raises(StoreUnavailable, match="away"):
             await task
     scene.store.error = None
-    assert isinstance(await scene.begin(hot()), Committed), "the partition is given back"
+    assert isinstance(await scene.begin(hot()), Landed), "the partition is given back"
 
 
 @in_loop
@@ -363,7 +363,7 @@ async def test_each_gives_up_at_its_own_deadline() -> None:
     with pytest.raises(DeadlineExceeded, match="nothing was written"):
         await waiting
     scene.store.gate.set()
-    assert isinstance(await patient, Committed)
+    assert isinstance(await patient, Landed)
     # The store looked at the deadline as well.
     assert (await scene.cells(HOT))["n"] == 1
 
@@ -376,8 +376,8 @@ async def test_one_that_is_cancelled_while_it_waits_is_not_written() -> None:
     second.cancel()
     await asyncio.sleep(0)
     scene.store.gate.set()
-    assert isinstance(await first, Committed)
-    assert isinstance(await third, Committed)
+    assert isinstance(await first, Landed)
+    assert isinstance(await third, Landed)
     assert second.cancelled()
     assert (await scene.cells(HOT))["n"] == 2
 
@@ -397,7 +397,7 @@ async def test_whatever_goes_together_every_sum_is_that_of_what_took_effect(seed
         for _ in range(chance.randrange(3)):
             await asyncio.sleep(0)
         outcome = await scene.grouping.land([*writes, put(f"c{number % 30}")], (), (), NEVER)
-        if isinstance(outcome, Committed):
+        if isinstance(outcome, Landed):
             for cell in cells:
                 expected[cell] = expected.get(cell, 0) + amount
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from msgspec.structs import replace
@@ -13,7 +13,7 @@ from tenet.base.clock import ManualClock
 from tenet.placement import keys
 from tenet.placement.fleet.growing import GrowingFleet
 from tenet.placement.model import Inventory, Provider
-from tenet.placement.ops.model_keeping import _OWN_MAX, RETENTION_MS
+from tenet.placement.ops.model_keeping import _HEARD_MAX, _OWN_MAX, RETENTION_MS
 from tenet.store.contract import Commit as StoreCommit
 from tenet.store.contract import CommitId, Engine, LogPage, Outcome, Page, Put, Version
 from tenet.store.errors import LogTrimmed, StoreUnavailable
@@ -70,6 +70,20 @@ class Troubled:
         outcome = await self._store.commit(commit, **named)
         await self.after_commit({})
         return outcome
+
+
+class Arriving(Troubled):
+    """A store in which nothing that others commit comes into the log, for as long as it is held up."""
+
+    is_held_up = False
+
+    async def read_log(self, *arguments: Any, **named: Any) -> LogPage:
+        page = await super().read_log(*arguments, **named)
+        if not self.is_held_up or not page.entries:
+            return page
+        arriving = {entry.partition: entry.version for entry in reversed(page.entries)}
+        waiting = page.entries[0].commit_id
+        return replace(page, entries=(), closed=named["after"], waiting=waiting, arriving=arriving)
 
 
 def troubled(clock: ManualClock | None = None, state: MemoryState | None = None) -> Any:
@@ -438,7 +452,7 @@ def test_nothing_of_a_provider_without_a_capacity_is_taken_in(ratio: float) -> N
 
 
 @in_loop
-async def test_a_node_reads_once_what_it_has_changed_itself() -> None:
+async def test_a_node_does_not_read_again_what_it_has_changed_itself() -> None:
     state = MemoryState()
     store = Troubled(memory(state=state))
     async with World(store, is_shared=True) as world, World(memory(state=state), is_shared=True) as other:
@@ -452,11 +466,11 @@ async def test_a_node_reads_once_what_it_has_changed_itself() -> None:
         store.before_query = note
         assert (await world.claim(7, {host: {"VCPU": 1}})).status == NO_CONTENT
         await _heard(world, other)
-        assert len(read) == 2, "one before the commit, and one behind it"
+        assert read == [], "neither before the commit nor behind it"
         # What another one has changed is read, once.
         assert (await other.claim(8, {host: {"VCPU": 1}})).status == NO_CONTENT
         await _heard(world, other)
-        assert len(read) == 3
+        assert len(read) == 1
 
 
 async def _heard(*worlds: World) -> None:
@@ -467,6 +481,53 @@ async def _heard(*worlds: World) -> None:
             return
         await asyncio.sleep(0.01)
     raise AssertionError([world.keeper._position for world in worlds])
+
+
+@in_loop
+async def test_what_is_on_its_way_into_the_log_is_shown_before_it_is_there_and_read_once() -> None:
+    state = MemoryState()
+    store = Arriving(memory(state=state))
+    async with World(memory(state=state), is_shared=True) as other:
+        host = await other.provider(1, VCPU=4)
+        async with World(cast("Engine", store), is_shared=True) as world:
+            await _heard(world)
+            read: list[dict[str, Any]] = []
+
+            async def note(given: dict[str, Any]) -> None:
+                read.append(given)
+
+            store.before_query = note
+            for number in range(3):
+                store.is_held_up = True
+                assert (await other.claim(7 + number, {host: {"VCPU": 1}})).status == NO_CONTENT
+                for _ in range(300):
+                    known = world.keeper.fleet.get(host)
+                    if known is not None and known.used.get("VCPU") == number + 1:
+                        break
+                    await asyncio.sleep(0.01)
+                else:
+                    raise AssertionError(number)
+                store.is_held_up = False
+                await _heard(world)
+            # Its own is not read on its way either.
+            store.is_held_up = True
+            assert (await world.claim(10, {host: {"VCPU": 1}})).status == NO_CONTENT
+            await asyncio.sleep(0.3)
+            store.is_held_up = False
+            await _heard(world)
+            assert len(read) == 3
+            known = world.keeper.fleet.get(host)
+            assert known is not None
+            assert known.used == {"VCPU": 4}
+
+
+@in_loop
+async def test_a_node_forgets_what_it_has_heard_of() -> None:
+    async with World(memory(), is_shared=True) as world:
+        changes = [(keys.uuid_bytes(uuid_of(1)), Version(n.to_bytes(24, "big"))) for n in range(_HEARD_MAX + 5)]
+        await world.keeper._take_in_others(changes)
+        assert len(world.keeper._heard) == _HEARD_MAX
+        assert changes[0] not in world.keeper._heard
 
 
 @in_loop

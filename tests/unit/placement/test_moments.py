@@ -19,7 +19,10 @@ OLD_OWNER = {"project_id": "project", "user_id": "user"}
 
 
 class Between(Troubled):
-    """A store at which others commit right before or after a provider is read, once."""
+    """A store at which others commit right before or after a provider is read, once.
+
+    A claim reads providers that the read model does not know, or knows to have no room.
+    """
 
     def __init__(self) -> None:
         super().__init__(memory())
@@ -48,6 +51,7 @@ async def test_a_claim_is_not_refused_for_the_room_that_it_holds_itself() -> Non
     store = between()
     async with World(store) as world:
         host = await world.provider(1, VCPU=4)
+        world.keeper.fleet.remove(host)
         path, body = f"/allocations/{uuid_of(7)}", {"allocations": {host: {"resources": {"VCPU": 4}}}, **OLD_OWNER}
         answers = []
 
@@ -66,6 +70,7 @@ async def test_from_1_28_on_the_other_one_is_told_that_it_was_not_the_first() ->
     store = between()
     async with World(store) as world:
         host = await world.provider(1, VCPU=4)
+        world.keeper.fleet.remove(host)
         answers = []
 
         async def first() -> None:
@@ -82,6 +87,7 @@ async def test_what_does_not_fit_is_refused_all_the_same() -> None:
     store = between()
     async with World(store) as world:
         host = await world.provider(1, VCPU=4)
+        world.keeper.fleet.remove(host)
 
         async def other() -> None:
             assert (await world.claim(8, {host: {"VCPU": 3}})).status == NO_CONTENT

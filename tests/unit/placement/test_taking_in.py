@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from random import Random
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from msgspec.structs import replace
@@ -13,8 +13,9 @@ from msgspec.structs import replace
 from tenet.placement import keys
 from tenet.placement.fleet.fleet import Fleet
 from tenet.placement.model import Inventory
-from tenet.placement.rules.uses import Uses, uses_left
-from tenet.store.contract import Commit, Conflict, Key, Outcome
+from tenet.placement.rules.uses import Landed, Uses, uses_left
+from tenet.store.contract import Add, Commit, Committed, Conflict, Engine, Key, Outcome, Version
+from tests.dear import Dear
 from tests.unit.placement.test_candidates import fleet_of, host
 from tests.unit.placement.test_claiming import claim_of, claimed
 from tests.unit.placement.world import OWNER, World, in_loop, memory, uuid_of
@@ -25,6 +26,10 @@ ONE, OTHER = uuid_of(1), uuid_of(2)
 
 def counts(generation: int, revision: int = 1) -> dict[str, int]:
     return {keys.GENERATION: generation, keys.INVENTORIES: revision}
+
+
+def raise_of(uuid: str, amount: int = 1) -> Add:
+    return Add(keys.counts_key(uuid), keys.GENERATION, amount)
 
 
 # ---- what a commit tells ---------------------------------------------------------------------------------------------
@@ -39,18 +44,25 @@ def test_uses_are_told_by_provider() -> None:
         keys.project_use_key("project", "user", "INSTANCE", "VCPU"): {keys.USED: 99},
         keys.claims_count_key(ONE): {keys.CLAIMS: 1},
     }
-    told = uses_left(cells)
+    told = uses_left(cells, [raise_of(ONE, 3), raise_of(OTHER), Add(keys.counts_key(ONE), keys.INVENTORIES, 0)])
     assert told.keys() == {ONE, OTHER}
-    one = told[ONE]
-    assert (one.generation, one.revision, one.used) == (7, 2, {"VCPU": 3, "DISK_GB": 0})
+    assert told[ONE] == Uses(7, 3, 2, {"VCPU": 3, "DISK_GB": 0})
     assert told[OTHER].used == {}
 
 
 def test_a_provider_whose_generation_did_not_rise_is_not_told_of() -> None:
     """What a consumer left: its count is told, and not what else has happened there."""
-    assert uses_left({keys.used_key(ONE, "VCPU"): {keys.USED: 3}}) == {}
-    assert uses_left({keys.counts_key(ONE): {keys.CHILDREN: 1}}) == {}
-    assert uses_left({}) == {}
+    used = {keys.used_key(ONE, "VCPU"): {keys.USED: 3}}
+    assert uses_left(used, [Add(keys.used_key(ONE, "VCPU"), keys.USED, 3)]) == {}
+    assert uses_left({**used, keys.counts_key(ONE): counts(7)}, [Add(keys.counts_key(ONE), keys.CHILDREN, 1)]) == {}
+    assert uses_left({}, []) == {}
+
+
+def test_all_that_went_together_are_told_of_one_commit() -> None:
+    committed = Committed(Version(bytes(24)), {keys.counts_key(ONE): counts(7)})
+    landed = Landed(committed, [raise_of(ONE, 2)])
+    assert landed.uses == {ONE: Uses(7, 2, 1, {})}
+    assert Landed(Committed(committed.version), [raise_of(ONE)]).uses == {}
 
 
 # ---- what the fleet takes --------------------------------------------------------------------------------------------
@@ -65,30 +77,39 @@ def fleet_at(generation: int, revision: int) -> tuple[Fleet, str]:
 def test_the_next_state_is_taken() -> None:
     fleet, uuid = fleet_at(4, 2)
     shape = fleet.shape
-    assert fleet.take_uses(uuid, {"VCPU": 8}, generation=5, revision=2)
+    assert fleet.take_uses(uuid, {"VCPU": 8}, generation=5, raised=1, revision=2)
     known = fleet.get(uuid)
     assert known is not None
     assert (known.generation, known.used) == (5, {"VCPU": 8})
     assert not fleet.fitting("VCPU", 1).any()
     assert fleet.fitting("DISK_GB", 8).any()
     assert fleet.shape == shape, "searches go on where they are"
-    assert fleet.take_uses(uuid, {}, generation=6, revision=2)
+    assert fleet.take_uses(uuid, {}, generation=6, raised=1, revision=2)
 
 
 @pytest.mark.parametrize(("generation", "revision"), [(4, 2), (3, 2), (6, 2), (5, 1), (5, 3)])
 def test_any_other_state_is_not(generation: int, revision: int) -> None:
     fleet, uuid = fleet_at(4, 2)
-    assert not fleet.take_uses(uuid, {"VCPU": 8}, generation=generation, revision=revision)
+    assert not fleet.take_uses(uuid, {"VCPU": 8}, generation=generation, raised=1, revision=revision)
     known = fleet.get(uuid)
     assert known is not None
     assert (known.generation, known.used) == (4, {"VCPU": 1})
 
 
+def test_the_state_behind_several_that_went_together_is_taken() -> None:
+    fleet, uuid = fleet_at(4, 2)
+    assert not fleet.take_uses(uuid, {"VCPU": 7}, generation=7, raised=2, revision=2)
+    assert fleet.take_uses(uuid, {"VCPU": 7}, generation=7, raised=3, revision=2)
+    known = fleet.get(uuid)
+    assert known is not None
+    assert (known.generation, known.used) == (7, {"VCPU": 7})
+
+
 def test_a_provider_that_is_not_known_is_not() -> None:
-    assert not Fleet().take_uses(ONE, {}, generation=1, revision=0)
+    assert not Fleet().take_uses(ONE, {}, generation=1, raised=1, revision=0)
     fleet, uuid = fleet_at(4, 2)
     fleet.remove(uuid)
-    assert not fleet.take_uses(uuid, {}, generation=5, revision=2)
+    assert not fleet.take_uses(uuid, {}, generation=5, raised=1, revision=2)
 
 
 def test_what_is_taken_is_what_a_new_fleet_has() -> None:
@@ -97,7 +118,7 @@ def test_what_is_taken_is_what_a_new_fleet_has() -> None:
     fleet, uuid = fleet_at(0, 2)
     for generation in range(1, 50):
         used = random.randint(0, 8)
-        assert fleet.take_uses(uuid, {"VCPU": used}, generation=generation, revision=2)
+        assert fleet.take_uses(uuid, {"VCPU": used}, generation=generation, raised=1, revision=2)
     known = fleet.get(uuid)
     assert known is not None
     anew = fleet_of([known])
@@ -115,6 +136,8 @@ class Reads:
         self.gate: asyncio.Event | None = None
         self.begun = asyncio.Event()
         self.refusals = 0
+        self.commits = 0
+        self.committing = asyncio.Event()
         store: Any = world.store
         self._query, self._commit = store.query, store.commit
         store.query, store.commit = self._counted, self._refused
@@ -132,6 +155,8 @@ class Reads:
         if self.refusals:
             self.refusals -= 1
             return Conflict((), (), {}, {})
+        self.commits += 1
+        self.committing.set()
         outcome: Outcome = await self._commit(commit, **named)
         return outcome
 
@@ -161,6 +186,25 @@ async def test_a_claim_reads_no_provider() -> None:
             await agrees(world, uuid)
 
 
+@pytest.mark.parametrize("is_left", [False, True], ids=["all stay", "one goes away"])
+@in_loop
+async def test_claims_that_went_together_read_no_provider_behind_their_commit(is_left: bool) -> None:
+    """One of them takes in what all have left; that its client has gone away leaves nothing to the others."""
+    async with World(cast("Engine", Dear(memory()))) as world:
+        uuid = await world.provider(1, VCPU=100)
+        consumers = range(100, 120)
+        reads = Reads(world)
+        tasks = [asyncio.create_task(world.claim(number, {uuid: {"VCPU": 2}})) for number in consumers]
+        await reads.committing.wait()
+        if is_left:
+            tasks[1].cancel()
+        answers = await asyncio.gather(*tasks, return_exceptions=True)
+        assert sum(isinstance(answer, BaseException) for answer in answers) == is_left
+        assert reads.commits < len(consumers), "they went together"
+        assert is_left or reads.count == 0
+        await agrees(world, uuid)
+
+
 @in_loop
 async def test_what_the_model_said_is_read_where_it_was_refused() -> None:
     async with World(memory(), is_shared=False) as world:
@@ -183,6 +227,59 @@ async def test_a_model_that_is_behind_grants_nothing_that_is_not_there() -> None
         world.keeper.fleet.put(stale)
         await world.ask("POST", "/v1/claims", claim_of(9), status=409)
         await agrees(world, uuid)
+
+
+@in_loop
+async def test_an_allocation_relies_on_the_model_for_nothing_that_the_commit_does_not_check() -> None:
+    """Behind a node's back others shrink, remake, fill and free hosts; nothing is refused by what it knows either."""
+    async with World(memory(), is_shared=False) as world:
+
+        async def claim(number: int, uuid: str, amount: int) -> tuple[int, bytes]:
+            answer = await world.claim(number, {uuid: {"VCPU": amount}})
+            for _ in range(100):
+                await asyncio.sleep(0)  # what was refused is read again in the background
+            await agrees(world, uuid)
+            return answer.status, answer.body
+
+        async def behind(number: int, *changes: tuple[str, str, Any]) -> str:
+            """Makes a host of 8, and changes it without the model's knowledge."""
+            uuid = await world.provider(number, VCPU=8)
+            known = world.keeper.fleet.get(uuid)
+            assert known is not None
+            for method, path, body in changes:
+                answer = await world.send(method, path.format(uuid), body)
+                assert answer.status < 300, answer.body
+            world.keeper.fleet.put(known)
+            return uuid
+
+        def inventories(generation: int, total: int) -> tuple[str, str, Any]:
+            body = {"resource_provider_generation": generation, "inventories": {"VCPU": {"total": total}}}
+            return "PUT", "/resource_providers/{}/inventories", body
+
+        smaller = await behind(1, inventories(1, 2))
+        status, body = await claim(11, smaller, 3)
+        assert status == 409
+        assert b"would exceed the capacity" in body
+        made = {"name": "again", "uuid": uuid_of(2)}
+        again = ("DELETE", "/resource_providers/{}", None), ("POST", "/resource_providers", made), inventories(0, 2)
+        remade = await behind(2, *again)
+        stale = world.keeper.fleet.get(remade)
+        assert stale is not None
+        status, body = await claim(12, remade, 3)
+        assert status == 409, "its inventories are of the same revision as before"
+        await world.ask("DELETE", f"/resource_providers/{remade}", status=NO_CONTENT)
+        world.keeper.fleet.put(stale)
+        answer = await world.claim(13, {remade: {"VCPU": 1}})
+        assert (answer.status, b"that does not exist" in answer.body) == (400, True)
+        taken = {"allocations": {uuid_of(3): {"resources": {"VCPU": 8}}}, "consumer_generation": None, **OWNER}
+        full = await behind(3, ("PUT", f"/allocations/{uuid_of(30)}", taken))
+        stale = world.keeper.fleet.get(full)
+        assert (await claim(14, full, 1))[0] == 409
+        known = world.keeper.fleet.get(full)
+        assert known is not None
+        await world.ask("DELETE", f"/allocations/{uuid_of(30)}", status=NO_CONTENT)
+        world.keeper.fleet.put(known)
+        assert (await claim(15, full, 8))[0] == NO_CONTENT, "it is full as far as the model knows"
 
 
 @in_loop
@@ -249,7 +346,3 @@ async def test_many_at_once_leave_the_model_as_the_store_is() -> None:
         await asyncio.gather(*(work(number) for number in range(60)))
         for uuid in hosts:
             await agrees(world, uuid)
-
-
-def test_uses_are_plain_values() -> None:
-    assert Uses(1, 2, {"VCPU": 3}) == Uses(1, 2, {"VCPU": 3})

@@ -1,4 +1,4 @@
-"""What a commit left in use: read of its answer, taken in where it is the next, and told where it is above capacity."""
+"""What a commit left in use: taken in where it is the next, and told where it is above capacity."""
 
 from __future__ import annotations
 
@@ -7,10 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from tenet.placement import keys
 from tenet.placement.fleet.fleet import Fleet
 from tenet.placement.model import AMOUNT_MAX, Inventory, Provider
-from tenet.placement.rules.uses import NOTHING_TOLD, Uses, uses_left
 from tests.unit.placement.world import World, in_loop, memory, uuid_of
 
 HOST, OTHER, CONSUMER = uuid_of(1), uuid_of(2), uuid_of(7)
@@ -37,41 +35,18 @@ def fleet_of(*providers: Provider) -> Fleet:
     return fleet
 
 
-# ---- of a commit's answer --------------------------------------------------------------------------------------------
-
-
-def test_a_commit_tells_of_each_provider_what_it_added_to() -> None:
-    cells = {
-        keys.used_key(OTHER, "VCPU"): {keys.USED: 0},
-        keys.counts_key(HOST): {keys.GENERATION: 4, keys.INVENTORIES: 2, keys.CHILDREN: 1},
-        keys.used_key(HOST, "VCPU"): {keys.USED: 3},
-        keys.used_key(HOST, "CUSTOM_FPGA"): {keys.USED: 1},
-        keys.counts_key(OTHER): {keys.GENERATION: 9},
-        keys.project_use_key("a", "ann", "INSTANCE", "VCPU"): {keys.USED: 77},
-        keys.project_consumers_key("a", "ann", "INSTANCE"): {keys.CONSUMERS: 5},
-    }
-    assert uses_left(cells) == {HOST: Uses(4, 2, {"VCPU": 3, "CUSTOM_FPGA": 1}), OTHER: Uses(9, 0, {"VCPU": 0})}
-
-
-def test_without_a_generation_nothing_is_known_of_a_provider() -> None:
-    """An add to its counts that left the generation out says nothing of what was there before."""
-    assert uses_left(NOTHING_TOLD) == {}
-    assert uses_left({keys.used_key(HOST, "VCPU"): {keys.USED: 3}}) == {}
-    assert uses_left({keys.counts_key(HOST): {keys.CHILDREN: 1}, keys.used_key(HOST, "VCPU"): {keys.USED: 3}}) == {}
-
-
 # ---- taken in --------------------------------------------------------------------------------------------------------
 
 
 def test_what_comes_right_behind_what_is_known_is_taken_in() -> None:
     fleet = fleet_of(provider())
     shape = fleet.shape
-    assert fleet.take_uses(HOST, {"VCPU": 4, "MEMORY_MB": 48}, generation=4, revision=2)
+    assert fleet.take_uses(HOST, {"VCPU": 4, "MEMORY_MB": 48}, generation=4, raised=1, revision=2)
     assert fleet.get(HOST) == provider(used={"VCPU": 4, "MEMORY_MB": 48}, generation=4)
     assert not fleet.fitting("VCPU", 1).any()
     assert not fleet.fitting("MEMORY_MB", 1).any()
     assert fleet.shape == shape, "a search that goes on in steps need not begin anew"
-    assert fleet.take_uses(HOST, {"VCPU": 2}, generation=5, revision=2)
+    assert fleet.take_uses(HOST, {"VCPU": 2}, generation=5, raised=1, revision=2)
     assert fleet.fitting("VCPU", 2).any()
     assert not fleet.fitting("VCPU", 3).any()
 
@@ -81,7 +56,7 @@ def test_what_comes_right_behind_what_is_known_is_taken_in() -> None:
 )  # fmt: skip
 def test_where_anything_else_may_have_happened_nothing_is_noted(generation: int, revision: int) -> None:
     fleet = fleet_of(provider())
-    assert not fleet.take_uses(HOST, {"VCPU": 4}, generation=generation, revision=revision)
+    assert not fleet.take_uses(HOST, {"VCPU": 4}, generation=generation, raised=1, revision=revision)
     assert fleet.get(HOST) == provider()
     assert fleet.fitting("VCPU", 3).any()
 
@@ -91,17 +66,17 @@ def test_of_who_is_not_here_nothing_is_noted() -> None:
     part = provider(2, parent=HOST, root=HOST)
     fleet = fleet_of(part)
     for uuid in (HOST, uuid_of(9)):
-        assert not fleet.take_uses(uuid, {"VCPU": 1}, generation=1, revision=0)
+        assert not fleet.take_uses(uuid, {"VCPU": 1}, generation=1, raised=1, revision=0)
         fleet.set_used(uuid, "VCPU", 1, 1)
         assert fleet.get(uuid) is None
     fleet.remove(OTHER)
-    assert not fleet.take_uses(OTHER, {"VCPU": 2}, generation=4, revision=2)
+    assert not fleet.take_uses(OTHER, {"VCPU": 2}, generation=4, raised=1, revision=2)
     assert len(fleet) == 0
 
 
 def test_a_use_of_what_there_is_no_inventory_of_is_told_and_fits_nothing() -> None:
     fleet = fleet_of(provider())
-    assert fleet.take_uses(HOST, {"VGPU": 1}, generation=4, revision=2)
+    assert fleet.take_uses(HOST, {"VGPU": 1}, generation=4, raised=1, revision=2)
     told = fleet.get(HOST)
     assert told is not None
     assert told.used == {"VCPU": 1, "VGPU": 1}
@@ -132,7 +107,7 @@ def test_who_is_above_capacity_is_known_through_all_changes(steps: list[tuple[st
             fleet.put(known[uuid])
         elif uuid in known:
             generation = known[uuid].generation + 1
-            assert fleet.take_uses(uuid, {"VCPU": cpus}, generation=generation, revision=2)
+            assert fleet.take_uses(uuid, {"VCPU": cpus}, generation=generation, raised=1, revision=2)
             known[uuid] = replace(known[uuid], used={**known[uuid].used, "VCPU": cpus}, generation=generation)
         wrong = {
             one.uuid: {name for name, inventory in one.inventories.items() if one.used[name] > inventory.capacity}
@@ -147,10 +122,10 @@ def test_the_largest_amounts_are_neither_wrapped_around_nor_above() -> None:
     fleet = fleet_of(provider(inventories={"VCPU": inventory}, used={"VCPU": AMOUNT_MAX + 5}))
     assert fleet.over_capacity() == {}
     assert fleet.fitting("VCPU", AMOUNT_MAX).any()
-    assert fleet.take_uses(HOST, {"VCPU": inventory.capacity - 1}, generation=4, revision=2)
+    assert fleet.take_uses(HOST, {"VCPU": inventory.capacity - 1}, generation=4, raised=1, revision=2)
     assert fleet.fitting("VCPU", 1).any()
     assert not fleet.fitting("VCPU", 2).any()
-    assert fleet.take_uses(HOST, {"VCPU": inventory.capacity + 1}, generation=5, revision=2)
+    assert fleet.take_uses(HOST, {"VCPU": inventory.capacity + 1}, generation=5, raised=1, revision=2)
     assert fleet.over_capacity() == {HOST: ["VCPU"]}
 
 

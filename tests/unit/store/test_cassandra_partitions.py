@@ -11,6 +11,7 @@ import pytest
 
 from tenet.base.clock import ManualClock
 from tenet.store.cassandra import partitions as module
+from tenet.store.cassandra.encoding import encode_cells
 from tenet.store.cassandra.partitions import Partitions
 from tenet.store.cassandra.schema import REMEMBERED_S
 from tenet.store.cassandra.unit import Seen
@@ -66,6 +67,44 @@ class TestBeliefs:
         partitions.learn(places[0], 2, None)
         partitions.learn(places[2], 1, None)
         assert [partitions.believed(place)[0] for place in places] == [2, None, 1]
+
+
+def cells(time: int, amount: int) -> bytes:
+    data = encode_cells(time, {"n": amount})
+    assert data is not None
+    return data
+
+
+class TestCells:
+    """What is remembered of the cells of records."""
+
+    def test_nothing_is_known_of_what_was_not_learnt(self) -> None:
+        partitions = Partitions(ManualClock())
+        partitions.learn_cells(P, b"a", cells(1, 1))
+        assert partitions.cells(P, b"b") is None
+        assert partitions.cells(Q, b"a") is None
+
+    def test_the_newest_are_remembered_in_whatever_order_they_are_learnt(self) -> None:
+        partitions = Partitions(ManualClock())
+        for time in (256, 1, 255, 257, 2):
+            partitions.learn_cells(P, b"a", cells(time, time))
+        assert partitions.cells(P, b"a") == cells(257, 257)
+
+    def test_a_record_without_cells_and_one_with_many_are_forgotten(self) -> None:
+        partitions = Partitions(ManualClock())
+        for forgotten in (None, encode_cells(3, {"n" * 60 + str(number): number for number in range(32)})):
+            partitions.learn_cells(P, b"a", cells(2, 1))
+            partitions.learn_cells(P, b"a", forgotten)
+            assert partitions.cells(P, b"a") is None
+        partitions.learn_cells(P, b"b", None)
+
+    @pytest.mark.interpreted
+    def test_no_more_is_remembered_than_there_is_room_for(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(module, "_CELLS_MAX", 2)
+        partitions = Partitions(ManualClock())
+        for time, sort in enumerate((b"a", b"b", b"a", b"c")):
+            partitions.learn_cells(P, sort, cells(time, 1))
+        assert [partitions.cells(P, sort) is not None for sort in (b"a", b"b", b"c")] == [True, False, True]
 
 
 class TestLines:

@@ -171,13 +171,14 @@ class Fleet:
         if inventory is not None:
             self._columns[resource_class].set_used(place, inventory, used)
 
-    def take_uses(self, uuid: str, used: Mapping[str, int], *, generation: int, revision: int) -> bool:
+    def take_uses(self, uuid: str, used: Mapping[str, int], *, generation: int, raised: int, revision: int) -> bool:
         """Takes note of what a commit left in use in a provider, where it is the one right behind what is known.
 
         Args:
             uuid: of the provider.
             used: what is in use since, of each class that the commit added to.
             generation: of the provider since.
+            raised: by how much the commit raised it.
             revision: of the inventories that the commit relied on.
 
         Returns:
@@ -187,7 +188,7 @@ class Fleet:
         provider = None if place is None else self._providers[place]
         if place is None or provider is None:
             return False
-        if (generation, revision) != (self._generations[place] + 1, provider.revision):
+        if (generation - raised, revision) != (self._generations[place], provider.revision):
             return False
         self._generations[place] = generation
         for name, amount in used.items():

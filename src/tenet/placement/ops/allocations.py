@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final
 
+from tenet.placement import keys
 from tenet.placement.context import NOW, Answer, Asked, Context
 from tenet.placement.errors import BadRequest, Conflict, NotFound
 from tenet.placement.ops.committing import Plan, PlanAgain
@@ -22,11 +23,13 @@ from tenet.placement.rules.claims import (
 )
 from tenet.placement.rules.documents import consumer_document, holders_document
 from tenet.placement.rules.validation import canonical_uuid
+from tenet.store.contract import IsVersion, Limits
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
-    from tenet.placement.model import Consumer
+    from tenet.placement.fleet.fleet import Fleet
+    from tenet.placement.model import Consumer, Inventory, Provider
     from tenet.placement.rules.allocation_requests import Asking
     from tenet.placement.rules.snapshots import Snapshot
     from tenet.store.contract import Version
@@ -64,7 +67,8 @@ async def list_provider_allocations(context: Context, asked: Asked) -> Answer:
 async def put_allocations(context: Context, asked: Asked) -> Answer:
     """Gives a consumer what it is to have: ``PUT /allocations/{consumer_uuid}``.
 
-    Two round trips to read, and one commit over the providers, the consumer and its project.
+    One round trip to read, and one commit over the providers, the consumer and its project. Where the read model is
+    behind, or says that there is no room, each provider is read as well before anything is refused.
 
     Raises:
         BadRequest: the body is malformed, or a provider or class does not exist.
@@ -119,23 +123,81 @@ def freeing(found: Sequence[tuple[Consumer, Version]]) -> Plan:
 
 async def _replace(context: Context, asked: Asked, asking: Sequence[Asking], refused: str) -> None:
     now_ms = context.clock.wall_ms()
+    #: What it relied on at first; None: nothing was tried yet.
+    relied_on: dict[str, Provider] | None = None
 
     async def plan() -> tuple[Plan, None]:
+        nonlocal relied_on
         moves = await moves_of(context, asked, asking, now_ms)
-        snapshots = await claimed_providers(context, asked, moves)
-        await check_classes(context, asked, moves, refused)
-        inventories = {uuid: snapshot.inventories for uuid, snapshot in snapshots.items()}
-        try:
-            check_fit(moves, inventories, {uuid: snapshot.used for uuid, snapshot in snapshots.items()})
-        except Conflict:
-            await check_unchanged(context, asked, moves)
-            raise
         writes, checks = consumer_writes(moves)
-        writes += provider_writes(moves, snapshots)
-        writes += used_writes(amounts_moved(moves), inventories)
+        providers: Mapping[str, Snapshot | Provider]
+        if relied_on is None:
+            providers = relied_on = _known_to_fit(
+                context.keeper.fleet, moves, checks_max=Limits.checks_max - len(checks)
+            )
+            checks += [IsVersion(keys.provider_key(uuid), one.version) for uuid, one in relied_on.items()]
+        else:
+            # What was refused may be behind in the model, and would be relied on by the next one.
+            context.keeper.begin_refresh(relied_on)
+            providers = relied_on = {}
+        if not providers:
+            providers = await _read_to_fit(context, asked, moves, refused)
+        writes += provider_writes(moves, providers)
+        writes += used_writes(amounts_moved(moves), _inventories(providers))
         return Plan(writes, checks, providers_of(moves), moves, only_uses=True), None
 
     await context.committer.carry_out(plan, deadline=asked.deadline)
+
+
+def _known_to_fit(fleet: Fleet, moves: Sequence[Move], *, checks_max: int) -> dict[str, Provider]:
+    """Returns the providers that some changes claim from as the read model has them.
+
+    It may be behind: the commit checks that their descriptions and inventories are these, and what is in use is bounded
+    by it in any case. Nothing is refused by the model.
+
+    Returns:
+        None of them where one is not known, something does not fit as far as is known, or they cannot all be checked.
+    """
+    known: dict[str, Provider] = {}
+    for uuid in _claimed(moves):
+        provider = fleet.get(uuid)
+        if provider is None or len(known) == checks_max:
+            return {}
+        known[uuid] = provider
+    try:
+        check_fit(moves, _inventories(known), {uuid: one.used for uuid, one in known.items()})
+    except Conflict:
+        return {}
+    return known
+
+
+async def _read_to_fit(
+    context: Context, asked: Asked, moves: Sequence[Move], refused: str
+) -> Mapping[str, Snapshot | Provider]:
+    """Returns the providers that some changes claim from as they are; costs as ``claimed_providers`` does.
+
+    Raises:
+        BadRequest: a provider or a class does not exist.
+        Conflict: it does not fit.
+        PlanAgain: it does not, and a consumer has changed since it was read.
+    """
+    snapshots = await claimed_providers(context, asked, moves)
+    await check_classes(context, asked, moves, refused)
+    try:
+        check_fit(moves, _inventories(snapshots), {uuid: snapshot.used for uuid, snapshot in snapshots.items()})
+    except Conflict:
+        await check_unchanged(context, asked, moves)
+        raise
+    return snapshots
+
+
+def _inventories(providers: Mapping[str, Snapshot | Provider]) -> dict[str, Mapping[str, Inventory]]:
+    return {uuid: one.inventories for uuid, one in providers.items()}
+
+
+def _claimed(moves: Iterable[Move]) -> list[str]:
+    """Returns the uuids of the providers that some changes claim from, each once."""
+    return list(dict.fromkeys(uuid for move in moves if move.after is not None for uuid in move.after.allocations))
 
 
 async def moves_of(context: Context, asked: Asked, asking: Iterable[Asking], now_ms: int) -> list[Move]:
@@ -174,7 +236,7 @@ async def claimed_providers(context: Context, asked: Asked, moves: Sequence[Move
     Raises:
         BadRequest: one does not exist.
     """
-    claimed = list(dict.fromkeys(uuid for move in moves if move.after is not None for uuid in move.after.allocations))
+    claimed = _claimed(moves)
     found = await asyncio.gather(*(context.reader.find(uuid, deadline=asked.deadline) for uuid in claimed))
     snapshots: dict[str, Snapshot] = {}
     for uuid, snapshot in zip(claimed, found, strict=True):

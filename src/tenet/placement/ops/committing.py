@@ -16,9 +16,8 @@ from msgspec.structs import replace
 from tenet.placement import keys
 from tenet.placement.errors import Conflict, Contended, QuotaExceeded
 from tenet.placement.ops.grouping import Grouping
-from tenet.placement.rules.uses import NOTHING_TOLD
-from tenet.store.contract import Append, Committed
-from tenet.store.contract import Conflict as CommitConflict
+from tenet.placement.rules.uses import Landed
+from tenet.store.contract import Append
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
     from tenet.placement.ops.reading import Reader
     from tenet.placement.rules.claims import Move
     from tenet.store.contract import Check, Store, Write
+    from tenet.store.contract import Conflict as CommitConflict
 
 T = TypeVar("T")
 
@@ -132,11 +132,11 @@ class Committer:
                 # Its answer is lost, also where the request is ended: it may have landed, or be about to.
                 self._keeper.doubt(plan.changed)
                 raise
-            if isinstance(outcome, Committed):
+            if isinstance(outcome, Landed):
                 self._tries.count(tried + 1)
                 if self._is_logged:
                     self._keeper.note(outcome.version)
-                await self._keeper.take_in(plan.changed, outcome.cells if plan.only_uses else NOTHING_TOLD)
+                await self._take_in(plan, outcome)
                 return result
             await self._pause(tried)
         self._tries.count(TRIES_MAX)
@@ -163,11 +163,15 @@ class Committer:
         if tried >= _PAUSE_AFTER:
             await asyncio.sleep(_PAUSE_S * tried * (1 + self._ids.draw(1)[0] / 256))
 
-    async def _commit(self, plan: Plan, deadline: float) -> Committed | CommitConflict:
+    async def _take_in(self, plan: Plan, landed: Landed) -> None:
+        if plan.only_uses:
+            await self._keeper.take_in(plan.changed, landed)
+        else:
+            await self._keeper.refresh(plan.changed)
+
+    async def _commit(self, plan: Plan, deadline: float) -> Landed | CommitConflict:
         appends = [Append(keys.provider_key(uuid), None, _TOLD) for uuid in plan.changed] if self._is_logged else ()
-        # What all nodes follow, this one follows too: there it is read again in any case.
-        asks = plan.only_uses and not self._is_logged
-        return await self._grouping.land(plan.writes, plan.checks, appends, deadline, return_cells=asks)
+        return await self._grouping.land(plan.writes, plan.checks, appends, deadline, return_cells=plan.only_uses)
 
 
 def check_generation(found: int, given: int, message: str) -> None:

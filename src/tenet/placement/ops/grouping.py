@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 from tenet.base.clock import NEVER
 from tenet.placement import keys
+from tenet.placement.rules.uses import Landed
 from tenet.store.contract import Add, Committed, Conflict, IsStamp, Limits, Put
 from tenet.store.errors import DeadlineExceeded, InvalidRequest, LimitExceeded, OutcomeUnknown
 from tenet.store.landing import land
@@ -45,6 +46,7 @@ class Asked:
         checks: as in ``Commit``.
         appends: as in ``Commit``.
         deadline: when he gives up, in seconds on the monotonic clock.
+        return_cells: as in ``Commit``.
     """
 
     __slots__ = (
@@ -59,10 +61,17 @@ class Asked:
         "is_under_way",
         "places",
         "put",
+        "return_cells",
     )
 
     def __init__(
-        self, writes: Sequence[Write], checks: Sequence[Check], appends: Sequence[Append], deadline: float
+        self,
+        writes: Sequence[Write],
+        checks: Sequence[Check],
+        appends: Sequence[Append],
+        deadline: float,
+        *,
+        return_cells: bool = False,
     ) -> None:
         self.adds: dict[_Cell, Add] = {}
         self.put: dict[Key, Write] = {}
@@ -75,12 +84,13 @@ class Asked:
         self.checked = {check.of if isinstance(check, IsStamp) else check.key for check in checks}
         self.appends = appends
         self.deadline = deadline
+        self.return_cells = return_cells
         #: Of cells that had no room for all of a group: how many may add to one together.
         self.fewest: dict[_Cell, int] = {}
         #: Whether it goes by itself, because the store could not make anything of a group with it.
         self.is_alone = False
         self.is_under_way = False
-        self.done: asyncio.Future[Committed | Conflict] = asyncio.get_running_loop().create_future()
+        self.done: asyncio.Future[Landed | Conflict] = asyncio.get_running_loop().create_future()
         self.places = {(one.space, one.partition) for one in (*self.put, *(key for key, _ in self.adds), *self.checked)}
         self.places |= {(append.key.space, append.key.partition) for append in appends}
 
@@ -209,6 +219,12 @@ def _agree(one: Add, other: Add) -> bool:
     return one.amount <= 0 and other.amount <= 0 and one.at_most is None
 
 
+def _tell(members: Sequence[Asked], outcome: Landed | Conflict) -> None:
+    for one in members:
+        if not one.done.done():
+            one.done.set_result(outcome)
+
+
 class Grouping:
     """Commits, together with others where they meet.
 
@@ -236,7 +252,7 @@ class Grouping:
         deadline: float,
         *,
         return_cells: bool = False,
-    ) -> Committed | Conflict:
+    ) -> Landed | Conflict:
         """Commits, as ``land`` does; a conflict may be that of the group in which it went.
 
         Args:
@@ -244,7 +260,7 @@ class Grouping:
             checks: as in ``Commit``.
             appends: as in ``Commit``.
             deadline: when to give up, in seconds on the monotonic clock.
-            return_cells: as in ``Commit``; where it goes in a group, none are told.
+            return_cells: whether to tell what the commit left of providers.
 
         Raises:
             StoreUnavailable: nothing was written.
@@ -252,7 +268,7 @@ class Grouping:
         """
         cells = {(write.key, write.cell) for write in writes if isinstance(write, Add)}
         if not self._is_dear or len(cells) + sum(not isinstance(write, Add) for write in writes) != len(writes):
-            return await land(
+            outcome = await land(
                 self._store,
                 writes,
                 checks,
@@ -262,12 +278,13 @@ class Grouping:
                 deadline=deadline,
                 return_cells=return_cells,
             )
-        one = Asked(writes, checks, appends, deadline)
+            return Landed(outcome, writes) if isinstance(outcome, Committed) else outcome
+        one = Asked(writes, checks, appends, deadline, return_cells=return_cells)
         self._waiting.append(one)
         self._begin()
         return await self._end_of(one)
 
-    async def _end_of(self, one: Asked) -> Committed | Conflict:
+    async def _end_of(self, one: Asked) -> Landed | Conflict:
         timeout_s = None if one.deadline == NEVER else max(0.0, one.deadline - self._clock.monotonic_s())
         try:
             async with asyncio.timeout(timeout_s):
@@ -318,7 +335,14 @@ class Grouping:
         deadline = max(one.deadline for one in group.members)
         try:
             outcome = await land(
-                self._store, writes, checks, appends, clock=self._clock, ids=self._ids, deadline=deadline
+                self._store,
+                writes,
+                checks,
+                appends,
+                clock=self._clock,
+                ids=self._ids,
+                deadline=deadline,
+                return_cells=any(one.return_cells for one in group.members),
             )
         except (InvalidRequest, LimitExceeded):
             # Before anything was written. It is told to whose commit is no good; the others have done nothing wrong.
@@ -327,10 +351,11 @@ class Grouping:
             for one in group.members:
                 one.is_alone = True
             return group.members
-        told, again = (group.members, []) if isinstance(outcome, Committed) else group.refused(outcome)
-        for one in told:
-            if not one.done.done():
-                one.done.set_result(outcome)
+        if isinstance(outcome, Committed):
+            _tell(group.members, Landed(outcome, writes))
+            return []
+        refused, again = group.refused(outcome)
+        _tell(refused, outcome)
         return again
 
     def _placed(self, groups: list[Group], one: Asked) -> bool:

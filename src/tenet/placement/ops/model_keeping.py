@@ -16,18 +16,18 @@ import structlog
 from tenet.placement import keys
 from tenet.placement.fleet.growing import GrowingFleet
 from tenet.placement.rules.snapshots import Snapshot, snapshot_of
-from tenet.placement.rules.uses import Uses, uses_left
 from tenet.store.contract import LogOptions, SpaceOptions
 from tenet.store.errors import LogTrimmed, StoreCorrupt, StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator
 
     from tenet.base.clock import Clock
     from tenet.base.ids import Ids
     from tenet.placement.fleet.fleet import Fleet
     from tenet.placement.ops.reading import Reader
-    from tenet.store.contract import CommitId, Key, LogPage, Page, Record, Store, Version
+    from tenet.placement.rules.uses import Landed
+    from tenet.store.contract import CommitId, LogPage, Page, Record, Store, Version
 
 _SCAN_RECORDS: Final = 10_000
 _SCAN_BYTES: Final = 16 * 1024 * 1024
@@ -41,6 +41,8 @@ _HINT_S_MAX: Final = 2.0
 _AGAIN_S: Final = 1.0
 #: How many of this node's commits are known, whose entries in the log say nothing new.
 _OWN_MAX: Final = 4_096
+#: How many changes of others are known that were taken in.
+_HEARD_MAX: Final = 4_096
 #: How long a node at least, and at most twice as long, leaves it to others to bring into the log what is on its way.
 _OTHERS_S: Final = 0.02
 _READS_AT_ONCE: Final = 32
@@ -82,6 +84,7 @@ class ModelKeeper:
         self._caught_up_s = 0.0
         self._doubting: set[asyncio.Task[None]] = set()
         self._own: dict[Version, None] = {}
+        self._heard: dict[tuple[bytes, Version], None] = {}
         #: How often everything was loaded, and how long the last time took, seconds.
         self.loads = 0
         self.load_s = 0.0
@@ -122,23 +125,28 @@ class ModelKeeper:
 
     # ---- taking in ---------------------------------------------------------------------------------------------------
 
-    async def take_in(self, uuids: Iterable[str], cells: Mapping[Key, Mapping[str, int]]) -> None:
+    async def take_in(self, uuids: Iterable[str], landed: Landed) -> None:
         """Takes in what a commit of this node left in use, from its answer where that says all, else by reading.
 
         Args:
-            uuids: of the providers that it changed.
-            cells: what it left, as ``Committed`` tells; empty where it changed more than what is in use.
+            uuids: of the providers that the caller has changed by it and that it changed nothing else of.
+            landed: the commit, which may have carried out what others asked for as well.
         """
-        left = uses_left(cells)
-        unknown = [uuid for uuid in uuids if not self._take_uses(uuid, left.get(uuid))]
+        unknown = [uuid for uuid in uuids if uuid not in landed.taken and not self._take_uses(uuid, landed)]
         if unknown:
             await self.refresh(unknown)
 
-    def _take_uses(self, uuid: str, left: Uses | None) -> bool:
+    def _take_uses(self, uuid: str, landed: Landed) -> bool:
+        left = landed.uses.get(uuid)
         # What is being read may be from before the commit, and would be put behind it.
         if left is None or uuid in self._turns or self._meanwhile is not None:
             return False
-        return self.fleet.take_uses(uuid, left.used, generation=left.generation, revision=left.revision)
+        if not self.fleet.take_uses(
+            uuid, left.used, generation=left.generation, raised=left.raised, revision=left.revision
+        ):
+            return False
+        landed.taken.add(uuid)
+        return True
 
     async def refresh(self, uuids: Iterable[str]) -> None:
         """Takes in providers as they are now; one round trip for each, some at a time.
@@ -350,6 +358,7 @@ class ModelKeeper:
         """Takes in what stands in the log behind the last position; returns whether there may be more."""
         began_s = self._clock.monotonic_s()
         page = await self._next_page()
+        await self._take_in_others(page.arriving.items())
         if not page.entries:
             self._position = max(self._position, page.closed)
             if page.waiting is not None:
@@ -357,12 +366,22 @@ class ModelKeeper:
                 return True
             self._caught_up_s = began_s
             return False
-        others = (entry for entry in page.entries if entry.version not in self._own)
-        changed = list(dict.fromkeys(keys.uuid_text(entry.partition) for entry in others))
-        for start in range(0, len(changed), _READS_AT_ONCE):
-            await self.refresh(changed[start : start + _READS_AT_ONCE])
+        await self._take_in_others([(entry.partition, entry.version) for entry in page.entries])
         self._position = page.entries[-1].position
         return True
+
+    async def _take_in_others(self, changes: Iterable[tuple[bytes, Version]]) -> None:
+        """Reads what others have changed; a change that is seen on its way and in the log is read once."""
+        unknown = [
+            change for change in dict.fromkeys(changes) if change[1] not in self._own and change not in self._heard
+        ]
+        changed = list(dict.fromkeys(keys.uuid_text(partition) for partition, _ in unknown))
+        for start in range(0, len(changed), _READS_AT_ONCE):
+            await self.refresh(changed[start : start + _READS_AT_ONCE])
+        for change in unknown:
+            self._heard[change] = None
+        while len(self._heard) > _HEARD_MAX:
+            del self._heard[next(iter(self._heard))]
 
     async def _next_page(self) -> LogPage:
         """Returns the next entries of the log.

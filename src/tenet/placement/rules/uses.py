@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from msgspec import Struct
 
 from tenet.placement import keys
-from tenet.store.contract import Key
-
-#: What a commit tells that says nothing.
-NOTHING_TOLD: Final[Mapping[Key, Mapping[str, int]]] = {}
+from tenet.store.contract import Add, Committed, Key, Write
 
 
 class Uses(Struct):
@@ -19,27 +16,49 @@ class Uses(Struct):
 
     Args:
         generation: of the provider since.
+        raised: by how much the commit raised it: by one for each of those that went together in it.
         revision: of its inventories.
         used: what is in use since, of each class that the commit added to.
     """
 
     generation: int
+    raised: int
     revision: int
     used: dict[str, int]
 
 
-def uses_left(cells: Mapping[Key, Mapping[str, int]]) -> dict[str, Uses]:
+class Landed:
+    """A commit that took effect, as all those are told whose writes it carried out.
+
+    Args:
+        committed: as the store told it.
+        writes: of the commit.
+    """
+
+    __slots__ = ("taken", "uses", "version")
+
+    def __init__(self, committed: Committed, writes: Iterable[Write]) -> None:
+        self.version: Final = committed.version
+        #: What it left of providers; those of which that is not known are missing.
+        self.uses: Final = uses_left(committed.cells, writes) if committed.cells else {}
+        #: The providers that the read model has as it left them, or newer.
+        self.taken: Final[set[str]] = set()
+
+
+def uses_left(cells: Mapping[Key, Mapping[str, int]], writes: Iterable[Write]) -> dict[str, Uses]:
     """Returns what a commit left of each provider whose generation it raised.
 
     Args:
         cells: all cells of each record that it added to, as ``Committed`` has them.
+        writes: of the commit.
     """
+    raised = {write.key: write.amount for write in writes if isinstance(write, Add) and write.cell == keys.GENERATION}
     found: dict[str, Uses] = {}
     of_providers = [(key, left) for key, left in cells.items() if key.space == keys.PROVIDERS_SPACE]
     for key, left in of_providers:
-        if key.sort == keys.COUNTS and keys.GENERATION in left:
+        if key.sort == keys.COUNTS and key in raised:
             uuid = keys.uuid_text(key.partition)
-            found[uuid] = Uses(left[keys.GENERATION], left.get(keys.INVENTORIES, 0), {})
+            found[uuid] = Uses(left[keys.GENERATION], raised[key], left.get(keys.INVENTORIES, 0), {})
     for key, left in of_providers:
         if keys.is_used(key.sort):
             uses = found.get(keys.uuid_text(key.partition))

@@ -9,8 +9,17 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from tenet.store.cassandra.ages import Age
-from tenet.store.cassandra.encoding import CARRIED_OUT, NEVER, NONCE_BYTES, committed, hybrid_time, nonce_of, version_of
-from tenet.store.cassandra.rows import decode_lock, encode_intent
+from tenet.store.cassandra.encoding import (
+    CARRIED_OUT,
+    NEVER,
+    NONCE_BYTES,
+    committed,
+    encode_cells,
+    hybrid_time,
+    nonce_of,
+    version_of,
+)
+from tenet.store.cassandra.rows import Row, decode_lock, encode_intent
 from tenet.store.cassandra.tries import Doubt, Unsure
 from tenet.store.cassandra.unit import Believed, Refusals, Seen, Unit
 from tenet.store.contract import Committed, IsOlderThan, Key, Limits, Version, commit_id_ms
@@ -32,6 +41,8 @@ _TRIES_MAX: Final = 200
 #: How long to wait when no node answered, before it is sent again; seconds.
 _UNANSWERED_PAUSE_S: Final = 0.1
 NO_NONCE: Final = bytes(NONCE_BYTES)
+#: The version of a record of which only the cells are remembered: there is one.
+_REMEMBERED: Final = b""
 
 
 class Try(Enum):
@@ -154,7 +165,11 @@ class Deciding:
 
         def took_effect() -> Decided:
             pointer = self._pointers.standing(unit, believed) if unit.appends else believed.pointer
-            self._partitions.learn(unit.place, hybrid_time(version), pointer)
+            time = hybrid_time(version)
+            self._partitions.learn(unit.place, time, pointer)
+            if unit.adds:
+                for sort, cells in unit.cells_after(believed).items():
+                    self._partitions.learn_cells(unit.place, sort, encode_cells(time, cells))
             return Decided(Committed(version, self.cells_left(commit, unit, believed)), is_mine=True)
 
         return self._until_known(asked, batch, took_effect, deadline=deadline, doubt=doubt)
@@ -279,7 +294,7 @@ class Deciding:
     async def _made_ready(self, asked: _Asked, deadline: float) -> Refusals | bytes | None:
         """Does what must come before the batch; returns what refuses the commit already, or the fate that it has."""
         commit, unit, believed = asked.commit, asked.unit, asked.believed
-        if unit.adds and not all(sort in believed.rows for sort in unit.adds):
+        if unit.adds and not all(sort in believed.rows for sort in unit.adds) and not self._remembers(unit, believed):
             seen = await self._reads.look(unit, deadline, fate_of=commit.id)
             self._believe(unit, believed, seen)
             if known := seen.fates.get(commit.id) or unit.refusals(seen):
@@ -287,6 +302,27 @@ class Deciding:
         if unit.appends:
             await self._pointers.point(unit, believed, deadline)
         return None
+
+    def _remembers(self, unit: Unit, believed: Believed) -> bool:
+        """Believes what is remembered of the cells that are added to; False where that is not all, or refuses it."""
+        rows: dict[bytes, Row] = {}
+        for sort in unit.adds:
+            cells = self._partitions.cells(unit.place, sort)
+            if cells is None:
+                return False
+            rows[sort] = Row(_REMEMBERED, None, cells)
+        if not unit.is_in_bounds(rows):
+            return False
+        believed.rows.update(rows)
+        return True
+
+    def _believe_newer(self, unit: Unit, believed: Believed) -> None:
+        """Believes what commits of this process, for which this one has waited, have left."""
+        time = self._partitions.believed(unit.place)[0]
+        if time is not None and (believed.time is None or time > believed.time):
+            believed.time = time
+            if unit.adds:
+                self._remembers(unit, believed)
 
     def _check_age(self, commit: Commit) -> None:
         """Makes sure each time that a batch is sent that what others have written against it is still remembered.
@@ -307,6 +343,7 @@ class Deciding:
         place = asked.unit.place
         if not self._partitions.take(place):
             await self._partitions.wait(place, deadline)
+            self._believe_newer(asked.unit, asked.believed)
         try:
             return await self._driver.decide(
                 batch(), deadline=deadline, doubt=doubt, before=partial(self._check_age, asked.commit)
@@ -378,7 +415,9 @@ class Deciding:
         if seen.time is not None:
             self._versions.observe(Version(seen.time.to_bytes(8, "big") + bytes(8)))
         for sort in unit.adds:
-            believed.rows[sort] = seen.row(sort)
+            row = believed.rows[sort] = seen.row(sort)
+            # What is locked is about to change.
+            self._partitions.learn_cells(unit.place, sort, row.cells if seen.lock is None else None)
         for sort, checks in unit.checks.items():
             is_absent = seen.row(sort).version is None
             older = {index for index, check in checks if isinstance(check, IsOlderThan)}

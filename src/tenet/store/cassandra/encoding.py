@@ -23,6 +23,8 @@ GIVEN_UP: Final = b"A"
 CARRIED_OUT: Final = b"F"
 NONCE_BYTES: Final = 6
 _VERSION_BYTES: Final = 16
+#: How long the time is that stands before cells; of two times the later one is the larger one as bytes.
+TIME_BYTES: Final = 8
 
 
 def to_key(partition: bytes) -> bytes:
@@ -42,7 +44,7 @@ def hybrid_time(version: Version) -> int:
 
 def encode_cells(time: int, cells: Mapping[str, int]) -> bytes | None:
     """Returns cells as bytes that no other time has, so that a condition on them tells every change; None for none."""
-    return time.to_bytes(8, "big") + msgspec.msgpack.encode(dict(cells)) if cells else None
+    return time.to_bytes(TIME_BYTES, "big") + msgspec.msgpack.encode(dict(cells)) if cells else None
 
 
 def decode_cells(data: bytes | None) -> Mapping[str, int]:
@@ -50,7 +52,7 @@ def decode_cells(data: bytes | None) -> Mapping[str, int]:
     if data is None:
         return NO_CELLS
     try:
-        return msgspec.msgpack.decode(data[8:], type=dict[str, int])
+        return msgspec.msgpack.decode(data[TIME_BYTES:], type=dict[str, int])
     except msgspec.DecodeError as error:
         raise StoreCorrupt(f"the cells of a record cannot be read: {error}") from error
 

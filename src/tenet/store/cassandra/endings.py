@@ -13,10 +13,13 @@ from tenet.store.cassandra.schema import above_us
 from tenet.store.cassandra.tries import TableMissing
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from tenet.base.clock import Clock
     from tenet.store.cassandra.driver import Driver
     from tenet.store.cassandra.journal import Journal, Note
     from tenet.store.cassandra.locks import Locks
+    from tenet.store.cassandra.rows import Intent
     from tenet.store.contract import Version
 
 
@@ -36,9 +39,15 @@ class Endings:
         self._journal = journal
         self._clock = clock
 
-    async def carry_out(self, note: Note, version: Version) -> None:
-        """Carries out what was decided; then nobody needs the fate for longer than other fates."""
-        await self._resolve(note, version)
+    async def carry_out(self, note: Note, version: Version, intents: Sequence[Intent | None] | None = None) -> None:
+        """Carries out what was decided; then nobody needs the fate for longer than other fates.
+
+        Args:
+            note: of the try.
+            version: by which it took effect.
+            intents: what it laid into each partition of the note; None where that has to be looked up.
+        """
+        await self._resolve(note, version, intents)
         lock, statements = note.lock, self._locks.statements(note.lock.space_id)
         fate = committed(lock.nonce, version)
         aged = (statements.fate_aged, [above_us(self._clock), fate, lock.anchor, lock.commit_id])
@@ -67,11 +76,21 @@ class Endings:
         else:
             await self.carry_out(note, version)
 
-    async def _resolve(self, note: Note, version: Version | None) -> None:
-        await asyncio.gather(*(self._resolve_one(*place, note.data, version) for place in note.others))
+    async def _resolve(
+        self, note: Note, version: Version | None, intents: Sequence[Intent | None] | None = None
+    ) -> None:
+        laid = intents or [None] * len(note.others)
+        await asyncio.gather(
+            *(
+                self._resolve_one(*place, note.data, version, intent)
+                for place, intent in zip(note.others, laid, strict=True)
+            )
+        )
 
-    async def _resolve_one(self, space_id: str, key: bytes, data: bytes, version: Version | None) -> None:
+    async def _resolve_one(
+        self, space_id: str, key: bytes, data: bytes, version: Version | None, intent: Intent | None
+    ) -> None:
         try:
-            await self._locks.resolve(space_id, key, data, version)
+            await self._locks.resolve(space_id, key, data, version, intent=intent)
         except TableMissing:
             await self._locks.check_dropped(space_id)

@@ -13,7 +13,15 @@ from typing import TYPE_CHECKING, Final
 
 from tenet.base.clock import NEVER
 from tenet.store.cassandra.ages import time_of_id
-from tenet.store.cassandra.encoding import CARRIED_OUT, COMMITTED, GIVEN_UP, hybrid_time, nonce_of, version_of
+from tenet.store.cassandra.encoding import (
+    CARRIED_OUT,
+    COMMITTED,
+    GIVEN_UP,
+    encode_cells,
+    hybrid_time,
+    nonce_of,
+    version_of,
+)
 from tenet.store.cassandra.rows import Lock, decode_intent, decode_lock
 from tenet.store.cassandra.tries import TableMissing, Unsure
 from tenet.store.cassandra.unit import carried_out, given_up
@@ -26,6 +34,7 @@ if TYPE_CHECKING:
     from tenet.base.clock import Clock
     from tenet.store.cassandra.driver import Driver
     from tenet.store.cassandra.partitions import Partitions
+    from tenet.store.cassandra.rows import Intent
     from tenet.store.cassandra.schema import Statements
     from tenet.store.cassandra.sending import Bound
     from tenet.store.cassandra.spaces import Spaces
@@ -193,7 +202,14 @@ class Locks:
         return bool(rows) and rows[0][1] == data
 
     async def resolve(
-        self, space_id: str, key: bytes, data: bytes, version: Version | None, deadline: float = NEVER
+        self,
+        space_id: str,
+        key: bytes,
+        data: bytes,
+        version: Version | None,
+        deadline: float = NEVER,
+        *,
+        intent: Intent | None = None,
     ) -> None:
         """Carries out what a commit intends in a partition, or removes it; returns when its lock is gone.
 
@@ -203,13 +219,13 @@ class Locks:
             data: the lock.
             version: by which the commit took effect; None where it never will.
             deadline: when to give up.
+            intent: what it intends, where that is known.
         """
         lock = decode_lock(data)
         statements = self.statements(space_id)
-        rows = await self._driver.select(statements.get_intent, (key, lock.nonce), deadline=deadline)
-        if not rows or rows[0][0] is None:
+        intent = intent or await self._intent(statements, key, lock, deadline)
+        if intent is None:
             return  # Somebody else was faster: the intent goes together with the lock.
-        intent = decode_intent(rows[0][0])
         if version is None:
             batch = [
                 (statements.unlock, [key, data]),
@@ -229,6 +245,13 @@ class Locks:
         await self._finish(space_id, key, data, batch, deadline)
         if version is not None:
             self._partitions.learn_time((space_id, key), hybrid_time(version))
+            for write in intent.writes:
+                cells = encode_cells(hybrid_time(version), write.cells or {})
+                self._partitions.learn_cells((space_id, key), write.sort, cells)
+
+    async def _intent(self, statements: Statements, key: bytes, lock: Lock, deadline: float) -> Intent | None:
+        rows = await self._driver.select(statements.get_intent, (key, lock.nonce), deadline=deadline)
+        return decode_intent(rows[0][0]) if rows and rows[0][0] is not None else None
 
     async def _finish(self, space_id: str, key: bytes, data: bytes, batch: Sequence[Bound], deadline: float) -> None:
         for _ in range(_TRIES_MAX):

@@ -111,12 +111,13 @@ class Logs:
         The outboxes are looked into first: what has left them by then is in the log that is read behind it. It costs a
         read of the pointers, one or two of each partition that they lead to, and three of the log.
         """
-        oldest = await self._sequencer.oldest(space, shard, deadline)
+        oldest, firsts = await self._sequencer.arriving(space, shard, deadline)
         segment, trimmed, _ = await self._head(space, shard, deadline)
         closed = await self._closed(space, shard, segment, deadline)
         page = await self._page(space, shard, deadline, after=after, limit=limit, trimmed=trimmed, closed=closed)
         waits = None if oldest is None else CommitId(decode_entry(oldest.data).commit_id)
-        return LogPage(page.entries, page.closed, page.first, waits)
+        arriving = {entry.partition: Version(entry.version) for entry in (decode_entry(one.data) for one in firsts)}
+        return LogPage(page.entries, page.closed, page.first, waits, arriving)
 
     async def _page(
         self, space: Space, shard: int, deadline: float, *, after: int, limit: int, trimmed: int, closed: int

@@ -11,6 +11,7 @@ from collections import OrderedDict, deque
 from typing import TYPE_CHECKING, Final
 
 from tenet.base.clock import NEVER
+from tenet.store.cassandra.encoding import TIME_BYTES
 from tenet.store.cassandra.schema import REMEMBERED_S
 from tenet.store.cassandra.waits import Waits
 from tenet.store.errors import DeadlineExceeded
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from tenet.store.cassandra.unit import Seen
 
 _BELIEVED_MAX: Final = 100_000
+#: Of how many records the cells are remembered, and how many bytes of one at the most.
+_CELLS_MAX: Final = 20_000
+_CELLS_BYTES_MAX: Final = 1_024
 
 Place = tuple[str, bytes]
 
@@ -36,6 +40,7 @@ class Partitions:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._believed: OrderedDict[Place, tuple[int | None, bytes | None, float]] = OrderedDict()
+        self._cells: OrderedDict[tuple[Place, bytes], bytes] = OrderedDict()
         #: Who waits for his turn, at each partition at which somebody has it.
         self._lines: dict[Place, deque[asyncio.Future[None]] | None] = {}
         self._waits = Waits()
@@ -59,6 +64,29 @@ class Partitions:
     def learn_seen(self, place: Place, seen: Seen) -> None:
         """Remembers what a refusal or a look showed."""
         self.learn(place, seen.time, seen.pointer)
+
+    def cells(self, place: Place, sort: bytes) -> bytes | None:
+        """Returns the cells of a record as they were last known to stand in its row; None where nothing is known."""
+        return self._cells.get((place, sort))
+
+    def learn_cells(self, place: Place, sort: bytes, cells: bytes | None) -> None:
+        """Remembers the cells of a record, unless newer ones are known.
+
+        Args:
+            place: the partition.
+            sort: the record's sort key.
+            cells: as they stand in its row, with their time; None where there is no record, or it has none.
+        """
+        record = (place, sort)
+        if cells is None or len(cells) > _CELLS_BYTES_MAX:
+            self._cells.pop(record, None)
+            return
+        if cells[:TIME_BYTES] < self._cells.get(record, b"")[:TIME_BYTES]:
+            return
+        self._cells[record] = cells
+        self._cells.move_to_end(record)
+        if len(self._cells) > _CELLS_MAX:
+            self._cells.popitem(last=False)
 
     # ---- lines -------------------------------------------------------------------------------------------------------
 

@@ -22,6 +22,7 @@ from tenet.store.cassandra.outboxes import SIDE_BY_SIDE, Known, Waiting
 from tenet.store.cassandra.rows import PLACE_BYTES, decode_entry
 from tenet.store.cassandra.schema import equal
 from tenet.store.cassandra.tries import Unsure
+from tenet.store.contract import Limits
 from tenet.store.errors import DeadlineExceeded, StoreUnavailable
 
 if TYPE_CHECKING:
@@ -106,9 +107,14 @@ class Sequencer:
                 return moved
         raise StoreUnavailable(f"the log of {space.name} could not be brought up to date: others are at it")
 
-    async def oldest(self, space: Space, shard: int, deadline: float) -> Waiting | None:
-        """Returns the first entry, in the order of commits, that is on its way; None where none is."""
+    async def arriving(self, space: Space, shard: int, deadline: float) -> tuple[Waiting | None, list[Waiting]]:
+        """Returns the first entry, in the order of commits, that is on its way, and the first of each partition.
+
+        Returns:
+            None where nothing is on its way; of no more than ``Limits.arriving_max`` partitions.
+        """
         oldest: Waiting | None = None
+        arriving: list[Waiting] = []
         async for pointers in self._pointers.of(space, shard, deadline):
             left = list(dict.fromkeys(key for key, _ in pointers))
             while left:
@@ -116,7 +122,8 @@ class Sequencer:
                 looks = await asyncio.gather(*(self._outboxes.look(space, key, Known(1), deadline) for key in some))
                 firsts = [entries[0] for entries, _ in looks if entries]
                 oldest = min([*firsts, *([oldest] if oldest else [])], key=lambda one: one.place, default=None)
-        return oldest
+                arriving += firsts[: Limits.arriving_max - len(arriving)]
+        return oldest, arriving
 
     def _shard(self, space: Space, shard: int) -> _Shard:
         """Returns what is known of a shard; of those that were asked for longest ago it is forgotten."""

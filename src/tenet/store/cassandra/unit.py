@@ -191,6 +191,16 @@ class Unit:
                 found.records[Key(name, partition, sort)] = seen.row(sort).record(partition, sort)
         return found
 
+    def is_in_bounds(self, rows: Mapping[bytes, Row]) -> bool:
+        """Returns whether all that it adds is within bounds where the rows that it adds to are these."""
+        for sort, adds in self.adds.items():
+            cells = decode_cells(rows[sort].cells)
+            if not all(_is_in_bounds(add, cells) for _, add in adds):
+                return False
+            if len(cells.keys() | {add.cell for _, add in adds}) > Limits.cells_max:
+                return False
+        return True
+
     def cells_after(self, believed: Believed) -> dict[bytes, dict[str, int]]:
         """Returns the cells of the records that it adds to, as it leaves them.
 

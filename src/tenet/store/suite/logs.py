@@ -121,7 +121,7 @@ class TestLogs:
         for number in range(10):
             before = await client.log_page(space, after=after, stale=True)
             assert (list(before.entries), before.waiting) == ([], None), "all that there is was read"
-            commit, _ = await landed(
+            commit, committed = await landed(
                 client,
                 Put(Key(space, b"p%d" % (number % 3)), b"x"),
                 appends=(Append(Key(space, b"p%d" % (number % 3)), None, b"%d" % number),),
@@ -129,11 +129,13 @@ class TestLogs:
             looked = await client.log_page(space, after=after, stale=True)
             shown = [entry.commit_id for entry in looked.entries]
             assert commit.id in [*shown, looked.waiting]
+            assert looked.arriving.keys() <= {b"p%d" % (number % 3)}
+            assert set(looked.arriving.values()) <= {committed.version}
             again = await client.log_page(space, after=after, stale=True)
-            assert (again.entries, again.closed, again.waiting) == (looked.entries, looked.closed, looked.waiting)
+            assert again == looked
             page = await client.log_page(space, after=after)
             assert [entry.commit_id for entry in page.entries] == [commit.id]
-            assert page.waiting is None
+            assert (page.waiting, page.arriving) == (None, {})
             after = page.entries[-1].position
 
     async def test_large_values_go_through(self, stage: Stage) -> None:
