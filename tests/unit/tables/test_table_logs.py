@@ -332,8 +332,11 @@ async def test_a_stream_is_switched_on_while_another_process_finds_that_the_form
         await following.follow(await following.find(ACCOUNT, name), "somebody")
         await processes.switch(1, name, OFF)
         world.clock.advance_ms(DAY_MS)
-        await processes.run(chance, look(processes.tables[0]), processes.switch(1, name, on("KEYS_ONLY")))
+        context = processes.tables[0]._context
+        table = await context.catalog.describe(ACCOUNT, name)
+        # As its look of each minute does.
+        keeping = context.lifecycle.logs.keep(table)
+        await processes.run(chance, keeping, processes.switch(1, name, on("KEYS_ONLY")))
         assert await log_of(world, name) == LogOptions(4, ("somebody",), DAY_MS)
-        await world.call("DeleteTable", TableName=name)
 
-    await at_once(scene, count=40)
+    await at_once(scene, count=100)
