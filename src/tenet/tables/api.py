@@ -188,7 +188,7 @@ class Tables:
         self._barrier = context.barrier
         self._keepers = keepers
         #: Lets other rooms read the changes of tables.
-        self.following = Following(context.store, context.catalog, is_logging=context.is_logging)
+        self.following = Following(context.store, context.catalog, context.lifecycle.logs)
 
     @classmethod
     async def open(
