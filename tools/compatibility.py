@@ -45,6 +45,10 @@ DIFFERENCES = {
     ("UpdateItem", "ReturnItemCollectionMetrics"): "the estimate is always 0 to 1 GB",
     ("CreateTable", "StreamSpecification"): _IMAGES,
     ("UpdateTable", "StreamSpecification"): _IMAGES,
+    ("ListStreams", ""): (
+        "streams of deleted tables can be read for 24 hours, as the service's; an account has at most 500 such tables, "
+        "and of more the one that ended first goes before its time"
+    ),
     ("DescribeStream", ""): (
         "a stream begins with four shards; one that has 1,000 records a second for a minute is split, at most twice "
         "one within another; none is closed because of its age, as the service's are after about four hours"

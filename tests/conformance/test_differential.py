@@ -22,6 +22,7 @@ from tests.conformance.differential.index_requests import index_sequence
 from tests.conformance.differential.known_differences import DYNALITE
 from tests.conformance.differential.legacy_requests import legacy_sequence
 from tests.conformance.differential.multi_attribute_requests import multi_attribute_sequence
+from tests.conformance.differential.plain_statements import plain_sequence
 from tests.conformance.differential.requests import Step, sequence
 from tests.conformance.differential.scripted import SCRIPTS
 from tests.conformance.differential.statements import statement_sequence
@@ -38,8 +39,11 @@ TABLES = 1_000 if LONG else 30
 MULTI_ATTRIBUTE = 1_000 if LONG else 40
 INDEXES = 1_000 if LONG else 20
 STATEMENTS = 2_000 if LONG else 60
+PLAIN_STATEMENTS = 500 if LONG else 20
 SEQUENCES_WITH_MOTO = 300
 LEGACY_WITH_MOTO = 100
+STATEMENTS_WITH_MOTO = 40
+PLAIN_STATEMENTS_WITH_MOTO = 70
 #: A run that found so many sequences with differences looks for no more.
 DIFFERENCES_MAX = 20
 
@@ -119,6 +123,7 @@ def test_legacy_parameters_are_answered_alike(arena: Arena) -> None:
 @pytest.mark.time_limit_s(1_800 if LONG else 240)
 def test_statements_are_answered_alike(arena: Arena) -> None:
     check(statement_sequence, arena.run, STATEMENTS)
+    check(plain_sequence, arena.run, PLAIN_STATEMENTS)
 
 
 @pytest.mark.time_limit_s(240)
@@ -155,4 +160,6 @@ if LONG:
             check(sequence, arena.run, SEQUENCES_WITH_MOTO)
             check(legacy_sequence, arena.run, LEGACY_WITH_MOTO)
             check(multi_attribute_sequence, arena.run_tables, LEGACY_WITH_MOTO)
+            check(statement_sequence, arena.run, STATEMENTS_WITH_MOTO)
+            check(plain_sequence, arena.run, PLAIN_STATEMENTS_WITH_MOTO)
             results.write(arena.tally, {"moto": PEERS["moto"].package.version})

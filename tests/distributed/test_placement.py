@@ -178,7 +178,7 @@ def test_statements_of_a_claim(opened: OpenEngine) -> None:
             # And the claim's own partition.
             claimed = await cost("POST", "/v1/claims", body)
             assert claimed[1:] == (2, 7)
-            # How many reads these are hangs on how far a commit's end is when the read model reads its providers again.
+            # Reads are printed: what looks for claims that expire reads beside them.
             print(f"reads, plain writes, conditional batches: of one {one}, of two {both}, chosen {claimed}")
 
     asyncio.run(run())

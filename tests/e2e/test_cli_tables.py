@@ -139,3 +139,26 @@ def test_a_deleted_table_is_printed_to_its_end(server: Server, orders: Any, tmp_
     put(orders, "a", "3")
     lines = printed(server, "--resume", str(place))
     assert [line["dynamodb"]["NewImage"]["v"]["S"] for line in lines] == ["2", "3"]
+
+
+def test_changes_that_are_gone_are_told_and_passed_by_where_that_is_wanted(
+    server: Server, orders: Any, tmp_path: Path
+) -> None:
+    place = tmp_path / "place.json"
+    put(orders, "a", "kept")
+    assert printed(server, "--resume", str(place)) == []
+    kept = json.loads(place.read_bytes())
+    # As after days in which nobody looked: its stream is one that nobody knows any more.
+    kept["stream"] = kept["stream"].partition("/stream/")[0] + "/stream/2020-01-01T00:00:00.000"
+    kept |= {"read_ms": 1_577_836_800_000, "since_ms": 0}
+    place.write_text(json.dumps(kept), encoding="utf-8")
+    refused = server.command("tables", "follow", "orders", "--once", "--resume", str(place))
+    assert refused.returncode == 1
+    assert refused.stdout == ""
+    assert "changes of orders made from 2020-01-01T00:00:00Z to " in refused.stderr
+    assert f"tenet tables follow orders --skip-lost --resume {place}" in refused.stderr.replace("\n", " ")
+    done = server.command("tables", "follow", "orders", "--once", "--skip-lost", "--resume", str(place))
+    assert done.returncode == 0
+    assert done.stderr.startswith("missing: changes of orders made from 2020-01-01T00:00:00Z to ")
+    assert json.loads(done.stdout.splitlines()[-1])["dynamodb"]["NewImage"]["v"]["S"] == "kept"
+    assert printed(server, "--resume", str(place)) == []

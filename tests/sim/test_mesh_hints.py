@@ -122,6 +122,29 @@ def test_many_commits_are_told_together() -> None:
     play(scene)
 
 
+def test_watches_are_told_in_the_order_in_which_they_were_begun() -> None:
+    async def scene(mesh: Mesh) -> None:
+        a, b = await mesh.joined(2)
+        told: list[int] = []
+
+        async def wait(number: int) -> None:
+            # What lies between them in memory is not the same each time.
+            held = bytearray(16 * (number * 37 % 61))
+            watch = b.store.watch("things", b"p")
+            assert await watch.wait(60)
+            told.append(number)
+            watch.close()
+            del held
+
+        waiting = [b.process.start(wait(number)) for number in range(40)]
+        await asyncio.sleep(0.1)
+        await put(a, b"p")
+        await asyncio.gather(*waiting)
+        assert told == list(range(40))
+
+    play(scene)
+
+
 def test_a_broken_link_loses_hints_and_nothing_else() -> None:
     async def scene(mesh: Mesh) -> None:
         a, b, _ = await mesh.joined(3)

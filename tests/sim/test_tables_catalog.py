@@ -11,8 +11,8 @@ from tenet.store.faulty import CallFaults, FaultPlan
 from tenet.tables.model import KeyAttribute, KeySchema, Table
 from tenet.tables.ops.catalog import Catalog
 from tests.sim.harness import Simulation, seeds, simulate
+from tests.sim.tables_processes import ACCOUNT
 
-ACCOUNT = "0" * 12
 SLOW = FaultPlan(calls=CallFaults(delayed=0.8, delay_ms_max=400), hint_lost=0.5, hint_for_nothing=0.1)
 TABLE = Table(
     account=ACCOUNT,

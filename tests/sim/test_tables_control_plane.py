@@ -9,15 +9,15 @@ import orjson
 
 from tenet.base.dice import Dice
 from tenet.base.errors import TenetError
-from tenet.store.errors import StoreError, StoreUnavailable
+from tenet.store.errors import StoreUnavailable
 from tenet.store.faulty import CallFaults, FaultPlan
 from tenet.tables import keys
 from tenet.tables.api import Caller, Tables, TablesSettings
 from tenet.tables.errors import ResourceInUseException
 from tenet.tables.ops.catalog import decode_table
-from tests.sim.harness import ExpensiveEngine, Node, Simulation, seeds, simulate
+from tests.sim.harness import ExpensiveEngine, Simulation, seeds, simulate
+from tests.sim.tables_processes import ACCOUNT, Process
 
-ACCOUNT = "0" * 12
 NAMES = ("abc", "abd", "abe", "abf")
 TABLES_MAX = 3
 #: What a caller may be told, whatever happens.
@@ -41,31 +41,8 @@ TABLE: dict[str, Any] = {
 }
 
 
-class Process:
-    """A node's service, which dies now and then and is started again."""
-
-    def __init__(self, node: Node, transition_ms: int) -> None:
-        self._node = node
-        self._settings = TablesSettings(transition_ms=transition_ms, tables_max=TABLES_MAX)
-        self._tables: Tables | None = None
-        self._starting = asyncio.Lock()
-
-    async def tables(self) -> Tables:
-        async with self._starting:
-            while self._tables is None:
-                try:
-                    self._tables = await Tables.open(
-                        self._node.store, clock=self._node.clock, ids=self._node.ids, settings=self._settings
-                    )
-                except StoreError:
-                    await asyncio.sleep(0.1)
-            return self._tables
-
-    async def die(self) -> None:
-        """Ends everything that the service does, wherever it is."""
-        tables, self._tables = self._tables, None
-        if tables is not None:
-            await tables.close()
+def settings_of(transition_ms: int) -> TablesSettings:
+    return TablesSettings(transition_ms=transition_ms, tables_max=TABLES_MAX)
 
 
 class Witness:
@@ -109,7 +86,7 @@ async def act(process: Process, dice: Dice, witness: Witness) -> None:
 
 
 async def scene(sim: Simulation) -> None:
-    processes = [Process(sim.node(), transition_ms) for transition_ms in (0, 40, 200)]
+    processes = [Process(sim.node(), settings=settings_of(transition_ms)) for transition_ms in (0, 40, 200)]
     witness = Witness()
 
     async def caller(number: int) -> None:

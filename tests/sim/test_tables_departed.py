@@ -11,13 +11,14 @@ import orjson
 
 from tenet.base.dice import Dice
 from tenet.base.errors import TenetError
-from tenet.store.errors import StoreError, StoreUnavailable
+from tenet.store.errors import StoreUnavailable
 from tenet.store.memory import MemoryEngine
 from tenet.tables import keys
 from tenet.tables.api import Caller, Tables
 from tenet.tables.ops.catalog import decode_departed
 from tests.sim.harness import ExpensiveEngine, Simulation, seeds, simulate
-from tests.sim.test_tables_control_plane import ACCOUNT, REFUSALS, TABLE, Process
+from tests.sim.tables_processes import ACCOUNT, Process, opened
+from tests.sim.test_tables_control_plane import REFUSALS, TABLE, settings_of
 from tests.sim.test_tables_streams import Reader, Remote, closed
 
 VIEW = {"StreamSpecification": {"StreamEnabled": True, "StreamViewType": "NEW_IMAGE"}}
@@ -68,7 +69,7 @@ async def live(process: Process, dice: Dice, told: Told, name: str) -> None:
 
 
 async def scene(sim: Simulation) -> None:
-    processes = [Process(sim.node(), transition_ms) for transition_ms in (0, 40)]
+    processes = [Process(sim.node(), settings=settings_of(transition_ms)) for transition_ms in (0, 40)]
     told = Told()
 
     async def act(actor: int) -> None:
@@ -92,7 +93,7 @@ async def scene(sim: Simulation) -> None:
 async def check(sim: Simulation, told: Told) -> None:
     """One healthy node ends what the dead ones began; a day later it has removed everything."""
     store = sim.truth.store
-    survivor = await opened(sim)
+    survivor = await opened(store, sim.clock, sim.ids)
     await asyncio.sleep(10)
     for name in NAMES:
         await called(survivor, "DeleteTable", {"TableName": name})
@@ -111,7 +112,7 @@ async def check(sim: Simulation, told: Told) -> None:
     assert sum(left) <= told.unknown, "items go at once"
     await survivor.close()
     sim.clock.advance_ms(DAY_MS)
-    survivor = await opened(sim)
+    survivor = await opened(store, sim.clock, sim.ids)
     assert [info.name for info in await store.list_spaces() if keys.is_table_space(info.name)] == []
     assert await tables_cell(sim) == 0
     assert not (await store.scan(keys.CATALOG_SPACE, keys.CATALOG_DEPARTED, limit=10)).records
@@ -121,14 +122,6 @@ async def check(sim: Simulation, told: Told) -> None:
 async def tables_cell(sim: Simulation) -> int:
     (account,) = await sim.truth.store.get((keys.account_key(ACCOUNT),))
     return account.cells[keys.TABLES_CELL] if account is not None else 0
-
-
-async def opened(sim: Simulation) -> Tables:
-    while True:
-        try:
-            return await Tables.open(sim.truth.store, clock=sim.clock, ids=sim.ids)
-        except StoreError:
-            await asyncio.sleep(0.1)
 
 
 def test_streams_outlive_their_tables_whoever_dies() -> None:

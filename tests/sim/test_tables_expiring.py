@@ -27,9 +27,10 @@ from tenet.tables.rules.time_to_live import AGE_S_MAX, CHANGE_MS_MIN, is_expired
 from tenet.wire.door import Measured
 from tests.sim import test_tables_items as items
 from tests.sim.harness import NO_FAULTS, ExpensiveEngine, Simulation, seeds, simulate
+from tests.sim.tables_processes import ACCOUNT
 from tests.sim.test_tables_indexes import long_after
 
-CALLER = Caller(items.ACCOUNT)
+CALLER = Caller(ACCOUNT)
 ENGINES = pytest.mark.parametrize("engine", [MemoryEngine, ExpensiveEngine])
 #: Longer than this, no expired item may stay once the store serves again, seconds.
 OVERDUE_S_MAX = 60
@@ -52,7 +53,7 @@ async def ready(sim: Simulation) -> Tables:
     tables = await Tables.open(sim.truth.store, clock=sim.clock, ids=sim.ids)
     await tables.call("CreateTable", items.definition(sim), CALLER)
     await asyncio.sleep(1)
-    await tables.following.follow(await tables.following.find(items.ACCOUNT, "things"), "witness")
+    await tables.following.follow(await tables.following.find(ACCOUNT, "things"), "witness")
     return tables
 
 
@@ -114,7 +115,7 @@ class Owner:
         )
 
     async def send(self, sort: int, becomes: dict[str, Any], operation: str, **request: Any) -> None:
-        caller = Caller(items.ACCOUNT, deadline=self._sim.clock.monotonic_s() + items.CALLER_S_MAX)
+        caller = Caller(ACCOUNT, deadline=self._sim.clock.monotonic_s() + items.CALLER_S_MAX)
         self.known.setdefault(sort, UNKNOWN)
         try:
             await self._tables.call(operation, {"TableName": "things", **request}, caller)

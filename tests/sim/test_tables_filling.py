@@ -23,9 +23,9 @@ from tenet.tables.api import Caller, Tables
 from tenet.tables.ops.barrier import Barrier
 from tests.sim import test_tables_items as items
 from tests.sim.harness import ExpensiveEngine, Simulation, seeds, simulate
+from tests.sim.tables_processes import ACCOUNT
 from tests.sim.test_tables_indexes import called_for, caught_up, entries_of, table_of
 
-ACCOUNT = items.ACCOUNT
 #: In the time of the simulation.
 FULL_S_MAX = 900.0
 #: A former try was carried out, or something else goes on.

@@ -15,6 +15,7 @@ import orjson
 import pytest
 
 from tenet.base.dice import Dice
+from tenet.mesh.shares import Everything
 from tenet.store.contract import Commit, Committed, Key, Outcome, Put, Store
 from tenet.store.expiry import ExpiryIndex
 from tenet.store.faulty import EVERY_FAULT, NO_FAULTS, CallFaults, FaultPlan
@@ -24,7 +25,7 @@ from tenet.tables.api import Caller, Shares, Tables
 from tenet.tables.model import Table
 from tenet.tables.ops.catalog import Catalog, decode_table
 from tenet.tables.ops.indexing.cursor import LATENESS_MS, decode_kept
-from tenet.tables.ops.indexing.keepers import Everything, Keepers
+from tenet.tables.ops.indexing.keepers import Keepers
 from tenet.tables.rules.images import ABSENT, Image
 from tenet.tables.rules.indexes import changes
 from tenet.wire.door import Distribution, Measured
@@ -32,8 +33,8 @@ from tests.rounds import rounds
 from tests.sim import test_tables_items as items
 from tests.sim.harness import ExpensiveEngine, Simulation, seeds, simulate
 from tests.sim.interrupted import Interrupted
+from tests.sim.tables_processes import ACCOUNT
 
-ACCOUNT = items.ACCOUNT
 CALM_S_MAX = 120.0
 SHARES = 16
 

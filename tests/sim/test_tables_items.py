@@ -21,8 +21,8 @@ from tenet.tables.model import Table
 from tenet.tables.rules.images import ABSENT, Image
 from tenet.tables.rules.indexes import changes
 from tests.sim.harness import Simulation, seeds, simulate
+from tests.sim.tables_processes import ACCOUNT
 
-ACCOUNT = "0" * 12
 CALLER_S_MAX = 20.0
 ACCOUNTS = 6
 BALANCE = 100

@@ -14,18 +14,16 @@ import msgspec
 import orjson
 
 from tenet.base.dice import Dice
-from tenet.base.errors import TenetError
 from tenet.store.errors import OutcomeUnknown, StoreUnavailable
 from tenet.store.faulty import EVERY_FAULT
 from tenet.store.memory import MemoryEngine
 from tenet.tables.api import Caller, Tables
 from tests.sim import test_tables_items as items
 from tests.sim.harness import ExpensiveEngine, Simulation, seeds, simulate
+from tests.sim.tables_processes import ACCOUNT, asked
 
-ACCOUNT = items.ACCOUNT
 STREAMED = {**items.TABLE, "StreamSpecification": {"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"}}
 STEPS = 25
-READ_S_MAX = 5.0
 
 
 class Reader:
@@ -44,17 +42,10 @@ class Reader:
         self.records: dict[str, list[dict[str, Any]]] = {}
 
     async def ask(self, operation: str, **request: Any) -> dict[str, Any]:
-        while True:
-            caller = Caller(ACCOUNT, deadline=self._sim.clock.monotonic_s() + READ_S_MAX)
-            try:
-                answer: dict[str, Any] = orjson.loads(await self.tables.call_streams(operation, request, caller))
-            except (StoreUnavailable, OutcomeUnknown):
-                await asyncio.sleep(0.05)
-            except TenetError as error:
-                if not error.retryable and error.code != "DeadlineExceeded":
-                    raise
-            else:
-                return answer
+        async def mine() -> Tables:
+            return self.tables
+
+        return await asked(self._sim, mine, operation, request)
 
     async def read(self, limit: int) -> int:
         """Reads every shard to its end, behind the last record that it has; returns how many there were."""

@@ -564,19 +564,29 @@ def tables() -> None:
     type=click.Path(dir_okay=False, path_type=Path),
     help="Keep in this file how far was printed, and go on there next time.",
 )
+@click.option(
+    "--skip-lost",
+    is_flag=True,
+    help="Where changes are gone, say so on standard error and go on with the oldest one that is kept.",
+)
 @click.option("--once", is_flag=True, help="End when all changes that are there were printed.")
 @_common
-def follow_table(configuration: Configuration, table: str, since: str, file: Path | None, *, once: bool) -> None:
+def follow_table(
+    configuration: Configuration, table: str, since: str, file: Path | None, *, skip_lost: bool, once: bool
+) -> None:
     """Print the changes of a table as they are made, a line of JSON for each.
 
     A line is a record of the table's stream, as GetRecords of DynamoDB Streams answers it. The table has to have a
     stream; its changes are kept for 24 hours. Changes of an item are in their order.
 
-    With --resume no change is left out, however the command ends; what was printed last may be printed again.
+    With --resume no change is left out, however the command ends; what was printed last may be printed again. Where
+    changes are gone that come behind what the file says, because the command did not run for more than a day, it ends
+    with an error that says from when to when; with --skip-lost it says that on a line of standard error, and goes on.
     """
     from tenet.app.table_changes import Follower, asking, follow
 
-    follower = Follower(asking(configuration), click.echo, file)
+    warn = functools.partial(click.echo, err=True) if skip_lost else None
+    follower = Follower(asking(configuration), click.echo, file, warn=warn)
     follower.begin(table, since)
     follow(follower, once=once)
 

@@ -86,8 +86,8 @@ class Hints:
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
         self._number = 0
-        #: What is watched here: by space and hash.
-        self._watched: dict[str, dict[int, set[Place]]] = {}
+        #: What is watched here: by space and hash, in the order in which it was begun, in which all are told.
+        self._watched: dict[str, dict[int, dict[Place, None]]] = {}
         #: What others watch: by node.
         self._wanted: dict[NodeId, _Wanted] = {}
         #: All spaces that any of the others watches, which is what a commit looks at first.
@@ -119,16 +119,16 @@ class Hints:
         place = Place(space, _WHOLE if partition is None else place_hash(partition))
         of_space = self._watched.setdefault(space, {})
         if place.hash not in of_space:
-            of_space[place.hash] = set()
+            of_space[place.hash] = {}
             self._ask_again()
-        of_space[place.hash].add(place)
+        of_space[place.hash][place] = None
         return place
 
     def end_watch(self, place: Place) -> None:
         """Ends it; safe to call twice."""
         of_space = self._watched.get(place.space, {})
-        places = of_space.get(place.hash, set())
-        places.discard(place)
+        places = of_space.get(place.hash, {})
+        places.pop(place, None)
         if not places and place.hash in of_space:
             del of_space[place.hash]
             if not of_space:

@@ -10,8 +10,25 @@ from __future__ import annotations
 import asyncio
 import zlib
 from collections.abc import Callable
+from typing import Protocol
 
 from tenet.mesh.jobs import Job, Tenure
+
+
+class Assignment(Protocol):
+    """Says which of many names are this process's; what has them is in the background of a service."""
+
+    def owns(self, name: str, /) -> bool:
+        """Whether what has a name is this process's now."""
+        ...
+
+
+class Everything:
+    """The assignment of a process that is alone."""
+
+    def owns(self, _name: str, /) -> bool:
+        """Whether what has a name is this process's: it always is."""
+        return True
 
 
 class Shares:

@@ -61,7 +61,6 @@ class Limits:
     page_records_max: Final = 10_000
     slices_max: Final = 1_000_000
     log_shards_max: Final = 1_024
-    arriving_max: Final = 1_000
     settle_window_s: Final = 600  # a commit id is remembered, and good, for so long after it was made
 
 
@@ -294,7 +293,7 @@ class Committed(Struct, frozen=True, gc=False):
     Args:
         version: the version of every record that it put.
         cells: for each key that it added to, all cells of the record as the commit left them, if ``return_cells`` asked
-            for them. Where the commit was settled rather than answered, they may be missing.
+            for them. Where any of it was settled or sent again, rather than answered at once, they may be missing.
     """
 
     version: Version
@@ -307,9 +306,8 @@ class Conflict(Struct, frozen=True, gc=False):
     Args:
         failed: indexes into the checks that did not hold, ascending.
         out_of_bounds: indexes into the writes whose add would have broken a bound, ascending.
-        records: for every key of a check that failed and of an add out of bounds, the record as it is now (None:
-            absent); perhaps other keys of the commit too. Those of one partition are of one moment within the call.
-            Beyond ``Limits.commit_bytes_max`` of values, records may be left out.
+        records: for every key of a check that failed and of an add out of bounds, perhaps others, the record as it is
+            now, or None; of one partition as of one moment. Some are left out beyond ``Limits.commit_bytes_max``.
         stamps: for every stamp whose check failed, what it is now.
     """
 
@@ -368,16 +366,14 @@ class LogEntry(Struct, frozen=True, gc=False):
 class LogPage(Struct, frozen=True, gc=False):
     """A part of one shard of a log.
 
-    It may end early, with fewer entries than were asked for: only where it has none, or its last one is at `closed`, is
-    there nothing more at or below `closed`. Otherwise the reader goes on behind its last entry.
+    Only where it has no entries, or its last one is at `closed`, is there nothing more at or below that.
 
     Args:
         entries: by ascending position, each at or below `closed`.
         closed: nothing that is not in the log yet will ever appear at or below this position.
         first: the lowest position that the log still holds, or the next one to come.
         waiting: of a stale read, the oldest commit with an entry on its way into the shard, or left there half moved.
-        arriving: of a stale read, partitions that have such entries, each with the version of its oldest one; at most
-            ``Limits.arriving_max``, and perhaps none of them.
+        arriving: of a stale read, at most 1,000 partitions that have such entries, each with its oldest one's version.
     """
 
     entries: Sequence[LogEntry]

@@ -374,10 +374,10 @@ class Copying:
         changes, self._changes = self._changes, self._guard.follow()
         await self._spaces_come_and_gone(changes.dropped)
         spaces = {name for name, done in self._done.items() if done.is_done}
-        for space, partition in changes.partitions:
+        for space, partition in sorted(changes.partitions):
             if space in spaces:
-                changes.keys.update(await self._keys_of(space, partition))
-        for space in changes.spaces & spaces:
+                changes.keys.update(dict.fromkeys(await self._keys_of(space, partition)))
+        for space in sorted(changes.spaces & spaces):
             await self._compare(space)
         keys = [key for key in changes.keys if key.space in spaces and not self._left_out.is_left_out(key)]
         for begin in range(0, len(keys), _CHANGES_AT_ONCE):

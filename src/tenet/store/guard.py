@@ -52,7 +52,8 @@ class Changes:
     """What may have changed and was not looked at yet."""
 
     def __init__(self) -> None:
-        self.keys: set[Key] = set()
+        #: In the order in which they changed first, so that a copy is made in the same one each time.
+        self.keys: dict[Key, None] = {}
         #: Partitions of which a range was discarded: space and partition key.
         self.partitions: set[tuple[str, bytes]] = set()
         #: Spaces in which more changed than is kept, to be compared as a whole.
@@ -62,7 +63,7 @@ class Changes:
 
     def note(self, keys: Iterable[Key]) -> None:
         """Notes that keys may have changed."""
-        self.keys.update(keys)
+        self.keys.update(dict.fromkeys(keys))
         if len(self.keys) > CHANGES_MAX:
             self.spaces.update({key.space for key in self.keys})
             self.keys.clear()

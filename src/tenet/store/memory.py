@@ -87,12 +87,12 @@ _NO_OPTIONS: Final = SpaceOptions()
 class _MemoryWatch:
     """A watch of the engine; it is told of every commit."""
 
-    def __init__(self, watches: set[_MemoryWatch], space: str, partition: bytes | None) -> None:
+    def __init__(self, watches: dict[_MemoryWatch, None], space: str, partition: bytes | None) -> None:
         self._watches = watches
         self._space = space
         self._partition = partition
         self._hinted = asyncio.Event()
-        watches.add(self)
+        watches[self] = None
 
     def tell(self, key: Key) -> None:
         if key.space == self._space and self._partition in (None, key.partition):
@@ -110,7 +110,7 @@ class _MemoryWatch:
 
     def close(self) -> None:
         """Ends the watch."""
-        self._watches.discard(self)
+        self._watches.pop(self, None)
 
 
 class MemoryEngine:
@@ -139,7 +139,8 @@ class MemoryEngine:
         self._versions.observe(self._state.last_version)
         self._gate = gate
         self._behind_gate: set[asyncio.Task[Outcome]] = set()
-        self._watches: set[_MemoryWatch] = set()
+        # In the order in which they were begun, so that a simulation is told in the same one each time.
+        self._watches: dict[_MemoryWatch, None] = {}
         self._is_closed = False
 
     @property

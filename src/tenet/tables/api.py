@@ -6,7 +6,8 @@ parameters of the API Tenet does not have yet.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, Self
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, Protocol, Self, TypeVar
 
 from msgspec import Struct
 
@@ -43,7 +44,7 @@ from tenet.tables.ops.get_shard_iterator import get_shard_iterator
 from tenet.tables.ops.indexing.behind import are_indexes_behind
 from tenet.tables.ops.indexing.fences import MarkRule
 from tenet.tables.ops.indexing.filling import Filling
-from tenet.tables.ops.indexing.keepers import Assignment, Keepers, Shares
+from tenet.tables.ops.indexing.keepers import Keepers, Shares
 from tenet.tables.ops.indexing.measures import measures_of, measures_of_filling
 from tenet.tables.ops.lifecycle import Lifecycle
 from tenet.tables.ops.limits import describe_limits
@@ -65,10 +66,11 @@ from tenet.tables.rules.shapes import check_shape
 from tenet.tables.throttle import Throttle
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from tenet.base.clock import Clock
     from tenet.base.ids import Ids
+    from tenet.mesh.shares import Assignment
     from tenet.store.contract import Store
     from tenet.store.expiry import ExpiryRule
     from tenet.tables.context import Operation
@@ -77,7 +79,6 @@ if TYPE_CHECKING:
 __all__ = [
     "ROUTES",
     "STREAM_ROUTES",
-    "Assignment",
     "Caller",
     "Change",
     "ChangePage",
@@ -187,7 +188,7 @@ class Tables:
         self._barrier = context.barrier
         self._keepers = keepers
         #: Lets other rooms read the changes of tables.
-        self.following = Following(context.store, context.catalog, is_logging=context.is_logging)
+        self.following = Following(context.store, context.catalog, context.lifecycle.logs)
 
     @classmethod
     async def open(
@@ -215,7 +216,6 @@ class Tables:
             request_s_max: how long a request may be under way at any process, seconds.
             splits: when shards of streams split.
         """
-        is_logging = not store.capabilities.cheap_commits_across_partitions
         catalog = Catalog(store, clock=clock, ids=ids, tables_max=settings.tables_max)
         expiry = ExpiryIndex(store, clock=clock, ids=ids, space=keys.EXPIRY_SPACE)
         shared = mesh_shares.Shares(KEEPING)
@@ -235,7 +235,7 @@ class Tables:
             transition_ms=settings.transition_ms,
             ended=ended,
         )
-        expiring, mine = _expiring()
+        expiring, mine = _shared(EXPIRING, EXPIRING_SHARES, Expiring)
         context = Context(
             store=store,
             clock=clock,
@@ -249,11 +249,12 @@ class Tables:
             expiry=expiry,
             expiring=expiring,
             barrier=filling.barrier,
-            is_logging=is_logging,
+            is_logging=not store.capabilities.cheap_commits_across_partitions,
         )
-        splitting, streams = _splitting(context, splits)
+        make = partial(Splitting, catalog, store, clock=clock, settings=splits)
+        splitting, streams = _shared(SPLITTING, SPLITTING_SHARES, make)
         supervisor = supervisor or _started(Supervisor(store, clock=clock, ids=ids))
-        tables = cls(context, supervisor, filling, keepers if is_logging else None, splitting)
+        tables = cls(context, supervisor, filling, keepers if context.is_logging else None, splitting)
         try:
             await tables._open(shared if assignment is None else None, mine, streams)
         except BaseException:
@@ -417,20 +418,23 @@ async def indexes_behind(store: Store, *, clock: Clock, ids: Ids) -> bool:
     return await are_indexes_behind(store, Catalog(store, clock=clock, ids=ids))
 
 
-def _expiring() -> tuple[Expiring, mesh_shares.Shares]:
-    """Returns what removes items that have expired, and the shares of that work that are this process's."""
-    mine = mesh_shares.Shares(EXPIRING, shares=EXPIRING_SHARES)
-    expiring = Expiring(mine)
-    mine.changed = expiring.look_again
-    return expiring, mine
+class _Shared(Protocol):
+    """Work in the background that is shared by the names of what it is about."""
+
+    def look_again(self) -> None:
+        """Says that the assignment has changed."""
+        ...
 
 
-def _splitting(context: Context, settings: SplitSettings) -> tuple[Splitting, mesh_shares.Shares]:
-    """Returns what splits shards of streams, and the shares of that work that are this process's."""
-    mine = mesh_shares.Shares(SPLITTING, shares=SPLITTING_SHARES)
-    splitting = Splitting(context.catalog, context.store, clock=context.clock, assignment=mine, settings=settings)
-    mine.changed = splitting.look_again
-    return splitting, mine
+_Work = TypeVar("_Work", bound=_Shared)
+
+
+def _shared(name: str, shares: int, make: Callable[..., _Work]) -> tuple[_Work, mesh_shares.Shares]:
+    """Makes what does a part of some work by its ``assignment``; returns it, and what is assigned to this process."""
+    mine = mesh_shares.Shares(name, shares=shares)
+    work = make(assignment=mine)
+    mine.changed = work.look_again
+    return work, mine
 
 
 def _started(supervisor: Supervisor) -> Supervisor:

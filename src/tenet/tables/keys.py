@@ -85,8 +85,13 @@ def departed_key(account: str, name: str, table_id: str) -> Key:
 
 
 def departed_from(name: str) -> Range:
-    """Returns the range of an account's departed tables of this name and those behind it."""
-    return Range(_DEPARTED_PREFIX + name.encode("ascii") + b"\x00", CATALOG_DEPARTED.upper)
+    """Returns the range of an account's departed tables from a name on.
+
+    Args:
+        name: of a table, or with a zero behind it: then only what comes behind that name; "" for all.
+    """
+    begin = name[:-1].encode("ascii") + b"\x01" if name.endswith("\0") else name.encode("ascii") + b"\x00"
+    return Range(_DEPARTED_PREFIX + begin, CATALOG_DEPARTED.upper)
 
 
 def departed_named(name: str) -> Range:

@@ -17,6 +17,7 @@ ITEMS = "Items?|Attributes|Responses|CancellationReasons|LastEvaluatedKey"
 #: The parameters that hold legacy conditions.
 CONDITIONS = ("Expected", "QueryFilter", "ScanFilter", "KeyConditions")
 TRANSACTIONS = ("TransactWriteItems", "TransactGetItems")
+STATEMENTS = ("ExecuteStatement", "BatchExecuteStatement", "ExecuteTransaction")
 READS = ("Query", "Scan", "BatchGetItem", "GetItem")
 #: The absent part of an answer, and a request that was carried out.
 NONE, SUCCESS = "^None$", "^success"

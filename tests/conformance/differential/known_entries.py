@@ -13,6 +13,7 @@ from tests.conformance.differential.known_of_dynoxide import OF_DYNOXIDE
 from tests.conformance.differential.known_of_legacy import OF_LEGACY
 from tests.conformance.differential.known_of_limits import OF_LIMITS
 from tests.conformance.differential.known_of_moto import OF_MOTO
+from tests.conformance.differential.known_of_moto_statements import OF_MOTO_STATEMENTS
 from tests.conformance.differential.known_of_several import OF_SEVERAL
 from tests.conformance.differential.known_of_statements import OF_STATEMENTS
 from tests.conformance.differential.known_of_streams import OF_STREAMS
@@ -27,6 +28,7 @@ KNOWN_DIFFERENCES: tuple[KnownDifference, ...] = (
     *OF_LIMITS,
     *OF_LEGACY,
     *OF_STATEMENTS,
+    *OF_MOTO_STATEMENTS,
     *OF_SEVERAL,
     *OF_DYNAMODB_LOCAL,
     *OF_DYNALITE,

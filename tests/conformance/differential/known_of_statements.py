@@ -6,7 +6,7 @@ from typing import Any
 
 from tests.conformance.differential.answers import by_value
 from tests.conformance.differential.compare import CONTENTS_AFTER_REFUSAL, OUTCOME, Difference
-from tests.conformance.differential.known_conditions import CONSUMED, NONE, SUCCESS
+from tests.conformance.differential.known_conditions import CONSUMED, NONE, STATEMENTS, SUCCESS
 from tests.conformance.differential.known_differences import (
     CAPTURED,
     DOCUMENTED,
@@ -17,7 +17,6 @@ from tests.conformance.differential.known_differences import (
     KnownDifference,
 )
 
-_ALL = ("ExecuteStatement", "BatchExecuteStatement", "ExecuteTransaction")
 _ANY = "(?s).*"
 
 
@@ -43,7 +42,7 @@ OF_STATEMENTS = (
         member=OUTCOME,
         reason="DynamoDB Local fails internally.",
         source=DOCUMENTED,
-        operations=_ALL,
+        operations=STATEMENTS,
         theirs="^(InternalFailure|HTTP 500|no answer)",
     ),
     KnownDifference(
@@ -62,7 +61,7 @@ OF_STATEMENTS = (
         member=OUTCOME,
         reason="DynamoDB Local takes a comparison as an operand of another one, and answers something.",
         source=DOCUMENTED,
-        operations=_ALL,
+        operations=STATEMENTS,
         ours="Unsupported operator in (Condition|Update) Expression",
         theirs=SUCCESS,
     ),
@@ -80,7 +79,7 @@ OF_STATEMENTS = (
         member=_ANY,
         reason="dynalite has no PartiQL.",
         source=DOCUMENTED,
-        operations=_ALL,
+        operations=STATEMENTS,
     ),
     KnownDifference(
         name="local-repeats-the-statement",
@@ -89,7 +88,7 @@ OF_STATEMENTS = (
         reason="DynamoDB Local repeats a statement that is not well formed; the service says what it expected. The "
         "place behind it is Tenet's.",
         source=CAPTURED,
-        operations=_ALL,
+        operations=STATEMENTS,
         theirs="Statement wasn't well formed|Unsupported operation:|EXISTS can only be used",
     ),
     KnownDifference(
@@ -98,7 +97,7 @@ OF_STATEMENTS = (
         member="message",
         reason="Of several faults of a statement, DynamoDB Local names another one.",
         source=DOCUMENTED,
-        operations=_ALL,
+        operations=STATEMENTS,
         ours="mandatory equality|Aliasing|Key attribute|Number of parameters|Incorrect|well formed|overlap"
         "|Duplicate|provided key element|Type mismatch",
     ),
@@ -108,7 +107,7 @@ OF_STATEMENTS = (
         member=CONSUMED,
         reason="DynamoDB Local does not tell the capacity of statements.",
         source=DOCUMENTED,
-        operations=_ALL,
+        operations=STATEMENTS,
         theirs=NONE,
     ),
     KnownDifference(
@@ -195,7 +194,7 @@ OF_STATEMENTS = (
         member="message",
         reason="Of a statement that is wrong, dynoxide says something else that it expected, or another of its faults.",
         source=SHARED_PARSER,
-        operations=_ALL,
+        operations=STATEMENTS,
     ),
     KnownDifference(
         name="dynoxide-reads-less",
@@ -204,7 +203,7 @@ OF_STATEMENTS = (
         reason="dynoxide does not know arithmetic with names in quotes, checks in transactions, several "
         "conditions of IN on a key, and some conditions.",
         source=SHARED_PARSER,
-        operations=_ALL,
+        operations=STATEMENTS,
         theirs="well formed|EXISTS|Overlapping|Unrecognized|ResourceNotFound|ValidationException|ValidationError",
     ),
     KnownDifference(
@@ -213,7 +212,7 @@ OF_STATEMENTS = (
         member=OUTCOME,
         reason="dynoxide carries out statements of which a part is wrong, and looks at conditions otherwise.",
         source=SHARED_PARSER,
-        operations=_ALL,
+        operations=STATEMENTS,
         ours="ValidationException|ConditionalCheckFailed|TransactionCanceled|Duplicate|Idempotent",
     ),
     KnownDifference(
@@ -222,6 +221,6 @@ OF_STATEMENTS = (
         member="Responses|Items|CancellationReasons|NextToken|LastEvaluatedKey|ConsumedCapacity|contents.*|Item|TableName",
         reason="dynoxide answers parts of statements otherwise: numbers as they were sent, empty items, capacity.",
         source=SHARED_PARSER,
-        operations=_ALL,
+        operations=STATEMENTS,
     ),
 )

@@ -1,6 +1,6 @@
 """Runs many sequences and prints the differences that are not known, grouped, instead of stopping at the first.
 
-python -m tests.conformance.differential.survey [--sequences 500] [--seed 1] [--witnesses dynalite,dynoxide] [--legacy]
+python -m tests.conformance.differential.survey [--sequences 500] [--seed 1] [--witnesses moto] [--requests legacy]
 """
 
 from __future__ import annotations
@@ -16,12 +16,22 @@ from random import Random
 from tests.conformance.differential.arena import Arena
 from tests.conformance.differential.compare import Difference
 from tests.conformance.differential.legacy_requests import legacy_sequence
+from tests.conformance.differential.plain_statements import plain_sequence
 from tests.conformance.differential.requests import sequence
+from tests.conformance.differential.statements import statement_sequence
 from tests.conformance.differential.targets import Target
 from tests.conformance.peers import PEERS
 from tests.servers import running
 
 _VARIABLE = re.compile(r"'[^']*'|\"[^\"]*\"|\d+|[:#]\w+|\[[^\]]*\]")
+
+#: What makes sequences, by what they are about.
+_SEQUENCES = {
+    "items": sequence,
+    "legacy": legacy_sequence,
+    "statements": statement_sequence,
+    "plain-statements": plain_sequence,
+}
 
 
 def group_of(difference: Difference) -> str:
@@ -39,9 +49,9 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--witnesses", default=",".join(PEERS))
     parser.add_argument("--shown", type=int, default=2, help="examples of each group")
-    parser.add_argument("--legacy", action="store_true", help="requests with legacy parameters")
+    parser.add_argument("--requests", choices=_SEQUENCES, default="items", help="what they are about")
     options = parser.parse_args()
-    make = legacy_sequence if options.legacy else sequence
+    make = _SEQUENCES[options.requests]
     groups: dict[str, list[Difference]] = defaultdict(list)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))

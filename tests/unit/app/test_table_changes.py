@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tenet.app.table_changes import Follower, NotFollowed, follow
+from tenet.app.table_changes import ChangesLost, Follower, NotFollowed, follow
 from tenet.base.clock import ManualClock, SystemClock
 from tenet.tables.api import TablesError
 from tests.unit.pipes.world import memory
 from tests.unit.tables.streaming import OFF, Streamed, on
 from tests.unit.tables.test_streams import with_status
+
+KEYS = [f"k-{number}" for number in range(12)]
 
 
 class Service:
@@ -42,7 +46,7 @@ class Service:
         try:
             answer: dict[str, Any] = self.run(call(operation, **request))
         except TablesError as error:
-            raise NotFollowed(f"{error.code}: {error.message}") from None
+            raise NotFollowed(f"{error.code}: {error.message}", error.code) from None
         return answer
 
     @contextmanager
@@ -73,11 +77,18 @@ class Screen:
     Args:
         service: that is followed.
         file: that says how far.
+        skips: whether it goes on where changes are gone.
+
+    Attributes:
+        lines: for each change.
+        told: of changes that are gone.
     """
 
-    def __init__(self, service: Service, file: Path | None = None) -> None:
+    def __init__(self, service: Service, file: Path | None = None, *, skips: bool = False) -> None:
         self.lines: list[str] = []
-        self.follower = Follower(service.ask, self.lines.append, file)
+        self.told: list[str] = []
+        warn = self.told.append if skips else None
+        self.follower = Follower(service.ask, self.lines.append, file, warn=warn, clock=service.clock)
 
     def show(self, since: str = "start") -> list[str]:
         """Follows the table once; returns what every line says of its item."""
@@ -135,16 +146,268 @@ def test_it_takes_a_new_iterator_where_the_old_one_has_expired(service: Service)
     assert json.loads(screen.lines[-1])["dynamodb"]["NewImage"]["v"]["S"] == "2"
 
 
-def test_it_says_that_changes_are_gone(service: Service, tmp_path: Path) -> None:
+DAY_MS = 24 * 3_600_000
+
+
+def clock_text(at_ms: int) -> str:
+    return datetime.fromtimestamp(at_ms // 1_000, tz=UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def refused(service: Service, file: Path) -> str:
+    """What it says where it does not go on; the file stays as it is."""
+    before = file.read_bytes()
+    screen = Screen(service, file)
+    with pytest.raises(ChangesLost) as raised:
+        screen.show()
+    assert screen.lines == []
+    assert file.read_bytes() == before
+    return raised.value.message
+
+
+def test_it_says_what_is_gone_and_goes_on_where_that_is_wanted(service: Service, tmp_path: Path) -> None:
+    file = tmp_path / "the place"
+    service.run(service.world.make())
+    service.put("a", "1")
+    Screen(service, file).show()
+    printed_ms = service.clock.wall_ms()
+    service.put("a", "2")
+    service.clock.advance_ms(25 * 3_600_000)
+    service.put("a", "3")
+    gone = f"changes of orders made from {clock_text(printed_ms)} to {clock_text(printed_ms + 3_600_000)} are gone"
+    for _ in range(2):
+        message = refused(service, file)
+        assert message.startswith(gone)
+        assert "they are older than 24 hours, in shardId-" in message
+        assert message.endswith(f"tenet tables follow orders --skip-lost --resume '{file}'")
+    screen = Screen(service, file, skips=True)
+    assert screen.show() == ["3"]
+    (told,) = screen.told
+    assert told.startswith(f"missing: {gone}")
+    assert "--skip-lost" not in told
+    service.put("a", "4")
+    assert Screen(service, file).show() == ["4"]
+
+
+def test_nothing_is_said_where_nothing_is_gone(service: Service, tmp_path: Path) -> None:
+    file = tmp_path / "place"
+    service.run(service.world.make())
+    for at in KEYS[:6]:
+        service.put(at, "1")
+    assert len(Screen(service, file).show()) == 6
+    # All of that was printed, however long ago; of shards that nothing was printed of, nothing was ever there.
+    service.clock.advance_ms(30 * 3_600_000)
+    assert Screen(service, file).show() == []
+    service.put(KEYS[0], "2")
+    assert Screen(service, file).show() == ["2"]
+
+
+def test_changes_of_a_shard_that_nothing_was_printed_of_are_missed_too(service: Service, tmp_path: Path) -> None:
+    file = tmp_path / "place"
+    service.run(service.world.make())
+    begun_ms = service.clock.wall_ms()
+    assert Screen(service, file).show("now") == []
+    service.put("a", "gone")
+    service.clock.advance_ms(DAY_MS + 3_600_000)
+    service.put("a", "kept")
+    assert f"from {clock_text(begun_ms)} to {clock_text(begun_ms + 3_600_000)}" in refused(service, file)
+    screen = Screen(service, file, skips=True)
+    assert screen.show() == ["kept"]
+    assert len(screen.told) == 1
+
+
+def test_who_looks_every_day_misses_nothing(service: Service, tmp_path: Path) -> None:
+    file = tmp_path / "place"
+    service.run(service.world.make())
+    expected: list[str] = []
+    for value in ("1", "2", "3", "4"):
+        assert Screen(service, file).show() == expected
+        service.clock.advance_ms(23 * 3_600_000)
+        service.put("a", value)
+        expected = [value]
+
+
+def test_what_another_shard_of_the_same_log_has_lost_is_not_missed(service: Service, tmp_path: Path) -> None:
+    file = tmp_path / "place"
+    arn = service.run(service.world.make())
+    for number in range(4):
+        service.split(arn, number)
+    for at in KEYS:
+        service.put(at, "1")
+    assert len(Screen(service, file).show()) == len(KEYS)
+    # In one of two shards that lie in one log everything goes that comes behind what was printed of the other.
+    for turn in range(3):
+        for at in KEYS[:6]:
+            service.put(at, f"turn {turn}")
+        assert Screen(service, file).show() == [f"turn {turn}"] * 6
+        service.clock.advance_ms(23 * 3_600_000)
+    for at in KEYS:
+        service.put(at, "last")
+    assert Screen(service, file).show() == ["last"] * len(KEYS)
+
+
+def test_where_it_last_looked_is_noted_though_nothing_comes(service: Service, tmp_path: Path) -> None:
+    file = tmp_path / "place"
+    service.run(service.world.make())
+    service.put("a", "1")
+    screen = Screen(service, file)
+    screen.show()
+    service.clock.advance_ms(DAY_MS - 60_000)
+    # Nothing is read by a step whose iterators have expired.
+    for _ in range(2):
+        screen.follower.step()
+    looked_ms = json.loads(file.read_bytes())["read_ms"]
+    assert service.clock.wall_ms() - looked_ms == 60_000
+    service.put("b", "2")
+    service.clock.advance_ms(DAY_MS - 60_000)
+    assert Screen(service, file).show() == ["2"]
+
+
+def test_a_file_of_before_does_not_know_when(service: Service, tmp_path: Path) -> None:
     file = tmp_path / "place"
     service.run(service.world.make())
     service.put("a", "1")
     Screen(service, file).show()
+    kept = json.loads(file.read_bytes())
+    file.write_text(json.dumps({"stream": kept["stream"]}), encoding="utf-8")
     service.put("a", "2")
-    service.clock.advance_ms(25 * 3_600_000)
+    service.clock.advance_ms(DAY_MS + 1)
     service.put("a", "3")
-    with pytest.raises(NotFollowed, match="TrimmedDataAccessException: The data you are trying"):
+    assert "made from an unknown time to" in refused(service, file)
+    file.write_text(json.dumps({"stream": kept["stream"], "shards": kept["shards"]}), encoding="utf-8")
+    screen = Screen(service, file, skips=True)
+    assert screen.show() == ["3"]
+    assert len(screen.told) == 1
+
+
+@pytest.mark.parametrize("is_anew", [True, False])
+def test_its_stream_is_gone_and_there_is_another(service: Service, tmp_path: Path, *, is_anew: bool) -> None:
+    file = tmp_path / "place"
+    world = service.world
+    first = service.run(world.make())
+    service.put("a", "1")
+    Screen(service, file).show()
+    read_ms = service.clock.wall_ms()
+    service.put("a", "gone")
+    if is_anew:
+        service.run(world.call("DeleteTable", TableName="orders"))
+        service.clock.advance_ms(DAY_MS + 1_000)
+        service.run(world.make())
+    else:
+        service.run(world.switch(OFF))
+        service.clock.advance_ms(DAY_MS + 1_000)
+        service.run(world.switch(on("NEW_IMAGE")))
+    until_ms = service.clock.wall_ms()
+    service.clock.advance_ms(5_000)
+    service.put("a", "2")
+    message = refused(service, file)
+    assert f"their stream is gone, {first}" in message
+    # An answer without records says that nothing is there of a minute ago.
+    assert f"made from {clock_text(read_ms - 60_000)} to {clock_text(until_ms)} are gone" in message
+    screen = Screen(service, file, skips=True)
+    assert screen.show() == ["2"]
+    assert len(screen.told) == 1
+    assert Screen(service, file).show() == []
+
+
+def test_what_the_next_stream_has_lost_is_told_with_it(service: Service, tmp_path: Path) -> None:
+    file = tmp_path / "place"
+    service.run(service.world.make())
+    Screen(service, file).show()
+    service.run(service.world.switch(OFF))
+    service.clock.advance_ms(1_000)
+    service.run(service.world.switch(on("NEW_IMAGE")))
+    service.put("a", "gone")
+    service.clock.advance_ms(3 * DAY_MS)
+    service.put("a", "kept")
+    horizon_ms = service.clock.wall_ms() - DAY_MS
+    assert f" to {clock_text(horizon_ms)} are gone" in refused(service, file)
+    screen = Screen(service, file, skips=True)
+    assert screen.show() == ["kept"]
+    assert len(screen.told) == 1
+
+
+def test_that_a_stream_has_ended_is_noted_at_once(service: Service, tmp_path: Path) -> None:
+    file = tmp_path / "place"
+    service.run(service.world.make())
+    Screen(service, file).show()
+    service.run(service.world.switch(OFF))
+    assert not json.loads(file.read_bytes())["is_ended"]
+    Screen(service, file).show()
+    assert json.loads(file.read_bytes())["is_ended"]
+
+
+def test_a_stream_that_was_printed_to_its_end_is_missed_by_nobody(service: Service, tmp_path: Path) -> None:
+    file = tmp_path / "place"
+    service.run(service.world.make())
+    service.put("a", "1")
+    service.run(service.world.switch(OFF))
+    assert Screen(service, file).show() == ["1"]
+    for _ in range(3):
+        service.clock.advance_ms(20 * 3_600_000)
+        screen = Screen(service, file)
+        with contextlib.suppress(NotFollowed):
+            assert screen.show() == []
+    with pytest.raises(NotFollowed, match="has no stream"):
         Screen(service, file).show()
+    service.run(service.world.switch(on("NEW_IMAGE")))
+    service.put("a", "2")
+    assert Screen(service, file).show() == ["2"]
+
+
+def test_what_is_gone_is_told_once_also_where_there_is_no_stream(service: Service, tmp_path: Path) -> None:
+    file = tmp_path / "place"
+    service.run(service.world.make())
+    Screen(service, file).show()
+    service.put("a", "1")
+    service.run(service.world.switch(OFF))
+    service.clock.advance_ms(DAY_MS)
+    assert "their stream is gone" in refused(service, file)
+    for count in (1, 0):
+        screen = Screen(service, file, skips=True)
+        with pytest.raises(NotFollowed, match="has no stream"):
+            screen.show()
+        assert len(screen.told) == count
+
+
+def test_what_a_deleted_table_has_left_is_printed(service: Service, tmp_path: Path) -> None:
+    file = tmp_path / "place"
+    service.run(service.world.make())
+    assert Screen(service, file).show() == []
+    service.put("a", "1")
+    service.run(service.world.call("DeleteTable", TableName="orders"))
+    assert Screen(service, file).show() == ["1"]
+    service.run(service.world.make(None))
+    assert Screen(service, file).show() == []
+    service.run(service.world.make(None, name="other"))
+    with pytest.raises(NotFollowed, match="the table other has no stream"):
+        Follower(service.ask, print, file, clock=service.clock).begin("other", "start")
+    service.run(service.world.call("DeleteTable", TableName="orders"))
+    with pytest.raises(NotFollowed, match="ResourceNotFoundException"):
+        Follower(service.ask, print, file, clock=service.clock).begin("another", "start")
+    service.clock.advance_ms(DAY_MS)
+    with pytest.raises(NotFollowed, match="ResourceNotFoundException"):
+        Screen(service, file).show()
+
+
+@pytest.mark.parametrize("skips", [True, False])
+def test_who_stands_still_for_a_day_is_told(service: Service, *, skips: bool) -> None:
+    service.run(service.world.make())
+    service.put("a", "1")
+    screen = Screen(service, skips=skips)
+    assert screen.show() == ["1"]
+    service.put("a", "2")
+    service.run(service.world.switch(OFF))
+    service.clock.advance_ms(DAY_MS + 60_000)
+    service.run(service.world.switch(on("NEW_IMAGE")))
+    service.put("a", "3")
+    if not skips:
+        with pytest.raises(ChangesLost, match=r"tenet tables follow orders --skip-lost$"):
+            screen.follower.step()
+        return
+    while len(screen.lines) < 2:
+        screen.follower.step()
+    assert json.loads(screen.lines[-1])["dynamodb"]["NewImage"]["v"]["S"] == "3"
+    assert len(screen.told) == 1
 
 
 def test_it_ends_with_its_stream(service: Service) -> None:
@@ -222,9 +485,6 @@ def values(lines: list[str]) -> dict[str, list[str]]:
     return found
 
 
-KEYS = [f"k-{number}" for number in range(12)]
-
-
 def test_it_goes_on_through_shards_that_split(service: Service) -> None:
     arn = service.run(service.world.make())
     screen = Screen(service)
@@ -257,7 +517,8 @@ def test_it_goes_on_in_children_of_what_was_printed(service: Service, tmp_path: 
     assert values(lines) == {at: [str(turn) for turn in range(5)] for at in KEYS}
 
 
-def test_it_forgets_shards_that_are_gone(service: Service, tmp_path: Path) -> None:
+@pytest.mark.parametrize("is_read", [True, False])
+def test_it_forgets_shards_that_are_gone(service: Service, tmp_path: Path, *, is_read: bool) -> None:
     file = tmp_path / "place"
     arn = service.run(service.world.make())
     for at in KEYS:
@@ -266,10 +527,18 @@ def test_it_forgets_shards_that_are_gone(service: Service, tmp_path: Path) -> No
     before = set(json.loads(file.read_bytes())["shards"])
     for number in range(4):
         service.split(arn, number)
-    service.clock.advance_ms(25 * 3_600_000)
+    if is_read:
+        service.clock.advance_ms(2 * 3_600_000)
+        assert Screen(service, file).show() == []
+    service.clock.advance_ms(23 * 3_600_000 if is_read else 25 * 3_600_000)
     for at in KEYS:
         service.put(at, "new")
-    assert Screen(service, file).show() == ["new"] * len(KEYS)
+    if not is_read:
+        # Nobody knows what they had behind that.
+        assert "are gone, if there were any" in refused(service, file)
+    screen = Screen(service, file, skips=not is_read)
+    assert screen.show() == ["new"] * len(KEYS)
+    assert bool(screen.told) is not is_read
     after = set(json.loads(file.read_bytes())["shards"])
     assert after
     assert not after & before

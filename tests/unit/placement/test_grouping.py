@@ -13,8 +13,7 @@ from msgspec.structs import replace
 
 from tenet.base.clock import NEVER, SystemClock
 from tenet.placement import keys
-from tenet.placement.ops.grouping import MEMBERS_MAX, Asked, Group, Grouping
-from tenet.placement.rules.uses import Landed
+from tenet.placement.ops.grouping import MEMBERS_MAX, Asked, Group, Grouping, Landed
 from tenet.store.contract import (
     Add,
     Append,

@@ -13,7 +13,8 @@ from msgspec.structs import replace
 from tenet.placement import keys
 from tenet.placement.fleet.fleet import Fleet
 from tenet.placement.model import Inventory
-from tenet.placement.rules.uses import Landed, Uses, uses_left
+from tenet.placement.ops.grouping import Landed
+from tenet.placement.rules.uses import Uses, uses_left
 from tenet.store.contract import Add, Commit, Committed, Conflict, Engine, Key, Outcome, Version
 from tests.dear import Dear
 from tests.unit.placement.test_candidates import fleet_of, host
@@ -87,7 +88,16 @@ def test_the_next_state_is_taken() -> None:
     assert fleet.take_uses(uuid, {}, generation=6, raised=1, revision=2)
 
 
-@pytest.mark.parametrize(("generation", "revision"), [(4, 2), (3, 2), (6, 2), (5, 1), (5, 3)])
+@pytest.mark.parametrize("generation", [4, 3, 1])
+def test_a_state_that_is_in_what_is_known_changes_nothing(generation: int) -> None:
+    fleet, uuid = fleet_at(4, 2)
+    assert fleet.take_uses(uuid, {"VCPU": 8}, generation=generation, raised=1, revision=2)
+    known = fleet.get(uuid)
+    assert known is not None
+    assert (known.generation, known.used) == (4, {"VCPU": 1})
+
+
+@pytest.mark.parametrize(("generation", "revision"), [(6, 2), (5, 1), (5, 3), (4, 1), (3, 3)])
 def test_any_other_state_is_not(generation: int, revision: int) -> None:
     fleet, uuid = fleet_at(4, 2)
     assert not fleet.take_uses(uuid, {"VCPU": 8}, generation=generation, raised=1, revision=revision)
@@ -229,6 +239,65 @@ async def test_a_model_that_is_behind_grants_nothing_that_is_not_there() -> None
         await agrees(world, uuid)
 
 
+@pytest.mark.parametrize("is_full", [False, True], ids=["another revision", "full"])
+@in_loop
+async def test_a_model_that_is_behind_costs_those_that_went_together_few_commits(is_full: bool) -> None:
+    """What refuses each of them by itself refuses all at once: they are not tried in ever smaller groups."""
+    async with World(cast("Engine", Dear(memory())), is_shared=False) as world:
+        uuid = await world.provider(1, VCPU=100)
+        stale = world.keeper.fleet.get(uuid)
+        assert stale is not None
+        if is_full:
+            assert (await world.claim(99, {uuid: {"VCPU": 100}})).status == NO_CONTENT
+        else:
+            body = {"resource_provider_generation": 1, "inventories": {"VCPU": {"total": 90}}}
+            await world.ask("PUT", f"/resource_providers/{uuid}/inventories", body)
+        world.keeper.fleet.put(stale)
+        reads = Reads(world)
+        answers = await asyncio.gather(*(world.claim(number, {uuid: {"VCPU": 2}}) for number in range(100, 117)))
+        assert {answer.status for answer in answers} == {409 if is_full else NO_CONTENT}
+        assert reads.commits <= 8
+        await agrees(world, uuid)
+
+
+@in_loop
+async def test_a_read_under_way_is_waited_for_and_not_followed_by_others() -> None:
+    """A busy provider that was read once would else be read for as long as it is busy."""
+    async with World(memory(), is_shared=False) as world:
+        uuid = await world.provider(1, VCPU=8)
+        reads = Reads(world)
+        reads.gate = asyncio.Event()
+        reading = asyncio.create_task(world.keeper.refresh([uuid]))
+        await reads.begun.wait()
+        claiming = [asyncio.create_task(world.claim(7 + n, {uuid: {"VCPU": 1}})) for n in range(5)]
+        await asyncio.sleep(0.05)
+        assert reads.commits == 5, "all wait for what is being read"
+        reads.gate.set()
+        await asyncio.gather(reading, *claiming)
+        assert reads.count <= 3
+        await agrees(world, uuid)
+
+
+@in_loop
+async def test_what_is_claimed_while_everything_is_loaded_is_in_what_was_loaded() -> None:
+    async with World(memory(), is_shared=False) as world:
+        uuid = await world.provider(1, VCPU=8)
+        store: Any = world.store
+        scan, claimed_then = store.scan, asyncio.Event()
+
+        async def scanned(space: str, *given: Any, **named: Any) -> Any:
+            page = await scan(space, *given, **named)
+            if space == keys.PROVIDERS_SPACE and not claimed_then.is_set():
+                claimed_then.set()
+                assert (await world.claim(7, {uuid: {"VCPU": 3}})).status == NO_CONTENT
+            return page
+
+        store.scan = scanned
+        await world.keeper._load()
+        assert claimed_then.is_set()
+        await agrees(world, uuid)
+
+
 @in_loop
 async def test_an_allocation_relies_on_the_model_for_nothing_that_the_commit_does_not_check() -> None:
     """Behind a node's back others shrink, remake, fill and free hosts; nothing is refused by what it knows either."""
@@ -266,7 +335,7 @@ async def test_an_allocation_relies_on_the_model_for_nothing_that_the_commit_doe
         stale = world.keeper.fleet.get(remade)
         assert stale is not None
         status, body = await claim(12, remade, 3)
-        assert status == 409, "its inventories are of the same revision as before"
+        assert status == 409, "a provider that is made anew has no revision of before"
         await world.ask("DELETE", f"/resource_providers/{remade}", status=NO_CONTENT)
         world.keeper.fleet.put(stale)
         answer = await world.claim(13, {remade: {"VCPU": 1}})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Callable
 from typing import Any
 
@@ -280,3 +281,156 @@ async def test_a_pipe_reads_what_is_left_of_a_deleted_table() -> None:
         await world.table("DeleteTable", TableName="orders")
         await world.pipe("StartPipe", Name="out")
         assert len(await world.records(url, 1)) == 1
+
+
+# ---- how many --------------------------------------------------------------------------------------------------------
+
+
+@STORES
+@in_loop
+async def test_of_too_many_deleted_tables_those_that_ended_first_go(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tenet.tables.ops.departed.DEPARTED_MAX", 3)
+    async with streamed(make) as world:
+        arns: list[str] = []
+        # By name the last ones end first.
+        for number in range(6):
+            name = f"orders-{9 - number}"
+            arns.append(await world.make("NEW_IMAGE", name=name))
+            await world.call("PutItem", TableName=name, Item=item("a", v="1"))
+            await world.call("DeleteTable", TableName=name)
+            world.clock.advance_ms(1)
+            await emptied(world)
+            assert sorted(await listed(world)) == sorted(arns[-3:])
+            assert len(await spaces(world)) == min(3, number + 1)
+        assert [len(await world.records(arn)) for arn in arns[3:]] == [1, 1, 1]
+        for arn in arns[:3]:
+            assert (await refused(world.ask("DescribeStream", StreamArn=arn)))[0] == "ResourceNotFoundException"
+        # A table that is there counts for nothing, and neither do those of others.
+        await world.make("NEW_IMAGE")
+        request: dict[str, Any] = {
+            "TableName": "orders-1",
+            "BillingMode": "PAY_PER_REQUEST",
+            "AttributeDefinitions": [{"AttributeName": "Id", "AttributeType": "S"}],
+            "KeySchema": [{"AttributeName": "Id", "KeyType": "HASH"}],
+            "StreamSpecification": on("NEW_IMAGE"),
+        }
+        await world.call("CreateTable", OTHER, **request)
+        await world.call("DeleteTable", OTHER, TableName="orders-1")
+        assert len(await listed(world)) == 4
+        assert len(await listed(world, OTHER)) == 1
+
+
+@in_loop
+async def test_a_stream_that_is_read_when_it_goes_early_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with streamed(memory) as world:
+        arn = await world.make("NEW_IMAGE")
+        await world.put("a", v="1")
+        iterator = await world.iterator(arn, await world.shard_with(arn, "a"))
+        await world.call("DeleteTable", TableName="orders")
+        assert len((await world.ask("GetRecords", ShardIterator=iterator))["Records"]) == 1
+        monkeypatch.setattr("tenet.tables.ops.departed.DEPARTED_MAX", 0)
+        await world.tables._context.departed.keep_few(ACCOUNT)
+        assert (await refused(world.ask("GetRecords", ShardIterator=iterator)))[0] == "ResourceNotFoundException"
+        assert (await spaces(world), await departed(world)) == ([], [])
+
+
+@STORES
+@in_loop
+async def test_too_many_deleted_tables_that_a_dead_process_has_left_go_too(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with streamed(make) as world:
+        for number in range(5):
+            await world.make("NEW_IMAGE", name=f"orders-{number}")
+            await world.call("DeleteTable", TableName=f"orders-{number}")
+            world.clock.advance_ms(1)
+        await emptied(world)
+        monkeypatch.setattr("tenet.tables.ops.departed.DEPARTED_MAX", 2)
+        # Not all at once: a node that starts does not wait for hundreds of them.
+        monkeypatch.setattr("tenet.tables.ops.departed._AT_ONCE", 2)
+        await look(world)
+        assert [arn.split("/")[1] for arn in await listed(world)] == ["orders-2", "orders-3", "orders-4"]
+        await look(world)
+        assert [arn.split("/")[1] for arn in await listed(world)] == ["orders-3", "orders-4"]
+        assert len(await spaces(world)) == 2
+
+
+class Counted:
+    """Counts the records that queries of the catalog return.
+
+    Args:
+        world: whose store it stands before.
+        monkeypatch: puts it there.
+    """
+
+    def __init__(self, world: Streamed, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.records = self.calls = 0
+        query = world.store.query
+
+        async def counted(space: str, *args: Any, **more: Any) -> Any:
+            page = await query(space, *args, **more)
+            if space == keys.CATALOG_SPACE:
+                self.records += len(page.records)
+                self.calls += 1
+            return page
+
+        monkeypatch.setattr(world.store, "query", counted)
+
+
+@in_loop
+async def test_a_page_of_streams_reads_no_more_than_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with streamed(memory) as world:
+        arns: list[str] = []
+        for number in range(160):
+            name = f"orders-{number // 2:03}"
+            arns.append(await world.make("NEW_IMAGE", name=name))
+            if number % 2 == 0 or number % 4 == 1:
+                await world.call("DeleteTable", TableName=name)
+            world.clock.advance_ms(1)
+        counted = Counted(world, monkeypatch)
+        found: list[str] = []
+        more: dict[str, Any] = {}
+        pages = 0
+        while True:
+            page = await world.ask("ListStreams", Limit=4, **more)
+            found += [one["StreamArn"] for one in page["Streams"]]
+            pages += 1
+            if "LastEvaluatedStreamArn" not in page:
+                break
+            more = {"ExclusiveStartStreamArn": page["LastEvaluatedStreamArn"]}
+        assert found == arns
+        # Of a name that a page ends with there may be more, so that it reads on.
+        assert counted.calls <= 4 * pages
+        assert counted.records <= 36 * pages
+
+
+@pytest.mark.parametrize("seed", range(12))
+@in_loop
+async def test_streams_are_listed_by_name_and_age_whatever_a_page_holds(
+    seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chance = random.Random(seed)
+    monkeypatch.setattr("tenet.tables.ops.list_streams._TABLES", chance.randint(1, 4))
+    async with streamed(memory) as world:
+        arns: dict[str, list[str]] = {}
+        # Names one of which begins the other, and between which a hyphen sorts.
+        for name in ("orders", "orders-", "orders-a", "orders.b", "orders0"):
+            for is_last in [False] * chance.randint(0, 4) + [True]:
+                arn = await world.make(chance.choice(["NEW_IMAGE", "KEYS_ONLY", None]), name=name)
+                arns.setdefault(name, []).extend([arn] if arn else [])
+                if not is_last or chance.random() < 0.5:
+                    await world.call("DeleteTable", TableName=name)
+                world.clock.advance_ms(1)
+        expected = [arn for name in sorted(arns) for arn in arns[name]]
+        assert await listed(world) == expected
+        found: list[str] = []
+        more: dict[str, Any] = {"Limit": chance.randint(1, 4)}
+        while True:
+            page = await world.ask("ListStreams", **more)
+            found += [one["StreamArn"] for one in page["Streams"]]
+            if "LastEvaluatedStreamArn" not in page:
+                break
+            more["ExclusiveStartStreamArn"] = page["LastEvaluatedStreamArn"]
+        assert found == expected

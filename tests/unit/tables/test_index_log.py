@@ -127,13 +127,13 @@ def test_what_an_index_cannot_hold_is_not_told_for_it() -> None:
 
 def test_only_a_table_with_global_indexes_has_a_log_and_only_where_it_is_needed() -> None:
     plain = Table("1" * 12, "plain", "1" * 32, "us-east-1", 0, TABLE.keys, {}, INDEXES[3:])
-    assert space_options(TABLE, TABLE.space, is_logging=True).log is not None
+    assert space_options(TABLE, TABLE.space, is_logging=True, now_ms=0).log is not None
     for table, space, is_logging in (
         (TABLE, TABLE.space, False),
         (TABLE, keys.index_space(TABLE.id, 1), True),
         (plain, plain.space, True),
     ):
-        assert space_options(table, space, is_logging=is_logging).log is None
+        assert space_options(table, space, is_logging=is_logging, now_ms=0).log is None
 
 
 @given(sort=st.binary(min_size=1, max_size=4), partition=st.binary(min_size=1, max_size=4))

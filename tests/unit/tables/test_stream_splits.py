@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import msgspec
@@ -12,6 +13,7 @@ import pytest
 
 from tenet.base.clock import ManualClock, SystemClock
 from tenet.base.ids import SeededIds
+from tenet.mesh.shares import Everything
 from tenet.store.contract import CommitId, Engine, LogEntry, LogPage, Version, log_shard
 from tenet.tables.api import SplitSettings, Tables
 from tenet.tables.model import Stream, Table
@@ -383,22 +385,34 @@ class Meddled:
         return await self._store.read_log(*args, **more)
 
 
-@STORES
-@in_loop
-async def test_a_read_that_is_overtaken_by_a_split_keeps_to_the_parent(make: Make) -> None:
+@contextlib.asynccontextmanager
+async def splitting_meanwhile(make: Make) -> AsyncIterator[tuple[Streamed, str, str, Callable[[], None]]]:
+    """A table with a stream and one record, its stream's ARN, the shard of that record, and what has the shard split,
+    and a second record written, right before a log is read next.
+    """
     clock = ManualClock(wall_ms=1_750_000_000_123)
     store: Any = Meddled(make(clock))
     async with Streamed(store, clock) as world:
         arn = await world.make()
         await world.put("a", v="0")
         shard = await world.shard_with(arn, "a")
-        iterator = await world.iterator(arn, shard)
 
         async def split() -> None:
             await world.split(arn, shard)
             await world.put("a", v="1")
 
-        store.before = split
+        def before_the_next() -> None:
+            store.before = split
+
+        yield world, arn, shard, before_the_next
+
+
+@STORES
+@in_loop
+async def test_a_read_that_is_overtaken_by_a_split_keeps_to_the_parent(make: Make) -> None:
+    async with splitting_meanwhile(make) as (world, arn, shard, split_before_the_next):
+        iterator = await world.iterator(arn, shard)
+        split_before_the_next()
         # The read has found an open shard, and what it reads of the log then is the child's as well.
         answer = await world.ask("GetRecords", ShardIterator=iterator)
         assert [one["dynamodb"]["NewImage"]["v"]["S"] for one in answer["Records"]] == ["0"]
@@ -409,18 +423,8 @@ async def test_a_read_that_is_overtaken_by_a_split_keeps_to_the_parent(make: Mak
 @STORES
 @in_loop
 async def test_the_latest_place_of_a_shard_that_is_split_meanwhile_is_its_end(make: Make) -> None:
-    clock = ManualClock(wall_ms=1_750_000_000_123)
-    store: Any = Meddled(make(clock))
-    async with Streamed(store, clock) as world:
-        arn = await world.make()
-        await world.put("a", v="0")
-        shard = await world.shard_with(arn, "a")
-
-        async def split() -> None:
-            await world.split(arn, shard)
-            await world.put("a", v="1")
-
-        store.before = split
+    async with splitting_meanwhile(make) as (world, arn, shard, split_before_the_next):
+        split_before_the_next()
         latest = await world.iterator(arn, shard, "LATEST")
         assert await told_of(world, latest) == ([], False)
 
@@ -517,11 +521,6 @@ async def test_a_stream_that_is_not_busy_enough_keeps_its_shards() -> None:
         await world.call("DeleteTable", TableName="orders")
         assert await splitting.look()
         assert not splitting._seen
-
-
-class Everything:
-    def owns(self, _name: str) -> bool:
-        return True
 
 
 @in_loop

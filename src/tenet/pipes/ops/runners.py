@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 import structlog
@@ -24,6 +24,7 @@ from tenet.tables.api import TablesError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from tenet.mesh.shares import Assignment
     from tenet.pipes.model import Phase, Pipe
     from tenet.pipes.ops.catalog import Catalog
     from tenet.pipes.ops.runner import Tools
@@ -37,14 +38,6 @@ _POLLS_PER_S: Final = 50
 _PREFIX: Final = "pipes/"
 
 _log = structlog.get_logger(__name__)
-
-
-class Assignment(Protocol):
-    """Says what is this process's."""
-
-    def owns(self, name: str) -> bool:
-        """Whether what has a name is this process's now."""
-        ...
 
 
 class _Working:

@@ -174,6 +174,8 @@ class Fleet:
     def take_uses(self, uuid: str, used: Mapping[str, int], *, generation: int, raised: int, revision: int) -> bool:
         """Takes note of what a commit left in use in a provider, where it is the one right behind what is known.
 
+        Of one revision generations only rise, and whatever is known was read or taken with all that came before it.
+
         Args:
             uuid: of the provider.
             used: what is in use since, of each class that the commit added to.
@@ -182,13 +184,17 @@ class Fleet:
             revision: of the inventories that the commit relied on.
 
         Returns:
-            False where anything else may have happened in between, or nothing is known: nothing was noted.
+            Whether the commit is in what is known now; False where anything else may have happened in between.
         """
         place = self._places.get(uuid)
         provider = None if place is None else self._providers[place]
         if place is None or provider is None:
             return False
-        if (generation - raised, revision) != (self._generations[place], provider.revision):
+        if revision != provider.revision or generation - raised > self._generations[place]:
+            return False
+        if generation <= self._generations[place]:
+            return True
+        if generation - raised != self._generations[place]:
             return False
         self._generations[place] = generation
         for name, amount in used.items():

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final
 
-from tenet.placement import keys
 from tenet.placement.context import NOW, Answer, Asked, Context
 from tenet.placement.errors import BadRequest, Conflict, NotFound
 from tenet.placement.ops.committing import Plan, PlanAgain
@@ -23,7 +22,6 @@ from tenet.placement.rules.claims import (
 )
 from tenet.placement.rules.documents import consumer_document, holders_document
 from tenet.placement.rules.validation import canonical_uuid
-from tenet.store.contract import IsVersion, Limits
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -123,25 +121,20 @@ def freeing(found: Sequence[tuple[Consumer, Version]]) -> Plan:
 
 async def _replace(context: Context, asked: Asked, asking: Sequence[Asking], refused: str) -> None:
     now_ms = context.clock.wall_ms()
-    #: What it relied on at first; None: nothing was tried yet.
-    relied_on: dict[str, Provider] | None = None
+    is_first = True
 
     async def plan() -> tuple[Plan, None]:
-        nonlocal relied_on
+        nonlocal is_first
         moves = await moves_of(context, asked, asking, now_ms)
-        writes, checks = consumer_writes(moves)
-        providers: Mapping[str, Snapshot | Provider]
-        if relied_on is None:
-            providers = relied_on = _known_to_fit(
-                context.keeper.fleet, moves, checks_max=Limits.checks_max - len(checks)
-            )
-            checks += [IsVersion(keys.provider_key(uuid), one.version) for uuid, one in relied_on.items()]
+        providers: Mapping[str, Snapshot | Provider] | None = None
+        if is_first:
+            providers = _known_to_fit(context.keeper.fleet, moves)
         else:
-            # What was refused may be behind in the model, and would be relied on by the next one.
-            context.keeper.begin_refresh(relied_on)
-            providers = relied_on = {}
-        if not providers:
+            context.keeper.suspect(_claimed(moves))
+        is_first = False
+        if providers is None:
             providers = await _read_to_fit(context, asked, moves, refused)
+        writes, checks = consumer_writes(moves)
         writes += provider_writes(moves, providers)
         writes += used_writes(amounts_moved(moves), _inventories(providers))
         return Plan(writes, checks, providers_of(moves), moves, only_uses=True), None
@@ -149,25 +142,25 @@ async def _replace(context: Context, asked: Asked, asking: Sequence[Asking], ref
     await context.committer.carry_out(plan, deadline=asked.deadline)
 
 
-def _known_to_fit(fleet: Fleet, moves: Sequence[Move], *, checks_max: int) -> dict[str, Provider]:
+def _known_to_fit(fleet: Fleet, moves: Sequence[Move]) -> dict[str, Provider] | None:
     """Returns the providers that some changes claim from as the read model has them.
 
-    It may be behind: the commit checks that their descriptions and inventories are these, and what is in use is bounded
-    by it in any case. Nothing is refused by the model.
+    It may be behind: the commit checks that their inventories are of this revision, which no provider has twice, also
+    where it is made anew; and what is in use is bounded by it in any case. Nothing is refused by the model.
 
     Returns:
-        None of them where one is not known, something does not fit as far as is known, or they cannot all be checked.
+        None where one is not known, or something does not fit as far as is known.
     """
     known: dict[str, Provider] = {}
     for uuid in _claimed(moves):
         provider = fleet.get(uuid)
-        if provider is None or len(known) == checks_max:
-            return {}
+        if provider is None:
+            return None
         known[uuid] = provider
     try:
         check_fit(moves, _inventories(known), {uuid: one.used for uuid, one in known.items()})
     except Conflict:
-        return {}
+        return None
     return known
 
 

@@ -15,8 +15,7 @@ from msgspec.structs import replace
 
 from tenet.placement import keys
 from tenet.placement.errors import Conflict, Contended, QuotaExceeded
-from tenet.placement.ops.grouping import Grouping
-from tenet.placement.rules.uses import Landed
+from tenet.placement.ops.grouping import Grouping, Landed
 from tenet.store.contract import Append
 
 if TYPE_CHECKING:

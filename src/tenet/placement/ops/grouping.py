@@ -18,13 +18,13 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 from tenet.base.clock import NEVER
 from tenet.placement import keys
-from tenet.placement.rules.uses import Landed
+from tenet.placement.rules.uses import uses_left
 from tenet.store.contract import Add, Committed, Conflict, IsStamp, Limits, Put
 from tenet.store.errors import DeadlineExceeded, InvalidRequest, LimitExceeded, OutcomeUnknown
 from tenet.store.landing import land
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from tenet.base.clock import Clock
     from tenet.base.ids import Ids
@@ -36,6 +36,24 @@ MEMBERS_MAX: Final = 16
 _GROUP_BYTES_MAX: Final = Limits.commit_bytes_max // 2
 
 _Cell: TypeAlias = tuple["Key", str]
+
+
+class Landed:
+    """A commit that took effect, as all those are told whose writes it carried out.
+
+    Args:
+        committed: as the store told it.
+        writes: of the commit.
+    """
+
+    __slots__ = ("taken", "uses", "version")
+
+    def __init__(self, committed: Committed, writes: Iterable[Write]) -> None:
+        self.version: Final = committed.version
+        #: What it left of providers; those of which that is not known are missing.
+        self.uses: Final = uses_left(committed.cells, writes) if committed.cells else {}
+        #: The providers that the read model has as it left them, or newer.
+        self.taken: Final[set[str]] = set()
 
 
 class Asked:
@@ -198,12 +216,23 @@ class Group:
         again: list[Asked] = []
         for one in self.members:
             mine = passed & one.adds.keys()
-            if failed.intersection(one.checks) or any(self._sharing[cell] == 1 for cell in mine):
+            if failed.intersection(one.checks) or any(
+                self._sharing[cell] == 1 or not _fits(one.adds[cell], conflict) for cell in mine
+            ):
                 refused.append(one)
                 continue
             one.fewest |= {cell: self._sharing[cell] // 2 for cell in mine}
             again.append(one)
         return refused, again
+
+
+def _fits(add: Add, conflict: Conflict) -> bool:
+    """Returns whether an add that a group could not make may be made by itself, as far as the refusal tells."""
+    if add.key not in conflict.records:
+        return True
+    record = conflict.records[add.key]
+    total = add.amount + (0 if record is None else record.cells.get(add.cell, 0))
+    return (add.at_least is None or add.at_least <= total) and (add.at_most is None or total <= add.at_most)
 
 
 def _agree(one: Add, other: Add) -> bool:

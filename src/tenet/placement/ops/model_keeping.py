@@ -1,7 +1,8 @@
 """Keeps the read model: loads it, takes in what this node commits at once, and what others commit from the log.
 
 The model may be behind and is never wrong about what was granted, since commits check what they rely on. A provider is
-taken in by reading it again: one read of it at a time, so that an older state never replaces a newer one.
+taken in by what a commit of this node says that it left in use, where that comes right behind what is known, else by
+reading it again: one read of it at a time, so that an older state never replaces a newer one.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import itertools
 from typing import TYPE_CHECKING, Final
 
 import structlog
@@ -25,8 +27,8 @@ if TYPE_CHECKING:
     from tenet.base.clock import Clock
     from tenet.base.ids import Ids
     from tenet.placement.fleet.fleet import Fleet
+    from tenet.placement.ops.grouping import Landed
     from tenet.placement.ops.reading import Reader
-    from tenet.placement.rules.uses import Landed
     from tenet.store.contract import CommitId, LogPage, Page, Record, Store, Version
 
 _SCAN_RECORDS: Final = 10_000
@@ -132,11 +134,18 @@ class ModelKeeper:
             uuids: of the providers that the caller has changed by it and that it changed nothing else of.
             landed: the commit, which may have carried out what others asked for as well.
         """
-        unknown = [uuid for uuid in uuids if uuid not in landed.taken and not self._take_uses(uuid, landed)]
+        unknown = [uuid for uuid in uuids if not self._take_uses(uuid, landed)]
+        being_read = [turn.reading for uuid in unknown if (turn := self._turns.get(uuid)) is not None]
+        if reads := [read for read in being_read if read is not None]:
+            # What they find may have it, or be what it comes right behind; else a busy provider would be read for ever.
+            await asyncio.wait(reads, timeout=REFRESH_S)
+            unknown = [uuid for uuid in unknown if not self._take_uses(uuid, landed)]
         if unknown:
             await self.refresh(unknown)
 
     def _take_uses(self, uuid: str, landed: Landed) -> bool:
+        if uuid in landed.taken:
+            return True
         left = landed.uses.get(uuid)
         # What is being read may be from before the commit, and would be put behind it.
         if left is None or uuid in self._turns or self._meanwhile is not None:
@@ -171,8 +180,16 @@ class ModelKeeper:
         """
         return [self._refresh(uuid) for uuid in dict.fromkeys(uuids)]
 
+    def suspect(self, uuids: Iterable[str]) -> None:
+        """Begins to take in providers of which the model was wrong: the first of them, since the log has all.
+
+        Args:
+            uuids: in their usual form.
+        """
+        self.begin_refresh(itertools.islice(uuids, _READS_AT_ONCE))
+
     def note(self, version: Version) -> None:
-        """Notes a commit of this node whose providers are refreshed behind it: nobody has to hear of it from the log.
+        """Notes a commit of this node whose providers are taken in behind it: nobody has to hear of it from the log.
 
         Args:
             version: the commit's.
@@ -210,7 +227,8 @@ class ModelKeeper:
         """
         try:
             while turn.waiting is not None:
-                waiting, turn.waiting = turn.waiting, None
+                waiting = turn.reading = turn.waiting
+                turn.waiting = None
                 try:
                     is_done = await self._take_in(uuid)
                 finally:
@@ -405,10 +423,12 @@ class ModelKeeper:
 class _Turn:
     """One provider that is being read, and who waits for the read after the one under way."""
 
-    __slots__ = ("task", "waiting")
+    __slots__ = ("reading", "task", "waiting")
 
     def __init__(self) -> None:
         self.task: asyncio.Task[None] | None = None
+        #: Who waits for the read under way.
+        self.reading: asyncio.Future[None] | None = None
         self.waiting: asyncio.Future[None] | None = None
 
     def wait(self) -> asyncio.Future[None]:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Final
 
 from msgspec import Struct
 
 from tenet.placement import keys
-from tenet.store.contract import Add, Committed, Key, Write
+from tenet.store.contract import Add, Key, Write
 
 
 class Uses(Struct):
@@ -25,24 +24,6 @@ class Uses(Struct):
     raised: int
     revision: int
     used: dict[str, int]
-
-
-class Landed:
-    """A commit that took effect, as all those are told whose writes it carried out.
-
-    Args:
-        committed: as the store told it.
-        writes: of the commit.
-    """
-
-    __slots__ = ("taken", "uses", "version")
-
-    def __init__(self, committed: Committed, writes: Iterable[Write]) -> None:
-        self.version: Final = committed.version
-        #: What it left of providers; those of which that is not known are missing.
-        self.uses: Final = uses_left(committed.cells, writes) if committed.cells else {}
-        #: The providers that the read model has as it left them, or newer.
-        self.taken: Final[set[str]] = set()
 
 
 def uses_left(cells: Mapping[Key, Mapping[str, int]], writes: Iterable[Write]) -> dict[str, Uses]:

@@ -186,7 +186,7 @@ class Across:
             # What was answered each time was laid as it is believed to have been; else what stands there is looked up.
             intents = [unit.intent(belief) if is_last else None for unit, belief in zip(others, believed, strict=True)]
             self._end(turn, self._endings.carry_out(note, decided.committed.version, intents))
-            return self._with_cells(commit, others, believed, decided.committed)
+            return self._with_cells(commit, others, believed, decided.committed) if is_last else decided.committed
         end = self._found_out if doubt.is_there else self._endings.undo
         self._end(turn, end(note, is_last=is_last))
         if isinstance(decided, Decided):

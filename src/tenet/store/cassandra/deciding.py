@@ -13,6 +13,7 @@ from tenet.store.cassandra.encoding import (
     CARRIED_OUT,
     NEVER,
     NONCE_BYTES,
+    TIME_BYTES,
     committed,
     encode_cells,
     hybrid_time,
@@ -167,9 +168,8 @@ class Deciding:
             pointer = self._pointers.standing(unit, believed) if unit.appends else believed.pointer
             time = hybrid_time(version)
             self._partitions.learn(unit.place, time, pointer)
-            if unit.adds:
-                for sort, cells in unit.cells_after(believed).items():
-                    self._partitions.learn_cells(unit.place, sort, encode_cells(time, cells))
+            for sort, cells in unit.cells_left(believed).items():
+                self._partitions.learn_cells(unit.place, sort, encode_cells(time, cells))
             return Decided(Committed(version, self.cells_left(commit, unit, believed)), is_mine=True)
 
         return self._until_known(asked, batch, took_effect, deadline=deadline, doubt=doubt)
@@ -304,11 +304,18 @@ class Deciding:
         return None
 
     def _remembers(self, unit: Unit, believed: Believed) -> bool:
-        """Believes what is remembered of the cells that are added to; False where that is not all, or refuses it."""
+        """Believes what is remembered of the cells that are added to.
+
+        Returns:
+            False where that is not all of them, is older than what is believed, or refuses the commit.
+        """
         rows: dict[bytes, Row] = {}
         for sort in unit.adds:
             cells = self._partitions.cells(unit.place, sort)
             if cells is None:
+                return False
+            before = believed.rows.get(sort)
+            if before is not None and before.cells is not None and before.cells[:TIME_BYTES] > cells[:TIME_BYTES]:
                 return False
             rows[sort] = Row(_REMEMBERED, None, cells)
         if not unit.is_in_bounds(rows):

@@ -1,7 +1,8 @@
 """What this process believes of partitions, and the lines in which its commits to one partition wait.
 
-A belief saves a round where it is right and costs one where it is wrong; nothing depends on it. The line keeps the
-commits of one process to one partition from competing with each other, which lightweight transactions bear badly.
+A belief saves a round where it is right and costs one where it is wrong: each batch asks the cluster whether it holds.
+The line keeps the commits of one process to one partition from competing with each other, which lightweight
+transactions bear badly.
 """
 
 from __future__ import annotations

@@ -22,7 +22,6 @@ from tenet.store.cassandra.outboxes import SIDE_BY_SIDE, Known, Waiting
 from tenet.store.cassandra.rows import PLACE_BYTES, decode_entry
 from tenet.store.cassandra.schema import equal
 from tenet.store.cassandra.tries import Unsure
-from tenet.store.contract import Limits
 from tenet.store.errors import DeadlineExceeded, StoreUnavailable
 
 if TYPE_CHECKING:
@@ -43,6 +42,8 @@ _TRIES_MAX: Final = 20
 #: How often one tries to bring a shard up to date, and the pause before that, doubled each time; seconds.
 _SEQUENCED_TRIES_MAX: Final = 6
 _AGAIN_S: Final = 0.01
+#: Of how many partitions it is told at once that they have entries on their way.
+_ARRIVING_MAX: Final = 1_000
 #: Of how many shards something is remembered.
 _SHARDS_MAX: Final = 4_096
 
@@ -111,7 +112,7 @@ class Sequencer:
         """Returns the first entry, in the order of commits, that is on its way, and the first of each partition.
 
         Returns:
-            None where nothing is on its way; of no more than ``Limits.arriving_max`` partitions.
+            None where nothing is on its way; of no more than `_ARRIVING_MAX` partitions.
         """
         oldest: Waiting | None = None
         arriving: list[Waiting] = []
@@ -122,7 +123,7 @@ class Sequencer:
                 looks = await asyncio.gather(*(self._outboxes.look(space, key, Known(1), deadline) for key in some))
                 firsts = [entries[0] for entries, _ in looks if entries]
                 oldest = min([*firsts, *([oldest] if oldest else [])], key=lambda one: one.place, default=None)
-                arriving += firsts[: Limits.arriving_max - len(arriving)]
+                arriving += firsts[: _ARRIVING_MAX - len(arriving)]
         return oldest, arriving
 
     def _shard(self, space: Space, shard: int) -> _Shard:

@@ -22,6 +22,7 @@ from tenet.store.cassandra.rows import (
     outbox_sort,
 )
 from tenet.store.contract import (
+    NO_CELLS,
     Add,
     Append,
     Check,
@@ -191,8 +192,19 @@ class Unit:
                 found.records[Key(name, partition, sort)] = seen.row(sort).record(partition, sort)
         return found
 
+    def cells_left(self, believed: Believed) -> dict[bytes, Mapping[str, int]]:
+        """Returns the cells of all records that it writes, as it leaves them; none: no cells, or no record."""
+        left: dict[bytes, Mapping[str, int]] = {}
+        for write in self.writes:
+            left[write.key.sort] = (write.cells or NO_CELLS) if isinstance(write, Put) else NO_CELLS
+        left.update(self.cells_after(believed))
+        return left
+
     def is_in_bounds(self, rows: Mapping[bytes, Row]) -> bool:
-        """Returns whether all that it adds is within bounds where the rows that it adds to are these."""
+        """Returns whether all that it adds is within bounds where the rows that it adds to are these.
+
+        A batch asks the cluster whether they are these, and not for bounds: whoever takes rows for granted asks here.
+        """
         for sort, adds in self.adds.items():
             cells = decode_cells(rows[sort].cells)
             if not all(_is_in_bounds(add, cells) for _, add in adds):

@@ -5,6 +5,9 @@ table, which counts no more among the tenant's; the name is free. Then the items
 by partition, and a day later the space goes with the log, and the departed table behind it. Every step can be done
 twice, by any process, and is found undone by the look that each process takes every minute (``Lifecycle``).
 
+A tenant has a bounded number of departed tables. Above that, the one that ended first goes before its day is over, and
+the log of the server says so: a table is always deleted, and a name always free, as with the service.
+
 Whoever wrote to the table by a description from before its end may still do so for a moment: what he writes is in no
 stream, and goes with the space.
 """
@@ -37,11 +40,15 @@ if TYPE_CHECKING:
     from tenet.store.contract import Check, Record, SpaceInfo, Store, Write
     from tenet.tables.model import Table
 
-#: How many items are read at a time, and of how many partitions they are removed at a time.
+#: How many items are read at a time, and of how many partitions they are removed at a time; so many departed tables go
+#: early at a time.
 _PAGE_RECORDS: Final = 1_000
 _AT_ONCE: Final = 16
 _TABLES_AT_ONCE: Final = 2
 _CACHED_MAX: Final = 1_000
+#: How many departed tables a tenant may have. Each holds a space, which on some engines is a table of theirs; the
+#: service names no bound. A fifth of the tables that a tenant may have by default.
+DEPARTED_MAX: Final = 500
 
 _log = structlog.get_logger(__name__)
 
@@ -99,9 +106,20 @@ class DepartedTables:
         """Returns the departed tables of a name; one round trip."""
         return await self._tables(account, keys.departed_named(name), deadline)
 
-    async def tables_from(self, account: str, first: str, *, deadline: float = NEVER) -> list[Table]:
-        """Returns a tenant's departed tables of this name and those behind it, by name; one round trip, or more."""
-        return await self._tables(account, keys.departed_from(first), deadline)
+    async def tables_from(
+        self, account: str, first: str, *, limit: int, deadline: float = NEVER
+    ) -> tuple[list[Table], bool]:
+        """Returns a tenant's departed tables by name, and whether there are more; one round trip.
+
+        Args:
+            account: the tenant.
+            first: only this name and those behind it; with a zero behind it only those.
+            limit: the most tables.
+            deadline: when to give up.
+        """
+        within = keys.departed_from(first)
+        page = await self._store.query(keys.CATALOG_SPACE, account.encode(), within, limit=limit, deadline=deadline)
+        return [decode_departed(record.value).table for record in page.records], page.more
 
     async def _tables(self, account: str, within: Range, deadline: float) -> list[Table]:
         found: list[Table] = []
@@ -133,6 +151,19 @@ class DepartedTables:
 
     # ---- removing ----------------------------------------------------------------------------------------------------
 
+    async def look_after_all(self, spaces: dict[str, SpaceInfo]) -> None:
+        """Does what is to be done for all departed tables now.
+
+        Args:
+            spaces: of tables, by name, as they were before; those of departed tables are taken out.
+        """
+        accounts: set[str] = set()
+        async for departed in self.everything():
+            accounts.add(departed.table.account)
+            await self.look_after(departed, spaces.pop(departed.table.space, None))
+        for account in accounts:
+            await self.keep_few(account)
+
     async def look_after(self, departed: Departed, info: SpaceInfo | None) -> None:
         """Does what is to be done for a departed table now: its items go at once, its log when nobody may read it.
 
@@ -149,6 +180,25 @@ class DepartedTables:
             await self._remove(table)
         elif not departed.is_empty:
             self.empty(table)
+
+    async def keep_few(self, account: str) -> None:
+        """Removes the departed tables of a tenant that ended first, where there are too many; some of them at a time.
+
+        One round trip where there are not.
+        """
+        tables = await self._tables(account, keys.CATALOG_DEPARTED, NEVER)
+        if len(tables) <= DEPARTED_MAX:
+            return
+        surplus = min(len(tables) - DEPARTED_MAX, _AT_ONCE)
+        for table in sorted(tables, key=_ended_ms)[:surplus]:
+            _log.warning(
+                "the streams of a deleted table go before their day is over, since the account has too many of them",
+                account=account,
+                table=table.name,
+                streams=[stream.label for stream in table.streams],
+                departed_max=DEPARTED_MAX,
+            )
+            await self._remove(table)
 
     async def _remove(self, table: Table) -> None:
         # The space first: a space of a table that nobody remembers is nobody's, and would be dropped anyway.
@@ -196,3 +246,8 @@ class DepartedTables:
         partitions.clear()
         # Half of the time is everybody else's.
         await asyncio.sleep(self._clock.monotonic_s() - begun_s)
+
+
+def _ended_ms(table: Table) -> int:
+    """Returns when the last stream of a departed table ended, milliseconds since 1970."""
+    return max(stream.disabled_ms for stream in table.streams)

@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
@@ -43,6 +43,7 @@ from tenet.wire.door import Measured
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Sequence
 
+    from tenet.mesh.shares import Assignment
     from tenet.store.contract import Record
     from tenet.tables.context import Context
     from tenet.tables.model import Table
@@ -71,14 +72,6 @@ _FORMAT: Final = b"\x01"
 _MEASURED_MAX: Final = 1_000
 
 _log = structlog.get_logger(__name__)
-
-
-class Assignment(Protocol):
-    """Says which tables are this process's to look through."""
-
-    def owns(self, name: str) -> bool:
-        """Whether the table with this TableId is this process's now."""
-        ...
 
 
 class Figures:
@@ -157,14 +150,14 @@ class Expiring:
                 if table.time_to_live is not None and table.time_to_live.is_enabled and self._assignment.owns(table.id):
                     wanted[table.id] = table
             await asyncio.sleep(0)
-        for gone in set(self._figures) - set(wanted):
+        for gone in [one for one in self._figures if one not in wanted]:
             await self._stop(gone)
             del self._figures[gone]
         for table in wanted.values():
             figures = self._figures.setdefault(table.id, Figures(table))
             if table.id not in self._sweeping:
                 self._start(table.id, self._sweep(context, figures))
-        for table_id in noted:
+        for table_id in sorted(noted):
             await _note(context, table_id, None)
 
     def _start(self, table_id: str, sweep: Coroutine[Any, Any, None]) -> None:

@@ -7,8 +7,7 @@ It promises:
 * The log keeps what a follower has not said that it has read.
 * ``unfollow`` leaves nothing that is kept for the follower.
 
-Whoever follows sees to it that of all followers of a table one at a time begins or ends (``follow`` and ``unfollow``
-write what the others are from what they read before).
+Followers of a table may come and go at the same moment, and so may its stream (``table_logs``).
 """
 
 from __future__ import annotations
@@ -27,13 +26,14 @@ from tenet.store.errors import LogTrimmed
 from tenet.tables import keys
 from tenet.tables.errors import ResourceNotFoundException
 from tenet.tables.rules.images import Image
-from tenet.tables.rules.index_log import FILLING, LOG_SHARDS, is_by_keys, logged_options
+from tenet.tables.rules.index_log import FILLING, LOG_SHARDS, is_by_keys
 from tenet.tables.rules.sizes import item_bytes
 
 if TYPE_CHECKING:
-    from tenet.store.contract import LogEntry, SpaceOptions, Store, Watch
+    from tenet.store.contract import LogEntry, Store, Watch
     from tenet.tables.model import Table
     from tenet.tables.ops.catalog import Catalog
+    from tenet.tables.ops.table_logs import TableLogs
 
 #: How long after its description has changed other processes may still write by the former one: what they have cached,
 #: and requests that are under way, seconds.
@@ -118,14 +118,13 @@ class Following:
     Args:
         store: where the logs are.
         catalog: finds tables.
-        is_logging: whether global indexes are kept from the logs as well.
+        logs: has them kept.
     """
 
-    def __init__(self, store: Store, catalog: Catalog, *, is_logging: bool) -> None:
+    def __init__(self, store: Store, catalog: Catalog, logs: TableLogs) -> None:
         self._store = store
         self._catalog = catalog
-        self._is_logging = is_logging
-        self._turn = asyncio.Lock()
+        self._logs = logs
         #: By space, shard and reader: behind a position, up to which one the log has nothing but what fills indexes.
         self._passed: dict[tuple[str, int, str | None], tuple[int, int]] = {}
 
@@ -141,7 +140,7 @@ class Following:
     async def follow(self, source: Source, reader: str) -> None:
         """Has the changes of a table kept for a reader from now on; safe to repeat.
 
-        Three round trips, and 1.5 s where other processes may write to the table.
+        Eight round trips, and 1.5 s where other processes may write to the table.
 
         Args:
             source: the table.
@@ -157,14 +156,12 @@ class Following:
                 return table
             return msgspec.structs.replace(table, followers=(*table.followers, reader))
 
-        async with self._turn:
-            # The log first, so that no writer finds that there is none.
-            found = add(await self._catalog.find(source.account, source.name))
-            await self._keep_log(found)
-            now = await self._catalog.change(source.account, source.name, add)
-            if now is not None and self._wanted(now) != self._wanted(found):
-                # Its stream was switched on meanwhile, whose log has to be kept for longer.
-                await self._keep_log(now)
+        # The log first, so that no writer finds that there is none.
+        found = _same(source, await self._catalog.find(source.account, source.name))
+        await self._logs.keep(found, coming=reader)
+        await self._catalog.change(source.account, source.name, add)
+        # Others may have changed the log meanwhile, by a description without this reader.
+        await self._logs.keep(found)
         await settle(self._store)
 
     async def unfollow(self, source: Source, reader: str) -> None:
@@ -175,17 +172,9 @@ class Following:
                 return table
             return msgspec.structs.replace(table, followers=tuple(one for one in table.followers if one != reader))
 
-        async with self._turn:
-            table = await self._catalog.change(source.account, source.name, remove)
-            if table is None or table.id != source.id or table.status not in {"ACTIVE", "UPDATING"}:
-                return
-            await self._keep_log(table)
-
-    def _wanted(self, table: Table) -> SpaceOptions:
-        return logged_options(table, is_logging=self._is_logging)
-
-    async def _keep_log(self, table: Table) -> None:
-        await self._store.ensure_space(table.space, self._wanted(table))
+        table = await self._catalog.change(source.account, source.name, remove)
+        if table is not None and table.id == source.id:
+            await self._logs.keep(table)
 
     async def changes(
         self, source: Source, shard: int, *, after: int, limit: int, reader: str | None = None, deadline: float = NEVER

@@ -20,6 +20,7 @@ from tenet.base.errors import TenetError
 from tenet.store.cached import STALE_S
 from tenet.tables import keys
 from tenet.tables.ops.stream_switching import Streams
+from tenet.tables.ops.table_logs import TableLogs
 from tenet.tables.rules.index_log import LOG_SHARDS, space_options
 from tenet.tables.rules.table_update import end_transition
 
@@ -73,7 +74,8 @@ class Lifecycle:
         #: Whether global indexes are kept from the log of their table's space.
         self._is_logging = not store.capabilities.cheap_commits_across_partitions
         self._ended = ended
-        self._streams = Streams(catalog, store, clock=clock, is_logging=self._is_logging)
+        self.logs = TableLogs(catalog, store, clock=clock, is_logging=self._is_logging)
+        self._streams = Streams(catalog, store, clock=clock, logs=self.logs)
         #: By TableId: the task that carries it, and a description that was handed in since it last looked.
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._handed: dict[str, Table] = {}
@@ -173,6 +175,7 @@ class Lifecycle:
             await self._drop_spaces(table)
         elif table.streams:
             self.departed.empty(table)
+            await self.departed.keep_few(table.account)
         return None
 
     async def _make_spaces(self, table: Table) -> None:
@@ -180,13 +183,15 @@ class Lifecycle:
         becomes = end_transition(table)
         assert becomes is not None
         wanted = keys.spaces(becomes) if table.status == "CREATING" else self._new_spaces(table, becomes)
+        if wanted and table.status != "CREATING" and self._is_logging:
+            # That of its items needs a log for them now.
+            await self.logs.keep(table)
         for space in wanted:
             await self._store.ensure_space(space, self._options(becomes, space))
 
     def _new_spaces(self, before: Table, after: Table) -> list[str]:
-        """Returns the spaces that an update makes: those of new indexes, and that of items where it needs a log now."""
-        new = [keys.space_of(after, index) for index in after.global_indexes if before.index(index.name) is None]
-        return [after.space, *new] if new and self._is_logging and not before.has_log_for_indexes else new
+        """Returns the spaces that an update makes: those of new indexes."""
+        return [keys.space_of(after, index) for index in after.global_indexes if before.index(index.name) is None]
 
     async def _drop_lost(self, before: Table, after: Table) -> None:
         """Drops the spaces of indexes that a table has lost, when nobody writes to them any more.
@@ -200,7 +205,7 @@ class Lifecycle:
             await self._store.drop_space(space)
 
     def _options(self, table: Table, space: str) -> SpaceOptions:
-        return space_options(table, space, is_logging=self._is_logging)
+        return space_options(table, space, is_logging=self._is_logging, now_ms=self._clock.wall_ms())
 
     async def _drop_spaces(self, table: Table) -> None:
         """Drops the spaces of a table that goes; that of its items stays where it has streams, which outlive it."""
@@ -242,8 +247,7 @@ class Lifecycle:
                     _ = self._take_up(table)
             await asyncio.sleep(0)
         # Behind the tables: one that was deleted meanwhile is seen here, if not there.
-        async for departed in self.departed.everything():
-            await self.departed.look_after(departed, spaces.pop(departed.table.space, None))
+        await self.departed.look_after_all(spaces)
         for space in spaces:
             if keys.is_table_space(space):
                 _log.info("a space without a table is dropped", space=space)
@@ -253,7 +257,7 @@ class Lifecycle:
                 await self._discard_cursor(partition)
 
     async def _give_log(self, table: Table, info: SpaceInfo | None) -> None:
-        """Gives a table's space the log that it needs, where the table came here from an engine that needs none."""
+        """Sees to the log of a table, also where the table came here from an engine that needs none."""
         if info is None:
             return
         try:
@@ -261,10 +265,6 @@ class Lifecycle:
         except TenetError as error:
             # The tables behind it are looked at all the same.
             _log.warning("a table's log was not looked after", table=table.name, error=error.code, reason=error.message)
-        if info.options.log is None and table.status in {"ACTIVE", "UPDATING"}:
-            options = self._options(table, info.name)
-            if options.log is not None:
-                await self._store.ensure_space(info.name, options)
 
     async def _cursors(self) -> dict[str, list[bytes]]:
         """Returns the partitions of all cursors, by TableId."""

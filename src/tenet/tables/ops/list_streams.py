@@ -22,7 +22,10 @@ _TABLES: Final = 200
 
 
 async def list_streams(context: Context, caller: Caller, request: dict[str, Any]) -> bytes:
-    """Lists a tenant's streams, or those of one table, by table and age; two round trips per 200 tables.
+    """Lists a tenant's streams, or those of one table, by table and age.
+
+    Two round trips for as many tables as streams are wanted; where many of them have none, two more for twice as many,
+    and so on up to 200.
 
     Raises:
         ValidationException: more than 100 are asked for, or the ARN to go on behind is none.
@@ -40,7 +43,8 @@ async def list_streams(context: Context, caller: Caller, request: dict[str, Any]
         after = (table_name(caller.account, of_table), label)
     found: list[dict[str, str]] = []
     answer: dict[str, Any] = {"Streams": found}
-    async for table, stream in _streams(context, caller, request.get("TableName"), after[0]):
+    # One more says whether there are more, and the one to go on behind is read again.
+    async for table, stream in _streams(context, caller, request.get("TableName"), after[0], limit + 2):
         if (table.name, stream.label) <= after:
             continue
         if len(found) == limit:
@@ -52,16 +56,16 @@ async def list_streams(context: Context, caller: Caller, request: dict[str, Any]
 
 
 async def _streams(
-    context: Context, caller: Caller, name: str | None, first: str
+    context: Context, caller: Caller, name: str | None, first: str, wanted: int
 ) -> AsyncIterator[tuple[Table, Stream]]:
     """Yields streams in the order of their tables' names and their age, from one table on."""
     now_ms = context.clock.wall_ms()
-    async for table in _tables(context, caller, name, first):
+    async for table in _tables(context, caller, name, first, wanted):
         for stream in readable(table, now_ms):
             yield table, stream
 
 
-async def _tables(context: Context, caller: Caller, name: str | None, first: str) -> AsyncIterator[Table]:
+async def _tables(context: Context, caller: Caller, name: str | None, first: str, wanted: int) -> AsyncIterator[Table]:
     """Yields tables by name and age, those among them that were deleted and whose streams can still be read."""
     catalog, departed = context.catalog, context.departed
     if name is not None:
@@ -70,15 +74,24 @@ async def _tables(context: Context, caller: Caller, name: str | None, first: str
         for table in _by_age(await departed.named(caller.account, name, deadline=caller.deadline), found):
             yield table
         return
-    more = True
-    while more:
-        tables, more = await catalog.tables_from(caller.account, first, limit=_TABLES, deadline=caller.deadline)
-        gone = await departed.tables_from(caller.account, first, deadline=caller.deadline)
-        following = tables[-1].name + "\0" if more else None
-        within = [one for one in gone if one.name >= first and (following is None or one.name < following)]
-        for table in _by_age(within, *tables):
-            yield table
-        first = following or ""
+    limit = min(wanted, _TABLES)
+    following: str | None = first
+    while following is not None:
+        first = following
+        tables, more = await catalog.tables_from(caller.account, first, limit=limit, deadline=caller.deadline)
+        gone, more_gone = await departed.tables_from(caller.account, first, limit=limit, deadline=caller.deadline)
+        if more_gone and gone[0].name == gone[-1].name:
+            gone = await departed.named(caller.account, gone[0].name, deadline=caller.deadline)
+            ends = [gone[-1].name + "\0"]
+        else:
+            # Of the last name there may be more.
+            ends = [gone[-1].name] if more_gone else []
+        following = min([*ends, tables[-1].name + "\0"] if more else ends, default=None)
+        for table in _by_age(gone, *tables):
+            if following is None or table.name < following:
+                yield table
+        # Most tables may have no stream.
+        limit = min(2 * limit, _TABLES)
 
 
 def _by_age(departed: list[Table], *tables: Table | None) -> list[Table]:

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 import structlog
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tenet.base.clock import Clock
+    from tenet.mesh.shares import Assignment
     from tenet.store.contract import LogEntry, Store
     from tenet.tables.model import Stream, Table
     from tenet.tables.ops.catalog import Catalog
@@ -66,14 +67,6 @@ class SplitSettings(Struct, frozen=True):
 
     rate_per_s: float = 1_000
     look_s: float = 30.0
-
-
-class Assignment(Protocol):
-    """Says whose streams are this process's to look at."""
-
-    def owns(self, name: str) -> bool:
-        """Whether the table with this TableId is this process's now."""
-        ...
 
 
 class _Log(NamedTuple):

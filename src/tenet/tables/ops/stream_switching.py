@@ -15,14 +15,15 @@ import msgspec
 from tenet.store.errors import SpaceNotFound
 from tenet.tables.ops.following import settle
 from tenet.tables.ops.stream_reading import stand_of
-from tenet.tables.rules.index_log import LOG_SHARDS, logged_options
+from tenet.tables.rules.index_log import LOG_SHARDS
 from tenet.tables.rules.stream_settings import begun, readable
 
 if TYPE_CHECKING:
     from tenet.base.clock import Clock
-    from tenet.store.contract import LogOptions, SpaceInfo, Store
+    from tenet.store.contract import SpaceInfo, Store
     from tenet.tables.model import Stream, Table
     from tenet.tables.ops.catalog import Catalog
+    from tenet.tables.ops.table_logs import TableLogs
 
 _SHARDS: Final = range(LOG_SHARDS)
 #: So much longer than its streams can be read, a log is looked after.
@@ -39,19 +40,19 @@ class Streams:
         catalog: where tables are described.
         store: where the logs are.
         clock: time.
-        is_logging: whether global indexes are kept from the logs as well.
+        logs: has them kept.
     """
 
-    def __init__(self, catalog: Catalog, store: Store, *, clock: Clock, is_logging: bool) -> None:
+    def __init__(self, catalog: Catalog, store: Store, *, clock: Clock, logs: TableLogs) -> None:
         self._catalog = catalog
         self._store = store
         self._clock = clock
-        self._is_logging = is_logging
+        self._logs = logs
 
     async def switch(self, table: Table) -> Table | None:
         """Does what is left to do for the streams of a table that is being updated; returns the table as it is then.
 
-        Six round trips for each stream, and 1.5 s where other processes may write to the table.
+        Ten round trips for each stream, and 1.5 s where other processes may write to the table.
         """
         now: Table | None = table
         for stream in table.streams:
@@ -66,7 +67,7 @@ class Streams:
 
     async def _begin(self, table: Table, stream: Stream) -> Table | None:
         # The log first, so that no writer finds that there is none.
-        await self._ensure_log(table, await self._log_of(table))
+        await self._logs.keep(table)
         starts = await self._positions(table)
         now = await self._replace(table, stream, status="ENABLED", starts=starts)
         fresh = msgspec.structs.replace(stream, status="ENABLED", starts=starts)
@@ -80,6 +81,8 @@ class Streams:
         if not self._store.capabilities.remote:
             return table
         await settle(self._store)
+        # Another process may have found that the table needs no log for streams, and said so behind that.
+        await self._logs.keep(table)
         # Whoever was slower than another process must not have it begin behind what is told by now.
         return await self._replace(table, stream, as_read=True, starts=await self._positions(table))
 
@@ -97,7 +100,7 @@ class Streams:
         if not table.streams:
             return table
         ends: tuple[int, ...] = ()
-        if await self._log_of(table) is not None:
+        if await self._logs.log_of(table) is not None:
             await settle(self._store)
             with contextlib.suppress(SpaceNotFound):
                 ends = await self._positions(table)
@@ -116,19 +119,6 @@ class Streams:
 
         now = await self._catalog.change(table.account, table.name, decide)
         return now if now is not None and now.id == table.id else None
-
-    async def _log_of(self, table: Table) -> LogOptions | None:
-        """Returns how the table's space keeps its log at this moment; None where it has none."""
-        infos = await self._store.list_spaces(table.space)
-        return next((info.options.log for info in infos if info.name == table.space), None)
-
-    async def _ensure_log(self, table: Table, log: LogOptions | None) -> None:
-        """Has the log of a table keep what streams need, for the readers that it has: another may just have come."""
-        options = logged_options(table, is_logging=self._is_logging)
-        if log is not None and options.log is not None:
-            log = msgspec.structs.replace(log, retention_ms=options.log.retention_ms)
-            options = msgspec.structs.replace(options, log=log)
-        await self._store.ensure_space(table.space, options)
 
     async def _positions(self, table: Table) -> tuple[int, ...]:
         stands = await asyncio.gather(*(stand_of(self._store, table, shard) for shard in _SHARDS))
@@ -150,7 +140,7 @@ class Streams:
     # ---- upkeep ------------------------------------------------------------------------------------------------------
 
     async def look_after(self, table: Table, info: SpaceInfo) -> None:
-        """Sees to the log of a table with streams that is in service: that it keeps what it has to, and no more.
+        """Sees to the log of a table that is in service: that it keeps what it has to, and no more.
 
         Args:
             table: the table.
@@ -158,16 +148,18 @@ class Streams:
         """
         log = info.options.log
         is_switching = any(stream.status in {"ENABLING", "DISABLING"} for stream in table.streams)
-        if not table.streams or is_switching or table.status not in {"ACTIVE", "UPDATING"}:
+        if is_switching or table.status not in {"ACTIVE", "UPDATING"}:
             return
-        if log is None or not log.retention_ms:
+        if table.streams and log is None:
             # Perhaps the stream was switched on since: its log was there before the table said so.
-            log = await self._log_of(table)
-        if log is None:
-            await self._begin_anew(table)
-        elif not log.retention_ms:
-            # A follower came or went at the very moment in which the stream was switched on.
-            await self._ensure_log(table, log)
+            log = await self._logs.log_of(table)
+            if log is None:
+                await self._begin_anew(table)
+                return
+        wanted = self._logs.wanted(table).log if log is not None else self._logs.needed(table).log
+        if log != wanted:
+            # Its stream can be read no more; or somebody who came or went died in the middle of it.
+            await self._logs.keep(table)
         elif self._store.capabilities.remote and readable(table, self._clock.wall_ms() - SLACK_MS):
             # Such an engine trims a log when it is read, which perhaps nobody does.
             with contextlib.suppress(SpaceNotFound):
@@ -186,4 +178,4 @@ class Streams:
 
         now = await self._catalog.change(table.account, table.name, decide)
         if now is not None and now.id == table.id and now.streams:
-            await self._store.ensure_space(now.space, logged_options(now, is_logging=self._is_logging))
+            await self._logs.keep(now)

@@ -21,7 +21,7 @@ from tenet.tables.rules.indexes import IndexChanges, changes, changes_of, is_ind
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tenet.tables.model import Index, Table
+    from tenet.tables.model import Index, Stream, Table
 
 #: Images of an item that take more bytes together are told by their keys.
 LOGGED_BYTES_MAX: Final = 64 * 1024
@@ -37,35 +37,47 @@ FILLING: Final = "filling"
 _PLAIN: Final = SpaceOptions()
 
 
-def space_options(table: Table, space: str, *, is_logging: bool) -> SpaceOptions:
+def is_readable(stream: Stream, now_ms: int) -> bool:
+    """Whether a stream can be read: one that is on, or off for less than 24 hours.
+
+    Args:
+        stream: the stream.
+        now_ms: the time, milliseconds since 1970.
+    """
+    return not stream.disabled_ms or now_ms - stream.disabled_ms < RETENTION_MS
+
+
+def space_options(table: Table, space: str, *, is_logging: bool, now_ms: int) -> SpaceOptions:
     """Returns what a space of a table has to keep.
 
     Args:
         table: the table.
         space: one of its spaces.
         is_logging: whether global indexes are kept from the log.
+        now_ms: the time, milliseconds since 1970.
     """
     if space != table.space or not (table.followers or table.streams or (is_logging and table.has_log_for_indexes)):
         return _PLAIN
-    return logged_options(table, is_logging=is_logging)
+    return logged_options(table, is_logging=is_logging, now_ms=now_ms)
 
 
-def logged_options(table: Table, *, is_logging: bool) -> SpaceOptions:
+def logged_options(table: Table, *, is_logging: bool, now_ms: int) -> SpaceOptions:
     """Returns what the space of a table's items has to keep once it has a log, though nobody may read it any more.
 
     A log without readers and streams keeps nothing. It stays, because a write that began when somebody read it may
-    still come.
+    still come. What a stream has that was switched off is kept as long as it can be read.
 
     Args:
         table: the table.
         is_logging: whether global indexes are kept from the log.
+        now_ms: the time, milliseconds since 1970.
     """
-    for_indexes = (READER,) if is_logging and table.has_log_for_indexes else ()
+    for_indexes = (READER,) if is_logging and (table.has_log_for_indexes or table.coming_indexes) else ()
     return SpaceOptions(
         log=LogOptions(
             shards=LOG_SHARDS,
             readers=(*for_indexes, *table.followers),
-            retention_ms=RETENTION_MS if table.streams else 0,
+            retention_ms=RETENTION_MS if any(is_readable(stream, now_ms) for stream in table.streams) else 0,
         )
     )
 

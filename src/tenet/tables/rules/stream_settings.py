@@ -13,7 +13,7 @@ import msgspec
 
 from tenet.tables.errors import ValidationException
 from tenet.tables.model import Stream
-from tenet.tables.rules.index_log import RETENTION_MS
+from tenet.tables.rules.index_log import is_readable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -108,7 +108,7 @@ def readable(table: Table, now_ms: int) -> tuple[Stream, ...]:
         table: the table.
         now_ms: the time, milliseconds since 1970.
     """
-    return tuple(one for one in table.streams if not one.disabled_ms or now_ms - one.disabled_ms < RETENTION_MS)
+    return tuple(one for one in table.streams if is_readable(one, now_ms))
 
 
 def status_of(table: Table, stream: Stream) -> StreamStatus:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 import structlog
 from msgspec import Struct
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from tenet.base.clock import Clock
     from tenet.base.ids import Ids
+    from tenet.mesh.shares import Assignment
     from tenet.store.contract import Store
     from tenet.store.expiry import ExpiryIndex
     from tenet.tables.model import Index, Table
@@ -46,26 +47,6 @@ _STOP_S: Final = 2.0
 _LOOK_S_MIN: Final = 0.05
 
 _log = structlog.get_logger(__name__)
-
-
-class Assignment(Protocol):
-    """Says which jobs of the background this process is to do."""
-
-    def owns(self, job: str) -> bool:
-        """Whether a job is this process's now.
-
-        Args:
-            job: as ``Keepers.jobs`` names it.
-        """
-        ...
-
-
-class Everything:
-    """The assignment of a process that is alone."""
-
-    def owns(self, job: str) -> bool:  # noqa: ARG002 - the protocol's
-        """Whether a job is this process's: every one is."""
-        return True
 
 
 class Shares:
