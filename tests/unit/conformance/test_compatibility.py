@@ -49,7 +49,7 @@ def test_states_follow_the_code() -> None:
     assert compatibility.state_of_operation("ExportTableToPointInTime") == (compatibility.NOT_DONE, "")
     assert compatibility.state_of_operation("CreateTable")[0] == compatibility.IN_PART
     assert compatibility.state_of_operation("ListTables") == (compatibility.DONE, "")
-    assert compatibility.state_of_operation("ListStreams") == (compatibility.DONE, "")
+    assert compatibility.state_of_operation("GetRecords") == (compatibility.DONE, "")
     assert compatibility.state_of_operation("DescribeStream")[0] == compatibility.DIFFERS
     assert compatibility.state_of_parameter("CreateTable", "ResourcePolicy")[0] == compatibility.NOT_DONE
     assert compatibility.state_of_parameter("GetItem", "AttributesToGet") == (compatibility.DONE, "")
