@@ -47,6 +47,9 @@ _OWN_MAX: Final = 4_096
 _HEARD_MAX: Final = 4_096
 #: How long a node at least, and at most twice as long, leaves it to others to bring into the log what is on its way.
 _OTHERS_S: Final = 0.02
+#: It rests behind a look at the log for as long as that took, and so long at the most, seconds. A look reads something
+#: of each provider that was written to lately: without a rest it would be most of what a busy store does.
+_REST_S_MAX: Final = 0.5
 _READS_AT_ONCE: Final = 32
 #: How long a commit's answer waits for the model to take it in, seconds; it is tried in the background from then on.
 REFRESH_S: Final = 5.0
@@ -376,13 +379,15 @@ class ModelKeeper:
         """Takes in what stands in the log behind the last position; returns whether there may be more."""
         began_s = self._clock.monotonic_s()
         page = await self._next_page()
+        rest_s = min(self._clock.monotonic_s() - began_s, _REST_S_MAX)
         await self._take_in_others(page.arriving.items())
         if not page.entries:
             self._position = max(self._position, page.closed)
             if page.waiting is not None:
-                await asyncio.sleep(_OTHERS_S * (1 + self._ids.draw(1)[0] / 256))
+                await asyncio.sleep(max(rest_s, _OTHERS_S * (1 + self._ids.draw(1)[0] / 256)))
                 return True
             self._caught_up_s = began_s
+            await asyncio.sleep(rest_s)
             return False
         await self._take_in_others([(entry.partition, entry.version) for entry in page.entries])
         self._position = page.entries[-1].position
