@@ -153,6 +153,13 @@ def clock_text(at_ms: int) -> str:
     return datetime.fromtimestamp(at_ms // 1_000, tz=UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+def shows_what_is_kept(service: Service, file: Path) -> None:
+    """Goes on without what is gone, which is told of once."""
+    screen = Screen(service, file, skips=True)
+    assert screen.show() == ["kept"]
+    assert len(screen.told) == 1
+
+
 def refused(service: Service, file: Path) -> str:
     """What it says where it does not go on; the file stays as it is."""
     before = file.read_bytes()
@@ -210,9 +217,7 @@ def test_changes_of_a_shard_that_nothing_was_printed_of_are_missed_too(service: 
     service.clock.advance_ms(DAY_MS + 3_600_000)
     service.put("a", "kept")
     assert f"from {clock_text(begun_ms)} to {clock_text(begun_ms + 3_600_000)}" in refused(service, file)
-    screen = Screen(service, file, skips=True)
-    assert screen.show() == ["kept"]
-    assert len(screen.told) == 1
+    shows_what_is_kept(service, file)
 
 
 def test_who_looks_every_day_misses_nothing(service: Service, tmp_path: Path) -> None:
@@ -321,9 +326,7 @@ def test_what_the_next_stream_has_lost_is_told_with_it(service: Service, tmp_pat
     service.put("a", "kept")
     horizon_ms = service.clock.wall_ms() - DAY_MS
     assert f" to {clock_text(horizon_ms)} are gone" in refused(service, file)
-    screen = Screen(service, file, skips=True)
-    assert screen.show() == ["kept"]
-    assert len(screen.told) == 1
+    shows_what_is_kept(service, file)
 
 
 def test_that_a_stream_has_ended_is_noted_at_once(service: Service, tmp_path: Path) -> None:

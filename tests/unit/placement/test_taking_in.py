@@ -171,6 +171,15 @@ class Reads:
         return outcome
 
 
+async def being_read(world: World, uuid: str) -> tuple[Reads, asyncio.Event, asyncio.Task[None]]:
+    """Begins to read a provider again; returns what counts reads, what lets them go on, and the read."""
+    reads, gate = Reads(world), asyncio.Event()
+    reads.gate = gate
+    reading = asyncio.create_task(world.keeper.refresh([uuid]))
+    await reads.begun.wait()
+    return reads, gate, reading
+
+
 async def agrees(world: World, uuid: str) -> None:
     """The model has a provider as the store has it."""
     context = world.opened
@@ -265,14 +274,11 @@ async def test_a_read_under_way_is_waited_for_and_not_followed_by_others() -> No
     """A busy provider that was read once would else be read for as long as it is busy."""
     async with World(memory(), is_shared=False) as world:
         uuid = await world.provider(1, VCPU=8)
-        reads = Reads(world)
-        reads.gate = asyncio.Event()
-        reading = asyncio.create_task(world.keeper.refresh([uuid]))
-        await reads.begun.wait()
+        reads, gate, reading = await being_read(world, uuid)
         claiming = [asyncio.create_task(world.claim(7 + n, {uuid: {"VCPU": 1}})) for n in range(5)]
         await asyncio.sleep(0.05)
         assert reads.commits == 5, "all wait for what is being read"
-        reads.gate.set()
+        gate.set()
         await asyncio.gather(reading, *claiming)
         assert reads.count <= 3
         await agrees(world, uuid)
@@ -385,13 +391,10 @@ async def test_what_is_being_read_is_not_put_behind_what_a_commit_told() -> None
     """A read that began before a commit and ends after it would put the older state into the model."""
     async with World(memory(), is_shared=False) as world:
         uuid = await world.provider(1, VCPU=8)
-        reads = Reads(world)
-        reads.gate = asyncio.Event()
-        reading = asyncio.create_task(world.keeper.refresh([uuid]))
-        await reads.begun.wait()
+        _, gate, reading = await being_read(world, uuid)
         claiming = asyncio.create_task(world.ask("POST", "/v1/claims", claim_of(7), status=CREATED))
         await asyncio.sleep(0.05)
-        reads.gate.set()
+        gate.set()
         await asyncio.gather(reading, claiming)
         await agrees(world, uuid)
 

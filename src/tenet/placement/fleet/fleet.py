@@ -190,7 +190,7 @@ class Fleet:
         provider = None if place is None else self._providers[place]
         if place is None or provider is None:
             return False
-        if revision != provider.revision or generation - raised > self._generations[place]:
+        if revision != provider.revision:
             return False
         if generation <= self._generations[place]:
             return True

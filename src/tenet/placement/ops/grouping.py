@@ -297,21 +297,32 @@ class Grouping:
         """
         cells = {(write.key, write.cell) for write in writes if isinstance(write, Add)}
         if not self._is_dear or len(cells) + sum(not isinstance(write, Add) for write in writes) != len(writes):
-            outcome = await land(
-                self._store,
-                writes,
-                checks,
-                appends,
-                clock=self._clock,
-                ids=self._ids,
-                deadline=deadline,
-                return_cells=return_cells,
-            )
-            return Landed(outcome, writes) if isinstance(outcome, Committed) else outcome
+            return await self._land(writes, checks, appends, deadline, return_cells=return_cells)
         one = Asked(writes, checks, appends, deadline, return_cells=return_cells)
         self._waiting.append(one)
         self._begin()
         return await self._end_of(one)
+
+    async def _land(
+        self,
+        writes: Sequence[Write],
+        checks: Sequence[Check],
+        appends: Sequence[Append],
+        deadline: float,
+        *,
+        return_cells: bool,
+    ) -> Landed | Conflict:
+        outcome = await land(
+            self._store,
+            writes,
+            checks,
+            appends,
+            clock=self._clock,
+            ids=self._ids,
+            deadline=deadline,
+            return_cells=return_cells,
+        )
+        return Landed(outcome, writes) if isinstance(outcome, Committed) else outcome
 
     async def _end_of(self, one: Asked) -> Landed | Conflict:
         timeout_s = None if one.deadline == NEVER else max(0.0, one.deadline - self._clock.monotonic_s())
@@ -363,16 +374,8 @@ class Grouping:
         writes, checks, appends = group.written()
         deadline = max(one.deadline for one in group.members)
         try:
-            outcome = await land(
-                self._store,
-                writes,
-                checks,
-                appends,
-                clock=self._clock,
-                ids=self._ids,
-                deadline=deadline,
-                return_cells=any(one.return_cells for one in group.members),
-            )
+            return_cells = any(one.return_cells for one in group.members)
+            outcome = await self._land(writes, checks, appends, deadline, return_cells=return_cells)
         except (InvalidRequest, LimitExceeded):
             # Before anything was written. It is told to whose commit is no good; the others have done nothing wrong.
             if len(group.members) == 1:
@@ -380,8 +383,8 @@ class Grouping:
             for one in group.members:
                 one.is_alone = True
             return group.members
-        if isinstance(outcome, Committed):
-            _tell(group.members, Landed(outcome, writes))
+        if isinstance(outcome, Landed):
+            _tell(group.members, outcome)
             return []
         refused, again = group.refused(outcome)
         _tell(refused, outcome)

@@ -168,7 +168,7 @@ class Deciding:
             pointer = self._pointers.standing(unit, believed) if unit.appends else believed.pointer
             time = hybrid_time(version)
             self._partitions.learn(unit.place, time, pointer)
-            for sort, cells in unit.cells_left(believed).items():
+            for sort, cells in unit.cells_written(believed).items():
                 self._partitions.learn_cells(unit.place, sort, encode_cells(time, cells))
             return Decided(Committed(version, self.cells_left(commit, unit, believed)), is_mine=True)
 

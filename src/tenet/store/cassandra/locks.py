@@ -244,10 +244,10 @@ class Locks:
         batch.append((statements.intent_done, [key, lock.nonce]))
         await self._finish(space_id, key, data, batch, deadline)
         if version is not None:
-            self._partitions.learn_time((space_id, key), hybrid_time(version))
+            place, time = (space_id, key), hybrid_time(version)
+            self._partitions.learn_time(place, time)
             for write in intent.writes:
-                cells = encode_cells(hybrid_time(version), write.cells or {})
-                self._partitions.learn_cells((space_id, key), write.sort, cells)
+                self._partitions.learn_cells(place, write.sort, encode_cells(time, write.cells or {}))
 
     async def _intent(self, statements: Statements, key: bytes, lock: Lock, deadline: float) -> Intent | None:
         rows = await self._driver.select(statements.get_intent, (key, lock.nonce), deadline=deadline)

@@ -192,7 +192,7 @@ class Unit:
                 found.records[Key(name, partition, sort)] = seen.row(sort).record(partition, sort)
         return found
 
-    def cells_left(self, believed: Believed) -> dict[bytes, Mapping[str, int]]:
+    def cells_written(self, believed: Believed) -> dict[bytes, Mapping[str, int]]:
         """Returns the cells of all records that it writes, as it leaves them; none: no cells, or no record."""
         left: dict[bytes, Mapping[str, int]] = {}
         for write in self.writes:
