@@ -22,8 +22,7 @@ from tenet.store.contract import Engine
 from tenet.wire import credentials
 from tenet.wire.credentials import AccessKey
 from tenet.wire.door import Mount, Principal, Request, Response, Service
-from tenet.wire.limits import EdgeLimits
-from tenet.wire.observe import ObservedRules
+from tenet.wire.limits import EdgeLimits, ObservedRules
 from tenet.wire.server import Edge
 from tenet.wire.signing import sign_headers
 from tenet.wire.trace import Tracer

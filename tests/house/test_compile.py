@@ -20,6 +20,7 @@ ENDS_AT_ONCE = (
     "context.combiner.hold(",
     "gate",
     "self._partitions.line(",
+    "self._turn",
 )
 
 

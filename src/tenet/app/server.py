@@ -44,10 +44,9 @@ from tenet.base.errors import TenetError
 from tenet.base.ids import SystemIds
 from tenet.mesh.errors import NodeRemoved
 from tenet.store.errors import CopyRefused
-from tenet.wire.limits import EdgeLimits
+from tenet.wire.limits import EdgeLimits, ObservedRules
 from tenet.wire.listener import listening_sockets
 from tenet.wire.log import Sink
-from tenet.wire.observe import ObservedRules
 from tenet.wire.server import Edge
 
 if TYPE_CHECKING:

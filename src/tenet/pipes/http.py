@@ -86,7 +86,7 @@ class PipesService:
         """Turns an error, the edge's own ones included, into the service's bytes."""
         told = _translate(request, error)
         body = orjson.dumps({"message": told.message, **told.members})
-        return Response(told.http_status, body, JSON, (("x-amzn-ErrorType", told.code),), told.code)
+        return Response(told.http_status, body, JSON, (("x-amzn-ErrorType", told.code),), error_code=told.code)
 
 
 def read_target(method: str, path: str, query: str) -> tuple[str, dict[str, Any]]:

@@ -205,7 +205,7 @@ class PlacementService:
             more.append(("allow", told.allowed))
         if isinstance(told, Unauthorized):
             more.append(("www-authenticate", self._edge.authenticator.challenge))
-        return Response(told.http_status, body, kind, tuple(more), told.code)
+        return Response(told.http_status, body, kind, tuple(more), error_code=told.code)
 
     def _told_origin(self, request: Request, response: Response) -> Response:
         """Adds what a browser has to know to let a page of another origin see the answer."""

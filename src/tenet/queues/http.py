@@ -215,7 +215,7 @@ def _json_error(error: QueuesError, code: str) -> Response:
         answer["Message" if error.code == AccessDenied.code else "message"] = error.message
     fault = "Sender" if error.is_senders_fault else "Receiver"
     headers = (("x-amzn-query-error", f"{error.query_code};{fault}"),)
-    return Response(error.http_status, orjson.dumps(answer), JSON_1_0, headers, code)
+    return Response(error.http_status, orjson.dumps(answer), JSON_1_0, headers, error_code=code)
 
 
 def _query_error(request: Request, error: QueuesError, code: str) -> Response:

@@ -14,11 +14,11 @@ from msgspec import Struct
 from tenet.mesh import shares as mesh_shares
 from tenet.mesh.jobs import Job, Supervisor, Tenure
 from tenet.store.combine import Combiner
-from tenet.store.errors import SpaceNotFound
 from tenet.store.expiry import SHARDS, ExpiryIndex, Sweeper
 from tenet.tables import keys
+from tenet.tables.calls import Calls
 from tenet.tables.context import Caller, Context
-from tenet.tables.errors import ResourceNotFoundException, TablesError, UnknownOperationException
+from tenet.tables.errors import TablesError
 from tenet.tables.http import STREAMS_MOUNT, TablesService
 from tenet.tables.ops.barrier import Barrier
 from tenet.tables.ops.batch_execute_statement import batch_execute_statement
@@ -61,8 +61,6 @@ from tenet.tables.ops.transact_get_items import transact_get_items
 from tenet.tables.ops.transact_write_items import transact_write_items
 from tenet.tables.ops.update_item import update_item
 from tenet.tables.ops.update_table import update_table
-from tenet.tables.rules import unavailable
-from tenet.tables.rules.shapes import check_shape
 from tenet.tables.throttle import Throttle
 
 if TYPE_CHECKING:
@@ -185,7 +183,7 @@ class Tables:
         self._splitting = splitting
         self._supervisor = supervisor
         self._filling = filling
-        self._barrier = context.barrier
+        self._calls = Calls(context, ROUTES, STREAM_ROUTES)
         self._keepers = keepers
         #: Lets other rooms read the changes of tables.
         self.following = Following(context.store, context.catalog, context.lifecycle.logs)
@@ -210,8 +208,7 @@ class Tables:
             clock: time.
             ids: randomness.
             settings: what an operator may set.
-            supervisor: runs the jobs of the background, as the process shares them with others. By default it is one
-                that runs all of them.
+            supervisor: runs the jobs of the background; by default one of its own, which runs all of them.
             assignment: which keepers of indexes are this process's; by default those that the supervisor gives it.
             request_s_max: how long a request may be under way at any process, seconds.
             splits: when shards of streams split.
@@ -232,6 +229,7 @@ class Tables:
             store,
             clock=clock,
             departed=DepartedTables(store, clock=clock, ids=ids),
+            barrier=filling.barrier,
             transition_ms=settings.transition_ms,
             ended=ended,
         )
@@ -251,8 +249,7 @@ class Tables:
             barrier=filling.barrier,
             is_logging=not store.capabilities.cheap_commits_across_partitions,
         )
-        make = partial(Splitting, catalog, store, clock=clock, settings=splits)
-        splitting, streams = _shared(SPLITTING, SPLITTING_SHARES, make)
+        splitting, streams = _splitting(catalog, store, clock, splits)
         supervisor = supervisor or _started(Supervisor(store, clock=clock, ids=ids))
         tables = cls(context, supervisor, filling, keepers if context.is_logging else None, splitting)
         try:
@@ -352,52 +349,19 @@ class Tables:
             TablesError: what the API answers with; its code and text are the service's.
             StoreError: the store could not serve.
         """
-        route = ROUTES.get(operation)
-        if route is None:
-            if operation in unavailable.OPERATIONS:
-                raise unavailable.operation_error(operation)
-            raise UnknownOperationException
-        request = check_shape(operation, request)
-        unavailable.refuse_unavailable(operation, request)
-        phase = self._barrier.enter()
-        try:
-            try:
-                return await route(self._context, caller, request)
-            except SpaceNotFound:
-                # The table, or one of its indexes, has gone since it was last looked up, perhaps by another process.
-                self._context.catalog.forget(caller.account)
-            return await self._once_more(route, request, caller)
-        finally:
-            self._barrier.leave(phase)
-
-    async def _once_more(self, route: Operation, request: dict[str, Any], caller: Caller) -> bytes:
-        try:
-            return await route(self._context, caller, request)
-        except SpaceNotFound:
-            raise self._table_is_gone(caller) from None
+        return await self._calls.call(operation, request, caller)
 
     async def call_streams(self, operation: str, request: dict[str, Any], caller: Caller) -> bytes:
         """Carries out an operation of the API of streams; otherwise as `call`."""
-        route = STREAM_ROUTES.get(operation)
-        if route is None:
-            raise UnknownOperationException
-        try:
-            return await route(self._context, caller, check_shape(operation, request))
-        except SpaceNotFound:
-            raise self._table_is_gone(caller) from None
-
-    def _table_is_gone(self, caller: Caller) -> ResourceNotFoundException:
-        """Returns the error for a table that was deleted, perhaps by another process, since it was last looked up."""
-        self._context.catalog.forget(caller.account)
-        return ResourceNotFoundException("Requested resource not found")
+        return await self._calls.call_streams(operation, request, caller)
 
     def service(self) -> TablesService:
         """Returns the service for the edge."""
-        return TablesService(self.call)
+        return TablesService(self._calls.call)
 
     def streams_service(self) -> TablesService:
         """Returns the service of streams for the edge."""
-        return TablesService(self.call_streams, STREAMS_MOUNT)
+        return TablesService(self._calls.call_streams, STREAMS_MOUNT)
 
 
 #: What is about the logs of the store that it lies in, and is of no use in a copy: a space, and records elsewhere.
@@ -435,6 +399,12 @@ def _shared(name: str, shares: int, make: Callable[..., _Work]) -> tuple[_Work, 
     work = make(assignment=mine)
     mine.changed = work.look_again
     return work, mine
+
+
+def _splitting(
+    catalog: Catalog, store: Store, clock: Clock, settings: SplitSettings
+) -> tuple[Splitting, mesh_shares.Shares]:
+    return _shared(SPLITTING, SPLITTING_SHARES, partial(Splitting, catalog, store, clock=clock, settings=settings))
 
 
 def _started(supervisor: Supervisor) -> Supervisor:

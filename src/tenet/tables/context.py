@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from msgspec import Struct, field
-
 from tenet.base.clock import NEVER
 
 if TYPE_CHECKING:
@@ -29,22 +27,32 @@ if TYPE_CHECKING:
     Operation: TypeAlias = Callable[["Context", "Caller", dict[str, Any]], Awaitable[bytes]]
 
 
-class Caller(Struct, gc=False):
+class Caller:
     """Who calls, for how long, and from where.
 
     Args:
         account: the tenant, 12 digits.
         region: the region of the request's signature.
         deadline: when an answer is of no use any more, in seconds on the monotonic clock.
-        notes: what the log line of this request should say.
+        notes: what the log line of this request should say; None: nobody reads it.
         host: the address that the request was sent to, as its Host header says; empty where there was none.
     """
 
-    account: str
-    region: str = "us-east-1"
-    deadline: float = NEVER
-    notes: dict[str, str | int | float] = field(default_factory=dict)
-    host: str = ""
+    __slots__ = ("account", "deadline", "host", "notes", "region")
+
+    def __init__(
+        self,
+        account: str,
+        region: str = "us-east-1",
+        deadline: float = NEVER,
+        notes: dict[str, str | int | float] | None = None,
+        host: str = "",
+    ) -> None:
+        self.account = account
+        self.region = region
+        self.deadline = deadline
+        self.notes: dict[str, str | int | float] = {} if notes is None else notes
+        self.host = host
 
 
 class Context:

@@ -168,6 +168,8 @@ class Stream(msgspec.Struct, frozen=True):
         ends: by shard of the log, its last position; empty until it is DISABLED.
         disabled_ms: when it was switched off, or 0.
         splits: of its shards, in the order in which they were begun.
+        is_settled: whether it begins where all writers are known to go into it. Descriptions of before this was said
+            have it false; there, streams that were made long enough ago are settled too.
     """
 
     label: str
@@ -178,6 +180,7 @@ class Stream(msgspec.Struct, frozen=True):
     ends: tuple[int, ...] = ()
     disabled_ms: int = 0
     splits: tuple[Split, ...] = ()
+    is_settled: bool = False
 
     @property
     def is_on(self) -> bool:

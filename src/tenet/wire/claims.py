@@ -11,7 +11,7 @@ from typing import Final
 from urllib.parse import unquote
 
 from tenet.wire.canonical import CanonicalHeaders
-from tenet.wire.credentials import TERMINATOR
+from tenet.wire.deriving import TERMINATOR
 from tenet.wire.errors import IncompleteSignature, InvalidSignature, MissingAuthenticationToken
 
 ALGORITHM: Final = "AWS4-HMAC-SHA256"

@@ -19,7 +19,7 @@ from tenet.wire.admission import THROTTLED, Admission, check_nesting
 from tenet.wire.answers import Present, request_ids
 from tenet.wire.compression import COMPRESS_BYTES_MIN, accepts_gzip, compress, decompress
 from tenet.wire.cors import ANSWER_HEADERS, preflight_headers
-from tenet.wire.door import NOBODY, Mount, Request, Response, Service
+from tenet.wire.door import Mount, Request, Response, Service
 from tenet.wire.errors import BodyTooLarge, Throttled, UnknownOperation
 from tenet.wire.exchange import BODY_TOO_LARGE, Incoming, Outcome
 from tenet.wire.foreign import refuse_foreign, service_meant
@@ -96,7 +96,14 @@ class Dispatcher:
         admission = self._admission
         deadline = incoming.read_s + admission.deadline_s
         request = Request(
-            incoming.method, path, query, headers, body, "", self._next_id(), NOBODY, deadline, "", incoming.peer
+            incoming.method,
+            path,
+            query,
+            headers,
+            body,
+            request_id=self._next_id(),
+            deadline=deadline,
+            peer=incoming.peer,
         )
         found = self._routes.find(incoming.method, path, query, headers, body)
         answers_cors = False

@@ -8,115 +8,29 @@ refusals to ``Service.refuse``.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Protocol, TypeAlias
 
-from msgspec import Struct, field
+from msgspec import Struct
 
-from tenet.base.clock import NEVER
 from tenet.base.errors import TenetError
-from tenet.wire.trace import TraceContext, context_of
+from tenet.wire.messages import Pieces, Request, Response
+from tenet.wire.senders import NOBODY, Patience, Principal
 
-
-class Principal(Struct, frozen=True, gc=False):
-    """Who signed a request.
-
-    Args:
-        access_key_id: the key that signed.
-        tenant: the account of 12 digits that the key belongs to.
-        is_root: whether it is the installation's root key, which may administer it.
-    """
-
-    access_key_id: str
-    tenant: str
-    is_root: bool = False
-
-
-#: Who stands behind a request that no service asked to be signed.
-NOBODY = Principal(access_key_id="", tenant="")
-
-
-class Patience(Protocol):
-    """What a request says that waits on purpose for something to come, as a long poll does."""
-
-    def begin_wait(self) -> None:
-        """Gives back the request's place among those in flight; from now on it is ended when its client goes away.
-
-        Its task is cancelled then. What it waits for is not counted as its own time.
-        """
-        ...
-
-    def end_wait(self) -> None:
-        """Takes a place again, whether one is free or not. Called once for each ``begin_wait``, whatever came of it."""
-        ...
-
-
-class Request(Struct, gc=False):
-    """A request as the edge hands it over: body complete and decompressed, sender known.
-
-    Args:
-        method: upper case.
-        path: percent-encoded as it came, without the query.
-        query: what followed the question mark, as it came; empty where there was none.
-        headers: by lower-case name; a repeated header's values are joined with a comma.
-        body: 0 to ``Mount.body_bytes_max`` bytes.
-        operation: the part of X-Amz-Target behind the dot; empty where there was none.
-        request_id: what the answer carries as its request id.
-        principal: who signed.
-        deadline: when an answer is of no use any more, in seconds on the monotonic clock.
-        region: the region of the signature's scope.
-        peer: the client's address.
-        notes: what the service wants the log line, the metrics and the trace of this request to say, for instance
-            ``table``; values without secrets.
-        patience: whom it tells that it waits on purpose; None: nobody.
-    """
-
-    method: str
-    path: str
-    query: str
-    headers: Mapping[str, str]
-    body: bytes
-    operation: str = ""
-    request_id: str = ""
-    principal: Principal = NOBODY
-    deadline: float = NEVER
-    region: str = ""
-    peer: str = ""
-    notes: dict[str, str | int | float] = field(default_factory=dict)
-    patience: Patience | None = None
-
-    @property
-    def trace(self) -> TraceContext:
-        """Where the request stands in a trace (W3C Trace Context); calls made for it carry ``trace.traceparent``."""
-        return context_of(self.headers, self.request_id)
-
-
-#: A body that is made while it is sent. What it raises cuts the answer off.
-Pieces: TypeAlias = AsyncGenerator[bytes, None]
-
-
-class Response(Struct, gc=False):
-    """An answer.
-
-    Args:
-        status: 200 to 599.
-        body: the body, uncompressed; the edge compresses it where the client asks.
-        content_type: of the body.
-        headers: further ones, by name. The edge adds length, request id, checksum, date and CORS.
-        error_code: for an answer that is an error, its code for metrics and logs.
-        pieces: in place of a body one whose length nobody knows. It is asked for the next piece when the client has
-            read enough of those before, and ended early where the client goes away; the request keeps its place among
-            those in flight meanwhile, but while its client does not read. It has no checksum.
-        sent_bytes: how much of the pieces was sent; the edge counts.
-    """
-
-    status: int
-    body: bytes
-    content_type: str = "application/x-amz-json-1.0"
-    headers: tuple[tuple[str, str], ...] = ()
-    error_code: str = ""
-    pieces: Pieces | None = None
-    sent_bytes: int = 0
+__all__ = (
+    "NOBODY",
+    "Authenticate",
+    "Distribution",
+    "Measure",
+    "Measured",
+    "Mount",
+    "Patience",
+    "Pieces",
+    "Principal",
+    "Request",
+    "Response",
+    "Service",
+)
 
 
 #: Returns who sent a request, of which the body is still as it came; ``NOBODY`` where nobody has to say. Raises the

@@ -6,8 +6,6 @@ import asyncio
 from collections.abc import Coroutine, Generator
 from typing import Any, Final, Protocol
 
-from msgspec import Struct
-
 from tenet.wire.admission import Admission
 from tenet.wire.door import Request, Response
 from tenet.wire.pulse import Pulse
@@ -18,7 +16,7 @@ MEMORY_FULL: Final = "memory-full"
 NOT_BEGUN: Final = object()
 
 
-class Outcome(Struct, frozen=True, gc=False):
+class Outcome:
     """What there is to note of a request that was answered.
 
     Args:
@@ -28,10 +26,13 @@ class Outcome(Struct, frozen=True, gc=False):
         seconds: from the request's last byte to its answer, without waits on purpose.
     """
 
-    request: Request
-    label: str
-    response: Response
-    seconds: float
+    __slots__ = ("label", "request", "response", "seconds")
+
+    def __init__(self, request: Request, label: str, response: Response, seconds: float) -> None:
+        self.request = request
+        self.label = label
+        self.response = response
+        self.seconds = seconds
 
 
 class Outlet:
@@ -82,7 +83,7 @@ class Outlet:
             incoming.end_wait()
 
 
-class Incoming(Struct, gc=False):
+class Incoming:
     """A complete request.
 
     Args:
@@ -92,38 +93,71 @@ class Incoming(Struct, gc=False):
         body: without transfer coding, still compressed; empty where `refusal` says that it was not kept.
         peer: the client's address.
         keep_alive: whether the connection can serve another request; the handler may switch it off.
-        refusal: why the body was not kept: "" (it was), ``BODY_TOO_LARGE`` or ``MEMORY_FULL``.
         read_s: when its last byte was read, in seconds on the loop's clock.
-        turn_s: when the turn of the loop began that hands it over.
-        hold_s: how long the handler wants its answer to be kept back.
-        answer: the bytes of a whole HTTP answer, once the handler has come to its end.
-        is_lasting: whether it goes on to its end also where the process stood still meanwhile; the handler says so.
-        admission: where it has its place; the handler says so once it has one.
-        is_waiting: whether it waits on purpose, and has no place.
-        waited_s: how long it has waited so, in seconds; while it does, when that began, taken from 0.
-        sink: where its answer goes if that is sent in pieces; None: nowhere.
-        is_old: whether its client speaks HTTP/1.0, and knows no chunks.
-        outcome: what there is to note of it once its answer is on its way; None before the handler's end.
+        refusal: why the body was not kept: "" (it was), ``BODY_TOO_LARGE`` or ``MEMORY_FULL``.
     """
 
-    method: str
-    target: str
-    headers: dict[str, str]
-    body: bytes
-    peer: str
-    keep_alive: bool = True
-    refusal: str = ""
-    read_s: float = 0.0
-    turn_s: float = 0.0
-    hold_s: float = 0.0
-    answer: bytes = b""
-    is_lasting: bool = False
-    admission: Admission | None = None
-    is_waiting: bool = False
-    waited_s: float = 0.0
-    sink: Outlet | None = None
-    is_old: bool = False
-    outcome: Outcome | None = None
+    __slots__ = (
+        "admission",
+        "answer",
+        "body",
+        "headers",
+        "hold_s",
+        "is_lasting",
+        "is_old",
+        "is_waiting",
+        "keep_alive",
+        "method",
+        "outcome",
+        "peer",
+        "read_s",
+        "refusal",
+        "sink",
+        "target",
+        "turn_s",
+        "waited_s",
+    )
+
+    def __init__(
+        self,
+        method: str,
+        target: str,
+        headers: dict[str, str],
+        body: bytes,
+        peer: str,
+        *,
+        keep_alive: bool,
+        read_s: float,
+        refusal: str = "",
+    ) -> None:
+        self.method = method
+        self.target = target
+        self.headers = headers
+        self.body = body
+        self.peer = peer
+        self.keep_alive = keep_alive
+        self.refusal = refusal
+        self.read_s = read_s
+        #: When the turn of the loop began that hands it over, on the same clock.
+        self.turn_s = read_s
+        #: How long the handler wants its answer to be kept back.
+        self.hold_s = 0.0
+        #: The bytes of a whole HTTP answer, once the handler has come to its end.
+        self.answer = b""
+        #: Whether it goes on to its end also where the process stood still meanwhile; the handler says so.
+        self.is_lasting = False
+        #: Where it has its place; the handler says so once it has one.
+        self.admission: Admission | None = None
+        #: Whether it waits on purpose, and has no place.
+        self.is_waiting = False
+        #: How long it has waited so, in seconds; while it does, when that began, taken from 0.
+        self.waited_s = 0.0
+        #: Where its answer goes if that is sent in pieces; None: nowhere.
+        self.sink: Outlet | None = None
+        #: Whether its client speaks HTTP/1.0, and knows no chunks.
+        self.is_old = False
+        #: What there is to note of it once its answer is on its way; None before the handler's end.
+        self.outcome: Outcome | None = None
 
     def begin_wait(self) -> None:
         """Gives its place back; implements ``door.Patience``."""

@@ -59,4 +59,4 @@ def refuse_foreign(meant: str, served: Collection[str], headers: dict[str, str],
         )
         return Response(400, told.encode(), "text/xml", error_code=CODE)
     body = msgspec.json.encode({"__type": CODE, "message": message})
-    return Response(400, body, "application/x-amz-json-1.0", (("x-amzn-ErrorType", CODE),), CODE)
+    return Response(400, body, "application/x-amz-json-1.0", (("x-amzn-ErrorType", CODE),), error_code=CODE)

@@ -1,4 +1,4 @@
-"""Every limit of the edge in one place. All of them can be changed while the server runs."""
+"""Every limit of the edge in one place, and which requests leave a line. All can be changed while the server runs."""
 
 from __future__ import annotations
 
@@ -65,3 +65,15 @@ class EdgeLimits(Struct, frozen=True, kw_only=True):
     write_s_max: float = 60.0
     linger_s_max: float = 2.0
     handshake_s_max: float = 10.0
+
+
+class ObservedRules(Struct, frozen=True, kw_only=True):
+    """Which requests leave a line and a trace; can be changed while running.
+
+    Args:
+        slow_ms: a request that takes longer is slow.
+        sample_ratio: the share of the others, 0 to 1.
+    """
+
+    slow_ms: int = 500
+    sample_ratio: float = 0.001

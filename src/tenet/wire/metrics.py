@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from msgspec import Struct, field
-
 from tenet.wire.door import Measured
 
 #: Upper bounds of the buckets of latencies, in seconds.
@@ -49,22 +47,21 @@ def undescribed(prefix: str, figures: Figures) -> Iterator[Measured]:
             yield Measured(f"{prefix}_{name}", f"The figure {name}.", (), {(): float(value)})
 
 
-class Series(Struct, gc=False):
-    """What is counted of one operation.
+class Series:
+    """What is counted of one operation."""
 
-    Args:
-        codes: answers by error code, "" for those that are no errors.
-        buckets: answers by how long they took, one more than there are bounds.
-        seconds: time taken, in all.
-        received_bytes: of bodies.
-        sent_bytes: of bodies.
-    """
+    __slots__ = ("buckets", "codes", "received_bytes", "seconds", "sent_bytes")
 
-    codes: dict[str, int] = field(default_factory=dict)
-    buckets: list[int] = field(default_factory=lambda: [0] * (len(BOUNDS_S) + 1))
-    seconds: float = 0.0
-    received_bytes: int = 0
-    sent_bytes: int = 0
+    def __init__(self) -> None:
+        #: Answers by error code, "" for those that are no errors.
+        self.codes: dict[str, int] = {}
+        #: Answers by how long they took, one more than there are bounds.
+        self.buckets: list[int] = [0] * (len(BOUNDS_S) + 1)
+        #: Time taken, in all.
+        self.seconds = 0.0
+        #: Of bodies.
+        self.received_bytes = 0
+        self.sent_bytes = 0
 
     def count_code(self, code: str) -> None:
         """Counts an answer by its code, where there are not too many different ones."""

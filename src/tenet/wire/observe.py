@@ -10,11 +10,11 @@ from collections import deque
 from typing import Any, Final
 
 import structlog
-from msgspec import Struct
 
 from tenet.base.clock import Clock
 from tenet.wire.door import Request, Response
 from tenet.wire.errors import STORE_ERROR
+from tenet.wire.limits import ObservedRules
 from tenet.wire.metrics import BOUNDS_S, OTHER, Metrics
 from tenet.wire.trace import Finished, Tracer
 
@@ -27,18 +27,6 @@ _UNKNOWN: Final = "UnknownOperationException"
 _SUMMED_UP: Final = frozenset({"ThrottlingException", "ServiceUnavailable"})
 
 _log = structlog.get_logger("tenet.request")
-
-
-class ObservedRules(Struct, frozen=True, kw_only=True):
-    """Which requests leave a line and a trace; can be changed while running.
-
-    Args:
-        slow_ms: a request that takes longer is slow.
-        sample_ratio: the share of the others, 0 to 1.
-    """
-
-    slow_ms: int = 500
-    sample_ratio: float = 0.001
 
 
 class Observer:

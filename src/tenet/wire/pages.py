@@ -67,7 +67,8 @@ class Pages:
         if method not in {"GET", "HEAD"}:
             if path == "/":
                 return None
-            return Response(405, b"Only GET and HEAD\n", TEXT, (("Allow", "GET, HEAD"),), "MethodNotAllowed")
+            allowed = (("Allow", "GET, HEAD"),)
+            return Response(405, b"Only GET and HEAD\n", TEXT, allowed, error_code="MethodNotAllowed")
         return await page(headers)
 
     async def _healthy(self, headers: dict[str, str]) -> Response:

@@ -263,7 +263,7 @@ class Connection(asyncio.Protocol):
         shared.body_bytes_held += length
         turn_s = self._time()
         keep_alive = not (shared.draining or self._retires)
-        self._take(Incoming("POST", "/", headers, data[end:], self._peer, keep_alive, "", turn_s, turn_s))
+        self._take(Incoming("POST", "/", headers, data[end:], self._peer, keep_alive=keep_alive, read_s=turn_s))
         return True
 
     def _begin_body(self, headers: dict[str, str], begun: bytes, left: int) -> None:
@@ -455,7 +455,7 @@ class Connection(asyncio.Protocol):
         turn_s = self._time()
         url, body = self._url.decode(), b"".join(self._body)
         keep_alive = self._keep_alive and not (self._shared.draining or self._retires)
-        incoming = Incoming(method, url, self._headers, body, self._peer, keep_alive, "", turn_s, turn_s)
+        incoming = Incoming(method, url, self._headers, body, self._peer, keep_alive=keep_alive, read_s=turn_s)
         if not self._keep_alive or "connection" in self._headers:
             incoming.is_old = self._parser.get_http_version() == "1.0"
         self._body_bytes = 0  # from here on the answer gives the body's bytes back
@@ -487,9 +487,9 @@ class Connection(asyncio.Protocol):
         """Hands over a request whose body is not kept, as the last one of its connection."""
         method = "POST" if self._left_bytes else self._parser.get_method().decode()
         url, now_s = self._url.decode(), self._time()
-        headers, is_last = self._headers, False
+        headers = self._headers
         self._stop_reading()
-        self._take(Incoming(method, url, headers, b"", self._peer, is_last, refusal, now_s, now_s))
+        self._take(Incoming(method, url, headers, b"", self._peer, keep_alive=False, read_s=now_s, refusal=refusal))
 
     def _stop_reading(self) -> None:
         """Throws away what still comes, so that the client can finish sending and then see its answer."""

@@ -18,10 +18,10 @@ from tenet.wire.credentials import Keys
 from tenet.wire.dispatch import Dispatcher
 from tenet.wire.door import Measure, Service
 from tenet.wire.errors import PlaintextRefused
-from tenet.wire.limits import EdgeLimits
+from tenet.wire.limits import EdgeLimits, ObservedRules
 from tenet.wire.listener import Listener, is_loopback
 from tenet.wire.metrics import Figures, Metrics, undescribed
-from tenet.wire.observe import ObservedRules, Observer
+from tenet.wire.observe import Observer
 from tenet.wire.pages import Pages
 from tenet.wire.pulse import Pulse
 from tenet.wire.routing import Routes

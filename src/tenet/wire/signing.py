@@ -8,7 +8,7 @@ from time import gmtime, strftime
 from tenet.base.clock import Clock
 from tenet.wire.canonical import CanonicalHeaders, canonical_path, canonical_query
 from tenet.wire.claims import ALGORITHM
-from tenet.wire.credentials import TERMINATOR, Signer, derive
+from tenet.wire.deriving import TERMINATOR, Signer, derive
 
 
 def sign_headers(

@@ -21,7 +21,8 @@ from typing import Final
 
 from tenet.wire.canonical import canonical_path, canonical_query
 from tenet.wire.claims import ALGORITHM, Claim, Statement, check_scope, check_signed, read_claim
-from tenet.wire.credentials import TERMINATOR, AccessKey, Keys, Signer, derive
+from tenet.wire.credentials import AccessKey, Keys
+from tenet.wire.deriving import TERMINATOR, Signer, derive
 from tenet.wire.door import Request
 from tenet.wire.errors import IncompleteSignature, InvalidSignature, UnrecognizedClient
 

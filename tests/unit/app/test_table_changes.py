@@ -18,7 +18,7 @@ from tenet.base.clock import ManualClock, SystemClock
 from tenet.tables.api import TablesError
 from tests.unit.pipes.world import memory
 from tests.unit.tables.streaming import OFF, Streamed, on
-from tests.unit.tables.test_streams import with_status
+from tests.unit.tables.test_stream_switching import with_status
 
 KEYS = [f"k-{number}" for number in range(12)]
 

@@ -103,7 +103,19 @@ def answers(requests: Sequence[Request]) -> list[Response]:
 
 def request(operation: str, body: bytes, *, form: bool = False) -> Request:
     headers = {"host": "host"} if form else {"host": "host", "x-amz-target": f"AmazonSQS.{operation}"}
-    return Request("POST", "/", "", headers, body, operation, "RID", Principal("AK", ACCOUNT), 1e9, "us-east-1")
+    principal = Principal("AK", ACCOUNT)
+    return Request(
+        "POST",
+        "/",
+        "",
+        headers,
+        body,
+        operation=operation,
+        request_id="RID",
+        principal=principal,
+        deadline=1e9,
+        region="us-east-1",
+    )
 
 
 @settings(max_examples=examples(50), deadline=None)

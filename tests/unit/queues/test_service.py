@@ -418,7 +418,9 @@ def answered(error: TenetError | None, *, takes_json: bool, operation: str = "Se
             headers = {"host": "h"} | ({"x-amz-target": f"AmazonSQS.{operation}"} if takes_json else {})
             body = b"{}" if takes_json else f"Action={operation}".encode()
             principal = Principal("AK", OWNER)
-            request = Request("POST", "/", "", headers, body, operation, "RID", principal)
+            request = Request(
+                "POST", "/", "", headers, body, operation=operation, request_id="RID", principal=principal
+            )
             return service.refuse(request, error) if error is not None else await service.answer(request)
 
     return asyncio.run(main())

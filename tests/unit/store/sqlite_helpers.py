@@ -44,8 +44,8 @@ async def opened(directory: Path, clock: Clock = CLOCK, space: str = "things") -
 
 def file_of(engine: SqliteEngine) -> OpenFile:
     """The open file of an engine."""
-    assert engine._file is not None
-    return engine._file
+    assert engine._serving.file is not None
+    return engine._serving.file
 
 
 def damage_leaves(directory: Path) -> None:

@@ -112,7 +112,7 @@ def test_a_scan_of_few_among_many_gives_its_thread_back_now_and_then(
                 return read_among(scan, execute, start, row_count)
 
             monkeypatch.setattr(Scan, "read_among", read_counted)
-            monkeypatch.setattr("tenet.store.sqlite.engine._SCANNED_ROWS_MAX", 500)
+            monkeypatch.setattr("tenet.store.sqlite.serving._SCANNED_ROWS_MAX", 500)
             page = await engine.scan("things", Range(b"x", b"y"), limit=2)
             assert [record.sort for record in page.records] == [b"x0", b"x1"]
             assert page.more

@@ -46,9 +46,9 @@ def request(body: bytes = b"{}", *, method: str = "POST", **headers: str) -> Req
         "",
         {"content-type": JSON_1_0, "host": "localhost:8000", **{k.replace("_", "-"): v for k, v in headers.items()}},
         body,
-        "GetItem",
-        "RID",
-        Principal("AK", "1" * 12),
+        operation="GetItem",
+        request_id="RID",
+        principal=Principal("AK", "1" * 12),
         deadline=5.0,
         region="eu-west-1",
     )

@@ -177,7 +177,9 @@ def test_parameters_of_other_operations_mean_nothing() -> None:
 def test_empty_parameters_ask_for_nothing() -> None:
     assert condition_of({"Expected": {}}) is None
     assert update_of({"Expected": {}, "AttributeUpdates": {}}) == (None, None)
-    assert scan_selection({"ScanFilter": {}}) == ReadExpressions(None, None, None)
+    nothing = scan_selection({"ScanFilter": {}})
+    assert nothing is not None
+    assert (nothing.key_condition, nothing.filter, nothing.projection) == (None, None, None)
 
 
 def test_expressions_alone_are_left_to_expressions() -> None:

@@ -6,25 +6,22 @@ import asyncio
 import random
 from base64 import b64encode
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any
 
 import msgspec
 import pytest
 
 from tenet.base.clock import NEVER, ManualClock
 from tenet.base.ids import SeededIds
-from tenet.store.contract import Capabilities, Engine, Key, LogOptions, Put, SpaceOptions
+from tenet.store.contract import Engine, Key, LogOptions, Put, SpaceOptions
 from tenet.store.landing import land
 from tenet.tables.api import Caller, Tables, TablesError
 from tenet.tables.keys import is_table_space
-from tenet.tables.model import Table
-from tenet.tables.ops.following import SETTLED_S
 from tenet.tables.ops.writing import Plan, write
 from tenet.tables.rules.followed import EXPIRY
 from tenet.tables.rules.images import ABSENT
 from tenet.tables.rules.key_values import place_of_key
 from tenet.tables.rules.stream_settings import switched
-from tests.dear import Dear
 from tests.unit.pipes.world import ACCOUNT, OTHER, dear, in_loop, memory
 from tests.unit.tables.streaming import OFF, VIEWS, Streamed, item, on
 
@@ -327,66 +324,6 @@ async def test_an_answer_ends_with_a_megabyte(make: Make) -> None:
         assert len(first["Records"]) == 4
         rest, _ = await world.drain(first["NextShardIterator"])
         assert [one["dynamodb"]["NewImage"]["v"]["S"][0] for one in rest] == ["4", "5"]
-
-
-# ---- while descriptions differ between processes ---------------------------------------------------------------------
-
-
-class Remote(Dear):
-    """A store that other processes write to over a network."""
-
-    @property
-    def capabilities(self) -> Capabilities:
-        return msgspec.structs.replace(super().capabilities, remote=True)
-
-
-async def with_status(world: Streamed, **changes: Any) -> Table:
-    """Gives the table's stream what another process has given it that died then, while the table was being updated."""
-
-    def decide(table: Table | None) -> Table | None:
-        assert table is not None
-        (stream,) = table.streams
-        fresh = msgspec.structs.replace(stream, **changes)
-        return msgspec.structs.replace(table, status="UPDATING", streams=(fresh,))
-
-    after = await world.tables._context.catalog.change(ACCOUNT, "orders", decide)
-    assert after is not None
-    return after
-
-
-@STORES
-@in_loop
-async def test_writes_go_into_a_stream_until_its_end_is_known(make: Make) -> None:
-    async with streamed(make) as world:
-        arn = await world.make("NEW_IMAGE")
-        table = await with_status(world, status="DISABLING")
-        await world.put("a", v="still told")
-        ended = await world.tables._context.lifecycle._finish(table)
-        assert ended is not None
-        await world.put("a", v="told no more")
-        (record,) = await world.records(arn)
-        assert record["dynamodb"]["NewImage"]["v"] == {"S": "still told"}
-
-
-@in_loop
-async def test_a_stream_that_was_left_half_switched_on_begins_where_all_write_into_it() -> None:
-    clock = ManualClock(wall_ms=1_750_000_000_123)
-    async with Streamed(cast("Engine", Remote(memory(clock))), clock) as world:
-        arn = await world.make("NEW_IMAGE")
-        table = await with_status(world, created_ms=clock.wall_ms() - 1_000)
-        await world.put("a", v="by somebody who knew of it, as not all did")
-        # Whoever found meanwhile that the table needs no log for streams said so late.
-        await world.store.ensure_space(table.space, SpaceOptions(log=LogOptions(shards=4)))
-        before = asyncio.get_running_loop().time()
-        ended = await world.tables._context.lifecycle._finish(table)
-        assert asyncio.get_running_loop().time() - before >= SETTLED_S
-        assert ended is not None
-        assert ended.status == "ACTIVE"
-        (info,) = await world.store.list_spaces(table.space)
-        assert info.options.log == LogOptions(shards=4, retention_ms=24 * HOUR_MS)
-        await world.put("a", v="by anybody")
-        (record,) = await world.records(arn)
-        assert record["dynamodb"]["NewImage"]["v"] == {"S": "by anybody"}
 
 
 # ---- switching -------------------------------------------------------------------------------------------------------

@@ -19,9 +19,10 @@ from tenet.base.clock import ManualClock
 from tenet.wire.door import Request, Response
 from tenet.wire.errors import TracesUnusable
 from tenet.wire.exposition import counter, of_measure, render, requests
+from tenet.wire.limits import ObservedRules
 from tenet.wire.log import Sink
 from tenet.wire.metrics import OTHER, Metrics, undescribed
-from tenet.wire.observe import ObservedRules, Observer
+from tenet.wire.observe import Observer
 from tenet.wire.spans import SpanTracer, lines_exporter, otlp_exporter
 from tenet.wire.trace import Finished, context_of
 from tests.edges import Echo, call, connected, on_loop, serving
@@ -58,7 +59,7 @@ class Spans:
 
 
 def request(operation: str = "GetItem", headers: dict[str, str] | None = None) -> Request:
-    return Request("POST", "/", "", headers or {}, b"{}", operation, REQUEST_ID)
+    return Request("POST", "/", "", headers or {}, b"{}", operation=operation, request_id=REQUEST_ID)
 
 
 def observer(spans: Spans | None = None, **rules: Any) -> Observer:
@@ -128,7 +129,7 @@ def test_what_failed_in_the_store_is_not_taken_for_shed(lines: list[dict[str, An
 
 def test_what_has_no_operation_is_told_by_its_path(lines: list[dict[str, Any]]) -> None:
     watching = observer(sample_ratio=0)
-    page = Request("GET", "/readyz", "", {}, b"", "", REQUEST_ID)
+    page = Request("GET", "/readyz", "", {}, b"", request_id=REQUEST_ID)
     watching.note(page, "edge", Response(503, b"", error_code="StoreUnavailable"), 0.0001, 0)
     watching.note(request(), "dynamodb", FAILED, 0.0001, 2)
     assert [(line["operation"], line.get("path")) for line in lines] == [("", "/readyz"), ("GetItem", None)]

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from tenet.base.clock import ManualClock
 from tenet.wire.claims import EXPIRES_S_MAX
-from tenet.wire.credentials import AccessKey, Signer, derive
+from tenet.wire.credentials import AccessKey
+from tenet.wire.deriving import Signer, derive
 from tenet.wire.door import Principal, Request
 from tenet.wire.errors import (
     EdgeError,

@@ -1,13 +1,12 @@
 """The embedded engine: what ``contract.Store`` promises, on one SQLite file in a data directory.
 
-This module checks what is asked and hands it on: writes wait for the ``writer``, reads run in the ``pool``.
+This module has its life and its spaces; what requests ask for most is in ``serving``.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -20,49 +19,28 @@ from tenet.store.contract import (
     EVERYTHING,
     Capabilities,
     Commit,
-    Key,
     Limits,
-    LogPage,
-    Outcome,
-    Page,
     Range,
-    Record,
     Settled,
     SpaceInfo,
     SpaceOptions,
-    StampOf,
     Watch,
     commit_id_ms,
 )
 from tenet.store.errors import DeadlineExceeded, InvalidRequest, SettleWindowPassed, StoreCorrupt, StoreUnavailable
-from tenet.store.sqlite import backup, logs, reads, works
+from tenet.store.sqlite import backup, works
 from tenet.store.sqlite.faults import from_system
 from tenet.store.sqlite.health import RESTORING, health_of
 from tenet.store.sqlite.lock import FILE_NAME as LOCK_FILE
 from tenet.store.sqlite.lock import DirectoryLock
 from tenet.store.sqlite.opened import OpenFile
 from tenet.store.sqlite.outcomes import until_ms_of
-from tenet.store.sqlite.reads import Together
 from tenet.store.sqlite.removals import discard
-from tenet.store.sqlite.schema import FILE_NAME, Execute
-from tenet.store.sqlite.spaces import Space
-from tenet.store.sqlite.writer import ALONE, Job
+from tenet.store.sqlite.schema import FILE_NAME
+from tenet.store.sqlite.serving import CAPABILITIES, Serving
+from tenet.store.sqlite.writer import ALONE
 from tenet.store.watches import Watches
 
-CAPABILITIES: Final = Capabilities(
-    engine="sqlite", partitions_max=Limits.writes_max + Limits.checks_max, cheap_commits_across_partitions=True
-)
-PAGE_BYTES: Final = 1024 * 1024
-#: Up to so many keys are read on the loop, until their values have come to so many bytes; then a thread goes on.
-_LOOP_KEYS_MAX: Final = 100
-_LOOP_VALUE_BYTES_MAX: Final = 512 * 1024
-#: What a query reads on the loop before it is begun again in a thread.
-_LOOP_RECORDS_MAX: Final = 100
-_LOOP_BYTES_MAX: Final = 128 * 1024
-#: How many rows a scan looks at for each record that is wanted before it looks whether it has found any; and at most.
-_ROWS_PER_RECORD: Final = 4
-_SCANNED_ROWS_MAX: Final = 5_000
-_INTEGER_MAX: Final = 2**63 - 1
 _DEFAULT_OPTIONS: Final = SpaceOptions()
 
 _log = structlog.get_logger(__name__)
@@ -127,8 +105,15 @@ class SqliteEngine:
         self._loop = asyncio.get_running_loop()
         self._watches = Watches()
         self._is_closed = False
-        #: None while a backup takes the file's place, and after ``close``.
-        self._file: OpenFile | None = self._open()
+        serving = self._serving = Serving(clock, self._ready)
+        serving.file = self._open()
+        # What requests ask for most goes there without a detour.
+        self.get = serving.get
+        self.query = serving.query
+        self.scan = serving.scan
+        self.read_together = serving.read_together
+        self.read_log = serving.read_log
+        self.commit = serving.commit
         self._reopened = asyncio.Event()
         self._life = asyncio.Lock()
         self._is_restoring = False
@@ -139,24 +124,18 @@ class SqliteEngine:
 
     async def _ready(self, deadline: float) -> OpenFile:
         """Returns the open file; waits for it while a backup is restored."""
-        file = self._file
+        file = self._serving.file
         if file is None:
             try:
                 async with asyncio.timeout(None if deadline == NEVER else deadline - self._clock.monotonic_s()):
                     while file is None and not self._is_closed:
                         await self._reopened.wait()
-                        file = self._file
+                        file = self._serving.file
             except TimeoutError as error:
                 raise DeadlineExceeded("the deadline passed while a backup was being restored") from error
         if self._is_closed or file is None:
             raise StoreUnavailable("the store is closed")
         return file
-
-    async def _to_read(self, deadline: float) -> OpenFile:
-        """Returns the open file for a read whose deadline has not passed."""
-        if deadline < self._clock.monotonic_s():
-            raise _late()
-        return self._file or await self._ready(deadline)
 
     @property
     def capabilities(self) -> Capabilities:
@@ -189,199 +168,11 @@ class SqliteEngine:
 
     async def list_spaces(self, prefix: str = "", *, deadline: float = NEVER) -> Sequence[SpaceInfo]:
         """Returns the spaces whose names begin with `prefix`, by name."""
-        file = await self._to_read(deadline)
+        file = await self._serving.to_read(deadline)
         found = [space.info() for space in file.catalogue if space.name.startswith(prefix)]
         return sorted(found, key=lambda info: info.name)
 
-    # ---- reads -------------------------------------------------------------------------------------------------------
-
-    async def get(
-        self,
-        keys: Sequence[Key],
-        *,
-        stale: bool = False,  # noqa: ARG002 - no read here would be cheaper for being stale
-        deadline: float = NEVER,
-    ) -> Sequence[Record | None]:
-        """Returns the record of each key, None where absent."""
-        if len(keys) > _LOOP_KEYS_MAX:
-            return await self._get_many(keys, deadline)
-        file = self._file or await self._ready(deadline)
-        if deadline < self._clock.monotonic_s():
-            raise _late()
-        get = file.pool.get
-        if len(keys) == 1:
-            (key,) = keys
-            validate.check_key(key)
-            return [get(file.catalogue.find(key.space), key)]
-        found = []
-        for key in keys:
-            validate.check_key(key)
-            found.append(file.catalogue.find(key.space))
-        records: list[Record | None] = []
-        bytes_left = _LOOP_VALUE_BYTES_MAX
-        for space, key in zip(found, keys, strict=True):
-            if bytes_left <= 0:
-                done = len(records)
-                return records + await self._get_in_thread(file, found[done:], keys[done:], deadline)
-            record = get(space, key)
-            records.append(record)
-            if record is not None:
-                bytes_left -= len(record.value)
-        return records
-
-    async def _get_many(self, keys: Sequence[Key], deadline: float) -> Sequence[Record | None]:
-        """Reads so many keys that a thread does it from the beginning."""
-        validate.check_count("the number of keys", len(keys), Limits.get_keys_max)
-        file = await self._to_read(deadline)
-        found = []
-        for key in keys:
-            validate.check_key(key)
-            found.append(file.catalogue.find(key.space))
-        return await self._get_in_thread(file, found, keys, deadline)
-
-    async def _get_in_thread(
-        self, file: OpenFile, found: Sequence[Space], keys: Sequence[Key], deadline: float
-    ) -> list[Record | None]:
-        def read(execute: Execute) -> list[Record | None]:
-            return [reads.get(execute, space, key) for space, key in zip(found, keys, strict=True)]
-
-        return await file.read_in_thread(read, *found, deadline=deadline)
-
-    async def query(
-        self,
-        space: str,
-        partition: bytes,
-        within: Range = EVERYTHING,
-        *,
-        limit: int,
-        limit_bytes: int = PAGE_BYTES,
-        reverse: bool = False,
-        stamp: StampOf | None = None,
-        stale: bool = False,  # noqa: ARG002 - no read here would be cheaper for being stale
-        deadline: float = NEVER,
-    ) -> Page:
-        """Returns records of one partition in order of their sort keys, as of one moment."""
-        validate.check_partition(partition)
-        validate.check_range(within)
-        validate.check_count("limit", limit, Limits.page_records_max, least=1)
-        validate.check_count("limit_bytes", limit_bytes, _INTEGER_MAX, least=1)
-        file = await self._to_read(deadline)
-        found = file.catalogue.find(space)
-        stamped = None
-        if stamp is not None:
-            stamped = file.catalogue.find(stamp.space)
-            validate.check_stamp_of(stamp, stamped.options)
-        query = reads.Query(found, partition, within, limit, limit_bytes, reverse, stamp, stamped)
-        one_moment = stamp is not None
-        if limit <= _LOOP_RECORDS_MAX and limit_bytes <= _LOOP_BYTES_MAX:
-            return file.pool.on_loop(query.read, one_moment=one_moment)
-        page = file.pool.on_loop(query.capped(_LOOP_RECORDS_MAX, _LOOP_BYTES_MAX).read, one_moment=one_moment)
-        if not page.more:
-            return page
-        return await file.read_in_thread(query.read, found, one_moment=one_moment, deadline=deadline)
-
-    async def scan(
-        self,
-        space: str,
-        within: Range = EVERYTHING,
-        *,
-        limit: int,
-        limit_bytes: int = PAGE_BYTES,
-        slice_index: int = 0,
-        slice_count: int = 1,
-        after: tuple[bytes, bytes] | None = None,
-        stale: bool = False,  # noqa: ARG002 - no read here would be cheaper for being stale
-        deadline: float = NEVER,
-    ) -> Page:
-        """Returns records of a space in the order of their stored keys."""
-        validate.check_range(within)
-        validate.check_count("limit", limit, Limits.page_records_max, least=1)
-        validate.check_count("limit_bytes", limit_bytes, _INTEGER_MAX, least=1)
-        validate.check_slices(slice_index, slice_count)
-        if after is not None:
-            validate.check_key(Key(space, *after))
-        file = await self._to_read(deadline)
-        found = file.catalogue.find(space)
-        scan = reads.Scan(found, within, limit, limit_bytes, slice_index, slice_count, after)
-        start = scan.begin()
-        if within == EVERYTHING:
-            return await file.read_in_thread(scan.read, found, deadline=deadline)
-        # Where few of the rows are asked for, a page takes many of them; the thread is given back now and then.
-        row_count = limit * _ROWS_PER_RECORD
-        while True:
-            read = partial(scan.read_among, start=start, row_count=row_count)
-            page, behind = await file.read_in_thread(read, found, deadline=deadline)
-            if page.records or behind is None:
-                return page
-            start = behind
-            row_count = min(row_count * 2, _SCANNED_ROWS_MAX)
-
-    async def read_together(
-        self,
-        reads: Sequence[Key | StampOf],
-        *,
-        deadline: float = NEVER,
-    ) -> Sequence[Record | int | None]:
-        """Returns the record of each key (None: absent) and each stamp, all of one moment."""
-        validate.check_count("the number of reads", len(reads), Limits.together_max)
-        file = await self._to_read(deadline)
-        found = [file.catalogue.find(read.space) for read in reads]
-        for read, space in zip(reads, found, strict=True):
-            if isinstance(read, StampOf):
-                validate.check_stamp_of(read, space.options)
-            else:
-                validate.check_key(read)
-
-        together = Together(reads, found)
-        if len(reads) <= _LOOP_KEYS_MAX:
-            read_some = partial(together.read_up_to, value_bytes=_LOOP_VALUE_BYTES_MAX)
-            answers = file.pool.on_loop(read_some, one_moment=True)
-            if answers is not None:
-                return answers
-        return await file.read_in_thread(together.read, *found, one_moment=True, deadline=deadline)
-
-    async def read_log(
-        self,
-        space: str,
-        shard: int,
-        *,
-        after: int,
-        limit: int,
-        reader: str | None = None,
-        stale: bool = False,
-        deadline: float = NEVER,
-    ) -> LogPage:
-        """Returns entries of a shard behind a position; a release costs a share of an fsync.
-
-        None is ever on its way: positions are given in the commit itself.
-        """
-        validate.check_reads_log(reader, stale=stale)
-        validate.check_count("after", after, _INTEGER_MAX)
-        validate.check_count("limit", limit, Limits.page_records_max, least=1)
-        file = await self._to_read(deadline)
-        found = file.catalogue.find(space)
-        options = logs.check_shard(found, shard)
-        if reader is not None:
-            logs.check_reader(found, options, reader)
-            if after > file.releases.of(found, shard, reader):
-                release = logs.Release(found, shard, reader, after)
-                await file.write(release.work, deadline=deadline, on_durable=file.releases.note)
-                file.check_there(found)
-        read = logs.LogRead(found, shard, after, limit, file.outcomes.closed_time).read
-        return file.pool.on_loop(read, one_moment=True)
-
     # ---- writes ------------------------------------------------------------------------------------------------------
-
-    async def commit(self, commit: Commit, *, deadline: float = NEVER) -> Outcome:
-        """Commits; one share of an fsync."""
-        byte_count = validate.check_commit(
-            commit, partitions_max=CAPABILITIES.partitions_max, now_ms=self._clock.wall_ms()
-        )
-        file = self._file or await self._ready(deadline)
-        future: asyncio.Future[Outcome] = self._loop.create_future()
-        cost = 1 + len(commit.writes) + len(commit.checks) + len(commit.appends)
-        file.writer.submit(Job(future, cost, commit, None, byte_count, deadline))
-        return await future
 
     async def settle(self, commit: Commit, *, deadline: float = NEVER) -> Settled:
         """Says whether a commit took effect; if it has not, it never will."""
@@ -407,8 +198,8 @@ class SqliteEngine:
 
     def watch(self, space: str, partition: bytes | None = None) -> Watch:
         """Watches a partition, or the whole space, for commits into it."""
-        if self._file is not None:
-            self._file.catalogue.find(space)
+        if self._serving.file is not None:
+            self._serving.file.catalogue.find(space)
         return self._watches.add(space, partition)
 
     # ---- life --------------------------------------------------------------------------------------------------------
@@ -419,7 +210,7 @@ class SqliteEngine:
             return
         self._is_closed = True
         async with self._life:
-            file, self._file = self._file, None
+            file, self._serving.file = self._serving.file, None
             if file is not None:
                 await file.close()
         self._lock.release()
@@ -428,9 +219,9 @@ class SqliteEngine:
         """Figures about the state of the engine; names as ``health.health_of`` gives them."""
         if self._is_closed:
             raise StoreUnavailable("the store is closed")
-        if self._file is None:
+        if self._serving.file is None:
             return {"directory": self._directory, **RESTORING}
-        return health_of(self._file, self._directory, is_restoring=self._is_restoring)
+        return health_of(self._serving.file, self._directory, is_restoring=self._is_restoring)
 
     async def backup(self, path: str) -> Mapping[str, int]:
         """Writes a consistent copy to a new file, while the store serves.
@@ -487,13 +278,13 @@ class SqliteEngine:
         """Closes the file, puts a staged copy in its place and opens that; the old one, should it go wrong."""
         file = await self._ready(NEVER)
         self._reopened.clear()
-        self._file = None
+        self._serving.file = None
         try:
             await file.close()
             await self._loop.run_in_executor(None, backup.swap, staged)
         finally:
             try:
-                self._file = self._open()
+                self._serving.file = self._open()
             except BaseException:
                 # Without a file every call would wait for ever.
                 self._is_closed = True
@@ -502,7 +293,3 @@ class SqliteEngine:
             finally:
                 self._reopened.set()
                 self._watches.hint_all()
-
-
-def _late() -> DeadlineExceeded:
-    return DeadlineExceeded("the deadline had passed before the read began")

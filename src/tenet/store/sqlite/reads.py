@@ -30,18 +30,31 @@ def stamp(execute: Execute, space: Space, of: StampOf) -> int:
     return int(rows[0][0]) if rows else 0
 
 
-@dataclass
 class Query:
     """A query of one partition; arguments as ``contract.Store.query`` has them, and the space of its stamp."""
 
-    space: Space
-    partition: bytes
-    within: Range
-    limit: int
-    limit_bytes: int
-    reverse: bool = False
-    stamp: StampOf | None = None
-    stamped: Space | None = None
+    __slots__ = ("limit", "limit_bytes", "partition", "reverse", "space", "stamp", "stamped", "within")
+
+    def __init__(
+        self,
+        space: Space,
+        partition: bytes,
+        within: Range,
+        limit: int,
+        limit_bytes: int,
+        *,
+        reverse: bool = False,
+        stamp: StampOf | None = None,
+        stamped: Space | None = None,
+    ) -> None:
+        self.space = space
+        self.partition = partition
+        self.within = within
+        self.limit = limit
+        self.limit_bytes = limit_bytes
+        self.reverse = reverse
+        self.stamp = stamp
+        self.stamped = stamped
 
     def capped(self, limit: int, limit_bytes: int) -> Query:
         """Returns the query with smaller limits."""
@@ -51,9 +64,9 @@ class Query:
             self.within,
             min(limit, self.limit),
             min(limit_bytes, self.limit_bytes),
-            self.reverse,
-            self.stamp,
-            self.stamped,
+            reverse=self.reverse,
+            stamp=self.stamp,
+            stamped=self.stamped,
         )
 
     def read(self, execute: Execute) -> Page:
@@ -163,7 +176,6 @@ class Start:
     comparison: str = ">="
 
 
-@dataclass
 class Together:
     """Records and stamps of one moment.
 
@@ -172,8 +184,11 @@ class Together:
         spaces: the space of each.
     """
 
-    reads: Sequence[Key | StampOf]
-    spaces: Sequence[Space]
+    __slots__ = ("reads", "spaces")
+
+    def __init__(self, reads: Sequence[Key | StampOf], spaces: Sequence[Space]) -> None:
+        self.reads = reads
+        self.spaces = spaces
 
     def read(self, execute: Execute) -> list[Record | int | None]:
         """Returns them all; needs one moment."""

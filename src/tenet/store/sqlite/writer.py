@@ -21,7 +21,6 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Final
 
@@ -67,7 +66,6 @@ class _Order(Enum):
     STOP = "stop"
 
 
-@dataclass
 class Job:
     """Something that waits for the writer.
 
@@ -79,17 +77,30 @@ class Job:
         byte_count: how much memory it holds.
         deadline: when it is of no use any more, in seconds on the monotonic clock.
         on_durable: called with the result before the future gets it.
-        result: what came of it.
     """
 
-    future: asyncio.Future[Any]
-    cost: int = 1
-    commit: Commit | None = None
-    work: Work[Any] | None = None
-    byte_count: int = 0
-    deadline: float = NEVER
-    on_durable: Callable[[Any], None] | None = None
-    result: Any = None
+    __slots__ = ("byte_count", "commit", "cost", "deadline", "future", "on_durable", "result", "work")
+
+    def __init__(
+        self,
+        future: asyncio.Future[Any],
+        cost: int = 1,
+        commit: Commit | None = None,
+        work: Work[Any] | None = None,
+        *,
+        byte_count: int = 0,
+        deadline: float = NEVER,
+        on_durable: Callable[[Any], None] | None = None,
+    ) -> None:
+        self.future = future
+        self.cost = cost
+        self.commit = commit
+        self.work = work
+        self.byte_count = byte_count
+        self.deadline = deadline
+        self.on_durable = on_durable
+        #: What came of it.
+        self.result: Any = None
 
     def resolve(self) -> None:
         """Gives the result to whoever waits for it."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, Final
 
 import orjson
@@ -24,7 +23,6 @@ KEYS_MAX: Final = 100
 ANSWER_BYTES_MAX: Final = 16 * 1024 * 1024
 
 
-@dataclass(frozen=True)
 class _Asked:
     """What is asked of one table.
 
@@ -36,20 +34,27 @@ class _Asked:
         keys: where the items lie, in the order asked.
     """
 
-    name: str
-    request: dict[str, Any]
-    projection: Projection | None
-    table: Table
-    keys: list[Key]
+    __slots__ = ("keys", "name", "projection", "request", "table")
+
+    def __init__(
+        self, name: str, request: dict[str, Any], projection: Projection | None, table: Table, keys: list[Key]
+    ) -> None:
+        self.name = name
+        self.request = request
+        self.projection = projection
+        self.table = table
+        self.keys = keys
 
 
-@dataclass
 class _Found:
     """What was read of one table."""
 
-    items: list[bytes]
-    unprocessed: list[Item]
-    consumed: Consumed
+    __slots__ = ("consumed", "items", "unprocessed")
+
+    def __init__(self, items: list[bytes], unprocessed: list[Item], consumed: Consumed) -> None:
+        self.items = items
+        self.unprocessed = unprocessed
+        self.consumed = consumed
 
 
 async def batch_get_item(context: Context, caller: Caller, request: dict[str, Any]) -> bytes:

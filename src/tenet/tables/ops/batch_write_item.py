@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 import orjson
@@ -32,7 +31,6 @@ _KINDS: Final = ("PutRequest", "DeleteRequest")
 _NOT_YET: Final = Written(ABSENT, ABSENT, NOTHING)
 
 
-@dataclass(frozen=True)
 class _Wanted:
     """One write of a batch.
 
@@ -43,10 +41,13 @@ class _Wanted:
         item: the item or its key.
     """
 
-    name: str
-    request: dict[str, Any]
-    plan: Plan
-    item: Item
+    __slots__ = ("item", "name", "plan", "request")
+
+    def __init__(self, name: str, request: dict[str, Any], plan: Plan, item: Item) -> None:
+        self.name = name
+        self.request = request
+        self.plan = plan
+        self.item = item
 
 
 async def batch_write_item(context: Context, caller: Caller, request: dict[str, Any]) -> bytes:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from tenet.base.clock import Clock
     from tenet.store.contract import SpaceInfo, SpaceOptions, Store
     from tenet.tables.model import Table
+    from tenet.tables.ops.barrier import Barrier
     from tenet.tables.ops.catalog import Catalog
     from tenet.tables.ops.departed import DepartedTables
 
@@ -51,6 +52,7 @@ class Lifecycle:
         store: where their spaces are.
         clock: time.
         departed: what is left of tables whose streams can still be read.
+        barrier: tells when the requests of this process have ended that had begun before a moment.
         transition_ms: how long a transition takes at the least, milliseconds. With 0 it is usually over before the
             operation that began it is answered.
         ended: called whenever a transition has ended here.
@@ -63,6 +65,7 @@ class Lifecycle:
         *,
         clock: Clock,
         departed: DepartedTables,
+        barrier: Barrier,
         transition_ms: int = 0,
         ended: Callable[[], None] = lambda: None,
     ) -> None:
@@ -75,7 +78,7 @@ class Lifecycle:
         self._is_logging = not store.capabilities.cheap_commits_across_partitions
         self._ended = ended
         self.logs = TableLogs(catalog, store, clock=clock, is_logging=self._is_logging)
-        self._streams = Streams(catalog, store, clock=clock, logs=self.logs)
+        self._streams = Streams(catalog, store, clock=clock, logs=self.logs, barrier=barrier)
         #: By TableId: the task that carries it, and a description that was handed in since it last looked.
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._handed: dict[str, Table] = {}

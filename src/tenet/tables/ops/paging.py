@@ -7,7 +7,6 @@ been evaluated, or when the items read reach 1 MB by the service's rules, before
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 import orjson
@@ -43,7 +42,6 @@ _REFERENCES_MAX: Final = Limits.together_max // 2
 Fetch = Callable[[Record | None, int, int], Awaitable["Page"]]
 
 
-@dataclass(frozen=True)
 class View:
     """What a Query or Scan reads and what it answers of it.
 
@@ -58,14 +56,28 @@ class View:
         consistent: whether the read is strongly consistent.
     """
 
-    table: Table
-    index: Index | None
-    limit: int | None
-    filter: Condition | None
-    projection: Projection | None
-    count_only: bool
-    from_table: bool
-    consistent: bool
+    __slots__ = ("consistent", "count_only", "filter", "from_table", "index", "limit", "projection", "table")
+
+    def __init__(
+        self,
+        table: Table,
+        index: Index | None,
+        limit: int | None,
+        filter: Condition | None,  # noqa: A002 (the API's word)
+        projection: Projection | None,
+        *,
+        count_only: bool,
+        from_table: bool,
+        consistent: bool,
+    ) -> None:
+        self.table = table
+        self.index = index
+        self.limit = limit
+        self.filter = filter
+        self.projection = projection
+        self.count_only = count_only
+        self.from_table = from_table
+        self.consistent = consistent
 
     @property
     def is_plain(self) -> bool:

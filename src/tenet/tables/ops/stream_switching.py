@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from tenet.base.clock import Clock
     from tenet.store.contract import SpaceInfo, Store
     from tenet.tables.model import Stream, Table
+    from tenet.tables.ops.barrier import Barrier
     from tenet.tables.ops.catalog import Catalog
     from tenet.tables.ops.table_logs import TableLogs
 
@@ -41,13 +42,15 @@ class Streams:
         store: where the logs are.
         clock: time.
         logs: has them kept.
+        barrier: tells when the requests of this process have ended that had begun before a moment.
     """
 
-    def __init__(self, catalog: Catalog, store: Store, *, clock: Clock, logs: TableLogs) -> None:
+    def __init__(self, catalog: Catalog, store: Store, *, clock: Clock, logs: TableLogs, barrier: Barrier) -> None:
         self._catalog = catalog
         self._store = store
         self._clock = clock
         self._logs = logs
+        self._barrier = barrier
 
     async def switch(self, table: Table) -> Table | None:
         """Does what is left to do for the streams of a table that is being updated; returns the table as it is then.
@@ -60,10 +63,13 @@ class Streams:
                 now = await self._begin(table, stream)
             elif stream.status == "DISABLING":
                 now = await self._end(table, stream)
-            elif stream.status == "ENABLED" and self._clock.wall_ms() - stream.created_ms < _SETTLING_MS:
+            elif stream.status == "ENABLED" and self._may_be_settling(stream):
                 # Another process has come so far, and is waiting or has died.
                 now = await self._settled(table, stream)
         return now
+
+    def _may_be_settling(self, stream: Stream) -> bool:
+        return not stream.is_settled and self._clock.wall_ms() - stream.created_ms < _SETTLING_MS
 
     async def _begin(self, table: Table, stream: Stream) -> Table | None:
         # The log first, so that no writer finds that there is none.
@@ -78,13 +84,13 @@ class Streams:
 
         Before, some did and others did not; what they have told is left out.
         """
-        if not self._store.capabilities.remote:
-            return table
         await settle(self._store)
+        await self._barrier.passed()
         # Another process may have found that the table needs no log for streams, and said so behind that.
         await self._logs.keep(table)
         # Whoever was slower than another process must not have it begin behind what is told by now.
-        return await self._replace(table, stream, as_read=True, starts=await self._positions(table))
+        starts = await self._positions(table)
+        return await self._replace(table, stream, as_read=True, starts=starts, is_settled=True)
 
     async def _end(self, table: Table, stream: Stream) -> Table | None:
         await settle(self._store)
@@ -173,7 +179,7 @@ class Streams:
                 return now
             last = now.streams[-1]
             fresh = begun(last.view, after=last, now_ms=self._clock.wall_ms())
-            kept = (msgspec.structs.replace(fresh, status="ENABLED"),) if last.is_on else ()
+            kept = (msgspec.structs.replace(fresh, status="ENABLED", is_settled=True),) if last.is_on else ()
             return msgspec.structs.replace(now, streams=kept)
 
         now = await self._catalog.change(table.account, table.name, decide)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 import orjson
@@ -36,7 +35,6 @@ from tenet.tables.rules.parameters import condition_of, update_of
 _ACTIONS: Final = ("ConditionCheck", "Put", "Delete", "Update")
 
 
-@dataclass(frozen=True)
 class Action:
     """One action of a transaction, checked as far as it can be without its table.
 
@@ -47,10 +45,13 @@ class Action:
         plan: makes the plan when the table is known; raises where the keys do not match its schema.
     """
 
-    name: str
-    item: Item
-    size: int
-    plan: Callable[[Table], Plan]
+    __slots__ = ("item", "name", "plan", "size")
+
+    def __init__(self, name: str, item: Item, size: int, plan: Callable[[Table], Plan]) -> None:
+        self.name = name
+        self.item = item
+        self.size = size
+        self.plan = plan
 
 
 async def transact_write_items(context: Context, caller: Caller, request: dict[str, Any]) -> bytes:

@@ -8,7 +8,6 @@ this process cannot overtake it a second time. A conflict reaches the caller onl
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 from tenet.store.contract import Committed, Conflict, IsVersion, Key, Limits, Record, Write
@@ -43,7 +42,6 @@ _VALUES_BYTES_MAX: Final = Limits.commit_bytes_max - 1024 * 1024
 _CONFLICT: Final = {"Code": "TransactionConflict", "Message": "Transaction is ongoing for the item"}
 
 
-@dataclass(frozen=True)
 class Attempt:
     """What became of one try.
 
@@ -52,8 +50,11 @@ class Attempt:
         conflict: what refused it, else.
     """
 
-    written: Sequence[Written]
-    conflict: Conflict | None
+    __slots__ = ("conflict", "written")
+
+    def __init__(self, written: Sequence[Written], conflict: Conflict | None) -> None:
+        self.written = written
+        self.conflict = conflict
 
 
 async def transact(

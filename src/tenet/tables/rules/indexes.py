@@ -7,7 +7,6 @@ item's own commit and one on which those of global indexes are kept up from the 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from tenet.store.contract import Append, Delete, Key, Put
@@ -29,7 +28,6 @@ if TYPE_CHECKING:
 ENTRIES_BYTES_MAX: Final = 3 * 1024 * 1024
 
 
-@dataclass(frozen=True)
 class IndexChanges:
     """What has to be written to the indexes of a table.
 
@@ -39,9 +37,14 @@ class IndexChanges:
         appends: what the log is told instead, of indexes that are kept from it.
     """
 
-    writes: tuple[Put | Delete, ...]
-    units: dict[str, float]
-    appends: tuple[Append, ...] = ()
+    __slots__ = ("appends", "units", "writes")
+
+    def __init__(
+        self, writes: tuple[Put | Delete, ...], units: dict[str, float], appends: tuple[Append, ...] = ()
+    ) -> None:
+        self.writes = writes
+        self.units = units
+        self.appends = appends
 
     @property
     def value_bytes(self) -> int:

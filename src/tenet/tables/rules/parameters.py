@@ -6,7 +6,6 @@ values, then each expression, the update or filter first; then what is not used;
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from tenet.tables.errors import ValidationException
@@ -23,13 +22,20 @@ if TYPE_CHECKING:
     from tenet.tables.rules.operands import Values
 
 
-@dataclass(frozen=True)
 class ReadExpressions:
     """The expressions of a Query or Scan."""
 
-    key_condition: KeyConditions | None
-    filter: Condition | None
-    projection: Projection | None
+    __slots__ = ("filter", "key_condition", "projection")
+
+    def __init__(
+        self,
+        key_condition: KeyConditions | None,
+        filter: Condition | None,  # noqa: A002 (the API's word)
+        projection: Projection | None,
+    ) -> None:
+        self.key_condition = key_condition
+        self.filter = filter
+        self.projection = projection
 
     def with_values(self, values: Values) -> ReadExpressions:
         """Returns the same expressions with the values of another request."""

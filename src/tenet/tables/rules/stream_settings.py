@@ -62,7 +62,7 @@ def created(specification: Mapping[str, Any] | None, *, now_ms: int) -> tuple[St
     """
     if specification is None or not specification["StreamEnabled"]:
         return ()
-    return (Stream(_label(now_ms), specification["StreamViewType"], now_ms),)
+    return (Stream(_label(now_ms), specification["StreamViewType"], now_ms, is_settled=True),)
 
 
 def switched(table: Table, specification: Mapping[str, Any] | None, *, now_ms: int) -> tuple[Stream, ...]:

@@ -1,0 +1,121 @@
+"""Streams that are switched on and off while some of those who write know of it and others do not."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, cast
+
+import msgspec
+import pytest
+
+from tenet.base.clock import ManualClock
+from tenet.store.contract import Capabilities, Engine, LogOptions, SpaceOptions
+from tenet.tables.model import Table
+from tenet.tables.ops.following import SETTLED_S
+from tenet.tables.rules.stream_settings import stream_arn
+from tests.dear import Dear
+from tests.unit.pipes.world import ACCOUNT, dear, in_loop, memory
+from tests.unit.tables.streaming import Streamed, on
+
+STORES = pytest.mark.parametrize("make", [memory, dear])
+Make = Callable[[ManualClock], Engine]
+HOUR_MS = 3_600_000
+
+
+def streamed(make: Make) -> Streamed:
+    clock = ManualClock(wall_ms=1_750_000_000_123)
+    return Streamed(make(clock), clock)
+
+
+class Remote(Dear):
+    """A store that other processes write to over a network."""
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return msgspec.structs.replace(super().capabilities, remote=True)
+
+
+async def with_status(world: Streamed, **changes: Any) -> Table:
+    """Gives the table's stream what another process has given it that died then, while the table was being updated."""
+
+    def decide(table: Table | None) -> Table | None:
+        assert table is not None
+        (stream,) = table.streams
+        fresh = msgspec.structs.replace(stream, **changes)
+        return msgspec.structs.replace(table, status="UPDATING", streams=(fresh,))
+
+    after = await world.tables._context.catalog.change(ACCOUNT, "orders", decide)
+    assert after is not None
+    return after
+
+
+@STORES
+@in_loop
+async def test_writes_go_into_a_stream_until_its_end_is_known(make: Make) -> None:
+    async with streamed(make) as world:
+        arn = await world.make("NEW_IMAGE")
+        table = await with_status(world, status="DISABLING")
+        await world.put("a", v="still told")
+        ended = await world.tables._context.lifecycle._finish(table)
+        assert ended is not None
+        await world.put("a", v="told no more")
+        (record,) = await world.records(arn)
+        assert record["dynamodb"]["NewImage"]["v"] == {"S": "still told"}
+
+
+@in_loop
+async def test_a_stream_that_was_left_half_switched_on_begins_where_all_write_into_it() -> None:
+    clock = ManualClock(wall_ms=1_750_000_000_123)
+    async with Streamed(cast("Engine", Remote(memory(clock))), clock) as world:
+        arn = await world.make("NEW_IMAGE")
+        table = await with_status(world, created_ms=clock.wall_ms() - 1_000, is_settled=False)
+        await world.put("a", v="by somebody who knew of it, as not all did")
+        # Whoever found meanwhile that the table needs no log for streams said so late.
+        await world.store.ensure_space(table.space, SpaceOptions(log=LogOptions(shards=4)))
+        before = asyncio.get_running_loop().time()
+        ended = await world.tables._context.lifecycle._finish(table)
+        assert asyncio.get_running_loop().time() - before >= SETTLED_S
+        assert ended is not None
+        assert ended.status == "ACTIVE"
+        (info,) = await world.store.list_spaces(table.space)
+        assert info.options.log == LogOptions(shards=4, retention_ms=24 * HOUR_MS)
+        await world.put("a", v="by anybody")
+        (record,) = await world.records(arn)
+        assert record["dynamodb"]["NewImage"]["v"] == {"S": "by anybody"}
+
+
+@in_loop
+async def test_an_update_soon_after_a_stream_was_switched_on_takes_nothing_out_of_it() -> None:
+    clock = ManualClock(wall_ms=1_750_000_000_123)
+    async with Streamed(cast("Engine", Remote(memory(clock))), clock) as world:
+        await world.make(None)
+        await world.switch(on("NEW_IMAGE"))
+        while await world.status("orders") != "ACTIVE":  # noqa: ASYNC110 - what is waited for happens in the store
+            await asyncio.sleep(0.01)
+        table = await world.tables._context.catalog.describe(ACCOUNT, "orders")
+        await world.put("a", v="told")
+        await with_status(world)
+        _ = await world.tables._context.lifecycle._finish(
+            await world.tables._context.catalog.describe(ACCOUNT, "orders")
+        )
+        (record,) = await world.records(stream_arn(table, table.streams[-1]))
+        assert record["dynamodb"]["NewImage"]["v"] == {"S": "told"}
+
+
+@STORES
+@in_loop
+async def test_a_stream_begins_behind_the_requests_that_do_not_know_of_it(make: Make) -> None:
+    async with streamed(make) as world:
+        await world.make(None)
+        phase = world.tables._context.barrier.enter()
+        described = await world.switch(on("NEW_IMAGE"))
+        arn = described["LatestStreamArn"]
+        assert await world.status("orders") == "UPDATING"
+        await world.put("a", v="while one is under way that does not know of it")
+        world.tables._context.barrier.leave(phase)
+        while await world.status("orders") != "ACTIVE":  # noqa: ASYNC110 - what is waited for happens in the store
+            await asyncio.sleep(0.01)
+        await world.put("a", v="behind it")
+        (record,) = await world.records(arn)
+        assert record["dynamodb"]["NewImage"]["v"] == {"S": "behind it"}
