@@ -52,7 +52,7 @@ LEVEL: Final = "2"
 #: What takes part in every request, from the bytes that arrive to the statements of the store. Modules that only hold
 #: data (msgspec structs, which mypyc cannot make) and whatever runs seldom stay out: they would gain nothing.
 MODULES: Final = {
-    "base": ("json_text", "keycodec"),
+    "base": ("ids", "json_text", "keycodec"),
     "queues": ("http", "keys"),
     "queues.ops": ("access", "change_message_visibility", "delete_message", "receive_message", "send_message"),
     "queues.ops.owning": (
@@ -82,7 +82,7 @@ MODULES: Final = {
         "messages",
         "receipts",
     ),
-    "store": ("cached", "combine", "combine_waiting", "landing", "validate", "versions"),
+    "store": ("cached", "combine", "combine_waiting", "guard", "landing", "validate", "versions"),
     "store.cassandra": (
         "commits",
         "deciding",
