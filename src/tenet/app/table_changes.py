@@ -4,6 +4,9 @@ Changes of one item are printed in their order, each once while the command runs
 into is read when that one has come to its end. Where it keeps a file, it goes on behind what the file says was printed:
 what was printed when it was killed, and not noted yet, is printed again.
 
+An answer without records is no end: of a log whose records are older than what is wanted, or another shard's, many of
+them come in a row. So whoever wants what is there now notes where each shard ends, and looks how far iterators are.
+
 Changes are kept for 24 hours. Whoever comes later is told which ones he has missed, or may have: of a shard that
 something was printed of, the service knows; of others it is known only that the command has not looked for so long.
 """
@@ -23,6 +26,7 @@ from tenet.app.data_directory import DataDirectory
 from tenet.app.reach import remote_of
 from tenet.base.clock import SystemClock
 from tenet.base.errors import TenetError
+from tenet.tables.shard_iterators import position_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -155,6 +159,12 @@ class Follower:
         self._read_ms: dict[str, int] = {}
         #: ``Place.read_ms`` as it was written down.
         self._noted_ms = 0
+        #: Where each shard ended when that was looked for; None: nobody wants to know.
+        self._ends: dict[str, int] | None = None
+        #: Shards that were asked for what comes behind that.
+        self._caught_up: set[str] = set()
+        #: Whether the last step came further in any shard.
+        self._is_moving = False
 
     def begin(self, table: str, since: str) -> None:
         """Finds the table's stream, and where to begin in each of its shards.
@@ -300,6 +310,7 @@ class Follower:
             self._skip(lost)
         for name in opened:
             self._iterators[name] = self._iterator(name)
+            self._find_end(name)
         place = self._place
         place.shards = {name: number for name, number in place.shards.items() if name in shards}
         place.printed_ms = {name: at_ms for name, at_ms in place.printed_ms.items() if name in shards}
@@ -343,6 +354,7 @@ class Follower:
             ChangesLost: changes are gone that were not printed.
         """
         begun_ms = self._clock.wall_ms()
+        self._is_moving = False
         count = 0
         shards = list(self._iterators)
         while shards:
@@ -374,8 +386,9 @@ class Follower:
     def _print(self, shard: str) -> int:
         """Prints what a shard has; returns how many lines."""
         begun_ms = self._clock.wall_ms()
+        iterator = self._iterators[shard]
         try:
-            answer = self._ask(f"{_STREAMS}.GetRecords", {"ShardIterator": self._iterators[shard]})
+            answer = self._ask(f"{_STREAMS}.GetRecords", {"ShardIterator": iterator})
         except NotFollowed as error:
             if error.refusal not in {"ExpiredIteratorException", "TrimmedDataAccessException"}:
                 raise
@@ -395,7 +408,10 @@ class Follower:
             self._keep()
         if shard not in self._passing:
             self._read_ms[shard] = begun_ms
+        if self._ends is not None and position_in(iterator) >= self._ends[shard]:
+            self._caught_up.add(shard)
         following = answer.get("NextShardIterator")
+        self._is_moving |= following is None or position_in(following) > position_in(iterator)
         if following is None:
             del self._iterators[shard]
             self._ended.add(shard)
@@ -407,6 +423,31 @@ class Follower:
     def is_over(self) -> bool:
         """Whether the table's last stream has ended, because it was switched off, and all of it was printed."""
         return not self._iterators and not self._is_coming
+
+    def find_ends(self) -> None:
+        """Notes where every shard ends now, and from now on where each one does that is opened.
+
+        Those are few, however much is written: a shard of the log splits into four at the most.
+        """
+        self._ends = {}
+        self._caught_up = set()
+        for shard in self._iterators:
+            self._find_end(shard)
+
+    def _find_end(self, shard: str) -> None:
+        # Who takes a shard up anew, since an iterator expired, goes no further for it.
+        if self._ends is not None and shard not in self._ends:
+            self._ends[shard] = position_in(self._ask_iterator(shard, ShardIteratorType="LATEST"))
+
+    @property
+    def has_caught_up(self) -> bool:
+        """Whether each shard was read to where it ended when that was looked for, or to its very end."""
+        return self._caught_up.issuperset(self._iterators)
+
+    @property
+    def has_more(self) -> bool:
+        """Whether to ask again at once, as of shards whose end lies ahead and of which the last step read something."""
+        return self._is_moving and not self.has_caught_up
 
     def _iterator(self, shard: str) -> str:
         self._passing.discard(shard)
@@ -436,12 +477,19 @@ class Follower:
 
 
 def follow(follower: Follower, *, once: bool) -> None:
-    """Prints changes as they come, until the stream ends or somebody interrupts; with `once` those that are there."""
+    """Prints changes as they come, until the stream ends or somebody interrupts.
+
+    Args:
+        follower: has begun.
+        once: whether to end when each shard was read to where it ended when this began. Whoever keeps writing does not
+            keep it from that; what he writes may be printed too.
+    """
+    follower.find_ends()
     while not follower.is_over:
         count = follower.step()
-        if not count:
-            if once:
-                return
+        if once and follower.has_caught_up:
+            return
+        if not count and not follower.has_more:
             time.sleep(POLL_S)
 
 

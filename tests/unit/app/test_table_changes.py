@@ -15,8 +15,14 @@ import pytest
 
 from tenet.app.table_changes import ChangesLost, Follower, NotFollowed, follow
 from tenet.base.clock import ManualClock, SystemClock
+from tenet.base.ids import SystemIds
+from tenet.store.contract import Engine, LogPage, log_shard
+from tenet.store.memory import MemoryEngine
+from tenet.store.memory_state import MemoryState
 from tenet.tables.api import TablesError
-from tests.unit.pipes.world import memory
+from tenet.tables.ops.get_records import PAGES_MAX
+from tenet.tables.rules.stream_splits import begun
+from tests.unit.pipes.world import ACCOUNT, memory
 from tests.unit.tables.streaming import OFF, Streamed, on
 from tests.unit.tables.test_stream_switching import with_status
 
@@ -28,12 +34,13 @@ class Service:
 
     Args:
         clock: time.
+        store: by default one in memory.
     """
 
-    def __init__(self, clock: ManualClock) -> None:
+    def __init__(self, clock: ManualClock, store: Engine | None = None) -> None:
         self.clock = clock
         self._runner = asyncio.Runner()
-        self.world = Streamed(memory(clock), clock)
+        self.world = Streamed(store or memory(clock), clock)
         self.asked: list[str] = []
 
     def run(self, call: Coroutine[Any, Any, Any]) -> Any:
@@ -564,3 +571,99 @@ def test_it_goes_on_with_a_table_that_was_made_anew(service: Service, tmp_path: 
     # What is left of those that were deleted comes first; where nothing is, the next one's comes at once.
     assert Screen(service, file).show() == [*(["2"] if is_left else []), "3", "4"]
     assert Screen(service, file).show() == []
+
+
+class Stingy(MemoryEngine):
+    """A store that gives one entry of a log at a time."""
+
+    async def read_log(self, *arguments: Any, **named: Any) -> LogPage:
+        return await super().read_log(*arguments, **{**named, "limit": 1})
+
+
+@pytest.fixture
+def stingy() -> Iterator[Service]:
+    clock = ManualClock(wall_ms=SystemClock().wall_ms())
+    with Service(clock, Stingy(MemoryState(), clock=clock, ids=SystemIds())).serving() as serving:
+        yield serving
+
+
+def fill(service: Service, at: str) -> None:
+    """Writes more to an item than is looked through for two answers."""
+    for number in range(2 * PAGES_MAX + 2):
+        service.put(at, str(number))
+
+
+def test_once_passes_by_more_older_changes_than_an_answer_is_looked_for_in(stingy: Service) -> None:
+    stingy.run(stingy.world.make())
+    fill(stingy, "a")
+    stingy.clock.advance_ms(10_000)
+    since = datetime.fromtimestamp(stingy.clock.wall_ms() / 1_000, tz=UTC).isoformat()
+    stingy.clock.advance_ms(1)
+    stingy.put("a", "wanted")
+    assert Screen(stingy).show(since) == ["wanted"]
+
+
+def test_once_passes_by_what_is_the_other_half_of_a_split(stingy: Service, tmp_path: Path) -> None:
+    arn = stingy.run(stingy.world.make())
+    # Both lie in one shard of the log, and in different halves of it.
+    first, second = next(
+        (one, other)
+        for one in map(str, range(100))
+        for other in map(str, range(100))
+        if log_shard(one.encode(), 4) == log_shard(other.encode(), 4)
+        and log_shard(one.encode(), 8) < log_shard(other.encode(), 8)
+    )
+    for number in range(4):
+        stingy.split(arn, number)
+    fill(stingy, second)
+    file = tmp_path / "place"
+    assert len(Screen(stingy, file).show()) == 2 * PAGES_MAX + 2
+    stingy.put(first, "wanted")
+    assert Screen(stingy, file).show() == ["wanted"]
+
+
+def test_once_ends_though_somebody_writes_all_the_time(service: Service) -> None:
+    service.run(service.world.make())
+    service.put("a", "before")
+    written = 0
+
+    def ask(target: str, request: dict[str, Any]) -> dict[str, Any]:
+        nonlocal written
+        if target.endswith("GetRecords"):
+            assert written < 50
+            written += 1
+            service.put("a", f"meanwhile {written}")
+        return service.ask(target, request)
+
+    lines: list[str] = []
+    follower = Follower(ask, lines.append, clock=service.clock)
+    follower.begin("orders", "start")
+    follow(follower, once=True)
+    assert values(lines)["a"][0] == "before"
+    assert not follower.is_over
+
+
+def test_once_waits_for_a_shard_that_is_being_split(service: Service) -> None:
+    arn = service.run(service.world.make())
+    service.put("a", "before")
+    name = service.run(service.world.shard_with(arn, "a"))
+    number, label = int(name[-8:], 16), arn.rpartition("/")[2]
+    splitting = service.world.tables._splitting
+    table = service.run(service.world.tables._context.catalog.describe(ACCOUNT, "orders"))
+    held = service.run(splitting._end_of_log(table, number))
+    service.run(splitting._change(table, label, lambda stream: begun(stream, number, held=held)))
+    service.put("a", "held back")
+    asked = 0
+
+    def ask(target: str, request: dict[str, Any]) -> dict[str, Any]:
+        nonlocal asked
+        asked += target.endswith("GetRecords")
+        if asked == 8:
+            service.run(splitting.end(table, label, number))
+        return service.ask(target, request)
+
+    lines: list[str] = []
+    follower = Follower(ask, lines.append, clock=service.clock)
+    follower.begin("orders", "start")
+    follow(follower, once=True)
+    assert values(lines) == {"a": ["before", "held back"]}
