@@ -47,6 +47,8 @@ __all__ = [
 _DEFAULTS: Final = Policy()
 #: The background job that frees claims which were not confirmed in time.
 EXPIRING: Final = "placement.claims"
+#: The background job that removes what projects leave behind that have nothing any more.
+TIDYING: Final = "placement.projects"
 _MS: Final = 1000
 
 
@@ -135,12 +137,13 @@ class Placement:
         return placement
 
     async def _begin_to_sweep(self) -> None:
-        """Frees from now on, in the background, what was not confirmed in time; safe to repeat."""
+        """Frees from now on, in the background, what was not confirmed in time, and tidies up; safe to repeat."""
         if self._expired is None and not self._is_closed:
             from tenet.placement.ops.expiring import Expired  # noqa: PLC0415 (nobody may need it at a start)
 
             self._expired = Expired(self._context, clock=self._clock)
             await self._supervisor.add(Job(EXPIRING, self._sweep, is_fenced=False))
+            await self._supervisor.add(Job(TIDYING, self._tidy, is_fenced=False))
 
     async def _context(self) -> Context:
         return (await self._loader.open()).context
@@ -152,6 +155,13 @@ class Placement:
         del tenure
         assert self._expired is not None
         await sweeper(self._store, self._expired, clock=self._clock, ids=self._ids).run()
+
+    async def _tidy(self, tenure: Tenure) -> None:
+        """Removes counts at 0 until it is cancelled. Not fenced: whoever removes one checks that nothing was added."""
+        from tenet.placement.ops.project_upkeep import ProjectUpkeep  # noqa: PLC0415 (see above)
+
+        del tenure
+        await ProjectUpkeep(self._store, clock=self._clock, ids=self._ids).run()
 
     async def load(self) -> None:
         """Opens the service before the first request: makes its spaces where there are none, loads the read model.
@@ -165,6 +175,7 @@ class Placement:
         """Stops following what others commit, and the work in the background."""
         self._is_closed = True
         await self._supervisor.remove(EXPIRING)
+        await self._supervisor.remove(TIDYING)
         await self._loader.close()
 
     def service(self, edge: Edge) -> PlacementService:

@@ -104,7 +104,7 @@ def test_a_new_limit_is_counted_before_it_is_in_force() -> None:
     third = counting(second, [("", ""), ("", "VCPU")])
     assert (third.limits, third.counted, third.updated_ms) == (second.limits, (("", ""), ("", "VCPU")), 99)
     assert changed(third, {}, 100) == Quota(4, (), (), 100)
-    put, revision, total = put_writes("p", second, {("", "VCPU"): -3, ("", ""): 0})
+    put, revision, total = put_writes("p", second, {("", "VCPU"): -3, ("", ""): 0}, 1)
     assert isinstance(put, Put)
     assert decode_quota(put.value) == second
     assert revision == Add(keys.quota_revision_key("p"), "quotas", 1, at_least=2, at_most=2)

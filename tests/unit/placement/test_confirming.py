@@ -342,7 +342,7 @@ def test_a_store_that_has_no_placement_is_left_alone() -> None:
             assert await world.store.list_spaces("") == []
             await world.ask("GET", "/resource_providers")
             await asyncio.sleep(0.01)
-            assert world.placement._supervisor.running() == [("placement.claims", 0)]
+            assert world.placement._supervisor.running() == [("placement.claims", 0), ("placement.projects", 0)]
 
     asyncio.run(test())
 

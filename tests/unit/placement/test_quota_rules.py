@@ -181,7 +181,7 @@ def test_each_change_raises_the_revision_and_counts_before_it_limits() -> None:
     assert third.by_subject == second.by_subject, "what is counted besides limits nothing"
     assert third.counted == (("", ""), ("", "VCPU"))
     assert changed(third, {}, 8).counted == ()
-    writes = put_writes("a", third, {("", ""): 3, ("", "VCPU"): 0})
+    writes = put_writes("a", third, {("", ""): 3, ("", "VCPU"): 0}, 2)
     assert writes == [
         Put(keys.quota_key("a"), encode_quota(third)),
         Add(keys.quota_revision_key("a"), keys.QUOTAS, 1, at_least=3, at_most=3),
@@ -266,7 +266,7 @@ async def test_what_is_remembered_is_read_anew_only_where_a_commit_was_refused()
         move = Move(None, None, Consumer(uuid_of(7), "a", "u", "INSTANCE", 1, {uuid_of(1): {"VCPU": 2}}))
         assert len(await quotas.writes([move], is_fresh=False)) == 1
         quota = changed(NO_QUOTA, {("", "VCPU"): 3}, 1)
-        await put(world, *put_writes("a", quota, {("", "VCPU"): 2}))
+        await put(world, *put_writes("a", quota, {("", "VCPU"): 2}, 0))
         (check,) = await quotas.writes([move], is_fresh=False)
         assert isinstance(check, Add)
         assert (check.at_least, check.at_most) == (0, 0), "the commit finds out that it was changed"
@@ -280,7 +280,7 @@ async def test_what_is_remembered_is_read_anew_only_where_a_commit_was_refused()
 @in_loop
 async def test_more_projects_are_read_than_one_read_may_have() -> None:
     async with World(memory()) as world:
-        await put(world, *put_writes("p1500", changed(NO_QUOTA, {("", ""): 6}, 1), {}))
+        await put(world, *put_writes("p1500", changed(NO_QUOTA, {("", ""): 6}, 1), {}, 0))
         found = await Quotas(world.store).read([f"p{one}" for one in range(2001)] * 2)
         assert len(found) == 2001
-        assert {project for project, quota in found.items() if quota != NO_QUOTA} == {"p1500"}
+        assert {project for project, one in found.items() if one.quota != NO_QUOTA} == {"p1500"}

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from msgspec import Struct
+
 from tenet.base.clock import NEVER
 from tenet.placement import keys
 from tenet.placement.rules.quotas import NO_QUOTA, cell_of, changes_of, check_quotas, decode_quota, quota_writes
@@ -18,9 +20,41 @@ if TYPE_CHECKING:
 
     from tenet.placement.rules.claims import Move
     from tenet.placement.rules.quotas import Changes, Quota, Subject
-    from tenet.store.contract import Record, Store, Write
+    from tenet.store.contract import Record, Store, Version, Write
 
 REMEMBERED_MAX: Final = 10_000
+#: Two records are read of each project.
+_PROJECTS_AT_ONCE: Final = Limits.get_keys_max // 2
+
+
+class Found(Struct, frozen=True):
+    """What was read of a project's quota.
+
+    Args:
+        quota: ``NO_QUOTA`` where there never was one.
+        version: of its record; None where there is none.
+        counted: its revision as every commit checks it; below 0 where the project is shut.
+    """
+
+    quota: Quota
+    version: Version | None
+    counted: int
+
+
+async def find_quotas(store: Store, projects: Sequence[str], *, deadline: float = NEVER) -> dict[str, Found]:
+    """Returns the quotas of projects as they are now; a round trip for each 500."""
+    found: dict[str, Found] = {}
+    for start in range(0, len(projects), _PROJECTS_AT_ONCE):
+        some = projects[start : start + _PROJECTS_AT_ONCE]
+        of_each = [(keys.quota_key(project), keys.quota_revision_key(project)) for project in some]
+        records = await store.get([key for both in of_each for key in both], deadline=deadline)
+        for project, record, revision in zip(some, records[::2], records[1::2], strict=True):
+            found[project] = Found(
+                quota=NO_QUOTA if record is None else decode_quota(record.value),
+                version=None if record is None else record.version,
+                counted=0 if revision is None else revision.cells.get(keys.QUOTAS, 0),
+            )
+    return found
 
 
 class Quotas:
@@ -34,22 +68,11 @@ class Quotas:
         self._store = store
         self._remembered: dict[str, Quota] = {}
 
-    async def record(self, project: str, *, deadline: float = NEVER) -> Record | None:
-        """Returns the record of a project's quota, or None; one round trip."""
-        (record,) = await self._store.get((keys.quota_key(project),), deadline=deadline)
-        return record
-
-    async def read(self, projects: Iterable[str], *, deadline: float = NEVER) -> dict[str, Quota]:
+    async def read(self, projects: Iterable[str], *, deadline: float = NEVER) -> dict[str, Found]:
         """Returns the quotas of projects as they are now; one round trip."""
-        wanted = list(dict.fromkeys(projects))
-        found: dict[str, Quota] = {}
-        for start in range(0, len(wanted), Limits.get_keys_max):
-            some = wanted[start : start + Limits.get_keys_max]
-            records = await self._store.get([keys.quota_key(project) for project in some], deadline=deadline)
-            for project, record in zip(some, records, strict=True):
-                found[project] = NO_QUOTA if record is None else decode_quota(record.value)
-        for project, quota in found.items():
-            self._remember(project, quota)
+        found = await find_quotas(self._store, list(dict.fromkeys(projects)), deadline=deadline)
+        for project, one in found.items():
+            self._remember(project, one.quota)
         return found
 
     def _remember(self, project: str, quota: Quota) -> None:
@@ -72,10 +95,12 @@ class Quotas:
         changes = changes_of(moves)
         asked = changes if is_fresh else [project for project in changes if project not in self._remembered]
         known = {project: self._remembered[project] for project in changes if project in self._remembered}
-        quotas = known | (await self.read(asked, deadline=deadline) if asked else {})
+        found = await self.read(asked, deadline=deadline) if asked else {}
+        quotas = known | {project: one.quota for project, one in found.items()}
         if is_fresh:
             check_quotas(changes, quotas, await self._totals(changes, quotas, deadline))
-        return quota_writes(changes, quotas)
+        shut = {project: one.counted for project, one in found.items() if one.counted < 0}
+        return quota_writes(changes, quotas, shut)
 
     async def _totals(
         self, changes: Changes, quotas: Mapping[str, Quota], deadline: float

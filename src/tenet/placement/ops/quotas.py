@@ -8,20 +8,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from msgspec import Struct
-
 from tenet.placement import keys
 from tenet.placement.context import Answer, Asked, Context
 from tenet.placement.errors import BadRequest, Forbidden
 from tenet.placement.ops.committing import Plan, PlanAgain
 from tenet.placement.rules.quotas import (
-    NO_QUOTA,
-    Quota,
     Subject,
     changed,
     check_project,
     counting,
-    decode_quota,
     put_writes,
     quota_document,
     read_quota,
@@ -32,21 +27,7 @@ from tenet.store.contract import IsVersion
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from tenet.store.contract import Version
-
 _NO_CONTENT: Final = 204
-
-
-class _Found(Struct, frozen=True):
-    """What was read of a project's quota.
-
-    Args:
-        quota: ``NO_QUOTA`` where there never was one.
-        version: of its record.
-    """
-
-    quota: Quota
-    version: Version | None
 
 
 async def show_quota(context: Context, asked: Asked) -> Answer:
@@ -58,7 +39,7 @@ async def show_quota(context: Context, asked: Asked) -> Answer:
     project = check_project(asked.path["project_id"])
     if not context.policy.allows("project_reader", asked.sender, project):
         raise Forbidden.of("placement:quotas:show")
-    quota = (await context.quotas.read([project], deadline=asked.deadline))[project]
+    quota = (await context.quotas.read([project], deadline=asked.deadline))[project].quota
     uses, consumers = await context.reader.project(project, deadline=asked.deadline)
     return Answer(200, quota_document(project, quota, summed([*uses.items(), *consumers.items()])))
 
@@ -92,14 +73,14 @@ async def _put(context: Context, asked: Asked, limits: Mapping[Subject, int]) ->
     deadline = asked.deadline
 
     async def count() -> tuple[Plan, None]:
-        found = await _find(context, project, deadline)
+        found = (await context.quotas.read([project], deadline=deadline))[project]
         if set(limits) <= set(found.quota.counted):
             return Plan(()), None
         checks = [IsVersion(keys.quota_key(project), found.version)]
-        return Plan(put_writes(project, counting(found.quota, limits), {}), checks), None
+        return Plan(put_writes(project, counting(found.quota, limits), {}, found.counted), checks), None
 
     async def put() -> tuple[Plan, None]:
-        found = await _find(context, project, deadline)
+        found = (await context.quotas.read([project], deadline=deadline))[project]
         if not set(limits) <= set(found.quota.counted):
             await context.committer.carry_out(count, deadline=deadline)  # another request has changed it meanwhile
             raise PlanAgain
@@ -108,14 +89,9 @@ async def _put(context: Context, asked: Asked, limits: Mapping[Subject, int]) ->
             return Plan(()), None
         checks = [IsVersion(keys.quota_key(project), found.version)]
         after = changed(found.quota, limits, context.clock.wall_ms())
-        return Plan(put_writes(project, after, missing), checks), None
+        return Plan(put_writes(project, after, missing, found.counted), checks), None
 
     await context.committer.carry_out(put, deadline=deadline)
-
-
-async def _find(context: Context, project: str, deadline: float) -> _Found:
-    record = await context.quotas.record(project, deadline=deadline)
-    return _Found(NO_QUOTA, None) if record is None else _Found(decode_quota(record.value), record.version)
 
 
 async def _missing(

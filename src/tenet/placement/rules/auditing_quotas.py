@@ -51,7 +51,8 @@ class QuotaBooks:
         self._sums = {project: summed(found) for project, found in by_project.items()}
         for project in sorted(self._quotas.keys() | self._revisions.keys()):
             quota, revision = self._quotas.get(project, NO_QUOTA), self._revisions.get(project, 0)
-            if quota.revision != revision:
+            # Below 0 it is shut, by somebody who was killed before he opened it again: the next claim does.
+            if quota.revision != revision and revision >= 0:
                 yield "quota-differs", project, f"the quota is of revision {quota.revision}, {revision} is counted"
             for subject in quota.by_subject:
                 total, found = self._totals.get((project, subject), 0), self._used(project, subject)

@@ -5,6 +5,10 @@ A claim adds to it within the limit, so that no order of claims passes it. All o
 which every change of what a project has checks: it knows which totals are kept, and under which limits, or is planned
 again.
 
+A project is *shut* while what it leaves behind is removed (``ops.project_upkeep``): its revision is then counted below
+0, at a number that only who shut it knows, so that no commit passes. Whoever wants to change what it has takes the
+revision back to where it belongs in his own commit, which makes the removal fail.
+
 A total that was not kept is made right while claims go on: first it is kept, then what is missing of it is added. What
 is missing does not change in between, because from then on every claim adds the same to the total and to the counts.
 """
@@ -57,6 +61,7 @@ class Quota(Struct, frozen=True, array_like=True):
 
 
 NO_QUOTA: Final = Quota()
+NOTHING_SHUT: Final[Mapping[str, int]] = {}
 
 _encoder: Final = msgspec.msgpack.Encoder()
 _decoder: Final = msgspec.msgpack.Decoder(Quota)
@@ -93,18 +98,18 @@ def changes_of(moves: Sequence[Move]) -> Changes:
     return changes
 
 
-def quota_writes(changes: Changes, quotas: Mapping[str, Quota]) -> list[Write]:
+def quota_writes(changes: Changes, quotas: Mapping[str, Quota], shut: Mapping[str, int] = NOTHING_SHUT) -> list[Write]:
     """Returns the writes that keep totals within limits, and check that the quotas are what was read.
 
     Args:
         changes: from ``changes_of``.
         quotas: of each project in it.
+        shut: what is counted as the revision of projects that are shut; they are opened.
     """
     writes: list[Write] = []
     for project, more in changes.items():
         quota = quotas[project]
-        revision = quota.revision
-        writes.append(Add(keys.quota_revision_key(project), keys.QUOTAS, 0, at_least=revision, at_most=revision))
+        writes.append(revision_write(project, quota.revision, shut.get(project, quota.revision)))
         limits = quota.by_subject
         for subject in quota.counted:
             amount = more.get(subject, 0)
@@ -112,6 +117,17 @@ def quota_writes(changes: Changes, quotas: Mapping[str, Quota]) -> list[Write]:
                 at_most = limits.get(subject) if amount > 0 else None
                 writes.append(total_add(project, subject, amount, at_most))
     return writes
+
+
+def revision_write(project: str, revision: int, counted: int) -> Add:
+    """Returns the add that makes a project's revision another one; refused where it is not what was read any more.
+
+    Args:
+        project: id of the project.
+        revision: what it is to be.
+        counted: what was read.
+    """
+    return Add(keys.quota_revision_key(project), keys.QUOTAS, revision - counted, at_least=revision, at_most=revision)
 
 
 def total_add(project: str, subject: Subject, amount: int, at_most: int | None = None) -> Add:
@@ -229,17 +245,17 @@ def counting(quota: Quota, subjects: Iterable[Subject]) -> Quota:
     return Quota(quota.revision + 1, quota.limits, tuple(sorted({*quota.counted, *subjects})), quota.updated_ms)
 
 
-def put_writes(project: str, quota: Quota, missing: Mapping[Subject, int]) -> list[Write]:
+def put_writes(project: str, quota: Quota, missing: Mapping[Subject, int], counted: int) -> list[Write]:
     """Returns the writes that put a quota in the place of the one before.
 
     Args:
         project: id of the project.
         quota: from ``changed`` or ``counting``.
         missing: what has to be added to its totals.
+        counted: what was read as its revision.
     """
-    revision = quota.revision
     return [
         Put(keys.quota_key(project), encode_quota(quota)),
-        Add(keys.quota_revision_key(project), keys.QUOTAS, 1, at_least=revision, at_most=revision),
+        revision_write(project, quota.revision, counted),
         *(total_add(project, subject, amount) for subject, amount in missing.items() if amount),
     ]

@@ -1,0 +1,164 @@
+"""Removes what projects leave behind: counts that are at 0, of users and of projects that have nothing any more.
+
+No check says that a count is at 0: adds leave the version of a record as it is, and a commit that removes a record
+cannot add to it. But every commit that changes what a project has also adds to the revision of its quota, within exact
+bounds. So a project is *shut* first: its revision is taken below 0, to a random number. Nothing is added to its counts
+then, and what is read to be 0 stays 0. The commit that removes it takes the revision back from that very number; it is
+refused where anybody has opened the project before, which every claim does that meets a shut one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final
+
+import structlog
+
+from tenet.base.errors import TenetError
+from tenet.placement import keys
+from tenet.placement.ops.quota_keeping import find_quotas
+from tenet.placement.ops.reading import scanned
+from tenet.placement.rules.quotas import revision_write
+from tenet.store.contract import Committed, Delete, IsVersion, Key, Limits, Range
+from tenet.store.landing import land
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tenet.base.clock import Clock
+    from tenet.base.ids import Ids
+    from tenet.placement.ops.quota_keeping import Found
+    from tenet.placement.rules.quotas import Quota
+    from tenet.store.contract import Check, Record, Store, Write
+
+#: How long after its start it looks first, and how long it rests between two looks, seconds.
+FIRST_LOOK_S: Final = 300.0
+LOOK_S: Final = 3_600.0
+#: How many records are looked at in a row, and removed by a commit at the most.
+PAGE: Final = 1_000
+#: How long it may take to clear a part of a project, seconds.
+_CALL_S: Final = 10.0
+
+_log = structlog.get_logger(__name__)
+
+
+class ProjectUpkeep:
+    """Looks through all projects now and then. Several do no harm.
+
+    Args:
+        store: where they lie.
+        clock: for commit ids and deadlines.
+        ids: randomness.
+    """
+
+    def __init__(self, store: Store, *, clock: Clock, ids: Ids) -> None:
+        self._store = store
+        self._clock = clock
+        self._ids = ids
+
+    async def run(self) -> None:
+        """Looks again and again until it is cancelled. What it could not do is done by a later look."""
+        pause_s = FIRST_LOOK_S
+        while True:
+            await asyncio.sleep(pause_s)
+            pause_s = LOOK_S
+            try:
+                removed = await self.look()
+            except TenetError as error:
+                _log.warning("what projects left behind is not removed yet", error=error.code, reason=error.message)
+                continue
+            if removed:
+                _log.info("what projects left behind was removed", records=removed)
+
+    async def look(self) -> int:
+        """Clears every project that counts nobody of a user and type; returns how many records were removed.
+
+        A scan of the counts of consumers, in pages; a few round trips for each such project.
+
+        Raises:
+            StoreError: the store could not serve.
+            StoreCorrupt: a quota cannot be read.
+        """
+        removed = 0
+        async for records in scanned(self._store, keys.PROJECTS_SPACE, keys.PROJECT_CONSUMERS, limit=PAGE):
+            idle = dict.fromkeys(record.partition for record in records if not record.cells.get(keys.CONSUMERS, 0))
+            for partition in idle:
+                removed += await self.clear(partition.decode())
+        return removed
+
+    async def clear(self, project: str) -> int:
+        """Removes the counts of a project that are at 0; returns how many records that are.
+
+        Five round trips, three of them commits, and as many again for each thousand of records.
+
+        Raises:
+            StoreError: the store could not serve; the project may be shut until somebody claims for it.
+        """
+        removed, more = 0, True
+        while more:
+            some, more = await self._clear_some(project)
+            removed += some
+        return removed
+
+    async def _clear_some(self, project: str) -> tuple[int, bool]:
+        """Returns how many records were removed, and whether there may be more; none where somebody was faster."""
+        deadline = self._clock.monotonic_s() + _CALL_S
+        found = (await find_quotas(self._store, [project], deadline=deadline))[project]
+        revision = found.quota.revision
+        # Whoever has shut it before, and may be dead, finds another number.
+        shut = revision - 1 - (int.from_bytes(self._ids.draw(8), "big") >> 2)
+        if not await self._land(project, found, [revision_write(project, shut, found.counted)], deadline):
+            return 0, False
+        keys_at_zero, is_all, is_empty = await self._at_zero(project, found.quota, deadline)
+        writes: list[Write] = [Delete(key) for key in keys_at_zero]
+        if not await self._land(project, found, [*writes, revision_write(project, revision, shut)], deadline):
+            return 0, False
+        if is_all and is_empty and found.version is None:
+            # Nobody ever set a quota, so that the revision is 0 as if it were absent. Where it has been shut again
+            # meanwhile, who did so removes nothing.
+            await self._land(project, found, [Delete(keys.quota_revision_key(project))], deadline)
+        return len(writes), not is_all
+
+    async def _at_zero(self, project: str, quota: Quota, deadline: float) -> tuple[Sequence[Key], bool, bool]:
+        """Returns what may go of a project that is shut: uses before the counts of consumers that they belong to.
+
+        Returns:
+            Where it lies; whether that is all; whether nothing is left but what is about the quota.
+        """
+        found: list[Key] = []
+        within, more, is_empty = keys.PROJECT_COUNTS, True, True
+        while more:
+            page = await self._store.query(
+                keys.PROJECTS_SPACE,
+                project.encode(),
+                within,
+                limit=Limits.page_records_max,
+                reverse=True,
+                deadline=deadline,
+            )
+            for record in page.records:
+                if record.sort in {keys.QUOTA, keys.QUOTA_REVISION}:
+                    continue
+                if not _may_go(record, quota):
+                    is_empty = False
+                    continue
+                if len(found) == PAGE:
+                    return found, False, False
+                found.append(Key(keys.PROJECTS_SPACE, record.partition, record.sort))
+            more = page.more
+            if page.records:
+                within = Range(within.lower, page.records[-1].sort)
+        return found, True, is_empty
+
+    async def _land(self, project: str, found: Found, writes: Sequence[Write], deadline: float) -> bool:
+        """Commits, where the quota is as it was found; returns whether that was not refused."""
+        checks: list[Check] = [IsVersion(keys.quota_key(project), found.version)]
+        outcome = await land(self._store, writes, checks, clock=self._clock, ids=self._ids, deadline=deadline)
+        return isinstance(outcome, Committed)
+
+
+def _may_go(record: Record, quota: Quota) -> bool:
+    """Tells whether a count is at 0, or is a total that nobody keeps."""
+    if keys.is_total(record.sort):
+        return keys.split_total_key(record.sort) not in quota.counted
+    return not any(record.cells.values())
