@@ -25,6 +25,7 @@ space                    partition          sort                     value and c
 ``placement.catalog``    ``n`` + name                                uuid of the provider of that name
 ``placement.catalog``    ``classes``        resource class           cell ``users``
 ``placement.catalog``    ``traits``         trait                    cell ``users``
+``placement.catalog``    ``classes``                                 cell ``moves``
 ======================== ================== ======================== ==================================================
 
 Descriptions are put and counts are added to, and no record has both: a commit may not put a record and add to it.
@@ -56,6 +57,9 @@ CONSUMERS: Final = "consumers"
 #: Cell of a custom name: one more than the providers that use it; 0: the name was deleted.
 USERS: Final = "users"
 
+#: Cell that counts how often a provider got another parent that others stand below.
+MOVES: Final = "moves"
+
 #: Cell that counts the changes of a project's quota.
 QUOTAS: Final = "quotas"
 #: Cell that counts the claims that were made for a consumer.
@@ -70,6 +74,8 @@ _INVENTORY: Final = b"i"
 _USED: Final = b"u"
 _ALLOCATION: Final = b"a"
 
+#: Where moves are counted: beside the classes, as a name that is none and that nobody uses.
+MOVES_KEY: Final = Key(CATALOG_SPACE, CLASSES)
 #: Sort keys of all that a provider is, without its allocations.
 SNAPSHOT: Final = Range(b"b", b"v")
 #: Sort keys of a provider's allocations.

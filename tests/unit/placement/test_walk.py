@@ -63,7 +63,7 @@ def make_conditions(random: Random, choices: list[list[int]]) -> list[tuple[Cond
         (Apart(bound), lambda chosen: len(set(of_bound(chosen))) == len(of_bound(chosen))),
         (OnePerTree(roots, bound), is_one_per_tree),
         (TraitsTogether(having, bound, choices, 2), has_traits),
-        (SameSubtree(lines, bound, choices), is_subtree),
+        (SameSubtree(parents, bound, choices), is_subtree),
         (SomeLocal(local, choices), lambda chosen: any(place in local for place in chosen)),
     ]
 

@@ -242,21 +242,25 @@ class TraitsTogether:
 class SameSubtree:
     """The providers of some groups are one of them and descendants of that one.
 
+    What stands above all that were taken is a line up to the root, of which the lowest place says all.
+
     Args:
-        lines: by place, the places from it up to its root, both included.
+        above: by place, the one right above it, which is there too; None at a root.
         bound: by step, whether it is one of the groups.
         choices: by step, the places it may choose.
     """
 
     def __init__(
-        self, lines: Mapping[int, frozenset[int]], bound: Sequence[bool], choices: Sequence[Sequence[int]]
+        self, above: Mapping[int, int | None], bound: Sequence[bool], choices: Sequence[Sequence[int]]
     ) -> None:
-        self._lines = lines
+        self._above = above
+        self._depths = _depths_of(above)
         self._bound = bound
         self._taken: list[int] = []
-        self._common: list[frozenset[int]] = []
+        #: After each that was taken, the lowest place that all of them are or descend from; None where there is none.
+        self._common: list[int | None] = []
         #: Places that others descend from.
-        self._tops = frozenset[int]().union(*(line - {place} for place, line in lines.items()))
+        self._tops = frozenset(above.values())
         #: By step, all that any later step of the groups may choose.
         self._later: list[set[int]] = [set() for _ in choices]
         for step in range(len(choices) - 1, 0, -1):
@@ -266,8 +270,8 @@ class SameSubtree:
         """See ``Condition``."""
         if not self._bound[step]:
             return True
-        common = self._common[-1] & self._lines[place] if self._common else self._lines[place]
-        if place not in common and common.isdisjoint(self._taken) and common.isdisjoint(self._later[step]):
+        common = self._meeting(self._common[-1], place) if self._common else place
+        if common != place and common not in self._taken and not self._is_below(common, self._later[step]):
             return False
         self._taken.append(place)
         self._common.append(common)
@@ -281,7 +285,7 @@ class SameSubtree:
 
     def kind(self, place: int, /) -> Hashable:
         """See ``Condition``."""
-        return (self._lines[place] - {place}, place if place in self._tops else None)
+        return (self._above[place], place if place in self._tops else None)
 
     def at(self, place: int, /) -> Hashable:
         """See ``Condition``."""
@@ -290,6 +294,37 @@ class SameSubtree:
     def state(self) -> Hashable:
         """See ``Condition``."""
         return None
+
+    def _meeting(self, one: int | None, other: int | None) -> int | None:
+        """Returns the lowest place that two places are or descend from; None where there is none."""
+        while one is not None and other is not None and one != other:
+            if self._depths[one] < self._depths[other]:
+                other = self._above[other]
+            else:
+                one = self._above[one]
+        return one if one == other else None
+
+    def _is_below(self, place: int | None, tops: Collection[int]) -> bool:
+        """Tells whether a place is one of some places, or descends from one."""
+        while place is not None and place not in tops:
+            place = self._above[place]
+        return place is not None
+
+
+def _depths_of(above: Mapping[int, int | None]) -> dict[int, int]:
+    """Returns how many places stand above each, gone up to once."""
+    depths: dict[int, int] = {}
+    for start in above:
+        way: list[int] = []
+        at: int | None = start
+        while at is not None and at not in depths:
+            way.append(at)
+            at = above[at]
+        depth = -1 if at is None else depths[at]
+        for place in reversed(way):
+            depth += 1
+            depths[place] = depth
+    return depths
 
 
 class SomeLocal:

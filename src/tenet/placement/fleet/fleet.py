@@ -90,7 +90,7 @@ class Fleet:
         self._names: dict[str, int] = {}
         self._free: list[int] = []
         #: Of each root, the places of the providers of its tree, its own included as soon as it is here.
-        self._trees: dict[int, list[int]] = {}
+        self._trees: dict[int, dict[int, None]] = {}
         self._columns: dict[str, _Column] = {}
         self._traits: Sets[str] = Sets()
         self._aggregates: Sets[str] = Sets()
@@ -131,7 +131,7 @@ class Fleet:
         self._used[place] = dict(provider.used)
         self._generations[place] = provider.generation
         self._names[provider.name] = place
-        self._trees.setdefault(root, []).append(place)
+        self._trees.setdefault(root, {})[place] = None
         self._traits_at[place], self._aggregates_at[place] = traits, aggregates
         self._roots_at[place], self._here[place] = root, True
         self._children += provider.parent is not None
@@ -222,7 +222,7 @@ class Fleet:
                 if not self._sharing[aggregate]:
                     del self._sharing[aggregate]
         tree = self._trees[root]
-        tree.remove(place)
+        del tree[place]
         if not tree:
             del self._trees[root]
             if self._providers[root] is None and root != place:
@@ -273,6 +273,11 @@ class Fleet:
         """Returns a provider as it is known; None where none is."""
         place = self._places.get(uuid)
         return None if place is None or self._providers[place] is None else self._told(place)
+
+    def seen(self, uuid: str) -> Provider | None:
+        """Returns a provider as ``get`` does, at less cost, with what was in use of it when it was put."""
+        place = self._places.get(uuid)
+        return None if place is None else self._providers[place]
 
     def named(self, name: str) -> Provider | None:
         """Returns the provider of a name; None where there is none."""
@@ -408,7 +413,7 @@ class Fleet:
         mask = np.zeros(len(self._providers), dtype=np.bool_)
         place = self._places.get(uuid)
         if place is not None and self._providers[place] is not None:
-            mask[self._trees[int(self._roots_at[place])]] = True
+            mask[list(self._trees[int(self._roots_at[place])])] = True
         return mask
 
     def roots_of(self, places: Mask) -> Mask:

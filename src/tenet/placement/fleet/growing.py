@@ -36,6 +36,19 @@ class GrowingFleet:
         above = self.fleet.get(parent)
         return None if above is None else above.root
 
+    def line(self, uuid: str) -> list[str]:
+        """Returns the uuids from a provider up to the root of its tree, as far as they are known here.
+
+        Args:
+            uuid: of the provider; empty for none.
+        """
+        found: dict[str, None] = {}
+        provider = self.fleet.seen(uuid)
+        while provider is not None and provider.uuid not in found:
+            found[provider.uuid] = None
+            provider = self.fleet.seen(provider.parent or "")
+        return list(found)
+
     def put(self, provider: Provider) -> None:
         """Takes a provider in, with what is below it where its tree is another than before.
 
@@ -79,9 +92,12 @@ class GrowingFleet:
 
     def _move_below(self, moved: set[str], root_before: str, root: str) -> None:
         """Gives the providers below some that were moved their new root."""
-        left = [one for one in self.fleet.tree(root_before) if one.uuid not in moved]
-        while found := [one for one in left if one.parent in moved]:
-            for one in found:
-                moved.add(one.uuid)
+        below: dict[str, list[Provider]] = {}
+        for one in self.fleet.tree(root_before):
+            if one.parent is not None and one.uuid not in moved:
+                below.setdefault(one.parent, []).append(one)
+        coming = list(moved)
+        while coming:
+            for one in below.pop(coming.pop(), ()):
                 self.fleet.put(replace(one, root=root))
-            left = [one for one in left if one.uuid not in moved]
+                coming.append(one.uuid)

@@ -11,7 +11,7 @@ A tree is read from the fleet when the search in it begins, and not again.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from typing import Final
 
 from tenet.placement.fleet.conditions import (
@@ -139,10 +139,10 @@ class _Tree:
         if wanted.together:
             having = {place: _bits(provider, wanted.together) for place, provider in self._providers.items()}
             yield TraitsTogether(having, [not want.suffix for want in wants], choices, len(wanted.together))
-        lines: dict[int, frozenset[int]] = {}
+        above: dict[int, int | None] = {}
         for suffixes in request.same_subtree:
-            lines = lines or {place: _line_of(self._fleet, provider) for place, provider in self._providers.items()}
-            yield SameSubtree(lines, [want.suffix in suffixes for want in wants], choices)
+            above = above or _above(self._fleet, self._providers)
+            yield SameSubtree(above, [want.suffix in suffixes for want in wants], choices)
         contended = _contended(wants)
         if contended:
             amounts = [{name: want.amounts[name] for name in contended & want.amounts.keys()} for want in wants]
@@ -214,15 +214,22 @@ def _has(provider: Provider, one: frozenset[str] | Comparison) -> bool:
     return not one.isdisjoint(provider.traits)
 
 
-def _line_of(fleet: Fleet, provider: Provider) -> frozenset[int]:
-    """Returns the places from a provider up to the root of its tree, as far as they are known."""
-    line: set[int] = set()
-    place = fleet.place(provider.uuid)
-    while place is not None and place not in line:
-        line.add(place)
-        parent = fleet.at(place).parent
-        place = None if parent is None else fleet.place(parent)
-    return frozenset(line)
+def _above(fleet: Fleet, places: Iterable[int]) -> dict[int, int | None]:
+    """Returns the place right above each of some places and above all that they descend from, as far as it is known.
+
+    What was heard of in another order than it happened may seem to stand above itself; it ends there.
+    """
+    found: dict[int, int | None] = {}
+    for start in places:
+        way: set[int] = set()
+        place: int | None = start
+        while place is not None and place not in found:
+            way.add(place)
+            parent = fleet.at(place).parent
+            above = None if parent is None else fleet.place(parent)
+            found[place] = None if above in way else above
+            place = found[place]
+    return found
 
 
 class Walk:

@@ -99,6 +99,10 @@ class ModelKeeper:
         """Every provider, as this node knows it."""
         return self._model.fleet
 
+    def line(self, uuid: str) -> list[str]:
+        """Returns the uuids from a provider up to the root of its tree, as this node knows them; empty for no uuid."""
+        return self._model.line(uuid)
+
     @property
     def left_out(self) -> Collection[str]:
         """The uuids of providers that cannot be read, and are in no list."""
@@ -285,9 +289,10 @@ class ModelKeeper:
                 found, unreadable = await self._everything()
                 model.left_out.update(unreadable)
                 snapshots = {snapshot.uuid: snapshot for snapshot in found}
+                roots: dict[str, str] = {}
                 for number, snapshot in enumerate(snapshots.values()):
                     try:
-                        model.put(snapshot.provider(_root_among(snapshot, snapshots)))
+                        model.put(snapshot.provider(_root_among(snapshot, snapshots, roots)))
                     except Exception:  # noqa: BLE001 (as above)
                         _leave_out(model, snapshot.uuid)
                     if not number % _PUTS_AT_ONCE:
@@ -483,11 +488,16 @@ def _collect(found: list[Snapshot], unreadable: list[str], partition: bytes, rec
         found.append(snapshot)
 
 
-def _root_among(snapshot: Snapshot, snapshots: dict[str, Snapshot]) -> str:
-    seen = snapshot
-    for _ in range(len(snapshots)):
-        above = snapshots.get(seen.description.parent)
-        if above is None:
+def _root_among(snapshot: Snapshot, snapshots: dict[str, Snapshot], roots: dict[str, str]) -> str:
+    """Returns the root of a provider's tree, and notes that of all on the way to it: each way up is gone once."""
+    way: dict[str, None] = {}
+    at = snapshot.uuid
+    while at not in roots and at not in way:
+        way[at] = None
+        above = snapshots[at].description.parent
+        if above not in snapshots:
             break
-        seen = above
-    return seen.uuid
+        at = above
+    root = roots.get(at, at)
+    roots.update(dict.fromkeys(way, root))
+    return root

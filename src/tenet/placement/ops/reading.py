@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 _PAGE_RECORDS: Final = 10_000
 _PAGE_BYTES: Final = 1 << 30
 _KEYS_AT_ONCE: Final = 1_000
-#: How deep a tree may be; more is a loop, which commits rule out.
-_DEPTH_MAX: Final = 1_000
 #: How often a provider is read whose records do not come at once.
 _READS_MAX: Final = 10
 
@@ -124,26 +122,49 @@ class Reader:
             raise NotFound.provider(uuid)
         return found
 
-    async def ancestors(self, parent: str, *, deadline: float = NEVER) -> list[tuple[str, Version]]:
-        """Returns the providers from a parent up to the root, each with its description's version.
+    async def ancestors(
+        self, parent: str, *, likely: Sequence[str] = (), deadline: float = NEVER
+    ) -> list[tuple[str, Version]]:
+        """Returns the providers from a parent up to the root, however many, each with its description's version.
 
-        A round trip for each. Each is of its own moment: a commit that relies on them checks their versions.
+        A round trip for each thousand that are as was likely, and for each other one. Each is of its own moment: a
+        commit that relies on them checks their versions.
 
         Args:
             parent: uuid; empty for none.
+            likely: uuids of what may stand there, which are read together.
             deadline: when to give up.
 
         Returns:
             Empty where there is no parent, or the parent does not exist.
         """
-        found: list[tuple[str, Version]] = []
-        while parent and len(found) < _DEPTH_MAX:
-            (record,) = await self._store.get((keys.provider_key(parent),), deadline=deadline)
+        records: dict[str, Record | None] = {}
+        for start in range(0, len(likely), _KEYS_AT_ONCE):
+            some = likely[start : start + _KEYS_AT_ONCE]
+            read = await self._store.get([keys.provider_key(uuid) for uuid in some], deadline=deadline)
+            records.update(zip(some, read, strict=True))
+        found: dict[str, Version] = {}
+        # Nothing stands above itself; what was read of different moments may look so.
+        while parent and parent not in found:
+            if parent not in records:
+                (records[parent],) = await self._store.get((keys.provider_key(parent),), deadline=deadline)
+            record = records[parent]
             if record is None:
                 break
-            found.append((parent, record.version))
+            found[parent] = record.version
             parent = decode_description(record.value).parent
-        return found
+        return list(found.items())
+
+    async def moves(self, parent: str, *, deadline: float = NEVER) -> tuple[int, Version | None]:
+        """Returns how often a provider was moved that others stand below, and a description's version; one round trip.
+
+        Args:
+            parent: uuid of the provider whose description is looked at.
+            deadline: when to give up.
+        """
+        moves, described = await self._store.get((keys.MOVES_KEY, keys.provider_key(parent)), deadline=deadline)
+        count = 0 if moves is None else moves.cells.get(keys.MOVES, 0)
+        return count, None if described is None else described.version
 
     async def root_of(self, snapshot: Snapshot, *, deadline: float = NEVER) -> str:
         """Returns the uuid of the top of a provider's tree; a round trip for each ancestor."""

@@ -18,7 +18,7 @@ from tenet.placement.errors import (
     NotFound,
 )
 from tenet.placement.model import Provider
-from tenet.placement.ops.committing import Plan
+from tenet.placement.ops.committing import Plan, PlanAgain
 from tenet.placement.ops.names import using_classes, using_traits
 from tenet.placement.rules.documents import provider_document
 from tenet.placement.rules.schemas import (
@@ -34,17 +34,19 @@ from tenet.store.contract import Add, Delete, IsPresent, IsVersion, Put
 
 if TYPE_CHECKING:
     from tenet.placement.rules.snapshots import Snapshot
-    from tenet.store.contract import Check, Write
+    from tenet.store.contract import Check, Version, Write
 
 _TREES: Final = 14
 _SHOWN: Final = 20
 _REPARENTING: Final = 37
 _MADE: Final = 201
 _NO_CONTENT: Final = 204
+#: So many ancestors a commit checks, beside what else it does.
+_CHECKED_MAX: Final = 90
 
 
 async def create_resource_provider(context: Context, asked: Asked) -> Answer:
-    """Makes a provider: ``POST /resource_providers``. Three round trips, and one for each ancestor.
+    """Makes a provider: ``POST /resource_providers``. Three round trips, and one for its ancestors as a rule.
 
     Raises:
         BadRequest: it is malformed, or the parent does not exist.
@@ -97,10 +99,18 @@ async def _root_below(context: Context, asked: Asked, data: dict[str, Any], uuid
             "parent provider UUID cannot be same as UUID. Please set parent provider UUID to None if there is no "
             "parent.",
         )
-    above = await context.reader.ancestors(parent or "", deadline=asked.deadline)
+    above = await _above(context, asked, parent or "")
     if not above:
         raise _not_created(data, uuid, "parent provider UUID does not exist.")
     return above[-1][0]
+
+
+async def _above(context: Context, asked: Asked, parent: str) -> list[tuple[str, Version]]:
+    """Returns the providers from a parent up to its root, with their versions; none where it does not exist.
+
+    A round trip for each thousand as the read model knows them, and for each that stands elsewhere.
+    """
+    return await context.reader.ancestors(parent, likely=context.keeper.line(parent), deadline=asked.deadline)
 
 
 def _not_created(data: dict[str, Any], uuid: str, reason: str) -> BadRequest:
@@ -120,13 +130,14 @@ async def _refuse_taken(context: Context, asked: Asked, uuid: str, name: str) ->
 
 
 async def show_resource_provider(context: Context, asked: Asked) -> Answer:
-    """Shows a provider: ``GET /resource_providers/{uuid}``. One round trip, and one for each ancestor.
+    """Shows a provider: ``GET /resource_providers/{uuid}``. One round trip, and one for its ancestors as a rule.
 
     Raises:
         NotFound: there is none.
     """
     snapshot = await context.reader.provider(asked.path["uuid"], deadline=asked.deadline)
-    root = await context.reader.root_of(snapshot, deadline=asked.deadline)
+    above = await _above(context, asked, snapshot.description.parent)
+    root = above[-1][0] if above else snapshot.uuid
     document = provider_document(snapshot.provider(root), asked.version, asked.base)
     return Answer(200, document, modified_ms=snapshot.description.updated_ms)
 
@@ -134,8 +145,8 @@ async def show_resource_provider(context: Context, asked: Asked) -> Answer:
 async def update_resource_provider(context: Context, asked: Asked) -> Answer:
     """Renames a provider, or gives it a parent: ``PUT /resource_providers/{uuid}``.
 
-    Three round trips, and one for each ancestor of a new parent, each of which the commit checks: nobody can make a
-    loop of two changes at a time.
+    Three round trips, and one for the ancestors of a new parent as a rule. Nobody can make a loop of two changes at a
+    time (``_moving``).
 
     Raises:
         NotFound: there is none.
@@ -159,11 +170,11 @@ async def update_resource_provider(context: Context, asked: Asked) -> Answer:
             checks.append(IsVersion(keys.name_key(after.name), None))
         if "parent_provider_uuid" in data:
             after = replace(after, parent=_parent_after(snapshot, asked, data["parent_provider_uuid"]))
-        above = await context.reader.ancestors(after.parent, deadline=asked.deadline)
+        above = await _above(context, asked, after.parent)
         if after.parent != before.parent:
-            _check_parent(snapshot, asked, after.parent, [uuid for uuid, _ in above])
-            checks += [IsVersion(keys.provider_key(uuid), version) for uuid, version in above]
-            writes += _children_writes(before.parent, after.parent)
+            more, conditions, above = await _moving(context, asked, snapshot, after.parent, above)
+            writes += more
+            checks += conditions
         writes.append(Put(key, encode_description(after)))
         root = above[-1][0] if above else snapshot.uuid
         return Plan(writes, checks, [snapshot.uuid]), replace(snapshot, description=after).provider(root)
@@ -207,6 +218,41 @@ def _check_parent(snapshot: Snapshot, asked: Asked, parent: str, above: list[str
         raise _not_saved(uuid, "update", "re-parenting a provider is not currently allowed.")
     if uuid in above:
         raise _not_saved(uuid, "update", "creating loop in the provider tree is not allowed.")
+
+
+async def _moving(
+    context: Context, asked: Asked, snapshot: Snapshot, parent: str, above: list[tuple[str, Version]]
+) -> tuple[list[Write], list[Check], list[tuple[str, Version]]]:
+    """Returns the writes and checks that give a provider another parent and make no loop, and the parent's ancestors.
+
+    A provider that nothing stands below makes none. Any other is counted as a move, and every ancestor of its new
+    parent is checked. Where they are more than a commit may check, the parent alone is, and that none was counted since
+    before they were read: the parent stands where it stood then, so that each of them had something below it since,
+    and was not moved without being counted.
+
+    Args:
+        context: what it works with.
+        asked: the request.
+        snapshot: the provider.
+        parent: the new one; "" for none.
+        above: the providers from it up to its root; none where it does not exist.
+    """
+    moves: int | None = None
+    if snapshot.children and len(above) > _CHECKED_MAX:
+        moves, version = await context.reader.moves(parent, deadline=asked.deadline)
+        above = await _above(context, asked, parent)
+        if above and above[0][1] != version:
+            raise PlanAgain
+    _check_parent(snapshot, asked, parent, [uuid for uuid, _ in above])
+    writes = _children_writes(snapshot.description.parent, parent)
+    if not snapshot.children:
+        writes.append(Add(keys.counts_key(snapshot.uuid), keys.CHILDREN, 0, at_least=0, at_most=0))
+        return writes, [IsPresent(keys.provider_key(uuid)) for uuid, _ in above[:1]], above
+    relied_on = above if moves is None else above[:1]
+    checks: list[Check] = [IsVersion(keys.provider_key(uuid), version) for uuid, version in relied_on]
+    after = None if moves is None else moves + 1
+    writes.append(Add(keys.MOVES_KEY, keys.MOVES, 1, at_least=after, at_most=after))
+    return writes, checks, above
 
 
 def _children_writes(before: str, after: str) -> list[Write]:
