@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-import orjson
 from msgspec.structs import replace
 
 from tenet.placement.context import NOW, Answer, Asked, Context
-from tenet.placement.ops.pieces import written
-from tenet.placement.rules.candidate_answers import PIECE_BYTES
+from tenet.placement.ops.pieces import listed, written
 from tenet.placement.rules.documents import provider_document
 from tenet.placement.rules.provider_filters import read_provider_filter
 from tenet.placement.rules.standard_names import STANDARD_CLASSES, STANDARD_TRAITS
@@ -29,19 +27,13 @@ async def list_resource_providers(context: Context, asked: Asked) -> Answer:
     wanted = read_provider_filter(asked.query_string, asked.version, classes=classes, traits=traits)
     modified_ms = NOW
 
-    def pieces() -> Iterator[bytes]:
+    def documents() -> Iterator[dict[str, Any]]:
         nonlocal modified_ms
-        piece = bytearray(b'{"resource_providers":[')
-        for number, provider in enumerate(context.keeper.fleet.matching(wanted)):
+        for provider in context.keeper.fleet.matching(wanted):
             modified_ms = max(modified_ms, provider.updated_ms)
-            piece += b"," if number else b""
-            piece += orjson.dumps(provider_document(provider, asked.version, asked.base))
-            if len(piece) >= PIECE_BYTES:
-                yield bytes(piece)
-                piece.clear()
-        yield bytes(piece) + b"]}"
+            yield provider_document(provider, asked.version, asked.base)
 
-    answer = await written(context, asked, pieces())
+    answer = await written(context, asked, listed("resource_providers", documents()))
     # When the last of them was changed is known at the end, and of a long answer said before.
     return replace(answer, modified_ms=NOW if answer.pieces is not None else modified_ms)
 

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import aclosing
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
+
+import orjson
 
 from tenet.placement.context import Answer
 from tenet.placement.errors import Unavailable
+from tenet.placement.rules.candidate_answers import PIECE_BYTES
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Iterable
+    from collections.abc import AsyncGenerator, Iterable, Iterator
 
     from tenet.placement.context import Asked, Context
 
@@ -61,6 +64,23 @@ async def written(context: Context, asked: Asked, pieces: Iterable[bytes]) -> An
                 raise Unavailable("Too many long answers are being sent at the same time. Try again, or with a limit.")
             return Answer(pieces=_sent(context.held, b"".join(begun), coming))
     return Answer(body=b"".join(begun))
+
+
+def listed(name: str, entries: Iterable[Any]) -> Iterator[bytes]:
+    """Returns the pieces of a document that is a list.
+
+    Args:
+        name: of the list in the document.
+        entries: each becomes JSON.
+    """
+    piece = bytearray(b'{"' + name.encode() + b'":[')
+    for number, entry in enumerate(entries):
+        piece += b"," if number else b""
+        piece += orjson.dumps(entry)
+        if len(piece) >= PIECE_BYTES:
+            yield bytes(piece)
+            piece.clear()
+    yield bytes(piece) + b"]}"
 
 
 async def _in_turns(context: Context, asked: Asked, pieces: Iterable[bytes]) -> AsyncGenerator[bytes, None]:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import Any, Final
+
+from msgspec.structs import replace
 
 from tenet.placement import keys
 from tenet.placement.context import NOW, Answer, Asked, Context
 from tenet.placement.errors import BadRequest, Conflict, NotFound
 from tenet.placement.ops.committing import Plan
 from tenet.placement.ops.names import deleting
+from tenet.placement.ops.pieces import listed, written
 from tenet.placement.rules.schemas import RESOURCE_CLASS
 from tenet.placement.rules.standard_names import STANDARD_CLASSES, is_standard_class
 from tenet.placement.rules.validation import check_document, read_body
@@ -30,10 +34,14 @@ def _no_class(name: str) -> NotFound:
 
 
 async def list_resource_classes(context: Context, asked: Asked) -> Answer:
-    """Shows all resource classes: ``GET /resource_classes``. One round trip."""
+    """Shows all resource classes: ``GET /resource_classes``. A round trip for each ten thousand that clients made.
+
+    Raises:
+        Unavailable: the list was not done in time.
+    """
     custom = await context.names.custom_classes(deadline=asked.deadline)
-    listed = [_document(asked, name) for name in (*STANDARD_CLASSES, *custom)]
-    return Answer(200, {"resource_classes": listed}, modified_ms=NOW)
+    documents = (_document(asked, name) for name in chain(STANDARD_CLASSES, custom))
+    return replace(await written(context, asked, listed("resource_classes", documents)), modified_ms=NOW)
 
 
 async def show_resource_class(context: Context, asked: Asked) -> Answer:

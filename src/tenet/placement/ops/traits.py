@@ -12,6 +12,7 @@ from tenet.placement.errors import BadRequest, Conflict, NotFound
 from tenet.placement.ops.aggregates import STALE
 from tenet.placement.ops.committing import Plan, check_generation
 from tenet.placement.ops.names import deleting, using_traits
+from tenet.placement.ops.pieces import listed, written
 from tenet.placement.rules.inventories import generation_write
 from tenet.placement.rules.schemas import CUSTOM_TRAIT, LIST_TRAITS, PUT_TRAITS
 from tenet.placement.rules.standard_names import STANDARD_TRAITS, is_standard_trait, trait_rank
@@ -30,10 +31,13 @@ _NO_CONTENT: Final = 204
 
 
 async def list_traits(context: Context, asked: Asked) -> Answer:
-    """Shows traits: ``GET /traits``, with the filters ``name`` and ``associated``. One round trip.
+    """Shows traits: ``GET /traits``, with the filters ``name`` and ``associated``.
+
+    A round trip for each ten thousand that clients made.
 
     Raises:
         BadRequest: a filter is malformed.
+        Unavailable: the list was not done in time.
     """
     query = asked.parameters
     check_query(query, LIST_TRAITS)
@@ -48,7 +52,8 @@ async def list_traits(context: Context, asked: Asked) -> Answer:
         names = [name for name in names if (name in associated) == (wanted == "true")]
     made_ms = [custom[name].made_ms for name in names if name in custom]
     is_plain = len(made_ms) < len(names)
-    return Answer(200, {"traits": names}, modified_ms=NOW if is_plain or not made_ms else max(made_ms))
+    answer = await written(context, asked, listed("traits", names))
+    return replace(answer, modified_ms=NOW if is_plain or not made_ms else max(made_ms))
 
 
 def _name_filter(value: str | None) -> Callable[[str], bool]:
