@@ -225,33 +225,23 @@ async def test_a_process_that_closes_leaves_off_removing(make: Make) -> None:
         await emptied(world)
 
 
+@pytest.mark.parametrize("has_space", [True, False])
 @STORES
 @in_loop
-async def test_a_departed_table_without_its_log_goes(make: Make) -> None:
+async def test_a_departed_table_without_its_log_goes(make: Make, *, has_space: bool) -> None:
+    """As a copy of the store has it, spaces and no logs; or where even the space is gone."""
     async with streamed(make) as world:
         arn = await world.make("NEW_IMAGE")
         await world.put("a")
         await world.call("DeleteTable", TableName="orders")
         await emptied(world)
         (space,) = await spaces(world)
-        # As a copy of the store has it: spaces and no logs.
         await world.store.drop_space(space)
         assert (await refused(world.records(arn)))[0] == "ResourceNotFoundException"
-        await world.store.ensure_space(space)
+        if has_space:
+            await world.store.ensure_space(space)
         await look(world)
         assert (await spaces(world), await departed(world), await listed(world)) == ([], [], [])
-
-
-@in_loop
-async def test_a_departed_table_whose_space_is_gone_goes_too() -> None:
-    async with streamed(memory) as world:
-        await world.make("NEW_IMAGE")
-        await world.call("DeleteTable", TableName="orders")
-        await emptied(world)
-        (space,) = await spaces(world)
-        await world.store.drop_space(space)
-        await look(world)
-        assert await departed(world) == []
 
 
 @in_loop

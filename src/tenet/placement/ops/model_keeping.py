@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import gc
 import itertools
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import structlog
 
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from tenet.placement.ops.grouping import Landed
     from tenet.placement.ops.reading import Reader
     from tenet.store.contract import CommitId, LogPage, Page, Record, Store, Version
+
+T = TypeVar("T")
 
 _SCAN_RECORDS: Final = 10_000
 _SCAN_BYTES: Final = 16 * 1024 * 1024
@@ -201,9 +203,7 @@ class ModelKeeper:
         Args:
             version: the commit's.
         """
-        self._own[version] = None
-        if len(self._own) > _OWN_MAX:
-            del self._own[next(iter(self._own))]
+        _remember(self._own, (version,), most=_OWN_MAX)
 
     def doubt(self, uuids: Iterable[str]) -> None:
         """Takes in providers now and a few times later, since nobody knows whether and when a commit changes them.
@@ -406,10 +406,7 @@ class ModelKeeper:
         changed = list(dict.fromkeys(keys.uuid_text(partition) for partition, _ in unknown))
         for start in range(0, len(changed), _READS_AT_ONCE):
             await self.refresh(changed[start : start + _READS_AT_ONCE])
-        for change in unknown:
-            self._heard[change] = None
-        while len(self._heard) > _HEARD_MAX:
-            del self._heard[next(iter(self._heard))]
+        _remember(self._heard, unknown, most=_HEARD_MAX)
 
     async def _next_page(self) -> LogPage:
         """Returns the next entries of the log.
@@ -472,6 +469,13 @@ def _without_collections() -> Iterator[None]:
     finally:
         if was_on:
             gc.enable()
+
+
+def _remember(remembered: dict[T, None], ones: Iterable[T], *, most: int) -> None:
+    """Remembers some more, and forgets those of longest ago that are too many."""
+    remembered.update(dict.fromkeys(ones))
+    while len(remembered) > most:
+        del remembered[next(iter(remembered))]
 
 
 def _collect(found: list[Snapshot], unreadable: list[str], partition: bytes, records: list[Record]) -> None:
