@@ -73,8 +73,17 @@ async def test_filters_look_at_all_of_them() -> None:
             NAMES[11_999],
         ]
         assert len(await listed(world, "traits", "?associated=false")) == MANY + len(STANDARD_TRAITS) - 2
-        found = await world.ask("GET", f"/resource_providers?required={NAMES[11_111]}")
-        assert [one["uuid"] for one in found["resource_providers"]] == [uuid_of(1)]
+        # Who names some of them has none of the others read.
+        with tallied() as tally:
+            for name in (NAMES[11_111], NAMES[11_111].replace("_", "%5F")):
+                found = await world.ask("GET", f"/resource_providers?required={name}")
+                assert [one["uuid"] for one in found["resource_providers"]] == [uuid_of(1)]
+        assert tally.trips == {"get": 2}
+        of_many = ",".join(f"!{name}" for name in NAMES[:600])
+        found = await world.ask("GET", f"/resource_providers?required={of_many}")
+        assert found["resource_providers"] == []
+        refused = await world.refused("GET", f"/resource_providers?required={PREFIX}99999", status=400)
+        assert f"{PREFIX}99999" in refused
 
 
 @pytest.mark.parametrize(("kind", "operation"), [("traits", list_traits), ("resource_classes", list_resource_classes)])

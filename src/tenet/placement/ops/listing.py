@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import re
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import unquote_plus
 
 from msgspec.structs import replace
 
@@ -39,16 +41,17 @@ async def list_resource_providers(context: Context, asked: Asked) -> Answer:
 
 
 async def known_names(context: Context, asked: Asked) -> tuple[Collection[str], Collection[str]]:
-    """Returns the names of all resource classes and of all traits.
+    """Returns the names of resource classes and of traits that there are: all standard ones, custom ones as named.
 
-    The custom ones are read only where the query string has a custom name in it; a round trip for each kind then.
+    A round trip where the query string has a custom name in it, however many there are.
     """
-    if "CUSTOM_" not in asked.query_string:
+    named = set(_CUSTOM.findall(unquote_plus(asked.query_string)))
+    if not named:
         return _CLASSES, _TRAITS
-    custom_classes = await context.names.custom_classes(deadline=asked.deadline)
-    custom_traits = await context.names.custom_traits(deadline=asked.deadline)
-    return _CLASSES | custom_classes.keys(), _TRAITS | custom_traits.keys()
+    classes, traits = await context.names.existing(named, deadline=asked.deadline)
+    return _CLASSES | classes, _TRAITS | traits
 
 
+_CUSTOM: Final = re.compile(r"CUSTOM_[A-Z0-9_]+")
 _CLASSES = frozenset(STANDARD_CLASSES)
 _TRAITS = frozenset(STANDARD_TRAITS)

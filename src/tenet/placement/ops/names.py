@@ -14,7 +14,7 @@ from msgspec import Struct
 from tenet.base.clock import NEVER
 from tenet.placement import keys
 from tenet.placement.rules.standard_names import is_standard_class, is_standard_trait
-from tenet.store.contract import EVERYTHING, Add, IsVersion, Put, Range
+from tenet.store.contract import EVERYTHING, Add, IsVersion, Limits, Put, Range
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Sequence
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from tenet.store.contract import Check, Key, Store, Write
 
 _PAGE_RECORDS: Final = 10_000
+#: Each may be that of a class and that of a trait.
+_NAMES_AT_ONCE: Final = Limits.get_keys_max // 2
 
 
 class Made(Struct, frozen=True):
@@ -72,6 +74,22 @@ class Names:
                 within = Range(record.sort + b"\x00")
             more = page.more
         return found
+
+    async def existing(self, names: Iterable[str], *, deadline: float = NEVER) -> tuple[set[str], set[str]]:
+        """Returns which of some names are those of custom resource classes, and which are those of custom traits.
+
+        A round trip for each five hundred.
+        """
+        wanted = sorted(names)
+        classes: set[str] = set()
+        traits: set[str] = set()
+        for start in range(0, len(wanted), _NAMES_AT_ONCE):
+            some = wanted[start : start + _NAMES_AT_ONCE]
+            asked = [*map(keys.class_key, some), *map(keys.trait_key, some)]
+            gone = set(await self.missing(asked, deadline=deadline))
+            classes.update(name for name in some if keys.class_key(name) not in gone)
+            traits.update(name for name in some if keys.trait_key(name) not in gone)
+        return classes, traits
 
     async def missing(self, keys_of: Iterable[Key], *, deadline: float = NEVER) -> list[Key]:
         """Returns those of some custom names that do not exist; one round trip."""
