@@ -26,7 +26,7 @@ from tenet.app.data_directory import DataDirectory
 from tenet.app.reach import remote_of
 from tenet.base.clock import SystemClock
 from tenet.base.errors import TenetError
-from tenet.tables.shard_iterators import position_in
+from tenet.tables.api import position_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable

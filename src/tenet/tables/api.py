@@ -61,6 +61,7 @@ from tenet.tables.ops.transact_get_items import transact_get_items
 from tenet.tables.ops.transact_write_items import transact_write_items
 from tenet.tables.ops.update_item import update_item
 from tenet.tables.ops.update_table import update_table
+from tenet.tables.rules.stream_shards import decode_iterator
 from tenet.tables.throttle import Throttle
 
 if TYPE_CHECKING:
@@ -88,6 +89,7 @@ __all__ = [
     "TablesError",
     "TablesSettings",
     "has_changes",
+    "position_in",
 ]
 
 #: Every operation that can be called, by the name that stands in X-Amz-Target.
@@ -367,6 +369,20 @@ class Tables:
 #: What is about the logs of the store that it lies in, and is of no use in a copy: a space, and records elsewhere.
 SPACES_ABOUT_LOGS: Final = frozenset({keys.KEEPERS_SPACE})
 is_about_logs = keys.is_mark
+
+
+def position_in(iterator: str) -> int:
+    """Returns the last position in the log that a shard iterator does not want, however old it is; 0 or more.
+
+    Positions of iterators of one shard can be compared: the higher one has read more.
+
+    Args:
+        iterator: as the service handed it out; to clients it is a mere text.
+
+    Raises:
+        ValidationException: it did not.
+    """
+    return decode_iterator(iterator, now_ms=0).after
 
 
 async def indexes_behind(store: Store, *, clock: Clock, ids: Ids) -> bool:
