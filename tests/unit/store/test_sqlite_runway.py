@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
+import time
 from pathlib import Path
 
 import pytest
@@ -109,5 +111,29 @@ def test_a_log_that_cannot_be_made_longer_does_not_keep_commits_from_going_on(
             for number in range(20):
                 await put_surely(engine, number, b"x")
             assert await value_of(engine, 19) == b"x"
+
+    run(test())
+
+
+def test_what_is_cut_off_while_it_grows_stays_cut_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # A slow disk, of which each piece takes a while.
+    fsync = os.fsync
+
+    def slow(file: int) -> None:
+        time.sleep(0.05)
+        fsync(file)
+
+    monkeypatch.setattr(os, "fsync", slow)
+
+    async def test() -> None:
+        async with opened(tmp_path) as engine:
+            await put_surely(engine, 1)
+            await eventually(lambda: file_of(engine).runway._task is not None)
+            await file_of(engine).upkeep._checkpoint_alone("TRUNCATE")
+            assert length_of(tmp_path) == 0
+            await asyncio.sleep(0.2)
+            assert length_of(tmp_path) == 0
+            await put_surely(engine, 2)
+            await eventually(lambda: length_of(tmp_path) >= MIB)
 
     run(test())

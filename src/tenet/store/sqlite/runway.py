@@ -48,6 +48,7 @@ class Runway:
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="tenet-runway")
         self._task: asyncio.Task[None] | None = None
         self._is_stopped = False
+        self._is_halted = False
         #: From so many pages in use on, more room is wanted: first by the first commit.
         self.wanted_at = 0
 
@@ -59,6 +60,13 @@ class Runway:
         """
         if self._task is None and not self._is_stopped:
             self._task = asyncio.get_running_loop().create_task(self._extend(pages * _FRAME_BYTES))
+
+    async def halt(self) -> None:
+        """Ends a growth that is under way; what is cut off behind this stays cut off until the next commit."""
+        self._is_halted = True
+        if self._task is not None:
+            await self._task
+        self._is_halted = False
 
     def begin_anew(self) -> None:
         """To be called when the log was cut off: the next commit wants room again."""
@@ -89,7 +97,7 @@ class Runway:
         file = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
         try:
             length = os.fstat(file).st_size
-            while length < to and not self._is_stopped:
+            while length < to and not (self._is_stopped or self._is_halted):
                 disk = os.fstatvfs(file)
                 if to - length > disk.f_bavail * disk.f_frsize * _FREE_SHARE:
                     break

@@ -128,6 +128,8 @@ class Upkeep:
         """Runs a checkpoint between two transactions, so that it reaches the end of the log."""
         async with self._file.writer.paused():
             self._file.pool.let_go()
+            if mode == "TRUNCATE":
+                await self._file.runway.halt()
             await self._in_thread(lambda execute: execute(f"PRAGMA wal_checkpoint({mode})").fetchall())
             if mode == "TRUNCATE":
                 self._file.runway.begin_anew()
