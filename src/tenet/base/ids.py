@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import os
 import random
-import uuid
-from typing import Protocol
+from typing import Final, Protocol
+
+#: The digits that a UUID may have where its variant stands (RFC 9562, section 4.1).
+_VARIANTS: Final = "89ab"
 
 
 class Ids(Protocol):
@@ -56,4 +58,15 @@ class SeededIds:
 
 def uuid4_text(ids: Ids) -> str:
     """Returns a random UUID (RFC 9562, version 4) in its canonical text form."""
-    return str(uuid.UUID(bytes=ids.draw(16), version=4))
+    digits = ids.draw(16).hex()
+    variant = _VARIANTS[int(digits[16], 16) & 3]
+    return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:]}"
+
+
+def hyphened(digits: str) -> str:
+    """Returns the canonical text form of a UUID.
+
+    Args:
+        digits: 32 hexadecimal digits in lower case.
+    """
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from email.utils import formatdate
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
-from uuid import UUID
 
 import orjson
 import structlog
 from msgspec import Struct
 
 from tenet.base.errors import TenetError
+from tenet.base.ids import hyphened
 from tenet.placement.context import NOW, UNTOLD, Answer, Asked
 from tenet.placement.counts import OTHER
 from tenet.placement.errors import (
@@ -56,6 +57,9 @@ _NOBODY: Final = Sender("", "", frozenset())
 _UUID_DIGITS: Final = 32
 #: How large the body of a request may be whose sender nobody asks for.
 _NOBODYS_BYTES_MAX: Final = 4096
+
+#: Of what has only these characters, nothing has to be quoted in a path.
+_is_plain: Final = re.compile("[A-Za-z0-9/_.-]*").fullmatch
 
 _log = structlog.get_logger(__name__)
 
@@ -255,7 +259,8 @@ def _response(context: Context, answer: Answer, asked: Asked) -> Response:
     more = [(HEADER, f"{SERVICE_TYPE} {text_of(asked.version)}"), ("vary", HEADER)]
     more.append(("x-openstack-request-id", _request_id_of(asked.request_id)))
     if answer.location:
-        more.append(("location", f"{asked.origin}{asked.base}{quote(answer.location)}"))
+        path = answer.location if _is_plain(answer.location) else quote(answer.location)
+        more.append(("location", f"{asked.origin}{asked.base}{path}"))
     if asked.version >= _MODIFIED_SINCE and answer.modified_ms != UNTOLD:
         modified_ms = context.clock.wall_ms() if answer.modified_ms == NOW else answer.modified_ms
         more.append(("last-modified", formatdate(modified_ms // _MS, usegmt=True)))
@@ -272,7 +277,7 @@ def _check_body(request: Request) -> None:
 
 def _request_id_of(request_id: str) -> str:
     """Returns the request id in the form of OpenStack's services: the first 32 digits of Tenet's, as a uuid."""
-    return f"req-{UUID(hex=request_id[:_UUID_DIGITS].ljust(_UUID_DIGITS, '0'))}"
+    return f"req-{hyphened(request_id[:_UUID_DIGITS].ljust(_UUID_DIGITS, '0').lower())}"
 
 
 def _translate(request: Request, error: TenetError) -> PlacementError:

@@ -34,8 +34,8 @@ Descriptions are put and counts are added to, and no record has both: a commit m
 from __future__ import annotations
 
 from typing import Final
-from uuid import UUID
 
+from tenet.base.ids import hyphened
 from tenet.base.keycodec import delimit, split_delimited
 from tenet.store.contract import Key, Range
 
@@ -73,6 +73,7 @@ TRAITS: Final = b"traits"
 _INVENTORY: Final = b"i"
 _USED: Final = b"u"
 _ALLOCATION: Final = b"a"
+_UUID_BYTES: Final = 16
 
 #: Where moves are counted: beside the classes, as a name that is none and that nobody uses.
 MOVES_KEY: Final = Key(CATALOG_SPACE, CLASSES)
@@ -101,8 +102,14 @@ def uuid_bytes(uuid: str) -> bytes:
 
 
 def uuid_text(data: bytes) -> str:
-    """Returns the usual form of a uuid, 36 characters in lower case."""
-    return str(UUID(bytes=data))
+    """Returns the usual form of a uuid, 36 characters in lower case.
+
+    Raises:
+        ValueError: it has not 16 bytes.
+    """
+    if len(data) != _UUID_BYTES:
+        raise ValueError(f"a uuid has {_UUID_BYTES} bytes, not {len(data)}")
+    return hyphened(data.hex())
 
 
 def provider_key(uuid: str) -> Key:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import chain, islice
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,19 +48,22 @@ def find(fleet: Fleet, request: CandidateRequest, *, turn: int = 0) -> Iterator[
     return islice(found, request.limit)
 
 
-def search(fleet: Fleet, request: CandidateRequest, *, turn: int = 0) -> Iterator[Candidate | None]:
+def search(
+    fleet: Fleet, request: CandidateRequest, *, turn: int = 0, is_again: bool = False
+) -> Iterator[Candidate | None]:
     """Searches as ``find`` does, and lets go now and then where nothing is found; up to the request's limit.
 
     Args:
         fleet: may change between what is yielded.
         request: as for ``find``.
         turn: as for ``find``.
+        is_again: whether the same object is searched for often, so that what is decided for it is worth to be kept.
 
     Yields:
         Candidates, and None where there was none for some milliseconds.
     """
     left = request.limit
-    for candidate in _find(fleet, request, turn):
+    for candidate in _find(fleet, request, turn, is_again=is_again):
         yield candidate
         if candidate is not None and left is not None:
             left -= 1
@@ -68,10 +71,9 @@ def search(fleet: Fleet, request: CandidateRequest, *, turn: int = 0) -> Iterato
                 return
 
 
-def _find(fleet: Fleet, request: CandidateRequest, turn: int) -> Iterator[Candidate | None]:
+def _find(fleet: Fleet, request: CandidateRequest, turn: int, *, is_again: bool) -> Iterator[Candidate | None]:
     effort = Effort()
-    wanted = decide(fleet, request)
-    found = np.flatnonzero(_with_local(fleet, wanted))
+    wanted, found = _decided(fleet, request) if is_again else _decide(fleet, request)
     number = turn % max(1, len(found))
     start = int(found[number]) if number else 0
     first, then = found[number:], found[:number]
@@ -81,13 +83,32 @@ def _find(fleet: Fleet, request: CandidateRequest, turn: int) -> Iterator[Candid
             if number % _TREES_A_TURN == _TREES_A_TURN - 1:
                 yield None
             if fleet.shape != wanted.shape:
-                wanted = decide(fleet, request)
-                first, then = _behind(np.flatnonzero(_with_local(fleet, wanted)), anchor, start)
+                wanted, found = _decide(fleet, request)
+                first, then = _behind(found, anchor, start)
                 break
         else:
             break
     if fleet.sharing:
         yield from _find_shared(fleet, request, effort)
+
+
+def _decide(fleet: Fleet, request: CandidateRequest) -> tuple[Wanted, Places]:
+    """Returns what a request wants of a fleet, and the anchors that have something to give that is not shared."""
+    wanted = decide(fleet, request)
+    return wanted, np.flatnonzero(_with_local(fleet, wanted))
+
+
+def _decided(fleet: Fleet, request: CandidateRequest) -> tuple[Wanted, Places]:
+    """Returns the same, decided once for as long as nothing changes that it hangs on."""
+    kept = fleet.decided(request)
+    if kept is not None:
+        return cast("tuple[Wanted, Places]", kept)
+    decision = _decide(fleet, request)
+    amounts = [one for group in request.groups for one in group.resources.items()]
+    # Of a class that several groups ask for, it is also looked at how much there is altogether.
+    if len(amounts) == len(dict(amounts)):
+        fleet.keep_decision(request, decision, amounts)
+    return decision
 
 
 def _behind(anchors: Places, anchor: int, start: int) -> tuple[Places, Places]:

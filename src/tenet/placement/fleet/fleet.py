@@ -12,6 +12,7 @@ Providers may come in any order, a child before its root: until the root is here
 
 from __future__ import annotations
 
+from bisect import bisect_right, insort
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Final
 
@@ -28,12 +29,14 @@ from tenet.placement.rules.provider_filters import ProviderFilter
 _PLACES_MIN: Final = 64
 #: In a column of a resource class: the provider has none of it.
 _NOTHING: Final = -1
+#: Of so many requests it is kept what was decided for them: some bytes for each provider and request.
+DECISIONS_MAX: Final = 32
 
 
 class _Column:
     """One resource class over all places: what the largest claim is that fits, and which sizes may be claimed."""
 
-    __slots__ = ("least", "most", "odd", "over", "step")
+    __slots__ = ("asked", "least", "most", "odd", "over", "step")
 
     def __init__(self, places: int) -> None:
         self.most = np.full(places, _NOTHING, dtype=np.int32)
@@ -43,6 +46,8 @@ class _Column:
         self.odd = 0
         #: Places where more is in use than there is.
         self.over: set[int] = set()
+        #: Amounts that what is decided of the fleet hangs on, in ascending order.
+        self.asked: list[int] = []
 
     def grow(self, places: int) -> None:
         more = places - len(self.most)
@@ -54,15 +59,18 @@ class _Column:
         self.clear(place)
         self.least[place], self.step[place] = inventory.min_unit, inventory.step_size
         self.odd += inventory.min_unit != 1 or inventory.step_size != 1
-        self.set_used(place, inventory, used)
+        _ = self.set_used(place, inventory, used)
 
-    def set_used(self, place: int, inventory: Inventory, used: int) -> None:
+    def set_used(self, place: int, inventory: Inventory, used: int) -> bool:
+        """Returns whether one of the amounts that are asked for fits now and did not before, or the other way round."""
         free = inventory.capacity - used
-        self.most[place] = max(0, min(free, inventory.max_unit))
+        before, after = int(self.most[place]), max(0, min(free, inventory.max_unit))
+        self.most[place] = after
         if free < 0:
             self.over.add(place)
         elif self.over:
             self.over.discard(place)
+        return bisect_right(self.asked, before) != bisect_right(self.asked, after)
 
     def clear(self, place: int) -> None:
         self.odd -= bool(self.least[place] != 1 or self.step[place] != 1)
@@ -106,6 +114,7 @@ class Fleet:
         self._tops_of = 0
         #: Raised by every change but those of what is in use; who searches in steps begins anew when it was.
         self.shape = 0
+        self._decisions: dict[int, tuple[object, object]] = {}
 
     # ---- changes -----------------------------------------------------------------------------------------------------
 
@@ -116,6 +125,7 @@ class Fleet:
             provider: the whole of it. Where its tree changed, its descendants are put as well.
         """
         self.shape += 1
+        self._forget_decisions()
         place = self._place_of(provider.uuid)
         if self._providers[place] is not None:
             self._withdraw(place)
@@ -148,6 +158,7 @@ class Fleet:
         if place is None or self._providers[place] is None:
             return
         self.shape += 1
+        self._forget_decisions()
         self._withdraw(place)
         if place not in self._trees:
             self._let_go(uuid, place)
@@ -169,7 +180,9 @@ class Fleet:
         self._generations[place] = generation
         inventory = provider.inventories.get(resource_class)
         if inventory is not None:
-            self._columns[resource_class].set_used(place, inventory, used)
+            column = self._columns[resource_class]
+            if column.set_used(place, inventory, used):
+                self._forget_decisions()
 
     def take_uses(self, uuid: str, used: Mapping[str, int], *, generation: int, raised: int, revision: int) -> bool:
         """Takes note of what a commit left in use in a provider, where it is the one right behind what is known.
@@ -407,6 +420,39 @@ class Fleet:
     def meeting(self, comparison: Comparison) -> Mask:
         """Returns of each place whether a capability of the provider there is as it is wanted."""
         return self._capabilities.meeting(comparison, len(self._providers))
+
+    def decided(self, request: object) -> object | None:
+        """Returns what was decided for a request of all providers as they are now; None where nothing is kept.
+
+        Args:
+            request: the very object that it was kept for.
+        """
+        kept = self._decisions.get(id(request))
+        return None if kept is None else kept[1]
+
+    def keep_decision(self, request: object, decision: object, amounts: Iterable[tuple[str, int]]) -> None:
+        """Keeps what was decided for a request until it may be something else; of ``DECISIONS_MAX`` requests.
+
+        Args:
+            request: is not changed any more.
+            decision: hangs on what is in use only by whether amounts fit, at each place.
+            amounts: those, each with its class.
+        """
+        if len(self._decisions) >= DECISIONS_MAX:
+            self._forget_decisions()
+        # The request is kept as well, so that no other one gets its identity.
+        self._decisions[id(request)] = request, decision
+        for resource_class, amount in amounts:
+            column = self._columns.get(resource_class)
+            # A class that nobody has an inventory of fits nowhere until a provider is put.
+            if column is not None and amount not in column.asked:
+                insort(column.asked, amount)
+
+    def _forget_decisions(self) -> None:
+        if self._decisions:
+            self._decisions.clear()
+            for column in self._columns.values():
+                column.asked.clear()
 
     def in_tree(self, uuid: str) -> Mask:
         """Returns of each place whether it is in the same tree as a provider; nowhere where there is none."""

@@ -75,6 +75,10 @@ def search_tree(
     Yields:
         Each candidate once; None now and then, where nothing was found for a while.
     """
+    if len(wanted.wants) == 1 and not (fleet.has_trees or fleet.sharing or wanted.together or request.same_subtree):
+        # Each provider is a tree by itself, and the anchors are those that meet the want.
+        yield _alone(wanted.wants[0], fleet.at(anchor))
+        return
     choices = _choices_at(fleet, wanted, anchor, is_pure=is_pure)
     if len(choices) == 1 and not (fleet.sharing or wanted.together or request.same_subtree):
         # Nothing has to hold among the providers of a candidate that has one alone.

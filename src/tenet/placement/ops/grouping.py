@@ -248,6 +248,12 @@ def _agree(one: Add, other: Add) -> bool:
     return one.amount <= 0 and other.amount <= 0 and one.at_most is None
 
 
+def _adds_twice(writes: Sequence[Write]) -> bool:
+    """Returns whether a cell is added to more than once."""
+    cells = [(write.key, write.cell) for write in writes if isinstance(write, Add)]
+    return len(set(cells)) != len(cells)
+
+
 def _tell(members: Sequence[Asked], outcome: Landed | Conflict) -> None:
     for one in members:
         if not one.done.done():
@@ -295,8 +301,7 @@ class Grouping:
             StoreUnavailable: nothing was written.
             OutcomeUnknown: the store could not say before the deadline whether it was.
         """
-        cells = {(write.key, write.cell) for write in writes if isinstance(write, Add)}
-        if not self._is_dear or len(cells) + sum(not isinstance(write, Add) for write in writes) != len(writes):
+        if not self._is_dear or _adds_twice(writes):
             return await self._land(writes, checks, appends, deadline, return_cells=return_cells)
         one = Asked(writes, checks, appends, deadline, return_cells=return_cells)
         self._waiting.append(one)

@@ -26,8 +26,8 @@ from tenet.placement.rules.validation import canonical_uuid, read_body
 
 #: What says which providers a group means.
 _MEANS: Final = ("resources", "required", "member_of")
-#: A request is kept in its meaning, for the next one like it, up to so many characters.
-_KEPT_CHARS_MAX: Final = 2048
+#: What a request asks for is kept in its meaning, for the next one like it, up to so many bytes.
+_KEPT_BYTES_MAX: Final = 2048
 
 
 class Claimant(Struct, frozen=True):
@@ -111,6 +111,8 @@ class ClaimRequest(Struct, frozen=True):
     @property
     def others(self) -> list[str]:
         """Uuids of all consumers that it names besides its own, each once."""
+        if not self.affinity and not self.anti_affinity:
+            return []
         return list(dict.fromkeys(uuid for one in (*self.affinity, *self.anti_affinity) for uuid in one.others))
 
 
@@ -284,22 +286,33 @@ def _claimant(
     asked = one.get("request", common)
     if asked is None:
         raise BadRequest(f"JSON does not validate: neither consumer {uuid} nor the claim has a `request`.")
-    capabilities = capabilities_of(asked)
-    text = as_query_string(asked)
-    read = _read_anew if len(text) > _KEPT_CHARS_MAX else _read_kept
-    request = read(text, classes, traits)
-    if capabilities:
-        groups = (replace(group, capabilities=capabilities.get(group.suffix, ())) for group in request.groups)
-        request = replace(request, groups=tuple(groups))
+    request = _meaning(asked, classes, traits)
     return Claimant(uuid, one["project_id"], one["user_id"], one.get("consumer_type", UNKNOWN_TYPE), request)
 
 
-def _read_anew(text: str, classes: frozenset[str], traits: frozenset[str]) -> CandidateRequest:
-    return read_candidate_request(text, LATEST, classes=classes, traits=traits)
+def _meaning(asked: Mapping[str, Any], classes: frozenset[str], traits: frozenset[str]) -> CandidateRequest:
+    """Returns what a member ``request`` means: of those that are not large, the same object for the same member."""
+    try:
+        text = orjson.dumps(asked)
+    except TypeError:
+        # An amount of more than 64 bits, made of another unit, which is refused below.
+        return _read(asked, classes, traits)
+    return _read_kept(text, classes, traits) if len(text) <= _KEPT_BYTES_MAX else _read(asked, classes, traits)
+
+
+def _read(asked: Mapping[str, Any], classes: frozenset[str], traits: frozenset[str]) -> CandidateRequest:
+    capabilities = capabilities_of(asked)
+    request = read_candidate_request(as_query_string(asked), LATEST, classes=classes, traits=traits)
+    if capabilities:
+        groups = (replace(group, capabilities=capabilities.get(group.suffix, ())) for group in request.groups)
+        request = replace(request, groups=tuple(groups))
+    return request
 
 
 #: What is asked for is the same for all of a flavour, and for all of a gang; what it means depends on nothing else.
-_read_kept: Final = lru_cache(maxsize=1024)(_read_anew)
+@lru_cache(maxsize=1024)
+def _read_kept(text: bytes, classes: frozenset[str], traits: frozenset[str]) -> CandidateRequest:
+    return _read(orjson.loads(text), classes, traits)
 
 
 def _plugin(one: Mapping[str, Any]) -> Plugin:

@@ -33,16 +33,16 @@ def uses_left(cells: Mapping[Key, Mapping[str, int]], writes: Iterable[Write]) -
         cells: all cells of each record that it added to, as ``Committed`` has them.
         writes: of the commit.
     """
-    raised = {write.key: write.amount for write in writes if isinstance(write, Add) and write.cell == keys.GENERATION}
-    found: dict[str, Uses] = {}
-    of_providers = [(key, left) for key, left in cells.items() if key.space == keys.PROVIDERS_SPACE]
-    for key, left in of_providers:
-        if key.sort == keys.COUNTS and key in raised:
-            uuid = keys.uuid_text(key.partition)
-            found[uuid] = Uses(left[keys.GENERATION], raised[key], left.get(keys.INVENTORIES, 0), {})
-    for key, left in of_providers:
-        if keys.is_used(key.sort):
-            uses = found.get(keys.uuid_text(key.partition))
-            if uses is not None:
-                uses.used[keys.class_of(key.sort)] = left.get(keys.USED, 0)
-    return found
+    found: dict[bytes, Uses] = {}
+    for write in writes:
+        if isinstance(write, Add) and write.cell == keys.GENERATION:
+            left = cells.get(write.key)
+            if left is not None:
+                uses = Uses(left[keys.GENERATION], write.amount, left.get(keys.INVENTORIES, 0), {})
+                found[write.key.partition] = uses
+    for key, left in cells.items():
+        if key.space == keys.PROVIDERS_SPACE and keys.is_used(key.sort):
+            of_provider = found.get(key.partition)
+            if of_provider is not None:
+                of_provider.used[keys.class_of(key.sort)] = left.get(keys.USED, 0)
+    return {keys.uuid_text(partition): uses for partition, uses in found.items()}

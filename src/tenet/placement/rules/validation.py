@@ -68,7 +68,7 @@ def read_body(body: bytes, schema: Schema) -> Any:
         BadRequest: it is no JSON, has numbers or characters that are none, or another shape.
     """
     try:
-        document = json.loads(body, parse_float=_number, parse_constant=_refuse_constant)
+        document = _documents.decode(body.decode(json.detect_encoding(body), "surrogatepass"))
         if any(mark in body for mark in _MAY_HAVE_SURROGATES):
             _ = json.dumps(document, ensure_ascii=False).encode()
     except ValueError as error:
@@ -116,6 +116,10 @@ def _number(text: str) -> float | int:
 def _refuse_constant(text: str) -> None:
     """Refuses what is no JSON, though many write it (RFC 8259, section 6)."""
     raise ValueError(f"Not a number: {text}")
+
+
+#: Made once: the function that reads JSON makes one for each text.
+_documents: Final = json.JSONDecoder(parse_float=_number, parse_constant=_refuse_constant)
 
 
 def check_query(query: Mapping[str, str], schema: Schema) -> None:

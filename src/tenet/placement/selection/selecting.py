@@ -200,7 +200,7 @@ class _Run:
         options: list[Option] = []
         batch: list[Candidate] = []
         looked_at, size = 0, min(BATCH, self._considered)
-        for candidate in search(self._fleet, question.request, turn=question.seed):
+        for candidate in search(self._fleet, question.request, turn=question.seed, is_again=True):
             if candidate is None:
                 yield
                 continue
@@ -272,16 +272,22 @@ class _Run:
     def _take(
         self, claimant: Claimant, options: Sequence[Option], question: Question, tally: _Tally, looked_at: int
     ) -> None:
-        total, weighed = _weigh(options, question, self._selection.weighers)
-        best = np.flatnonzero(total >= total.max() - _ALIKE) if weighed else range(len(options))
-        number = int(best[self._draws.below(len(best))])
+        score, weighed = 0.0, dict[str, float | None]()
+        if self._selection.weighers:
+            total, scored = _weigh(options, question, self._selection.weighers)
+            best = np.flatnonzero(total >= total.max() - _ALIKE)
+            number = int(best[self._draws.below(len(best))])
+            score = 0.0 if total[number] == OUT else float(total[number])
+            weighed = {name: scores[number] if scores[number] != OUT else None for name, scores in scored.items()}
+        else:
+            number = self._draws.below(len(options))
         option = options[number]
         reason: dict[str, Any] = {
             "candidates": looked_at,
             "options": len(options),
             "filters": tally.told(),
-            "score": 0.0 if total[number] == OUT else float(total[number]),
-            "weighers": {name: scores[number] if scores[number] != OUT else None for name, scores in weighed.items()},
+            "score": score,
+            "weighers": weighed,
             "domains": {kind: sorted(domains_of(option, kind) or ()) for kind in self._kinds()},
             "seed": self._selection.seed,
         }
