@@ -329,7 +329,8 @@ class _Claiming:
         writes, checks = consumer_writes(moves)
         writes += provider_writes(moves, relied_on)
         writes += used_writes(amounts_moved(moves), {uuid: one.inventories for uuid, one in relied_on.items()})
-        writes += self._claim_writes(before, body, providers_of(moves))
+        providers = providers_of(moves)
+        writes += self._claim_writes(before, body, providers)
         checks += [IsVersion(keys.provider_key(uuid), one.version) for uuid, one in relied_on.items()]
         checks += _unmoved(self._request.others, consumers)
         if len(checks) > Limits.checks_max:
@@ -337,7 +338,7 @@ class _Claiming:
                 f"The claim is about {len(checks)} consumers, providers and ancestors of providers; one commit can "
                 f"check {Limits.checks_max}. Claim for fewer consumers at once."
             )
-        return Plan(writes, checks, providers_of(moves), moves, only_uses=True)
+        return Plan(writes, checks, providers, moves, only_uses=True)
 
     def _claim_writes(self, before: Mapping[str, Before], body: bytes, providers: list[str]) -> list[Write]:
         """Returns the writes of the claim itself, and of its place in lists.

@@ -82,9 +82,10 @@ def _object(schema: Mapping[str, Any]) -> Test:
             return False
         if names is not None and not all(map(names, value)):
             return False
-        if patterns:
-            return all(of_name(name, member) for name, member in value.items())
-        return all(properties.get(name, others)(member) for name, member in value.items())
+        for name, member in value.items():
+            if not (of_name(name, member) if patterns else properties.get(name, others)(member)):
+                return False
+        return True
 
     return test
 
@@ -131,6 +132,10 @@ def _null(_: Mapping[str, Any]) -> Test:
     return lambda value: value is None
 
 
+def _boolean(_: Mapping[str, Any]) -> Test:
+    return lambda value: type(value) is bool
+
+
 _MAKERS: Final[Mapping[str, Callable[[Mapping[str, Any]], Test]]] = {
     "object": _object,
     "array": _array,
@@ -139,5 +144,5 @@ _MAKERS: Final[Mapping[str, Callable[[Mapping[str, Any]], Test]]] = {
     "integer": _numeric(int),
     "number": _numeric(int, float),
     "null": _null,
-    "boolean": lambda _: lambda value: type(value) is bool,
+    "boolean": _boolean,
 }

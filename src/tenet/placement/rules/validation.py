@@ -29,7 +29,8 @@ _EXACT_MAX: Final = 2**53
 #: A uuid in its usual form, as nearly all come.
 _CANONICAL: Final = re.compile("[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 #: Without these bytes there is no lone surrogate in a text: neither as an escape nor as it came.
-_MAY_HAVE_SURROGATES: Final = (b"\\u", b"\xed")
+_ESCAPE: Final = b"\\u"
+_SURROGATE: Final = b"\xed"
 
 
 def canonical_uuid(text: object) -> str | None:
@@ -69,7 +70,7 @@ def read_body(body: bytes, schema: Schema) -> Any:
     """
     try:
         document = _documents.decode(body.decode(json.detect_encoding(body), "surrogatepass"))
-        if any(mark in body for mark in _MAY_HAVE_SURROGATES):
+        if _ESCAPE in body or _SURROGATE in body:
             _ = json.dumps(document, ensure_ascii=False).encode()
     except ValueError as error:
         raise BadRequest(f"Malformed JSON: {error}") from None
