@@ -49,6 +49,17 @@ OF_LEGACY = (
         when=has_empty_legacy_parameters,
     ),
     KnownDifference(
+        name="legacy-empty-keys-of-indexes",
+        witnesses=(LOCAL,),
+        member="message",
+        reason="An empty key is told in the words of a Query, as of KeyConditionExpression; DynamoDB Local has those "
+        "of a write for KeyConditions of an index.",
+        source=CAPTURED,
+        operations=("Query",),
+        ours="cannot contain an empty (string|binary) value. Key: ",
+        theirs="A value specified for a secondary index key is not supported",
+    ),
+    KnownDifference(
         name="legacy-updates-without-an-action",
         witnesses=(LOCAL,),
         member=f"outcome|message|{CONTENTS}|Attributes|{CONSUMED}",

@@ -189,6 +189,16 @@ OF_STATEMENTS = (
         when=_same_but_for_words,
     ),
     KnownDifference(
+        name="local-comparisons-in-set",
+        witnesses=(LOCAL,),
+        member=OUTCOME,
+        reason="SET computes with + and - alone, as an update expression does; DynamoDB Local stores whether a "
+        "comparison holds.",
+        source=DOCUMENTED,
+        operations=STATEMENTS,
+        ours="Unsupported operator in Update Expression",
+    ),
+    KnownDifference(
         name="dynoxide-words-of-statements",
         witnesses=(DYNOXIDE,),
         member="message",

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from tests.conformance.differential.known_differences import (
+    CAPTURED,
     DOCUMENTED,
     DYNALITE,
     DYNOXIDE,
     LOCAL,
+    SHARED_PARSER,
     KnownDifference,
 )
 
@@ -49,6 +51,25 @@ OF_TIME_TO_LIVE = (
         operations=_OPERATIONS,
         ours="^TimeToLive is active on a different AttributeName: current AttributeName is ",
         theirs="^TimeToLive is active on a different AttributeName$",
+    ),
+    KnownDifference(
+        name="local-time-to-live-of-no-table",
+        witnesses=(LOCAL,),
+        member="message",
+        reason="A missing TableName is told in the same words by every operation; DynamoDB Local has others here.",
+        source=CAPTURED,
+        operations=_OPERATIONS,
+        ours="^The parameter 'TableName' is required",
+        theirs="tableName: Member must not be null$",
+    ),
+    KnownDifference(
+        name="dynoxide-short-names-of-tables",
+        witnesses=(DYNOXIDE,),
+        member="outcome|message",
+        reason="The length of TableName is checked first; dynoxide looks for such a table, and at other members.",
+        source=SHARED_PARSER,
+        operations=_OPERATIONS,
+        ours="TableName must be at least 3 characters long",
     ),
     KnownDifference(
         name="dynoxide-checks-of-time-to-live",

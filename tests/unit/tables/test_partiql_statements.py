@@ -258,6 +258,10 @@ def test_a_delete_of_what_is_not_there_does_nothing(service: Service) -> None:
             V + "Argument to ORDER BY must be of type VariableReference. Type: 1",
         ),
         (
+            "SELECT * FROM rooms WHERE house = 'a' ORDER BY MISSING",
+            V + "Argument to ORDER BY must be of type VariableReference. Type: MISSING",
+        ),
+        (
             "SELECT * FROM rooms WHERE house = 1",
             V + "Key attribute's data type should match its data type in table's schema: Key house",
         ),
@@ -280,6 +284,27 @@ def test_a_delete_of_what_is_not_there_does_nothing(service: Service) -> None:
         ("SELECT * FROM notes WHERE size(v)", V + "WHERE clause must contain an expression that resolves to a boolean"),
         ("SELECT * FROM notes WHERE v AND id = 'n'", V + "The arguments to AND/OR must be Expressions"),
         ("SELECT * FROM notes WHERE NOT v", V + "The argument to NOT must be a Type or Expression"),
+        (
+            "SELECT * FROM notes WHERE v = 1 AND ['a', [v]]",
+            V + "Unsupported data type: VariableReference under key root.1.0 at 1:44:1",
+        ),
+        (
+            "SELECT * FROM notes WHERE NOT ('a', MISSING OR v)",
+            V + "Unsupported data type: NAry under key root.1 at 1:45:2",
+        ),
+        (
+            "SELECT * FROM notes WHERE v = 1 AND {'k': MISSING}",
+            V + "Unsupported data type: LiteralMissing under key root.k at 1:43:7",
+        ),
+        (
+            "SELECT * FROM notes WHERE NOT <<v>>",
+            V + "Unsupported data type in Bag. DynamoDB only supports either numbers or strings in bags at 1:33:1",
+        ),
+        ("SELECT * FROM notes WHERE NOT ['a', {'k': 1}]", V + "The argument to NOT must be a Type or Expression"),
+        (
+            "SELECT * FROM notes WHERE v = [size(v)]",
+            V + "Unsupported data type: NAry under key root.0 at 1:32:4",
+        ),
         ("SELECT * FROM notes WHERE v = MISSING", V + "MISSING must be compared using IS operator"),
         ("SELECT * FROM notes WHERE v + 1 = 2", V + "Unsupported operator in Condition Expression. Operator: +"),
         ("SELECT * FROM notes WHERE -v = 2", V + "Unsupported operator in Condition Expression. Operator: -"),

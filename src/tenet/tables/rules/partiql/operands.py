@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Final, NoReturn, cast
 from tenet.tables.errors import ValidationException
 from tenet.tables.rules import syntax_tree as api
 from tenet.tables.rules.name_checks import misused
-from tenet.tables.rules.partiql.tree import Apply, Call, Constant, Is, Missing, Name, Sequence
-from tenet.tables.rules.partiql.values import is_value
+from tenet.tables.rules.partiql.tree import Apply, Call, Constant, Is, Missing, Name, Sequence, Tuple
+from tenet.tables.rules.partiql.values import build, is_value
 
 if TYPE_CHECKING:
     from tenet.tables.rules.partiql.tree import Assignment, Expression
@@ -64,6 +64,9 @@ def condition_of(tree: Expression, values: Values, otherwise: str = _NO_BOOLEAN)
             return _type_test(tree, values)
         case Call():
             return _test(tree, values)
+    if isinstance(tree, Sequence | Tuple):
+        # What is no literal in it is told first.
+        build(tree, None)
     raise ValidationException(otherwise)
 
 

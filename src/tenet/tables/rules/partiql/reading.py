@@ -16,7 +16,7 @@ from tenet.tables.rules.conditions import compile_condition_tree
 from tenet.tables.rules.expressions import Parsed as ParsedTrees
 from tenet.tables.rules.partiql.key_terms import KeyTerm, joined, key_term, terms_of
 from tenet.tables.rules.partiql.operands import condition_of
-from tenet.tables.rules.partiql.tree import Constant, Name, Select
+from tenet.tables.rules.partiql.tree import Constant, Missing, Name, Select
 from tenet.tables.rules.partiql.values import Values
 from tenet.tables.rules.projections import Projection
 from tenet.tables.rules.syntax_tree import in_order
@@ -186,7 +186,10 @@ def _selected(projection: Sequence[Expression], values: Values) -> Projection:
 def _ordering(key: Expression) -> str:
     if isinstance(key, Name):
         return ".".join(map(str, key.path))
-    shown = str(next(iter(key.value.values()))) if isinstance(key, Constant) else type(key).__name__
+    if isinstance(key, Constant):
+        shown = str(next(iter(key.value.values())))
+    else:
+        shown = "MISSING" if isinstance(key, Missing) else type(key).__name__
     raise ValidationException(f"Argument to ORDER BY must be of type VariableReference. Type: {shown}")
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from tenet.tables.errors import ValidationException
 from tenet.tables.rules.attributes import check_value
 from tenet.tables.rules.bindings import Bindings
-from tenet.tables.rules.partiql.tree import Apply, Constant, Is, Missing, Name, Parameter, Sequence, Tuple
+from tenet.tables.rules.partiql.tree import Apply, Call, Constant, Is, Missing, Name, Parameter, Sequence, Tuple
 from tenet.tables.rules.syntax_tree import Path, ValueName
 
 if TYPE_CHECKING:
@@ -20,7 +20,18 @@ if TYPE_CHECKING:
     from tenet.tables.model import AttributeValue
     from tenet.tables.rules.partiql.tree import Expression
 
-_TYPE_NAMES: Final = {Name: "VariableReference", Missing: "MISSING", Apply: "NAry", Is: "Typed"}
+#: What is no value, as errors call it: by itself, and within a list or a map.
+_TYPE_NAMES: Final[dict[type, str]] = {
+    Name: "VariableReference",
+    Missing: "MISSING",
+    Apply: "NAry",
+    Call: "NAry",
+    Is: "Typed",
+    Parameter: "Parameter",
+}
+_NAMES_WITHIN: Final = {**_TYPE_NAMES, Missing: "LiteralMissing"}
+_PATH: Final = "PATH"
+_BAG: Final = "Unsupported data type in Bag. DynamoDB only supports either numbers or strings in bags"
 _SET_KINDS: Final = {"S": "SS", "N": "NS", "B": "BS"}
 
 
@@ -46,13 +57,16 @@ def is_value(tree: Expression) -> bool:
     return isinstance(tree, Constant | Parameter | Tuple) or (isinstance(tree, Sequence) and tree.kind != "values")
 
 
-def build(tree: Expression, parameters: SequenceOf[AttributeValue], under: str = "root") -> AttributeValue:
+def build(
+    tree: Expression, parameters: SequenceOf[AttributeValue] | None, under: str = "root", *, is_within: bool = False
+) -> AttributeValue:
     """Returns the value of an expression; what is new of it is not checked yet.
 
     Args:
         tree: the expression.
-        parameters: of the request, canonical.
+        parameters: of the request, canonical; None where none may stand.
         under: where in the value it stands, for errors.
+        is_within: whether that is in a list or a map.
 
     Raises:
         ValidationException: it is none.
@@ -60,20 +74,38 @@ def build(tree: Expression, parameters: SequenceOf[AttributeValue], under: str =
     match tree:
         case Constant():
             return tree.value
-        case Parameter():
+        case Parameter() if parameters is not None:
             return parameters[tree.index]
-        case Sequence(kind="list"):
-            return {"L": [build(part, parameters, f"{under}.{at}") for at, part in enumerate(tree.elements)]}
         case Sequence(kind="bag"):
-            return _set(tree, [build(part, parameters, under) for part in tree.elements])
+            return _set(tree, parameters)
+        case Sequence():
+            elements = enumerate(tree.elements)
+            return {"L": [build(part, parameters, f"{under}.{at}", is_within=True) for at, part in elements]}
         case Tuple():
-            return {"M": members(tree, parameters, under)}
-    name = _TYPE_NAMES.get(type(tree), "Call")
-    raise ValidationException(f"Unsupported data type: {name} under key {under} at {tree.at}")
+            return {"M": members(tree, parameters, under, is_within=True)}
+    name = _NAMES_WITHIN[type(tree)] if is_within else _own_name(tree)
+    at = "" if name == _PATH else f" at {tree.at}"
+    raise ValidationException(f"Unsupported data type: {name} under key {under}{at}")
 
 
-def members(tree: Tuple, parameters: SequenceOf[AttributeValue], under: str = "root") -> dict[str, AttributeValue]:
-    """Returns the members of a map; arguments and errors as for `build`."""
+def _own_name(tree: Expression) -> str:
+    """Returns how errors call what stands for a value by itself and is none."""
+    match tree:
+        case Name():
+            return str(tree.path[0]) if len(tree.path) == 1 else _PATH
+        case Apply():
+            return tree.operator
+        case Call():
+            return tree.function
+        case Is():
+            return "is"
+    return _TYPE_NAMES[type(tree)]
+
+
+def members(
+    tree: Tuple, parameters: SequenceOf[AttributeValue] | None, under: str = "root", *, is_within: bool = False
+) -> dict[str, AttributeValue]:
+    """Returns the members of a map, by itself those of an item; arguments and errors as for `build`."""
     found: dict[str, AttributeValue] = {}
     for key, value in tree.members:
         if not isinstance(key, Constant) or "S" not in key.value:
@@ -83,20 +115,24 @@ def members(tree: Tuple, parameters: SequenceOf[AttributeValue], under: str = "r
             )
         name = key.value["S"]
         if name in found:
-            raise ValidationException(f"Duplicate keys in tuple. Key: {name} under {under} at {key.at}")
-        found[name] = build(value, parameters, f"{under}.{name}" if under != "root" else under)
+            at = tree.at if is_within else key.at
+            raise ValidationException(f"Duplicate keys in tuple. Key: {name} under {under} at {at}")
+        found[name] = build(value, parameters, f"{under}.{name}" if is_within else under, is_within=is_within)
     return found
 
 
-def _set(tree: Sequence, elements: list[AttributeValue]) -> AttributeValue:
+def _set(tree: Sequence, parameters: SequenceOf[AttributeValue] | None) -> AttributeValue:
+    elements: list[AttributeValue] = []
+    for part in tree.elements:
+        if not (isinstance(part, Constant) or (isinstance(part, Parameter) and parameters is not None)):
+            raise ValidationException(f"{_BAG} at {part.at}")
+        elements.append(build(part, parameters))
     if not elements:
         raise ValidationException(f"Empty bags are not supported at {tree.at}")
     kinds = {kind for element in elements for kind in element}
     kind = _SET_KINDS.get(next(iter(kinds))) if len(kinds) == 1 else None
     if kind is None:
-        raise ValidationException(
-            "Unsupported data type in Bag. DynamoDB only supports either numbers or strings in bags"
-        )
+        raise ValidationException(_BAG)
     return {kind: [content for element in elements for content in element.values()]}
 
 
