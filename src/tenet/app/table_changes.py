@@ -411,7 +411,8 @@ class Follower:
         if self._ends is not None and position_in(iterator) >= self._ends[shard]:
             self._caught_up.add(shard)
         following = answer.get("NextShardIterator")
-        self._is_moving |= following is None or position_in(following) > position_in(iterator)
+        if shard not in self._caught_up:
+            self._is_moving |= following is None or position_in(following) > position_in(iterator)
         if following is None:
             del self._iterators[shard]
             self._ended.add(shard)

@@ -14,8 +14,19 @@ from tenet.tables.rules.shapes import check_shape
 if TYPE_CHECKING:
     from tenet.tables.context import Operation
 
-#: What may wait for other requests to end, and is therefore not waited for. None of them writes items.
-_TRANSITIONS: Final = frozenset({"CreateTable", "DeleteTable", "UpdateTable"})
+#: What writes items, by what it knows of their table. Whoever changes that waits for these to end.
+WRITES: Final = frozenset(
+    {
+        "BatchExecuteStatement",
+        "BatchWriteItem",
+        "DeleteItem",
+        "ExecuteStatement",
+        "ExecuteTransaction",
+        "PutItem",
+        "TransactWriteItems",
+        "UpdateItem",
+    }
+)
 _NOT_COUNTED: Final = -1
 
 
@@ -45,7 +56,7 @@ class Calls:
             raise UnknownOperationException
         request = check_shape(operation, request)
         unavailable.refuse_unavailable(operation, request)
-        phase = _NOT_COUNTED if operation in _TRANSITIONS else self._barrier.enter()
+        phase = self._barrier.enter() if operation in WRITES else _NOT_COUNTED
         try:
             try:
                 return await route(self._context, caller, request)

@@ -145,8 +145,8 @@ class Dispatcher:
 
     def note(self, incoming: Incoming) -> None:
         """Notes a request whose answer is on its way, or goes nowhere."""
-        # The outcome's request knows whom it tells that it waits, which is `incoming`: a cycle of objects that the
-        # garbage collector does not look at, which would stay for ever.
+        # The outcome's request knows whom it tells that it waits, which is `incoming`: a cycle of objects that would
+        # stay until the garbage collector comes by.
         outcome, incoming.outcome = incoming.outcome, None
         if outcome is not None:
             self._note(outcome.request, outcome.label, outcome.response, outcome.seconds, len(incoming.body))

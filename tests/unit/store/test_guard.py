@@ -173,6 +173,7 @@ def test_what_changes_spaces_is_noted() -> None:
     played(scene)
 
 
+@pytest.mark.interpreted
 def test_too_many_commits_without_an_answer_are_waited_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_DOUBTFUL_MAX", 3)
 

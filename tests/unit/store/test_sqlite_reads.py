@@ -96,6 +96,7 @@ def test_large_values_are_read_in_a_thread_and_are_the_same_there(
     run(test())
 
 
+@pytest.mark.interpreted
 def test_a_scan_of_few_among_many_gives_its_thread_back_now_and_then(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -16,7 +16,8 @@ from tenet.base.ids import SystemIds
 from tenet.store import memory
 from tenet.store.contract import EVERYTHING, Engine, Page, Range
 from tenet.tables import keys
-from tenet.tables.api import Caller, Tables
+from tenet.tables.api import ROUTES, Caller, Tables
+from tenet.tables.calls import WRITES
 from tenet.tables.errors import LimitExceededException, ResourceNotFoundException, TablesError, ValidationException
 from tenet.tables.model import Table
 from tenet.tables.ops import expiring
@@ -531,3 +532,30 @@ def test_a_barrier_waits_for_what_began_before_it_and_for_nothing_else() -> None
         await asyncio.wait_for(next_one, 1)
 
     asyncio.run(run())
+
+
+def test_a_barrier_waits_for_what_one_that_was_given_up_has_waited_for() -> None:
+    async def run() -> None:
+        barrier = Barrier()
+        before = barrier.enter()
+        given_up = asyncio.create_task(barrier.passed())
+        await asyncio.sleep(0)
+        given_up.cancel()
+        await asyncio.wait((given_up,))
+        waiting = asyncio.create_task(barrier.passed())
+        await asyncio.sleep(0.01)
+        assert not waiting.done()
+        barrier.leave(before)
+        await asyncio.wait_for(waiting, 1)
+
+    asyncio.run(run())
+
+
+def test_every_operation_that_writes_items_is_waited_for() -> None:
+    others = {
+        *("BatchGetItem", "GetItem", "Query", "Scan", "TransactGetItems"),
+        *("CreateTable", "DeleteTable", "UpdateTable", "UpdateTimeToLive", "TagResource", "UntagResource"),
+        *(name for name in ROUTES if name.startswith(("Describe", "List"))),
+    }
+    assert set(ROUTES) == WRITES | others
+    assert not WRITES & others

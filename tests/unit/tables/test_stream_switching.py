@@ -11,12 +11,13 @@ import pytest
 
 from tenet.base.clock import ManualClock
 from tenet.store.contract import Capabilities, Engine, LogOptions, SpaceOptions
+from tenet.tables.api import Tables
 from tenet.tables.model import Table
 from tenet.tables.ops.following import SETTLED_S
 from tenet.tables.rules.stream_settings import stream_arn
 from tests.dear import Dear
-from tests.unit.pipes.world import ACCOUNT, dear, in_loop, memory
-from tests.unit.tables.streaming import Streamed, on
+from tests.unit.pipes.world import ACCOUNT, IDS, dear, in_loop, memory
+from tests.unit.tables.streaming import NEVER_SPLIT, Streamed, on
 
 STORES = pytest.mark.parametrize("make", [memory, dear])
 Make = Callable[[ManualClock], Engine]
@@ -119,3 +120,68 @@ async def test_a_stream_begins_behind_the_requests_that_do_not_know_of_it(make: 
         await world.put("a", v="behind it")
         (record,) = await world.records(arn)
         assert record["dynamodb"]["NewImage"]["v"] == {"S": "behind it"}
+
+
+@in_loop
+async def test_of_two_that_carry_one_transition_the_later_one_moves_nothing() -> None:
+    clock = ManualClock(wall_ms=1_750_000_000_123)
+    async with Streamed(cast("Engine", Remote(memory(clock))), clock) as world:
+        await world.make(None)
+        other = await Tables.open(world.store, clock=clock, ids=IDS, splits=NEVER_SPLIT)
+        catalog, barrier = world.tables._context.catalog, world.tables._context.barrier
+        phase = barrier.enter()
+        await world.switch(on("NEW_IMAGE"))
+        table = await catalog.describe(ACCOUNT, "orders")
+        while table.streams[0].status != "ENABLED":
+            await asyncio.sleep(0.01)
+            table = await catalog.describe(ACCOUNT, "orders")
+        await world.put("a", v="while the beginning is open")
+        # What the other one read of the catalog before that.
+        (stream,) = table.streams
+        before = msgspec.structs.replace(stream, status="ENABLING", starts=())
+        late = msgspec.structs.replace(table, revision=table.revision - 1, streams=(before,))
+        ended = await other._context.lifecycle._finish(late)
+        assert ended is not None
+        assert (ended.status, ended.streams[0].is_settled) == ("ACTIVE", True)
+        await world.put("a", v="told")
+        barrier.leave(phase)
+        await active(world)
+        await world.call("UpdateTable", TableName="orders", DeletionProtectionEnabled=True)
+        await active(world)
+        (record,) = await world.records(stream_arn(table, stream))
+        assert record["dynamodb"]["NewImage"]["v"] == {"S": "told"}
+        await other.close()
+
+
+@in_loop
+async def test_who_is_late_ends_no_transition_that_began_since() -> None:
+    clock = ManualClock(wall_ms=1_750_000_000_123)
+    async with Streamed(cast("Engine", Remote(memory(clock))), clock) as world:
+        await world.make(None)
+        other = await Tables.open(world.store, clock=clock, ids=IDS, splits=NEVER_SPLIT)
+        catalog, barrier = world.tables._context.catalog, world.tables._context.barrier
+        phase = barrier.enter()
+        await world.switch(on("NEW_IMAGE"))
+        table = await catalog.describe(ACCOUNT, "orders")
+        while table.streams[0].status != "ENABLED":
+            await asyncio.sleep(0.01)
+            table = await catalog.describe(ACCOUNT, "orders")
+        assert (ended := await other._context.lifecycle._finish(table)) is not None
+        assert ended.status == "ACTIVE"
+
+        # Another transition begins, and what it needs is not there yet.
+        def began(now: Table | None) -> Table | None:
+            assert now is not None
+            return msgspec.structs.replace(now, status="UPDATING", status_until_ms=clock.wall_ms() + 60_000)
+
+        begun = await catalog.change(ACCOUNT, "orders", began)
+        assert begun is not None
+        barrier.leave(phase)
+        await asyncio.sleep(0.2)
+        assert await catalog.describe(ACCOUNT, "orders") == begun
+        await other.close()
+
+
+async def active(world: Streamed) -> None:
+    while await world.status("orders") != "ACTIVE":  # noqa: ASYNC110 - what is waited for happens in the store
+        await asyncio.sleep(0.01)

@@ -64,9 +64,10 @@ class Runway:
     async def halt(self) -> None:
         """Ends a growth that is under way; what is cut off behind this stays cut off until the next commit."""
         self._is_halted = True
-        if self._task is not None:
-            await self._task
-        self._is_halted = False
+        try:
+            await self._ended()
+        finally:
+            self._is_halted = False
 
     def begin_anew(self) -> None:
         """To be called when the log was cut off: the next commit wants room again."""
@@ -75,9 +76,13 @@ class Runway:
     async def stop(self) -> None:
         """Ends it, before the last connection folds the log into the file and removes it."""
         self._is_stopped = True
-        if self._task is not None:
-            await self._task
+        await self._ended()
         await asyncio.get_running_loop().run_in_executor(None, self._executor.shutdown)
+
+    async def _ended(self) -> None:
+        """Waits until nothing grows. Who is cancelled meanwhile takes no growth along."""
+        if self._task is not None:
+            await asyncio.wait((self._task,))
 
     async def _extend(self, used: int) -> None:
         ahead = min(max(used, _AHEAD_BYTES_MIN), _AHEAD_BYTES_MAX)

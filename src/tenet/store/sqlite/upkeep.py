@@ -130,9 +130,11 @@ class Upkeep:
             self._file.pool.let_go()
             if mode == "TRUNCATE":
                 await self._file.runway.halt()
-            await self._in_thread(lambda execute: execute(f"PRAGMA wal_checkpoint({mode})").fetchall())
-            if mode == "TRUNCATE":
-                self._file.runway.begin_anew()
+            try:
+                await self._in_thread(lambda execute: execute(f"PRAGMA wal_checkpoint({mode})").fetchall())
+            finally:
+                if mode == "TRUNCATE":
+                    self._file.runway.begin_anew()
             # Whoever began to read before its end would keep the log from beginning anew.
             self._file.pool.let_go()
 

@@ -1,4 +1,4 @@
-"""Tells when all requests have ended that had begun before a moment: what they know of tables may be of before it."""
+"""Tells when all writes have ended that had begun before a moment: what they know of tables may be of before it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 
 
 class Barrier:
-    """Counts the requests that are under way, by the phase in which they began. One caller at a time may wait."""
+    """Counts the requests that are under way, by the phase in which they began; one caller after the other waits."""
 
     def __init__(self) -> None:
         self._running = [0, 0]
@@ -33,8 +33,13 @@ class Barrier:
     async def passed(self) -> None:
         """Waits until every request has ended that had begun before the call."""
         async with self._turn:
-            self._ended.clear()
+            # Whoever waited before may have been cancelled: the phase that begins now has to be empty.
+            await self._empty(1 - self._phase)
             before, self._phase = self._phase, 1 - self._phase
-            while self._running[before]:
-                await self._ended.wait()
-                self._ended.clear()
+            await self._empty(before)
+
+    async def _empty(self, phase: int) -> None:
+        self._ended.clear()
+        while self._running[phase]:
+            await self._ended.wait()
+            self._ended.clear()

@@ -161,6 +161,9 @@ class Lifecycle:
             switched = await self._streams.switch(table)
             if switched is None or switched.id != table.id:
                 return None
+            if not _is_same_transition(table, switched):
+                # Another process has ended this one meanwhile; what there is to do since then has not been done here.
+                return switched
             table = switched
 
         def decide(now: Table | None) -> Table | None:
@@ -281,3 +284,9 @@ class Lifecycle:
                 after = (record.partition, record.sort)
             more = page.more
         return found
+
+
+def _is_same_transition(before: Table, now: Table) -> bool:
+    """Tells whether a table is in the transition that it was in when it was looked at before."""
+    of_before = (before.status, before.status_until_ms, before.pending)
+    return of_before == (now.status, now.status_until_ms, now.pending)

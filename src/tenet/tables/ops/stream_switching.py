@@ -55,7 +55,8 @@ class Streams:
     async def switch(self, table: Table) -> Table | None:
         """Does what is left to do for the streams of a table that is being updated; returns the table as it is then.
 
-        Ten round trips for each stream, and 1.5 s where other processes may write to the table.
+        Ten round trips for each stream, 1.5 s where other processes may write to the table, and what it takes until the
+        writes have ended that this process is at: up to as long as a request may take.
         """
         now: Table | None = table
         for stream in table.streams:
@@ -63,21 +64,29 @@ class Streams:
                 now = await self._begin(table, stream)
             elif stream.status == "DISABLING":
                 now = await self._end(table, stream)
-            elif stream.status == "ENABLED" and self._may_be_settling(stream):
+            elif self._may_be_settling(stream):
                 # Another process has come so far, and is waiting or has died.
                 now = await self._settled(table, stream)
         return now
 
     def _may_be_settling(self, stream: Stream) -> bool:
-        return not stream.is_settled and self._clock.wall_ms() - stream.created_ms < _SETTLING_MS
+        """Whether a stream is on that perhaps not all writers know of. Those of one process all ended with it."""
+        is_new = self._clock.wall_ms() - stream.created_ms < _SETTLING_MS
+        is_open = stream.status == "ENABLED" and not stream.is_settled
+        return is_open and is_new and self._store.capabilities.remote
 
     async def _begin(self, table: Table, stream: Stream) -> Table | None:
         # The log first, so that no writer finds that there is none.
         await self._logs.keep(table)
         starts = await self._positions(table)
         now = await self._replace(table, stream, status="ENABLED", starts=starts)
-        fresh = msgspec.structs.replace(stream, status="ENABLED", starts=starts)
-        return now if now is None else await self._settled(now, fresh)
+        if now is None or now.id != table.id:
+            return now
+        # Another process may have come further with it meanwhile, and begun it elsewhere.
+        begun = next((one for one in now.streams if one.label == stream.label), None)
+        if begun is None or begun.status != "ENABLED" or begun.is_settled:
+            return now
+        return await self._settled(now, begun)
 
     async def _settled(self, table: Table, stream: Stream) -> Table | None:
         """Has a stream begin where all writers go into it; returns its table as it is then.
