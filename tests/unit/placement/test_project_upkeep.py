@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from random import Random
 from typing import Any, cast
 
@@ -16,7 +16,7 @@ from tenet.placement.ops import project_upkeep
 from tenet.placement.ops.auditing import audit
 from tenet.placement.ops.project_upkeep import ProjectUpkeep
 from tenet.placement.ops.quota_keeping import find_quotas
-from tenet.store.contract import EVERYTHING, Commit, Engine, Outcome, Page, Store
+from tenet.store.contract import EVERYTHING, Commit, Engine, Key, Outcome, Page, Record, Store
 from tenet.store.errors import StoreError, StoreUnavailable
 from tenet.store.faulty import NO_FAULTS, Faulty
 from tenet.store.memory_state import MemoryState
@@ -25,7 +25,7 @@ from tests.unit.placement.test_claims import PLAN, every_use
 from tests.unit.placement.test_quotas import quota_of, set_quota
 from tests.unit.placement.world import IDS, World, in_loop, memory, uuid_of
 
-NO_CONTENT, UNAVAILABLE = 204, 503
+NO_CONTENT, FORBIDDEN = 204, 403
 
 
 class Watched:
@@ -55,6 +55,30 @@ class Watched:
         if self.commits_left < 0:
             raise StoreUnavailable("this process is dead")
         return await self._store.commit(commit, **named)
+
+
+class Apart:
+    """A store that reads each key of a ``get`` at a moment of its own, as it may; something happens behind a quota.
+
+    Args:
+        store: the one below.
+    """
+
+    def __init__(self, store: Engine) -> None:
+        self._store = store
+        self.behind_quota: Callable[[], Awaitable[None]] | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    async def get(self, wanted: Sequence[Key], **named: Any) -> Sequence[Record | None]:
+        found: list[Record | None] = []
+        for key in wanted:
+            found += await self._store.get((key,), **named)
+            if (key.space, key.sort) == (keys.PROJECTS_SPACE, keys.QUOTA) and self.behind_quota is not None:
+                happening, self.behind_quota = self.behind_quota, None
+                await happening()
+        return found
 
 
 def upkeep(store: Any) -> ProjectUpkeep:
@@ -207,6 +231,25 @@ async def test_a_project_that_a_dead_process_has_shut_is_opened_by_whoever_comes
         await dies_after_shutting(store)
         assert await upkeep(store).look() > 0
         assert (await find_quotas(store, ["project"]))["project"].counted > 0
+        await is_clean(world)
+
+
+@in_loop
+async def test_who_opens_a_project_keeps_to_the_quota_with_which_it_was_shut() -> None:
+    store = memory()
+    apart = Apart(store)
+    async with World(store) as world, World(cast("Engine", apart)) as other:
+        host = await world.provider(1, VCPU=100)
+
+        async def meanwhile() -> None:
+            await set_quota(world, {"resources": {"VCPU": 1}})
+            await dies_after_shutting(store)
+
+        apart.behind_quota = meanwhile
+        assert (await other.claim(7, {host: {"VCPU": 50}})).status == FORBIDDEN
+        assert apart.behind_quota is None
+        assert (await other.claim(8, {host: {"VCPU": 1}})).status == NO_CONTENT
+        assert (await world.claim(9, {host: {"VCPU": 1}})).status == FORBIDDEN
         await is_clean(world)
 
 
