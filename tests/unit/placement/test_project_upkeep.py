@@ -9,6 +9,7 @@ from random import Random
 from typing import Any, cast
 
 import pytest
+from structlog.testing import capture_logs
 
 from tenet.base.clock import SystemClock
 from tenet.placement import keys
@@ -16,7 +17,16 @@ from tenet.placement.ops import project_upkeep
 from tenet.placement.ops.auditing import audit
 from tenet.placement.ops.project_upkeep import ProjectUpkeep
 from tenet.placement.ops.quota_keeping import find_quotas
-from tenet.store.contract import EVERYTHING, Commit, Engine, Key, Outcome, Page, Record, Store
+from tenet.store.contract import (
+    EVERYTHING,
+    Commit,
+    Engine,
+    Key,
+    Outcome,
+    Page,
+    Record,
+    Store,
+)
 from tenet.store.errors import StoreError, StoreUnavailable
 from tenet.store.faulty import NO_FAULTS, Faulty
 from tenet.store.memory_state import MemoryState
@@ -247,10 +257,129 @@ async def test_who_opens_a_project_keeps_to_the_quota_with_which_it_was_shut() -
 
         apart.behind_quota = meanwhile
         assert (await other.claim(7, {host: {"VCPU": 50}})).status == FORBIDDEN
-        assert apart.behind_quota is None
         assert (await other.claim(8, {host: {"VCPU": 1}})).status == NO_CONTENT
         assert (await world.claim(9, {host: {"VCPU": 1}})).status == FORBIDDEN
         await is_clean(world)
+
+
+# ---- who is stopped in between, and what cannot be cleared -----------------------------------------------------------
+
+
+class Halting:
+    """A store that waits at one call for a nod; what it waits in may be cancelled.
+
+    Args:
+        store: the one below.
+        at: the call: ``query``, or ``commit`` and which one, from 1.
+        has_landed: whether the store has answered before it waits.
+    """
+
+    def __init__(self, store: Engine, at: str, *, has_landed: bool = False) -> None:
+        self._store = store
+        self._at = at
+        self._has_landed = has_landed
+        self._commits = 0
+        self.reached, self.nod = asyncio.Event(), asyncio.Event()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    async def _wait(self) -> None:
+        self.reached.set()
+        await self.nod.wait()
+
+    async def query(self, *arguments: Any, **named: Any) -> Page:
+        if self._at == "query":
+            await self._wait()
+        return await self._store.query(*arguments, **named)
+
+    async def commit(self, commit: Commit, **named: Any) -> Outcome:
+        self._commits += 1
+        if self._at != f"commit {self._commits}":
+            return await self._store.commit(commit, **named)
+        if self._has_landed:
+            outcome = await self._store.commit(commit, **named)
+            await self._wait()
+            return outcome
+        await self._wait()
+        return await self._store.commit(commit, **named)
+
+
+async def is_open(store: Engine, project: str = "project") -> bool:
+    found = (await find_quotas(store, [project]))[project]
+    return found.counted == found.quota.revision
+
+
+@pytest.mark.parametrize("times", [1, 2])
+@pytest.mark.parametrize("is_limited", [True, False])
+@pytest.mark.parametrize(
+    ("at", "has_landed"),
+    [("commit 1", False), ("commit 1", True), ("query", False), ("commit 2", False), ("commit 2", True)],
+)
+@in_loop
+async def test_who_is_stopped_leaves_no_project_shut(
+    at: str, *, has_landed: bool, is_limited: bool, times: int
+) -> None:
+    store = memory()
+    async with World(store) as world:
+        host = await world.provider(1, VCPU=100, MEMORY_MB=100)
+        if is_limited:
+            await set_quota(world, {"resources": {"VCPU": 50}})
+        await used_and_left(world, host, users=2)
+        halting = Halting(store, at, has_landed=has_landed)
+        clearing = asyncio.create_task(upkeep(halting).clear("project"))
+        await halting.reached.wait()
+        assert await is_open(store) == ((at, has_landed) in {("commit 1", False), ("commit 2", True)})
+        for _ in range(times):
+            clearing.cancel()
+            await asyncio.sleep(0.01)
+        halting.nod.set()
+        with pytest.raises(asyncio.CancelledError):
+            await clearing
+        await asyncio.sleep(0.01)
+        assert await is_open(store)
+        assert (await world.claim(50, {host: {"VCPU": 3}})).status == NO_CONTENT
+        await is_clean(world)
+
+
+@in_loop
+async def test_who_cannot_read_what_is_at_0_opens_the_project_again() -> None:
+    store = memory()
+    async with World(store) as world:
+        host = await world.provider(1, VCPU=100, MEMORY_MB=100)
+        await used_and_left(world, host, users=2)
+        watched = Watched(store)
+
+        async def fail() -> None:
+            assert not await is_open(store)
+            raise StoreUnavailable("no store")
+
+        watched.behind_query = fail
+        with pytest.raises(StoreUnavailable, match="no store"):
+            await upkeep(watched).clear("project")
+        assert await is_open(store)
+        assert await upkeep(store).look() == 6
+
+
+@in_loop
+async def test_a_stop_waits_for_a_store_that_does_not_answer_only_so_long(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(project_upkeep, "OPENING_S", 0.05)
+    store = memory()
+    async with World(store) as world:
+        host = await world.provider(1, VCPU=100, MEMORY_MB=100)
+        await used_and_left(world, host, users=1)
+        halting = Halting(store, "commit 1", has_landed=True)
+        clearing = asyncio.create_task(upkeep(halting).clear("project"))
+        await halting.reached.wait()
+        clearing.cancel()
+        with capture_logs() as logs, pytest.raises(asyncio.CancelledError):
+            await asyncio.wait_for(clearing, 5)
+        assert [(one["event"], one["project"]) for one in logs] == [
+            ("a project may be shut until somebody claims for it", "project")
+        ]
+        assert (await world.claim(50, {host: {"VCPU": 3}})).status == NO_CONTENT
 
 
 @pytest.mark.parametrize("seed", range(4))

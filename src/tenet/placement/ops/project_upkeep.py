@@ -4,7 +4,8 @@ No check says that a count is at 0: adds leave the version of a record as it is,
 cannot add to it. But every commit that changes what a project has also adds to the revision of its quota, within exact
 bounds. So a project is *shut* first: its revision is taken below 0, to a random number. Nothing is added to its counts
 then, and what is read to be 0 stays 0. The commit that removes it takes the revision back from that very number; it is
-refused where anybody has opened the project before, which every claim does that meets a shut one.
+refused where anybody has opened the project before, which every claim does that meets a shut one. Who cannot go on, or
+is stopped, in between opens it before he ends.
 """
 
 from __future__ import annotations
@@ -20,16 +21,16 @@ from tenet.placement.ops.quota_keeping import find_quotas
 from tenet.placement.ops.reading import scanned
 from tenet.placement.rules.quotas import revision_write
 from tenet.store.contract import Committed, Delete, IsVersion, Key, Limits, Range
+from tenet.store.errors import StoreUnavailable
 from tenet.store.landing import land
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import AsyncIterator, Sequence
 
     from tenet.base.clock import Clock
     from tenet.base.ids import Ids
-    from tenet.placement.ops.quota_keeping import Found
     from tenet.placement.rules.quotas import Quota
-    from tenet.store.contract import Check, Record, Store, Write
+    from tenet.store.contract import Check, Record, Store, Version, Write
 
 #: How long after its start it looks first, and how long it rests between two looks, seconds.
 FIRST_LOOK_S: Final = 300.0
@@ -38,6 +39,8 @@ LOOK_S: Final = 3_600.0
 PAGE: Final = 1_000
 #: How long it may take to clear a part of a project, seconds.
 _CALL_S: Final = 10.0
+#: How long it may take to open a project that is not cleared after all, seconds; who stops a process waits for it.
+OPENING_S: Final = 3.0
 
 _log = structlog.get_logger(__name__)
 
@@ -55,6 +58,7 @@ class ProjectUpkeep:
         self._store = store
         self._clock = clock
         self._ids = ids
+        self._opening: set[asyncio.Future[bool]] = set()
 
     async def run(self) -> None:
         """Looks again and again until it is cancelled. What it could not do is done by a later look."""
@@ -93,31 +97,78 @@ class ProjectUpkeep:
 
         Raises:
             StoreError: the store could not serve; the project may be shut until somebody claims for it.
+            StoreCorrupt: its quota cannot be read.
         """
-        removed, more = 0, True
-        while more:
-            some, more = await self._clear_some(project)
-            removed += some
-        return removed
+        return sum([some async for some in self._parts(project)])
 
-    async def _clear_some(self, project: str) -> tuple[int, bool]:
-        """Returns how many records were removed, and whether there may be more; none where somebody was faster."""
+    async def _parts(self, project: str) -> AsyncIterator[int]:
+        """Clears a project, a part at a time; yields of each how many records were removed."""
+        more = True
+        while more:
+            removed, more, may_be_forgotten = await self._clear_some(project)
+            yield removed
+            if may_be_forgotten:
+                # Nobody ever set a quota, so that the revision is 0 as if it were absent. Where it has been shut again
+                # meanwhile, who did so removes nothing.
+                deadline = self._clock.monotonic_s() + _CALL_S
+                await self._land(project, None, [Delete(keys.quota_revision_key(project))], deadline)
+
+    async def _clear_some(self, project: str) -> tuple[int, bool, bool]:
+        """Shuts a project, and opens it as it removes what is at 0.
+
+        Returns:
+            How many records were removed; whether there may be more; whether nothing is left but the revision of a
+            quota that there never was. Nothing of it where somebody was faster.
+        """
         deadline = self._clock.monotonic_s() + _CALL_S
         found = (await find_quotas(self._store, [project], deadline=deadline))[project]
-        revision = found.quota.revision
+        revision, version = found.quota.revision, found.version
         # Whoever has shut it before, and may be dead, finds another number.
         shut = revision - 1 - (int.from_bytes(self._ids.draw(8), "big") >> 2)
-        if not await self._land(project, found, [revision_write(project, shut, found.counted)], deadline):
-            return 0, False
-        keys_at_zero, is_all, is_empty = await self._at_zero(project, found.quota, deadline)
-        writes: list[Write] = [Delete(key) for key in keys_at_zero]
-        if not await self._land(project, found, [*writes, revision_write(project, revision, shut)], deadline):
-            return 0, False
-        if is_all and is_empty and found.version is None:
-            # Nobody ever set a quota, so that the revision is 0 as if it were absent. Where it has been shut again
-            # meanwhile, who did so removes nothing.
-            await self._land(project, found, [Delete(keys.quota_revision_key(project))], deadline)
-        return len(writes), not is_all
+        opens = revision_write(project, revision, shut)
+        shutting = asyncio.ensure_future(
+            self._land(project, version, [revision_write(project, shut, found.counted)], deadline)
+        )
+        try:
+            if not await asyncio.shield(shutting):
+                return 0, False, False
+            keys_at_zero, is_all, is_empty = await self._at_zero(project, found.quota, deadline)
+            if not await self._land(project, version, [*map(Delete, keys_at_zero), opens], deadline):
+                return 0, False, False
+        except (asyncio.CancelledError, Exception):
+            await self._open(project, version, opens, shutting)
+            raise
+        return len(keys_at_zero), not is_all, is_all and is_empty and version is None
+
+    async def _open(self, project: str, version: Version | None, opens: Write, shutting: asyncio.Future[bool]) -> None:
+        """Opens a project that this process has shut, or is about to, and will not clear; for a bounded time.
+
+        It would be opened by the next claim anyway, but not by one of a node of the version before.
+        """
+
+        async def is_open() -> bool:
+            try:
+                # What is under way might land behind the commit that opens.
+                is_shut = await shutting
+            except TenetError as error:
+                is_shut = not isinstance(error, StoreUnavailable)  # of which nothing was written
+            if not is_shut:
+                return True
+            try:
+                # Refused where somebody else, or the removal itself, has opened it.
+                await self._land(project, version, [opens], self._clock.monotonic_s() + OPENING_S)
+            except TenetError:
+                return False
+            return True
+
+        opening = asyncio.ensure_future(is_open())
+        # Who is cancelled once more ends at once, and leaves it under way.
+        self._opening.add(opening)
+        opening.add_done_callback(self._opening.discard)
+        await asyncio.wait((opening,), timeout=OPENING_S)
+        if not opening.done() or not opening.result():
+            opening.cancel()
+            _log.warning("a project may be shut until somebody claims for it", project=project)
 
     async def _at_zero(self, project: str, quota: Quota, deadline: float) -> tuple[Sequence[Key], bool, bool]:
         """Returns what may go of a project that is shut: uses before the counts of consumers that they belong to.
@@ -150,9 +201,9 @@ class ProjectUpkeep:
                 within = Range(within.lower, page.records[-1].sort)
         return found, True, is_empty
 
-    async def _land(self, project: str, found: Found, writes: Sequence[Write], deadline: float) -> bool:
-        """Commits, where the quota is as it was found; returns whether that was not refused."""
-        checks: list[Check] = [IsVersion(keys.quota_key(project), found.version)]
+    async def _land(self, project: str, version: Version | None, writes: Sequence[Write], deadline: float) -> bool:
+        """Commits, where the quota is of the version that was found; returns whether that was not refused."""
+        checks: list[Check] = [IsVersion(keys.quota_key(project), version)]
         outcome = await land(self._store, writes, checks, clock=self._clock, ids=self._ids, deadline=deadline)
         return isinstance(outcome, Committed)
 
