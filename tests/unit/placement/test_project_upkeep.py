@@ -20,14 +20,18 @@ from tenet.placement.ops.quota_keeping import find_quotas
 from tenet.store.contract import (
     EVERYTHING,
     Commit,
+    Committed,
+    Delete,
     Engine,
     Key,
     Outcome,
     Page,
+    Put,
     Record,
     Store,
+    new_commit_id,
 )
-from tenet.store.errors import StoreError, StoreUnavailable
+from tenet.store.errors import StoreCorrupt, StoreError, StoreUnavailable
 from tenet.store.faulty import NO_FAULTS, Faulty
 from tenet.store.memory_state import MemoryState
 from tests.cassandra_model.stand import Stand
@@ -380,6 +384,64 @@ async def test_a_stop_waits_for_a_store_that_does_not_answer_only_so_long(
             ("a project may be shut until somebody claims for it", "project")
         ]
         assert (await world.claim(50, {host: {"VCPU": 3}})).status == NO_CONTENT
+
+
+@in_loop
+async def test_a_quota_that_cannot_be_read_keeps_no_other_project_from_being_cleared() -> None:
+    store = memory()
+    async with World(store) as world:
+        host = await world.provider(1, VCPU=100, MEMORY_MB=100)
+        projects = [f"project-{number}" for number in range(5)]
+        for project in projects:
+            await used_and_left(world, host, users=1, project=project)
+        # As the scan meets them: the first one cannot be read.
+        page = await store.scan(keys.PROJECTS_SPACE, keys.PROJECT_CONSUMERS, limit=100)
+        bad = page.records[0].partition.decode()
+        broken = Commit(new_commit_id(world.clock, IDS), [Put(keys.quota_key(bad), b"\x01\xc1")])
+        assert isinstance(await store.commit(broken), Committed)
+        for removed in (4 * 3, 0):
+            with capture_logs() as logs:
+                assert await upkeep(store).look() == removed
+            told = [(one["event"], one["project"], one["error"]) for one in logs if one["log_level"] == "warning"]
+            assert told == [("what projects left behind is not removed yet", bad, StoreCorrupt.code)]
+            assert [one["records"] for one in logs if one["log_level"] == "info"] == [removed] * bool(removed)
+        assert [bool(await left_of(store, project)) for project in projects] == [one == bad for one in projects]
+        mended = Commit(new_commit_id(world.clock, IDS), [Delete(keys.quota_key(bad))])
+        assert isinstance(await store.commit(mended), Committed)
+        assert await upkeep(store).look() == 3
+        await is_clean(world)
+
+
+@in_loop
+async def test_what_was_removed_before_a_failure_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(project_upkeep, "PAGE", 2)
+    store = memory()
+    async with World(store) as world:
+        host = await world.provider(1, VCPU=100, MEMORY_MB=100)
+        await used_and_left(world, host, users=2)
+        watched = Watched(store)
+        watched.commits_left = 2
+        with capture_logs() as logs:
+            assert await upkeep(watched).look() == 2
+        assert [one["project"] for one in logs if one["log_level"] == "warning"] == ["project"]
+        assert await upkeep(store).look() == 4
+        await is_clean(world)
+
+
+@in_loop
+async def test_a_store_that_serves_nobody_is_not_asked_about_every_project(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(project_upkeep, "_FAILURES_MAX", 3)
+    store = memory()
+    async with World(store) as world:
+        host = await world.provider(1, VCPU=100, MEMORY_MB=100)
+        for number in range(6):
+            await used_and_left(world, host, users=1, project=f"project-{number}")
+        watched = Watched(store)
+        watched.commits_left = 0
+        with capture_logs() as logs, pytest.raises(StoreUnavailable, match="this process is dead"):
+            await upkeep(watched).look()
+        assert len({one["project"] for one in logs if one["event"].startswith("what projects")}) == 2
+        assert await upkeep(store).look() == 18
 
 
 @pytest.mark.parametrize("seed", range(4))

@@ -21,7 +21,7 @@ from tenet.placement.ops.quota_keeping import find_quotas
 from tenet.placement.ops.reading import scanned
 from tenet.placement.rules.quotas import revision_write
 from tenet.store.contract import Committed, Delete, IsVersion, Key, Limits, Range
-from tenet.store.errors import StoreUnavailable
+from tenet.store.errors import StoreCorrupt, StoreUnavailable
 from tenet.store.landing import land
 
 if TYPE_CHECKING:
@@ -41,6 +41,9 @@ PAGE: Final = 1_000
 _CALL_S: Final = 10.0
 #: How long it may take to open a project that is not cleared after all, seconds; who stops a process waits for it.
 OPENING_S: Final = 3.0
+#: How many projects in a row the store may fail to serve before the others are left to a later look.
+_FAILURES_MAX: Final = 10
+_NOT_YET: Final = "what projects left behind is not removed yet"
 
 _log = structlog.get_logger(__name__)
 
@@ -67,27 +70,37 @@ class ProjectUpkeep:
             await asyncio.sleep(pause_s)
             pause_s = LOOK_S
             try:
-                removed = await self.look()
+                await self.look()
             except TenetError as error:
-                _log.warning("what projects left behind is not removed yet", error=error.code, reason=error.message)
-                continue
-            if removed:
-                _log.info("what projects left behind was removed", records=removed)
+                _log.warning(_NOT_YET, error=error.code, reason=error.message)
 
     async def look(self) -> int:
         """Clears every project that counts nobody of a user and type; returns how many records were removed.
 
-        A scan of the counts of consumers, in pages; a few round trips for each such project.
+        A scan of the counts of consumers, in pages; a few round trips for each such project. One that cannot be cleared
+        is told to the log, and keeps nobody else from it.
 
         Raises:
-            StoreError: the store could not serve.
-            StoreCorrupt: a quota cannot be read.
+            StoreError: the store could not serve the scan, or many projects in a row.
         """
-        removed = 0
-        async for records in scanned(self._store, keys.PROJECTS_SPACE, keys.PROJECT_CONSUMERS, limit=PAGE):
-            idle = dict.fromkeys(record.partition for record in records if not record.cells.get(keys.CONSUMERS, 0))
-            for partition in idle:
-                removed += await self.clear(partition.decode())
+        removed = failed = 0
+        try:
+            async for records in scanned(self._store, keys.PROJECTS_SPACE, keys.PROJECT_CONSUMERS, limit=PAGE):
+                idle = dict.fromkeys(record.partition for record in records if not record.cells.get(keys.CONSUMERS, 0))
+                for project in map(bytes.decode, idle):
+                    try:
+                        async for some in self._parts(project):
+                            removed += some
+                        failed = 0
+                    except TenetError as error:
+                        # A store that serves nobody is not asked about each of them.
+                        failed += not isinstance(error, StoreCorrupt)
+                        if failed == _FAILURES_MAX:
+                            raise
+                        _log.warning(_NOT_YET, project=project, error=error.code, reason=error.message)
+        finally:
+            if removed:
+                _log.info("what projects left behind was removed", records=removed)
         return removed
 
     async def clear(self, project: str) -> int:
