@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping, Sequence
+from pathlib import Path
 from random import Random
 from typing import Any, cast
 
@@ -309,6 +310,16 @@ class Halting:
         return await self._store.commit(commit, **named)
 
 
+RUNBOOK = (Path(__file__).resolve().parents[3] / "docs" / "runbook" / "placement.md").read_text(encoding="utf-8")
+
+
+def told(logs: Iterable[MutableMapping[str, Any]], level: str = "warning") -> list[tuple[Any, ...]]:
+    """What a log has of a level: event, project and error. The runbook knows each event."""
+    found = [one for one in logs if one["log_level"] == level]
+    assert all(f"| `{one['event']}`, with" in RUNBOOK for one in found)
+    return [(one["event"], one.get("project"), one.get("error")) for one in found]
+
+
 async def is_open(store: Engine, project: str = "project") -> bool:
     found = (await find_quotas(store, [project]))[project]
     return found.counted == found.quota.revision
@@ -380,9 +391,7 @@ async def test_a_stop_waits_for_a_store_that_does_not_answer_only_so_long(
         clearing.cancel()
         with capture_logs() as logs, pytest.raises(asyncio.CancelledError):
             await asyncio.wait_for(clearing, 5)
-        assert [(one["event"], one["project"]) for one in logs] == [
-            ("a project may be shut until somebody claims for it", "project")
-        ]
+        assert told(logs) == [("a project may be shut until somebody claims for it", "project", None)]
         assert (await world.claim(50, {host: {"VCPU": 3}})).status == NO_CONTENT
 
 
@@ -402,9 +411,9 @@ async def test_a_quota_that_cannot_be_read_keeps_no_other_project_from_being_cle
         for removed in (4 * 3, 0):
             with capture_logs() as logs:
                 assert await upkeep(store).look() == removed
-            told = [(one["event"], one["project"], one["error"]) for one in logs if one["log_level"] == "warning"]
-            assert told == [("what projects left behind is not removed yet", bad, StoreCorrupt.code)]
-            assert [one["records"] for one in logs if one["log_level"] == "info"] == [removed] * bool(removed)
+            assert told(logs) == [("what projects left behind is not removed yet", bad, StoreCorrupt.code)]
+            assert len(told(logs, "info")) == bool(removed)
+            assert [one["records"] for one in logs if "records" in one] == [removed] * bool(removed)
         assert [bool(await left_of(store, project)) for project in projects] == [one == bad for one in projects]
         mended = Commit(new_commit_id(world.clock, IDS), [Delete(keys.quota_key(bad))])
         assert isinstance(await store.commit(mended), Committed)
@@ -423,7 +432,7 @@ async def test_what_was_removed_before_a_failure_is_counted(monkeypatch: pytest.
         watched.commits_left = 2
         with capture_logs() as logs:
             assert await upkeep(watched).look() == 2
-        assert [one["project"] for one in logs if one["log_level"] == "warning"] == ["project"]
+        assert [project for _, project, _ in told(logs)] == ["project"]
         assert await upkeep(store).look() == 4
         await is_clean(world)
 
@@ -440,7 +449,7 @@ async def test_a_store_that_serves_nobody_is_not_asked_about_every_project(monke
         watched.commits_left = 0
         with capture_logs() as logs, pytest.raises(StoreUnavailable, match="this process is dead"):
             await upkeep(watched).look()
-        assert len({one["project"] for one in logs if one["event"].startswith("what projects")}) == 2
+        assert len({project for _, project, _ in told(logs)}) == len(logs) == 2
         assert await upkeep(store).look() == 18
 
 
