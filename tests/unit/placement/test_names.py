@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import os_resource_classes
 import os_traits
 import pytest
@@ -157,3 +159,47 @@ async def test_a_custom_name_tells_when_it_was_made() -> None:
         assert shown["last-modified"] == "Tue, 14 Nov 2023 22:13:20 GMT"
         standard = dict((await world.send("GET", "/traits/HW_CPU_X86_AVX")).headers)
         assert standard["last-modified"] == "Tue, 14 Nov 2023 23:13:20 GMT"
+
+
+LONGEST = "CUSTOM_" + "A" * (255 - len("CUSTOM_"))
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/allocation_candidates?resources=VCPU:1&required={}"),
+        ("GET", "/allocation_candidates?resources={}:1"),
+        ("GET", "/resource_providers?required={}"),
+        ("GET", "/resource_providers?resources={}:1"),
+        ("GET", "/traits/{}"),
+        ("DELETE", "/traits/{}"),
+        ("GET", "/resource_classes/{}"),
+        ("DELETE", "/resource_classes/{}"),
+    ],
+)
+@in_loop
+async def test_a_name_that_is_longer_than_any_is_answered_as_one_that_nobody_has_made(method: str, path: str) -> None:
+    async with World(memory()) as world:
+        told = set()
+        # The last of them is longer than a key of the store.
+        for chars in (0, 1, 45, 16_745):
+            name = LONGEST + "A" * chars
+            answer = await world.send(method, path.format(name))
+            text = answer.body.decode().replace(name, "NAME")
+            told.add((answer.status, re.sub(r'"request_id":"[^"]*"', "", text)))
+        ((status, text),) = told
+        assert status in {BAD, NOT_FOUND}
+        assert "NAME" in text
+
+
+@in_loop
+async def test_the_longest_name_can_be_made_and_asked_for() -> None:
+    async with World(memory()) as world:
+        host = await world.provider(1, VCPU=1)
+        for kind in ("traits", "resource_classes"):
+            await world.ask("PUT", f"/{kind}/{LONGEST}", status=CREATED)
+            assert (await world.send("GET", f"/{kind}/{LONGEST}")).status < BAD
+        body = {"resource_provider_generation": 1, "traits": [LONGEST]}
+        await world.ask("PUT", f"/resource_providers/{host}/traits", body)
+        found = await world.ask("GET", f"/resource_providers?required={LONGEST}")
+        assert [one["uuid"] for one in found["resource_providers"]] == [host]

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     from tenet.store.contract import Check, Key, Store, Write
 
+#: The longest name that anybody can make, in characters. No longer one is looked for: a key may not be of any length.
+_NAME_CHARS_MAX: Final = 255
 _PAGE_RECORDS: Final = 10_000
 #: Each may be that of a class and that of a trait.
 _NAMES_AT_ONCE: Final = Limits.get_keys_max // 2
@@ -92,16 +94,18 @@ class Names:
         return classes, traits
 
     async def missing(self, keys_of: Iterable[Key], *, deadline: float = NEVER) -> list[Key]:
-        """Returns those of some custom names that do not exist; one round trip."""
+        """Returns those of some custom names that do not exist; at most one round trip."""
         wanted = list(keys_of)
-        if not wanted:
-            return []
-        records = await self._store.get(wanted, deadline=deadline)
-        return [
+        asked = [key for key in wanted if _can_exist(key)]
+        if not asked:
+            return wanted
+        records = await self._store.get(asked, deadline=deadline)
+        there = {
             key
-            for key, record in zip(wanted, records, strict=True)
-            if record is None or not record.cells.get(keys.USERS, 0)
-        ]
+            for key, record in zip(asked, records, strict=True)
+            if record is not None and record.cells.get(keys.USERS, 0)
+        }
+        return [key for key in wanted if key not in there]
 
     async def missing_classes(self, names: Collection[str], *, deadline: float = NEVER) -> list[str]:
         """Returns those of some resource classes that do not exist, in order; at most one round trip."""
@@ -126,10 +130,17 @@ class Names:
         return (put,), (IsVersion(key, None if record is None else record.version),)
 
     async def made(self, key: Key, *, deadline: float = NEVER) -> Made | None:
-        """Returns a custom name, None where it does not exist; one round trip."""
+        """Returns a custom name, None where it does not exist; at most one round trip."""
+        if not _can_exist(key):
+            return None
         (record,) = await self._store.get((key,), deadline=deadline)
         users = 0 if record is None else record.cells.get(keys.USERS, 0)
         return None if record is None or not users else Made(int.from_bytes(record.value), users - 1)
+
+
+def _can_exist(key: Key) -> bool:
+    # Those that can be made are ASCII.
+    return len(key.sort) <= _NAME_CHARS_MAX
 
 
 def deleting(key: Key) -> Write:

@@ -6,7 +6,7 @@ checks the revision that it was made for. So a claim reads nothing more, unless 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from msgspec import Struct
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from tenet.placement.rules.claims import Move
     from tenet.placement.rules.quotas import Changes, Quota, Subject
-    from tenet.store.contract import Record, Store, Version, Write
+    from tenet.store.contract import Key, Record, Store, Version, Write
 
 REMEMBERED_MAX: Final = 10_000
 #: Two records are read of each project.
@@ -33,7 +33,8 @@ class Found(Struct, frozen=True):
     Args:
         quota: ``NO_QUOTA`` where there never was one.
         version: of its record; None where there is none.
-        counted: its revision as every commit checks it; below 0 where the project is shut.
+        counted: its revision as every commit checks it; below 0 where the project is shut, and then of the moment in
+            which the quota was read.
     """
 
     quota: Quota
@@ -42,19 +43,37 @@ class Found(Struct, frozen=True):
 
 
 async def find_quotas(store: Store, projects: Sequence[str], *, deadline: float = NEVER) -> dict[str, Found]:
-    """Returns the quotas of projects as they are now; a round trip for each 500."""
+    """Returns the quotas of projects as they are now; a round trip for each 500, and one more where any is shut.
+
+    Who opens a project adds to the number that it is shut with what makes it the revision of its quota. No other
+    shutting draws that number, so that it lands only where nothing has happened since the number was read. But the
+    quota must be the one of that moment, and each key of a ``get`` may be of another: of a project that is shut both
+    are read together.
+    """
     found: dict[str, Found] = {}
     for start in range(0, len(projects), _PROJECTS_AT_ONCE):
         some = projects[start : start + _PROJECTS_AT_ONCE]
-        of_each = [(keys.quota_key(project), keys.quota_revision_key(project)) for project in some]
-        records = await store.get([key for both in of_each for key in both], deadline=deadline)
-        for project, record, revision in zip(some, records[::2], records[1::2], strict=True):
-            found[project] = Found(
-                quota=NO_QUOTA if record is None else decode_quota(record.value),
-                version=None if record is None else record.version,
-                counted=0 if revision is None else revision.cells.get(keys.QUOTAS, 0),
-            )
+        found |= _found_in(some, await store.get(_records_of(some), deadline=deadline))
+        shut = [project for project in some if found[project].counted < 0]
+        if shut:
+            together = await store.read_together(_records_of(shut), deadline=deadline)
+            found |= _found_in(shut, cast("Sequence[Record | None]", together))
     return found
+
+
+def _records_of(projects: Iterable[str]) -> list[Key]:
+    return [key for project in projects for key in (keys.quota_key(project), keys.quota_revision_key(project))]
+
+
+def _found_in(projects: Sequence[str], records: Sequence[Record | None]) -> dict[str, Found]:
+    return {
+        project: Found(
+            quota=NO_QUOTA if record is None else decode_quota(record.value),
+            version=None if record is None else record.version,
+            counted=0 if revision is None else revision.cells.get(keys.QUOTAS, 0),
+        )
+        for project, record, revision in zip(projects, records[::2], records[1::2], strict=True)
+    }
 
 
 class Quotas:
@@ -69,7 +88,7 @@ class Quotas:
         self._remembered: dict[str, Quota] = {}
 
     async def read(self, projects: Iterable[str], *, deadline: float = NEVER) -> dict[str, Found]:
-        """Returns the quotas of projects as they are now; one round trip."""
+        """Returns the quotas of projects as they are now; as many round trips as ``find_quotas``."""
         found = await find_quotas(self._store, list(dict.fromkeys(projects)), deadline=deadline)
         for project, one in found.items():
             self._remember(project, one.quota)
