@@ -56,12 +56,16 @@ class Streamed:
         made = await self.call(
             "CreateTable", **SCHEMA | more | {"AttributeDefinitions": definitions, "TableName": name}
         )
-        while await self.status(name) != "ACTIVE":  # noqa: ASYNC110 - what is waited for happens in the store
-            await asyncio.sleep(0.01)
+        await self.active(name)
         return str(made["TableDescription"].get("LatestStreamArn", ""))
 
     async def status(self, name: str) -> str:
         return str((await self.call("DescribeTable", TableName=name))["Table"]["TableStatus"])
+
+    async def active(self, name: str = "orders") -> None:
+        """Waits until a table is in no transition."""
+        while await self.status(name) != "ACTIVE":  # noqa: ASYNC110 - what is waited for happens in the store
+            await asyncio.sleep(0.01)
 
     async def switch(self, specification: dict[str, Any]) -> dict[str, Any]:
         answer = await self.call("UpdateTable", TableName="orders", StreamSpecification=specification)

@@ -51,6 +51,17 @@ async def with_status(world: Streamed, **changes: Any) -> Table:
     return after
 
 
+async def half_switched_on(world: Streamed) -> Table:
+    """Makes a table and has its stream switched on, up to where the process waits for its requests to end."""
+    await world.make(None)
+    await world.switch(on("NEW_IMAGE"))
+    table = await world.tables._context.catalog.describe(ACCOUNT, "orders")
+    while table.streams[0].status != "ENABLED":
+        await asyncio.sleep(0.01)
+        table = await world.tables._context.catalog.describe(ACCOUNT, "orders")
+    return table
+
+
 @STORES
 @in_loop
 async def test_writes_go_into_a_stream_until_its_end_is_known(make: Make) -> None:
@@ -92,8 +103,7 @@ async def test_an_update_soon_after_a_stream_was_switched_on_takes_nothing_out_o
     async with Streamed(cast("Engine", Remote(memory(clock))), clock) as world:
         await world.make(None)
         await world.switch(on("NEW_IMAGE"))
-        while await world.status("orders") != "ACTIVE":  # noqa: ASYNC110 - what is waited for happens in the store
-            await asyncio.sleep(0.01)
+        await world.active()
         table = await world.tables._context.catalog.describe(ACCOUNT, "orders")
         await world.put("a", v="told")
         await with_status(world)
@@ -115,8 +125,7 @@ async def test_a_stream_begins_behind_the_requests_that_do_not_know_of_it(make: 
         assert await world.status("orders") == "UPDATING"
         await world.put("a", v="while one is under way that does not know of it")
         world.tables._context.barrier.leave(phase)
-        while await world.status("orders") != "ACTIVE":  # noqa: ASYNC110 - what is waited for happens in the store
-            await asyncio.sleep(0.01)
+        await world.active()
         await world.put("a", v="behind it")
         (record,) = await world.records(arn)
         assert record["dynamodb"]["NewImage"]["v"] == {"S": "behind it"}
@@ -126,15 +135,10 @@ async def test_a_stream_begins_behind_the_requests_that_do_not_know_of_it(make: 
 async def test_of_two_that_carry_one_transition_the_later_one_moves_nothing() -> None:
     clock = ManualClock(wall_ms=1_750_000_000_123)
     async with Streamed(cast("Engine", Remote(memory(clock))), clock) as world:
-        await world.make(None)
         other = await Tables.open(world.store, clock=clock, ids=IDS, splits=NEVER_SPLIT)
-        catalog, barrier = world.tables._context.catalog, world.tables._context.barrier
+        barrier = world.tables._context.barrier
         phase = barrier.enter()
-        await world.switch(on("NEW_IMAGE"))
-        table = await catalog.describe(ACCOUNT, "orders")
-        while table.streams[0].status != "ENABLED":
-            await asyncio.sleep(0.01)
-            table = await catalog.describe(ACCOUNT, "orders")
+        table = await half_switched_on(world)
         await world.put("a", v="while the beginning is open")
         # What the other one read of the catalog before that.
         (stream,) = table.streams
@@ -145,9 +149,9 @@ async def test_of_two_that_carry_one_transition_the_later_one_moves_nothing() ->
         assert (ended.status, ended.streams[0].is_settled) == ("ACTIVE", True)
         await world.put("a", v="told")
         barrier.leave(phase)
-        await active(world)
+        await world.active()
         await world.call("UpdateTable", TableName="orders", DeletionProtectionEnabled=True)
-        await active(world)
+        await world.active()
         (record,) = await world.records(stream_arn(table, stream))
         assert record["dynamodb"]["NewImage"]["v"] == {"S": "told"}
         await other.close()
@@ -157,15 +161,10 @@ async def test_of_two_that_carry_one_transition_the_later_one_moves_nothing() ->
 async def test_who_is_late_ends_no_transition_that_began_since() -> None:
     clock = ManualClock(wall_ms=1_750_000_000_123)
     async with Streamed(cast("Engine", Remote(memory(clock))), clock) as world:
-        await world.make(None)
         other = await Tables.open(world.store, clock=clock, ids=IDS, splits=NEVER_SPLIT)
         catalog, barrier = world.tables._context.catalog, world.tables._context.barrier
         phase = barrier.enter()
-        await world.switch(on("NEW_IMAGE"))
-        table = await catalog.describe(ACCOUNT, "orders")
-        while table.streams[0].status != "ENABLED":
-            await asyncio.sleep(0.01)
-            table = await catalog.describe(ACCOUNT, "orders")
+        table = await half_switched_on(world)
         assert (ended := await other._context.lifecycle._finish(table)) is not None
         assert ended.status == "ACTIVE"
 
@@ -180,8 +179,3 @@ async def test_who_is_late_ends_no_transition_that_began_since() -> None:
         await asyncio.sleep(0.2)
         assert await catalog.describe(ACCOUNT, "orders") == begun
         await other.close()
-
-
-async def active(world: Streamed) -> None:
-    while await world.status("orders") != "ACTIVE":  # noqa: ASYNC110 - what is waited for happens in the store
-        await asyncio.sleep(0.01)
