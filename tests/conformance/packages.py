@@ -13,6 +13,7 @@ import fcntl
 import hashlib
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -415,8 +416,25 @@ PLACEMENT_SERVER = _environment(
 )
 
 
+#: The first line of every program that `libraries` has in its folder.
+_ANY_PYTHON = b"#!/usr/bin/env python3"
+#: What an installer writes there: the path of its own interpreter, by way of a shell where that path is a long one.
+_ONE_PYTHON = re.compile(rb"\A(?:#!/bin/sh\n'''exec' .*\n' '''|#!.*python.*)")
+
+
+def free_programs(folder: Path) -> None:
+    """Lets programs run with the Python that is on the PATH.
+
+    The cache outlives the environment that filled it: a program that names the interpreter of an environment that was
+    removed since is "not found".
+    """
+    for program in folder.iterdir():
+        if program.is_file():
+            program.write_bytes(_ONE_PYTHON.sub(_ANY_PYTHON, program.read_bytes()))
+
+
 def libraries(*requirements: str) -> Package:
-    """What a program imports from the Python index, in a folder for PYTHONPATH."""
+    """What a program imports from the Python index, in a folder for PYTHONPATH, with its programs in ``bin``."""
 
     def fetch(folder: Path) -> None:
         if _runs(["uv", "--version"]):
@@ -424,8 +442,10 @@ def libraries(*requirements: str) -> Package:
         else:
             pip = [sys.executable, "-m", "pip", "install", "--quiet"]
         _run([*pip, "--target", str(folder), *requirements], folder)
+        if (folder / "bin").exists():
+            free_programs(folder / "bin")
 
-    digest = hashlib.sha256("\n".join(sorted(requirements)).encode()).hexdigest()[:12]
+    digest = hashlib.sha256("\n".join([_ANY_PYTHON.decode(), *sorted(requirements)]).encode()).hexdigest()[:12]
     return Package("libraries", f"{digest}-{_PYTHON}", {}, fetch)
 
 
