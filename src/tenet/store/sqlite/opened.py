@@ -24,6 +24,7 @@ from tenet.store.sqlite.schema import FILE_NAME, Execute, connect
 from tenet.store.sqlite.spaces import Catalogue, Space
 from tenet.store.sqlite.upkeep import Upkeep
 from tenet.store.sqlite.works import Work
+from tenet.store.sqlite.writeback import Writeback
 from tenet.store.sqlite.writer import Job, Writer
 from tenet.store.watches import Watches
 
@@ -71,6 +72,7 @@ class OpenFile:
             on_commit=self._hint,
         )
         self.runway = Runway(self.path + "-wal")
+        self.writeback = Writeback(self.path)
         self.upkeep = Upkeep(self, directory=directory, clock=clock)
 
     async def close(self) -> None:
@@ -81,6 +83,7 @@ class OpenFile:
         await self.pool.close()
         # The last connection folds the write-ahead log into the file.
         await asyncio.get_running_loop().run_in_executor(None, self._connection.close)
+        self.writeback.close()
 
     async def write(
         self,

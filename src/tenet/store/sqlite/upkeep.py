@@ -115,7 +115,9 @@ class Upkeep:
             await self._checkpoint_alone("RESTART" if wal_bytes <= _KEPT_BYTES else "TRUNCATE")
         elif now[1] >= self._pages_to_checkpoint(now[1]) and now != self._checkpointed:
             self._checkpointed = now
-            await self._in_thread(lambda execute: execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall())
+            with self._file.writer.slow_disk():
+                await self._in_thread(lambda execute: execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall())
+                await asyncio.get_running_loop().run_in_executor(self._executor, self._file.writeback.run)
             if figures.wal_pages >= _PAGES_TO_PAUSE:
                 await self._checkpoint_alone("PASSIVE")
 

@@ -6,8 +6,8 @@ are read, further jobs queue up, reads see the last durable transaction. Nobody 
 
 To wake that thread, and the loop behind it, takes about half as long as a fast disk does. Where there is one job and no
 other, as of one client that waits for each answer, nobody would use the time; so COMMIT runs on the loop then, as long
-as the disk has been fast for ``CALM_COMMITS`` in a row. One that turns out to be slow holds the loop up once, and the
-next ones are the thread's again.
+as the disk has been fast for ``CALM_COMMITS`` in a row and gets nothing else to write that is known of. One that turns
+out to be slow holds the loop up once, and the next ones are the thread's again.
 
 Promises: jobs are carried out in order of arrival; a job never holds the loop for much longer than ``TURN_COST`` takes;
 what waits is bounded; a job whose deadline passes while it waits is not carried out.
@@ -20,7 +20,7 @@ import queue
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from enum import Enum
 from typing import Any, Final
 
@@ -163,8 +163,9 @@ class Writer:
         self._unfinished: tuple[Job, Iterator[Any]] | None = None
         self._is_running = False
         self._is_committing = False
-        #: How many COMMITs in a row were fast.
+        #: How many COMMITs in a row were fast, and whether the disk has other things to do.
         self._calm = 0
+        self._is_disk_slow = False
         #: How many transactions in a row were of one job, and whether one was in this turn of the loop.
         self._alone = 0
         self._was_at_once = False
@@ -196,7 +197,7 @@ class Writer:
         self._line_bytes += job.byte_count
         if self._is_running:
             return
-        if self._calm >= CALM_COMMITS and self._alone >= ALONE_TRANSACTIONS and not self._was_at_once:
+        if self._is_calm and self._alone >= ALONE_TRANSACTIONS and not self._was_at_once:
             self._run_at_once()
         else:
             self._start_running()
@@ -210,6 +211,15 @@ class Writer:
         """Keeps transactions from beginning, once the one that is open has ended, for as long as a block runs."""
         return _Pause(self)
 
+    @contextmanager
+    def slow_disk(self) -> Iterator[None]:
+        """Keeps COMMITs off the loop for as long as a block has the disk write other things."""
+        self._is_disk_slow = True
+        try:
+            yield
+        finally:
+            self._is_disk_slow = False
+
     async def close(self) -> None:
         """Carries out what waits, then stops for good."""
         self._is_closed = True
@@ -218,6 +228,10 @@ class Writer:
         await self._loop.run_in_executor(None, self._committer.join)
         if self._sweeper is not None:
             self._sweeper.cancel()
+
+    @property
+    def _is_calm(self) -> bool:
+        return self._calm >= CALM_COMMITS and not self._is_disk_slow
 
     def _ask_for_pause(self) -> asyncio.Future[None]:
         turn: asyncio.Future[None] = self._loop.create_future()
@@ -361,7 +375,7 @@ class Writer:
             transaction.write_ids()
             self._pool.begin_change()
             self._is_committing = True
-            if self._calm >= CALM_COMMITS and len(self._group) == 1 and not self._line:
+            if self._is_calm and len(self._group) == 1 and not self._line:
                 return True
             self._orders.put(_Order.COMMIT)
             return False
