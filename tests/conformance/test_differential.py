@@ -86,11 +86,15 @@ def smallest(steps: Sequence[Step], run: Callable[[Sequence[Step]], list[Differe
 
 
 def told(steps: Sequence[Step], run: Callable[[Sequence[Step]], list[Difference]]) -> str:
-    """Returns the differences of a sequence and the steps that lead to them; nothing where there are none."""
-    if not run(steps):
+    """Returns the differences of a sequence and the steps that lead to them; nothing where there are none.
+
+    What differs only now and then is told as it was seen at first.
+    """
+    first = run(steps)
+    if not first:
         return ""
     kept = smallest(steps, run)
-    found = "\n".join(map(str, run(kept) or run(steps)))
+    found = "\n".join(map(str, run(kept) or run(steps) or first))
     return f"{found}\nafter\n" + "\n".join(f"  {step.operation} {step.request}" for step in kept)
 
 

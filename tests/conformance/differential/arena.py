@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -32,7 +33,9 @@ STATEMENTS = frozenset({"ExecuteStatement", "BatchExecuteStatement", "ExecuteTra
 WRITES = STATEMENTS | {"PutItem", "UpdateItem", "DeleteItem", "BatchWriteItem", "TransactWriteItems"}
 PAGES_MAX = 200
 _BATCH = 25
-_LOOKS_MAX = 2_000
+#: How long a table may be in a transition, on a busy machine, and how often it is looked whether it still is.
+_SETTLED_S_MAX = 60.0
+_LOOK_S = 0.002
 #: Entries of the tally beside the names of known differences.
 EQUAL = "equal"
 #: The same error in other words, where another witness uses Tenet's.
@@ -279,12 +282,18 @@ def _read_all(target: Target, operation: str, request: Json, pages: list[Json]) 
 def settled(target: Target, step: Step, name: str) -> Answer:
     """Sends a request, and waits until the table that it is about is in no transition."""
     answer = target.call(step.operation, step.request)
-    for _ in range(_LOOKS_MAX):
-        described = target.call("DescribeTable", {"TableName": name}).body.get("Table", {})
+    if answer.code == NO_ANSWER:
+        return answer
+    until_s = time.monotonic() + _SETTLED_S_MAX
+    while time.monotonic() < until_s:
+        looked = target.call("DescribeTable", {"TableName": name})
+        described = looked.body.get("Table", {})
         states = {described.get("TableStatus", "ACTIVE")}
         states |= {index.get("IndexStatus", "ACTIVE") for index in described.get("GlobalSecondaryIndexes", ())}
-        if states == {"ACTIVE"}:
+        # Where it did not say, as on a busy machine, nothing is known of the table.
+        if states == {"ACTIVE"} and looked.code != NO_ANSWER:
             return answer
+        time.sleep(_LOOK_S)
     raise RuntimeError(f"{target.name}: {name} did not become active, nor go")
 
 

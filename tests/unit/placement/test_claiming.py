@@ -103,6 +103,24 @@ async def test_the_same_request_gets_the_first_answer() -> None:
 
 
 @in_loop
+async def test_the_first_answer_is_given_again_where_the_request_would_be_refused_by_now() -> None:
+    async with World(memory()) as world:
+        host = await world.provider(1, VCPU=2)
+        body = claim_of(7)
+        first = await claimed(world, body)
+        await claimed(world, claim_of(8))
+        assert await claimed(world, body, status=OK) == first, "there is no place any more"
+        assert (await world.send("DELETE", f"/allocations/{uuid_of(7)}")).status == NO_CONTENT
+        quota = {"resources": {"VCPU": 1}}
+        await world.ask("PUT", "/v1/quotas/project", quota)
+        assert await claimed(world, body, status=OK) == first, "its project may have no more"
+        (error,) = (await claimed(world, claim_of(9), status=403))["errors"]
+        assert error["code"] == "placement.quota.exceeded"
+        assert await world.used(host) == {"VCPU": 1}
+        await every_use(world)
+
+
+@in_loop
 async def test_a_request_that_comes_many_times_at_once_lands_once() -> None:
     async with World(memory()) as world:
         hosts = [await world.provider(number, VCPU=4) for number in range(1, 9)]

@@ -345,6 +345,21 @@ def test_of_two_backups_under_one_name_one_is_written_and_the_other_refused(
     run(test())
 
 
+def test_a_store_is_no_backup_of_itself(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with opened(tmp_path) as engine:
+            await put_surely(engine, 1)
+            with pytest.raises(InvalidRequest, match="is the store itself, not a backup of it"):
+                await engine.restore(str(tmp_path / "tenet.db"))
+            await put_surely(engine, 2)
+        with pytest.raises(InvalidRequest, match="is the store itself"):
+            restore_file(str(tmp_path), str(tmp_path / "tenet.db"))
+        async with opened(tmp_path) as engine:
+            assert [await value_of(engine, number) for number in (1, 2)] == [b"x", b"x"]
+
+    run(test())
+
+
 def refuse_to_link(source: Path, target: Path) -> None:
     """What a file system does that has no links."""
     raise OSError(errno.ENOTSUP, os.strerror(errno.ENOTSUP), str(source), None, str(target))

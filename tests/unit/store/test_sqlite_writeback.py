@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
+import apsw
 import pytest
 
 from tenet.store.contract import Put
+from tenet.store.errors import StoreUnavailable
 from tenet.store.sqlite import upkeep, writeback, writer
 from tenet.store.sqlite.engine import SqliteEngine
 from tenet.store.sqlite.schema import FILE_NAME
-from tenet.store.sqlite.writeback import STRETCH_BYTES, Writeback
+from tenet.store.sqlite.writeback import STRETCH_BYTES_MIN, Writeback
 from tests.unit.store.sqlite_helpers import (
     IDS,
     commit_of,
@@ -34,15 +38,34 @@ import sqlite3, sys
 connection = sqlite3.connect(sys.argv[1], timeout=0, isolation_level=None)
 try:
     connection.execute("BEGIN IMMEDIATE")
+    connection.execute("ROLLBACK")
     print("free")
 except sqlite3.OperationalError as error:
     print(error)
+connection.close()
 """
 
 
-def test_every_stretch_of_a_file_is_written_and_none_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    file, content = tmp_path / "file", IDS.draw(1024) * 20 * 1024
-    file.write_bytes(content)
+#: The descriptors of this process.
+FOLDER = Path("/proc/self/fd" if sys.platform == "linux" else "/dev/fd")
+#: Whether the system has the call.
+WORKS = sys.platform == "linux"
+
+
+def others_find(file: Path) -> str:
+    """Whether another process may write to a file."""
+    command = [sys.executable, "-c", OTHER_PROCESS, str(file)]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def never() -> bool:
+    """It is not enough."""
+    return False
+
+
+@pytest.fixture
+def done(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int, bool]]:
+    """The stretches that are written meanwhile: begin, length, whether it could be done."""
     done: list[tuple[int, int, bool]] = []
     real = writeback.sync_stretch
 
@@ -51,30 +74,102 @@ def test_every_stretch_of_a_file_is_written_and_none_changed(tmp_path: Path, mon
         return done[-1][-1]
 
     monkeypatch.setattr(writeback, "sync_stretch", noting)
+    return done
+
+
+def test_every_stretch_of_a_file_is_written_and_none_changed(tmp_path: Path, done: list[tuple[int, int, bool]]) -> None:
+    file, content = tmp_path / "file", IDS.draw(1024) * 20 * 1024
+    file.write_bytes(content)
     one = Writeback(str(file))
-    one.run()
+    one.run(never)
     one.close()
     assert file.read_bytes() == content
-    works = sys.platform == "linux"
-    assert done == [(start, STRETCH_BYTES, works) for start in range(0, len(content) if works else 1, STRETCH_BYTES)]
+    stretches = [(start, STRETCH_BYTES_MIN, True) for start in range(0, len(content), STRETCH_BYTES_MIN)]
+    assert done == (stretches if WORKS else [])
+
+
+def test_a_large_file_has_no_more_stretches_than_others(tmp_path: Path, done: list[tuple[int, int, bool]]) -> None:
+    with (tmp_path / "file").open("wb") as file:
+        file.truncate(100 * 1024**3 + 1)
+    one = Writeback(str(tmp_path / "file"))
+    one.run(never)
+    one.close()
+    assert len(done) == (64 if WORKS else 0)
+    assert sum(byte_count for _, byte_count, _ in done) > (100 * 1024**3 if WORKS else -1)
+
+
+def test_it_ends_when_it_is_enough_and_when_it_is_told_to(tmp_path: Path, done: list[tuple[int, int, bool]]) -> None:
+    file = tmp_path / "file"
+    file.write_bytes(bytes(5 * STRETCH_BYTES_MIN))
+    one = Writeback(str(file))
+    one.run(lambda: len(done) == 2)
+    one.stop()
+    one.run(never)
+    assert len(done) == (2 if WORKS else 0)
+    one.close()
+
+
+def test_where_a_file_cannot_be_opened_nothing_is_done(tmp_path: Path) -> None:
+    one = Writeback(str(tmp_path / "missing"))
+    one.run(never)
+    one.close()
 
 
 def test_locks_of_connections_outlive_it(tmp_path: Path) -> None:
-    def others_find() -> str:
-        done = subprocess.run([sys.executable, "-c", OTHER_PROCESS, file], capture_output=True, text=True, check=True)
-        return done.stdout.strip()
-
-    file = str(tmp_path / "file.db")
+    file = tmp_path / "file.db"
     connection = sqlite3.connect(file, isolation_level=None)
     connection.execute("CREATE TABLE things (name)")
-    one = Writeback(file)
     connection.execute("BEGIN IMMEDIATE")
-    one.run()
-    assert others_find() == "database is locked"
+    for _ in range(2):
+        one = Writeback(str(file))
+        one.run(never)
+        one.close()
+        assert others_find(file) == "database is locked"
     connection.execute("COMMIT")
-    assert others_find() == "free"
+    assert others_find(file) == "free"
     connection.close()
+
+
+def test_a_descriptor_is_closed_when_nothing_else_has_the_file_open(tmp_path: Path) -> None:
+    def descriptors() -> int:
+        return sum(os.path.realpath(one) == str(file) for one in FOLDER.iterdir())
+
+    file = (tmp_path / "file.db").resolve()
+    connection = sqlite3.connect(file, isolation_level=None)
+    connection.execute("CREATE TABLE things (name)")
+    for _ in range(3):
+        one = Writeback(str(file))
+        one.close()
+        assert descriptors() == 1 + WORKS, "one is left open, and taken up the next time"
+    connection.close()
+    one = Writeback(str(file))
     one.close()
+    assert descriptors() == 0
+
+
+def test_a_restore_that_a_backup_keeps_from_its_end_leaves_the_store_its_locks(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with opened(tmp_path / "data") as engine:
+            for number in range(20):
+                await put_surely(engine, number)
+            await engine.backup(str(tmp_path / "backup"))
+            # What a backup that takes long has open.
+            reading = apsw.Connection(str(tmp_path / "data" / FILE_NAME))
+            reading.execute("BEGIN")
+            reading.execute("SELECT count(*) FROM spaces").fetchall()
+            await put_surely(engine, 20)
+            with pytest.raises(StoreUnavailable):
+                await engine.restore(str(tmp_path / "backup"))
+            reading.close()
+            # Whoever opens and closes the file, and finds no lock of anybody, would take its log away.
+            assert await asyncio.to_thread(others_find, tmp_path / "data" / FILE_NAME) == "free"
+            assert (tmp_path / "data" / f"{FILE_NAME}-wal").exists()
+            for number in range(21, 30):
+                await put_surely(engine, number)
+        async with opened(tmp_path / "data") as engine:
+            assert [await value_of(engine, number) for number in range(30)] == [b"x"] * 30
+
+    run(test())
 
 
 def test_a_store_that_is_written_to_all_the_time_brings_its_file_to_the_disk_and_stays_right(
@@ -82,12 +177,13 @@ def test_a_store_that_is_written_to_all_the_time_brings_its_file_to_the_disk_and
 ) -> None:
     monkeypatch.setattr(upkeep, "_ROUND_S", 0.01)
     monkeypatch.setattr(upkeep, "_PAGES_TO_CHECKPOINT", 8)
+    monkeypatch.setattr(upkeep, "_PAGES_TO_WRITE_BACK", 8)
     monkeypatch.setattr(upkeep, "_PAGES_TO_PAUSE", 256)
     ends: list[int] = []
     real = Writeback.run
 
-    def noting(self: Writeback) -> None:
-        real(self)
+    def noting(self: Writeback, is_enough: Callable[[], bool]) -> None:
+        real(self, is_enough)
         ends.append(1)
 
     monkeypatch.setattr(Writeback, "run", noting)

@@ -1,9 +1,9 @@
 """Selects and claims in one call: ``/v1/claims``.
 
-The choice is made from the read model; the commit decides. It checks that the consumers have nothing, that the
-consumers which the claim is to be near to or far from are where they were, that the providers are described as they
-were when they were chosen, and, as every claim, that there is room. Where it is refused, what it was about is read
-again and chosen anew, a bounded number of times.
+The choice is made from the read model; the commit decides. It checks that the consumers have nothing, that nothing was
+claimed for them but what is known, that the consumers which the claim is to be near to or far from are where they were,
+that the providers are described as they were when they were chosen, and, as every claim, that there is room. Where it
+is refused, what it was about is read again and chosen anew, a bounded number of times.
 
 What was asked and what came of it is stored in the same commit, and each consumer knows its last claim: the same
 request again gets the same answer.
@@ -32,6 +32,7 @@ from tenet.placement.errors import (
     Unavailable,
 )
 from tenet.placement.model import Reservation
+from tenet.placement.ops.claims import NEVER_CLAIMED, Before
 from tenet.placement.ops.committing import TRIES_MAX, Plan
 from tenet.placement.rules.claim_lists import encode_entry
 from tenet.placement.rules.claim_requests import ClaimRequest, names_in, read_claim, read_claim_body
@@ -60,7 +61,6 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Mapping, Sequence
 
     from tenet.placement.model import Consumer, Provider
-    from tenet.placement.ops.claims import Before
     from tenet.placement.rules.snapshots import Snapshot
 
 _OK: Final = 200
@@ -75,9 +75,10 @@ _Found = dict[str, "tuple[Consumer, Version] | None"]
 async def make_claim(context: Context, asked: Asked) -> Answer:
     """Selects and claims: ``POST /v1/claims``.
 
-    One round trip to read, and one commit over the providers, the consumers and their projects; a round trip more where
-    custom names are used, and where what the read model said of the providers chosen was refused, one or two to read
-    them before each further commit; a commit in one partition where it is refused.
+    One commit over the providers, the consumers and their projects. Round trips to read are there where it names other
+    consumers (one), where custom names are used (one), and where the commit was refused: one for the consumers, of
+    which it was assumed that nothing was ever claimed for them, and one or two for the providers chosen, before each
+    further commit. Where the claim is refused, one to read, and a commit in one partition.
 
     Raises:
         BadRequest: the body is malformed, or names a class, trait or plugin that does not exist.
@@ -158,22 +159,47 @@ class _Claiming:
         self._filters = [context.plugins.filter(one) for one in request.filters]
         self._weighers = [context.plugins.weigher(one) for one in request.weighers]
         self._reserved = self._reservation()
+        #: Whether it may be planned for consumers that have nothing and never had, as nearly all claims are: the commit
+        #: checks it, and a refusal is looked into. Where others are, they have to be known beforehand.
+        self._may_assume = not request.others
         #: What the last choice was about, to be read again before the next one.
         self._doubtful: set[str] = set()
         self._choices = 0
 
     def count_choices(self) -> None:
-        """Counts how often it was chosen; a request that was answered before chooses nothing."""
+        """Counts how often it was chosen; for a request that had its answer already nothing was."""
         if self._choices:
             self._context.counts.claim_choices.count(self._choices)
 
     async def plan(self) -> tuple[Plan, tuple[bytes, bool]]:
         """Implements ``Planner``: the answer, and whether the claim is made now."""
-        deadline = self._asked.deadline
-        found, before = await self._context.claims.of(self._uuids, self._request.others, deadline=deadline)
+        refusal: BadRequest | ClaimRefused | None = None
+        if self._may_assume:
+            self._may_assume = False
+            try:
+                return await self._planned(*_unclaimed(self._uuids), is_assumed=True)
+            except (BadRequest, ClaimRefused) as refused:
+                # Unless it was granted before.
+                refusal = refused
+        found, before = await self._context.claims.of(self._uuids, self._request.others, deadline=self._asked.deadline)
         answer = await self._answer_given(found, before)
         if answer is not None:
             return Plan(()), (answer, False)
+        if refusal is not None:
+            raise refusal
+        return await self._planned(found, before)
+
+    async def _planned(
+        self, found: _Found, before: Mapping[str, Before], *, is_assumed: bool = False
+    ) -> tuple[Plan, tuple[bytes, bool]]:
+        """Chooses, and returns the plan and the answer for consumers as they were read, or are assumed to be.
+
+        Raises:
+            ClaimRefused: there is no place.
+            BadRequest: the claim is too large for one commit.
+            Contended: others were faster every time.
+            Unavailable: no place was found in time.
+        """
         for _ in range(TRIES_MAX):
             chosen = await self._choose(found)
             moves = self._moves(chosen, found)
@@ -183,10 +209,13 @@ class _Claiming:
             if relied_on is not None:
                 body = self._document(chosen)
                 plan = self._plan(moves, relied_on, found, before, body)
+                writes = plan.writes
                 if self._reserved is not None:
-                    pointers = await self._context.expiry.pointers(self._reserved, deadline=deadline)
-                    plan = replace(plan, writes=[*plan.writes, *pointers])
-                return plan, (body, True)
+                    writes = [
+                        *writes,
+                        *await self._context.expiry.pointers(self._reserved, deadline=self._asked.deadline),
+                    ]
+                return replace(plan, writes=writes, is_assumed=is_assumed), (body, True)
         raise Contended("The providers chosen changed every time. Nothing was written; try again.")
 
     async def _answer_given(self, found: _Found, before: Mapping[str, Before]) -> bytes | None:
@@ -199,9 +228,11 @@ class _Claiming:
         if len(lasts) == 1 and all(one.last is not None for one in before.values()):
             (last,) = lasts
             if last.digest == self._request.digest:
+                self._choices = 0
                 return await self._context.claims.document(last.claim, deadline=self._asked.deadline)
         for uuid in self._uuids:
             if found[uuid] is not None:
+                self._choices = 0
                 raise ClaimRefused(
                     f"Consumer {uuid} has allocations that this claim did not give it.", CLAIMED_OTHERWISE
                 )
@@ -355,6 +386,11 @@ class _Claiming:
             writes.append(Put(keys.last_claim_key(uuid), last))
             writes.append(Add(keys.claims_count_key(uuid), keys.CLAIMS, 1, at_least=count, at_most=count))
         return writes
+
+
+def _unclaimed(uuids: Sequence[str]) -> tuple[_Found, dict[str, Before]]:
+    """Returns what is read of consumers that have nothing, and for which nothing was ever claimed."""
+    return dict.fromkeys(uuids), dict.fromkeys(uuids, NEVER_CLAIMED)
 
 
 def _next(steps: Generator[None, None, list[Chosen] | WhyNot]) -> list[Chosen] | WhyNot | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
@@ -28,6 +28,10 @@ class Before(Struct, frozen=True):
 
     last: LastClaim | None
     count: int
+
+
+#: Of a consumer for which nothing was ever claimed.
+NEVER_CLAIMED: Final = Before(None, 0)
 
 
 class Claims:

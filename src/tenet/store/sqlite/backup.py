@@ -154,12 +154,16 @@ def stage_restore(directory: str, path: str) -> Path:
     """Copies a backup into the data directory and checks it there; returns the copy, which `swap` puts in place.
 
     Raises:
-        InvalidRequest: there is no such file, or it cannot be read.
+        InvalidRequest: there is no such file, it cannot be read, or it is the store's own.
         StoreCorrupt: it is no backup, or damaged, or of a later version.
         DiskFull: there is no room for it.
     """
     if not Path(path).is_file():
         raise InvalidRequest(f"there is no backup {path}")
+    store = Path(directory, FILE_NAME)
+    if store.exists() and store.samefile(path):
+        # To close it would give up the locks of whoever has it open, and without its log it is half of the store.
+        raise InvalidRequest(f"{path} is the store itself, not a backup of it")
     try:
         staged = _make_private(Path(directory), _STAGED_PREFIX, "")
         try:

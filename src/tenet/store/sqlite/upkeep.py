@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 import apsw
 
 from tenet.store.errors import StoreError
-from tenet.store.sqlite.faults import translate
+from tenet.store.sqlite.faults import is_unsynchronised, translate
 from tenet.store.sqlite.logs import Trimming
 from tenet.store.sqlite.removals import prune, sweep
 from tenet.store.sqlite.schema import PAGE_BYTES, Execute, connect
@@ -38,6 +38,8 @@ _PAGES_TO_CHECKPOINT: Final = 16 * 1024 * 1024 // PAGE_BYTES
 _PAGES_OF_BUSY_ROUND: Final = 32 * 1024 * 1024 // PAGE_BYTES
 _PAGES_TO_CHECKPOINT_BUSY: Final = 128 * 1024 * 1024 // PAGE_BYTES
 _PAGES_TO_PAUSE: Final = 256 * 1024 * 1024 // PAGE_BYTES
+#: Of a log that has grown by so much, what was copied is brought to the disk before a pause has to.
+_PAGES_TO_WRITE_BACK: Final = _PAGES_TO_CHECKPOINT
 #: A write-ahead log that has been idle for so many rounds is brought into the file and begun anew.
 _IDLE_ROUNDS: Final = 20
 #: What it may take on the disk then: to write over it is a third faster than to let a file grow.
@@ -66,12 +68,15 @@ class Upkeep:
         self._idle_rounds = 0
         self._seen_transactions = -1
         self._seen_pages = 0
+        #: How many pages the log had when what it held was last brought to the disk.
+        self._written_back = 0
         self._trimmed: dict[tuple[int, int], int] = {}
         self._task = asyncio.get_running_loop().create_task(self._run())
 
     async def stop(self) -> None:
         """Ends it."""
         self._task.cancel()
+        self._file.writeback.stop()
         await asyncio.wait((self._task,))
         await asyncio.get_running_loop().run_in_executor(None, self._executor.shutdown)
         self._connection.close()
@@ -105,6 +110,8 @@ class Upkeep:
     # ---- checkpoints -------------------------------------------------------------------------------------------------
 
     async def _keep_log_short(self) -> None:
+        if self._file.is_distrusted:
+            return
         figures = self._file.writer.figures
         now = (figures.transactions, figures.wal_pages)
         if now[0] == self._seen_transactions:
@@ -116,15 +123,35 @@ class Upkeep:
         elif now[1] >= self._pages_to_checkpoint(now[1]) and now != self._checkpointed:
             self._checkpointed = now
             with self._file.writer.slow_disk():
-                await self._in_thread(lambda execute: execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall())
-                await asyncio.get_running_loop().run_in_executor(self._executor, self._file.writeback.run)
+                await self._checkpoint("PASSIVE")
+                await self._write_back()
             if figures.wal_pages >= _PAGES_TO_PAUSE:
                 await self._checkpoint_alone("PASSIVE")
+
+    async def _write_back(self) -> None:
+        """Brings what was copied to the disk, as soon as it is worth it and until the next checkpoint is due."""
+        figures = self._file.writer.figures
+        if figures.wal_pages < self._written_back:
+            self._written_back = 0  # The log has begun anew.
+        if figures.wal_pages - self._written_back < _PAGES_TO_WRITE_BACK:
+            return
+        self._written_back = figures.wal_pages
+        await asyncio.get_running_loop().run_in_executor(
+            self._executor, self._file.writeback.run, lambda: figures.wal_pages >= _PAGES_TO_PAUSE
+        )
 
     def _pages_to_checkpoint(self, pages: int) -> int:
         came = pages - self._seen_pages if pages >= self._seen_pages else pages
         self._seen_pages = pages
         return _PAGES_TO_CHECKPOINT_BUSY if came > _PAGES_OF_BUSY_ROUND else _PAGES_TO_CHECKPOINT
+
+    async def _checkpoint(self, mode: str) -> None:
+        try:
+            await self._in_thread(lambda execute: execute(f"PRAGMA wal_checkpoint({mode})").fetchall())
+        except StoreError as error:
+            if is_unsynchronised(error.__cause__):
+                self._file.distrust(error)
+            raise
 
     async def _checkpoint_alone(self, mode: str) -> None:
         """Runs a checkpoint between two transactions, so that it reaches the end of the log."""
@@ -133,7 +160,7 @@ class Upkeep:
             if mode == "TRUNCATE":
                 await self._file.runway.halt()
             try:
-                await self._in_thread(lambda execute: execute(f"PRAGMA wal_checkpoint({mode})").fetchall())
+                await self._checkpoint(mode)
             finally:
                 if mode == "TRUNCATE":
                     self._file.runway.begin_anew()

@@ -1,31 +1,50 @@
 """Brings what checkpoints have copied to the disk bit by bit, before a checkpoint that others wait for has to.
 
 A checkpoint copies pages into the file, and only the one that reaches the end of the write-ahead log synchronises it
-(https://www.sqlite.org/wal.html, section 2.1): all that was copied since the last time, while the writer pauses. Where
-writes lie far apart, as an index's do, that is nearly as much as the log holds, and every commit waits for it. What the
-disk has by then does not have to be written again; and as it gets one stretch of the file after the other, a commit
-that comes meanwhile finds no more than that before it.
+(``walCheckpoint`` in https://www.sqlite.org/src/file/src/wal.c): all that was copied since the last time, while the
+writer pauses. Where writes lie far apart, as an index's do, that is nearly as much as the log holds, and every commit
+waits for it. What the disk has by then does not have to be written again; and as it gets one stretch of the file after
+the other, a commit that comes meanwhile finds no more than that before it.
 
-It promises nothing: whatever is left, fails or was written since, the checkpoint's own synchronisation sees to.
+It promises nothing, and is not there where the system has no such call: the checkpoint synchronises the file in any
+case. An error is that checkpoint's to find, too: the kernel tells it to each descriptor by itself, of which this is
+another one than SQLite's (https://man7.org/linux/man-pages/man2/fsync.2.html, history).
 
-Invariant: the file stays open here until every connection to it is closed. A process that closes a file loses all of
-its locks on it, those of SQLite's connections included (https://www.sqlite.org/howtocorrupt.html, section 2.2).
+Invariant: a descriptor is closed only when it is the last one of this process on its file. To close one gives up all
+locks that the process has on the file, those of SQLite's connections included, a backup's for instance
+(https://www.sqlite.org/howtocorrupt.html, section 2.2). One that is not stays open for who opens the file next.
 """
 
 from __future__ import annotations
 
 import ctypes
 import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
 from typing import Final
 
-#: How long a stretch is: where pages lie far apart, few of them are in it.
-STRETCH_BYTES: Final = 8 * 1024 * 1024
+#: A file has at most so many stretches, so that enough is written at a time where its pages lie far apart.
+_STRETCHES_MAX: Final = 64
+STRETCH_BYTES_MIN: Final = 8 * 1024 * 1024
 #: Waits for what is being written, writes the rest, and waits for that: the flags in linux/fs.h, all three of them.
 _WAIT_WRITE_WAIT: Final = 0b111
+#: The first Linux that tells an error of this call to every other descriptor as well.
+_LINUX: Final = (4, 14)
+_DESCRIPTORS: Final = Path("/proc/self/fd")
 
-_LIBC: Final = ctypes.CDLL(None)
-#: What Linux has for it (https://man7.org/linux/man-pages/man2/sync_file_range.2.html); None where there is no such.
-_sync_file_range = getattr(_LIBC, "sync_file_range", None)
+#: Descriptors that could not be closed, by what they are on.
+_left_open: dict[tuple[int, int], int] = {}
+
+
+def _is_supported() -> bool:
+    if sys.platform != "linux" or not _DESCRIPTORS.is_dir():
+        return False
+    release = os.uname().release.split(".")
+    return tuple(int(part) for part in release[:2] if part.isdigit()) >= _LINUX
+
+
+_sync_file_range = getattr(ctypes.CDLL(None), "sync_file_range", None) if _is_supported() else None
 
 
 class Writeback:
@@ -33,28 +52,73 @@ class Writeback:
 
     Args:
         path: the file.
-
-    Raises:
-        OSError: it cannot be opened.
     """
 
     def __init__(self, path: str) -> None:
-        self._file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        self._file = _opened(path) if _sync_file_range is not None else None
+        self._is_stopped = False
 
-    def run(self) -> None:
-        """Writes what waits in memory, one stretch after the other; takes as long as the disk does."""
-        for start in range(0, os.fstat(self._file).st_size, STRETCH_BYTES):
-            if not sync_stretch(self._file, start, STRETCH_BYTES):
+    def run(self, is_enough: Callable[[], bool]) -> None:
+        """Writes what waits in memory, one stretch after the other; takes as long as the disk does.
+
+        Args:
+            is_enough: asked before each stretch; where it is, the rest is left.
+        """
+        if self._file is None:
+            return
+        length = os.fstat(self._file).st_size
+        stretch = max(STRETCH_BYTES_MIN, -(-length // _STRETCHES_MAX))
+        for start in range(0, length, stretch):
+            if self._is_stopped or is_enough() or not sync_stretch(self._file, start, stretch):
                 return
 
+    def stop(self) -> None:
+        """Ends what runs behind the stretch that it is at."""
+        self._is_stopped = True
+
     def close(self) -> None:
-        """Lets go of the file; to be called behind the closing of the last connection to it."""
-        os.close(self._file)
+        """Lets go of the file; called behind the closing of the connections to it."""
+        if self._file is None:
+            return
+        descriptor, self._file = self._file, None
+        if _is_last(descriptor):
+            os.close(descriptor)
+        else:
+            _left_open[_place_of(os.fstat(descriptor))] = descriptor
 
 
 def sync_stretch(file: int, start: int, byte_count: int) -> bool:
-    """Writes a stretch of a file; returns whether it was, which it is not where the system cannot do that."""
-    if _sync_file_range is None:
-        return False
+    """Writes a stretch of a file; returns whether that could be done.
+
+    Source: https://man7.org/linux/man-pages/man2/sync_file_range.2.html
+    """
+    assert _sync_file_range is not None
     where, length = ctypes.c_int64(start), ctypes.c_int64(byte_count)
     return bool(_sync_file_range(file, where, length, ctypes.c_uint(_WAIT_WRITE_WAIT)) == 0)
+
+
+def _opened(path: str) -> int | None:
+    """Returns a descriptor of a file: one that was left open, or a new one; None where there can be none."""
+    try:
+        left = _left_open.pop(_place_of(Path(path).stat()), None)
+        return os.open(path, os.O_RDONLY | os.O_CLOEXEC) if left is None else left
+    except OSError:
+        return None
+
+
+def _is_last(descriptor: int) -> bool:
+    """Tells whether nothing else of this process has a file open."""
+    place = _place_of(os.fstat(descriptor))
+    for other in _DESCRIPTORS.iterdir():
+        try:
+            if int(other.name) != descriptor and _place_of(other.stat()) == place:
+                return False
+        except FileNotFoundError:
+            continue  # It was closed meanwhile; the listing's own always is.
+        except OSError:
+            return False
+    return True
+
+
+def _place_of(status: os.stat_result) -> tuple[int, int]:
+    return status.st_dev, status.st_ino

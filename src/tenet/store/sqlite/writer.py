@@ -6,8 +6,8 @@ are read, further jobs queue up, reads see the last durable transaction. Nobody 
 
 To wake that thread, and the loop behind it, takes about half as long as a fast disk does. Where there is one job and no
 other, as of one client that waits for each answer, nobody would use the time; so COMMIT runs on the loop then, as long
-as the disk has been fast for ``CALM_COMMITS`` in a row and gets nothing else to write that is known of. One that turns
-out to be slow holds the loop up once, and the next ones are the thread's again.
+as the disk has been fast for ``CALM_COMMITS`` in a row and no checkpoint writes. One that turns out to be slow holds
+the loop up once, and the next ones are the thread's again.
 
 Promises: jobs are carried out in order of arrival; a job never holds the loop for much longer than ``TURN_COST`` takes;
 what waits is bounded; a job whose deadline passes while it waits is not carried out.
@@ -219,6 +219,22 @@ class Writer:
             yield
         finally:
             self._is_disk_slow = False
+
+    def stop_taking(self, reason: str) -> None:
+        """Refuses all writes from now on, those that wait as well; the transaction that is open comes to its end.
+
+        Args:
+            reason: what everybody is told.
+        """
+        self._broken = reason
+        refusal = StoreUnavailable(reason)
+        self.figures.note_refusal(refusal)
+        self.figures.is_over = True
+        while self._line:
+            job = self._line.popleft()
+            job.result = refusal
+            job.resolve()
+        self._line_bytes = 0
 
     async def close(self) -> None:
         """Carries out what waits, then stops for good."""
@@ -440,14 +456,7 @@ class Writer:
 
     def _stop_taking(self, error: Exception) -> None:
         """Refuses all writes from now on: memory no longer tells what the file holds, and must not be built upon."""
-        self._broken = f"the store must be opened anew, because a change could not be taken up: {error!r}"
-        refusal = StoreUnavailable(self._broken)
-        self.figures.note_refusal(refusal)
-        while self._line:
-            job = self._line.popleft()
-            job.result = refusal
-            job.resolve()
-        self._line_bytes = 0
+        self.stop_taking(f"the store must be opened anew, because a change could not be taken up: {error!r}")
 
     def _next(self) -> None:
         if self._line or self._pauses:
