@@ -48,8 +48,11 @@ T = TypeVar("T")
 PLAIN: Final = SpaceOptions()
 STAMPED: Final = SpaceOptions(stamps=True)
 LOGGED: Final = SpaceOptions(log=LogOptions(readers=("tail",)))
-#: How often a call is repeated that the store was unavailable for.
+#: How often a call is repeated that the store was unavailable for, and how long it waits before, seconds: longer each
+#: time, so that a cluster on a busy machine has the time to find itself again.
 _TRIES_MAX: Final = 200
+_PAUSE_S: Final = 0.001
+_PAUSE_S_MAX: Final = 0.1
 
 _FILLS_SIDE_BY_SIDE: Final = 32
 
@@ -82,13 +85,13 @@ class Client:
 
     async def patiently(self, call: Callable[[], Awaitable[T]]) -> T:
         """Repeats a call for as long as the store is unavailable, within reason."""
-        for _ in range(_TRIES_MAX):
+        for tried in range(_TRIES_MAX):
             try:
                 return await call()
             except DeadlineExceeded:
                 raise
             except StoreUnavailable:
-                await asyncio.sleep(0.001)
+                await asyncio.sleep(min(_PAUSE_S * (tried + 1), _PAUSE_S_MAX))
         return await call()
 
     # ---- commits -----------------------------------------------------------------------------------------------------
