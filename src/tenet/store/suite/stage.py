@@ -48,11 +48,12 @@ T = TypeVar("T")
 PLAIN: Final = SpaceOptions()
 STAMPED: Final = SpaceOptions(stamps=True)
 LOGGED: Final = SpaceOptions(log=LogOptions(readers=("tail",)))
-#: How often a call is repeated that the store was unavailable for, and how long it waits before, seconds: longer each
-#: time, so that a cluster on a busy machine has the time to find itself again.
-_TRIES_MAX: Final = 200
-_PAUSE_S: Final = 0.001
-_PAUSE_S_MAX: Final = 0.1
+#: How often a call is repeated that the store was unavailable for, and how long it waits before, seconds: at first as
+#: short as what a fault of one call takes, then so long that a cluster on a busy machine finds itself again meanwhile.
+_TRIES_MAX: Final = 300
+_SHORT_PAUSES: Final = 200
+_SHORT_PAUSE_S: Final = 0.001
+_LONG_PAUSE_S: Final = 0.1
 
 _FILLS_SIDE_BY_SIDE: Final = 32
 
@@ -91,7 +92,7 @@ class Client:
             except DeadlineExceeded:
                 raise
             except StoreUnavailable:
-                await asyncio.sleep(min(_PAUSE_S * (tried + 1), _PAUSE_S_MAX))
+                await asyncio.sleep(_SHORT_PAUSE_S if tried < _SHORT_PAUSES else _LONG_PAUSE_S)
         return await call()
 
     # ---- commits -----------------------------------------------------------------------------------------------------
