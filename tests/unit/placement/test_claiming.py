@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from copy import deepcopy
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, cast
 
 import orjson
 import pytest
@@ -18,9 +18,11 @@ from tenet.placement.ops.auditing import audit
 from tenet.placement.ops.committing import Committer, Plan
 from tenet.placement.routes import ROUTES
 from tenet.placement.rules.openapi import openapi_document
-from tenet.store.faulty import NO_FAULTS, Faulty
+from tenet.store.contract import Engine
+from tenet.store.faulty import NO_FAULTS, CallFaults, FaultPlan, Faulty
 from tenet.store.memory_state import MemoryState
 from tenet.store.sqlite.engine import open_engine
+from tests.counting import Counting, tallied
 from tests.unit.placement.test_claims import PLAN, every_use
 from tests.unit.placement.world import IDS, World, in_loop, memory, uuid_of
 
@@ -116,6 +118,38 @@ async def test_the_first_answer_is_given_again_where_the_request_would_be_refuse
         assert await claimed(world, body, status=OK) == first, "its project may have no more"
         (error,) = (await claimed(world, claim_of(9), status=403))["errors"]
         assert error["code"] == "placement.quota.exceeded"
+        assert await world.used(host) == {"VCPU": 1}
+        await every_use(world)
+
+
+@in_loop
+async def test_the_first_answer_is_given_again_where_nothing_can_be_written_by_now() -> None:
+    store = Faulty(memory(), NO_FAULTS, seed=1, clock=SystemClock())
+    async with World(store) as world:
+        host = await world.provider(1, VCPU=2)
+        first = await claimed(world, claim_of(7))
+        store._plan = FaultPlan(methods={"commit": CallFaults(unavailable=1.0)})
+        assert await claimed(world, claim_of(7), status=OK) == first
+        assert (await world.send("POST", "/v1/claims", claim_of(8))).status == UNAVAILABLE
+        store._plan = NO_FAULTS
+        await claimed(world, claim_of(8))
+        assert await world.used(host) == {"VCPU": 2}
+        await every_use(world)
+
+
+@in_loop
+async def test_a_consumer_that_was_claimed_for_before_costs_a_read_and_a_commit_more() -> None:
+    store = Counting(memory())
+    async with World(cast("Engine", store)) as world:
+        host = await world.provider(1, VCPU=2)
+        await claimed(world, claim_of(7))
+        assert (await world.send("DELETE", f"/allocations/{uuid_of(7)}")).status == NO_CONTENT
+        assert world.opened is not None
+        choices = world.opened.context.counts.claim_choices
+        with tallied() as tally:
+            await claimed(world, claim_of(7, attempt=1))
+        assert dict(tally.trips) == {"get": 2, "commit": 2}, "of the consumer, and of what its project has"
+        assert choices.total == 2, "one choice a claim"
         assert await world.used(host) == {"VCPU": 1}
         await every_use(world)
 

@@ -5,6 +5,10 @@ claimed for them but what is known, that the consumers which the claim is to be 
 that the providers are described as they were when they were chosen, and, as every claim, that there is room. Where it
 is refused, what it was about is read again and chosen anew, a bounded number of times.
 
+Where a commit that is refused costs little, nothing is read before the first one: it is planned for consumers for which
+nothing was ever claimed, as nearly all are. Whatever else such a plan ends with than a commit, the consumers are read
+then: the request may have its answer already.
+
 What was asked and what came of it is stored in the same commit, and each consumer knows its last claim: the same
 request again gets the same answer.
 """
@@ -28,6 +32,7 @@ from tenet.placement.errors import (
     Conflict,
     Contended,
     NotFound,
+    PlacementError,
     QuotaExceeded,
     Unavailable,
 )
@@ -56,6 +61,7 @@ from tenet.placement.selection.constraints import Other
 from tenet.placement.selection.domains import domains_of_providers, local_of
 from tenet.placement.selection.selecting import Chosen, Selection, WhyNot, selecting
 from tenet.store.contract import Add, Check, IsVersion, Limits, Put, Version, Write
+from tenet.store.errors import StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Mapping, Sequence
@@ -75,10 +81,10 @@ _Found = dict[str, "tuple[Consumer, Version] | None"]
 async def make_claim(context: Context, asked: Asked) -> Answer:
     """Selects and claims: ``POST /v1/claims``.
 
-    One commit over the providers, the consumers and their projects. Round trips to read are there where it names other
-    consumers (one), where custom names are used (one), and where the commit was refused: one for the consumers, of
-    which it was assumed that nothing was ever claimed for them, and one or two for the providers chosen, before each
-    further commit. Where the claim is refused, one to read, and a commit in one partition.
+    One commit over the providers, the consumers and their projects. One round trip to read before it on an engine where
+    a commit over partitions is dear, or where it names other consumers; one more where custom names are used, and where
+    the commit was refused: one for the consumers, and one or two for the providers chosen, before each further commit.
+    Where the claim is refused, one to read, and a commit in one partition.
 
     Raises:
         BadRequest: the body is malformed, or names a class, trait or plugin that does not exist.
@@ -97,6 +103,12 @@ async def make_claim(context: Context, asked: Asked) -> Answer:
         body, is_new = await context.committer.carry_out(claiming.plan, deadline=asked.deadline)
     except (ClaimRefused, QuotaExceeded) as refused:
         refusal = refused
+    except StoreError:
+        # The first commit of a request that has its answer already changes nothing, so that its failure is no answer.
+        given = await claiming.answer_if_assumed()
+        if given is None:
+            raise
+        return Answer(_OK, body=given)
     else:
         location = f"/v1/claims/{request.claimants[0].uuid}" if is_new else ""
         return Answer(_CREATED if is_new else _OK, body=body, location=location)
@@ -159,9 +171,10 @@ class _Claiming:
         self._filters = [context.plugins.filter(one) for one in request.filters]
         self._weighers = [context.plugins.weigher(one) for one in request.weighers]
         self._reserved = self._reservation()
-        #: Whether it may be planned for consumers that have nothing and never had, as nearly all claims are: the commit
-        #: checks it, and a refusal is looked into. Where others are, they have to be known beforehand.
-        self._may_assume = not request.others
+        #: Whether it may be planned for consumers that have nothing and never had, which the commit checks. Others that
+        #: it names have to be known beforehand.
+        self._may_assume = context.claims.may_be_assumed and not request.others
+        self._is_assumed = False
         #: What the last choice was about, to be read again before the next one.
         self._doubtful: set[str] = set()
         self._choices = 0
@@ -173,25 +186,48 @@ class _Claiming:
 
     async def plan(self) -> tuple[Plan, tuple[bytes, bool]]:
         """Implements ``Planner``: the answer, and whether the claim is made now."""
-        refusal: BadRequest | ClaimRefused | None = None
+        was_assumed, self._is_assumed = self._is_assumed, False
         if self._may_assume:
             self._may_assume = False
             try:
-                return await self._planned(*_unclaimed(self._uuids), is_assumed=True)
-            except (BadRequest, ClaimRefused) as refused:
-                # Unless it was granted before.
-                refusal = refused
+                planned = await self._planned(*_unclaimed(self._uuids))
+            except PlacementError:
+                given = await self._given_if_known()
+                if given is None:
+                    raise
+                return Plan(()), (given, False)
+            self._is_assumed = True
+            return planned
         found, before = await self._context.claims.of(self._uuids, self._request.others, deadline=self._asked.deadline)
-        answer = await self._answer_given(found, before)
-        if answer is not None:
-            return Plan(()), (answer, False)
-        if refusal is not None:
-            raise refusal
+        given = await self._answer_given(found, before)
+        if given is not None:
+            return Plan(()), (given, False)
+        if was_assumed and any(one.count for one in before.values()):
+            # It was refused for what was assumed: the providers chosen are as good as they were.
+            self._doubtful.clear()
+            self._choices = 0
         return await self._planned(found, before)
 
-    async def _planned(
-        self, found: _Found, before: Mapping[str, Before], *, is_assumed: bool = False
-    ) -> tuple[Plan, tuple[bytes, bool]]:
+    async def answer_if_assumed(self) -> bytes | None:
+        """Returns the answer that this request got before, where nothing was read when it was planned; else None."""
+        try:
+            return await self._given_if_known() if self._is_assumed else None
+        except ClaimRefused:
+            return None
+
+    async def _given_if_known(self) -> bytes | None:
+        """Returns the answer that this request got before; None where it got none, or that cannot be read.
+
+        Raises:
+            ClaimRefused: a consumer has something that this claim did not give it.
+        """
+        try:
+            found, before = await self._context.claims.of(self._uuids, (), deadline=self._asked.deadline)
+            return await self._answer_given(found, before)
+        except StoreError:
+            return None
+
+    async def _planned(self, found: _Found, before: Mapping[str, Before]) -> tuple[Plan, tuple[bytes, bool]]:
         """Chooses, and returns the plan and the answer for consumers as they were read, or are assumed to be.
 
         Raises:
@@ -209,13 +245,10 @@ class _Claiming:
             if relied_on is not None:
                 body = self._document(chosen)
                 plan = self._plan(moves, relied_on, found, before, body)
-                writes = plan.writes
                 if self._reserved is not None:
-                    writes = [
-                        *writes,
-                        *await self._context.expiry.pointers(self._reserved, deadline=self._asked.deadline),
-                    ]
-                return replace(plan, writes=writes, is_assumed=is_assumed), (body, True)
+                    pointers = await self._context.expiry.pointers(self._reserved, deadline=self._asked.deadline)
+                    plan = replace(plan, writes=[*plan.writes, *pointers])
+                return plan, (body, True)
         raise Contended("The providers chosen changed every time. Nothing was written; try again.")
 
     async def _answer_given(self, found: _Found, before: Mapping[str, Before]) -> bytes | None:

@@ -44,6 +44,11 @@ class Claims:
     def __init__(self, store: Store) -> None:
         self._store = store
 
+    @property
+    def may_be_assumed(self) -> bool:
+        """Whether a claim may be committed before anything was read: a commit that is refused holds nobody up."""
+        return self._store.capabilities.cheap_commits_across_partitions
+
     async def before(self, consumers: Sequence[str], *, deadline: float = NEVER) -> dict[str, Before]:
         """Returns what was claimed before, by consumer; one round trip.
 

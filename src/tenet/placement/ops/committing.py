@@ -50,7 +50,6 @@ class Plan(Struct, frozen=True):
         changed: uuids of the providers that it changes.
         moves: what consumers get and leave by it, which the quotas of their projects are about.
         only_uses: whether it changes nothing of them but what is in use.
-        is_assumed: whether it is for consumers that nobody has read: a quota does not refuse it.
     """
 
     writes: Sequence[Write]
@@ -58,11 +57,10 @@ class Plan(Struct, frozen=True):
     changed: Sequence[str] = ()
     moves: Sequence[Move] = ()
     only_uses: bool = False
-    is_assumed: bool = False
 
 
 class PlanAgain(Exception):
-    """Raised where a plan was decided by things of different moments, or not read; the planner is called again."""
+    """Raised by a planner that has read things of different moments, and decided by them; it is called again."""
 
 
 #: Reads, decides and returns what to commit and what to answer; raises to refuse. Called again after a conflict.
@@ -148,14 +146,14 @@ class Committer:
 
         Raises:
             QuotaExceeded: it cannot be carried out within them.
-            PlanAgain: it could not, but it was planned for consumers that have changed since, or were not read.
+            PlanAgain: it could not, but it was planned for consumers that have changed since.
         """
         if not plan.moves or not plan.writes:
             return plan
         try:
             more = await self._quotas.writes(plan.moves, is_fresh=is_fresh, deadline=deadline)
         except QuotaExceeded:
-            if plan.is_assumed or not await self._reader.are_unchanged(plan.moves, deadline=deadline):
+            if not await self._reader.are_unchanged(plan.moves, deadline=deadline):
                 raise PlanAgain from None
             raise
         return replace(plan, writes=[*plan.writes, *more])
