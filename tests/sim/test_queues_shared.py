@@ -345,6 +345,33 @@ def test_owners_change_all_the_time_and_nothing_is_lost(name: str) -> None:
         play(scene, seed, SLOW)
 
 
+@pytest.mark.parametrize("size", [2, 3])
+def test_what_was_received_of_an_owner_that_dies_before_it_answers_is_received_of_the_next_one(size: int) -> None:
+    """Of two nodes the next owner is who has asked."""
+
+    async def scene(cluster: Cluster, *, dies_after_ms: int) -> None:
+        await cluster.started(size)
+        queue = cluster.queue("q.fifo", Settings(visibility_s=3_600))
+        client = Client(cluster, queue, Ledger(is_fifo=True), cluster.others(queue))
+        for number in range(3):
+            await client.send(str(number), f"g{number}")
+        receiving = asyncio.ensure_future(client.receive(deletes=False))
+        await asyncio.sleep(dies_after_ms / 1000)
+        under_way.append(not receiving.done())
+        cluster.owner_of(queue).node.kill()
+        messages = await receiving
+        assert {message.body for message in messages} == {"0", "1", "2"}, dies_after_ms
+        assert {message.receives for message in messages} == {1}
+
+    under_way: list[bool] = []
+    # A commit takes effect, and is answered only some time later: that is when the owner has to die.
+    slow = FaultPlan(methods={"commit": CallFaults(delayed=1.0, delay_ms_max=20)})
+    for dies_after_ms in range(0, 60, 2):
+        play(partial(scene, dies_after_ms=dies_after_ms), dies_after_ms, slow)
+    assert any(under_way)
+    assert not under_way[-1], "the answer has come by then"
+
+
 @pytest.mark.parametrize("how", ["ends", "drains"])
 def test_a_slot_that_is_given_up_takes_along_what_is_hidden(how: str) -> None:
     async def scene(cluster: Cluster) -> None:

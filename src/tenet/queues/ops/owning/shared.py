@@ -192,6 +192,10 @@ class SharedOwner:
 
     async def _receive(self, argument: asked.ReceiveArgument, wait_s: float, deadline: float) -> Sequence[Received]:
         """Asks once, and waits only where the queue is here."""
+        if self._queue.is_fifo and not argument.attempt_id:
+            # Whoever has the queue next, be it this node, finds by it what was hidden for an answer that did not come.
+            attempt_id = NODE_ATTEMPT + self._sharing.ids.draw(_ATTEMPT_BYTES).hex()
+            argument = asked.ReceiveArgument(argument.most, argument.visibility_s, attempt_id, waits=argument.waits)
 
         async def here(owner: Owner, until_s: float) -> Sequence[Received]:
             given = await owner.receive(
@@ -205,18 +209,10 @@ class SharedOwner:
                 raise QueueGivenUp("another node may have the queue by now")
             return given
 
-        elsewhere = argument
-        if self._queue.is_fifo and not argument.attempt_id:
-            elsewhere = asked.ReceiveArgument(
-                argument.most,
-                argument.visibility_s,
-                NODE_ATTEMPT + self._sharing.ids.draw(_ATTEMPT_BYTES).hex(),
-                waits=argument.waits,
-            )
         if self._sharing.places.is_here(self._slot):
-            return await self._carry_out(asked.RECEIVE, elsewhere, list[Received], here, deadline)
+            return await self._carry_out(asked.RECEIVE, argument, list[Received], here, deadline)
         receiving = asyncio.get_running_loop().create_task(
-            self._carry_out(asked.RECEIVE, elsewhere, list[Received], here, deadline)
+            self._carry_out(asked.RECEIVE, argument, list[Received], here, deadline)
         )
         try:
             return await asyncio.shield(receiving)
