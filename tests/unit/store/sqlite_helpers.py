@@ -109,8 +109,6 @@ class Disk(apsw.VFS):
         self.write_error: type[apsw.Error] | None = None
         #: Raised by every synchronisation of the log, after it was done.
         self.sync_error: type[apsw.Error] | None = None
-        #: Raised by every synchronisation of the file.
-        self.file_sync_error: apsw.Error | None = None
         #: Raised by every read of the file.
         self.read_error: apsw.Error | None = None
         #: How often the log was synchronised, and in which threads.
@@ -179,8 +177,6 @@ class DiskFile(apsw.VFSFile):
     def xSync(self, flags: int) -> None:  # noqa: N802 - SQLite's name
         """Synchronises."""
         super().xSync(flags)
-        if self._is_file and self._disk.file_sync_error is not None:
-            raise self._disk.file_sync_error
         if self._is_log:
             self._disk.after_sync()
 

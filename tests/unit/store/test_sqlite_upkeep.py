@@ -4,29 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from typing import Any
 
 import apsw
 import pytest
 
 from tenet.store.contract import Append, Committed, Delete, Key, LogOptions, Put, SpaceOptions
-from tenet.store.errors import SpaceNotFound, StoreUnavailable
+from tenet.store.errors import SpaceNotFound
 from tenet.store.sqlite import upkeep
 from tenet.store.sqlite.engine import SqliteEngine
 from tenet.store.sqlite.removals import BYTES_PER_STEP, RECORD_SIZE, ROWS_PER_STEP, remove_some
-from tests.unit.store.sqlite_helpers import (
-    IDS,
-    Disk,
-    commit_of,
-    eventually,
-    file_of,
-    key,
-    misbehaving_disk,
-    opened,
-    put_surely,
-    run,
-    value_of,
-)
+from tests.unit.store.sqlite_helpers import IDS, commit_of, eventually, file_of, key, opened, put_surely, run, value_of
 
 MIB = 1024 * 1024
 
@@ -78,55 +65,6 @@ def test_the_log_stays_short_under_constant_writing_and_reading(tmp_path: Path) 
             assert (await engine.health())["failed_transactions"] == 0
 
     run(test())
-
-
-@pytest.mark.usefixtures("low_marks")
-def test_where_the_disk_may_have_lost_what_was_copied_the_log_keeps_all_of_it_for_the_next_start(
-    tmp_path: Path,
-) -> None:
-    lost: Any = apsw.IOError("told so by a test")
-    lost.extendedresult = apsw.SQLITE_IOERR_FSYNC
-
-    async def test(disk: Disk) -> None:
-        async with opened(tmp_path) as engine:
-            await put_surely(engine, 1_000)
-            disk.file_sync_error = lost
-            with pytest.raises(StoreUnavailable, match="look after the disk, then start the server again"):
-                await write_on(engine)
-            # From now on the system says that all is well, and it is not.
-            disk.file_sync_error = None
-            with pytest.raises(StoreUnavailable, match="opened anew"):
-                await put_surely(engine, 1_001)
-            assert await value_of(engine, 1_000) == b"x"
-            health = await engine.health()
-            assert not health["can_write"]
-            assert "look after the disk" in str(health["write_refusal"])
-            log_bytes = file_of(engine).writer.figures.wal_pages * 8192
-        assert (tmp_path / "tenet.db-wal").stat().st_size > log_bytes, "it was not folded in"
-        # What was copied is gone, as after a power cut.
-        (tmp_path / "tenet.db").write_bytes(before)
-        async with opened(tmp_path) as engine:
-            assert await value_of(engine, 1_000) == b"x"
-            await put_surely(engine, 1_001)
-            assert (await engine.health())["can_write"]
-
-    with misbehaving_disk() as disk:
-        run(made(tmp_path))
-        before = (tmp_path / "tenet.db").read_bytes()
-        run(test(disk))
-
-
-async def write_on(engine: SqliteEngine) -> None:
-    """Writes until it is refused, for some seconds."""
-    async with asyncio.timeout(20):
-        while True:
-            await write_bytes(engine, 1)
-
-
-async def made(directory: Path) -> None:
-    """Makes a store."""
-    async with opened(directory):
-        pass
 
 
 @pytest.mark.parametrize("is_kept", [True, False])

@@ -21,7 +21,6 @@ from tenet.store.errors import (
 _READ_ONLY: Final = frozenset({errno.EROFS, errno.EACCES, errno.EPERM})
 #: What a disk or a file system says that has found its own data to be damaged.
 _DAMAGED: Final = frozenset({apsw.SQLITE_IOERR_CORRUPTFS, apsw.SQLITE_IOERR_DATA})
-_UNSYNCHRONISED: Final = frozenset({apsw.SQLITE_IOERR_FSYNC, apsw.SQLITE_IOERR_DIR_FSYNC})
 #: The statement itself is wrong for this file: a bug of ours, or somebody changed the file's tables.
 _OF_THE_STATEMENT: Final = (
     apsw.SQLError,
@@ -88,14 +87,6 @@ def is_surely_undone(error: Exception) -> bool:
     return isinstance(error, apsw.FullError | apsw.ReadOnlyError | apsw.BusyError) or (
         isinstance(error, apsw.IOError) and getattr(error, "extendedresult", 0) == apsw.SQLITE_IOERR_WRITE
     )
-
-
-def is_unsynchronised(error: BaseException | None) -> bool:
-    """Whether the system could not say that what was written to a file is on the disk, and will not say so again.
-
-    It tells so once, and then takes the pages for written (https://wiki.postgresql.org/wiki/Fsync_Errors).
-    """
-    return getattr(error, "extendedresult", 0) in _UNSYNCHRONISED
 
 
 def disk_full(directory: str) -> DiskFull:

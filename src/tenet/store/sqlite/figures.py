@@ -20,8 +20,6 @@ class Figures:
         self.last_failure = ""
         #: Why the disk took nothing of the last transaction that wrote; empty where that went through.
         self.write_refusal = ""
-        #: Whether it takes none any more, whatever goes through yet.
-        self.is_over = False
         #: What was found to be damaged, ever.
         self.damage = ""
         self.largest_group = 0
@@ -37,8 +35,7 @@ class Figures:
             elapsed_s: how long its COMMIT took, seconds.
         """
         self.transactions += 1
-        if not self.is_over:
-            self.write_refusal = ""
+        self.write_refusal = ""
         self.jobs += jobs
         self.largest_group = max(self.largest_group, jobs)
         self._sync_s.append(elapsed_s)

@@ -52,8 +52,6 @@ class OpenFile:
     def __init__(self, directory: str, *, clock: Clock, ids: Ids, site: int, watches: Watches) -> None:
         self.path = str(Path(directory, FILE_NAME))
         self._watches = watches
-        #: Whether the file may lack what checkpoints have copied into it.
-        self.is_distrusted = False
         self._connection = _open(self.path, directory)
         self.catalogue = Catalogue()
         self.catalogue.load(self._connection.execute)
@@ -83,23 +81,9 @@ class OpenFile:
         await self.runway.stop()
         await self.writer.close()
         await self.pool.close()
-        if self.is_distrusted:
-            self._connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
-        # The last connection folds the write-ahead log into the file, unless it is told not to.
+        # The last connection folds the write-ahead log into the file.
         await asyncio.get_running_loop().run_in_executor(None, self._connection.close)
         self.writeback.close()
-
-    def distrust(self, error: StoreError) -> None:
-        """Leaves the write-ahead log as it is from now on: it alone surely has what was copied into the file.
-
-        Nobody writes any more, so that it is not begun anew, and it is not folded in when the store is closed. Whoever
-        opens the store next copies all of it again.
-        """
-        self.is_distrusted = True
-        self.writer.stop_taking(
-            "the disk may have lost what was copied into the store's file, and the store has to be opened anew to copy"
-            f" it again: look after the disk, then start the server again ({error.message})"
-        )
 
     async def write(
         self,

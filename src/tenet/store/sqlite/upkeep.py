@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 import apsw
 
 from tenet.store.errors import StoreError
-from tenet.store.sqlite.faults import is_unsynchronised, translate
+from tenet.store.sqlite.faults import translate
 from tenet.store.sqlite.logs import Trimming
 from tenet.store.sqlite.removals import prune, sweep
 from tenet.store.sqlite.schema import PAGE_BYTES, Execute, connect
@@ -110,8 +110,6 @@ class Upkeep:
     # ---- checkpoints -------------------------------------------------------------------------------------------------
 
     async def _keep_log_short(self) -> None:
-        if self._file.is_distrusted:
-            return
         figures = self._file.writer.figures
         now = (figures.transactions, figures.wal_pages)
         if now[0] == self._seen_transactions:
@@ -146,12 +144,7 @@ class Upkeep:
         return _PAGES_TO_CHECKPOINT_BUSY if came > _PAGES_OF_BUSY_ROUND else _PAGES_TO_CHECKPOINT
 
     async def _checkpoint(self, mode: str) -> None:
-        try:
-            await self._in_thread(lambda execute: execute(f"PRAGMA wal_checkpoint({mode})").fetchall())
-        except StoreError as error:
-            if is_unsynchronised(error.__cause__):
-                self._file.distrust(error)
-            raise
+        await self._in_thread(lambda execute: execute(f"PRAGMA wal_checkpoint({mode})").fetchall())
 
     async def _checkpoint_alone(self, mode: str) -> None:
         """Runs a checkpoint between two transactions, so that it reaches the end of the log."""

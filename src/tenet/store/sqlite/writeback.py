@@ -12,7 +12,8 @@ another one than SQLite's (https://man7.org/linux/man-pages/man2/fsync.2.html, h
 
 Invariant: a descriptor is closed only when it is the last one of this process on its file. To close one gives up all
 locks that the process has on the file, those of SQLite's connections included, a backup's for instance
-(https://www.sqlite.org/howtocorrupt.html, section 2.2). One that is not stays open for who opens the file next.
+(https://www.sqlite.org/howtocorrupt.html, section 2.2). One that is not stays open for who opens the file next; where
+nobody can, since a restore has replaced it, it is closed with the next one of all.
 """
 
 from __future__ import annotations
@@ -21,8 +22,10 @@ import ctypes
 import os
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
-from typing import Final
+from threading import Lock
+from typing import Final, TypeAlias
 
 #: A file has at most so many stretches, so that enough is written at a time where its pages lie far apart.
 _STRETCHES_MAX: Final = 64
@@ -33,8 +36,13 @@ _WAIT_WRITE_WAIT: Final = 0b111
 _LINUX: Final = (4, 14)
 _DESCRIPTORS: Final = Path("/proc/self/fd")
 
+#: What a descriptor is on: the numbers of a device and a file.
+_Place: TypeAlias = tuple[int, int]
+
 #: Descriptors that could not be closed, by what they are on.
-_left_open: dict[tuple[int, int], int] = {}
+_left_open: dict[_Place, list[int]] = {}
+#: Held by who changes it: stores are opened and closed in threads.
+_changing: Final = Lock()
 
 
 def _is_supported() -> bool:
@@ -81,10 +89,10 @@ class Writeback:
         if self._file is None:
             return
         descriptor, self._file = self._file, None
-        if _is_last(descriptor):
-            os.close(descriptor)
-        else:
-            _left_open[_place_of(os.fstat(descriptor))] = descriptor
+        place = _place_of(os.fstat(descriptor))
+        with _changing:
+            _left_open.setdefault(place, []).append(descriptor)
+            _close_the_last(place)
 
 
 def sync_stretch(file: int, start: int, byte_count: int) -> bool:
@@ -100,25 +108,34 @@ def sync_stretch(file: int, start: int, byte_count: int) -> bool:
 def _opened(path: str) -> int | None:
     """Returns a descriptor of a file: one that was left open, or a new one; None where there can be none."""
     try:
-        left = _left_open.pop(_place_of(Path(path).stat()), None)
-        return os.open(path, os.O_RDONLY | os.O_CLOEXEC) if left is None else left
+        place = _place_of(Path(path).stat())
+        with _changing:
+            left = _left_open.get(place)
+            if not left:
+                return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            descriptor = left.pop()
+            if not left:
+                del _left_open[place]
+            return descriptor
     except OSError:
         return None
 
 
-def _is_last(descriptor: int) -> bool:
-    """Tells whether nothing else of this process has a file open."""
-    place = _place_of(os.fstat(descriptor))
-    for other in _DESCRIPTORS.iterdir():
-        try:
-            if int(other.name) != descriptor and _place_of(other.stat()) == place:
-                return False
-        except FileNotFoundError:
-            continue  # It was closed meanwhile; the listing's own always is.
-        except OSError:
-            return False
-    return True
+def _close_the_last(of: _Place) -> None:
+    """Closes what was left open on one file, or on those that nobody can open any more, unless others have it open."""
+    found: dict[_Place, set[int]] = {}
+    try:
+        for one in _DESCRIPTORS.iterdir():
+            with suppress(FileNotFoundError):  # It was closed meanwhile; the listing's own always is.
+                found.setdefault(_place_of(one.stat()), set()).add(int(one.name))
+    except OSError:
+        return  # Nobody knows what is open. The next one to be closed looks again.
+    for place, left in list(_left_open.items()):
+        if (place == of or os.fstat(left[0]).st_nlink == 0) and found.get(place, set()) <= set(left):
+            for descriptor in left:
+                os.close(descriptor)
+            del _left_open[place]
 
 
-def _place_of(status: os.stat_result) -> tuple[int, int]:
+def _place_of(status: os.stat_result) -> _Place:
     return status.st_dev, status.st_ino

@@ -220,22 +220,6 @@ class Writer:
         finally:
             self._is_disk_slow = False
 
-    def stop_taking(self, reason: str) -> None:
-        """Refuses all writes from now on, those that wait as well; the transaction that is open comes to its end.
-
-        Args:
-            reason: what everybody is told.
-        """
-        self._broken = reason
-        refusal = StoreUnavailable(reason)
-        self.figures.note_refusal(refusal)
-        self.figures.is_over = True
-        while self._line:
-            job = self._line.popleft()
-            job.result = refusal
-            job.resolve()
-        self._line_bytes = 0
-
     async def close(self) -> None:
         """Carries out what waits, then stops for good."""
         self._is_closed = True
@@ -456,7 +440,14 @@ class Writer:
 
     def _stop_taking(self, error: Exception) -> None:
         """Refuses all writes from now on: memory no longer tells what the file holds, and must not be built upon."""
-        self.stop_taking(f"the store must be opened anew, because a change could not be taken up: {error!r}")
+        self._broken = f"the store must be opened anew, because a change could not be taken up: {error!r}"
+        refusal = StoreUnavailable(self._broken)
+        self.figures.note_refusal(refusal)
+        while self._line:
+            job = self._line.popleft()
+            job.result = refusal
+            job.resolve()
+        self._line_bytes = 0
 
     def _next(self) -> None:
         if self._line or self._pauses:
