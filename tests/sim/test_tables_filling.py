@@ -11,6 +11,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 import orjson
+import pytest
 
 from tenet.base.dice import Dice
 from tenet.base.errors import TenetError
@@ -21,6 +22,7 @@ from tenet.store.memory import MemoryEngine
 from tenet.tables import keys
 from tenet.tables.api import Caller, Tables
 from tenet.tables.ops.barrier import Barrier
+from tenet.tables.ops.indexing import entries, filling
 from tests.sim import test_tables_items as items
 from tests.sim.harness import ExpensiveEngine, Simulation, seeds, simulate
 from tests.sim.tables_processes import ACCOUNT
@@ -201,9 +203,12 @@ def test_an_index_is_added_where_it_follows_from_the_log() -> None:
         simulate(scene, seed, EVERY_FAULT, RemoteEngine)
 
 
-def test_an_index_is_added_where_it_goes_with_the_item() -> None:
+def test_an_index_is_added_where_it_goes_with_the_item(monkeypatch: pytest.MonkeyPatch) -> None:
     async def scene(sim: Simulation) -> None:
         await filled(sim, 1)
 
+    monkeypatch.setattr(filling, "PAGE_RECORDS", 4)
     for seed in seeds(6, 300):
+        # All entries are collected before the first one is written, or a few.
+        monkeypatch.setattr(entries, "ENTRIES_MAX", 50_000 if seed % 2 else 6)
         simulate(scene, seed, EVERY_FAULT, MemoryEngine)

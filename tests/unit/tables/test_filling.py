@@ -23,7 +23,7 @@ from tenet.tables.model import Table
 from tenet.tables.ops import expiring
 from tenet.tables.ops.barrier import Barrier
 from tenet.tables.ops.catalog import Catalog
-from tenet.tables.ops.indexing import filling
+from tenet.tables.ops.indexing import entries, filling
 from tenet.tables.ops.indexing.filling import decode_filled
 from tenet.tables.rules.index_changes import told_since
 from tests.dear import Dear
@@ -329,6 +329,7 @@ def test_an_index_is_removed_while_it_is_filled(kind: str, monkeypatch: pytest.M
 def test_filling_goes_on_where_it_was_interrupted(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(filling, "NOTE_S", 0.0)
     monkeypatch.setattr(filling, "PAGE_RECORDS", 3)
+    monkeypatch.setattr(entries, "ENTRIES_MAX", 3)
 
     async def run() -> None:
         async with half_filled(kind) as (service, blocking):

@@ -1,8 +1,9 @@
 """Fills global indexes that were added to tables that there were already, while requests go on.
 
-A table's items are read in the order of a scan, some at a time, and an entry is written for each that has one. It takes
-effect only if the item is still what was read, so that an entry never tells of a former state; a write behind it knows
-the index and keeps the entry up. Before the first item is read, every request has ended that may not know of the index.
+A table's items are read in the order of a scan, some at a time, and an entry is written for each that has one: many are
+collected, and written in the order of the index (``entries.py``). It takes effect only if the item is still what was
+read, so that an entry never tells of a former state; a write behind it knows the index and keeps the entry up. Before
+the first item is read, every request has ended that may not know of the index.
 
 Where global indexes are kept from the log, an item's *presentation* goes there instead, in its own partition under the
 same check, and keepers make the entry of it. Up to where the log reached when filling began, it means nothing for the
@@ -29,6 +30,7 @@ from tenet.store.formats import decode_marked
 from tenet.store.landing import land
 from tenet.tables import keys
 from tenet.tables.ops.indexing.cursor import CALL_S, decode_kept
+from tenet.tables.ops.indexing.entries import Entries, Entry
 from tenet.tables.rules import index_changes
 from tenet.tables.rules.images import ABSENT, Image
 from tenet.tables.rules.index_log import LOG_SHARDS, presented
@@ -97,6 +99,26 @@ def decode_filled(record: Record | None) -> Filled:
     if record is None:
         return Filled()
     return decode_marked(record.value, _decoder, "how far an index is filled", mark=_FORMAT)
+
+
+class _Course:
+    """An index on its way.
+
+    Args:
+        table: its table.
+        index: the index.
+        filled: how far it is.
+        noted_s: when that was noted.
+    """
+
+    def __init__(self, table: Table, index: Index, filled: Filled, noted_s: float) -> None:
+        self.table = table
+        self.index = index
+        self.filled = filled
+        self.noted_s = noted_s
+        #: How far items were read whose entries are not all written.
+        self.read = filled
+        self.entries = Entries()
 
 
 class Filling:
@@ -266,8 +288,8 @@ class Filling:
     # ---- the items ---------------------------------------------------------------------------------------------------
 
     async def _go_through(self, table: Table, index: Index, name: tuple[str, str, str], filled: Filled) -> Filled:
-        place, noted_s, more = keys.filled_key(table.id, index.number), self._clock.monotonic_s(), True
-        within = keys.everything_of(None)
+        course = _Course(table, index, filled, self._clock.monotonic_s())
+        within, more = keys.everything_of(None), True
         while more:
             begun_s = self._clock.monotonic_s()
             page = await self._store.scan(
@@ -275,29 +297,46 @@ class Filling:
                 within,
                 limit=PAGE_RECORDS,
                 limit_bytes=PAGE_BYTES,
-                after=filled.after,
+                after=course.read.after,
                 deadline=self._deadline(),
             )
             more = page.more
             if page.records:
-                filled = await self._take(table, index, page.records, filled)
-                self.progress[name] = filled
-            now_s = self._clock.monotonic_s()
-            if now_s - noted_s >= NOTE_S:
-                noted_s = now_s
-                await self._note(place, filled)
-                if not await self._is_wanted(table, index):
-                    raise SpaceNotFound(place.space)
-            await asyncio.sleep((self._clock.monotonic_s() - begun_s) * _REST)
-        return filled
+                await self._take(course, page.records)
+            await self._rest(begun_s)
+            if course.entries.is_full or not more:
+                await self._enter_all(course)
+            if not course.entries:
+                self.progress[name] = course.filled = course.read
+            await self._say_how_far(course)
+        return course.filled
+
+    async def _rest(self, begun_s: float) -> None:
+        """Lets others go first behind a piece of work that began at some time."""
+        await asyncio.sleep((self._clock.monotonic_s() - begun_s) * _REST)
+
+    async def _say_how_far(self, course: _Course) -> None:
+        """Notes how far an index is, every few seconds.
+
+        Raises:
+            SpaceNotFound: nobody wants the index any more.
+        """
+        now_s = self._clock.monotonic_s()
+        if now_s - course.noted_s >= NOTE_S:
+            course.noted_s = now_s
+            place = keys.filled_key(course.table.id, course.index.number)
+            await self._note(place, course.filled)
+            if not await self._is_wanted(course.table, course.index):
+                raise SpaceNotFound(place.space)
 
     async def _is_wanted(self, table: Table, index: Index) -> bool:
         now = await self._catalog.find(table.account, table.name, deadline=self._deadline())
         found = None if now is None or now.id != table.id else now.index(index.name)
         return found is not None and found.number == index.number and found.is_filling
 
-    async def _take(self, table: Table, index: Index, records: Sequence[Record], filled: Filled) -> Filled:
-        """Makes the entries of a page of items; returns how far the index is filled with them."""
+    async def _take(self, course: _Course, records: Sequence[Record]) -> None:
+        """Takes up a page of items: their entries are collected, or presented to those who make them."""
+        table, index = course.table, course.index
         held: list[tuple[Key, Record]] = []
         skipped = 0
         for record in records:
@@ -311,33 +350,38 @@ class Filling:
                 some = held[start : start + PRESENTED_AT_ONCE]
                 await asyncio.gather(*(self._present(table, index, key, record) for key, record in some))
         else:
-            for start in range(0, len(held), GROUP):
-                await self._enter(table, index, held[start : start + GROUP])
-        last = records[-1]
-        return Filled(
-            filled.items + len(records),
-            filled.entries + len(held),
-            filled.skipped + skipped,
+            course.entries.add([_entry_of(table, index, key, record) for key, record in held])
+        read, last = course.read, records[-1]
+        course.read = Filled(
+            read.items + len(records),
+            read.entries + len(held),
+            read.skipped + skipped,
             last.partition.hex(),
             last.sort.hex(),
         )
 
-    async def _enter(self, table: Table, index: Index, held: Sequence[tuple[Key, Record]]) -> None:
+    async def _enter_all(self, course: _Course) -> None:
+        """Writes what was collected."""
+        for some in course.entries.take(GROUP):
+            begun_s = self._clock.monotonic_s()
+            await self._enter(course.table, course.index, some)
+            await self._rest(begun_s)
+            await self._say_how_far(course)
+
+    async def _enter(self, table: Table, index: Index, held: Sequence[Entry]) -> None:
         """Writes the entries of some items, each as of the moment at which it is the item's."""
         while held:
-            writes: list[Put | Delete] = []
-            for _, record in held:
-                writes += changes(table, ABSENT, Image.of_record(record), among=(index,)).writes
-            checks = [IsVersion(key, record.version) for key, record in held]
+            writes = [entry.write for entry in held]
+            checks = [IsVersion(entry.key, entry.version) for entry in held]
             outcome = await land(
                 self._store, writes, checks, clock=self._clock, ids=self._ids, deadline=self._deadline()
             )
             if isinstance(outcome, Committed):
                 return
-            found = await self._store.get([key for key, _ in held], deadline=self._deadline())
+            found = await self._store.get([entry.key for entry in held], deadline=self._deadline())
             held = [
-                (key, record)
-                for (key, _), record in zip(held, found, strict=True)
+                _entry_of(table, index, entry.key, record)
+                for entry, record in zip(held, found, strict=True)
                 if record is not None and is_indexed(index, Image.of_record(record).item)
             ]
 
@@ -393,6 +437,13 @@ class Filling:
         except LogTrimmed:
             return True
         return bool(page.entries) or page.waiting is not None
+
+
+def _entry_of(table: Table, index: Index, key: Key, record: Record) -> Entry:
+    """Returns the entry of an item that has one."""
+    (write,) = changes(table, ABSENT, Image.of_record(record), among=(index,)).writes
+    assert isinstance(write, Put)
+    return Entry(key, record.version, write)
 
 
 def _whole(table: Table, index: Index, now: Table | None) -> Table | None:
