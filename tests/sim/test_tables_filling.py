@@ -22,7 +22,7 @@ from tenet.store.memory import MemoryEngine
 from tenet.tables import keys
 from tenet.tables.api import Caller, Tables
 from tenet.tables.ops.barrier import Barrier
-from tenet.tables.ops.indexing import entries, filling
+from tenet.tables.ops.indexing import filling
 from tests.sim import test_tables_items as items
 from tests.sim.harness import ExpensiveEngine, Simulation, seeds, simulate
 from tests.sim.tables_processes import ACCOUNT
@@ -208,7 +208,8 @@ def test_an_index_is_added_where_it_goes_with_the_item(monkeypatch: pytest.Monke
         await filled(sim, 1)
 
     monkeypatch.setattr(filling, "PAGE_RECORDS", 4)
+    monkeypatch.setattr(filling, "NOTE_S", 0.0)
     for seed in seeds(6, 300):
         # All entries are collected before the first one is written, or a few.
-        monkeypatch.setattr(entries, "ENTRIES_MAX", 50_000 if seed % 2 else 6)
+        monkeypatch.setattr(filling, "READ_MAX", 100_000 if seed % 2 else 6)
         simulate(scene, seed, EVERY_FAULT, MemoryEngine)

@@ -138,6 +138,18 @@ async def test_the_first_answer_is_given_again_where_nothing_can_be_written_by_n
 
 
 @in_loop
+async def test_nobody_is_told_that_there_is_no_place_before_it_is_known_that_he_has_none() -> None:
+    store = Faulty(memory(), NO_FAULTS, seed=1, clock=SystemClock())
+    async with World(store) as world:
+        await world.provider(1, VCPU=1)
+        first = await claimed(world, claim_of(7))
+        store._plan = FaultPlan(methods={"get": CallFaults(unavailable=1.0)})
+        assert (await world.send("POST", "/v1/claims", claim_of(7))).status == UNAVAILABLE
+        store._plan = NO_FAULTS
+        assert await claimed(world, claim_of(7), status=OK) == first
+
+
+@in_loop
 async def test_a_consumer_that_was_claimed_for_before_costs_a_read_and_a_commit_more() -> None:
     store = Counting(memory())
     async with World(cast("Engine", store)) as world:

@@ -132,6 +132,27 @@ def test_an_attempt_is_repeated_with_the_same_messages() -> None:
     run(scene)
 
 
+@pytest.mark.parametrize("is_known", [True, False])
+def test_what_was_given_back_and_is_somebody_elses_is_not_found_by_its_former_attempt(*, is_known: bool) -> None:
+    async def scene(stand: Stand) -> None:
+        owner = stand.queue("orders.fifo")
+        await send(owner, "a1", group="a")
+        first = await receive(owner, attempt_id="try")
+        if is_known:
+            owner.take_back(first, "try")
+        else:
+            # Another node says so, a moment later.
+            stand.clock.advance_ms(1)
+            owner.take_back(first)
+            stand.clock.advance_ms(1)
+        (second,) = await receive(owner, attempt_id="other")
+        assert second.body == "a1"
+        assert not await receive(owner, attempt_id="try")
+        assert list(await receive(owner, attempt_id="other")) == [second]
+
+    run(scene)
+
+
 def test_a_receive_that_waits_gets_what_becomes_free() -> None:
     async def scene(stand: Stand) -> None:
         owner = stand.queue("orders.fifo")

@@ -23,7 +23,7 @@ from tenet.tables.model import Table
 from tenet.tables.ops import expiring
 from tenet.tables.ops.barrier import Barrier
 from tenet.tables.ops.catalog import Catalog
-from tenet.tables.ops.indexing import entries, filling
+from tenet.tables.ops.indexing import filling
 from tenet.tables.ops.indexing.filling import decode_filled
 from tenet.tables.rules.index_changes import told_since
 from tests.dear import Dear
@@ -325,11 +325,53 @@ def test_an_index_is_removed_while_it_is_filled(kind: str, monkeypatch: pytest.M
     asyncio.run(run())
 
 
+def test_what_was_read_and_not_written_when_a_process_died_is_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(filling, "NOTE_S", 0.0)
+    monkeypatch.setattr(filling, "PAGE_RECORDS", 3)
+
+    async def run() -> None:
+        async with half_filled("cheap") as (service, blocking):
+            blocking.room = 2
+            async with asyncio.timeout(WAIT_S_MAX):
+                while len(blocking.after) < 2 or blocking.room:  # noqa: ASYNC110 (it is done behind the answers)
+                    await asyncio.sleep(0.01)
+                await asyncio.sleep(0.1)
+            place = keys.filled_key((await service.table())["TableId"], 1)
+            (record,) = await service.store.get((place,))
+            assert record is not None
+            assert decode_filled(record).items == 0
+        blocking.room = 1_000
+        async with opened("cheap", blocking) as again:
+            await again.is_full()
+            assert len(await again.everything("by-g")) == 10
+        assert blocking.after[2] is None
+
+    asyncio.run(run())
+
+
+def test_large_items_and_few_of_many_items_have_entries(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(filling, "READ_MAX", 150)
+
+    async def run() -> None:
+        made = await memory.open_engine("", clock=CLOCK, ids=IDS)
+        async with opened("cheap", made) as service:
+            await service.create()
+            for number in range(30):
+                await service.put(f"large-{number}", g={"S": f"g-{number}"}, n={"N": "1"}, text={"S": "x" * 380_000})
+            for number in range(300):
+                await service.put(f"small-{number}")
+            await service.add()
+            await service.is_full()
+            assert len(await service.everything("by-g")) == 30
+
+    asyncio.run(run())
+
+
 @kinds
 def test_filling_goes_on_where_it_was_interrupted(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(filling, "NOTE_S", 0.0)
     monkeypatch.setattr(filling, "PAGE_RECORDS", 3)
-    monkeypatch.setattr(entries, "ENTRIES_MAX", 3)
+    monkeypatch.setattr(filling, "READ_MAX", 3)
 
     async def run() -> None:
         async with half_filled(kind) as (service, blocking):

@@ -186,22 +186,26 @@ class _Claiming:
 
     async def plan(self) -> tuple[Plan, tuple[bytes, bool]]:
         """Implements ``Planner``: the answer, and whether the claim is made now."""
+        refusal: PlacementError | None = None
         was_assumed, self._is_assumed = self._is_assumed, False
         if self._may_assume:
             self._may_assume = False
             try:
                 planned = await self._planned(*_unclaimed(self._uuids))
-            except PlacementError:
-                given = await self._given_if_known()
-                if given is None:
-                    raise
-                return Plan(()), (given, False)
-            self._is_assumed = True
-            return planned
+            except Unavailable:
+                # There is no time left to read anything, and whoever is told this asks again.
+                raise
+            except PlacementError as refused:
+                refusal = refused
+            else:
+                self._is_assumed = True
+                return planned
         found, before = await self._context.claims.of(self._uuids, self._request.others, deadline=self._asked.deadline)
         given = await self._answer_given(found, before)
         if given is not None:
             return Plan(()), (given, False)
+        if refusal is not None:
+            raise refusal
         if was_assumed and any(one.count for one in before.values()):
             # It was refused for what was assumed: the providers chosen are as good as they were.
             self._doubtful.clear()
@@ -210,21 +214,12 @@ class _Claiming:
 
     async def answer_if_assumed(self) -> bytes | None:
         """Returns the answer that this request got before, where nothing was read when it was planned; else None."""
-        try:
-            return await self._given_if_known() if self._is_assumed else None
-        except ClaimRefused:
+        if not self._is_assumed:
             return None
-
-    async def _given_if_known(self) -> bytes | None:
-        """Returns the answer that this request got before; None where it got none, or that cannot be read.
-
-        Raises:
-            ClaimRefused: a consumer has something that this claim did not give it.
-        """
         try:
             found, before = await self._context.claims.of(self._uuids, (), deadline=self._asked.deadline)
             return await self._answer_given(found, before)
-        except StoreError:
+        except (StoreError, ClaimRefused):
             return None
 
     async def _planned(self, found: _Found, before: Mapping[str, Before]) -> tuple[Plan, tuple[bytes, bool]]:

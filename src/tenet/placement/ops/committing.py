@@ -60,7 +60,7 @@ class Plan(Struct, frozen=True):
 
 
 class PlanAgain(Exception):
-    """Raised by a planner that has read things of different moments, and decided by them; it is called again."""
+    """Raised where a plan was decided by things of different moments; the planner is called again."""
 
 
 #: Reads, decides and returns what to commit and what to answer; raises to refuse. Called again after a conflict.

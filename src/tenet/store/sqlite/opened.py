@@ -81,9 +81,14 @@ class OpenFile:
         await self.runway.stop()
         await self.writer.close()
         await self.pool.close()
-        # The last connection folds the write-ahead log into the file.
-        await asyncio.get_running_loop().run_in_executor(None, self._connection.close)
-        self.writeback.close()
+        await asyncio.get_running_loop().run_in_executor(None, self._let_go)
+
+    def _let_go(self) -> None:
+        try:
+            # The last connection folds the write-ahead log into the file.
+            self._connection.close()
+        finally:
+            self.writeback.close()
 
     async def write(
         self,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Lock
 from typing import Any, Final, Protocol
 
 import apsw
@@ -19,6 +20,8 @@ APPLICATION_ID: Final = 0x54454E54
 FORMAT_VERSION: Final = 2
 FILE_NAME: Final = "tenet.db"
 PAGE_BYTES: Final = 8192
+#: Held by who opens a connection, and by who looks whether any has a file open (``writeback``).
+opening: Final = Lock()
 #: The reader of a log whose position is that of its trimming: everything at or below it may be gone.
 TRIMMING: Final = ""
 
@@ -78,7 +81,8 @@ def connect(path: str, *, cache_bytes: int, create: bool = False) -> apsw.Connec
     directory = str(Path(path).parent)
     flags = apsw.SQLITE_OPEN_READWRITE | (apsw.SQLITE_OPEN_CREATE if create else 0)
     try:
-        connection = apsw.Connection(path, flags=flags, statementcachesize=512)
+        with opening:
+            connection = apsw.Connection(path, flags=flags, statementcachesize=512)
     except apsw.Error as error:
         raise translate(error, None, directory) from error
     try:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
 import apsw
+import structlog
 
 from tenet.store.errors import StoreError
 from tenet.store.sqlite.faults import translate
@@ -46,6 +47,8 @@ _IDLE_ROUNDS: Final = 20
 _KEPT_BYTES: Final = 512 * 1024 * 1024
 _CACHE_BYTES: Final = 1024 * 1024
 
+_log = structlog.get_logger(__name__)
+
 
 class Upkeep:
     """The upkeep of one open file.
@@ -71,6 +74,8 @@ class Upkeep:
         #: How many pages the log had when what it held was last brought to the disk.
         self._written_back = 0
         self._trimmed: dict[tuple[int, int], int] = {}
+        #: Why the last checkpoint failed; empty where it did not.
+        self._told = ""
         self._task = asyncio.get_running_loop().create_task(self._run())
 
     async def stop(self) -> None:
@@ -144,7 +149,15 @@ class Upkeep:
         return _PAGES_TO_CHECKPOINT_BUSY if came > _PAGES_OF_BUSY_ROUND else _PAGES_TO_CHECKPOINT
 
     async def _checkpoint(self, mode: str) -> None:
-        await self._in_thread(lambda execute: execute(f"PRAGMA wal_checkpoint({mode})").fetchall())
+        try:
+            await self._in_thread(lambda execute: execute(f"PRAGMA wal_checkpoint({mode})").fetchall())
+        except StoreError as error:
+            if error.message != self._told:
+                # Once: it is tried again every round.
+                _log.error("a checkpoint failed; see the runbook on disks", reason=error.message)
+            self._told = error.message
+            raise
+        self._told = ""
 
     async def _checkpoint_alone(self, mode: str) -> None:
         """Runs a checkpoint between two transactions, so that it reaches the end of the log."""

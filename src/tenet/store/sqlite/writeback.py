@@ -24,8 +24,9 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from threading import Lock
 from typing import Final, TypeAlias
+
+from tenet.store.sqlite.schema import opening
 
 #: A file has at most so many stretches, so that enough is written at a time where its pages lie far apart.
 _STRETCHES_MAX: Final = 64
@@ -41,8 +42,6 @@ _Place: TypeAlias = tuple[int, int]
 
 #: Descriptors that could not be closed, by what they are on.
 _left_open: dict[_Place, list[int]] = {}
-#: Held by who changes it: stores are opened and closed in threads.
-_changing: Final = Lock()
 
 
 def _is_supported() -> bool:
@@ -85,12 +84,12 @@ class Writeback:
         self._is_stopped = True
 
     def close(self) -> None:
-        """Lets go of the file; called behind the closing of the connections to it."""
+        """Lets go of the file, behind the closing of connections to it; looks through all that the process has open."""
         if self._file is None:
             return
         descriptor, self._file = self._file, None
         place = _place_of(os.fstat(descriptor))
-        with _changing:
+        with opening:
             _left_open.setdefault(place, []).append(descriptor)
             _close_the_last(place)
 
@@ -109,7 +108,7 @@ def _opened(path: str) -> int | None:
     """Returns a descriptor of a file: one that was left open, or a new one; None where there can be none."""
     try:
         place = _place_of(Path(path).stat())
-        with _changing:
+        with opening:
             left = _left_open.get(place)
             if not left:
                 return os.open(path, os.O_RDONLY | os.O_CLOEXEC)

@@ -444,7 +444,7 @@ class Owner:
         except asyncio.CancelledError:
             future = waiter.future
             if future.done() and not future.cancelled() and future.exception() is None:
-                self.take_back(future.result())
+                self.take_back(future.result(), waiter.attempt_id)
             raise
         finally:
             if timer is not None:
@@ -457,11 +457,17 @@ class Owner:
         while (first := self._attempts.get(attempt_id)) is not None and not first.done():
             await asyncio.wait((first,))
 
-    def take_back(self, given: Sequence[Received]) -> None:
-        """Makes messages ready again that were given to a receive which had just gone away."""
+    def take_back(self, given: Sequence[Received], attempt_id: str = "") -> None:
+        """Makes messages ready again that were given to a receive which had just gone away.
+
+        Args:
+            given: what it was given, or a part of that.
+            attempt_id: its ReceiveRequestAttemptId, where that is known; it finds them no more.
+        """
         held = self._held
         if held is None:
             return
+        held.state.attempts.forget(attempt_id)
         found = find_changes(held.state, [(message.receipt_handle, 0) for message in given], self._clock.wall_ms())
         items = [item for item, _ in found.items if item.state == IN_FLIGHT]
         put_back(held.state, items)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from itertools import takewhile
+from itertools import islice, takewhile
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -29,6 +29,7 @@ ATTEMPT_MS: Final = 5 * 60 * 1000
 #: long it can.
 NODE_ATTEMPT: Final = "\x00"
 NODE_ATTEMPT_MS: Final = 15_000
+_FORGOTTEN_AT_ONCE: Final = 100
 
 
 def received(queue_id: bytes, item: Item, *, is_fifo: bool) -> Received:
@@ -99,10 +100,16 @@ class Attempts:
         valid_ms = NODE_ATTEMPT_MS if is_nodes else ATTEMPT_MS
         attempts.pop(attempt_id, None)
         attempts[attempt_id] = (now_ms, receives)
-        # The oldest stand first.
-        past = list(takewhile(lambda earlier: attempts[earlier][0] + valid_ms <= now_ms, attempts))
+        # The oldest stand first; more of them go than one comes.
+        oldest = islice(attempts, _FORGOTTEN_AT_ONCE)
+        past = list(takewhile(lambda earlier: attempts[earlier][0] + valid_ms <= now_ms, oldest))
         for earlier in past:
             del attempts[earlier]
+
+    def forget(self, attempt_id: str) -> None:
+        """Lets go of a receive whose messages are given back, or some of them."""
+        self._attempts.pop(attempt_id, None)
+        self._of_nodes.pop(attempt_id, None)
 
     def find(self, attempt_id: str, items: dict[int, Item], now_ms: int) -> list[Item]:
         """Returns the messages of a receive, if all of them are still in flight by it; else none.
@@ -120,6 +127,9 @@ class Attempts:
         for sequence, number in receives:
             item = items.get(sequence)
             if item is None or item.state != IN_FLIGHT or item.receives != number or item.is_leaving or item.is_bare:
+                return []
+            if item.received_ms > at_ms:
+                # It was given back since, and is somebody else's by a receive of the same number.
                 return []
             found.append(item)
         return found if all(item.visible_ms > now_ms for item in found) else []

@@ -192,28 +192,34 @@ class SharedOwner:
 
     async def _receive(self, argument: asked.ReceiveArgument, wait_s: float, deadline: float) -> Sequence[Received]:
         """Asks once, and waits only where the queue is here."""
+        elsewhere = argument
         if self._queue.is_fifo and not argument.attempt_id:
             # Whoever has the queue next, be it this node, finds by it what was hidden for an answer that did not come.
             attempt_id = NODE_ATTEMPT + self._sharing.ids.draw(_ATTEMPT_BYTES).hex()
-            argument = asked.ReceiveArgument(argument.most, argument.visibility_s, attempt_id, waits=argument.waits)
+            elsewhere = asked.ReceiveArgument(argument.most, argument.visibility_s, attempt_id, waits=argument.waits)
+        tries = 0
+
+        def tried() -> None:
+            nonlocal tries
+            tries += 1
 
         async def here(owner: Owner, until_s: float) -> Sequence[Received]:
             given = await owner.receive(
                 most=argument.most,
                 visibility_s=argument.visibility_s,
                 wait_s=wait_s,
-                attempt_id=argument.attempt_id,
+                # The first try of all has nobody before it, and nobody asks again where this process dies.
+                attempt_id=(argument if tries == 1 else elsewhere).attempt_id,
                 deadline=until_s,
             )
             if not given and not wait_s and not self._sharing.places.is_here(self._slot):
                 raise QueueGivenUp("another node may have the queue by now")
             return given
 
+        asking = self._carry_out(asked.RECEIVE, elsewhere, list[Received], here, deadline, tried=tried)
         if self._sharing.places.is_here(self._slot):
-            return await self._carry_out(asked.RECEIVE, argument, list[Received], here, deadline)
-        receiving = asyncio.get_running_loop().create_task(
-            self._carry_out(asked.RECEIVE, argument, list[Received], here, deadline)
-        )
+            return await asking
+        receiving = asyncio.get_running_loop().create_task(asking)
         try:
             return await asyncio.shield(receiving)
         except asyncio.CancelledError:

@@ -310,7 +310,7 @@ class Sharing:
             given = ()
         fitting = asked.fitting(given)
         if fitting < len(given):
-            owner.take_back(given[fitting:])
+            owner.take_back(given[fitting:], argument.attempt_id)
         if not given and not self.places.is_here(self.places.slot_of(owner.queue.id)):
             raise QueueGivenUp("another node may have the queue by now")
         if not given and argument.waits:

@@ -4,12 +4,14 @@ The order of a table's items says nothing of the index: written as they come, ea
 that a commit of 25 writes 25 pages and those above them, and a million entries several times what the index takes.
 Beside each other they share their pages. The more are collected, the fewer pages are written, and the more memory is
 taken meanwhile.
+
+Nothing here takes long at once: few are sorted at a time, and those runs are merged, and let go of, one by one.
 """
 
 from __future__ import annotations
 
 import heapq
-from itertools import count, islice
+from itertools import count
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from msgspec import Struct
@@ -17,11 +19,17 @@ from msgspec import Struct
 from tenet.store.contract import Key, Put, Version, token
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator
 
-#: How many entries are collected, and bytes of their values: some 50 MiB of memory for each index that is filled.
-ENTRIES_MAX: Final = 50_000
-ENTRIES_BYTES_MAX: Final = 16 * 1024 * 1024
+#: How much memory the entries take that are collected for all indexes of a process, about bytes.
+WEIGHT_MAX: Final = 40 * 1024 * 1024
+#: How many entries share a commit, and how many bytes of them: no more than holds requests up for a millisecond or two.
+GROUP: Final = 25
+GROUP_BYTES: Final = 512 * 1024
+#: What an entry takes beside its bytes: its objects, and its place in a run.
+_ENTRY_WEIGHT: Final = 600
+#: How many are sorted at a time.
+_RUN: Final = 250
 
 
 class Entry(Struct, frozen=True, gc=False):
@@ -37,19 +45,31 @@ class Entry(Struct, frozen=True, gc=False):
     version: Version
     write: Put
 
+    @property
+    def byte_count(self) -> int:
+        """How many bytes a commit has of it, about."""
+        item, entry = self.key, self.write.key
+        return sum(map(len, (item.partition, item.sort, entry.partition, entry.sort, self.write.value)))
+
 
 #: An entry behind its place in the index and a number of its own, so that no two are compared themselves.
 _Placed: TypeAlias = tuple[int, bytes, bytes, int, Entry]
 
 
 class Entries:
-    """Collects entries of one index."""
+    """Collects entries of one index.
 
-    def __init__(self) -> None:
+    Args:
+        weight_max: when there is enough, about bytes of memory.
+    """
+
+    def __init__(self, weight_max: int = WEIGHT_MAX) -> None:
+        self._weight_max = weight_max
+        self._fresh: list[_Placed] = []
         self._runs: list[list[_Placed]] = []
         self._numbers = count()
         self._count = 0
-        self._bytes = 0
+        self._weight = 0
 
     def __len__(self) -> int:
         return self._count
@@ -57,27 +77,47 @@ class Entries:
     @property
     def is_full(self) -> bool:
         """Whether no more are to be collected before these are taken."""
-        return self._count >= ENTRIES_MAX or self._bytes >= ENTRIES_BYTES_MAX
+        return self._weight >= self._weight_max
 
-    def add(self, entries: Sequence[Entry]) -> None:
-        """Takes up some, no more than can be sorted at once without holding anybody up."""
-        if entries:
-            self._runs.append(sorted(map(self._placed, entries)))
-            self._count += len(entries)
-            self._bytes += sum(len(entry.write.value) for entry in entries)
+    def add(self, entries: Iterable[Entry]) -> None:
+        """Takes up some: no more than a page of items has."""
+        for entry in entries:
+            key = entry.write.key
+            # As the embedded engine keeps partitions, but for those that collide.
+            self._fresh.append((token(key.partition), key.partition, key.sort, next(self._numbers), entry))
+            self._count += 1
+            self._weight += entry.byte_count + _ENTRY_WEIGHT
+        if len(self._fresh) >= _RUN:
+            self._end_run()
 
-    def take(self, size: int) -> Iterator[list[Entry]]:
-        """Gives out all of them in order, and is empty.
+    def take(self) -> Iterator[list[Entry]]:
+        """Gives out all of them in order, as many at a time as share a commit, and is empty."""
+        self._end_run()
+        runs, self._runs, self._count, self._weight = self._runs, [], 0, 0
+        merged = heapq.merge(*map(_used_up, runs))
+        runs.clear()
+        return grouped(entry for *_, entry in merged)
 
-        Args:
-            size: how many at a time.
-        """
-        runs, self._runs, self._count, self._bytes = self._runs, [], 0, 0
-        merged = heapq.merge(*runs)
-        while some := [entry for *_, entry in islice(merged, size)]:
-            yield some
+    def _end_run(self) -> None:
+        # The last one stands first, so that what is given out can be let go of.
+        self._runs.append(sorted(self._fresh, reverse=True))
+        self._fresh = []
 
-    def _placed(self, entry: Entry) -> _Placed:
-        key = entry.write.key
-        # As the embedded engine keeps partitions, but for those that collide.
-        return token(key.partition), key.partition, key.sort, next(self._numbers), entry
+
+def grouped(entries: Iterable[Entry]) -> Iterator[list[Entry]]:
+    """Gives out entries as many at a time as share a commit; one alone may be larger than that."""
+    group: list[Entry] = []
+    byte_count = 0
+    for entry in entries:
+        if group and (len(group) == GROUP or byte_count + entry.byte_count > GROUP_BYTES):
+            yield group
+            group, byte_count = [], 0
+        group.append(entry)
+        byte_count += entry.byte_count
+    if group:
+        yield group
+
+
+def _used_up(run: list[_Placed]) -> Iterator[_Placed]:
+    while run:
+        yield run.pop()

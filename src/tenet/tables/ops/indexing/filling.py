@@ -30,7 +30,7 @@ from tenet.store.formats import decode_marked
 from tenet.store.landing import land
 from tenet.tables import keys
 from tenet.tables.ops.indexing.cursor import CALL_S, decode_kept
-from tenet.tables.ops.indexing.entries import Entries, Entry
+from tenet.tables.ops.indexing.entries import WEIGHT_MAX, Entries, Entry, grouped
 from tenet.tables.rules import index_changes
 from tenet.tables.rules.images import ABSENT, Image
 from tenet.tables.rules.index_log import LOG_SHARDS, presented
@@ -49,9 +49,10 @@ if TYPE_CHECKING:
 #: How many items are read at a time, and their bytes: no more than holds requests up for a millisecond or two.
 PAGE_RECORDS: Final = 100
 PAGE_BYTES: Final = 512 * 1024
-#: How many items share a commit where commits over partitions are cheap, and how many are under way where not.
-GROUP: Final = 25
+#: How many presentations are under way at once.
 PRESENTED_AT_ONCE: Final = 16
+#: So many items are read at the most before the entries of them are written, and that is noted.
+READ_MAX: Final = 100_000
 #: How often it is noted how far an index is, and how often the catalog is looked through, seconds.
 NOTE_S: Final = 2.0
 LOOK_S: Final = 10.0
@@ -109,16 +110,22 @@ class _Course:
         index: the index.
         filled: how far it is.
         noted_s: when that was noted.
+        weight_max: how much memory its entries may take.
     """
 
-    def __init__(self, table: Table, index: Index, filled: Filled, noted_s: float) -> None:
+    def __init__(self, table: Table, index: Index, filled: Filled, noted_s: float, weight_max: int) -> None:
         self.table = table
         self.index = index
         self.filled = filled
         self.noted_s = noted_s
         #: How far items were read whose entries are not all written.
         self.read = filled
-        self.entries = Entries()
+        self.entries = Entries(weight_max)
+
+    @property
+    def is_due(self) -> bool:
+        """Whether what was collected is to be written now."""
+        return self.entries.is_full or self.read.items - self.filled.items >= READ_MAX
 
 
 class Filling:
@@ -288,7 +295,7 @@ class Filling:
     # ---- the items ---------------------------------------------------------------------------------------------------
 
     async def _go_through(self, table: Table, index: Index, name: tuple[str, str, str], filled: Filled) -> Filled:
-        course = _Course(table, index, filled, self._clock.monotonic_s())
+        course = _Course(table, index, filled, self._clock.monotonic_s(), WEIGHT_MAX // max(1, len(self.progress)))
         within, more = keys.everything_of(None), True
         while more:
             begun_s = self._clock.monotonic_s()
@@ -304,9 +311,8 @@ class Filling:
             if page.records:
                 await self._take(course, page.records)
             await self._rest(begun_s)
-            if course.entries.is_full or not more:
+            if self._is_logging or course.is_due or not more:
                 await self._enter_all(course)
-            if not course.entries:
                 self.progress[name] = course.filled = course.read
             await self._say_how_far(course)
         return course.filled
@@ -350,7 +356,7 @@ class Filling:
                 some = held[start : start + PRESENTED_AT_ONCE]
                 await asyncio.gather(*(self._present(table, index, key, record) for key, record in some))
         else:
-            course.entries.add([_entry_of(table, index, key, record) for key, record in held])
+            course.entries.add(_entry_of(table, index, key, record) for key, record in held)
         read, last = course.read, records[-1]
         course.read = Filled(
             read.items + len(records),
@@ -362,28 +368,34 @@ class Filling:
 
     async def _enter_all(self, course: _Course) -> None:
         """Writes what was collected."""
-        for some in course.entries.take(GROUP):
+        for some in course.entries.take():
             begun_s = self._clock.monotonic_s()
             await self._enter(course.table, course.index, some)
             await self._rest(begun_s)
             await self._say_how_far(course)
 
-    async def _enter(self, table: Table, index: Index, held: Sequence[Entry]) -> None:
+    async def _enter(self, table: Table, index: Index, entries: Sequence[Entry]) -> None:
         """Writes the entries of some items, each as of the moment at which it is the item's."""
-        while held:
-            writes = [entry.write for entry in held]
-            checks = [IsVersion(entry.key, entry.version) for entry in held]
+        waiting = [entries]
+        while waiting:
+            some = waiting.pop()
+            writes = [entry.write for entry in some]
+            checks = [IsVersion(entry.key, entry.version) for entry in some]
             outcome = await land(
                 self._store, writes, checks, clock=self._clock, ids=self._ids, deadline=self._deadline()
             )
-            if isinstance(outcome, Committed):
-                return
-            found = await self._store.get([entry.key for entry in held], deadline=self._deadline())
-            held = [
-                _entry_of(table, index, entry.key, record)
-                for entry, record in zip(held, found, strict=True)
-                if record is not None and is_indexed(index, Image.of_record(record).item)
-            ]
+            if not isinstance(outcome, Committed):
+                # Items may have grown.
+                waiting += grouped(await self._read_again(table, index, some))
+
+    async def _read_again(self, table: Table, index: Index, entries: Sequence[Entry]) -> list[Entry]:
+        """Returns the entries of the same items as they are now, of those that have one."""
+        found = await self._store.get([entry.key for entry in entries], deadline=self._deadline())
+        return [
+            _entry_of(table, index, entry.key, record)
+            for entry, record in zip(entries, found, strict=True)
+            if record is not None and is_indexed(index, Image.of_record(record).item)
+        ]
 
     async def _present(self, table: Table, index: Index, key: Key, record: Record | None) -> None:
         """Tells the log of an item as it is."""
