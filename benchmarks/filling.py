@@ -32,7 +32,9 @@ from tenet.tables.rules.sizes import item_bytes
 CLOCK, IDS = SystemClock(), SystemIds()
 ACCOUNT = "0" * 12
 LOADED_AT_ONCE = 2_000
-QUIET_S = 15.0
+#: How long it waits until the disk has taken what was loaded, and then measures without filling, seconds.
+SETTLED_S = 10.0
+QUIET_S = 30.0
 GROUPS = 1_000
 INDEX = {
     "IndexName": "by-group",
@@ -130,6 +132,7 @@ async def measure(items: int, rate: int) -> None:
             KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
         )
         await fill(store, items)
+        await asyncio.sleep(SETTLED_S)
         watching = asyncio.create_task(watch(tables))
         print(told("without filling", await Load(tables, items, rate).run(QUIET_S)), flush=True)
         watching.cancel()

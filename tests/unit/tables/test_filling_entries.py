@@ -14,7 +14,7 @@ VERSION = Version(bytes(16))
 
 def entry(number: int, *, partition: bytes, value: bytes = b"x") -> Entry:
     key = Key("items", b"p%d" % number, b"s")
-    return Entry(key, VERSION, Put(Key("index", partition, b"%08d" % number), value))
+    return Entry(key, VERSION, Put(Key("index", partition, b"%08d" % number), value), len(partition) + len(value) + 10)
 
 
 def test_all_are_given_out_once_in_the_order_of_the_index() -> None:

@@ -17,9 +17,13 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 from msgspec import Struct
 
 from tenet.store.contract import Key, Put, Version, token
+from tenet.tables.rules.images import ABSENT, Image
+from tenet.tables.rules.indexes import changes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+
+    from tenet.tables.model import Index, Table
 
 #: How much memory the entries take that are collected for all indexes of a process, about bytes.
 WEIGHT_MAX: Final = 40 * 1024 * 1024
@@ -39,17 +43,30 @@ class Entry(Struct, frozen=True, gc=False):
         key: of the item.
         version: of the item that the entry is of.
         write: puts the entry.
+        byte_count: how many bytes a commit has of it, about.
     """
 
     key: Key
     version: Version
     write: Put
+    byte_count: int
 
-    @property
-    def byte_count(self) -> int:
-        """How many bytes a commit has of it, about."""
-        item, entry = self.key, self.write.key
-        return sum(map(len, (item.partition, item.sort, entry.partition, entry.sort, self.write.value)))
+
+def entry_of(table: Table, index: Index, key: Key, version: Version, image: Image) -> Entry:
+    """Returns the entry of an item that has one.
+
+    Args:
+        table: the table.
+        index: the index.
+        key: of the item.
+        version: of the item.
+        image: the item.
+    """
+    (write,) = changes(table, ABSENT, image, among=(index,)).writes
+    assert isinstance(write, Put)
+    there = write.key
+    byte_count = len(key.partition) + len(key.sort) + len(there.partition) + len(there.sort) + len(write.value)
+    return Entry(key, version, write, byte_count)
 
 
 #: An entry behind its place in the index and a number of its own, so that no two are compared themselves.

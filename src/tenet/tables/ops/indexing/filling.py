@@ -30,11 +30,11 @@ from tenet.store.formats import decode_marked
 from tenet.store.landing import land
 from tenet.tables import keys
 from tenet.tables.ops.indexing.cursor import CALL_S, decode_kept
-from tenet.tables.ops.indexing.entries import WEIGHT_MAX, Entries, Entry, grouped
+from tenet.tables.ops.indexing.entries import WEIGHT_MAX, Entries, Entry, entry_of, grouped
 from tenet.tables.rules import index_changes
-from tenet.tables.rules.images import ABSENT, Image
+from tenet.tables.rules.images import Image
 from tenet.tables.rules.index_log import LOG_SHARDS, presented
-from tenet.tables.rules.indexes import changes, is_indexed
+from tenet.tables.rules.indexes import is_indexed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from tenet.tables.ops.catalog import Catalog
 
 #: How many items are read at a time, and their bytes: no more than holds requests up for a millisecond or two.
-PAGE_RECORDS: Final = 100
+PAGE_RECORDS: Final = 50
 PAGE_BYTES: Final = 512 * 1024
 #: How many presentations are under way at once.
 PRESENTED_AT_ONCE: Final = 16
@@ -56,7 +56,8 @@ READ_MAX: Final = 100_000
 #: How often it is noted how far an index is, and how often the catalog is looked through, seconds.
 NOTE_S: Final = 2.0
 LOOK_S: Final = 10.0
-#: How long it rests behind each page, in parts of the time that the page took.
+#: How long it works before it rests, seconds, and how long it rests, in parts of that: a loop counts in milliseconds.
+_WORK_S: Final = 0.004
 _REST: Final = 0.25
 _RETRY_S: Final = 1.0
 _POLL_S: Final = 0.1
@@ -121,6 +122,8 @@ class _Course:
         #: How far items were read whose entries are not all written.
         self.read = filled
         self.entries = Entries(weight_max)
+        #: How long it has worked since it rested, seconds.
+        self.worked_s = 0.0
 
     @property
     def is_due(self) -> bool:
@@ -310,16 +313,19 @@ class Filling:
             more = page.more
             if page.records:
                 await self._take(course, page.records)
-            await self._rest(begun_s)
+            await self._rest(course, begun_s)
             if self._is_logging or course.is_due or not more:
                 await self._enter_all(course)
                 self.progress[name] = course.filled = course.read
             await self._say_how_far(course)
         return course.filled
 
-    async def _rest(self, begun_s: float) -> None:
-        """Lets others go first behind a piece of work that began at some time."""
-        await asyncio.sleep((self._clock.monotonic_s() - begun_s) * _REST)
+    async def _rest(self, course: _Course, begun_s: float) -> None:
+        """Lets others go first behind some pieces of work, of which the last began at some time."""
+        course.worked_s += self._clock.monotonic_s() - begun_s
+        if course.worked_s >= _WORK_S:
+            worked_s, course.worked_s = course.worked_s, 0.0
+            await asyncio.sleep(worked_s * _REST)
 
     async def _say_how_far(self, course: _Course) -> None:
         """Notes how far an index is, every few seconds.
@@ -343,20 +349,21 @@ class Filling:
     async def _take(self, course: _Course, records: Sequence[Record]) -> None:
         """Takes up a page of items: their entries are collected, or presented to those who make them."""
         table, index = course.table, course.index
-        held: list[tuple[Key, Record]] = []
+        held: list[tuple[Key, Record, Image]] = []
         skipped = 0
         for record in records:
-            item = Image.of_record(record).item
+            image = Image.of_record(record)
+            item = image.item
             if is_indexed(index, item):
-                held.append((Key(table.space, record.partition, record.sort), record))
+                held.append((Key(table.space, record.partition, record.sort), record, image))
             elif item is not None and all(name in item for name in index.keys.names):
                 skipped += 1
         if self._is_logging:
             for start in range(0, len(held), PRESENTED_AT_ONCE):
                 some = held[start : start + PRESENTED_AT_ONCE]
-                await asyncio.gather(*(self._present(table, index, key, record) for key, record in some))
+                await asyncio.gather(*(self._present(table, index, key, record) for key, record, _ in some))
         else:
-            course.entries.add(_entry_of(table, index, key, record) for key, record in held)
+            course.entries.add([entry_of(table, index, key, record.version, image) for key, record, image in held])
         read, last = course.read, records[-1]
         course.read = Filled(
             read.items + len(records),
@@ -371,7 +378,7 @@ class Filling:
         for some in course.entries.take():
             begun_s = self._clock.monotonic_s()
             await self._enter(course.table, course.index, some)
-            await self._rest(begun_s)
+            await self._rest(course, begun_s)
             await self._say_how_far(course)
 
     async def _enter(self, table: Table, index: Index, entries: Sequence[Entry]) -> None:
@@ -391,10 +398,13 @@ class Filling:
     async def _read_again(self, table: Table, index: Index, entries: Sequence[Entry]) -> list[Entry]:
         """Returns the entries of the same items as they are now, of those that have one."""
         found = await self._store.get([entry.key for entry in entries], deadline=self._deadline())
+        now = [
+            (entry.key, record, Image.of_record(record)) for entry, record in zip(entries, found, strict=True) if record
+        ]
         return [
-            _entry_of(table, index, entry.key, record)
-            for entry, record in zip(entries, found, strict=True)
-            if record is not None and is_indexed(index, Image.of_record(record).item)
+            entry_of(table, index, key, record.version, image)
+            for key, record, image in now
+            if is_indexed(index, image.item)
         ]
 
     async def _present(self, table: Table, index: Index, key: Key, record: Record | None) -> None:
@@ -449,13 +459,6 @@ class Filling:
         except LogTrimmed:
             return True
         return bool(page.entries) or page.waiting is not None
-
-
-def _entry_of(table: Table, index: Index, key: Key, record: Record) -> Entry:
-    """Returns the entry of an item that has one."""
-    (write,) = changes(table, ABSENT, Image.of_record(record), among=(index,)).writes
-    assert isinstance(write, Put)
-    return Entry(key, record.version, write)
 
 
 def _whole(table: Table, index: Index, now: Table | None) -> Table | None:
