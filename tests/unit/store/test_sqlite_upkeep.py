@@ -7,9 +7,10 @@ from pathlib import Path
 
 import apsw
 import pytest
+from structlog.testing import capture_logs
 
 from tenet.store.contract import Append, Committed, Delete, Key, LogOptions, Put, SpaceOptions
-from tenet.store.errors import SpaceNotFound
+from tenet.store.errors import SpaceNotFound, StoreUnavailable
 from tenet.store.sqlite import upkeep
 from tenet.store.sqlite.engine import SqliteEngine
 from tenet.store.sqlite.removals import BYTES_PER_STEP, RECORD_SIZE, ROWS_PER_STEP, remove_some
@@ -63,6 +64,28 @@ def test_the_log_stays_short_under_constant_writing_and_reading(tmp_path: Path) 
             # 120 MiB went through it; the marks lie at 1 and 4 MiB.
             assert largest < 40 * MIB
             assert (await engine.health())["failed_transactions"] == 0
+
+    run(test())
+
+
+def test_why_a_checkpoint_fails_is_told_once_until_one_reaches_the_end_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(_: object) -> None:
+        raise StoreUnavailable("the disk does not answer")
+
+    async def test() -> None:
+        async with opened(tmp_path) as engine:
+            await put_surely(engine, 1)
+            upkeep = file_of(engine).upkeep
+            for _ in range(2):
+                with monkeypatch.context() as failing, capture_logs() as told:
+                    failing.setattr(upkeep, "_in_thread", fail)
+                    for _ in range(3):
+                        with pytest.raises(StoreUnavailable):
+                            await upkeep._checkpoint("PASSIVE")
+                assert [one["reason"] for one in told] == ["the disk does not answer"]
+                await upkeep._checkpoint("PASSIVE")
 
     run(test())
 

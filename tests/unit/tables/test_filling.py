@@ -349,20 +349,40 @@ def test_what_was_read_and_not_written_when_a_process_died_is_read_again(monkeyp
     asyncio.run(run())
 
 
-def test_large_items_and_few_of_many_items_have_entries(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(filling, "READ_MAX", 150)
+def test_large_items_have_entries() -> None:
+    """Each is in memory and in a commit with others only as long as there is room."""
 
     async def run() -> None:
         made = await memory.open_engine("", clock=CLOCK, ids=IDS)
         async with opened("cheap", made) as service:
             await service.create()
             for number in range(30):
-                await service.put(f"large-{number}", g={"S": f"g-{number}"}, n={"N": "1"}, text={"S": "x" * 380_000})
-            for number in range(300):
-                await service.put(f"small-{number}")
-            await service.add()
+                await service.put(f"p-{number}", g={"S": "g"}, n={"N": "1"}, text={"S": "x" * 380_000})
+            await service.add({**BY_G, "Projection": {"ProjectionType": "ALL"}})
             await service.is_full()
-            assert len(await service.everything("by-g")) == 30
+            found = await service.everything("by-g")
+            assert [len(item["text"]["S"]) for item in found.values()] == [380_000] * 30
+
+    asyncio.run(run())
+
+
+def test_of_an_index_with_few_entries_it_is_noted_how_far_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(filling, "NOTE_S", 0.0)
+    monkeypatch.setattr(filling, "PAGE_RECORDS", 5)
+    monkeypatch.setattr(filling, "READ_MAX", 20)
+
+    async def run() -> None:
+        async with half_filled("cheap") as (service, blocking):
+            for number in range(90):
+                await service.put(f"without-{number}")
+            blocking.room = 10
+            place = keys.filled_key((await service.table())["TableId"], 1)
+            async with asyncio.timeout(WAIT_S_MAX):
+                while decode_filled((await service.store.get((place,)))[0]).items < 40:  # noqa: ASYNC110 (it is done behind the answers)
+                    await asyncio.sleep(0.01)
+            blocking.room = 1_000
+            await service.is_full()
+            assert len(await service.everything("by-g")) == 10
 
     asyncio.run(run())
 

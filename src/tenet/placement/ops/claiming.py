@@ -151,6 +151,10 @@ async def show_openapi(context: Context, asked: Asked) -> Answer:
     return Answer(_OK, openapi_document())
 
 
+class _NotAtOnceError(Exception):
+    """Raised where a choice takes long, which is made for nothing where the request has its answer already."""
+
+
 class _Claiming:
     """One claim, until it is made.
 
@@ -191,10 +195,9 @@ class _Claiming:
         if self._may_assume:
             self._may_assume = False
             try:
-                planned = await self._planned(*_unclaimed(self._uuids))
-            except Unavailable:
-                # There is no time left to read anything, and whoever is told this asks again.
-                raise
+                planned = await self._planned(*_unclaimed(self._uuids), at_once=True)
+            except _NotAtOnceError:
+                self._choices = 0
             except PlacementError as refused:
                 refusal = refused
             else:
@@ -222,17 +225,20 @@ class _Claiming:
         except (StoreError, ClaimRefused):
             return None
 
-    async def _planned(self, found: _Found, before: Mapping[str, Before]) -> tuple[Plan, tuple[bytes, bool]]:
+    async def _planned(
+        self, found: _Found, before: Mapping[str, Before], *, at_once: bool = False
+    ) -> tuple[Plan, tuple[bytes, bool]]:
         """Chooses, and returns the plan and the answer for consumers as they were read, or are assumed to be.
 
         Raises:
+            _NotAtOnceError: to choose takes so long that others have to go first; only with `at_once`.
             ClaimRefused: there is no place.
             BadRequest: the claim is too large for one commit.
             Contended: others were faster every time.
             Unavailable: no place was found in time.
         """
         for _ in range(TRIES_MAX):
-            chosen = await self._choose(found)
+            chosen = await self._choose(found, at_once=at_once)
             moves = self._moves(chosen, found)
             # What the model says is committed at first, since the commit checks it; it is read where that was refused.
             relied_on = await self._as_read(chosen, moves) if self._doubtful else _as_known(chosen)
@@ -268,10 +274,11 @@ class _Claiming:
 
     # ---- choosing ----------------------------------------------------------------------------------------------------
 
-    async def _choose(self, found: _Found) -> list[Chosen]:
+    async def _choose(self, found: _Found, *, at_once: bool) -> list[Chosen]:
         """Returns what each consumer gets; what the last choice was about is read first.
 
         Raises:
+            _NotAtOnceError: it takes so long that others have to go first; only with `at_once`.
             ClaimRefused: there is no place.
             Unavailable: none was found in time.
         """
@@ -290,6 +297,8 @@ class _Claiming:
         steps = selecting(fleet, Selection(self._request, self._filters, self._weighers, others, self._seed))
         result = _next(steps)
         while result is None:
+            if at_once:
+                raise _NotAtOnceError
             await asyncio.sleep(0)
             if self._context.clock.monotonic_s() > self._asked.deadline:
                 raise Unavailable("No place was found in time. Nothing was written; try again, or ask for less.")

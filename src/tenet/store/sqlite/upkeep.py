@@ -150,14 +150,18 @@ class Upkeep:
 
     async def _checkpoint(self, mode: str) -> None:
         try:
-            await self._in_thread(lambda execute: execute(f"PRAGMA wal_checkpoint({mode})").fetchall())
+            ((_, frames, copied),) = await self._in_thread(
+                lambda execute: execute(f"PRAGMA wal_checkpoint({mode})").fetchall()
+            )
         except StoreError as error:
             if error.message != self._told:
                 # Once: it is tried again every round.
                 _log.error("a checkpoint failed; see the runbook on disks", reason=error.message)
             self._told = error.message
             raise
-        self._told = ""
+        if copied == frames:
+            # One that does not reach the end of the log synchronises nothing.
+            self._told = ""
 
     async def _checkpoint_alone(self, mode: str) -> None:
         """Runs a checkpoint between two transactions, so that it reaches the end of the log."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from itertools import islice, takewhile
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -29,7 +29,7 @@ ATTEMPT_MS: Final = 5 * 60 * 1000
 #: long it can.
 NODE_ATTEMPT: Final = "\x00"
 NODE_ATTEMPT_MS: Final = 15_000
-_FORGOTTEN_AT_ONCE: Final = 100
+_FORGOTTEN_AT_ONCE: Final = 10
 
 
 def received(queue_id: bytes, item: Item, *, is_fifo: bool) -> Received:
@@ -95,16 +95,17 @@ class Attempts:
             now_ms: when it was.
             receives: the sequence number of each message and the number of its receive.
         """
-        is_nodes = attempt_id.startswith(NODE_ATTEMPT)
-        attempts = self._of_nodes if is_nodes else self._attempts
-        valid_ms = NODE_ATTEMPT_MS if is_nodes else ATTEMPT_MS
+        attempts = self._of_nodes if attempt_id.startswith(NODE_ATTEMPT) else self._attempts
         attempts.pop(attempt_id, None)
         attempts[attempt_id] = (now_ms, receives)
-        # The oldest stand first; more of them go than one comes.
-        oldest = islice(attempts, _FORGOTTEN_AT_ONCE)
-        past = list(takewhile(lambda earlier: attempts[earlier][0] + valid_ms <= now_ms, oldest))
-        for earlier in past:
-            del attempts[earlier]
+
+    def prune(self, now_ms: int) -> None:
+        """Lets go of some that cannot be repeated any more: of more than come, so that few are left for long."""
+        for attempts, valid_ms in ((self._attempts, ATTEMPT_MS), (self._of_nodes, NODE_ATTEMPT_MS)):
+            # The oldest stand first.
+            past = [one for one in islice(attempts, _FORGOTTEN_AT_ONCE) if attempts[one][0] + valid_ms <= now_ms]
+            for one in past:
+                del attempts[one]
 
     def forget(self, attempt_id: str) -> None:
         """Lets go of a receive whose messages are given back, or some of them."""
@@ -181,7 +182,7 @@ class Hide(Work):
             staged.received.append(item)
         if self._attempt_id and here:
             sequences = [item.message.sequence for item in here]
-            staged.attempts.append(Attempt(self._attempt_id, staged.now_ms, sequences))
+            staged.attempts.append(Attempt(self._attempt_id, _attempted_ms(staged, here), sequences))
 
     def take_effect(self, staged: Staged) -> None:
         """Gives the messages to who asked; if nobody waits any more they are given back."""
@@ -193,9 +194,10 @@ class Hide(Work):
             if not self._is_repeated:
                 put_back(state, here)
             return
-        if self._attempt_id:
+        if self._attempt_id and here:
             numbers = [(item.message.sequence, item.receives) for item in here]
-            state.attempts.note(self._attempt_id, staged.now_ms, numbers)
+            state.attempts.note(self._attempt_id, _attempted_ms(staged, here), numbers)
+        state.attempts.prune(staged.now_ms)
         if not self._is_repeated:
             working.received += len(here)
         self.answer([received(state.queue.id, item, is_fifo=True) for item in here])
@@ -211,6 +213,11 @@ class Hide(Work):
     def _let_on(self) -> None:
         for item in self._items if self._is_repeated else ():
             self._state.working.let_on(item)
+
+
+def _attempted_ms(staged: Staged, items: Sequence[Item]) -> int:
+    """Returns when an attempt was: not before its messages were taken, whatever the clock has done since."""
+    return max(staged.now_ms, *(item.received_ms for item in items))
 
 
 def put_back(state: State, items: Sequence[Item]) -> None:

@@ -5,8 +5,8 @@ is up: clients see a delay and no error. What is tried again may have been done 
 
 * a send on a standard queue is delivered twice then, as it may be; on a FIFO queue its deduplication id keeps it from
   that;
-* a receive of a FIFO queue has an id of its own, by which the queue's next owner finds what it was given; a standard
-  queue's messages are visible again after their time;
+* a receive of a FIFO queue that another node was asked for has an id of its own, by which the queue's next owner finds
+  what it was given; a standard queue's messages are visible again after their time;
 * deleting, hiding and purging again changes nothing.
 """
 

@@ -74,27 +74,18 @@ _Placed: TypeAlias = tuple[int, bytes, bytes, int, Entry]
 
 
 class Entries:
-    """Collects entries of one index.
+    """Collects entries of one index."""
 
-    Args:
-        weight_max: when there is enough, about bytes of memory.
-    """
-
-    def __init__(self, weight_max: int = WEIGHT_MAX) -> None:
-        self._weight_max = weight_max
+    def __init__(self) -> None:
         self._fresh: list[_Placed] = []
         self._runs: list[list[_Placed]] = []
         self._numbers = count()
         self._count = 0
-        self._weight = 0
+        #: What they take, about bytes of memory.
+        self.weight = 0
 
     def __len__(self) -> int:
         return self._count
-
-    @property
-    def is_full(self) -> bool:
-        """Whether no more are to be collected before these are taken."""
-        return self._weight >= self._weight_max
 
     def add(self, entries: Iterable[Entry]) -> None:
         """Takes up some: no more than a page of items has."""
@@ -103,14 +94,14 @@ class Entries:
             # As the embedded engine keeps partitions, but for those that collide.
             self._fresh.append((token(key.partition), key.partition, key.sort, next(self._numbers), entry))
             self._count += 1
-            self._weight += entry.byte_count + _ENTRY_WEIGHT
+            self.weight += entry.byte_count + _ENTRY_WEIGHT
         if len(self._fresh) >= _RUN:
             self._end_run()
 
     def take(self) -> Iterator[list[Entry]]:
         """Gives out all of them in order, as many at a time as share a commit, and is empty."""
         self._end_run()
-        runs, self._runs, self._count, self._weight = self._runs, [], 0, 0
+        runs, self._runs, self._count, self.weight = self._runs, [], 0, 0
         merged = heapq.merge(*map(_used_up, runs))
         runs.clear()
         return grouped(entry for *_, entry in merged)

@@ -111,24 +111,18 @@ class _Course:
         index: the index.
         filled: how far it is.
         noted_s: when that was noted.
-        weight_max: how much memory its entries may take.
     """
 
-    def __init__(self, table: Table, index: Index, filled: Filled, noted_s: float, weight_max: int) -> None:
+    def __init__(self, table: Table, index: Index, filled: Filled, noted_s: float) -> None:
         self.table = table
         self.index = index
         self.filled = filled
         self.noted_s = noted_s
         #: How far items were read whose entries are not all written.
         self.read = filled
-        self.entries = Entries(weight_max)
+        self.entries = Entries()
         #: How long it has worked since it rested, seconds.
         self.worked_s = 0.0
-
-    @property
-    def is_due(self) -> bool:
-        """Whether what was collected is to be written now."""
-        return self.entries.is_full or self.read.items - self.filled.items >= READ_MAX
 
 
 class Filling:
@@ -298,7 +292,7 @@ class Filling:
     # ---- the items ---------------------------------------------------------------------------------------------------
 
     async def _go_through(self, table: Table, index: Index, name: tuple[str, str, str], filled: Filled) -> Filled:
-        course = _Course(table, index, filled, self._clock.monotonic_s(), WEIGHT_MAX // max(1, len(self.progress)))
+        course = _Course(table, index, filled, self._clock.monotonic_s())
         within, more = keys.everything_of(None), True
         while more:
             begun_s = self._clock.monotonic_s()
@@ -314,11 +308,16 @@ class Filling:
             if page.records:
                 await self._take(course, page.records)
             await self._rest(course, begun_s)
-            if self._is_logging or course.is_due or not more:
+            if self._is_logging or self._is_due(course) or not more:
                 await self._enter_all(course)
                 self.progress[name] = course.filled = course.read
             await self._say_how_far(course)
         return course.filled
+
+    def _is_due(self, course: _Course) -> bool:
+        """Whether what was collected of an index is to be written now."""
+        weight_max = WEIGHT_MAX // max(1, len(self.progress))
+        return course.entries.weight >= weight_max or course.read.items - course.filled.items >= READ_MAX
 
     async def _rest(self, course: _Course, begun_s: float) -> None:
         """Lets others go first behind some pieces of work, of which the last began at some time."""
