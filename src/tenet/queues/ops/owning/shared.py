@@ -44,6 +44,15 @@ class Elsewhere(Exception):
     """The node that was asked does not have the queue."""
 
 
+class _Tries:
+    """How often something was tried."""
+
+    __slots__ = ("count",)
+
+    def __init__(self) -> None:
+        self.count = 0
+
+
 class SharedOwner:
     """A queue in the hands of one of several nodes; for who uses it, like an `Owner`.
 
@@ -90,19 +99,15 @@ class SharedOwner:
 
     async def purge(self, *, deadline: float) -> None:
         """Removes everything; see ``Owner.purge``."""
-        tries = 0
+        tries = _Tries()
 
         async def here(owner: Owner, until_s: float) -> None:
             await owner.purge(deadline=until_s)
 
-        def tried() -> None:
-            nonlocal tries
-            tries += 1
-
         try:
-            await self._carry_out(asked.PURGE, None, type(None), here, deadline, tried=tried)
+            await self._carry_out(asked.PURGE, None, type(None), here, deadline, tries=tries)
         except PurgeQueueInProgress:
-            if tries < 2:  # noqa: PLR2004 - the second try may have met the first
+            if tries.count < 2:  # noqa: PLR2004 - the second try may have met the first
                 raise
 
     async def figures(self) -> Figures:
@@ -197,11 +202,7 @@ class SharedOwner:
             # Whoever has the queue next, be it this node, finds by it what was hidden for an answer that did not come.
             attempt_id = NODE_ATTEMPT + self._sharing.ids.draw(_ATTEMPT_BYTES).hex()
             elsewhere = asked.ReceiveArgument(argument.most, argument.visibility_s, attempt_id, waits=argument.waits)
-        tries = 0
-
-        def tried() -> None:
-            nonlocal tries
-            tries += 1
+        tries = _Tries()
 
         async def here(owner: Owner, until_s: float) -> Sequence[Received]:
             given = await owner.receive(
@@ -209,14 +210,14 @@ class SharedOwner:
                 visibility_s=argument.visibility_s,
                 wait_s=wait_s,
                 # The first try of all has nobody before it, and nobody asks again where this process dies.
-                attempt_id=(argument if tries == 1 else elsewhere).attempt_id,
+                attempt_id=(argument if tries.count == 1 else elsewhere).attempt_id,
                 deadline=until_s,
             )
             if not given and not wait_s and not self._sharing.places.is_here(self._slot):
                 raise QueueGivenUp("another node may have the queue by now")
             return given
 
-        asking = self._carry_out(asked.RECEIVE, elsewhere, list[Received], here, deadline, tried=tried)
+        asking = self._carry_out(asked.RECEIVE, elsewhere, list[Received], here, deadline, tries=tries)
         if self._sharing.places.is_here(self._slot):
             return await asking
         receiving = asyncio.get_running_loop().create_task(asking)
@@ -240,7 +241,7 @@ class SharedOwner:
         here: Callable[[Owner, float], Awaitable[Any]],
         deadline: float,
         *,
-        tried: Callable[[], None] = lambda: None,
+        tries: _Tries | None = None,
     ) -> T:
         """Has something done by who has the queue.
 
@@ -250,7 +251,7 @@ class SharedOwner:
             of: the result's type.
             here: does it on this node.
             deadline: when to give up.
-            tried: called before each try.
+            tries: is told of each try before it is made.
 
         Raises:
             StoreUnavailable: nobody could do it in time; it was not done.
@@ -260,7 +261,8 @@ class SharedOwner:
         until_s = min(deadline, sharing.now() + PATIENCE_S)
         pause_s, is_lost, reason = _PAUSE_S_MIN, False, ""
         while True:
-            tried()
+            if tries is not None:
+                tries.count += 1
             try:
                 if sharing.places.is_here(self._slot):
                     result: T = await here(sharing.local(self._queue), deadline)

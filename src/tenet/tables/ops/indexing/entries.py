@@ -80,12 +80,11 @@ class Entries:
         self._fresh: list[_Placed] = []
         self._runs: list[list[_Placed]] = []
         self._numbers = count()
-        self._count = 0
         #: What they take, about bytes of memory.
         self.weight = 0
 
     def __len__(self) -> int:
-        return self._count
+        return len(self._fresh) + sum(map(len, self._runs))
 
     def add(self, entries: Iterable[Entry]) -> None:
         """Takes up some: no more than a page of items has."""
@@ -93,7 +92,6 @@ class Entries:
             key = entry.write.key
             # As the embedded engine keeps partitions, but for those that collide.
             self._fresh.append((token(key.partition), key.partition, key.sort, next(self._numbers), entry))
-            self._count += 1
             self.weight += entry.byte_count + _ENTRY_WEIGHT
         if len(self._fresh) >= _RUN:
             self._end_run()
@@ -101,7 +99,7 @@ class Entries:
     def take(self) -> Iterator[list[Entry]]:
         """Gives out all of them in order, as many at a time as share a commit, and is empty."""
         self._end_run()
-        runs, self._runs, self._count, self.weight = self._runs, [], 0, 0
+        runs, self._runs, self.weight = self._runs, [], 0
         merged = heapq.merge(*map(_used_up, runs))
         runs.clear()
         return grouped(entry for *_, entry in merged)

@@ -109,14 +109,14 @@ class _Course:
     Args:
         table: its table.
         index: the index.
-        filled: how far it is.
-        noted_s: when that was noted.
+        filled: how far it is, as it is noted.
+        noted_s: when that was looked at last.
     """
 
     def __init__(self, table: Table, index: Index, filled: Filled, noted_s: float) -> None:
         self.table = table
         self.index = index
-        self.filled = filled
+        self.filled = self.noted = filled
         self.noted_s = noted_s
         #: How far items were read whose entries are not all written.
         self.read = filled
@@ -336,7 +336,9 @@ class Filling:
         if now_s - course.noted_s >= NOTE_S:
             course.noted_s = now_s
             place = keys.filled_key(course.table.id, course.index.number)
-            await self._note(place, course.filled)
+            if course.noted is not course.filled:
+                await self._note(place, course.filled)
+                course.noted = course.filled
             if not await self._is_wanted(course.table, course.index):
                 raise SpaceNotFound(place.space)
 
