@@ -40,6 +40,8 @@ INSTALLED = frozenset({"boto3"})
 FILE_NAME = re.compile(r"^# ([\w-]+\.py)$")
 #: Below the ports that the system hands to clients, so that nobody takes the port of a server that was killed.
 PORTS = range(20_000, 32_000)
+#: How much of a server's log is shown where a document fails.
+LOG_CHARS_MAX = 10_000
 #: What keeps a document short where the full rounds do not run; the document says so itself.
 SHORT = {} if LONG else {"PEOPLE_MIN": "15000", "INSTANCES": "2000"}
 
@@ -198,5 +200,9 @@ def test_blocks_run_as_they_are_written(document: Path, tmp_path: Path) -> None:
     try:
         for example in examples:
             example.evaluate()
+    except BaseException as error:
+        if reader.server is not None:
+            error.add_note(f"the server's log:\n{reader.server.log.read_text(encoding='utf-8')[-LOG_CHARS_MAX:]}")
+        raise
     finally:
         reader.close()

@@ -9,6 +9,10 @@ from __future__ import annotations
 import asyncio
 import math
 import sys
+from importlib import import_module
+from importlib.machinery import EXTENSION_SUFFIXES
+from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import structlog
@@ -26,6 +30,9 @@ if TYPE_CHECKING:
     from tenet.store.contract import Store
 
 _OPENING: Final = "tenet.placement.opening"
+#: What is imported for it alone and loads shared libraries.
+_NATIVE: Final = ("numpy", "rpds", "_ctypes")
+_PIECE_BYTES: Final = 1 << 20
 #: How long after a failure the next request may try again, seconds.
 _AGAIN_S: Final = 1.0
 #: How many refused claims are kept of a project, unless an operator says otherwise.
@@ -114,7 +121,7 @@ class Loader:
         try:
             if _OPENING not in sys.modules:
                 # NumPy and the names of all of OpenStack take a while to import, in which others are served.
-                await asyncio.to_thread(__import__, _OPENING)
+                await asyncio.to_thread(_import_opening)
             from tenet.placement.opening import open_service  # noqa: PLC0415 (see above)
 
             opened = await open_service(
@@ -147,6 +154,37 @@ class Loader:
         if self.opened is not None:
             await self.opened.context.keeper.close()
             await self.opened.context.expiry.close()
+
+
+def _import_opening() -> None:
+    """Imports what opens the service.
+
+    Whoever loads a shared library keeps the interpreter to himself until the disk has given all of it. Where that takes
+    seconds, as behind a start of the machine, nobody would be served, and the process would look as if it had stood
+    still. To read a file keeps nobody else from running, and what has been read is loaded from memory.
+    """
+    for library in native_libraries():
+        with library.open("rb", buffering=0) as file:
+            while file.read(_PIECE_BYTES):
+                pass
+    import_module(_OPENING)
+
+
+def native_libraries() -> list[Path]:
+    """Returns the files of the shared libraries that opening the service loads, and some beside them."""
+    found: list[Path] = []
+    for name in _NATIVE:
+        spec = find_spec(name)
+        if spec is None or not spec.has_location or spec.origin is None:
+            continue
+        if spec.submodule_search_locations is None:
+            found.append(Path(spec.origin))
+            continue
+        for folder in map(Path, spec.submodule_search_locations):
+            found += [file for suffix in (EXTENSION_SUFFIXES[-1], ".dylib") for file in folder.rglob(f"*{suffix}")]
+            # Where wheels for Linux have the libraries that they bring along.
+            found += [file for file in folder.with_name(f"{name}.libs").glob("*.so*") if file.is_file()]
+    return found
 
 
 def _unavailable() -> Unavailable:

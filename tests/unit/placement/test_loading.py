@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from tenet.base.clock import ManualClock, SystemClock
 from tenet.placement.api import Keys, KnownKey
+from tenet.placement.loading import native_libraries
 from tenet.store.errors import StoreCorrupt, StoreUnavailable
 from tests.unit.placement.test_model_keeping import names_of, troubled
 from tests.unit.placement.world import World, in_loop, memory
@@ -25,6 +28,32 @@ def test_a_server_starts_without_what_only_placement_needs() -> None:
         [sys.executable, "-P", "-c", program], capture_output=True, text=True, check=True, timeout=60
     )
     assert found.stdout.strip() == "[]"
+
+
+def test_what_loads_a_shared_library_while_others_are_served_has_been_read_before() -> None:
+    program = """
+import sys
+from importlib.machinery import EXTENSION_SUFFIXES
+import tenet.app.server
+from tenet.placement.loading import native_libraries
+before = set(sys.modules)
+libraries = {str(file) for file in native_libraries()}
+import tenet.placement.opening
+loaded = [str(getattr(module, "__file__", "")) for name, module in sys.modules.items() if name not in before]
+loaded = [file for file in loaded if file.endswith(tuple(EXTENSION_SUFFIXES)) and "site-packages" in file]
+print(len(loaded), sorted(set(loaded) - libraries))
+"""
+    found = subprocess.run(
+        [sys.executable, "-P", "-c", program], capture_output=True, text=True, check=True, timeout=60
+    )
+    loaded, _, unread = found.stdout.strip().partition(" ")
+    assert int(loaded) > 2
+    assert unread == "[]"
+
+
+def test_libraries_that_numpy_brings_along_are_read_before_too() -> None:
+    brought = {file.name for file in Path(np.__file__).parent.with_name("numpy.libs").glob("*.so*")}
+    assert brought <= {file.name for file in native_libraries()}
 
 
 async def spaces(world: World) -> list[str]:
