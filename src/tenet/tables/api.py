@@ -20,7 +20,7 @@ from tenet.tables.calls import Calls
 from tenet.tables.context import Caller, Context
 from tenet.tables.errors import TablesError
 from tenet.tables.http import STREAMS_MOUNT, TablesService
-from tenet.tables.ops.barrier import Barrier
+from tenet.tables.ops.barrier import Barrier, others_s
 from tenet.tables.ops.batch_execute_statement import batch_execute_statement
 from tenet.tables.ops.batch_get_item import batch_get_item
 from tenet.tables.ops.batch_write_item import batch_write_item
@@ -220,7 +220,7 @@ class Tables:
         shared = mesh_shares.Shares(KEEPING)
         keepers = Keepers(store, catalog, clock=clock, ids=ids, expiry=expiry, assignment=assignment or shared)
         shared.changed = keepers.reassign
-        filling = Filling(store, catalog, Barrier(), clock=clock, ids=ids, request_s_max=request_s_max)
+        filling = Filling(store, catalog, Barrier(others_s(store, request_s_max)), clock=clock, ids=ids)
 
         def ended() -> None:
             keepers.look_again()

@@ -22,16 +22,22 @@ class Streamed:
         store: stays when the service is closed.
         clock: time.
         splits: when shards of streams split; by default only when a test says so.
+        request_s_max: how long a request may be under way, seconds.
     """
 
-    def __init__(self, store: Engine, clock: Any, splits: SplitSettings = NEVER_SPLIT) -> None:
+    def __init__(
+        self, store: Engine, clock: Any, splits: SplitSettings = NEVER_SPLIT, *, request_s_max: float = 0.5
+    ) -> None:
         self.store = store
         self._splits = splits
+        self._request_s_max = request_s_max
         self.clock = clock
         self.tables: Tables
 
     async def __aenter__(self) -> Self:
-        self.tables = await Tables.open(self.store, clock=self.clock, ids=IDS, splits=self._splits)
+        self.tables = await Tables.open(
+            self.store, clock=self.clock, ids=IDS, splits=self._splits, request_s_max=self._request_s_max
+        )
         return self
 
     async def __aexit__(self, *_: object) -> None:

@@ -10,18 +10,20 @@ import msgspec
 import pytest
 
 from tenet.base.clock import ManualClock
-from tenet.store.contract import Capabilities, Engine, LogOptions, SpaceOptions
-from tenet.tables.api import Tables
+from tenet.store.cached import STALE_S
+from tenet.store.contract import Capabilities, Commit, Engine, LogOptions, Outcome, SpaceOptions
+from tenet.tables.api import Caller, Tables
 from tenet.tables.model import Table
-from tenet.tables.ops.following import SETTLED_S
 from tenet.tables.rules.stream_settings import stream_arn
 from tests.dear import Dear
 from tests.unit.pipes.world import ACCOUNT, IDS, dear, in_loop, memory
-from tests.unit.tables.streaming import NEVER_SPLIT, Streamed, on
+from tests.unit.tables.streaming import NEVER_SPLIT, Streamed, item, on
 
 STORES = pytest.mark.parametrize("make", [memory, dear])
 Make = Callable[[ManualClock], Engine]
 HOUR_MS = 3_600_000
+#: How long a request takes at the most, in worlds that say nothing else.
+REQUEST_S_MAX = 0.5
 
 
 def streamed(make: Make) -> Streamed:
@@ -35,6 +37,19 @@ class Remote(Dear):
     @property
     def capabilities(self) -> Capabilities:
         return msgspec.structs.replace(super().capabilities, remote=True)
+
+
+class Held(Remote):
+    """A store whose commits wait until they may go."""
+
+    def __init__(self, engine: Engine) -> None:
+        super().__init__(engine)
+        self.may_go = asyncio.Event()
+        self.may_go.set()
+
+    async def commit(self, commit: Commit, **options: Any) -> Outcome:
+        await self.may_go.wait()
+        return await super().commit(commit, **options)
 
 
 async def with_status(world: Streamed, **changes: Any) -> Table:
@@ -87,7 +102,7 @@ async def test_a_stream_that_was_left_half_switched_on_begins_where_all_write_in
         await world.store.ensure_space(table.space, SpaceOptions(log=LogOptions(shards=4)))
         before = asyncio.get_running_loop().time()
         ended = await world.tables._context.lifecycle._finish(table)
-        assert asyncio.get_running_loop().time() - before >= SETTLED_S
+        assert asyncio.get_running_loop().time() - before >= STALE_S + REQUEST_S_MAX
         assert ended is not None
         assert ended.status == "ACTIVE"
         (info,) = await world.store.list_spaces(table.space)
@@ -132,10 +147,33 @@ async def test_a_stream_begins_behind_the_requests_that_do_not_know_of_it(make: 
 
 
 @in_loop
+async def test_a_stream_begins_behind_the_requests_of_other_processes_that_do_not_know_of_it() -> None:
+    clock, takes_s = ManualClock(wall_ms=1_750_000_000_123), 2.0
+    async with Streamed(cast("Engine", Remote(memory(clock))), clock, request_s_max=takes_s) as world:
+        await world.make(None)
+        store = Held(world.store)
+        other = await Tables.open(cast("Engine", store), clock=clock, ids=IDS, splits=NEVER_SPLIT)
+        store.may_go.clear()
+        request = {"TableName": "orders", "Item": item("a", v="by one who does not know of it")}
+        late = asyncio.create_task(other.call("PutItem", request, Caller(ACCOUNT)))
+        await asyncio.sleep(0)
+        arn = (await world.switch(on("NEW_AND_OLD_IMAGES")))["LatestStreamArn"]
+        await asyncio.sleep(takes_s - 0.1)
+        assert await world.status("orders") == "UPDATING", "a write is under way that is in no stream"
+        store.may_go.set()
+        await late
+        await world.active()
+        await world.put("a", v="behind it")
+        (record,) = await world.records(arn)
+        assert record["dynamodb"]["OldImage"]["v"] == {"S": "by one who does not know of it"}
+        await other.close()
+
+
+@in_loop
 async def test_of_two_that_carry_one_transition_the_later_one_moves_nothing() -> None:
     clock = ManualClock(wall_ms=1_750_000_000_123)
     async with Streamed(cast("Engine", Remote(memory(clock))), clock) as world:
-        other = await Tables.open(world.store, clock=clock, ids=IDS, splits=NEVER_SPLIT)
+        other = await Tables.open(world.store, clock=clock, ids=IDS, splits=NEVER_SPLIT, request_s_max=REQUEST_S_MAX)
         barrier = world.tables._context.barrier
         phase = barrier.enter()
         table = await half_switched_on(world)
@@ -161,7 +199,7 @@ async def test_of_two_that_carry_one_transition_the_later_one_moves_nothing() ->
 async def test_who_is_late_ends_no_transition_that_began_since() -> None:
     clock = ManualClock(wall_ms=1_750_000_000_123)
     async with Streamed(cast("Engine", Remote(memory(clock))), clock) as world:
-        other = await Tables.open(world.store, clock=clock, ids=IDS, splits=NEVER_SPLIT)
+        other = await Tables.open(world.store, clock=clock, ids=IDS, splits=NEVER_SPLIT, request_s_max=REQUEST_S_MAX)
         catalog, barrier = world.tables._context.catalog, world.tables._context.barrier
         phase = barrier.enter()
         table = await half_switched_on(world)

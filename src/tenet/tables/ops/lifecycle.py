@@ -52,7 +52,7 @@ class Lifecycle:
         store: where their spaces are.
         clock: time.
         departed: what is left of tables whose streams can still be read.
-        barrier: tells when the requests of this process have ended that had begun before a moment.
+        barrier: tells when the requests have ended that had begun before a moment.
         transition_ms: how long a transition takes at the least, milliseconds. With 0 it is usually over before the
             operation that began it is answered.
         ended: called whenever a transition has ended here.

@@ -29,9 +29,10 @@ if TYPE_CHECKING:
 _SHARDS: Final = range(LOG_SHARDS)
 #: So much longer than its streams can be read, a log is looked after.
 SLACK_MS: Final = 3_600_000
-#: For so long after it was asked for, a stream may be one that some writers do not know of: whoever was switching it on
-#: may have died, and the others look every minute.
-_SETTLING_MS: Final = 180_000
+#: For so long after it was asked for, and twice as long as writers may go by what was before, a stream may be one that
+#: some of them do not know of: whoever was switching it on may have died, and the others look every minute.
+_SETTLING_S: Final = 180.0
+_MS: Final = 1_000
 
 
 class Streams:
@@ -42,7 +43,7 @@ class Streams:
         store: where the logs are.
         clock: time.
         logs: has them kept.
-        barrier: tells when the requests of this process have ended that had begun before a moment.
+        barrier: tells when the requests have ended that had begun before a moment.
     """
 
     def __init__(self, catalog: Catalog, store: Store, *, clock: Clock, logs: TableLogs, barrier: Barrier) -> None:
@@ -55,8 +56,8 @@ class Streams:
     async def switch(self, table: Table) -> Table | None:
         """Does what is left to do for the streams of a table that is being updated; returns the table as it is then.
 
-        Ten round trips for each stream, 1.5 s where other processes may write to the table, and what it takes until the
-        writes have ended that this process is at: up to as long as a request may take.
+        Ten round trips for each stream, and what it takes until the writes have ended that this process is at. Where
+        other processes may write to the table, a beginning takes a second more than a request may, and an end 1.5 s.
         """
         now: Table | None = table
         for stream in table.streams:
@@ -71,7 +72,8 @@ class Streams:
 
     def _may_be_settling(self, stream: Stream) -> bool:
         """Whether a stream is on that perhaps not all writers know of. Those of one process all ended with it."""
-        is_new = self._clock.wall_ms() - stream.created_ms < _SETTLING_MS
+        age_s = (self._clock.wall_ms() - stream.created_ms) / _MS
+        is_new = age_s < _SETTLING_S + 2 * self._barrier.others_s
         is_open = stream.status == "ENABLED" and not stream.is_settled
         return is_open and is_new and self._store.capabilities.remote
 
@@ -93,8 +95,7 @@ class Streams:
 
         Before, some did and others did not; what they have told is left out.
         """
-        await settle(self._store)
-        await self._barrier.passed()
+        await self._barrier.passed_everywhere()
         # Another process may have found that the table needs no log for streams, and said so behind that.
         await self._logs.keep(table)
         # Whoever was slower than another process must not have it begin behind what is told by now.

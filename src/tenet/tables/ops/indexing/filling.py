@@ -23,7 +23,6 @@ import structlog
 from msgspec import Struct
 
 from tenet.base.errors import TenetError
-from tenet.store.cached import STALE_S
 from tenet.store.contract import Committed, Delete, IsVersion, Key, Put
 from tenet.store.errors import LogTrimmed, SpaceNotFound
 from tenet.store.formats import decode_marked
@@ -134,7 +133,6 @@ class Filling:
         barrier: tells when requests have ended.
         clock: time.
         ids: for commit ids.
-        request_s_max: how long a request of another process may be under way, seconds.
     """
 
     def __init__(
@@ -145,14 +143,12 @@ class Filling:
         *,
         clock: Clock,
         ids: Ids,
-        request_s_max: float,
     ) -> None:
         self._store = store
         self._catalog = catalog
         self.barrier = barrier
         self._clock = clock
         self._ids = ids
-        self._request_s_max = request_s_max
         self._is_logging = not store.capabilities.cheap_commits_across_partitions
         self._wake = asyncio.Event()
         #: Of the indexes that this process fills, by account, table and index.
@@ -225,7 +221,8 @@ class Filling:
         self.progress[name] = filled
         must_tell = self._is_logging and not await self._is_told(table, index)
         if record is None or must_tell:
-            await self._wait_for_writers()
+            # Behind that all writers know of the index.
+            await self.barrier.passed_everywhere()
             if must_tell:
                 now = await self._tell(table, index)
                 if now is None:
@@ -250,12 +247,6 @@ class Filling:
 
     def _deadline(self) -> float:
         return self._clock.monotonic_s() + CALL_S
-
-    async def _wait_for_writers(self) -> None:
-        """Waits until all writers know of the index: what they have cached is old, and what was under way has ended."""
-        if self._store.capabilities.remote:
-            await asyncio.sleep(STALE_S + self._request_s_max)
-        await self.barrier.passed()
 
     async def _note(self, place: Key, filled: Filled) -> None:
         await self._land(Put(place, _FORMAT + msgspec.json.encode(filled)))
