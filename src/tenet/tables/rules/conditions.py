@@ -16,18 +16,20 @@ from tenet.tables.rules.comparisons import ORDER_TESTS, are_ordered, is_between,
 from tenet.tables.rules.expressions import compiled_with, parsed_condition, refuse
 from tenet.tables.rules.operand_checks import checks
 from tenet.tables.rules.operands import Read, Values, compile_operand
-from tenet.tables.rules.syntax_tree import And, Between, Call, Comparison, ConditionTree, In, Not, Or
+from tenet.tables.rules.syntax_tree import And, Between, Call, Comparison, ConditionTree, In, Not, Or, Truth
 
 if TYPE_CHECKING:
     from tenet.tables.rules.bindings import Bindings
     from tenet.tables.rules.expressions import Parsed
     from tenet.tables.rules.operand_checks import Check
     from tenet.tables.rules.paths import ResolvedPath
-    from tenet.tables.rules.syntax_tree import Kind
+    from tenet.tables.rules.syntax_tree import Comparator, Kind, Operand
 
 Test: TypeAlias = Callable[[Item, Values], bool]
 
 _NO_ITEM: Final[Item] = {}
+_TRUE: Final[AttributeValue] = {"BOOL": True}
+_FALSE: Final[AttributeValue] = {"BOOL": False}
 
 
 @dataclass(frozen=True)
@@ -127,15 +129,27 @@ def compile_tree(tree: ConditionTree, resolved: Mapping[int, ResolvedPath]) -> T
         case Not():
             return _compile_not(compile_tree(tree.condition, resolved))
         case Comparison():
-            return _compile_comparison(tree, resolved)
+            return _compile_comparison(
+                tree.operator, _compile_read(tree.left, resolved), _compile_read(tree.right, resolved)
+            )
         case Between():
             operands = (tree.operand, tree.lower, tree.upper)
-            return _compile_present(is_between, [compile_operand(operand, resolved) for operand in operands])
+            return _compile_present(is_between, [_compile_read(operand, resolved) for operand in operands])
         case In():
-            options = [compile_operand(option, resolved) for option in tree.options]
-            return _compile_in(compile_operand(tree.operand, resolved), options)
+            options = [_compile_read(option, resolved) for option in tree.options]
+            return _compile_in(_compile_read(tree.operand, resolved), options)
         case Call():
-            return _compile_function(tree.function, [compile_operand(operand, resolved) for operand in tree.operands])
+            return _compile_function(tree.function, [_compile_read(operand, resolved) for operand in tree.operands])
+
+
+def _compile_read(operand: Operand, resolved: Mapping[int, ResolvedPath]) -> Read:
+    if isinstance(operand, Truth):
+        return _compile_truth(compile_tree(operand.condition, resolved))
+    return compile_operand(operand, resolved)
+
+
+def _compile_truth(test: Test) -> Read:
+    return lambda item, values: _TRUE if test(item, values) else _FALSE
 
 
 def _compile_and(tests: list[Test]) -> Test:
@@ -166,9 +180,8 @@ def _compile_not(inner: Test) -> Test:
     return lambda item, values: not inner(item, values)
 
 
-def _compile_comparison(tree: Comparison, resolved: Mapping[int, ResolvedPath]) -> Test:
-    left, right = compile_operand(tree.left, resolved), compile_operand(tree.right, resolved)
-    order_test = ORDER_TESTS.get(tree.operator)
+def _compile_comparison(operator: Comparator, left: Read, right: Read) -> Test:
+    order_test = ORDER_TESTS.get(operator)
     if order_test is not None:
         return _compile_order(order_test, left, right)
 
@@ -176,9 +189,12 @@ def _compile_comparison(tree: Comparison, resolved: Mapping[int, ResolvedPath]) 
         value = left(item, values)
         return value is not None and value == right(item, values)
 
-    if tree.operator == "=":
-        return is_equal
-    return lambda item, values: not is_equal(item, values)
+    def is_unequal(item: Item, values: Values) -> bool:
+        value = left(item, values)
+        return value is None or value != right(item, values)
+
+    # Neither calls the other: where conditions are operands, that would be one more frame for every level.
+    return is_equal if operator == "=" else is_unequal
 
 
 def _compile_order(test: Callable[[Any, Any], bool], left: Read, right: Read) -> Test:

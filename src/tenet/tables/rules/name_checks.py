@@ -35,7 +35,7 @@ def check_condition_names(tree: Tree) -> None:
         if isinstance(node, Call):
             _check_known(node.function, _CONDITION_FUNCTIONS, "a condition")
             if (node.function in TEST_FUNCTIONS) is not used_as_condition:
-                raise misused(node.function)
+                raise _misused(node.function)
         elif isinstance(node, Path):
             _check_path(node)
 
@@ -52,7 +52,7 @@ def check_update_names(actions: Iterable[Tree]) -> None:
             if isinstance(node, Call):
                 _check_known(node.function, _UPDATE_FUNCTIONS, "an update")
                 if node.function == "list_append" and node is not whole:
-                    raise misused(node.function)
+                    raise _misused(node.function)
             elif isinstance(node, Path):
                 _check_path(node)
 
@@ -67,7 +67,7 @@ def check_projection_names(paths: Iterable[Path]) -> None:
         _check_path(path)
 
 
-def misused(function: str) -> ValidationException:
+def _misused(function: str) -> ValidationException:
     """Returns the error for a function that is a condition where an operand belongs, or the other way round."""
     return ValidationException(
         f"The function is not allowed to be used this way in an expression; function: {function}"

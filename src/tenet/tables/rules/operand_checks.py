@@ -29,6 +29,7 @@ from tenet.tables.rules.syntax_tree import (
     Or,
     Path,
     Tree,
+    Truth,
     ValueName,
     parts_first,
 )
@@ -181,6 +182,8 @@ def _kind_checks(operator: str, operands: Iterable[Operand], kinds: frozenset[st
             found.append(_kind_check(operator, operand.name, kinds))
         elif isinstance(operand, Call) and operand.function == "size" and "N" not in kinds:
             raise _wrong_kind(operator, "N")
+        elif isinstance(operand, Truth):
+            found.append(_truth_check(operator))
     return found
 
 
@@ -189,6 +192,15 @@ def _kind_check(operator: str, name: str, kinds: frozenset[str]) -> Check:
         kind = kind_of(values[name])
         if kind not in kinds:
             raise _wrong_kind(operator, kind)
+
+    return check
+
+
+def _truth_check(operator: str) -> Check:
+    """Returns what refuses a condition where not every type belongs, in its turn among the checks of values."""
+
+    def check(_values: Values) -> None:
+        raise _wrong_kind(operator, "BOOL")
 
     return check
 
@@ -212,6 +224,8 @@ def _action_check(action: str, name: str, kinds: frozenset[str]) -> Check:
 
 
 def _type_name_check(operand: Operand) -> Check:
+    if isinstance(operand, Truth):
+        raise _wrong_kind("attribute_type", "BOOL")
     if not isinstance(operand, ValueName):
         raise _wrong_kind("attribute_type", "{NS,SS,L,BS,N,M,B,BOOL,NULL,S}")
     name = operand.name

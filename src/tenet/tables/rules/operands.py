@@ -21,6 +21,8 @@ Read: TypeAlias = Callable[[Item, Values], AttributeValue | None]
 def compile_operand(operand: Operand, resolved: Mapping[int, ResolvedPath]) -> Read:
     """Returns the function that reads an operand of a condition: a path, a value, or the size of one.
 
+    Operands that are conditions themselves are for who compiles conditions.
+
     Args:
         operand: checked.
         resolved: its resolved paths, by the identity of their node.

@@ -53,7 +53,13 @@ class Arithmetic(Struct, frozen=True):
     right: Operand
 
 
-Operand: TypeAlias = Path | ValueName | Call | Arithmetic
+class Truth(Struct, frozen=True):
+    """Whether a condition holds, as an operand of another one: a value of type BOOL. PartiQL alone has it."""
+
+    condition: ConditionTree
+
+
+Operand: TypeAlias = Path | ValueName | Call | Arithmetic | Truth
 
 
 class Comparison(Struct, frozen=True):
@@ -141,7 +147,7 @@ def children(tree: Tree) -> tuple[Tree, ...]:
             return (tree.left, tree.right)
         case And() | Or():
             return tree.conditions
-        case Not():
+        case Not() | Truth():
             return (tree.condition,)
         case Between():
             return (tree.operand, tree.lower, tree.upper)

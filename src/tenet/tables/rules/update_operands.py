@@ -13,7 +13,7 @@ from tenet.tables.rules.attributes import sorted_set
 from tenet.tables.rules.comparisons import ELEMENT_KINDS
 from tenet.tables.rules.item_changes import REMOVED, Change
 from tenet.tables.rules.operands import compile_path
-from tenet.tables.rules.syntax_tree import Arithmetic, Call, Operand, Path, ValueName
+from tenet.tables.rules.syntax_tree import Arithmetic, Call, Operand, Path, Truth, ValueName
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -51,6 +51,8 @@ def compile_value(operand: Operand, resolved: Mapping[int, ResolvedPath]) -> Val
         case Call():
             first, second = (compile_value(part, resolved) for part in operand.operands)
             return lambda item, values: {"L": _content(first(item, values), "L") + _content(second(item, values), "L")}
+        case Truth():
+            raise AssertionError(f"no operand of an update: {operand}")
 
 
 def _compile_required(read: Read) -> Value:

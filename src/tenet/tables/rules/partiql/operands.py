@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Final, NoReturn, cast
 
 from tenet.tables.errors import ValidationException
 from tenet.tables.rules import syntax_tree as api
-from tenet.tables.rules.name_checks import misused
 from tenet.tables.rules.partiql.tree import Apply, Call, Constant, Is, Missing, Name, Sequence, Tuple
 from tenet.tables.rules.partiql.values import build, is_value
 
@@ -43,8 +42,10 @@ _NO_EXISTS: Final = "EXISTS can only be used in ExecuteTransaction write request
 def condition_of(tree: Expression, values: Values, otherwise: str = _NO_BOOLEAN) -> api.ConditionTree:
     """Returns the condition that an expression says.
 
+    Conditions are operands of others as deep as there are operators, at most 300: each takes two frames.
+
     Args:
-        tree: at most 100 levels deep.
+        tree: at most 100 levels deep, with at most 300 operators.
         values: gets the values.
         otherwise: what is said of an expression that is none.
 
@@ -52,40 +53,60 @@ def condition_of(tree: Expression, values: Values, otherwise: str = _NO_BOOLEAN)
         ValidationException: it is none.
     """
     match tree:
-        case Apply(operator="and"):
-            return api.And(tuple(condition_of(part, values, _OF_AND_OR) for part in tree.operands))
-        case Apply(operator="or"):
-            return api.Or(tuple(condition_of(part, values, _OF_AND_OR) for part in tree.operands))
+        case Apply(operator="and" | "or"):
+            parts: list[api.ConditionTree] = []
+            for part in tree.operands:
+                parts.append(condition_of(part, values, _OF_AND_OR))  # noqa: PERF401 - one more frame for every level
+            return api.And(tuple(parts)) if tree.operator == "and" else api.Or(tuple(parts))
         case Apply(operator="not"):
             return api.Not(condition_of(tree.operands[0], values, _OF_NOT))
-        case Apply():
-            return _relation(tree, values)
         case Is():
             return _type_test(tree, values)
-        case Call():
-            return _test(tree, values)
+        case Apply() | Call():
+            operands: list[api.Operand] = []
+            for part in _operands(tree):
+                operands.append(_operand(part, values))  # noqa: PERF401 - one more frame for every level
+            return _relation(tree, tuple(operands))
     if isinstance(tree, Sequence | Tuple):
         # What is no literal in it is told first.
         build(tree, None)
     raise ValidationException(otherwise)
 
 
-def _relation(tree: Apply, values: Values) -> api.ConditionTree:
-    operator = tree.operator
-    if operator == "in":
-        options = tree.operands[1]
+def _operands(tree: Apply | Call) -> tuple[Expression, ...]:
+    """Returns what a comparison, BETWEEN, IN or a function looks at; refuses what is no condition."""
+    if isinstance(tree, Call):
+        _check_test(tree.function)
+        return tree.operands
+    if tree.operator == "in":
+        first, options = tree.operands
         if not isinstance(options, Sequence) or not options.elements:
             raise ValidationException(_NO_SEQUENCE)
-        return api.In(
-            _operand(tree.operands[0], values), tuple(_operand(option, values) for option in options.elements)
-        )
-    if operator == "between":
-        operand, lower, upper = (_operand(part, values) for part in tree.operands)
+        return (first, *options.elements)
+    if tree.operator != "between" and tree.operator not in _COMPARATORS:
+        _refuse_operator("Condition", tree.operator)
+    return tree.operands
+
+
+def _check_test(function: str) -> None:
+    if function == "size":
+        raise ValidationException(_NO_BOOLEAN)
+    if function == "exists":
+        raise ValidationException(_NO_EXISTS)
+    if function not in _TESTS:
+        raise ValidationException(f"Unrecognized function: {function}")
+
+
+def _relation(tree: Apply | Call, operands: tuple[api.Operand, ...]) -> api.ConditionTree:
+    if isinstance(tree, Call):
+        return api.Call(tree.function, operands)
+    if tree.operator == "in":
+        return api.In(operands[0], operands[1:])
+    if tree.operator == "between":
+        operand, lower, upper = operands
         return api.Between(operand, lower, upper)
-    if operator not in _COMPARATORS:
-        _refuse_operator("Condition", operator)
-    left, right = (_operand(part, values) for part in tree.operands)
-    return api.Comparison(cast("api.Comparator", operator), left, right)
+    left, right = operands
+    return api.Comparison(cast("api.Comparator", tree.operator), left, right)
 
 
 def _refuse_operator(kind: str, operator: str) -> NoReturn:
@@ -108,31 +129,20 @@ def _type_test(tree: Is, values: Values) -> api.ConditionTree:
     return api.Call("attribute_type", (path, values.name(Constant({"S": kind}))))
 
 
-def _test(tree: Call, values: Values) -> api.ConditionTree:
-    if tree.function == "size":
-        raise ValidationException(_NO_BOOLEAN)
-    if tree.function == "exists":
-        raise ValidationException(_NO_EXISTS)
-    if tree.function not in _TESTS:
-        raise ValidationException(f"Unrecognized function: {tree.function}")
-    return api.Call(tree.function, tuple(_operand(part, values) for part in tree.operands))
-
-
 def _operand(tree: Expression, values: Values) -> api.Operand:
-    """Returns an operand of a condition."""
-    if isinstance(tree, Name):
-        return values.path(tree)
-    if is_value(tree):
-        return values.name(tree)
-    if isinstance(tree, Missing):
-        raise ValidationException(_MISSING)
-    if isinstance(tree, Call):
-        if tree.function == "size":
+    """Returns an operand of a condition, which may be a condition itself."""
+    match tree:
+        case Name():
+            return values.path(tree)
+        case Missing():
+            raise ValidationException(_MISSING)
+        case Call(function="size"):
             return api.Call("size", tuple(_operand(part, values) for part in tree.operands))
-        if tree.function in _TESTS:
-            raise misused(tree.function)
-        raise ValidationException(f"Unrecognized function: {tree.function}")
-    _refuse_operator("Condition", tree.operator if isinstance(tree, Apply) else "IS")
+        case Call(function="exists"):
+            raise ValidationException("Unrecognized function: exists")
+        case Apply() | Is() | Call():
+            return api.Truth(condition_of(tree, values))
+    return values.name(tree)
 
 
 def action_of(assignment: Assignment, values: Values) -> api.UpdateAction:
