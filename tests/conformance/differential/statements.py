@@ -59,6 +59,10 @@ class Statements:
         return self._value(value(self._random, kind if self._chance(90) else "any", 1))
 
     def _term(self) -> str:
+        if self._chance(10):
+            # A condition is a value, and an operand of another one.
+            other = self._random.choice(("true", "false", f"({self._term()})"))
+            return f"({self._term()}) {self._random.choice(('=', '<>', '<'))} {other}"
         path, kind = self._path()
         form = self._random.randrange(6)
         if form == 0:
