@@ -17,7 +17,7 @@ from tenet.tables.rules.key_values import check_scalar_access, place_of_key
 from tenet.tables.rules.partiql.reading import select_plan
 from tenet.tables.rules.partiql.statements import Parsed, parse
 from tenet.tables.rules.partiql.tree import Delete, Exists, Insert, Select, Update
-from tenet.tables.rules.partiql.values import check_parameters
+from tenet.tables.rules.partiql.values import check_count, check_parameters
 from tenet.tables.rules.partiql.writing import Writing, check_item_has_key, item_of, write_plan
 from tenet.tables.rules.projections import Projection
 from tenet.tables.rules.returns import returned_attributes
@@ -49,16 +49,17 @@ class Prepared:
 
     def __init__(self, request: dict[str, Any]) -> None:
         self.request = request
+        self.parameters: Sequence[AttributeValue] = request.get("Parameters") or ()
+        check_parameters(self.parameters)
         self.parsed: Parsed = parse(request["Statement"])
         self.statement = self.parsed.statement
-        self.parameters: Sequence[AttributeValue] = request.get("Parameters") or ()
         statement = self.statement
         self.source = statement.select.source if isinstance(statement, Exists) else statement.source
         if not _TABLE_NAME.fullmatch(self.source.table):
             raise ValidationException(
                 "Table name should be within the length [3, 255] and only contain 'a-z', 'A-Z', '0-9', '-', '_', '.'."
             )
-        check_parameters(self.parameters, self.parsed.parameters)
+        check_count(self.parameters, self.parsed.parameters)
 
     @property
     def is_read(self) -> bool:

@@ -16,7 +16,7 @@ from tenet.tables.rules.expressions import Parsed as ParsedTrees
 from tenet.tables.rules.partiql.key_terms import KeyTerm, joined, key_term, terms_of, wrong_type
 from tenet.tables.rules.partiql.operands import action_of, condition_of
 from tenet.tables.rules.partiql.tree import Delete, Exists, Insert, Tuple, Update
-from tenet.tables.rules.partiql.values import Values, members
+from tenet.tables.rules.partiql.values import Values, attributes_of
 from tenet.tables.rules.syntax_tree import AddAction, Call, DeleteAction, Or, Path, in_order
 from tenet.tables.rules.updates import compile_actions
 
@@ -50,7 +50,7 @@ def item_of(insert: Insert, parameters: Sequence[AttributeValue]) -> Item:
             "Unsupported format in item expression. Please use struct format {...} to express item values for insert "
             f"statement. at {insert.item.at}"
         )
-    return members(insert.item, parameters)
+    return attributes_of(insert.item, parameters)
 
 
 def check_item_has_key(item: Item, keys: KeySchema) -> None:
