@@ -97,7 +97,8 @@ class SelectPlan:
         #: Whether the WHERE clause names one key and says nothing else.
         self.is_one_item = self._names_one_item(keys) and not terms
         self._rest = None if not terms else _parsed(joined(terms))
-        self._projection = None if not select.projection else _selected(select.projection, self._values)
+        #: What is answered of the items; None for all.
+        self.projection = None if not select.projection else _selected(select.projection, self._values)
         descending = self._descending(select, keys)
         self._partitions_descend = descending.get(keys.partition.name, False)
         self._is_reverse = keys.sort is not None and descending.get(keys.sort.name, False)
@@ -154,7 +155,7 @@ class SelectPlan:
             () if sort is None else sort.bound(bindings.values, is_partition=False),
             is_reverse=self._is_reverse,
             filter_=None if self._rest is None else compile_condition_tree(self._rest, bindings),
-            projection=self._projection,
+            projection=self.projection,
         )
 
     def _partitions(self, term: KeyTerm, bindings: Bindings) -> list[AttributeValue]:
