@@ -8,6 +8,7 @@ from tenet.tables.errors import ValidationException
 from tenet.tables.ops.statements import Prepared, selected_item, write_of
 from tenet.tables.ops.transact_get_items import read_items
 from tenet.tables.ops.transact_write_items import Action, carry_out
+from tenet.tables.rules.partiql.key_reads import UnreadableWhere
 from tenet.tables.rules.partiql.tree import Delete, Exists, Insert, Update
 from tenet.tables.rules.partiql.writing import item_of, write_plan
 from tenet.tables.rules.sizes import item_bytes
@@ -81,7 +82,10 @@ async def _read(context: Context, caller: Caller, request: dict[str, Any], state
         if statement.source.index is not None:
             raise _failed(at, "Reads on indices are not supported within transactions.")
         table = await statement.table(context, caller)
-        found = selected_item(statement, table)
+        try:
+            found = selected_item(statement, table)
+        except UnreadableWhere as error:
+            raise _failed(at, error.message) from error
         if found is None:
             raise _failed(
                 at,
