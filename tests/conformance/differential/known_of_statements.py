@@ -131,6 +131,16 @@ OF_STATEMENTS = (
         "|Duplicate|provided key element|Type mismatch",
     ),
     KnownDifference(
+        name="local-reads-overlapping-keys",
+        witnesses=(LOCAL,),
+        member=OUTCOME,
+        reason="The service refuses a WHERE clause whose parts name a key twice; DynamoDB Local reads it once.",
+        source=CAPTURED,
+        operations=("ExecuteStatement",),
+        ours="Overlapping conditions with range keys",
+        theirs=SUCCESS,
+    ),
+    KnownDifference(
         name="local-statement-capacity",
         witnesses=(LOCAL,),
         member=CONSUMED,

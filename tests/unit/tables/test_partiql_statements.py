@@ -58,7 +58,7 @@ def test_a_select_answers_parts_by_their_last_names(service: Service) -> None:
         ("house = 'a' AND house = 'b'", []),
         ("house = 'a' ORDER BY room DESC", [3, 2, 1, 0]),
         ("house = 'a' AND area >= 20 ORDER BY room DESC", [3, 2]),
-        ("house IN ['b', 'a', 'a'] AND room <= 1 ORDER BY house DESC, room ASC", [0, 1, 0, 1]),
+        ("house IN ['b', 'a'] AND room <= 1 ORDER BY house DESC, room ASC", [0, 1, 0, 1]),
         ("house IN ('a') AND contains(tags, 'a') AND size(tags) = 2 AND map.parts[0] = 1", [0, 1, 2, 3]),
         ("house = 'a' AND contains(tags, 'c')", []),
         ("house = 'a' AND absent IS MISSING AND area IS NUMERIC AND kind IS NOT NULL AND map IS STRUCT", [0, 1, 2, 3]),
@@ -72,7 +72,7 @@ def test_a_select_by_the_partition_key_is_a_query(service: Service, where: str, 
 
 
 def test_anything_else_is_a_scan(service: Service) -> None:
-    for where in ("house = 'a' OR house = 'b'", "begins_with(kind, 'k')", "room >= 0", "NOT house = 'c'", "1 = 1"):
+    for where in ("house = 'a' OR room >= 0", "begins_with(kind, 'k')", "room >= 0", "NOT house = 'c'", "1 = 1"):
         assert sorted(numbers(service, f"SELECT room FROM rooms WHERE {where}")) == [0, 0, 1, 1, 2, 2, 3, 3]
     for reads_more, where in ((False, "house = 'a'"), (True, "begins_with(house, 'a')")):
         answer = service.run(f"SELECT room FROM rooms WHERE {where}", ReturnConsumedCapacity="TOTAL", Limit=6)

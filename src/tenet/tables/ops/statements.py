@@ -224,15 +224,12 @@ def selected_item(prepared: Prepared, table: Table) -> SelectedItem | None:
     Raises:
         ValidationException: the statement does not fit the table, or its parameters are wrong.
     """
-    plan = select_plan(prepared.parsed, table.keys)
-    selection = plan.bind(prepared.parameters)
-    if not plan.is_one_item or selection.partitions is None:
+    selection = select_plan(prepared.parsed, table.keys).bind(prepared.parameters)
+    key = selection.key
+    if key is None:
         return None
     if selection.projection is not None:
         check_scalar_access(selection.projection.nested_names, table)
-    key = {table.keys.partition.name: selection.partitions[0]}
-    if table.keys.sort is not None:
-        key[table.keys.sort.name] = selection.sort_values[0]
     return SelectedItem(place_of_key(table, key), selection.projection)
 
 

@@ -208,6 +208,10 @@ class Values:
         """Whether part of a condition is the attribute of that name itself, and not a path into it."""
         return isinstance(tree, Path) and len(tree.elements) == 1 and self._real(tree.elements[0]) == name
 
+    def attribute(self, path: Path) -> str:
+        """Returns the attribute that part of a condition is, or leads into."""
+        return str(self._real(path.elements[0]))
+
     def _real(self, element: str | int) -> str | int:
         return self._names.get(element, element) if isinstance(element, str) else element
 
