@@ -157,7 +157,7 @@ MODULES: Final = {
         "updates",
         "wire_types",
     ),
-    "tables.rules.partiql": ("next_tokens", "reading", "values", "writing"),
+    "tables.rules.partiql": ("key_reads", "next_tokens", "reading", "values", "writing"),
     "wire": (
         "admission",
         "answers",

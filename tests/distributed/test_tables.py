@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import statistics
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -14,18 +15,25 @@ from tests.distributed.conftest import OpenEngine
 from tests.distributed.test_indexes import CATCH_UP_S_MAX
 from tests.sim.test_tables_indexes import called_for, entries_of
 from tests.unit.pipes.world import ACCOUNT, INDEX
-from tests.unit.tables.streaming import Streamed
+from tests.unit.tables.streaming import ONE_BY_ONE_S, Streamed
 from tests.unit.tables.test_splits_on_engines import splits_while_others_write
 from tests.unit.tables.test_streams_on_engines import active, life_of_a_stream
 
 CLOCK = SystemClock()
 ITEMS = 60
+#: How soon after its answer a change is in a stream, for whoever reads it.
+SEEN_S_MAX = 0.5
 
 
 @asynccontextmanager
-async def two(opened: OpenEngine) -> AsyncIterator[tuple[Streamed, Streamed]]:
+async def two(opened: OpenEngine, request_s_max: float = 30.0) -> AsyncIterator[tuple[Streamed, Streamed]]:
     """Two processes on one table, which goes at the end."""
-    async with opened() as first, opened() as second, Streamed(first, CLOCK) as one, Streamed(second, CLOCK) as other:
+    async with (
+        opened() as first,
+        opened() as second,
+        Streamed(first, CLOCK, request_s_max=request_s_max) as one,
+        Streamed(second, CLOCK, request_s_max=request_s_max) as other,
+    ):
         yield one, other
         if (await one.call("ListTables"))["TableNames"]:
             await one.call("DeleteTable", TableName="orders")
@@ -38,8 +46,32 @@ async def two(opened: OpenEngine) -> AsyncIterator[tuple[Streamed, Streamed]]:
 @pytest.mark.parametrize("is_indexed", [True, False])
 def test_a_stream_that_two_processes_write_to(opened: OpenEngine, *, is_indexed: bool) -> None:
     async def test() -> None:
-        async with two(opened) as (one, other):
+        async with two(opened, ONE_BY_ONE_S) as (one, other):
             await life_of_a_stream(one, other, indexed=is_indexed)
+
+    asyncio.run(test())
+
+
+@pytest.mark.time_limit_s(240)
+def test_a_change_is_soon_seen_by_another_process(opened: OpenEngine) -> None:
+    async def test() -> None:
+        async with two(opened) as (one, other):
+            arn = await one.make("NEW_IMAGE")
+            await active(one)
+            await one.put("k", v="first")
+            iterator = await other.iterator(arn, await other.shard_with(arn, "k"), "LATEST")
+            took_s = []
+            for number in range(30):
+                await one.put("k", v=str(number))
+                began_s = time.monotonic()
+                answer = await other.ask("GetRecords", ShardIterator=iterator)
+                while not answer["Records"]:
+                    answer = await other.ask("GetRecords", ShardIterator=answer["NextShardIterator"])
+                took_s.append(time.monotonic() - began_s)
+                assert [record["dynamodb"]["NewImage"]["v"]["S"] for record in answer["Records"]] == [str(number)]
+                iterator = answer["NextShardIterator"]
+            # Of most of them: the machine has more to do than this.
+            assert statistics.median(took_s) < SEEN_S_MAX, took_s
 
     asyncio.run(test())
 

@@ -204,14 +204,14 @@ def _returning(statement: Update | Delete) -> str:
 
 
 def plain(tree: Tree) -> Tree:
-    """A tree without its places and the numbers of its parameters, and with conditions that lie in the first place of
-    another of their kind beside its others, as the parser has them."""
+    """A tree without its places, the texts of its numbers, and the numbers of its parameters, and with conditions that
+    lie in the first place of another of their kind beside its others, as the parser has them."""
     if isinstance(tree, tuple):
         return cast("Tree", tuple(map(plain, tree)))
     if not hasattr(tree, "__struct_fields__") or isinstance(tree, Source):
         return tree
     changes: dict[str, Any] = {name: plain(getattr(tree, name)) for name in cast("Any", tree).__struct_fields__}
-    changes.update({name: value for name, value in (("at", ""), ("index", 0)) if name in changes})
+    changes.update({name: value for name, value in (("at", ""), ("text", ""), ("index", 0)) if name in changes})
     if isinstance(tree, Apply) and tree.operator in ("and", "or"):
         first, *others = changes["operands"]
         if isinstance(first, Apply) and first.operator == tree.operator:

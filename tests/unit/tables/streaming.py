@@ -11,6 +11,8 @@ from tenet.store.contract import Engine
 from tenet.tables.api import Caller, SplitSettings, Tables
 from tests.unit.pipes.world import ACCOUNT, IDS, INDEX, SCHEMA
 
+#: How long a request takes where each one has ended before the next one, and nobody has to wait for others.
+ONE_BY_ONE_S = 0.5
 NEVER_SPLIT = SplitSettings(look_s=1e6)
 VIEWS = ("KEYS_ONLY", "NEW_IMAGE", "OLD_IMAGE", "NEW_AND_OLD_IMAGES")
 
@@ -26,7 +28,7 @@ class Streamed:
     """
 
     def __init__(
-        self, store: Engine, clock: Any, splits: SplitSettings = NEVER_SPLIT, *, request_s_max: float = 0.5
+        self, store: Engine, clock: Any, splits: SplitSettings = NEVER_SPLIT, *, request_s_max: float = 30.0
     ) -> None:
         self.store = store
         self._splits = splits

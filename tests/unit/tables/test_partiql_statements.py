@@ -10,6 +10,8 @@ import pytest
 from tests.unit.tables.statements import Service, fill, served
 
 V = "ValidationException: "
+D = V + "One or more parameter values were invalid: Input collection "
+TOO_DEEP = V + "Nesting Levels have exceeded supported limits under "
 INCOMPLETE = V + "Where clause does not contain a mandatory equality on all key attributes"
 
 
@@ -56,7 +58,7 @@ def test_a_select_answers_parts_by_their_last_names(service: Service) -> None:
         ("house = 'a' AND house = 'b'", []),
         ("house = 'a' ORDER BY room DESC", [3, 2, 1, 0]),
         ("house = 'a' AND area >= 20 ORDER BY room DESC", [3, 2]),
-        ("house IN ['b', 'a', 'a'] AND room <= 1 ORDER BY house DESC, room ASC", [0, 1, 0, 1]),
+        ("house IN ['b', 'a'] AND room <= 1 ORDER BY house DESC, room ASC", [0, 1, 0, 1]),
         ("house IN ('a') AND contains(tags, 'a') AND size(tags) = 2 AND map.parts[0] = 1", [0, 1, 2, 3]),
         ("house = 'a' AND contains(tags, 'c')", []),
         ("house = 'a' AND absent IS MISSING AND area IS NUMERIC AND kind IS NOT NULL AND map IS STRUCT", [0, 1, 2, 3]),
@@ -70,7 +72,7 @@ def test_a_select_by_the_partition_key_is_a_query(service: Service, where: str, 
 
 
 def test_anything_else_is_a_scan(service: Service) -> None:
-    for where in ("house = 'a' OR house = 'b'", "begins_with(kind, 'k')", "room >= 0", "NOT house = 'c'", "1 = 1"):
+    for where in ("house = 'a' OR room >= 0", "begins_with(kind, 'k')", "room >= 0", "NOT house = 'c'", "1 = 1"):
         assert sorted(numbers(service, f"SELECT room FROM rooms WHERE {where}")) == [0, 0, 1, 1, 2, 2, 3, 3]
     for reads_more, where in ((False, "house = 'a'"), (True, "begins_with(house, 'a')")):
         answer = service.run(f"SELECT room FROM rooms WHERE {where}", ReturnConsumedCapacity="TOTAL", Limit=6)
@@ -136,10 +138,9 @@ def test_a_token_is_good_for_its_statement_alone(service: Service) -> None:
 
 def test_an_insert_makes_an_item_of_every_type(service: Service) -> None:
     answer = service.run(
-        "INSERT INTO notes VALUE {'id': 'it''s', 'n': -1.50e1, 'l': [1, 'x', true, null, ?], 'm': {'a': {}, 'b': []}, "
-        "'ss': <<'b', 'a'>>, 'ns': <<2, 1>>, 'bs': <<?>>, 'é': ?}",
-        {"SS": ["q"]},
-        {"B": "YQ=="},
+        "INSERT INTO notes VALUE {'id': 'it''s', 'n': -1.50e1, 'l': [1, 'x', true, null, <<'q'>>], "
+        "'m': {'a': {}, 'b': []}, 'ss': <<'b', 'a'>>, 'ns': <<2, 1>>, 'bs': ?, 'é': ?}",
+        {"BS": ["YQ=="]},
         {"N": "1.0"},
     )
     assert answer == {"Items": []}
@@ -286,11 +287,11 @@ def test_a_delete_of_what_is_not_there_does_nothing(service: Service) -> None:
         ("SELECT * FROM notes WHERE NOT v", V + "The argument to NOT must be a Type or Expression"),
         (
             "SELECT * FROM notes WHERE v = 1 AND ['a', [v]]",
-            V + "Unsupported data type: VariableReference under key root.1.0 at 1:44:1",
+            V + "Unsupported data type: VariableReference under key root[1][0] at 1:44:1",
         ),
         (
             "SELECT * FROM notes WHERE NOT ('a', MISSING OR v)",
-            V + "Unsupported data type: NAry under key root.1 at 1:45:2",
+            V + "Unsupported data type: NAry under key root[1] at 1:45:2",
         ),
         (
             "SELECT * FROM notes WHERE v = 1 AND {'k': MISSING}",
@@ -303,7 +304,7 @@ def test_a_delete_of_what_is_not_there_does_nothing(service: Service) -> None:
         ("SELECT * FROM notes WHERE NOT ['a', {'k': 1}]", V + "The argument to NOT must be a Type or Expression"),
         (
             "SELECT * FROM notes WHERE v = [size(v)]",
-            V + "Unsupported data type: NAry under key root.0 at 1:32:4",
+            V + "Unsupported data type: NAry under key root[0] at 1:32:4",
         ),
         ("SELECT * FROM notes WHERE v = MISSING", V + "MISSING must be compared using IS operator"),
         ("SELECT * FROM notes WHERE v + 1 = 2", V + "Unsupported operator in Condition Expression. Operator: +"),
@@ -323,6 +324,11 @@ def test_a_delete_of_what_is_not_there_does_nothing(service: Service) -> None:
             V + "IN operator must have a left hand argument of type Variable Reference "
             "and right hand argument of type Seq with at least one member",
         ),
+        (
+            "SELECT * FROM rooms WHERE house = 'a' AND begins_with()",
+            V + "Incorrect number of operands for operator or function; operator or function: begins_with, number of "
+            "operands: 0",
+        ),
         ("SELECT * FROM notes WHERE foo(v)", V + "Unrecognized function: foo"),
         ("SELECT * FROM notes WHERE foo(v) = 1", V + "Unrecognized function: foo"),
         (
@@ -341,7 +347,7 @@ def test_a_delete_of_what_is_not_there_does_nothing(service: Service) -> None:
         ("SELECT * FROM notes WHERE v = <<>>", V + "Empty bags are not supported at 1:31:2"),
         (
             "SELECT * FROM notes WHERE v = [w]",
-            V + "Unsupported data type: VariableReference under key root.0 at 1:32:1",
+            V + "Unsupported data type: VariableReference under key root[0] at 1:32:1",
         ),
         (
             "EXISTS(SELECT * FROM notes WHERE id = 'n' AND v = 1)",
@@ -394,11 +400,11 @@ def test_a_delete_of_what_is_not_there_does_nothing(service: Service) -> None:
         ("UPDATE notes SET v = set_add(v) WHERE id = 'n'", V + "SET_ADD must have exactly two arguments at 1:22:7"),
         (
             "UPDATE notes SET v = set_delete(v, 'x') WHERE id = 'n'",
-            V + "The second argument to SET_DELETE must be a value with type SET at 1:36:3",
+            V + "The second argument to SET_DELETE must be a value with type SET at 1:33:1",
         ),
         (
-            "UPDATE notes SET v = set_add(v, [1]) WHERE id = 'n'",
-            V + "The second argument to SET_ADD must be a value with type SET",
+            'UPDATE notes\nSET "v" = set_add("v", [1]) WHERE id = \'n\'',
+            V + "The second argument to SET_ADD must be a value with type SET at 2:19:3",
         ),
         (
             "INSERT INTO notes VALUE 'x'",
@@ -419,7 +425,9 @@ def test_a_delete_of_what_is_not_there_does_nothing(service: Service) -> None:
             "INSERT INTO notes VALUE {'id': 'm', 'b': <<1, 'a'>>}",
             V + "Unsupported data type in Bag. DynamoDB only supports either numbers or strings in bags",
         ),
-        ("INSERT INTO notes VALUE {'id': 'm', 'b': <<1, 1.0>>}", V + "Input collection contains duplicates"),
+        ("INSERT INTO notes VALUE {'id': 'm', 'b': <<1, 1.0>>}", D + "[1, 1.0] contains duplicates! under root"),
+        ("SELECT * FROM notes WHERE v = [1, <<2, - 1, -1.>>]", D + "[2, -1, -1.] contains duplicates! under root[1]"),
+        ("SELECT * FROM notes WHERE v = <<'a', 'a'>>", D + "[a, a] contains duplicates."),
         (
             "INSERT INTO notes VALUE {'id': 'm', 'b': MISSING}",
             V + "Unsupported data type: MISSING under key root at 1:42:7",
@@ -430,8 +438,12 @@ def test_a_delete_of_what_is_not_there_does_nothing(service: Service) -> None:
         ),
         (
             "INSERT INTO notes VALUE {'id': 'm', 'l': " + "[" * 33 + "]" * 33 + "}",
-            V + "Nesting Levels have exceeded "
-            "supported limits: Attributes in the item have nested levels beyond supported limit",
+            TOO_DEEP + "root" + "[0]" * 32,
+        ),
+        ("INSERT INTO notes VALUE {'id': 'm', 'l': " + "{'a':" * 32 + "1" + "}" * 33, TOO_DEEP + "root" + ".a" * 32),
+        (
+            "UPDATE notes SET l = {'a': " + "[" * 31 + "1" + "]" * 31 + "} WHERE id = 'n'",
+            TOO_DEEP + "root.a" + "[0]" * 31,
         ),
         (
             "INSERT INTO rooms VALUE {'house': 'c', 'room': 1, 'kind': 1}",
@@ -454,11 +466,34 @@ def test_parameters_have_to_be_there_and_right(service: Service) -> None:
         V
         + "Supplied AttributeValue has more than one datatypes set, must contain exactly one of the supported datatypes"
     )
+    # They are looked at before the statement is.
+    doubled = D + "[a, a] contains duplicates."
+    assert service.refusal("UPDATE notes SET WHERE", {"SS": ["a", "a"]}) == doubled
     # More than there are question marks does no harm.
     assert service.items(by_id, {"S": "n"}, {"S": "m"}) == [{"id": "n", "v": 1}]
     assert service.refusal("UPDATE notes SET v = set_add(v, ?) WHERE id = 'n'", {"N": "1"}) == (
         V + "The second argument to SET_ADD must be a value with type SET"
     )
+
+
+@pytest.mark.parametrize(
+    ("statement", "message"),
+    [
+        ("UPDATE notes SET v = [?] WHERE id = 'n'", "Unsupported data type: Parameter under key root[0] at 1:23:1"),
+        (
+            "INSERT INTO notes VALUE {'id': 'm', 'v': {'k': [1, ?]}}",
+            "Unsupported data type: Parameter under key root.k[1] at 1:52:1",
+        ),
+        (
+            "SELECT * FROM notes WHERE v = <<?>>",
+            "Unsupported data type in Bag. DynamoDB only supports either numbers or strings in bags at 1:33:1",
+        ),
+    ],
+)
+def test_a_parameter_is_a_value_and_no_part_of_one(service: Service, statement: str, message: str) -> None:
+    assert service.refusal(statement, {"S": "x"}) == V + message
+    assert service.items("SELECT * FROM notes") == [{"id": "n", "v": 1}]
+    assert service.items("SELECT v FROM notes WHERE v IN [?, 2]", {"N": "1"}) == [{"v": 1}]
 
 
 def test_a_statement_has_a_length(service: Service) -> None:

@@ -158,7 +158,7 @@ def test_a_condition_has_no_order(service: Service, operator: str) -> None:
         ("foo(n) = true", V + "Unrecognized function: foo"),
         ("exists(n) = true", V + "Unrecognized function: exists"),
         ("(n = 1) + 1 = 2", V + "Unsupported operator in Condition Expression. Operator: +"),
-        ("n = [n = 1]", V + "Unsupported data type: NAry under key root.0 at 1:34:1"),
+        ("n = [n = 1]", V + "Unsupported data type: NAry under key root[0] at 1:34:1"),
     ],
 )
 def test_what_takes_no_condition_refuses_it(service: Service, condition: str, message: str) -> None:

@@ -17,13 +17,11 @@ from tenet.tables.model import Table
 from tenet.tables.rules.stream_settings import stream_arn
 from tests.dear import Dear
 from tests.unit.pipes.world import ACCOUNT, IDS, dear, in_loop, memory
-from tests.unit.tables.streaming import NEVER_SPLIT, Streamed, item, on
+from tests.unit.tables.streaming import NEVER_SPLIT, ONE_BY_ONE_S, Streamed, item, on
 
 STORES = pytest.mark.parametrize("make", [memory, dear])
 Make = Callable[[ManualClock], Engine]
 HOUR_MS = 3_600_000
-#: How long a request takes at the most, in worlds that say nothing else.
-REQUEST_S_MAX = 0.5
 
 
 def streamed(make: Make) -> Streamed:
@@ -94,7 +92,7 @@ async def test_writes_go_into_a_stream_until_its_end_is_known(make: Make) -> Non
 @in_loop
 async def test_a_stream_that_was_left_half_switched_on_begins_where_all_write_into_it() -> None:
     clock = ManualClock(wall_ms=1_750_000_000_123)
-    async with Streamed(cast("Engine", Remote(memory(clock))), clock) as world:
+    async with Streamed(cast("Engine", Remote(memory(clock))), clock, request_s_max=ONE_BY_ONE_S) as world:
         arn = await world.make("NEW_IMAGE")
         table = await with_status(world, created_ms=clock.wall_ms() - 1_000, is_settled=False)
         await world.put("a", v="by somebody who knew of it, as not all did")
@@ -102,7 +100,7 @@ async def test_a_stream_that_was_left_half_switched_on_begins_where_all_write_in
         await world.store.ensure_space(table.space, SpaceOptions(log=LogOptions(shards=4)))
         before = asyncio.get_running_loop().time()
         ended = await world.tables._context.lifecycle._finish(table)
-        assert asyncio.get_running_loop().time() - before >= STALE_S + REQUEST_S_MAX
+        assert asyncio.get_running_loop().time() - before >= STALE_S + ONE_BY_ONE_S
         assert ended is not None
         assert ended.status == "ACTIVE"
         (info,) = await world.store.list_spaces(table.space)
@@ -115,7 +113,7 @@ async def test_a_stream_that_was_left_half_switched_on_begins_where_all_write_in
 @in_loop
 async def test_an_update_soon_after_a_stream_was_switched_on_takes_nothing_out_of_it() -> None:
     clock = ManualClock(wall_ms=1_750_000_000_123)
-    async with Streamed(cast("Engine", Remote(memory(clock))), clock) as world:
+    async with Streamed(cast("Engine", Remote(memory(clock))), clock, request_s_max=ONE_BY_ONE_S) as world:
         await world.make(None)
         await world.switch(on("NEW_IMAGE"))
         await world.active()
@@ -172,8 +170,8 @@ async def test_a_stream_begins_behind_the_requests_of_other_processes_that_do_no
 @in_loop
 async def test_of_two_that_carry_one_transition_the_later_one_moves_nothing() -> None:
     clock = ManualClock(wall_ms=1_750_000_000_123)
-    async with Streamed(cast("Engine", Remote(memory(clock))), clock) as world:
-        other = await Tables.open(world.store, clock=clock, ids=IDS, splits=NEVER_SPLIT, request_s_max=REQUEST_S_MAX)
+    async with Streamed(cast("Engine", Remote(memory(clock))), clock, request_s_max=ONE_BY_ONE_S) as world:
+        other = await Tables.open(world.store, clock=clock, ids=IDS, splits=NEVER_SPLIT, request_s_max=ONE_BY_ONE_S)
         barrier = world.tables._context.barrier
         phase = barrier.enter()
         table = await half_switched_on(world)
@@ -198,8 +196,8 @@ async def test_of_two_that_carry_one_transition_the_later_one_moves_nothing() ->
 @in_loop
 async def test_who_is_late_ends_no_transition_that_began_since() -> None:
     clock = ManualClock(wall_ms=1_750_000_000_123)
-    async with Streamed(cast("Engine", Remote(memory(clock))), clock) as world:
-        other = await Tables.open(world.store, clock=clock, ids=IDS, splits=NEVER_SPLIT, request_s_max=REQUEST_S_MAX)
+    async with Streamed(cast("Engine", Remote(memory(clock))), clock, request_s_max=ONE_BY_ONE_S) as world:
+        other = await Tables.open(world.store, clock=clock, ids=IDS, splits=NEVER_SPLIT, request_s_max=ONE_BY_ONE_S)
         catalog, barrier = world.tables._context.catalog, world.tables._context.barrier
         phase = barrier.enter()
         table = await half_switched_on(world)

@@ -19,7 +19,7 @@ from tenet.tables.api import TablesError
 from tenet.tables.rules import index_log
 from tests.cassandra_model.stand import Stand
 from tests.unit.pipes.world import ACCOUNT
-from tests.unit.tables.streaming import OFF, VIEWS, Streamed, item, on
+from tests.unit.tables.streaming import OFF, ONE_BY_ONE_S, VIEWS, Streamed, item, on
 
 DAY_MS = 24 * 3_600_000
 #: How soon a reader sees a change on the embedded engine, beside what a busy machine takes.
@@ -182,7 +182,7 @@ def test_a_change_is_seen_at_once_on_the_embedded_engine(tmp_path: Path) -> None
 
 async def on_cluster(stand: Stand, stack: AsyncExitStack, name: str) -> Streamed:
     process = await stand.process(name)
-    return await stack.enter_async_context(Streamed(process.engine, process.clock))
+    return await stack.enter_async_context(Streamed(process.engine, process.clock, request_s_max=ONE_BY_ONE_S))
 
 
 @pytest.mark.parametrize("is_indexed", [True, False])

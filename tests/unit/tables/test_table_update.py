@@ -209,6 +209,22 @@ def test_maximums_come_and_go_with_on_demand() -> None:
             P + "Only one global secondary index update per index is allowed simultaneously. Index: gsi",
         ),
         (
+            # Its keys are not defined either.
+            {
+                "GlobalSecondaryIndexUpdates": [
+                    {
+                        "Create": {
+                            "IndexName": "gsi",
+                            "KeySchema": [{"AttributeName": "g", "KeyType": "HASH"}],
+                            "Projection": {"ProjectionType": "ALL"},
+                        }
+                    },
+                    {"Delete": {"IndexName": "gsi"}},
+                ]
+            },
+            P + "Only one global secondary index update per index is allowed simultaneously. Index: gsi",
+        ),
+        (
             {"GlobalSecondaryIndexUpdates": [{"Update": {"IndexName": "nosuch"}}]},
             (
                 "This operation cannot be performed with given input values. Please contact DynamoDB service team for "

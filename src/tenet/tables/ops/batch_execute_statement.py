@@ -20,10 +20,13 @@ from tenet.tables.errors import (
     ValidationException,
 )
 from tenet.tables.ops.get_item import charged
-from tenet.tables.ops.statements import Prepared, read_selected, selected_item, write_of
+from tenet.tables.ops.statements import Prepared, SelectedItem, read_selected, single_item_of, write_of
 from tenet.tables.ops.writing import charge, write
 from tenet.tables.rules.capacity import Consumed
+from tenet.tables.rules.key_values import check_scalar_access, place_of_key
 from tenet.tables.rules.multi_attribute_keys import refuse_statement
+from tenet.tables.rules.partiql.single_items import check_key_types
+from tenet.tables.rules.partiql.tree import Exists
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,7 +34,7 @@ if TYPE_CHECKING:
     from tenet.store.contract import Key
     from tenet.tables.context import Caller, Context
     from tenet.tables.model import Table
-    from tenet.tables.ops.statements import SelectedItem, StatementWrite
+    from tenet.tables.ops.statements import StatementWrite
 
 #: ``BatchStatementErrorCodeEnum``, by the codes of errors.
 _CODES: Final = {
@@ -73,6 +76,8 @@ class _Part:
         if self.statement is None:
             return
         try:
+            if isinstance(self.statement.statement, Exists):
+                raise ValidationException("EXISTS can only be used in ExecuteTransaction write requests.")
             table = await self.statement.table(context, caller)
             if self.statement.is_read:
                 self._find_item(self.statement, table)
@@ -85,12 +90,17 @@ class _Part:
 
     def _find_item(self, statement: Prepared, table: Table) -> None:
         refuse_statement(table, statement.source.index)
-        found = None if statement.source.index is not None else selected_item(statement, table)
+        found = None if statement.source.index is not None else single_item_of(statement, table)
         if found is None:
             raise ValidationException(
                 "Select statements within BatchExecuteStatement must specify the primary key in the where clause."
             )
-        self.selected, self.key = found, found.place
+        key, projection = found
+        check_key_types(key, table.keys)
+        if projection is not None:
+            check_scalar_access(projection.nested_names, table)
+        self.key = place_of_key(table, key)
+        self.selected = SelectedItem(self.key, projection)
 
     async def carry_out(self, context: Context, caller: Caller) -> None:
         """Reads or writes, if nothing was wrong so far."""

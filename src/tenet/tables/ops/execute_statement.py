@@ -13,25 +13,23 @@ from tenet.tables.ops.get_item import charged
 from tenet.tables.ops.paging import View, behind, charged_page, fill_page, last_position, view_of
 from tenet.tables.ops.statements import Prepared, read_selected, selected_item, write_of
 from tenet.tables.ops.writing import charge, write
-from tenet.tables.rules.key_conditions import KeyConditions
 from tenet.tables.rules.multi_attribute_keys import refuse_statement
 from tenet.tables.rules.parameters import ReadExpressions
 from tenet.tables.rules.partiql import next_tokens
-from tenet.tables.rules.partiql.reading import select_plan
+from tenet.tables.rules.partiql.reading import Read, select_plan
 from tenet.tables.rules.partiql.tree import Exists, Select
 from tenet.tables.rules.positions import scan_position
-from tenet.tables.rules.selection import index_of
+from tenet.tables.rules.selection import check_filtered, index_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from tenet.store.contract import Record
     from tenet.tables.context import Caller, Context
     from tenet.tables.model import Table
     from tenet.tables.ops.paging import Fetch
     from tenet.tables.ops.statements import SelectedItem
     from tenet.tables.rules.partiql.reading import Selection
-
-#: Stands for a condition on the key: what is read by one is checked otherwise than what a Scan reads.
-_BY_KEY = KeyConditions({}, {})
 
 
 async def execute_statement(context: Context, caller: Caller, request: dict[str, Any]) -> bytes:
@@ -90,19 +88,21 @@ async def _select(context: Context, caller: Caller, prepared: Prepared, table: T
     if prepared.source.index is not None:
         reading["IndexName"] = prepared.source.index
     index = index_of(reading, table)
-    selection = select_plan(prepared.parsed, table.keys if index is None else index.keys).bind(prepared.parameters)
-    by_key = None if selection.partitions is None else _BY_KEY
-    view = view_of(table, reading, ReadExpressions(by_key, selection.filter, selection.projection))
+    plan = select_plan(prepared.parsed, table.keys if index is None else index.keys)
+    selection = plan.bind(prepared.parameters, index)
+    check_filtered(table, index, selection.filtered)
+    view = view_of(table, reading, ReadExpressions(None, selection.filter, selection.projection))
+    digest = next_tokens.digest_of(caller.account, request, is_by_choice=plan.is_by_choice)
     begin: tuple[bytes, bytes] | None = None
     token = request.get("NextToken")
     if token is not None:
-        begin = _position(view, token, next_tokens.digest_of(caller.account, request))
-    fetch = (_scanning if selection.partitions is None else _querying)(context, caller, view, selection, begin)
+        begin = _position(view, token, digest)
+    fetch = (_scanning if selection.reads is None else _querying)(context, caller, view, selection, begin)
     page = await fill_page(context, caller, view, fetch)
     pieces = [b'{"Items":[', b",".join(page.pieces), b"]"]
     if page.last is not None:
         last = last_position(view, page.last)
-        following = next_tokens.encode(last, next_tokens.digest_of(caller.account, request))
+        following = next_tokens.encode(last, digest)
         pieces += (b',"NextToken":', orjson.dumps(following), b',"LastEvaluatedKey":', orjson.dumps(last))
     consumed = charged_page(context, view, page, request.get("ReturnConsumedCapacity", "NONE"))
     if consumed is not None:
@@ -120,28 +120,39 @@ def _position(view: View, token: str, digest: str) -> tuple[bytes, bytes]:
         raise next_tokens.invalid() from None
 
 
+def _left(reads: Sequence[Read], last: tuple[bytes, bytes], *, reverse: bool) -> list[Read]:
+    """Returns what is left of reads behind a place in one of their partitions."""
+    partition, sort = last
+    first = next(at for at, read in enumerate(reads) if read.partition == partition)
+    left: list[Read] = []
+    for read in reads[first:]:
+        if read.partition != partition:
+            left.append(read)
+            continue
+        within = behind(read.within, sort, reverse=reverse)
+        if within.upper is None or within.lower < within.upper:
+            left.append(Read(partition, within))
+    return left
+
+
 def _querying(
     context: Context, caller: Caller, view: View, selection: Selection, begin: tuple[bytes, bytes] | None
 ) -> Fetch:
-    """Returns what reads the partitions of a selection, one after the other."""
-    index, reverse = view.index, selection.is_reverse
-    space = keys.space_of(view.table, index)
-    within = keys.everything_of(index)
-    if selection.operator:
-        within = keys.sort_within(index, selection.operator, selection.sort_values)
-    partitions = [keys.plain(value) for value in selection.partitions or ()]
-    if begin is not None and begin[0] not in partitions:
+    """Returns what carries out the reads of a selection, one after the other."""
+    reverse = selection.is_reverse
+    space = keys.space_of(view.table, view.index)
+    reads = selection.reads or ()
+    if begin is not None and all(begin[0] != read.partition for read in reads):
         raise next_tokens.invalid()
 
     async def fetch(after: Record | None, limit: int, limit_bytes: int) -> Page:
         last = begin if after is None else (after.partition, after.sort)
-        first = 0 if last is None else partitions.index(last[0])
-        for at in range(first, len(partitions)):
-            is_resumed = last is not None and at == first
+        left = reads if last is None else _left(reads, last, reverse=reverse)
+        for at, read in enumerate(left):
             page = await context.store.query(
                 space,
-                partitions[at],
-                behind(within, last[1], reverse=reverse) if is_resumed and last is not None else within,
+                read.partition,
+                read.within,
                 limit=limit,
                 limit_bytes=limit_bytes,
                 reverse=reverse,
@@ -149,7 +160,7 @@ def _querying(
                 deadline=caller.deadline,
             )
             if page.records:
-                return Page(page.records, page.more or at + 1 < len(partitions))
+                return Page(page.records, page.more or at + 1 < len(left))
         return Page((), more=False)
 
     return fetch

@@ -1,23 +1,25 @@
-"""ExecuteTransaction (https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_ExecuteTransaction.html)."""
+"""ExecuteTransaction (https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_ExecuteTransaction.html).
+
+What is wrong with a statement of a table that is there refuses the request, and is told with the number of the
+statement. Then a table that is missing, or a key that does not fit, cancels it, as in transactions of items.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tenet.tables.errors import ValidationException
-from tenet.tables.ops.statements import Prepared, selected_item, write_of
-from tenet.tables.ops.transact_get_items import read_items
+from tenet.tables.errors import ResourceNotFoundException, ValidationException
+from tenet.tables.ops.statements import Prepared, action_of, single_item_of
+from tenet.tables.ops.transact_get_items import Get, read_items
 from tenet.tables.ops.transact_write_items import Action, carry_out
-from tenet.tables.rules.partiql.tree import Delete, Exists, Insert, Update
-from tenet.tables.rules.partiql.writing import item_of, write_plan
-from tenet.tables.rules.sizes import item_bytes
+from tenet.tables.rules.key_values import EmptyKeyValue
+from tenet.tables.rules.partiql.tree import Delete, Exists, Update
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tenet.tables.context import Caller, Context
-    from tenet.tables.model import Item, Table
-    from tenet.tables.ops.writing import Plan
+    from tenet.tables.model import Table
 
 
 async def execute_transaction(context: Context, caller: Caller, request: dict[str, Any]) -> bytes:
@@ -25,7 +27,6 @@ async def execute_transaction(context: Context, caller: Caller, request: dict[st
 
     Raises:
         ValidationException: a statement is wrong, or reads and writes stand together.
-        ResourceNotFoundException: there is no such table.
         TransactionCanceledException: a statement cannot be carried out; its reasons name each one.
         IdempotentParameterMismatchException: the client token was used for another request.
     """
@@ -36,57 +37,60 @@ async def execute_transaction(context: Context, caller: Caller, request: dict[st
         )
     if statements[0].is_read:
         return await _read(context, caller, request, statements)
+    actions: list[Action] = []
+    tables: list[Table | None] = []
     for at, statement in enumerate(statements):
-        await _check(context, caller, statement, at)
-    answer = await carry_out(context, caller, request, [_action(statement) for statement in statements])
+        table = await _table(context, caller, statement)
+        tables.append(table)
+        actions.append(Action(statement.source.table) if table is None else _action(statement, table, at))
+    answer = await carry_out(context, caller, request, actions, tables)
     return b'{"Responses":[]' + (b"}" if answer == b"{}" else b"," + answer[1:])
+
+
+async def _table(context: Context, caller: Caller, prepared: Prepared) -> Table | None:
+    try:
+        return await prepared.table(context, caller)
+    except ResourceNotFoundException:
+        return None
 
 
 def _failed(at: int, why: str) -> ValidationException:
     return ValidationException(f"Validation failed in TransactStatements[{at}]: {why}")
 
 
-async def _check(context: Context, caller: Caller, prepared: Prepared, at: int) -> None:
-    """Checks what of a write does not depend on its parameters."""
+def _action(prepared: Prepared, table: Table, at: int) -> Action:
+    """Returns what a statement writes; refuses it for what is wrong whichever item it names."""
     statement = prepared.statement
     if isinstance(statement, Exists) and prepared.source.index is not None:
         raise _failed(at, "Operations on indices are not supported in transactions")
     if isinstance(statement, Update | Delete) and statement.returning != "NONE":
         raise _failed(at, "RETURNING clause is not supported in ExecuteTransaction.")
-    table = await prepared.table(context, caller)
-    if not isinstance(statement, Insert):
-        try:
-            write_plan(prepared.parsed, table.keys)
-        except ValidationException as error:
-            is_check = isinstance(statement, Exists) and "mandatory equality" in error.message
-            raise _failed(
-                at, "EXISTS() must contain a single item read with additional condition" if is_check else error.message
-            ) from error
-
-
-def _action(prepared: Prepared) -> Action:
-    item: Item = {}
-    if isinstance(prepared.statement, Insert):
-        item = item_of(prepared.statement, prepared.parameters)
-
-    def plan(table: Table) -> Plan:
-        return write_of(prepared, table).plan
-
-    return Action(prepared.source.table, item, item_bytes(item), plan)
+    try:
+        return action_of(prepared, table)
+    except ValidationException as error:
+        raise _failed(at, error.message) from error
 
 
 async def _read(context: Context, caller: Caller, request: dict[str, Any], statements: Sequence[Prepared]) -> bytes:
-    gets, projections = [], []
+    gets = []
     for at, statement in enumerate(statements):
-        if statement.source.index is not None:
-            raise _failed(at, "Reads on indices are not supported within transactions.")
-        table = await statement.table(context, caller)
-        found = selected_item(statement, table)
-        if found is None:
-            raise _failed(
-                at,
-                "Select statements within ExecuteTransaction must specify the primary key in the where clause.",
-            )
-        gets.append({"TableName": statement.source.table, "Key": found.key})
-        projections.append(found.projection)
-    return await read_items(context, caller, gets, projections, request.get("ReturnConsumedCapacity", "NONE"))
+        table = await _table(context, caller, statement)
+        gets.append(Get(None, {}, None) if table is None else _get(statement, table, at))
+    return await read_items(context, caller, gets, request.get("ReturnConsumedCapacity", "NONE"))
+
+
+def _get(prepared: Prepared, table: Table, at: int) -> Get:
+    if prepared.source.index is not None:
+        raise _failed(at, "Reads on indices are not supported within transactions.")
+    try:
+        found = single_item_of(prepared, table)
+    except EmptyKeyValue:
+        raise
+    except ValidationException as error:
+        raise _failed(at, error.message) from error
+    if found is None:
+        raise _failed(
+            at, "Select statements within ExecuteTransaction must specify the primary key in the where clause."
+        )
+    key, projection = found
+    return Get(table, key, projection)

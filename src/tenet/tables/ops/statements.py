@@ -9,18 +9,21 @@ from tenet.tables.errors import DuplicateItemException, ValidationException
 from tenet.tables.ops.delete_item import delete_plan
 from tenet.tables.ops.get_item import answered
 from tenet.tables.ops.put_item import put_plan
+from tenet.tables.ops.transact_write_items import Action
 from tenet.tables.ops.update_item import update_plan
 from tenet.tables.ops.writing import Plan, check_condition
-from tenet.tables.rules.attributes import check_item, check_item_size
+from tenet.tables.rules.attributes import TooLarge, check_item, check_item_size
 from tenet.tables.rules.images import Image
 from tenet.tables.rules.key_values import check_scalar_access, place_of_key
 from tenet.tables.rules.partiql.reading import select_plan
+from tenet.tables.rules.partiql.single_items import single_item
 from tenet.tables.rules.partiql.statements import Parsed, parse
 from tenet.tables.rules.partiql.tree import Delete, Exists, Insert, Select, Update
-from tenet.tables.rules.partiql.values import check_parameters
-from tenet.tables.rules.partiql.writing import Writing, check_item_has_key, item_of, write_plan
+from tenet.tables.rules.partiql.values import check_count, check_parameters
+from tenet.tables.rules.partiql.writing import check_item_has_key, item_of, write_plan
 from tenet.tables.rules.projections import Projection
 from tenet.tables.rules.returns import returned_attributes
+from tenet.tables.rules.sizes import item_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,6 +32,8 @@ if TYPE_CHECKING:
     from tenet.tables.context import Caller, Context
     from tenet.tables.model import AttributeValue, Item, Table
     from tenet.tables.ops.writing import Written
+    from tenet.tables.rules.conditions import Condition
+    from tenet.tables.rules.partiql.writing import Writing
     from tenet.tables.rules.updates import Update as CompiledUpdate
 
 _TABLE_NAME: Final = re.compile(r"[a-zA-Z0-9_.-]{3,255}|arn:.{1,1000}", re.ASCII)
@@ -49,16 +54,17 @@ class Prepared:
 
     def __init__(self, request: dict[str, Any]) -> None:
         self.request = request
+        self.parameters: Sequence[AttributeValue] = request.get("Parameters") or ()
+        check_parameters(self.parameters)
         self.parsed: Parsed = parse(request["Statement"])
         self.statement = self.parsed.statement
-        self.parameters: Sequence[AttributeValue] = request.get("Parameters") or ()
         statement = self.statement
         self.source = statement.select.source if isinstance(statement, Exists) else statement.source
         if not _TABLE_NAME.fullmatch(self.source.table):
             raise ValidationException(
                 "Table name should be within the length [3, 255] and only contain 'a-z', 'A-Z', '0-9', '-', '_', '.'."
             )
-        check_parameters(self.parameters, self.parsed.parameters)
+        check_count(self.parameters, self.parsed.parameters)
 
     @property
     def is_read(self) -> bool:
@@ -85,15 +91,13 @@ class SelectedItem:
     """What a SELECT reads that names one item.
 
     Args:
-        key: of the item.
-        place: where it is.
+        place: where the item is.
         projection: what to answer of it, or None for all.
     """
 
-    __slots__ = ("key", "place", "projection")
+    __slots__ = ("place", "projection")
 
-    def __init__(self, key: Item, place: Key, projection: Projection | None) -> None:
-        self.key = key
+    def __init__(self, place: Key, projection: Projection | None) -> None:
         self.place = place
         self.projection = projection
 
@@ -123,7 +127,7 @@ class StatementWrite:
 
 
 def write_of(prepared: Prepared, table: Table) -> StatementWrite:
-    """Returns what an INSERT, UPDATE, DELETE or EXISTS writes.
+    """Returns what an INSERT, UPDATE or DELETE by itself writes, or one of a batch.
 
     Args:
         prepared: the statement.
@@ -134,22 +138,58 @@ def write_of(prepared: Prepared, table: Table) -> StatementWrite:
     """
     statement = prepared.statement
     if isinstance(statement, Insert):
-        return StatementWrite(_insert_plan(table, item_of(statement, prepared.parameters)))
-    assert not isinstance(statement, Select)
-    writing = write_plan(prepared.parsed, table.keys).bind(prepared.parameters)
-    place = place_of_key(table, writing.key)
+        item = item_of(statement, prepared.parameters)
+        check_item_has_key(item, table.keys)
+        return StatementWrite(_insert_plan(table, item, check_item(item)))
+    plan = write_plan(prepared.parsed, table.keys)
+    plan.check_complete()
+    writing = plan.bind(prepared.parameters)
+    return _write(prepared, table, writing, plan.key(writing, is_checked=True))
+
+
+def action_of(prepared: Prepared, table: Table) -> Action:
+    """Returns what an INSERT, UPDATE, DELETE or EXISTS of a transaction writes or checks.
+
+    Its plan says what is wrong with the key that it names, in the words of transactions of items.
+
+    Args:
+        prepared: the statement.
+        table: its table.
+
+    Raises:
+        ValidationException: what is wrong with the statement whichever item it names.
+    """
+    statement, name = prepared.statement, prepared.source.table
+    if isinstance(statement, Insert):
+        item = item_of(statement, prepared.parameters)
+        try:
+            size = check_item(item)
+        except TooLarge:
+            # The plan says so: it is the item's fault, and not the statement's.
+            size = item_bytes(item)
+        return Action(name, item, size, lambda found: _insert_plan(found, item, size))
+    plan = write_plan(prepared.parsed, table.keys)
+    writing = plan.bind(prepared.parameters)
+
+    def make(found: Table) -> Plan:
+        return _write(prepared, found, writing, plan.key(writing, is_checked=False)).plan
+
+    return Action(name, plan=make)
+
+
+def _write(prepared: Prepared, table: Table, writing: Writing, key: Item) -> StatementWrite:
+    statement = prepared.statement
+    place = place_of_key(table, key)
     return_old = prepared.returns_old
     if isinstance(statement, Update):
-        plan = update_plan(table, place, writing.key, writing.update, writing.condition, return_old=return_old)
+        plan = update_plan(table, place, key, writing.update, writing.condition, return_old=return_old)
         return StatementWrite(plan, statement.returning, writing.update)
     if isinstance(statement, Delete):
         return StatementWrite(delete_plan(table, place, writing.condition, return_old=return_old), statement.returning)
-    return StatementWrite(_check_plan(table, writing, return_old=return_old))
+    return StatementWrite(_check_plan(table, place, writing.condition, return_old=return_old))
 
 
-def _insert_plan(table: Table, item: Item) -> Plan:
-    check_item_has_key(item, table.keys)
-    size = check_item(item)
+def _insert_plan(table: Table, item: Item, size: int) -> Plan:
     check_item_size(size)
     put = put_plan(table, item, size, None, return_old=False)
     new = put.blind
@@ -163,8 +203,7 @@ def _insert_plan(table: Table, item: Item) -> Plan:
     return Plan(table, put.key, decide)
 
 
-def _check_plan(table: Table, writing: Writing, *, return_old: bool) -> Plan:
-    condition = writing.condition
+def _check_plan(table: Table, place: Key, condition: Condition | None, *, return_old: bool) -> Plan:
     if condition is not None:
         check_scalar_access(condition.nested_names, table)
 
@@ -172,7 +211,7 @@ def _check_plan(table: Table, writing: Writing, *, return_old: bool) -> Plan:
         check_condition(condition, old, return_old=return_old)
         return old
 
-    return Plan(table, place_of_key(table, writing.key), decide)
+    return Plan(table, place, decide)
 
 
 def selected_item(prepared: Prepared, table: Table) -> SelectedItem | None:
@@ -185,16 +224,35 @@ def selected_item(prepared: Prepared, table: Table) -> SelectedItem | None:
     Raises:
         ValidationException: the statement does not fit the table, or its parameters are wrong.
     """
-    plan = select_plan(prepared.parsed, table.keys)
-    selection = plan.bind(prepared.parameters)
-    if not plan.is_one_item or selection.partitions is None:
+    selection = select_plan(prepared.parsed, table.keys).bind(prepared.parameters)
+    key = selection.key
+    if key is None:
         return None
     if selection.projection is not None:
         check_scalar_access(selection.projection.nested_names, table)
-    key = {table.keys.partition.name: selection.partitions[0]}
-    if table.keys.sort is not None:
-        key[table.keys.sort.name] = selection.sort_values[0]
-    return SelectedItem(key, place_of_key(table, key), selection.projection)
+    return SelectedItem(place_of_key(table, key), selection.projection)
+
+
+def single_item_of(prepared: Prepared, table: Table) -> tuple[Item, Projection | None] | None:
+    """Returns the key that a SELECT of a batch or a transaction names, and what to answer of the item.
+
+    Args:
+        prepared: a SELECT from the table itself.
+        table: the table.
+
+    Returns:
+        The key is canonical, and not checked yet; None: it names no single item.
+
+    Raises:
+        ValidationException: the statement does not fit the table, or its parameters are wrong.
+    """
+    plan = select_plan(prepared.parsed, table.keys)
+    key = single_item(prepared.parsed, table.keys).key(prepared.parameters)
+    if key is None:
+        # What else is wrong with it is told first.
+        plan.bind(prepared.parameters)
+        return None
+    return key, plan.projection
 
 
 async def read_selected(

@@ -9,7 +9,7 @@ import orjson
 from tenet.store.contract import Record
 from tenet.tables.errors import TablesError, ValidationException
 from tenet.tables.ops.get_item import answered
-from tenet.tables.ops.transacting import NO_REASON, canceled, check_distinct, reason_of
+from tenet.tables.ops.transacting import NO_REASON, NO_TABLE, canceled, check_distinct, reason_of
 from tenet.tables.rules.attributes import check_item
 from tenet.tables.rules.capacity import Consumed, read_units
 from tenet.tables.rules.images import Image
@@ -21,11 +21,28 @@ if TYPE_CHECKING:
 
     from tenet.store.contract import Key
     from tenet.tables.context import Caller, Context
-    from tenet.tables.model import Table
+    from tenet.tables.model import Item, Table
     from tenet.tables.rules.projections import Projection
 
 #: The most that the items may take together, in bytes by the service's rules.
 ANSWER_BYTES_MAX: Final = 4 * 1024 * 1024
+
+
+class Get:
+    """One item that is to be read.
+
+    Args:
+        table: its table; None where there is none.
+        key: of the item, its values checked.
+        projection: what to answer of it, or None for all.
+    """
+
+    __slots__ = ("key", "projection", "table")
+
+    def __init__(self, table: Table | None, key: Item, projection: Projection | None) -> None:
+        self.table = table
+        self.key = key
+        self.projection = projection
 
 
 async def transact_get_items(context: Context, caller: Caller, request: dict[str, Any]) -> bytes:
@@ -37,43 +54,37 @@ async def transact_get_items(context: Context, caller: Caller, request: dict[str
         ResourceNotFoundException: there is no such table.
         TransactionCanceledException: a key does not match its table's schema.
     """
-    gets = [element["Get"] for element in request["TransactItems"]]
+    requests = [element["Get"] for element in request["TransactItems"]]
     projections = []
-    for get in gets:
-        check_item(get["Key"])
-        projections.append(projection_of(get))
-    return await read_items(context, caller, gets, projections, request.get("ReturnConsumedCapacity", "NONE"))
+    for each in requests:
+        check_item(each["Key"])
+        projections.append(projection_of(each))
+    gets = []
+    for each, projection in zip(requests, projections, strict=True):
+        table = await context.catalog.table(caller.account, each["TableName"], deadline=caller.deadline)
+        caller.notes["table"] = table.name
+        gets.append(Get(table, each["Key"], projection))
+    return await read_items(context, caller, gets, request.get("ReturnConsumedCapacity", "NONE"))
 
 
-async def read_items(
-    context: Context,
-    caller: Caller,
-    gets: Sequence[dict[str, Any]],
-    projections: Sequence[Projection | None],
-    mode: str,
-) -> bytes:
+async def read_items(context: Context, caller: Caller, gets: Sequence[Get], mode: str) -> bytes:
     """Reads items as one snapshot, and returns the answer as JSON.
 
     Args:
         context: the service.
         caller: who reads.
-        gets: ``TableName`` and ``Key``, whose values are checked, of each item.
-        projections: what to answer of each.
+        gets: 1 to 100.
         mode: ``ReturnConsumedCapacity``.
 
     Raises:
         ValidationException: a key is empty, an item stands twice, or the items are too large together.
-        ResourceNotFoundException: there is no such table.
-        TransactionCanceledException: a key does not match its table's schema.
+        TransactionCanceledException: there is no table, or a key does not match its schema.
     """
-    tables = []
-    for get in gets:
-        tables.append(await context.catalog.table(caller.account, get["TableName"], deadline=caller.deadline))
-        caller.notes["table"] = tables[-1].name
-    where = _places(tables, gets)
-    for table, projection in zip(tables, projections, strict=True):
-        if projection is not None:
-            check_scalar_access(projection.nested_names, table)
+    where = _places(gets)
+    tables = [get.table for get in gets if get.table is not None]
+    for get, table in zip(gets, tables, strict=True):
+        if get.projection is not None:
+            check_scalar_access(get.projection.nested_names, table)
     check_distinct(where)
     for table in tables:
         context.throttle.admit_read(table)
@@ -82,8 +93,8 @@ async def read_items(
     if sum(image.size for image in images) > ANSWER_BYTES_MAX:
         raise ValidationException("Collection size of items exceeded 4MB limit")
     responses = [
-        b'{"Item":' + answered(image, projection) + b"}" if image.exists else b"{}"
-        for image, projection in zip(images, projections, strict=True)
+        b'{"Item":' + answered(image, get.projection) + b"}" if image.exists else b"{}"
+        for image, get in zip(images, gets, strict=True)
     ]
     answer = b'{"Responses":[' + b",".join(responses) + b"]"
     consumed = _charge(context, tables, images)
@@ -92,13 +103,16 @@ async def read_items(
     return answer + b"}"
 
 
-def _places(tables: Sequence[Table], gets: Sequence[dict[str, Any]]) -> list[Key]:
-    """Returns where the items lie; cancels the transaction where keys do not match their schema."""
+def _places(gets: Sequence[Get]) -> list[Key]:
+    """Returns where the items lie; cancels the transaction where there is no table or keys do not match its schema."""
     places = []
     reasons = []
-    for table, get in zip(tables, gets, strict=True):
+    for get in gets:
+        if get.table is None:
+            reasons.append(NO_TABLE)
+            continue
         try:
-            places.append(place_of_key(table, get["Key"]))
+            places.append(place_of_key(get.table, get.key))
             reasons.append(NO_REASON)
         except EmptyKeyValue:
             raise

@@ -17,6 +17,7 @@ from tenet.tables.ops.put_item import put_plan
 from tenet.tables.ops.tokens import Token, replayed
 from tenet.tables.ops.transacting import (
     NO_REASON,
+    NO_TABLE,
     canceled,
     check_collection_bytes,
     check_distinct,
@@ -42,14 +43,17 @@ class Action:
         name: the table's name as the request gives it.
         item: the item or its key.
         size: the bytes of an item that is put, else 0.
-        plan: makes the plan when the table is known; raises where the keys do not match its schema.
+        plan: makes the plan when the table is known; raises where the keys do not match its schema. None where it is
+            known already that there is no table.
     """
 
     __slots__ = ("item", "name", "plan", "size")
 
-    def __init__(self, name: str, item: Item, size: int, plan: Callable[[Table], Plan]) -> None:
+    def __init__(
+        self, name: str, item: Item | None = None, size: int = 0, plan: Callable[[Table], Plan] | None = None
+    ) -> None:
         self.name = name
-        self.item = item
+        self.item: Item = {} if item is None else item
         self.size = size
         self.plan = plan
 
@@ -71,7 +75,13 @@ async def transact_write_items(context: Context, caller: Caller, request: dict[s
     return await carry_out(context, caller, request, actions)
 
 
-async def carry_out(context: Context, caller: Caller, request: dict[str, Any], actions: Sequence[Action]) -> bytes:
+async def carry_out(
+    context: Context,
+    caller: Caller,
+    request: dict[str, Any],
+    actions: Sequence[Action],
+    tables: Sequence[Table | None] | None = None,
+) -> bytes:
     """Carries out actions that are checked as far as they can be without their tables, all or none.
 
     Args:
@@ -79,6 +89,7 @@ async def carry_out(context: Context, caller: Caller, request: dict[str, Any], a
         caller: who writes.
         request: its token, what it is a digest of, and what the answer is to say.
         actions: 1 to 100.
+        tables: those of the actions, if they were looked for already; None where there is none, which cancels it.
 
     Raises:
         ValidationException: an item stands twice, or they are too large together.
@@ -90,19 +101,15 @@ async def carry_out(context: Context, caller: Caller, request: dict[str, Any], a
     token = Token.of(request, context.clock.wall_ms())
     # Before any table is looked at: a token that was used for something else is refused whatever the new request says.
     was_carried_out = token is not None and await replayed(context, caller, token)
-    tables = []
-    for action in actions:
-        tables.append(await context.catalog.table(caller.account, action.name, deadline=caller.deadline))
-        caller.notes["table"] = tables[-1].name
-    plans = _plans(actions, tables)
+    plans = _plans(actions, await _tables(context, caller, actions) if tables is None else tables)
     check_distinct([plan.key for plan in plans])
     if was_carried_out:
         return await _replay(context, caller, request, plans)
-    for table in tables:
-        context.throttle.admit_write(table)
+    for plan in plans:
+        context.throttle.admit_write(plan.table)
     mode = request.get("ReturnConsumedCapacity", "NONE")
     extra = () if token is None else await token.writes(context, caller)
-    look = mode != "NONE" or any(table.is_limited for table in tables)
+    look = mode != "NONE" or any(plan.table.is_limited for plan in plans)
     done: Sequence[Written] | Conflict | TransactionCanceledException
     try:
         done = await transact(context, caller, plans, extra=extra, look=look)
@@ -201,11 +208,22 @@ _BY_NAME: Final[dict[str, Callable[[dict[str, Any]], Action]]] = {
 }
 
 
-def _plans(actions: Sequence[Action], tables: Sequence[Table]) -> list[Plan]:
+async def _tables(context: Context, caller: Caller, actions: Sequence[Action]) -> list[Table]:
+    tables = []
+    for action in actions:
+        tables.append(await context.catalog.table(caller.account, action.name, deadline=caller.deadline))
+        caller.notes["table"] = tables[-1].name
+    return tables
+
+
+def _plans(actions: Sequence[Action], tables: Sequence[Table | None]) -> list[Plan]:
     """Returns the plans; cancels the transaction where keys do not match their schema, refuses it for empty ones."""
     plans: list[Plan] = []
     reasons = []
     for action, table in zip(actions, tables, strict=True):
+        if table is None or action.plan is None:
+            reasons.append(NO_TABLE)
+            continue
         try:
             plans.append(action.plan(table))
             reasons.append(NO_REASON)

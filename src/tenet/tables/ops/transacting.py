@@ -39,6 +39,8 @@ NO_REASON: Final = {"Code": "None"}
 COLLECTION_BYTES_MAX: Final = 4 * 1024 * 1024
 #: Beyond it, values are squeezed; the rest of what a commit may carry is for keys.
 _VALUES_BYTES_MAX: Final = Limits.commit_bytes_max - 1024 * 1024
+#: The reason of a statement whose table is not there.
+NO_TABLE: Final = {"Code": "ResourceNotFound", "Message": "Requested resource not found"}
 _CONFLICT: Final = {"Code": "TransactionConflict", "Message": "Transaction is ongoing for the item"}
 
 

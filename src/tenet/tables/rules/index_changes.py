@@ -34,8 +34,9 @@ def check_index_changes(request: Mapping[str, Any]) -> None:
         ValidationException: with the service's text for the first rule that is broken.
     """
     definitions = definitions_of(request)
+    updates: Sequence[Mapping[str, Any]] = request.get("GlobalSecondaryIndexUpdates") or ()
     names: set[str] = set()
-    for update in request.get("GlobalSecondaryIndexUpdates") or ():
+    for update in updates:
         kinds = [kind for kind in _KINDS if update.get(kind) is not None]
         if not kinds:
             raise ValidationException(
@@ -53,7 +54,8 @@ def check_index_changes(request: Mapping[str, Any]) -> None:
                 _INVALID + f"Only one global secondary index update per index is allowed simultaneously. Index: {name}"
             )
         names.add(name)
-        if kinds[0] == "Create":
+    for update in updates:
+        if update.get("Create") is not None:
             check_index_definition(update["Create"], definitions)
 
 

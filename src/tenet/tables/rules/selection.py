@@ -85,20 +85,36 @@ def must_fetch(
     carried = table.projections[index.name]
     wants_all = request.get("Select") == "ALL_ATTRIBUTES"
     lacks = sorted(set(answered) - carried)
-    lacks_for_filter = sorted(set(filtered) - carried)
     if index.is_global and wants_all:
         raise ValidationException(
             "One or more parameter values were invalid: Select type ALL_ATTRIBUTES is not supported for global "
             f"secondary index {index.name} because its projection type is not ALL"
         )
-    if lacks_for_filter:
-        raise ValidationException(
-            "One or more parameter values were invalid: Secondary index "
-            f"{index.name} does not project one or more filter attributes: [{', '.join(lacks_for_filter)}]"
-        )
+    check_filtered(table, index, sorted(set(filtered)))
     if index.is_global and lacks:
         raise ValidationException(
             "One or more parameter values were invalid: "
             f"Global secondary index {index.name} does not project [{', '.join(lacks)}]"
         )
     return wants_all or bool(lacks)
+
+
+def check_filtered(table: Table, index: Index | None, filtered: Iterable[str]) -> None:
+    """Checks that what is read by key can be filtered by what the index carries.
+
+    Args:
+        table: the table.
+        index: the index that is read, or None.
+        filtered: the top-level attributes that the filter names, in the order of the error.
+
+    Raises:
+        ValidationException: the index lacks one.
+    """
+    if index is None or index.projection == "ALL":
+        return
+    lacks = [name for name in filtered if name not in table.projections[index.name]]
+    if lacks:
+        raise ValidationException(
+            "One or more parameter values were invalid: Secondary index "
+            f"{index.name} does not project one or more filter attributes: [{', '.join(lacks)}]"
+        )

@@ -239,7 +239,8 @@ class ExpressionParser:
         if token.kind is Kind.STRING:
             return Constant({"S": self.advance().text}, at)
         if token.kind is Kind.NUMBER:
-            return Constant({"N": numbers.canonical(self.advance().text)}, at)
+            text = self.advance().text
+            return Constant({"N": numbers.canonical(text)}, at, text)
         if token.kind is Kind.ION:
             raise ValidationException(f"Ion Literals are not supported: {token.text} under key root at {at}")
         return self._symbol(token, at)
@@ -282,7 +283,9 @@ class ExpressionParser:
             self._count()
         operand = self._operand()
         if isinstance(operand, Constant) and "N" in operand.value:
-            return Constant({"N": numbers.negate(operand.value["N"])}, at) if is_negative else operand
+            if not is_negative:
+                return operand
+            return Constant({"N": numbers.negate(operand.value["N"])}, at, f"-{operand.text}")
         if not is_negative:
             raise ValidationException(
                 "Incorrect number of operands for operator or function; operator or function: +, number of operands: 1"
@@ -366,7 +369,7 @@ class ExpressionParser:
         if token.kind is not Kind.NUMBER or not token.text.isdigit():
             raise self.refusal("Unexpected path component")
         text = self.advance().text
-        if is_negative or len(text) > _INDEX_DIGITS_MAX or int(text) > INDEX_MAX:
+        if (is_negative and text.strip("0")) or len(text) > _INDEX_DIGITS_MAX or int(text) > INDEX_MAX:
             index = f"-{text}" if is_negative else text
             raise ValidationException(
                 f"List index is not within the allowable range; index: [{index}] at {self.at(token)}"

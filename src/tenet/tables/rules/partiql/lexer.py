@@ -130,6 +130,6 @@ def place(text: str, start: int, length: int) -> str:
     return f"{line + 1}:{start - text.rfind(chr(10), 0, start)}:{length}"
 
 
-def not_well_formed(why: str, at: str) -> ValidationException:
-    """Returns the error for a text that is no statement."""
-    return ValidationException(f"{_NOT_WELL_FORMED}{why} at {at}")
+def not_well_formed(why: str, at: str = "") -> ValidationException:
+    """Returns the error for a text that is no statement, and perhaps where it ends to be one."""
+    return ValidationException(f"{_NOT_WELL_FORMED}{why} at {at}" if at else f"{_NOT_WELL_FORMED}{why}")

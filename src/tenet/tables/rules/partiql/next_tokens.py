@@ -21,14 +21,18 @@ _VERSION: Final = 1
 _DIGEST_BYTES: Final = 12
 
 
-def digest_of(account: str, request: dict[str, Any]) -> str:
+def digest_of(account: str, request: dict[str, Any], *, is_by_choice: bool) -> str:
     """Returns what stands for the statement and the parameters of a request.
 
     Args:
         account: the tenant.
         request: its parameters canonical.
+        is_by_choice: whether it is read in another order than by versions before, which scanned for it.
     """
-    content = orjson.dumps([account, request["Statement"], request.get("Parameters")], option=orjson.OPT_SORT_KEYS)
+    told = [account, request["Statement"], request.get("Parameters")]
+    if is_by_choice:
+        told.append("by choice")
+    content = orjson.dumps(told, option=orjson.OPT_SORT_KEYS)
     return hashlib.sha256(content).hexdigest()[: 2 * _DIGEST_BYTES]
 
 

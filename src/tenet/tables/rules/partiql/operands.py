@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Final, NoReturn, cast
 
 from tenet.tables.errors import ValidationException
 from tenet.tables.rules import syntax_tree as api
-from tenet.tables.rules.partiql.tree import Apply, Call, Constant, Is, Missing, Name, Sequence, Tuple
-from tenet.tables.rules.partiql.values import build, is_value
+from tenet.tables.rules.partiql.tree import Apply, Call, Constant, Is, Missing, Name, Parameter, Sequence, Tuple
+from tenet.tables.rules.partiql.values import build
 
 if TYPE_CHECKING:
     from tenet.tables.rules.partiql.tree import Assignment, Expression
@@ -69,7 +69,7 @@ def condition_of(tree: Expression, values: Values, otherwise: str = _NO_BOOLEAN)
             return _relation(tree, tuple(operands))
     if isinstance(tree, Sequence | Tuple):
         # What is no literal in it is told first.
-        build(tree, None)
+        build(tree)
     raise ValidationException(otherwise)
 
 
@@ -170,14 +170,10 @@ def _set_operation(path: Name, call: Call, values: Values) -> api.UpdateAction:
     first, second = call.operands
     if not isinstance(first, Name) or first.path != path.path:
         raise ValidationException(f"The first argument to {name} must equal the assignment value")
-    if not is_value(second) or isinstance(second, Constant):
-        raise _no_set(name, second)
+    if not (isinstance(second, Parameter) or (isinstance(second, Sequence) and second.kind == "bag")):
+        raise ValidationException(f"The second argument to {name} must be a value with type SET at {first.at}")
     target, elements = values.path(path), values.name(second)
     return api.AddAction(target, elements) if name == "SET_ADD" else api.DeleteAction(target, elements)
-
-
-def _no_set(name: str, operand: Expression) -> ValidationException:
-    return ValidationException(f"The second argument to {name} must be a value with type SET at {operand.at}")
 
 
 def _assigned(tree: Expression, values: Values) -> api.Operand:

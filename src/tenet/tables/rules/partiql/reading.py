@@ -1,7 +1,7 @@
 """What a SELECT reads: which partitions, which sort keys, and what is left as a filter.
 
-Source: "PartiQL select statements for DynamoDB" of the Developer Guide: equality or IN on the partition key makes it a
-Query, one per partition, anything else a Scan. Texts as the peer DynamoDB Local 3.3 has them.
+Source: "PartiQL select statements for DynamoDB" of the Developer Guide: equality or IN on the partition key makes it
+Queries (``key_reads``), anything else a Scan. Texts as the peer DynamoDB Local 3.3 has them.
 """
 
 from __future__ import annotations
@@ -10,11 +10,9 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from tenet.tables.errors import ValidationException
-from tenet.tables.rules.bindings import Bindings
-from tenet.tables.rules.comparisons import ordinal
 from tenet.tables.rules.conditions import compile_condition_tree
 from tenet.tables.rules.expressions import Parsed as ParsedTrees
-from tenet.tables.rules.partiql.key_terms import KeyTerm, joined, key_term, terms_of
+from tenet.tables.rules.partiql.key_reads import KeyReads, UnreadableWhere, form_of
 from tenet.tables.rules.partiql.operands import condition_of
 from tenet.tables.rules.partiql.tree import Constant, Missing, Name, Select
 from tenet.tables.rules.partiql.values import Values
@@ -24,17 +22,16 @@ from tenet.tables.rules.syntax_tree import in_order
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tenet.tables.model import AttributeValue, KeySchema
+    from tenet.store.contract import Range
+    from tenet.tables.model import AttributeValue, Index, Item, KeySchema
+    from tenet.tables.rules.bindings import Bindings
     from tenet.tables.rules.conditions import Condition
+    from tenet.tables.rules.partiql.key_reads import Branch, Form
     from tenet.tables.rules.partiql.statements import Parsed
     from tenet.tables.rules.partiql.tree import Expression
     from tenet.tables.rules.paths import ResolvedPath
     from tenet.tables.rules.syntax_tree import ConditionTree
 
-#: The most partitions that one statement reads.
-PARTITIONS_MAX: Final = 50
-_PARTITION_OPERATORS: Final = frozenset(("=", "IN"))
-_SORT_OPERATORS: Final = frozenset(("=", "<", "<=", ">", ">=", "BETWEEN", "begins_with"))
 _KEPT: Final = 512
 
 
@@ -44,35 +41,50 @@ def label_of(path: ResolvedPath) -> str:
     return str(path[last]) + "".join(f"[{element}]" for element in path[last + 1 :])
 
 
+class Read:
+    """What is read by one Query.
+
+    Args:
+        partition: as the store has it.
+        within: the interval of sort keys.
+    """
+
+    __slots__ = ("partition", "within")
+
+    def __init__(self, partition: bytes, within: Range) -> None:
+        self.partition = partition
+        self.within = within
+
+
 class Selection:
     """What a SELECT reads in a request.
 
     Args:
-        partitions: the partition keys, each once, in the order of reading; None for all, by a Scan.
-        operator: of the condition on the sort key, or an empty text.
-        sort_values: what the sort key is compared with.
+        reads: one after the other, without a key in common; None for all, by a Scan.
         is_reverse: whether each partition is read from its end.
-        filter_: what else has to hold.
+        filter_: what has to hold of what is read, or None.
+        filtered: attributes that an index has to carry for it.
+        key: of the one item that the WHERE clause names, where it says nothing else.
         projection: what to answer of the items.
     """
 
-    __slots__ = ("filter", "is_reverse", "operator", "partitions", "projection", "sort_values")
+    __slots__ = ("filter", "filtered", "is_reverse", "key", "projection", "reads")
 
     def __init__(
         self,
-        partitions: Sequence[AttributeValue] | None,
-        operator: str,
-        sort_values: tuple[AttributeValue, ...],
+        reads: Sequence[Read] | None,
         *,
-        is_reverse: bool,
+        is_reverse: bool = False,
         filter_: Condition | None,
+        filtered: Sequence[str] = (),
+        key: Item | None = None,
         projection: Projection | None,
     ) -> None:
-        self.partitions = partitions
-        self.operator = operator
-        self.sort_values = sort_values
+        self.reads = reads
         self.is_reverse = is_reverse
         self.filter = filter_
+        self.filtered = filtered
+        self.key = key
         self.projection = projection
 
 
@@ -89,87 +101,102 @@ class SelectPlan:
 
     def __init__(self, select: Select, keys: KeySchema) -> None:
         self._values = Values()
+        self._keys = keys
         where = None if select.where is None else condition_of(select.where, self._values)
-        terms = list(terms_of(where))
-        self._whole = None if where is None else ParsedTrees(where, in_order(where))
-        self._partition = self._take(terms, keys, is_partition=True)
-        self._sort = None if self._partition is None else self._take(terms, keys, is_partition=False)
-        #: Whether the WHERE clause names one key and says nothing else.
-        self.is_one_item = self._names_one_item(keys) and not terms
-        self._rest = None if not terms else _parsed(joined(terms))
-        self._projection = None if not select.projection else _selected(select.projection, self._values)
-        descending = self._descending(select, keys)
+        self._where = None if where is None else ParsedTrees(where, in_order(where))
+        form = None if where is None else form_of(where, keys, self._values)
+        #: None: all is read.
+        self._form = form if form is not None and form.is_by_key else None
+        self._has_partition = form is not None and bool(form.partition)
+        #: Whether it is read by key only since each of several choices names a partition.
+        self.is_by_choice = self._form is not None and not self._has_partition
+        #: Whether the WHERE clause names one key by one equality for each attribute, and says nothing else.
+        self.is_one_item = form is not None and _names_one_item(form, keys)
+        #: What is answered of the items; None for all.
+        self.projection = None if not select.projection else _selected(select.projection, self._values)
+        descending = self._descending(select)
         self._partitions_descend = descending.get(keys.partition.name, False)
         self._is_reverse = keys.sort is not None and descending.get(keys.sort.name, False)
 
-    def _take(self, terms: list[ConditionTree], keys: KeySchema, *, is_partition: bool) -> KeyTerm | None:
-        """Takes the term out that says where to read."""
-        attribute = keys.partition if is_partition else keys.sort
-        if attribute is None:
-            return None
-        operators = _PARTITION_OPERATORS if is_partition else _SORT_OPERATORS
-        found = [(term, key) for term in terms if (key := key_term(term, attribute, operators, self._values))]
-        # An equality says most.
-        found.sort(key=lambda each: each[1].operator != "=")
-        if not found:
-            return None
-        terms.remove(found[0][0])
-        return found[0][1]
-
-    def _names_one_item(self, keys: KeySchema) -> bool:
-        named = (self._partition,) if keys.sort is None else (self._partition, self._sort)
-        return all(term is not None and term.operator == "=" for term in named)
-
-    def _descending(self, select: Select, keys: KeySchema) -> dict[str, bool]:
+    def _descending(self, select: Select) -> dict[str, bool]:
         """Returns which attributes of the key ORDER BY names, and whether they descend."""
         descending: dict[str, bool] = {}
         for order in select.order:
             if select.where is None:
                 raise ValidationException("Must have WHERE clause in the statement when using ORDER BY clause.")
             name = _ordering(order.key)
-            if name not in keys.names:
+            if name not in self._keys.names:
                 raise ValidationException(
                     f"Variable reference {name} in ORDER BY clause must be part of the primary key"
                 )
             descending.setdefault(name, order.is_descending)
-        if select.order and self._partition is None:
+        if select.order and not self._has_partition:
             raise ValidationException(
                 "Must have at least one non-optional hash key condition in WHERE clause when using ORDER BY clause."
             )
         return descending
 
-    def bind(self, parameters: Sequence[AttributeValue]) -> Selection:
-        """Returns what is read with these parameters, which are checked.
+    def bind(self, parameters: Sequence[AttributeValue], index: Index | None = None) -> Selection:
+        """Returns what is read with these parameters.
+
+        Args:
+            parameters: of the request, checked.
+            index: the index that is read, or None for the table.
 
         Raises:
             ValidationException: they do not fit the statement or the key.
+            UnreadableWhere: a condition does not fit them, or takes too many reads, or reads that overlap.
         """
         bindings = self._values.bind(parameters)
-        if self._whole is not None:
-            compile_condition_tree(self._whole, bindings)
-        sort = self._sort
+        condition = None if self._where is None else _condition(self._where, bindings)
+        if self._form is None:
+            return Selection(None, filter_=condition, projection=self.projection)
+        found = KeyReads(self._form, bindings.values, index)
         return Selection(
-            None if self._partition is None else self._partitions(self._partition, bindings),
-            "" if sort is None else sort.operator,
-            () if sort is None else sort.bound(bindings.values, is_partition=False),
+            self._in_order(found.branches),
             is_reverse=self._is_reverse,
-            filter_=None if self._rest is None else compile_condition_tree(self._rest, bindings),
-            projection=self._projection,
+            filter_=condition if self._form.is_filtered else None,
+            filtered=found.told if self._form.is_filtered else (),
+            key=self._key(found),
+            projection=self.projection,
         )
 
-    def _partitions(self, term: KeyTerm, bindings: Bindings) -> list[AttributeValue]:
-        """Returns the partition keys in their order."""
-        found = term.bound(bindings.values, is_partition=True)
-        kind = term.attribute.type
-        by_content = {value[kind]: value for value in found}
-        if len(by_content) > PARTITIONS_MAX:
-            raise ValidationException("Too many decomposed read operations for a given query.")
-        ordered = sorted(by_content, key=lambda content: ordinal(kind, content), reverse=self._partitions_descend)
-        return [by_content[content] for content in ordered]
+    def _in_order(self, branches: Sequence[Branch]) -> list[Read]:
+        """Returns branches, which are in the order of their keys, in that of ORDER BY."""
+        reads = [Read(branch.place, branch.within) for branch in branches]
+        if self._is_reverse:
+            reads.reverse()
+        if self._is_reverse is not self._partitions_descend:
+            # Those of a partition stay as they are among each other.
+            reads.sort(key=lambda read: read.partition, reverse=self._partitions_descend)
+        return reads
+
+    def _key(self, found: KeyReads) -> Item | None:
+        """Returns the key of the one item that is read, if that and nothing else is said."""
+        form, keys = self._form, self._keys
+        if len(found.branches) != 1 or found.impossible is not None or form is None or not form.is_of_points:
+            return None
+        (branch,) = found.branches
+        assert branch.partition is not None
+        key = {keys.partition.name: branch.partition}
+        if keys.sort is None:
+            return key
+        if branch.sort is None:
+            return None
+        return {**key, keys.sort.name: branch.sort}
 
 
-def _parsed(tree: ConditionTree) -> ParsedTrees[ConditionTree]:
-    return ParsedTrees(tree, in_order(tree))
+def _condition(where: ParsedTrees[ConditionTree], bindings: Bindings) -> Condition:
+    try:
+        return compile_condition_tree(where, bindings)
+    except ValidationException as error:
+        raise UnreadableWhere(error.message) from error
+
+
+def _names_one_item(form: Form, keys: KeySchema) -> bool:
+    if form.is_filtered or form.choices or len(form.partition) != 1 or len(form.sort) != (keys.sort is not None):
+        return False
+    return all(term.operator == "=" for term in (*form.partition, *form.sort))
 
 
 def _selected(projection: Sequence[Expression], values: Values) -> Projection:

@@ -10,7 +10,7 @@ from typing import Final
 
 from tenet.tables.errors import ValidationException
 from tenet.tables.rules.partiql.expressions import ExpressionParser
-from tenet.tables.rules.partiql.lexer import Kind
+from tenet.tables.rules.partiql.lexer import Kind, not_well_formed
 from tenet.tables.rules.partiql.tree import (
     Assignment,
     Delete,
@@ -56,7 +56,7 @@ class StatementParser(ExpressionParser):
         if self.accept(";") and self.token.kind is not Kind.END:
             raise ValidationException("Only one operation is allowed in a statement.")
         if self.token.kind is not Kind.END:
-            raise self.refusal()
+            raise not_well_formed("Unexpected token after expression")
         return Parsed(statement, self.parameters)
 
     def _statement(self) -> Statement:

@@ -20,10 +20,12 @@ class Constant(Struct, frozen=True):
     Args:
         value: canonical.
         at: where it stands.
+        text: of a number as it was written, for errors.
     """
 
     value: AttributeValue
     at: str = ""
+    text: str = ""
 
 
 class Missing(Struct, frozen=True):

@@ -16,7 +16,7 @@ from tenet.tables.rules.expressions import Parsed as ParsedTrees
 from tenet.tables.rules.partiql.key_terms import KeyTerm, joined, key_term, terms_of, wrong_type
 from tenet.tables.rules.partiql.operands import action_of, condition_of
 from tenet.tables.rules.partiql.tree import Delete, Exists, Insert, Tuple, Update
-from tenet.tables.rules.partiql.values import Values, members
+from tenet.tables.rules.partiql.values import Values, attributes_of
 from tenet.tables.rules.syntax_tree import AddAction, Call, DeleteAction, Or, Path, in_order
 from tenet.tables.rules.updates import compile_actions
 
@@ -50,7 +50,7 @@ def item_of(insert: Insert, parameters: Sequence[AttributeValue]) -> Item:
             "Unsupported format in item expression. Please use struct format {...} to express item values for insert "
             f"statement. at {insert.item.at}"
         )
-    return members(insert.item, parameters)
+    return attributes_of(insert.item, parameters)
 
 
 def check_item_has_key(item: Item, keys: KeySchema) -> None:
@@ -72,15 +72,17 @@ class Writing:
     """What an UPDATE, DELETE or EXISTS does in a request.
 
     Args:
-        key: of the item, canonical.
+        values: by placeholder, canonical.
         update: what to change, or None.
         condition: what has to hold, or None.
     """
 
-    __slots__ = ("condition", "key", "update")
+    __slots__ = ("condition", "update", "values")
 
-    def __init__(self, key: Item, update: CompiledUpdate | None, condition: Condition | None) -> None:
-        self.key = key
+    def __init__(
+        self, values: Mapping[str, AttributeValue], update: CompiledUpdate | None, condition: Condition | None
+    ) -> None:
+        self.values = values
         self.update = update
         self.condition = condition
 
@@ -98,61 +100,85 @@ class WritePlan:
 
     def __init__(self, statement: Update | Delete | Exists, keys: KeySchema) -> None:
         self._values = values = Values()
-        self._key_schema = keys
+        self._partition = keys.partition
         actions = _actions(statement, values)
         self._actions = None
         if actions:
             self._actions = ParsedTrees(actions, [part for action in actions for part in in_order(action)])
         where = statement.select.where if isinstance(statement, Exists) else statement.where
-        if where is None:
-            raise ValidationException(_NO_CHECK if isinstance(statement, Exists) else _INCOMPLETE)
-        tree = condition_of(where, values)
-        self._whole = ParsedTrees(tree, in_order(tree))
+        tree = None if where is None else condition_of(where, values)
+        self._whole = None if tree is None else _parsed(tree)
         self._keys: list[KeyTerm] = []
-        rest = self._take_keys(list(terms_of(tree)), keys)
-        if isinstance(statement, Exists) and not rest:
+        rest = self._take_keys(list(terms_of(tree)), keys, is_check=isinstance(statement, Exists))
+        self._is_complete = {term.attribute.name for term in self._keys} == set(keys.names)
+        if isinstance(statement, Exists) and not (self._is_complete and rest):
             raise ValidationException(_NO_CHECK)
         condition = _condition(statement, rest, keys)
-        self._condition = None if condition is None else ParsedTrees(condition, in_order(condition))
+        self._condition = None if condition is None else _parsed(condition)
 
-    def _take_keys(self, terms: list[ConditionTree], keys: KeySchema) -> list[ConditionTree]:
-        """Finds the equalities on key attributes, and returns the other terms."""
+    def _take_keys(self, terms: list[ConditionTree], keys: KeySchema, *, is_check: bool) -> list[ConditionTree]:
+        """Finds the equalities on key attributes, and returns the other terms; a check reads by the first of each."""
         for attribute in (keys.partition, keys.sort):
             if attribute is None:
                 continue
             found = [(term, key) for term in terms if (key := key_term(term, attribute, _EQUALITY, self._values))]
-            if not found:
-                raise ValidationException(_INCOMPLETE)
+            if is_check:
+                del found[1:]
             self._keys += [key for _, key in found]
             taken = [id(term) for term, _ in found]
             terms = [term for term in terms if id(term) not in taken]
         return terms
 
-    def bind(self, parameters: Sequence[AttributeValue]) -> Writing:
-        """Returns what is done with these parameters, which are checked.
+    def check_complete(self) -> None:
+        """Checks that the WHERE clause names a whole key, as that of an EXISTS does.
 
         Raises:
-            ValidationException: they do not fit the statement or the key.
+            ValidationException: it does not.
+        """
+        if not self._is_complete:
+            raise ValidationException(_INCOMPLETE)
+
+    def bind(self, parameters: Sequence[AttributeValue]) -> Writing:
+        """Returns what is done with these parameters, which are checked, whichever item they name.
+
+        Raises:
+            ValidationException: they do not fit the statement.
         """
         bindings = self._values.bind(parameters)
         update = None
         if self._actions is not None:
             _check_sets(self._actions.trees, bindings.values)
             update = compile_actions(self._actions, bindings)
-        compile_condition_tree(self._whole, bindings)
+        if self._whole is not None:
+            compile_condition_tree(self._whole, bindings)
         condition = None if self._condition is None else compile_condition_tree(self._condition, bindings)
-        return Writing(self._key(bindings.values), update, condition)
+        return Writing(bindings.values, update, condition)
 
-    def _key(self, values: Mapping[str, AttributeValue]) -> Item:
+    def key(self, writing: Writing, *, is_checked: bool) -> Item:
+        """Returns the key of the item, canonical, as far as the WHERE clause names it.
+
+        Args:
+            writing: what `bind` returned.
+            is_checked: whether its values are checked; else whoever finds the place of the item does.
+
+        Raises:
+            ValidationException: an attribute has two values; or one of another type, or that no key can have.
+        """
         key: Item = {}
         for term in self._keys:
             name = term.attribute.name
-            (value,) = term.bound(values, is_partition=term.attribute is self._key_schema.partition)
+            value = writing.values[term.values[0].name]
+            if is_checked:
+                term.bound(writing.values, is_partition=term.attribute is self._partition)
             if key.setdefault(name, value) != value:
                 raise ValidationException(
                     f"Multiple conditions on same key {name}. Only single item Update/Insert/Delete are supported"
                 )
         return key
+
+
+def _parsed(tree: ConditionTree) -> ParsedTrees[ConditionTree]:
+    return ParsedTrees(tree, in_order(tree))
 
 
 def _actions(statement: Update | Delete | Exists, values: Values) -> tuple[UpdateAction, ...]:
