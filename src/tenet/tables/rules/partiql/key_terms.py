@@ -82,7 +82,8 @@ def key_term(tree: ConditionTree, attribute: KeyAttribute, operators: Container[
     operator, operands = _operator(tree), children(tree)
     if len(operands) > 1 and operator in _MIRRORED and values.is_attribute(operands[1], attribute.name):
         operator, operands = _MIRRORED[operator], (operands[1], operands[0])
-    if operator not in operators or not values.is_attribute(operands[0], attribute.name):
+    # How many operands a function has, is checked later.
+    if operator not in operators or not operands or not values.is_attribute(operands[0], attribute.name):
         return None
     others = tuple(operand for operand in operands[1:] if isinstance(operand, ValueName))
     return KeyTerm(attribute, operator, others) if others and len(others) == len(operands) - 1 else None
