@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import math
 import sys
+from contextlib import suppress
 from importlib import import_module
 from importlib.machinery import EXTENSION_SUFFIXES
 from importlib.util import find_spec
@@ -164,7 +165,8 @@ def _import_opening() -> None:
     still. To read a file keeps nobody else from running, and what has been read is loaded from memory.
     """
     for library in native_libraries():
-        with library.open("rb", buffering=0) as file:
+        # One that cannot be read is told by whoever loads it, if anybody does.
+        with suppress(OSError), library.open("rb", buffering=0) as file:
             while file.read(_PIECE_BYTES):
                 pass
     import_module(_OPENING)

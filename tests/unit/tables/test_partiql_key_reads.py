@@ -286,9 +286,10 @@ def test_tokens_of_versions_before_go_on_where_the_order_is_the_same(service: Se
     statement = "SELECT room FROM rooms WHERE house IN ['a', 'b'] AND room IN [1, 3]"
     found = service.items(statement, NextToken=token(statement))
     assert [item["room"] for item in found] == [3, 1, 3]
-    statement = "SELECT room FROM rooms WHERE house = 'a' OR house = 'b'"
-    refused = service.refusal(statement, NextToken=token(statement))
-    assert refused == "ValidationException: NextToken does not match request"
+    for where in ("house = 'a' OR house = 'b'", "room > 0 AND (house IN ['a', 'b'] AND room < 9)"):
+        statement = f"SELECT room FROM rooms WHERE {where}"
+        refused = service.refusal(statement, NextToken=token(statement))
+        assert refused == "ValidationException: NextToken does not match request"
 
 
 @pytest.mark.parametrize(

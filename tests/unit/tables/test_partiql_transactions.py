@@ -65,6 +65,7 @@ ONE_ITEM: list[Any] = [
     "house IN ['a'] AND room IN [1]",
     "(house IN ['a']) AND house = 'a' AND 1.0 = room",
     statement("house IN [?] AND room = ? AND room = 1", {"S": "a"}, {"N": "1.0"}),
+    "room = 1 AND (house = 'a' AND (room = 1 AND house = 'a'))",
 ]
 NO_SINGLE_ITEM: list[Any] = [
     "house IN ['b'] AND house = 'a' AND room = 1",
@@ -97,6 +98,25 @@ def test_nothing_but_one_whole_key_may_stand_there(service: Service, where: Any)
     assert refusal_of(lambda: service.transact(ROOM, select(where))) == told
     error = {"Code": "ValidationError", "Message": NO_KEY.format("BatchExecuteStatement")}
     assert service.batch(select(where))["Responses"] == [{"Error": error}]
+
+
+def test_a_write_names_its_key_in_parentheses_too(service: Service) -> None:
+    assert service.items("UPDATE notes SET v = 3 WHERE v = 1 AND (v = 1 AND id = 'n') RETURNING ALL NEW *") == [
+        {"id": "n", "v": 3}
+    ]
+    assert service.items("DELETE FROM notes WHERE v = 3 AND (id = 'n' AND v = 3) RETURNING ALL OLD *") == [
+        {"id": "n", "v": 3}
+    ]
+
+
+def test_members_of_transactions_of_items_mean_nothing(service: Service) -> None:
+    change = "UPDATE rooms SET q = 1 WHERE house = 'a' AND room = 1"
+    assert service.transact(change, ReturnItemCollectionMetrics="SIZE") == {"Responses": []}
+    token = {"ClientRequestToken": "meant-once"}
+    assert service.transact(change, TransactItems=[], **token) == {"Responses": []}
+    other = change.replace("q = 1", "q = 2")
+    refused = refusal_of(lambda: service.transact(other, TransactItems=[], **token))
+    assert refused.startswith("IdempotentParameterMismatchException")
 
 
 def test_a_batch_names_an_item_once_however_it_is_named(service: Service) -> None:

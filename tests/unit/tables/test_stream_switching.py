@@ -168,6 +168,22 @@ async def test_a_stream_begins_behind_the_requests_of_other_processes_that_do_no
 
 
 @in_loop
+async def test_tags_that_come_while_a_stream_is_switched_on_leave_its_beginning_where_it_belongs() -> None:
+    clock = ManualClock(wall_ms=1_750_000_000_123)
+    async with Streamed(cast("Engine", Remote(memory(clock))), clock, request_s_max=ONE_BY_ONE_S) as world:
+        table = await half_switched_on(world)
+        await world.put("a", v="while the beginning is open")
+        tags = {"ResourceArn": table.arn, "Tags": [{"Key": "k", "Value": "v"}]}
+        await world.tables.call("TagResource", tags, Caller(ACCOUNT))
+        await world.active()
+        (stream,) = (await world.tables._context.catalog.describe(ACCOUNT, "orders")).streams
+        assert stream.is_settled
+        await world.put("a", v="told")
+        (record,) = await world.records(stream_arn(table, stream))
+        assert record["dynamodb"]["NewImage"]["v"] == {"S": "told"}
+
+
+@in_loop
 async def test_of_two_that_carry_one_transition_the_later_one_moves_nothing() -> None:
     clock = ManualClock(wall_ms=1_750_000_000_123)
     async with Streamed(cast("Engine", Remote(memory(clock))), clock, request_s_max=ONE_BY_ONE_S) as world:

@@ -6,7 +6,7 @@ statement. Then a table that is missing, or a key that does not fit, cancels it,
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from tenet.tables.errors import ResourceNotFoundException, ValidationException
 from tenet.tables.ops.statements import Prepared, action_of, single_item_of
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from tenet.tables.context import Caller, Context
     from tenet.tables.model import Table
 
+_MEMBERS: Final = ("TransactStatements", "ClientRequestToken", "ReturnConsumedCapacity")
+
 
 async def execute_transaction(context: Context, caller: Caller, request: dict[str, Any]) -> bytes:
     """Carries out up to 100 PartiQL statements, all or none; as many round trips as a transaction of items.
@@ -30,6 +32,8 @@ async def execute_transaction(context: Context, caller: Caller, request: dict[st
         TransactionCanceledException: a statement cannot be carried out; its reasons name each one.
         IdempotentParameterMismatchException: the client token was used for another request.
     """
+    # Other members mean nothing here, though they do in transactions of items.
+    request = {name: request[name] for name in _MEMBERS if name in request}
     statements = [Prepared(each) for each in request["TransactStatements"]]
     if len({statement.is_read for statement in statements}) > 1:
         raise ValidationException(

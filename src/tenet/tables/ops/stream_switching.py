@@ -100,7 +100,7 @@ class Streams:
         await self._logs.keep(table)
         # Whoever was slower than another process must not have it begin behind what is told by now.
         starts = await self._positions(table)
-        return await self._replace(table, stream, as_read=True, starts=starts, is_settled=True)
+        return await self._replace(table, stream, while_updating=True, starts=starts, is_settled=True)
 
     async def _end(self, table: Table, stream: Stream) -> Table | None:
         await settle(self._store)
@@ -140,12 +140,17 @@ class Streams:
         stands = await asyncio.gather(*(stand_of(self._store, table, shard) for shard in _SHARDS))
         return tuple(stand.closed for stand in stands)
 
-    async def _replace(self, table: Table, stream: Stream, *, as_read: bool = False, **changes: object) -> Table | None:
-        """Changes a stream of a table, if it is as given; with `as_read` only if all of the table is."""
+    async def _replace(
+        self, table: Table, stream: Stream, *, while_updating: bool = False, **changes: object
+    ) -> Table | None:
+        """Changes a stream of a table, if it is as given; with `while_updating` only as long as the table is that.
+
+        What else of the table has changed meanwhile, its tags for instance, says nothing about the stream.
+        """
         after = msgspec.structs.replace(stream, **changes)
 
         def decide(now: Table | None) -> Table | None:
-            if now is None or now.id != table.id or (as_read and now.revision != table.revision):
+            if now is None or now.id != table.id or (while_updating and now.status != "UPDATING"):
                 return now
             if stream not in now.streams:
                 return now

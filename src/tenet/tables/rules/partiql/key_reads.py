@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Final
 from tenet.store.contract import Range
 from tenet.tables import keys
 from tenet.tables.errors import ValidationException
-from tenet.tables.rules.partiql.key_terms import key_term
-from tenet.tables.rules.syntax_tree import And, Or, Path, in_order
+from tenet.tables.rules.partiql.key_terms import key_term, terms_of
+from tenet.tables.rules.syntax_tree import Or, Path, in_order
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -111,7 +111,7 @@ def form_of(tree: ConditionTree, schema: KeySchema, values: Values) -> Form:
     choices: list[tuple[Form, ...]] = []
     names: list[str] = []
     is_filtered = False
-    for term in _flattened(tree):
+    for term in terms_of(tree):
         if (key := key_term(term, schema.partition, _POINTS, values)) is not None:
             partition.append(key)
         elif schema.sort is not None and (key := key_term(term, schema.sort, _SORT_OPERATORS, values)) is not None:
@@ -128,15 +128,6 @@ def form_of(tree: ConditionTree, schema: KeySchema, values: Values) -> Form:
             names += [values.attribute(part) for part in in_order(term) if isinstance(part, Path)]
             is_filtered = True
     return Form(partition, sort, choices, names, is_filtered=is_filtered)
-
-
-def _flattened(tree: ConditionTree) -> Iterator[ConditionTree]:
-    """Returns what AND joins, also where it was written in parentheses."""
-    if isinstance(tree, And):
-        for part in tree.conditions:
-            yield from _flattened(part)
-    else:
-        yield tree
 
 
 class Branch:

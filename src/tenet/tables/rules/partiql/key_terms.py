@@ -59,10 +59,12 @@ def wrong_type(name: str) -> ValidationException:
 
 
 def terms_of(where: ConditionTree | None) -> tuple[ConditionTree, ...]:
-    """Returns what a WHERE clause joins by AND."""
+    """Returns what a WHERE clause joins by AND, also where it was written in parentheses."""
     if where is None:
         return ()
-    return where.conditions if isinstance(where, And) else (where,)
+    if not isinstance(where, And):
+        return (where,)
+    return tuple(term for part in where.conditions for term in terms_of(part))
 
 
 def joined(terms: Sequence[ConditionTree]) -> ConditionTree:

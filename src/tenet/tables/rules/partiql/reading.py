@@ -13,11 +13,12 @@ from tenet.tables.errors import ValidationException
 from tenet.tables.rules.conditions import compile_condition_tree
 from tenet.tables.rules.expressions import Parsed as ParsedTrees
 from tenet.tables.rules.partiql.key_reads import KeyReads, UnreadableWhere, form_of
+from tenet.tables.rules.partiql.key_terms import key_term
 from tenet.tables.rules.partiql.operands import condition_of
 from tenet.tables.rules.partiql.tree import Constant, Missing, Name, Select
 from tenet.tables.rules.partiql.values import Values
 from tenet.tables.rules.projections import Projection
-from tenet.tables.rules.syntax_tree import in_order
+from tenet.tables.rules.syntax_tree import And, in_order
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from tenet.tables.rules.syntax_tree import ConditionTree
 
 _KEPT: Final = 512
+_POINTS: Final = frozenset(("=", "IN"))
 
 
 def label_of(path: ResolvedPath) -> str:
@@ -108,8 +110,12 @@ class SelectPlan:
         #: None: all is read.
         self._form = form if form is not None and form.is_by_key else None
         self._has_partition = form is not None and bool(form.partition)
-        #: Whether it is read by key only since each of several choices names a partition.
-        self.is_by_choice = self._form is not None and not self._has_partition
+        top = () if where is None else where.conditions if isinstance(where, And) else (where,)
+        #: Whether it is read by key, though versions before scanned for it: they looked for the partition in what AND
+        #: joins outside of parentheses.
+        self.is_by_choice = self._form is not None and not any(
+            key_term(term, keys.partition, _POINTS, self._values) for term in top
+        )
         #: Whether the WHERE clause names one key by one equality for each attribute, and says nothing else.
         self.is_one_item = form is not None and _names_one_item(form, keys)
         #: What is answered of the items; None for all.
