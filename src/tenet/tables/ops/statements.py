@@ -214,23 +214,21 @@ def _check_plan(table: Table, place: Key, condition: Condition | None, *, return
     return Plan(table, place, decide)
 
 
-def selected_item(prepared: Prepared, table: Table) -> SelectedItem | None:
-    """Returns the one item that a SELECT names, and what to answer of it; None: it names others.
+def selected_item(prepared: Prepared, table: Table) -> SelectedItem:
+    """Returns the one item that a SELECT names, and what to answer of it.
 
     Args:
-        prepared: a SELECT from the table itself.
+        prepared: a SELECT from the table itself, whose plan names one item.
         table: the table.
 
     Raises:
         ValidationException: the statement does not fit the table, or its parameters are wrong.
     """
-    selection = select_plan(prepared.parsed, table.keys).bind(prepared.parameters)
-    key = selection.key
-    if key is None:
-        return None
-    if selection.projection is not None:
-        check_scalar_access(selection.projection.nested_names, table)
-    return SelectedItem(place_of_key(table, key), selection.projection)
+    plan = select_plan(prepared.parsed, table.keys)
+    key = plan.item_key(prepared.parameters)
+    if plan.projection is not None:
+        check_scalar_access(plan.projection.nested_names, table)
+    return SelectedItem(place_of_key(table, key), plan.projection)
 
 
 def single_item_of(prepared: Prepared, table: Table) -> tuple[Item, Projection | None] | None:

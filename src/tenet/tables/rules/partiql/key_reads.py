@@ -24,7 +24,7 @@ from tenet.tables.rules.partiql.key_terms import key_term, terms_of
 from tenet.tables.rules.syntax_tree import Or, Path, in_order
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from tenet.tables.model import AttributeValue, Index, KeySchema
     from tenet.tables.rules.partiql.key_terms import KeyTerm
@@ -81,21 +81,6 @@ class Form:
     def is_by_key(self) -> bool:
         """Whether it names partitions, whichever choices hold; else all of a table has to be read."""
         return bool(self.partition) or any(all(form.is_by_key for form in choice) for choice in self.choices)
-
-    @property
-    def is_of_points(self) -> bool:
-        """Whether it names keys by equality, and says nothing else."""
-        return not self.is_filtered and all(
-            term.operator in _POINTS for form in _all_of(self) for term in (*form.partition, *form.sort)
-        )
-
-
-def _all_of(form: Form) -> Iterator[Form]:
-    """Returns a form and all that it is made of."""
-    yield form
-    for choice in form.choices:
-        for part in choice:
-            yield from _all_of(part)
 
 
 def form_of(tree: ConditionTree, schema: KeySchema, values: Values) -> Form:

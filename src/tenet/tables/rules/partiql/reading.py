@@ -66,11 +66,10 @@ class Selection:
         is_reverse: whether each partition is read from its end.
         filter_: what has to hold of what is read, or None.
         filtered: attributes that an index has to carry for it.
-        key: of the one item that the WHERE clause names, where it says nothing else.
         projection: what to answer of the items.
     """
 
-    __slots__ = ("filter", "filtered", "is_reverse", "key", "projection", "reads")
+    __slots__ = ("filter", "filtered", "is_reverse", "projection", "reads")
 
     def __init__(
         self,
@@ -79,14 +78,12 @@ class Selection:
         is_reverse: bool = False,
         filter_: Condition | None,
         filtered: Sequence[str] = (),
-        key: Item | None = None,
         projection: Projection | None,
     ) -> None:
         self.reads = reads
         self.is_reverse = is_reverse
         self.filter = filter_
         self.filtered = filtered
-        self.key = key
         self.projection = projection
 
 
@@ -163,9 +160,26 @@ class SelectPlan:
             is_reverse=self._is_reverse,
             filter_=condition if self._form.is_filtered else None,
             filtered=found.told if self._form.is_filtered else (),
-            key=self._key(found),
             projection=self.projection,
         )
+
+    def item_key(self, parameters: Sequence[AttributeValue]) -> Item:
+        """Returns the key of the one item that is named, where `is_one_item`; with less work than what it reads takes.
+
+        Args:
+            parameters: of the request, checked.
+
+        Raises:
+            ValidationException: a value is none of the key.
+        """
+        form = self._form
+        assert form is not None
+        values = self._values.bind(parameters).values
+        key: Item = {}
+        for terms, is_partition in ((form.partition, True), (form.sort, False)):
+            for term in terms:
+                (key[term.attribute.name],) = term.bound(values, is_partition=is_partition)
+        return key
 
     def _in_order(self, branches: Sequence[Branch]) -> list[Read]:
         """Returns branches, which are in the order of their keys, in that of ORDER BY."""
@@ -176,20 +190,6 @@ class SelectPlan:
             # Those of a partition stay as they are among each other.
             reads.sort(key=lambda read: read.partition, reverse=self._partitions_descend)
         return reads
-
-    def _key(self, found: KeyReads) -> Item | None:
-        """Returns the key of the one item that is read, if that and nothing else is said."""
-        form, keys = self._form, self._keys
-        if len(found.branches) != 1 or found.impossible is not None or form is None or not form.is_of_points:
-            return None
-        (branch,) = found.branches
-        assert branch.partition is not None
-        key = {keys.partition.name: branch.partition}
-        if keys.sort is None:
-            return key
-        if branch.sort is None:
-            return None
-        return {**key, keys.sort.name: branch.sort}
 
 
 def _condition(where: ParsedTrees[ConditionTree], bindings: Bindings) -> Condition:
