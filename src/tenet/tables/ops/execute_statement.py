@@ -92,17 +92,20 @@ async def _select(context: Context, caller: Caller, prepared: Prepared, table: T
     selection = plan.bind(prepared.parameters, index)
     check_filtered(table, index, selection.filtered)
     view = view_of(table, reading, ReadExpressions(None, selection.filter, selection.projection))
-    digest = next_tokens.digest_of(caller.account, request, is_by_choice=plan.is_by_choice)
+
+    def digest() -> str:
+        return next_tokens.digest_of(caller.account, request, is_by_choice=plan.is_by_choice)
+
     begin: tuple[bytes, bytes] | None = None
     token = request.get("NextToken")
     if token is not None:
-        begin = _position(view, token, digest)
+        begin = _position(view, token, digest())
     fetch = (_scanning if selection.reads is None else _querying)(context, caller, view, selection, begin)
     page = await fill_page(context, caller, view, fetch)
     pieces = [b'{"Items":[', b",".join(page.pieces), b"]"]
     if page.last is not None:
         last = last_position(view, page.last)
-        following = next_tokens.encode(last, digest)
+        following = next_tokens.encode(last, digest())
         pieces += (b',"NextToken":', orjson.dumps(following), b',"LastEvaluatedKey":', orjson.dumps(last))
     consumed = charged_page(context, view, page, request.get("ReturnConsumedCapacity", "NONE"))
     if consumed is not None:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Final
 from tenet.store.contract import Range
 from tenet.tables import keys
 from tenet.tables.errors import ValidationException
-from tenet.tables.rules.partiql.key_terms import key_term, terms_of
+from tenet.tables.rules.partiql.key_terms import POINTS, key_term, terms_of
 from tenet.tables.rules.syntax_tree import Or, Path, in_order
 
 if TYPE_CHECKING:
@@ -36,12 +36,7 @@ READS_MAX: Final = 50
 #: A hash set begins with so many buckets, and doubles them where they are fuller than this.
 _BUCKETS_MIN: Final = 16
 _LOAD_MAX: Final = 0.75
-_POINTS: Final = frozenset(("=", "IN"))
 _SORT_OPERATORS: Final = frozenset(("=", "IN", "<", "<=", ">", ">=", "BETWEEN", "begins_with"))
-
-
-class UnreadableWhere(ValidationException):
-    """A WHERE clause cannot be read by. A transaction with it is refused as a whole."""
 
 
 class Form:
@@ -97,7 +92,7 @@ def form_of(tree: ConditionTree, schema: KeySchema, values: Values) -> Form:
     names: list[str] = []
     is_filtered = False
     for term in terms_of(tree):
-        if (key := key_term(term, schema.partition, _POINTS, values)) is not None:
+        if (key := key_term(term, schema.partition, POINTS, values)) is not None:
             partition.append(key)
         elif schema.sort is not None and (key := key_term(term, schema.sort, _SORT_OPERATORS, values)) is not None:
             sort.append(key)
@@ -153,8 +148,7 @@ class KeyReads:
         impossible: the attributes that filters look at of a branch that cannot hold; None where there is none.
 
     Raises:
-        ValidationException: a value is none of the key.
-        UnreadableWhere: there are too many branches, or some overlap.
+        ValidationException: a value is none of the key, there are too many branches, or some overlap.
     """
 
     def __init__(self, form: Form, values: Mapping[str, AttributeValue], index: Index | None) -> None:
@@ -166,7 +160,7 @@ class KeyReads:
         for one, following in zip(self.branches, self.branches[1:], strict=False):
             upper = one.within.upper
             if one.partition == following.partition and (upper is None or following.within.lower < upper):
-                raise UnreadableWhere("Overlapping conditions with range keys are not supported in where clause")
+                raise ValidationException("Overlapping conditions with range keys are not supported in where clause")
 
     def _narrowed(self, branches: Sequence[Branch], form: Form) -> Sequence[Branch]:
         """Returns what is left of branches where a form holds as well; looks at all of it, for the types of values."""
@@ -176,11 +170,11 @@ class KeyReads:
             ]
         for terms, is_partition in ((form.partition, True), (form.sort, False)):
             # Those of few values first: they leave the others little to do.
-            for term in sorted(terms, key=lambda each: len(each.values) if each.operator in _POINTS else 0):
+            for term in sorted(terms, key=lambda each: len(each.values) if each.operator in POINTS else 0):
                 found = term.bound(self._values, is_partition=is_partition)
                 if is_partition:
                     branches = self._in_partitions(branches, found)
-                elif term.operator in _POINTS:
+                elif term.operator in POINTS:
                     branches = self._at_points(branches, found)
                 else:
                     within = keys.sort_within(self._index, term.operator, found)
@@ -268,7 +262,7 @@ def _content(value: AttributeValue) -> str:
 
 def _check_count(branches: Sequence[Branch]) -> None:
     if len(branches) > READS_MAX:
-        raise UnreadableWhere("Too many decomposed read operations for a given query.")
+        raise ValidationException("Too many decomposed read operations for a given query.")
 
 
 def _in_buckets(names: Iterable[str]) -> list[str]:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 #: A comparison with the attribute on its right says the same with it on the left.
 _MIRRORED: Final = {"=": "=", "<": ">", "<=": ">=", ">": "<", ">=": "<="}
+#: What says which values an attribute may have, each by itself.
+POINTS: Final = frozenset(("=", "IN"))
 
 
 class KeyTerm(Struct, frozen=True):

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Final
 from tenet.tables.errors import ValidationException
 from tenet.tables.rules.conditions import compile_condition_tree
 from tenet.tables.rules.expressions import Parsed as ParsedTrees
-from tenet.tables.rules.partiql.key_reads import KeyReads, UnreadableWhere, form_of
-from tenet.tables.rules.partiql.key_terms import key_term
+from tenet.tables.rules.partiql.key_reads import KeyReads, form_of
+from tenet.tables.rules.partiql.key_terms import POINTS, key_term
 from tenet.tables.rules.partiql.operands import condition_of
 from tenet.tables.rules.partiql.tree import Constant, Missing, Name, Select
 from tenet.tables.rules.partiql.values import Values
@@ -25,16 +25,13 @@ if TYPE_CHECKING:
 
     from tenet.store.contract import Range
     from tenet.tables.model import AttributeValue, Index, Item, KeySchema
-    from tenet.tables.rules.bindings import Bindings
     from tenet.tables.rules.conditions import Condition
     from tenet.tables.rules.partiql.key_reads import Branch, Form
     from tenet.tables.rules.partiql.statements import Parsed
     from tenet.tables.rules.partiql.tree import Expression
     from tenet.tables.rules.paths import ResolvedPath
-    from tenet.tables.rules.syntax_tree import ConditionTree
 
 _KEPT: Final = 512
-_POINTS: Final = frozenset(("=", "IN"))
 
 
 def label_of(path: ResolvedPath) -> str:
@@ -111,7 +108,7 @@ class SelectPlan:
         #: Whether it is read by key, though versions before scanned for it: they looked for the partition in what AND
         #: joins outside of parentheses.
         self.is_by_choice = self._form is not None and not any(
-            key_term(term, keys.partition, _POINTS, self._values) for term in top
+            key_term(term, keys.partition, POINTS, self._values) for term in top
         )
         #: Whether the WHERE clause names one key by one equality for each attribute, and says nothing else.
         self.is_one_item = form is not None and _names_one_item(form, keys)
@@ -147,11 +144,10 @@ class SelectPlan:
             index: the index that is read, or None for the table.
 
         Raises:
-            ValidationException: they do not fit the statement or the key.
-            UnreadableWhere: a condition does not fit them, or takes too many reads, or reads that overlap.
+            ValidationException: they do not fit the statement or the key, or take too many reads, or some that overlap.
         """
         bindings = self._values.bind(parameters)
-        condition = None if self._where is None else _condition(self._where, bindings)
+        condition = None if self._where is None else compile_condition_tree(self._where, bindings)
         if self._form is None:
             return Selection(None, filter_=condition, projection=self.projection)
         found = KeyReads(self._form, bindings.values, index)
@@ -190,13 +186,6 @@ class SelectPlan:
             # Those of a partition stay as they are among each other.
             reads.sort(key=lambda read: read.partition, reverse=self._partitions_descend)
         return reads
-
-
-def _condition(where: ParsedTrees[ConditionTree], bindings: Bindings) -> Condition:
-    try:
-        return compile_condition_tree(where, bindings)
-    except ValidationException as error:
-        raise UnreadableWhere(error.message) from error
 
 
 def _names_one_item(form: Form, keys: KeySchema) -> bool:

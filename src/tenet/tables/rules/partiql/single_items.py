@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from tenet.tables.rules.comparisons import kind_of
-from tenet.tables.rules.partiql.key_terms import KeyTerm, key_term, terms_of, wrong_type
+from tenet.tables.rules.partiql.key_terms import POINTS, KeyTerm, key_term, terms_of, wrong_type
 from tenet.tables.rules.partiql.operands import condition_of
 from tenet.tables.rules.partiql.tree import Select
 from tenet.tables.rules.partiql.values import Values
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from tenet.tables.rules.partiql.statements import Parsed
     from tenet.tables.rules.syntax_tree import ConditionTree
 
-_OPERATORS: Final = frozenset(("=", "IN"))
 _KEPT: Final = 512
 
 
@@ -48,7 +47,7 @@ class SingleItem:
         for attribute in (keys.partition, keys.sort):
             if attribute is None:
                 continue
-            found = key_term(tree, attribute, _OPERATORS, self._values)
+            found = key_term(tree, attribute, POINTS, self._values)
             if found is not None and len(found.values) == 1:
                 return found
         return None
@@ -58,9 +57,6 @@ class SingleItem:
 
         Args:
             parameters: of the request, checked.
-
-        Raises:
-            ValidationException: a value breaks a rule of its type.
         """
         if not self._terms:
             return None
