@@ -2,29 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from tests.unit.tables.statements import Service, fill, served
+from tests.unit.tables.statements import Service
 
 V = "ValidationException: "
 D = V + "One or more parameter values were invalid: Input collection "
 TOO_DEEP = V + "Nesting Levels have exceeded supported limits under "
 INCOMPLETE = V + "Where clause does not contain a mandatory equality on all key attributes"
-
-
-@pytest.fixture(scope="module")
-def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    with served(tmp_path_factory.mktemp("statements")) as service:
-        yield service
-
-
-@pytest.fixture
-def service(started: Service) -> Service:
-    fill(started)
-    return started
 
 
 def numbers(service: Service, statement: str, *parameters: Any, **more: Any) -> list[int]:

@@ -2,27 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from tenet.tables.errors import TransactionCanceledException
-from tests.unit.tables.statements import Service, fill, refusal_of, served
+from tests.unit.tables.statements import Service, refusal_of
 
 V = "ValidationException: "
 INCOMPLETE = V + "Where clause does not contain a mandatory equality on all key attributes"
-
-
-@pytest.fixture(scope="module")
-def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    with served(tmp_path_factory.mktemp("statements")) as service:
-        yield service
-
-
-@pytest.fixture
-def service(started: Service) -> Service:
-    fill(started)
-    return started
 
 
 # ---- batches ---------------------------------------------------------------------------------------------------------

@@ -5,13 +5,12 @@ The service's own answers, by the captures of 2026-09-17 that the tests of floci
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from tenet.tables.errors import TransactionCanceledException
-from tests.unit.tables.statements import Service, fill, refusal_of, served
+from tests.unit.tables.statements import Service, refusal_of
 
 V = "ValidationException: "
 AT = V + "Validation failed in TransactStatements[{}]: "
@@ -24,18 +23,6 @@ INVALID = "One or more parameter values were invalid: "
 #: The items of `fill`, and nothing else.
 NOTES = [{"id": "n", "v": 1}]
 FINE, ROOM = "UPDATE notes SET v = 2 WHERE id = 'n'", "SELECT * FROM rooms WHERE house = 'a' AND room = 1"
-
-
-@pytest.fixture(scope="module")
-def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    with served(tmp_path_factory.mktemp("statements")) as service:
-        yield service
-
-
-@pytest.fixture
-def service(started: Service) -> Service:
-    fill(started)
-    return started
 
 
 def statement(text: str, *parameters: Any) -> dict[str, Any]:
