@@ -9,12 +9,15 @@ from typing import Any
 
 import pytest
 
+from tenet.store.cassandra import idle
 from tenet.store.cassandra.across import Across
 from tenet.store.cassandra.encoding import CARRIED_OUT
+from tenet.store.cassandra.idle import IdlePointers, Pointer
 from tenet.store.cassandra.journal import Note
 from tenet.store.cassandra.locks import Locks
 from tenet.store.cassandra.outboxes import Outboxes
 from tenet.store.cassandra.sending import Bound
+from tenet.store.cassandra.spaces import Space
 from tenet.store.contract import (
     Add,
     Append,
@@ -293,6 +296,20 @@ def test_what_must_hold_holds_on_random_walks(name: str) -> None:
         explorer.wander(seed, 0.15)
 
 
+@pytest.mark.interpreted
+@pytest.mark.parametrize("name", ["log", "sequencers", "pointer", "idle", "answered"])
+def test_what_must_hold_holds_where_pointers_are_taken_away_as_soon_as_they_lead_to_nothing(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(idle, "_KEPT_MAX", 0)
+    monkeypatch.setattr(idle, "_SOON_S", 0.0)
+    monkeypatch.setattr(idle, "_LOOKS_MAX", 1)
+    explorer = Explorer(SCENES[name])
+    explorer.explore(rounds(1, 2))
+    for seed in range(rounds(60, 5_000)):
+        explorer.wander(seed, 0.15)
+
+
 #: Minutes apart, as far as the design says that clocks may be, and each in another order than the processes go in.
 SKEWS_MS = (140_000, -140_000, 0, -60_000)
 
@@ -355,6 +372,14 @@ def fences_nobody(bound: Sequence[Bound]) -> Sequence[Bound]:
     return [(first, [*values[:4], *(-1 for _ in values[4:])]), *bound[1:]]
 
 
+def unpoints_whatever_came(bound: Sequence[Bound]) -> Sequence[Bound]:
+    """Takes pointers away without looking whether a commit has come since the outbox was seen."""
+    text, values = bound[0]
+    if "SET pe = ? WHERE p = ? IF lk = null AND h = ?" not in text:
+        return bound
+    return [(text.replace(" AND h = ?", ""), [*values[:2], *values[3:]]), *bound[1:]]
+
+
 #: What is wrong: the scene that shows it, and what makes it so.
 BROKEN: dict[str, tuple[str, Rewrite]] = {
     "decides again": ("sent twice", decides_again),
@@ -365,6 +390,7 @@ BROKEN: dict[str, tuple[str, Rewrite]] = {
     "marks no rows": ("empty", dropping(lambda text, _: "SET i = 1" in text)),
     "checks no stamps": ("adds", dropping(lambda text, _: " IF st " in text)),
     "fences nobody": ("sequencers", fences_nobody),
+    "unpoints whatever came": ("idle", unpoints_whatever_came),
     "relies on no pointer": ("pointer", dropping(lambda text, _: "SET pe = ?" in text and "IF lk" not in text)),
 }
 
@@ -405,7 +431,13 @@ def test_taking_a_pointer_away_without_looking_into_the_outbox_again_is_found_ou
     async def is_empty(*_: object) -> bool:
         return True
 
+    unpoint = IdlePointers._unpoint
+
+    async def forgetful(self: IdlePointers, space: Space, pointer: Pointer, _: int | None, deadline: float) -> bool:
+        return await unpoint(self, space, pointer, None, deadline)
+
     monkeypatch.setattr(Outboxes, "is_empty", is_empty)
+    monkeypatch.setattr(IdlePointers, "_unpoint", forgetful)
     assert "was not shown them" in str(find("idle"))
 
 

@@ -16,7 +16,7 @@ from tenet.mesh.membership import Standing
 from tenet.mesh.shares import Shares
 from tenet.store.contract import Committed, Key, Put
 from tenet.store.errors import StoreUnavailable
-from tenet.store.faulty import EVERY_FAULT, NO_FAULTS, FaultPlan
+from tenet.store.faulty import EVERY_FAULT, NO_FAULTS, CallFaults, FaultPlan
 from tenet.store.landing import land
 from tests.sim.harness import Simulation, seeds, simulate
 from tests.sim.meshes import Mesh, MeshNode
@@ -39,9 +39,9 @@ def play(scene: Callable[[Mesh], Awaitable[None]], seed: int = 0, plan: FaultPla
 class Work:
     """A job that notes who has which of its shards, and since when."""
 
-    def __init__(self, mesh: Mesh) -> None:
+    def __init__(self, mesh: Mesh, shards: int = SHARDS) -> None:
         self._mesh = mesh
-        self.at: dict[int, list[MeshNode]] = {shard: [] for shard in range(SHARDS)}
+        self.at: dict[int, list[MeshNode]] = {shard: [] for shard in range(shards)}
 
     def job_of(self, node: MeshNode) -> Job:
         async def run(tenure: Tenure) -> None:
@@ -51,7 +51,7 @@ class Work:
             finally:
                 self.at[tenure.shard].remove(node)
 
-        return Job("work", run, shards=SHARDS)
+        return Job("work", run, shards=len(self.at))
 
     def load(self) -> Counter[str]:
         """How many shards each node has that can do anything about them."""
@@ -62,8 +62,10 @@ class Work:
         return all(any(node.is_alive and node.name in names for node in nodes) for nodes in self.at.values())
 
 
-async def working(mesh: Mesh, count: int, plan: FaultPlan | None = None) -> tuple[Work, list[MeshNode]]:
-    work = Work(mesh)
+async def working(
+    mesh: Mesh, count: int, plan: FaultPlan | None = None, *, shards: int = SHARDS
+) -> tuple[Work, list[MeshNode]]:
+    work = Work(mesh, shards)
     nodes = [mesh.node(chr(ord("a") + at), plan) for at in range(count)]
     for node in nodes:
         await node.supervisor.add(work.job_of(node))
@@ -96,6 +98,21 @@ def test_shards_of_a_node_that_is_gone_go_on_in_time(how: str, within_s: float) 
         assert sorted(work.load()[name] for name in others) == [6, 6]
 
     for seed in seeds(5, 200):
+        play(scene, seed)
+
+
+def test_many_shards_of_a_node_that_is_gone_go_on_in_time_though_the_store_is_slow() -> None:
+    """Whoever takes them asks of each whether its holder is dead, and none waits for what the store says of others."""
+    slow = FaultPlan(methods={"query": CallFaults(delayed=1.0, delay_ms_max=300)})
+
+    async def scene(mesh: Mesh) -> None:
+        work, nodes = await working(mesh, 2, slow, shards=200)
+        victim = mesh.sim.dice.pick(nodes)
+        victim.kill()
+        (other,) = (node.name for node in nodes if node is not victim)
+        await mesh.until(lambda: work.is_done_by(other), 3.0)
+
+    for seed in seeds(5, 50):
         play(scene, seed)
 
 

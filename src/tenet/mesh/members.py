@@ -92,6 +92,11 @@ class View(Struct, frozen=True):
         member = self.members.get(NodeId(node))
         return member is not None and member.state == "up" and member.incarnation == incarnation
 
+    def is_evicted(self, node: str, incarnation: str) -> bool:
+        """Whether this very incarnation of a node has been evicted, and the node has not come back since."""
+        member = self.members.get(NodeId(node))
+        return member is not None and member.state == "evicted" and member.incarnation == incarnation
+
 
 def member_key(node: NodeId) -> Key:
     """Returns where the record of a node lies."""

@@ -98,6 +98,9 @@ class Membership:
         self._tasks = Tasks()
         self._wake = asyncio.Event()
         self._read = asyncio.Lock()
+        #: How many reads of the members have begun, and the number of the last one that was answered, from 1.
+        self._reads_begun = 0
+        self._last_read = 0
         self._dialled: dict[NodeId, str] = {}
         self._beaten_s = -NEVER
         self._was_sure = True
@@ -138,11 +141,14 @@ class Membership:
         self._listeners.append(listener)
 
     async def is_gone(self, node: str, incarnation: str) -> bool:
-        """Whether an incarnation of a node is dead; one read of the store where this node's view says so.
+        """Whether an incarnation of a node is dead; a read of the store where this node's view does not know it.
 
         Raises:
             StoreError: the store could not say.
         """
+        if self.view.is_evicted(node, incarnation):
+            # For good: it never comes again, so that no newer view can say anything else.
+            return True
         if not self.view.is_up(node, incarnation):
             await self.refresh()
         return not (self.view.is_up(node, incarnation) or self.view.is_unknown(node))
@@ -264,10 +270,17 @@ class Membership:
     async def refresh(self) -> None:
         """Reads who the members are. Whoever calls gets what was true after the call began.
 
+        One read serves all who called before it began: a node that dies leaves hundreds of leases, and who takes them
+        asks for each.
+
         Raises:
             StoreError: the store could not say.
         """
+        called = self._reads_begun
         async with self._read:
+            if self._last_read > called:
+                return
+            self._reads_begun += 1
             asked_s = self._clock.monotonic_s()
             until_s = asked_s + self._patience_s
             try:
@@ -277,6 +290,7 @@ class Membership:
                 raise
             if self._clock.monotonic_s() - asked_s < self._timings.call_s:
                 self._patience_s = self._timings.call_s
+            self._last_read = self._reads_begun
             self._observations.read(asked_s)
             self._adopt(view)
 

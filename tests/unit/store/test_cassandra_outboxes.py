@@ -25,6 +25,8 @@ LOGGED = SpaceOptions(log=LogOptions(readers=("tail",)))
 CARRIES_OUT = statement("lk = null WHERE p = ? IF lk = ?")
 #: How many statements a look at the log sends at least while a pointer is taken away.
 STATEMENTS = 9
+#: How many pointers of a shard stay for a while that lead to nothing.
+KEPT = 8
 #: How many rows that are gone a read may meet, where that is made less.
 TRACES_MAX = 40
 
@@ -113,6 +115,35 @@ def test_the_entries_of_a_commit_that_was_answered_are_read_though_it_is_not_car
     Stand().run(test)
 
 
+def test_the_entries_of_a_commit_that_was_answered_are_read_though_it_is_carried_out_meanwhile() -> None:
+    """Behind the look into an outbox that is new to the sequencer, and before its look at the lock, which is gone."""
+
+    async def test(stand: Stand) -> None:
+        writer, sequencer = await stand.process("writer"), await stand.process("sequencer")
+        await writer.engine.ensure_space("logged", LOGGED)
+        assert await writer.client.attempt_commit(log_commit(writer, Key("logged", b"before")))
+        # Whoever takes the shard looks twice.
+        assert len(await read(sequencer)) == 1
+        held = writer.script.hold(CARRIES_OUT)
+        assert await writer.client.attempt_commit(log_commit(writer, Key("logged", b"a"), Key("logged", b"b")))
+        await held.reached.wait()
+
+        def is_of_lock(_kind: str, bound: Sequence[Bound]) -> bool:
+            ((text, values), *_) = bound
+            return "SELECT h, lk, pe" in text and b"before" not in values[0]
+
+        lock = sequencer.script.hold(is_of_lock)
+        reading = asyncio.ensure_future(sequencer.engine.read_log("logged", 0, after=1, limit=100))
+        await lock.reached.wait()
+        held.go.set()
+        await writer.engine.is_quiet()
+        lock.go.set()
+        page = await reading
+        assert sorted(places(page.entries)) == [(b"a", b"0"), (b"b", b"0")]
+
+    Stand().run(test)
+
+
 def test_what_a_process_remembers_of_an_outbox_hides_nothing_that_another_one_moved_or_left_there() -> None:
     async def test(stand: Stand) -> None:
         writer, first, second = [await stand.process(name) for name in ("writer", "first", "second")]
@@ -167,22 +198,39 @@ def test_pointers_that_nobody_needs_are_taken_away_behind_the_call_and_some_at_a
         pointer_table = stand.cluster.table("stand.pointers")
 
         def standing() -> int:
-            (content,) = pointer_table.content(stand.clock.wall_ms()).values()
-            return len(content[1])
+            return sum(len(content[1]) for content in pointer_table.content(stand.clock.wall_ms()).values())
 
         for number in range(partitions):
             assert await writer.client.attempt_commit(log_commit(writer, Key("logged", b"%d" % number)))
         assert len(await read(sequencer)) == partitions
-        await read(sequencer)
-        await asyncio.sleep(20)
+        await look(sequencer)
+        await asyncio.sleep(1)
         hold = sequencer.script.hold(statement("IF lk = null AND h"))
-        await asyncio.wait_for(sequencer.engine.read_log("logged", 0, after=0, limit=1), 1)
+        await asyncio.wait_for(look(sequencer), 1)
         await hold.reached.wait()
         hold.go.set()
         await sequencer.engine.is_quiet()
         assert standing() == partitions - 256
+        # Some stay a while longer: where there are few, it costs little to look into their outboxes.
+        await look(sequencer)
+        await sequencer.engine.is_quiet()
+        assert standing() == KEPT
+        await asyncio.sleep(20)
         await read(sequencer)
-        assert not pointer_table.content(stand.clock.wall_ms())
+        assert standing() == 0
+
+    Stand().run(test)
+
+
+def test_what_it_costs_to_take_a_pointer_away_is_no_look_where_nothing_has_come() -> None:
+    async def test(stand: Stand) -> None:
+        writer, sequencer = await stand.process("writer"), await stand.process("sequencer")
+        await writer.engine.ensure_space("logged", LOGGED)
+        assert await writer.client.attempt_commit(log_commit(writer, Key("logged", b"p")))
+        assert len(await read(sequencer)) == 1
+        before = await cost(sequencer, look(sequencer))
+        await asyncio.sleep(20)
+        assert await cost(sequencer, look(sequencer)) == (before[0], before[1] + 1, before[2] + 1)
 
     Stand().run(test)
 

@@ -8,7 +8,7 @@ nobody can still be about to rely on a pointer that is written with it or before
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from tenet.store.cassandra.behind import Behind
@@ -27,10 +27,19 @@ if TYPE_CHECKING:
 
 #: A partition key of the table, and an epoch.
 Pointer: TypeAlias = tuple[bytes, int]
+#: Those that lead to nothing, with the hybrid time of the partition as of which everything was seen and moved that was
+#: in the outbox; None where that is not known.
+Empty: TypeAlias = Mapping[Pointer, int | None]
 
 _POINTERS_MAX: Final = 1_000
 #: How long an outbox is empty before its pointer is taken away, seconds.
 _IDLE_S: Final = 15.0
+#: How many pointers of a shard stay for as long. Each costs whoever brings the log up to date a look each time, many a
+#: second; to be taken away and written anew it costs about as much as ten. So where there are more, as in a table whose
+#: items are written to once each, those that have been idle for longest go after so many seconds and looks.
+_KEPT_MAX: Final = 8
+_SOON_S: Final = 0.5
+_LOOKS_MAX: Final = 2
 #: How many pointers are taken away behind one call, and how long that may take, seconds.
 _AWAY_MAX: Final = 256
 _AWAY_S: Final = 10.0
@@ -52,10 +61,11 @@ class Standing:
         now_s: the monotonic time, seconds.
     """
 
-    __slots__ = ("idle_since", "is_at_it", "taken_away", "traces_gone_s")
+    __slots__ = ("idle", "is_at_it", "taken_away", "traces_gone_s")
 
     def __init__(self, now_s: float) -> None:
-        self.idle_since: dict[Pointer, float] = {}
+        #: Of those that led to nothing lately, since when, and at how many looks.
+        self.idle: dict[Pointer, tuple[float, int]] = {}
         self.is_at_it = False
         #: How many were taken away here since their traces went the last time, and when that was.
         self.taken_away = 0
@@ -91,25 +101,28 @@ class IdlePointers:
                 return
             last = found[-1][0], found[-1][1]
 
-    def notice(self, space: Space, shard: int, standing: Standing, empty: Sequence[Pointer]) -> None:
+    def notice(self, space: Space, shard: int, standing: Standing, empty: Empty) -> None:
         """Is told which pointers lead to empty outboxes; takes some of them away, behind the call."""
         now = self._clock.monotonic_s()
-        standing.idle_since = {one: standing.idle_since.get(one, now) for one in empty}
-        due = [one for one, since in standing.idle_since.items() if now - since >= _IDLE_S][:_AWAY_MAX]
+        idle = {one: standing.idle.get(one, (now, 0)) for one in empty}
+        standing.idle = {one: (since, looks + 1) for one, (since, looks) in idle.items()}
+        due = {one: empty[one] for one in _due(standing.idle, now)}
         if due and not standing.is_at_it:
             standing.is_at_it = True
             self._behind.go(self._take_away(space, shard, standing, due))
 
-    async def _take_away(self, space: Space, shard: int, standing: Standing, due: Sequence[Pointer]) -> None:
+    async def _take_away(self, space: Space, shard: int, standing: Standing, due: Empty) -> None:
         deadline = self._clock.monotonic_s() + _AWAY_S
         gate = asyncio.Semaphore(SIDE_BY_SIDE)
 
         async def take_away(pointer: Pointer) -> None:
             async with gate:
-                if await self._unpoint(space, shard, pointer, deadline):
+                if await self._unpoint(space, pointer, due[pointer], deadline):
+                    statement = (space.log_statements.unpoint, [space.log_id, shard, *pointer])
+                    await self._driver.write([statement], deadline=deadline)
                     standing.taken_away += 1
                 # One that others had a use for is idle from now on, if it is.
-                standing.idle_since.pop(pointer, None)
+                standing.idle.pop(pointer, None)
 
         try:
             await asyncio.gather(*map(take_away, due), return_exceptions=True)
@@ -120,11 +133,17 @@ class IdlePointers:
         finally:
             standing.is_at_it = False
 
-    async def _unpoint(self, space: Space, shard: int, pointer: Pointer, deadline: float) -> bool:
-        """Takes a pointer away, after no commit can rely on it any more; returns whether it did."""
+    async def _unpoint(self, space: Space, pointer: Pointer, seen_at: int | None, deadline: float) -> bool:
+        """Sees to it that no commit can rely on a pointer any more; returns whether it can be taken away."""
         key, epoch = pointer
-        statements = space.statements
-        rows = await self._driver.select(statements.get_header, (key,), deadline=deadline)
+        if seen_at is not None:
+            # As long as that is the time, nothing has come, so that nobody has to look.
+            refused = await self._raise_epoch(space, pointer, seen_at, encode_pointer(space.log_id, epoch), deadline)
+            if refused is None:
+                return True
+            if refused.get("h") != seen_at:
+                return False
+        rows = await self._driver.select(space.statements.get_header, (key,), deadline=deadline)
         # Without a header there is no time and no lock. How the pointer stands a refusal tells, if not as is likely.
         time, lock, stands = rows[0][:3] if rows else (None, None, encode_pointer(space.log_id, epoch))
         if lock is not None:
@@ -134,20 +153,17 @@ class IdlePointers:
         for _ in range(_RAISES_MAX):
             # Also where no commit has relied on the pointer yet: one may have written it and be about to.
             if abs(epoch_of(space.log_id, stands)) > epoch:
-                break
+                return True
             # Behind the look at the time: whatever is added from there on changes that.
             if not await self._outboxes.is_empty(space, key, deadline):
                 return False
             refused = await self._raise_epoch(space, pointer, time, stands, deadline)
             if refused is None:
-                break
+                return True
             if rows or refused.get("h") is not None or refused.get("lk") is not None:
                 return False
             stands = refused.get("pe")
-        else:
-            return False
-        await self._driver.write([(space.log_statements.unpoint, [space.log_id, shard, key, epoch])], deadline=deadline)
-        return True
+        return False
 
     async def _raise_epoch(
         self, space: Space, pointer: Pointer, time: int | None, stands: bytes | None, deadline: float
@@ -188,3 +204,16 @@ class IdlePointers:
     async def close(self) -> None:
         """Ends what goes on in the background."""
         await self._behind.cancel()
+
+
+def _due(idle: Mapping[Pointer, tuple[float, int]], now: float) -> Sequence[Pointer]:
+    """Returns the pointers that are to be taken away, those that have been idle for longest first."""
+    by_age = sorted(idle, key=lambda one: idle[one][0])
+    beyond = len(by_age) - _KEPT_MAX
+
+    def is_due(at: int, one: Pointer) -> bool:
+        since, looks = idle[one]
+        idle_s = now - since
+        return idle_s >= _IDLE_S or (at < beyond and idle_s >= _SOON_S and looks >= _LOOKS_MAX)
+
+    return [one for at, one in enumerate(by_age) if is_due(at, one)][:_AWAY_MAX]

@@ -53,18 +53,19 @@ class Known:
 
     Args:
         rows: how many entries the next read asks for.
+        is_busy: whether there is likely to be one.
     """
 
     __slots__ = ("found", "is_busy", "moved", "rows", "seen_at")
 
-    def __init__(self, rows: int = _ROWS_FIRST) -> None:
+    def __init__(self, rows: int = _ROWS_FIRST, *, is_busy: bool = True) -> None:
         #: The place of the last entry that was seen; empty for none.
         self.moved = b""
         #: The hybrid time of the partition as of which every entry was seen; None where that is not known.
         self.seen_at: int | None = None
         #: Whether the last look found entries, and whether the next one may: the first, or behind two that did.
         self.found = False
-        self.is_busy = True
+        self.is_busy = is_busy
         self.rows = rows
 
 
@@ -84,8 +85,9 @@ class Outboxes:
         """Returns entries that were not seen before, in order, and whether there may be more.
 
         Nothing is left out whose commit was answered before the call: the lock of a commit over several partitions
-        that was decided, and is not carried out here yet, is resolved first. One read at the first look, as long as
-        nothing is added, and as long as something always is; two where that changes.
+        that was decided, and is not carried out here yet, is resolved first. One read where it is known to be busy and
+        is, one without Paxos where nothing was added since all of it was seen, else both, and three where it ceases to
+        be busy without that.
 
         Args:
             space: the space.
@@ -99,19 +101,17 @@ class Outboxes:
                 return self._seen(key, known, rows)
             if rows:
                 return self._seen(key, known, await self._rows(space, key, known, deadline))
-        # Of an empty outbox a read tells nothing about its partition, which without a header has no time and no lock.
-        head = await self._driver.select(space.statements.get_header, (key,), deadline=deadline)
+            known.is_busy = known.found = False
+        # Of an empty outbox a read tells nothing about its partition. A quorum shows the time and the lock of every
+        # commit that was answered; one that is on its way may be told of by the next look.
+        head = await self._driver.select(space.statements.get_header, (key,), deadline=deadline, is_serial=False)
         time, lock = head[0][:2] if head else (None, None)
         if await self._is_resolved(space, key, lock, deadline):
             return self._seen(key, known, await self._rows(space, key, known, deadline))
-        if known.is_busy:
-            # Something may have been added between the two reads. Whoever did was not answered before this call.
-            known.is_busy = known.found = False
-            known.seen_at = known.seen_at if known.seen_at == time else None
-            return [], False
         if time is not None and time == known.seen_at:
             known.found = False
             return [], False
+        # Also where the outbox was empty just now: what was decided before may have been carried out since.
         rows = await self._rows(space, key, known, deadline)
         # As of a time before: of what came between this tells the next look.
         known.seen_at = time

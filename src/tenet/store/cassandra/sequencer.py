@@ -120,7 +120,9 @@ class Sequencer:
             left = list(dict.fromkeys(key for key, _ in pointers))
             while left:
                 some, left = left[:SIDE_BY_SIDE], left[SIDE_BY_SIDE:]
-                looks = await asyncio.gather(*(self._outboxes.look(space, key, Known(1), deadline) for key in some))
+                looks = await asyncio.gather(
+                    *(self._outboxes.look(space, key, Known(1, is_busy=False), deadline) for key in some)
+                )
                 firsts = [entries[0] for entries, _ in looks if entries]
                 oldest = min([*firsts, *([oldest] if oldest else [])], key=lambda one: one.place, default=None)
                 arriving += firsts[: _ARRIVING_MAX - len(arriving)]
@@ -171,14 +173,14 @@ class Sequencer:
 
     async def _sequence(self, space: Space, shard: int, state: _Shard, deadline: float) -> int:
         moved = 0
-        empty: list[Pointer] = []
+        empty: dict[Pointer, int | None] = {}
         met: set[bytes] = set()
         async for pointers in self._pointers.of(space, shard, deadline):
             keys = list(dict.fromkeys(key for key, _ in pointers))
             count, busy = await self._move(space, shard, state, keys, deadline)
             moved += count
             met.update(keys)
-            empty += [pointer for pointer in pointers if pointer[0] not in busy]
+            empty |= {(key, epoch): state.known[key].seen_at for key, epoch in pointers if key not in busy}
         state.known = {key: known for key, known in state.known.items() if key in met}
         self._pointers.notice(space, shard, state.standing, empty)
         return moved
