@@ -26,6 +26,7 @@ from tenet.tables.ops.catalog import Catalog
 from tenet.tables.ops.indexing import filling
 from tenet.tables.ops.indexing.filling import decode_filled
 from tenet.tables.rules.index_changes import told_since
+from tenet.wire.door import Measured
 from tests.dear import Dear
 
 CLOCK, IDS = SystemClock(), SystemIds()
@@ -383,6 +384,42 @@ def test_of_an_index_with_few_entries_it_is_noted_how_far_it_is(monkeypatch: pyt
             blocking.room = 1_000
             await service.is_full()
             assert len(await service.everything("by-g")) == 10
+
+    asyncio.run(run())
+
+
+@kinds
+def test_measures_say_how_far_an_index_is(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(filling, "PAGE_RECORDS", 3)
+    monkeypatch.setattr(filling, "READ_MAX", 3)
+
+    async def run() -> None:
+        made = await memory.open_engine("", clock=CLOCK, ids=IDS)
+        blocking = Blocking(Dear(made) if kind == "dear" else made)
+        async with opened(kind, blocking) as service:
+
+            def told() -> dict[str, float]:
+                """How many items were looked at, and how many were skipped, while the index is filled."""
+                of_this = (ACCOUNT, NAME, "by-g")
+                measured = [one for one in service.tables.measures() if isinstance(one, Measured)]
+                return {one.name: one.values[of_this] for one in measured if "_filling_" in one.name and one.values}
+
+            await service.create()
+            for number in range(10):
+                # What is no string the index cannot hold.
+                await service.put(f"p-{number}", g={"N": "1"} if number % 2 else {"S": "g"}, n={"N": "1"})
+            assert told() == {}
+            await service.add()
+            blocking.room = 2
+            async with asyncio.timeout(WAIT_S_MAX):
+                while told().get("tenet_index_filling_items", 0) < 6:  # noqa: ASYNC110 (it is done behind the answers)
+                    await asyncio.sleep(0.01)
+            assert told()["tenet_index_filling_items"] == 6
+            assert 1 <= told()["tenet_index_filling_skipped"] <= 5
+            blocking.room = 1_000
+            await service.is_full()
+            assert len(await service.everything("by-g")) == 5
+            await service.until(lambda _: told() == {})
 
     asyncio.run(run())
 
