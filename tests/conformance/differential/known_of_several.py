@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.conformance.differential.known_conditions import (
     CONSUMED,
     CONTENTS,
+    NONE,
     READS,
     SUCCESS,
     in_local_index,
@@ -342,5 +343,15 @@ OF_SEVERAL = (
         member="ItemCollectionMetrics",
         reason="ReturnItemCollectionMetrics is answered for tables with local indexes, and for those alone.",
         source=DOCUMENTED,
+        ours=NONE,
+    ),
+    KnownDifference(
+        name="metrics-of-batches",
+        witnesses=(LOCAL, DYNALITE),
+        member="ItemCollectionMetrics",
+        reason="ReturnItemCollectionMetrics is answered for batches as for single writes.",
+        source=DOCUMENTED,
+        operations=("BatchWriteItem",),
+        theirs=NONE,
     ),
 )
