@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
 from typing import Any
 
 from botocore.model import ListShape, MapShape, OperationModel, ServiceModel, Shape, StructureShape
@@ -30,6 +31,7 @@ _OF_NEXT_PAGES = {
 Sent = dict[str, set[str]]
 
 
+@cache
 def model(service: str) -> ServiceModel:
     """Returns botocore's model of a service."""
     return get_session().get_service_model(service)
@@ -46,6 +48,11 @@ def members_of(operation: OperationModel, *, without: Mapping[str, Iterable[str]
         return set()
     out = set((without or {}).get(operation.name, ()))
     return {path for path in _paths(operation.input_shape, "", ()) if re.split(r"\W", path)[0] not in out}
+
+
+def answered_members_of(operation: OperationModel) -> set[str]:
+    """Returns the paths of all members that an answer can have."""
+    return set() if operation.output_shape is None else set(_paths(operation.output_shape, "", ()))
 
 
 def _paths(shape: Shape, path: str, above: tuple[str, ...]) -> Iterator[str]:
