@@ -54,6 +54,19 @@ DIFFERENCES = {
         "one within another; none is closed because of its age, as the service's are after about four hours"
     ),
 }
+#: Members of answers, wherever they stand, that are never there, with all below them; and why.
+NOT_ANSWERED = {
+    "ArchivalSummary": "no table is archived",
+    "DisassociationProtectionEnabled": "there are no global tables",
+    "GlobalTableSettingsReplicationMode": "there are no global tables",
+    "GlobalTableVersion": "there are no global tables",
+    "GlobalTableWitnesses": "there are no global tables",
+    "InaccessibleEncryptionDateTime": "no key of somebody else's is asked for",
+    "MultiRegionConsistency": "there are no global tables",
+    "Replicas": "there are no global tables",
+    "RestoreSummary": "there are no backups",
+    "VectorIndexes": "there are no vector indexes",
+}
 
 
 @cache
@@ -115,6 +128,12 @@ def _parameters_of(operation: str) -> str:
         return f"### {operation}\n\nIt has no parameters."
     rows = [[f"`{name}`", *state_of_parameter(operation, name)] for name in members]
     return f"### {operation}\n\n" + table(["parameter", "state", "what differs or lacks"], rows)
+
+
+def answers_section() -> str:
+    """Returns the members of answers that are never there, and why."""
+    rows = [[f"`{name}`", why] for name, why in sorted(NOT_ANSWERED.items())]
+    return table(["member of an answer", "why it is not there"], rows)
 
 
 def differences_section() -> str:

@@ -13,12 +13,14 @@ import os
 import socket
 import subprocess
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from tests.conformance.packages import DYNALITE, DYNAMODB_LOCAL, DYNOXIDE, ELASTICMQ, MOTO, Package
+from tests.rounds import LONG
 
 START_S_MAX = 60
 STOP_S_MAX = 10
@@ -103,6 +105,20 @@ PEERS = {
         Peer("elasticmq", ELASTICMQ, _elasticmq),
     )
 }
+
+
+def built(name: str) -> list[str]:
+    """Returns a peer's name where it takes part in a differential test, and nothing where it was not built before.
+
+    It always takes part in the full rounds, which build it. A warning says that it does not.
+
+    Args:
+        name: of a peer whose build takes minutes.
+    """
+    if LONG or PEERS[name].package.is_here:
+        return [name]
+    warnings.warn(f"{name} takes no part as a witness: it is not built; `make test-long` builds it", stacklevel=2)
+    return []
 
 
 class RunningPeer:

@@ -1,8 +1,9 @@
 """Tenet and its peers answer the same requests, and every difference is one that is known and explained.
 
-DynamoDB Local and dynalite always take part; dynoxide, whose build takes minutes, where it is in the cache; with the
-full rounds also moto, for a part of the way, since it is slow. `make test-long` keeps what was found in
-docs/results/differential.
+DynamoDB Local and dynalite always take part; dynoxide, whose build takes minutes, where it is in the cache (a warning
+says where it is not); with the full rounds dynoxide in any case, and also moto, for a part of the way, since it is
+slow. DynamoDB Local has no operations on tags, and dynalite no settings of tables: they are not asked about them.
+`make test-long` keeps what was found in docs/results/differential.
 """
 
 from __future__ import annotations
@@ -20,15 +21,17 @@ from tests.conformance.differential.arena import Arena
 from tests.conformance.differential.compare import Difference
 from tests.conformance.differential.index_requests import index_sequence
 from tests.conformance.differential.known_differences import DYNALITE
+from tests.conformance.differential.known_of_settings import WITHOUT_SETTINGS, WITHOUT_TAGS
 from tests.conformance.differential.legacy_requests import legacy_sequence
 from tests.conformance.differential.multi_attribute_requests import multi_attribute_sequence
 from tests.conformance.differential.plain_statements import plain_sequence
 from tests.conformance.differential.requests import Step, sequence
 from tests.conformance.differential.scripted import SCRIPTS
+from tests.conformance.differential.settings_requests import settings_sequence, tag_sequence
 from tests.conformance.differential.statements import statement_sequence
 from tests.conformance.differential.table_requests import table_sequence
 from tests.conformance.differential.targets import Target
-from tests.conformance.peers import PEERS
+from tests.conformance.peers import PEERS, built
 from tests.rounds import LONG
 from tests.servers import running
 
@@ -38,12 +41,15 @@ LEGACY = 1_500 if LONG else 40
 TABLES = 1_000 if LONG else 30
 MULTI_ATTRIBUTE = 1_000 if LONG else 40
 INDEXES = 1_000 if LONG else 20
+TAGS = 1_000 if LONG else 30
+SETTINGS = 1_000 if LONG else 40
 STATEMENTS = 2_000 if LONG else 60
 PLAIN_STATEMENTS = 500 if LONG else 20
 SEQUENCES_WITH_MOTO = 300
 LEGACY_WITH_MOTO = 100
 STATEMENTS_WITH_MOTO = 40
 PLAIN_STATEMENTS_WITH_MOTO = 70
+SETTINGS_WITH_MOTO = 100
 #: A run that found so many sequences with differences looks for no more.
 DIFFERENCES_MAX = 20
 
@@ -64,8 +70,7 @@ seeds = st.integers(0, 2**63)
 def arena(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Arena]:
     """Tenet beside the peers that are at hand; with the full rounds it keeps what they found."""
     folder = tmp_path_factory.mktemp("differential")
-    dynoxide = PEERS["dynoxide"]
-    witnesses = [*ALWAYS, dynoxide.name] if LONG or dynoxide.package.is_here else list(ALWAYS)
+    witnesses = [*ALWAYS, *built("dynoxide")]
     with (
         running(folder / "data", "--plaintext") as server,
         Arena(Target.of_server(server), witnesses, folder) as started,
@@ -152,6 +157,16 @@ def test_indexes_that_come_and_go_are_answered_alike(arena: Arena) -> None:
     check(index_sequence, partial(arena.run_tables, without=(DYNALITE,)), INDEXES)
 
 
+@pytest.mark.time_limit_s(1_800 if LONG else 240)
+def test_tags_are_answered_alike(arena: Arena) -> None:
+    check(tag_sequence, partial(arena.run_tables, without=WITHOUT_TAGS), TAGS)
+
+
+@pytest.mark.time_limit_s(1_800 if LONG else 240)
+def test_settings_are_answered_alike(arena: Arena) -> None:
+    check(settings_sequence, partial(arena.run_tables, without=WITHOUT_SETTINGS), SETTINGS)
+
+
 if LONG:
 
     @pytest.mark.time_limit_s(3_600)
@@ -164,6 +179,8 @@ if LONG:
             check(sequence, arena.run, SEQUENCES_WITH_MOTO)
             check(legacy_sequence, arena.run, LEGACY_WITH_MOTO)
             check(multi_attribute_sequence, arena.run_tables, LEGACY_WITH_MOTO)
+            check(tag_sequence, arena.run_tables, SETTINGS_WITH_MOTO)
+            check(settings_sequence, arena.run_tables, SETTINGS_WITH_MOTO)
             check(statement_sequence, arena.run, STATEMENTS_WITH_MOTO)
             check(plain_sequence, arena.run, PLAIN_STATEMENTS_WITH_MOTO)
             results.write(arena.tally, {"moto": PEERS["moto"].package.version})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from decimal import Context, Decimal, InvalidOperation
 from typing import Any
@@ -26,6 +26,8 @@ _CONSTRAINT = re.compile(
 _ENVELOPE = re.compile(r"^(\d+ validation errors? detected: |Value .* failed to satisfy constraint: )")
 #: Attributes that a text lists in no order.
 _LISTED = re.compile(r"(does not project .*?)\[(.*)\]$")
+#: Reads and writes a second that every table on demand can carry at once.
+_WARM_ANYHOW = [12_000, 4_000]
 _SETS = frozenset({"SS", "NS", "BS"})
 
 
@@ -54,7 +56,8 @@ class Answer:
 def parse(status: int, raw: bytes) -> Answer:
     """Reads an answer."""
     try:
-        body = json.loads(raw) if raw else {}
+        # An answer without members has no body, or an empty one, or is an empty text.
+        body = (json.loads(raw) if raw else {}) or {}
     except ValueError:
         return Answer(status, NO_ANSWER, raw.decode("utf-8", "replace")[:300], {})
     if status == 200:
@@ -77,11 +80,13 @@ def comparable(answer: Answer, *, is_ordered: bool) -> Json:
         parts["message"] = message_form(answer.message)
     for member, value in answer.body.items():
         parts[member] = _member(member, value, is_ordered=is_ordered)
+        if member in _DESCRIPTIONS:
+            parts.update({f"{member}.{name}": setting for name, setting in _settings(value).items()})
     return parts
 
 
 def _member(member: str, value: Any, *, is_ordered: bool) -> Any:
-    if member in {"Table", "TableDescription"}:
+    if member in _DESCRIPTIONS:
         return _described(value)
     if member == "Items":
         items = [canonical_item(item) for item in value]
@@ -92,13 +97,17 @@ def _member(member: str, value: Any, *, is_ordered: bool) -> Any:
         return {table: in_order(canonical_item(item) for item in items) for table, items in value.items()}
     if member == "Responses":
         return [{name: _part(name, part) for name, part in one.items()} for one in value]
-    if member == "NextToken":
-        return "a token"
+    if member in _FREE:
+        return _FREE[member](value)
     if member == "ConsumedCapacity" and isinstance(value, list):
         return in_order(value)
     if member == "CancellationReasons":
         return [_reason(reason) for reason in value]
     return value
+
+
+def _endpoints(endpoints: list[Json]) -> list[Json]:
+    return [{**endpoint, "Address": "an address"} for endpoint in endpoints]
 
 
 def _part(name: str, part: Any) -> Any:
@@ -108,6 +117,8 @@ def _part(name: str, part: Any) -> Any:
     return canonical_item(part) if name == "Item" else part
 
 
+#: Members that describe a table.
+_DESCRIPTIONS = frozenset({"Table", "TableDescription"})
 #: What of a table's description follows from its definition alone.
 _DEFINED = ("TableName", "KeySchema", "IndexName", "Projection", "DeletionProtectionEnabled")
 
@@ -124,6 +135,35 @@ def _described(part: Json) -> Json:
         if part.get(kind):
             form[kind] = in_order(_described(index) for index in part[kind])
     return form
+
+
+def _settings(table: Json) -> Json:
+    """The settings of a table that it need not have, each by its name, those of its indexes behind ``indexes``.
+
+    Where a table has no more warm throughput than it has anyhow it is left out: few peers describe it then.
+    """
+    form: Json = {name: table[name] for name in ("OnDemandThroughput", "StreamSpecification") if table.get(name)}
+    table_class = table.get("TableClassSummary", {}).get("TableClass", "STANDARD")
+    if table_class != "STANDARD":
+        form["TableClass"] = table_class
+    if table.get("SSEDescription"):
+        encryption = table["SSEDescription"]
+        form["SSEDescription"] = {name: encryption.get(name) for name in ("Status", "SSEType")}
+    form |= _warm(table)
+    for index in table.get("GlobalSecondaryIndexes", ()):
+        of_index = {name: index[name] for name in ("OnDemandThroughput",) if index.get(name)} | _warm(index)
+        for name, setting in of_index.items():
+            form.setdefault(f"indexes.{name}", {})[index["IndexName"]] = setting
+    return form
+
+
+def _warm(part: Json) -> Json:
+    """The warm throughput of a table or an index, where it is not what everyone has."""
+    given = part.get("WarmThroughput") or {}
+    units = [given.get("ReadUnitsPerSecond"), given.get("WriteUnitsPerSecond")]
+    throughput = part.get("ProvisionedThroughput", {})
+    provisioned = [throughput.get("ReadCapacityUnits"), throughput.get("WriteCapacityUnits")]
+    return {} if not given or units in (_WARM_ANYHOW, provisioned) else {"WarmThroughput": units}
 
 
 def _reason(reason: Json) -> Json:
@@ -195,3 +235,11 @@ def _number(text: str) -> str:
     except InvalidOperation:
         return text
     return str(number.normalize(_EXACT)) if number else "0"
+
+
+#: Members in which something is free: the order, or what everybody has of his own.
+_FREE: dict[str, Callable[[Any], Any]] = {
+    "Tags": in_order,
+    "Endpoints": _endpoints,
+    "NextToken": lambda _: "a token",
+}

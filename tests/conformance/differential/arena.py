@@ -25,7 +25,7 @@ from tests.conformance.differential.compare import (
 from tests.conformance.differential.known_entries import explain
 from tests.conformance.differential.requests import TOKEN, Step
 from tests.conformance.differential.schemas import SCHEMAS, Json, Schema
-from tests.conformance.differential.table_requests import TABLE
+from tests.conformance.differential.table_requests import ARNS, TABLE
 from tests.conformance.differential.targets import Target
 from tests.conformance.peers import PEERS, RunningPeer, start
 
@@ -62,9 +62,10 @@ class Witness:
         try:
             empty(self.target, schema)
         except RuntimeError:
-            self._start_again()
+            self.start_again()
 
-    def _start_again(self) -> None:
+    def start_again(self) -> None:
+        """Starts the peer again, with new tables."""
         self.stop()
         self._peer = start(PEERS[self.name], self._folder)
         self.target = Target(self.name, self._peer.endpoint)
@@ -82,6 +83,7 @@ def create_tables(target: Target) -> None:
         answer = settled(target, Step("CreateTable", schema.create_request()), schema.name)
         if not answer.is_success:
             raise RuntimeError(f"{target.name} made no table {schema.name}: {answer}")
+        target.arns = answer.body["TableDescription"]["TableArn"].removesuffix(schema.name)
 
 
 class Arena:
@@ -148,8 +150,20 @@ class Arena:
             named = replace(step, request=_with_name(step.request, name))
             ours, answers, unknown = self._ask(named, compared, partial(settled, step=named, name=name))
             found += unknown
-            compared = [witness for witness, answer in answers if answer.is_success == ours.is_success]
-        self._each(self._witnesses, partial(settled, step=Step("DeleteTable", {"TableName": name}), name=name))
+            compared = [
+                witness
+                for witness, answer in answers
+                if answer.is_success == ours.is_success and answer.code != NO_ANSWER
+            ]
+        if any("DeletionProtectionEnabled" in step.request for step in steps):
+            request = {"TableName": name, "DeletionProtectionEnabled": False}
+            self._each(self._witnesses, partial(settled, step=Step("UpdateTable", request), name=name))
+        _, *gone = self._each(
+            self._witnesses, partial(settled, step=Step("DeleteTable", {"TableName": name}), name=name)
+        )
+        for witness, answer in zip(self._witnesses, gone, strict=True):
+            if answer.code == NO_ANSWER:
+                witness.start_again()
         return found
 
     def _run_step(self, step: Step, schema: Schema, compared: list[Witness]) -> list[Difference]:
@@ -251,6 +265,8 @@ def execute(target: Target, step: Step) -> Answer:
     """Sends a step's request, in all segments and to the end of all pages where the step asks for that."""
     if not step.reads_all or not isinstance(step.request.get("Limit"), int | float):
         return target.call(step.operation, step.request)
+    if step.operation == "ExecuteStatement":
+        return _execute_all(target, step.request)
     pages: list[Json] = []
     for segment in range(step.segments):
         request = step.request if step.segments == 1 else step.request | {"Segment": segment}
@@ -261,6 +277,20 @@ def execute(target: Target, step: Step) -> Answer:
     if any("Items" in page for page in pages):
         together["Items"] = [item for page in pages for item in page.get("Items", ())]
     return Answer(200, SUCCESS, "", together)
+
+
+def _execute_all(target: Target, request: Json) -> Answer:
+    """Sends a statement until no token is left; returns the items of all pages together, or what kept it from that."""
+    items: list[Json] = []
+    for _ in range(PAGES_MAX):
+        answer = target.call("ExecuteStatement", request)
+        if not answer.is_success:
+            return answer
+        items += answer.body["Items"]
+        if "NextToken" not in answer.body:
+            return Answer(200, SUCCESS, "", {"Items": items})
+        request = request | {"NextToken": answer.body["NextToken"]}
+    return Answer(0, NO_ANSWER, f"more than {PAGES_MAX} pages", {})
 
 
 def _read_all(target: Target, operation: str, request: Json, pages: list[Json]) -> Answer | None:
@@ -281,9 +311,10 @@ def _read_all(target: Target, operation: str, request: Json, pages: list[Json]) 
 
 def settled(target: Target, step: Step, name: str) -> Answer:
     """Sends a request, and waits until the table that it is about is in no transition."""
-    answer = target.call(step.operation, step.request)
+    answer = target.call(step.operation, _with_arns(step.request, target))
     if answer.code == NO_ANSWER:
         return answer
+    answer = replace(answer, message=answer.message.replace(target.arns or ARNS, ARNS))
     until_s = time.monotonic() + _SETTLED_S_MAX
     while time.monotonic() < until_s:
         looked = target.call("DescribeTable", {"TableName": name})
@@ -303,6 +334,8 @@ def _with_name(request: Json, name: str) -> Json:
     for member, part in request.items():
         if member == "TableName" and part == TABLE:
             named[member] = name
+        elif isinstance(part, str) and part.startswith(f"{ARNS}{TABLE}"):
+            named[member] = part.replace(TABLE, name, 1)
         elif member == "Statement" and isinstance(part, str):
             named[member] = part.replace(f'"{TABLE}"', f'"{name}"')
         elif member == "TransactItems":
@@ -310,6 +343,14 @@ def _with_name(request: Json, name: str) -> Json:
         else:
             named[member] = part
     return named
+
+
+def _with_arns(request: Json, target: Target) -> Json:
+    """The request with what a target's ARNs begin with in place of what stands for it."""
+    return {
+        member: part.replace(ARNS, target.arns, 1) if isinstance(part, str) and part.startswith(ARNS) else part
+        for member, part in request.items()
+    }
 
 
 def empty(target: Target, schema: Schema) -> None:

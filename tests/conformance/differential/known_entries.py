@@ -14,6 +14,7 @@ from tests.conformance.differential.known_of_legacy import OF_LEGACY
 from tests.conformance.differential.known_of_limits import OF_LIMITS
 from tests.conformance.differential.known_of_moto import OF_MOTO
 from tests.conformance.differential.known_of_moto_statements import OF_MOTO_STATEMENTS
+from tests.conformance.differential.known_of_settings import OF_SETTINGS
 from tests.conformance.differential.known_of_several import OF_SEVERAL
 from tests.conformance.differential.known_of_statements import OF_STATEMENTS
 from tests.conformance.differential.known_of_streams import OF_STREAMS
@@ -23,6 +24,7 @@ from tests.conformance.differential.known_orders import OF_ORDERS
 
 KNOWN_DIFFERENCES: tuple[KnownDifference, ...] = (
     *OF_STREAMS,
+    *OF_SETTINGS,
     *OF_TABLES,
     *OF_TIME_TO_LIVE,
     *OF_LIMITS,

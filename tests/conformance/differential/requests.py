@@ -277,6 +277,7 @@ _TICKETS: dict[Callable[[Requests], Step], int] = {
     Requests.transact_get_items: 1,
 }
 _DRUM = [build for build, tickets in _TICKETS.items() for _ in range(tickets)]
+_WRITES = frozenset({"PutItem", "UpdateItem", "DeleteItem", "BatchWriteItem", "TransactWriteItems"})
 #: Tables with indexes show more; they come more often.
 TABLES = [*SCHEMAS, *[schema for schema in SCHEMAS if schema.indexes] * 4]
 
@@ -292,9 +293,18 @@ def step(random: Random, schema: Schema, fault_percent: int = 30) -> Step:
     return replace(made, request=request, reads_all=reads_all, is_faulty=True)
 
 
+def measured(random: Random, made: Step) -> Step:
+    """A write as it was made, or with the question how large the collections are that it wrote to."""
+    if made.operation not in _WRITES or made.is_faulty or random.random() >= 0.25:
+        return made
+    metrics = random.choice(("SIZE", "SIZE", "NONE"))
+    return replace(made, request=made.request | {"ReturnItemCollectionMetrics": metrics})
+
+
 def sequence(random: Random, length_max: int = 12) -> list[Step]:
     """Requests to one table: some items first, then anything."""
     schema = random.choice(TABLES)
     first = Requests(random, schema)
     more = [step(random, schema) for _ in range(random.randint(1, length_max))]
-    return [first.batch_write_item(), first.put_item(), *more]
+    # Drawn last, so that all else stays what it was.
+    return [measured(random, one) for one in (first.batch_write_item(), first.put_item(), *more)]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
+from dataclasses import replace
 from random import Random
 
 from tests.conformance.differential.requests import CONSUMED_CAPACITY, TOKEN, Requests, Step
@@ -193,6 +195,8 @@ class Statements:
             request, is_ordered = self._part(self._write()), False
             if self._chance(30):
                 request["ReturnValuesOnConditionCheckFailure"] = "ALL_OLD"
+            elif self._chance(10):
+                request["ReturnValuesOnConditionCheckFailure"] = "NONE"
         if self._chance(20):
             request["ReturnConsumedCapacity"] = self._random.choice(CONSUMED_CAPACITY)
         return Step("ExecuteStatement", request, is_ordered)
@@ -274,7 +278,34 @@ _TICKETS: dict[Callable[[Statements], Step], int] = {
     Statements.transaction: 2,
 }
 _DRUM = [build for build, tickets in _TICKETS.items() for _ in range(tickets)]
+_WRONG_TOKENS = ("", "x", "a" * 32_769, 1)
 _TABLES = [*SCHEMAS, *[schema for schema in SCHEMAS if schema.indexes] * 4]
+
+
+def with_options(random: Random, step: Step) -> Step:
+    """A request as it was made, or with parameters beside its statements: capacity, pages, what refused a write."""
+    request = copy.deepcopy(step.request)
+    if step.operation != "ExecuteStatement":
+        if random.random() < 0.35:
+            request["ReturnConsumedCapacity"] = random.choice(CONSUMED_CAPACITY)
+        for part in request.get("Statements") or request["TransactStatements"]:
+            _add_options(random, part, step.operation)
+        return replace(step, request=request)
+    if not request["Statement"].startswith("SELECT") or random.random() >= 0.3:
+        return step
+    if random.random() < 0.15:
+        # Nobody takes a token that nobody gave.
+        return replace(step, request=request | {"NextToken": random.choice(_WRONG_TOKENS)}, is_faulty=True)
+    request["Limit"] = random.choice((1, 2, 3, 100) if random.random() < 0.9 else (0, -1))
+    return replace(step, request=request, reads_all=not step.is_faulty)
+
+
+def _add_options(random: Random, part: Json, operation: str) -> None:
+    """Adds what one of several statements can have beside its text."""
+    if random.random() < 0.25:
+        part["ReturnValuesOnConditionCheckFailure"] = random.choice(("ALL_OLD", "NONE"))
+    if operation == "BatchExecuteStatement" and random.random() < 0.2:
+        part["ConsistentRead"] = random.random() < 0.5
 
 
 def statement_sequence(random: Random, length_max: int = 12) -> list[Step]:
@@ -282,4 +313,5 @@ def statement_sequence(random: Random, length_max: int = 12) -> list[Step]:
     schema = random.choice(_TABLES)
     first = Requests(random, schema)
     more = [random.choice(_DRUM)(Statements(random, schema)) for _ in range(random.randint(1, length_max))]
-    return [first.batch_write_item(), first.put_item(), *more]
+    # Drawn last, so that all else stays what it was.
+    return [first.batch_write_item(), first.put_item(), *(with_options(random, step) for step in more)]

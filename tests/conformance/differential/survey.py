@@ -9,16 +9,24 @@ import argparse
 import re
 import tempfile
 from collections import defaultdict
+from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from random import Random
 
 from tests.conformance.differential.arena import Arena
 from tests.conformance.differential.compare import Difference
+from tests.conformance.differential.index_requests import index_sequence
+from tests.conformance.differential.known_differences import DYNALITE
+from tests.conformance.differential.known_of_settings import WITHOUT_SETTINGS, WITHOUT_TAGS
 from tests.conformance.differential.legacy_requests import legacy_sequence
+from tests.conformance.differential.multi_attribute_requests import multi_attribute_sequence
 from tests.conformance.differential.plain_statements import plain_sequence
-from tests.conformance.differential.requests import sequence
+from tests.conformance.differential.requests import Step, sequence
+from tests.conformance.differential.settings_requests import settings_sequence, tag_sequence
 from tests.conformance.differential.statements import statement_sequence
+from tests.conformance.differential.table_requests import table_sequence
 from tests.conformance.differential.targets import Target
 from tests.conformance.peers import PEERS
 from tests.servers import running
@@ -31,6 +39,14 @@ _SEQUENCES = {
     "legacy": legacy_sequence,
     "statements": statement_sequence,
     "plain-statements": plain_sequence,
+}
+#: The same of sequences about a table of their own, with the witnesses that are not asked.
+_OF_TABLES: dict[str, tuple[Callable[[Random], list[Step]], tuple[str, ...]]] = {
+    "tables": (table_sequence, ()),
+    "tags": (tag_sequence, WITHOUT_TAGS),
+    "settings": (settings_sequence, WITHOUT_SETTINGS),
+    "several-attributes": (multi_attribute_sequence, ()),
+    "indexes": (index_sequence, (DYNALITE,)),
 }
 
 
@@ -49,17 +65,18 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--witnesses", default=",".join(PEERS))
     parser.add_argument("--shown", type=int, default=2, help="examples of each group")
-    parser.add_argument("--requests", choices=_SEQUENCES, default="items", help="what they are about")
+    parser.add_argument("--requests", choices=[*_SEQUENCES, *_OF_TABLES], default="items", help="what they are about")
     options = parser.parse_args()
-    make = _SEQUENCES[options.requests]
+    make, without = _OF_TABLES.get(options.requests) or (_SEQUENCES[options.requests], ())
     groups: dict[str, list[Difference]] = defaultdict(list)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         server = stack.enter_context(running(folder / "data", "--plaintext"))
         arena = stack.enter_context(Arena(Target.of_server(server), options.witnesses.split(","), folder))
 
+        run = partial(arena.run_tables, without=without) if options.requests in _OF_TABLES else arena.run
         for number in range(options.sequences):
-            for difference in arena.run(make(Random(f"{options.seed} {number}"))):
+            for difference in run(make(Random(f"{options.seed} {number}"))):
                 groups[group_of(difference)].append(difference)
         for key, count in sorted(arena.tally.items()):
             print(count, *key)

@@ -11,6 +11,8 @@ from tests.conformance.differential.schemas import Json
 
 #: What stands for the name of a table that no other sequence uses.
 TABLE = "table"
+#: What stands for the beginning of an ARN of a table, which everybody has with an account and a region of its own.
+ARNS = "ARN:"
 _THROUGHPUT = {"ReadCapacityUnits": 5, "WriteCapacityUnits": 5}
 _TYPES = ("S", "N", "B")
 #: Faults of a definition come at most together in this number.

@@ -44,6 +44,8 @@ class Target:
         self._endpoint = endpoint
         self._signer = SigV4Auth(credentials, "dynamodb", REGION)
         self._connection: http.client.HTTPConnection | None = None
+        #: What the ARN of each of its tables begins with; it has told when it has made one.
+        self.arns = ""
 
     @classmethod
     def of_server(cls, server: Server) -> Self:

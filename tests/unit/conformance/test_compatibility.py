@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
 from tenet.tables.api import ROUTES, STREAM_ROUTES
 from tenet.tables.rules import unavailable
+from tests.conformance.differential.coverage import answered_members_of, members_of
 from tests.conformance.suites.libraries import LIBRARIES
 from tools import compatibility
 
-PAGE = Path(__file__).resolve().parents[3] / "docs" / "compat" / "tables.md"
+ROOT = Path(__file__).resolve().parents[3]
+PAGE = ROOT / "docs" / "compat" / "tables.md"
 
 
 def test_every_operation_of_the_api_is_on_the_page() -> None:
@@ -43,6 +46,44 @@ def test_every_parameter_of_an_operation_is_on_the_page(operation: str) -> None:
     shape = compatibility.model("dynamodb").operation_model(operation).input_shape
     assert shape is not None
     assert all(f"| `{name}` |" in section for name in shape.members)
+
+
+#: The source that reads requests and makes answers; `shapes.json` and what is made of it know every member anyhow.
+SOURCE = "".join(
+    path.read_text(encoding="utf-8")
+    for path in sorted((ROOT / "src" / "tenet" / "tables").rglob("*.py"))
+    if path.name != "shape_facts.py"
+)
+#: All that stands between quotation marks there.
+QUOTED = frozenset(re.findall(r"(?<=[\"'])\w+(?=\\?[\"'])", SOURCE))
+
+
+def members_within(operation: str) -> set[str]:
+    """The paths of all members of requests and answers, nested ones too, but for what is listed as missing."""
+    found = members_of(compatibility.operation_model(operation), without=unavailable.PARAMETERS)
+    return {path for path in found | answered_members_of(compatibility.operation_model(operation)) if "=" not in path}
+
+
+def names_in(path: str) -> list[str]:
+    return [part.rstrip("[]{}") for part in path.split(".")]
+
+
+@pytest.mark.parametrize("operation", [*sorted(ROUTES), *sorted(STREAM_ROUTES)])
+def test_every_nested_member_is_read_answered_or_listed(operation: str) -> None:
+    unknown = [
+        path
+        for path in sorted(members_within(operation))
+        if compatibility.NOT_ANSWERED.keys().isdisjoint(names_in(path)) and names_in(path)[-1] not in QUOTED
+    ]
+    assert unknown == []
+
+
+def test_what_is_not_answered_is_of_the_api_and_on_the_page() -> None:
+    names = {name for operation in ROUTES for path in members_within(operation) for name in names_in(path)}
+    page = PAGE.read_text(encoding="utf-8")
+    for name, why in compatibility.NOT_ANSWERED.items():
+        assert name in names
+        assert f"| `{name}` | {why} |" in page
 
 
 def test_states_follow_the_code() -> None:

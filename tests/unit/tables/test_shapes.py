@@ -305,10 +305,10 @@ def test_operations_on_tables_look_at_the_name_first(operation: str, name: str |
 
 
 def test_at_most_ten_violations_are_told() -> None:
-    tags: list[dict[str, str]] = [{"Key": "", "Value": "v"}] * 30
-    message = refusal("TagResource", {"ResourceArn": "arn", "Tags": tags})
+    keys: list[dict[str, str]] = [{"AttributeName": "", "KeyType": "HASH"}] * 30
+    message = refusal("CreateTable", {**CREATE, "KeySchema": keys})
     assert message.startswith("10 validation errors detected: ")
-    assert message.count("'tags.") == 10
+    assert message.count("'keySchema.") == 10
 
 
 def test_lengths_count_utf_16_units() -> None:

@@ -77,6 +77,13 @@ def test_a_definition_becomes_a_table() -> None:
     assert table.throughput == Throughput()
 
 
+PROVISIONED: dict[str, Any] = {
+    "BillingMode": "PROVISIONED",
+    "ProvisionedThroughput": UNITS,
+    "GlobalSecondaryIndexes": [index("gsi", "c", ProvisionedThroughput=UNITS)],
+}
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -102,7 +109,50 @@ def test_a_definition_becomes_a_table() -> None:
         ),
         (
             {"OnDemandThroughput": {"MaxReadRequestUnits": 0}},
-            "Given value 0 for MaxReadRequestUnits is out of bounds",
+            P + "Requested MaxReadRequestUnits for OnDemandThroughput for table is outside of valid range",
+        ),
+        (
+            {"OnDemandThroughput": {"MaxWriteRequestUnits": -1}},
+            P + "Requested MaxWriteRequestUnits for OnDemandThroughput for table is outside of valid range",
+        ),
+        (
+            {"GlobalSecondaryIndexes": [index("gsi", "c", OnDemandThroughput={"MaxReadRequestUnits": 0})]},
+            P + "Requested MaxReadRequestUnits for OnDemandThroughput for index : gsi is outside of valid range",
+        ),
+        (
+            PROVISIONED | {"OnDemandThroughput": {"MaxReadRequestUnits": 1}},
+            P + "MaxReadRequestUnits for OnDemandThroughput cannot be specified when the table BillingMode is "
+            "PROVISIONED",
+        ),
+        (
+            {"WarmThroughput": {"WriteUnitsPerSecond": 1, "ReadUnitsPerSecond": 1}},
+            P + "Requested ReadUnitsPerSecond for WarmThroughput for table is lower than initial throughput for "
+            "OnDemand. See: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/"
+            "on-demand-capacity-mode.html#on-demand-capacity-mode-initial",
+        ),
+        (
+            PROVISIONED | {"WarmThroughput": {"WriteUnitsPerSecond": UNITS["WriteCapacityUnits"] - 1}},
+            P + "Requested WriteUnitsPerSecond for WarmThroughput for table is lower than WriteCapacityUnits of "
+            "ProvisionedThroughput",
+        ),
+        (
+            {"TableClass": "X"},
+            (
+                "Invalid table-class parameter provided. Please try again with a valid table-class value: "
+                "[STANDARD, STANDARD_INFREQUENT_ACCESS]."
+            ),
+        ),
+        (
+            {"SSESpecification": {"Enabled": False, "SSEType": "KMS"}},
+            P + "SSEType can not be specified if Enabled is false",
+        ),
+        (
+            {"SSESpecification": {"KMSMasterKeyId": "a"}},
+            P + "KMSMasterKeyId can not be specified if Enabled is false",
+        ),
+        (
+            {"SSESpecification": {"Enabled": True, "KMSMasterKeyId": "a"}},
+            P + "SSEType KMS is required if KMSMasterKeyId is specified",
         ),
     ],
 )
@@ -110,6 +160,15 @@ def test_billing(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ValidationException) as caught:
         create(request(**changes))
     assert caught.value.message == message
+
+
+def test_what_is_provisioned_can_be_warmer_than_its_capacity() -> None:
+    warm = {"ReadUnitsPerSecond": UNITS["ReadCapacityUnits"] + 1}
+    assert create(request(**PROVISIONED, WarmThroughput=warm)).settings["WarmThroughput"] == warm
+
+
+def test_an_empty_throughput_is_none() -> None:
+    assert not create(request(OnDemandThroughput={}, WarmThroughput={})).settings
 
 
 SAME_NAME = "Both the Hash Key and the Range Key element in the KeySchema have the same name"

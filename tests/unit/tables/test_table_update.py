@@ -135,13 +135,15 @@ def test_capacity_of_an_index_falls_by_the_same_rule() -> None:
 
 
 def test_settings_are_kept() -> None:
-    table = updated(
-        provisioned(),
-        TableClass="STANDARD_INFREQUENT_ACCESS",
-        DeletionProtectionEnabled=True,
-        SSESpecification={"Enabled": True},
-        WarmThroughput={"ReadUnitsPerSecond": 20_000},
+    table = provisioned()
+    changes: tuple[tuple[str, Any], ...] = (
+        ("TableClass", "STANDARD_INFREQUENT_ACCESS"),
+        ("DeletionProtectionEnabled", True),
+        ("SSESpecification", {"Enabled": True}),
+        ("WarmThroughput", {"ReadUnitsPerSecond": 20_000}),
     )
+    for name, value in changes:
+        table = updated(table, **{name: value})
     assert (table.table_class, table.class_changed_ms, table.deletion_protection) == (
         "STANDARD_INFREQUENT_ACCESS",
         NOW_MS,
@@ -159,13 +161,55 @@ def test_settings_are_kept() -> None:
 
 
 def test_maximums_come_and_go_with_on_demand() -> None:
-    with pytest.raises(ValidationException, match="Neither MaxReadRequestUnits nor MaxWriteRequestUnits"):
+    with pytest.raises(ValidationException, match="MaxReadRequestUnits for OnDemandThroughput cannot be specified"):
         update(provisioned(), OnDemandThroughput={"MaxReadRequestUnits": 5})
     table = updated(provisioned(), BillingMode="PAY_PER_REQUEST", OnDemandThroughput={"MaxReadRequestUnits": 5})
     assert table.settings["OnDemandThroughput"] == {"MaxReadRequestUnits": 5}
     assert table.is_limited
-    free = updated(table, OnDemandThroughput={"MaxReadRequestUnits": -1})
+    both = updated(table, OnDemandThroughput={"MaxWriteRequestUnits": 7})
+    assert both.settings["OnDemandThroughput"] == {"MaxReadRequestUnits": 5, "MaxWriteRequestUnits": 7}
+    one = updated(both, OnDemandThroughput={"MaxReadRequestUnits": -1})
+    assert one.settings["OnDemandThroughput"] == {"MaxWriteRequestUnits": 7}
+    free = updated(one, OnDemandThroughput={"MaxWriteRequestUnits": -1})
     assert not free.is_limited
+
+
+CREATION = {"GlobalSecondaryIndexUpdates": [{"Create": {"IndexName": "new"}}]}
+STREAM = {"StreamSpecification": {"StreamEnabled": False}}
+ENCRYPTION = {"SSESpecification": {"Enabled": True}}
+CLASS = {"TableClass": "STANDARD"}
+PROTECTION = {"DeletionProtectionEnabled": False}
+WARM = {"WarmThroughput": {"ReadUnitsPerSecond": 20_000}}
+MAXIMUM = {"OnDemandThroughput": {"MaxReadRequestUnits": 5}}
+
+
+@pytest.mark.parametrize(
+    ("request_", "message"),
+    [
+        (PROTECTION | CLASS | ENCRYPTION, "Server-Side Encryption modification must be the only operation in the"),
+        (PROTECTION | CLASS, "TableClass modification must be the only operation in the request"),
+        (PROTECTION | WARM, "DeletionProtection modification must be the only operation in the request"),
+        (WARM | STREAM, "WarmThroughput must be the only operation in the request"),
+        (WARM | MAXIMUM, "OnDemandThroughput can only be combined with BillingMode in an UpdateTable request"),
+        (STREAM | MAXIMUM, "OnDemandThroughput can only be combined with BillingMode in an UpdateTable request"),
+        (STREAM | {"ProvisionedThroughput": units(1, 1)}, "You cannot modify stream status while updating table IOPS"),
+        (CREATION | STREAM, "You cannot create or delete index while changing stream status"),
+        (CREATION | WARM, "Create global secondary index cannot be specified when updating WarmThroughput"),
+        (
+            CREATION | {"ProvisionedThroughput": units(1, 1)},
+            "You cannot create or delete index while updating table IOPS",
+        ),
+    ],
+)
+def test_most_changes_stand_alone(request_: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValidationException, match=f"^{P}{message}"):
+        check_update(request_)
+
+
+def test_what_is_empty_stands_beside_anything() -> None:
+    check_update(PROTECTION | {"WarmThroughput": {}, "OnDemandThroughput": {}})
+    check_update({"BillingMode": "PAY_PER_REQUEST"} | MAXIMUM)
+    check_update({"BillingMode": "PAY_PER_REQUEST"} | STREAM)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import msgspec
 import orjson
 
 from tenet.tables.errors import ResourceNotFoundException, ValidationException
-from tenet.tables.rules.tags import required, tagged_table, with_tags
+from tenet.tables.rules.tags import check_keys, required, tagged_table, with_tags
 
 if TYPE_CHECKING:
     from tenet.tables.context import Caller, Context
@@ -30,6 +30,8 @@ async def tag_resource(context: Context, caller: Caller, request: dict[str, Any]
     name = tagged_table("TagResource", caller.account, arn)
     required("tags", given, "Tag")
     assert given is not None
+    # What is wrong with them in themselves is told before the table is looked up.
+    with_tags({}, given)
 
     def decide(table: Table | None) -> Table:
         if table is None:
@@ -45,14 +47,16 @@ async def untag_resource(context: Context, caller: Caller, request: dict[str, An
     """Removes tags of a table, those that it has; two round trips. The answer is empty.
 
     Raises:
-        ValidationException: the ARN is not right, or no key is given.
+        ValidationException: the ARN or a key is not right, or no key is given.
         ResourceNotFoundException: there is no such table.
         AccessDeniedException: it is another tenant's.
     """
     arn, given = request.get("ResourceArn"), request.get("TagKeys")
     name = tagged_table("UntagResource", caller.account, arn)
     required("tagKeys", given, "Tag Key")
-    gone = frozenset(given or ())
+    assert given is not None
+    check_keys(given)
+    gone = frozenset(given)
 
     def decide(table: Table | None) -> Table:
         if table is None:

@@ -1,7 +1,8 @@
 """Where the service checks requests otherwise than its published model says.
 
 Sources: answers of us-east-1 as two published test suites recorded them (dynalite's, and the captures of
-nubo-db/dynamodb-conformance of June 2026), and the API reference.
+nubo-db/dynamodb-conformance of June 2026), captures of October 2026 of tags and classes of tables, and the API
+reference.
 """
 
 from __future__ import annotations
@@ -80,7 +81,13 @@ NOT_REQUIRED: Final[dict[str, frozenset[str]]] = {
     "TagResourceInput": frozenset({"ResourceArn", "Tags"}),
     "UntagResourceInput": frozenset({"ResourceArn", "TagKeys"}),
     "ListTagsOfResourceInput": frozenset({"ResourceArn"}),
+    "Tag": frozenset({"Key", "Value"}),
 }
+
+#: Texts whose length the operation itself checks, and reports in words of its own.
+ANY_LENGTH: Final = frozenset({"TagKeyString", "TagValueString"})
+#: Texts whose enumeration the operation itself checks, and reports in words of its own.
+ANY_VALUE: Final = frozenset({"TableClass"})
 
 #: Operations that look at their TableName alone and before everything else, with texts of their own.
 TABLE_NAME_FIRST: Final = frozenset(

@@ -8,7 +8,7 @@ from typing import Any, Final, Literal, TypeAlias
 import orjson
 from msgspec import Struct
 
-from tenet.tables.rules.shape_facts import MEMBER_ORDER, NOT_REQUIRED, REQUIRED
+from tenet.tables.rules.shape_facts import ANY_LENGTH, ANY_VALUE, MEMBER_ORDER, NOT_REQUIRED, REQUIRED
 
 Kind: TypeAlias = Literal[
     "structure", "list", "map", "string", "blob", "boolean", "integer", "long", "double", "timestamp"
@@ -60,10 +60,10 @@ def _shape(name: str, raw: dict[str, Any]) -> Shape:
         member=raw.get("member", ""),
         key=raw.get("key", ""),
         value=raw.get("value", ""),
-        enum=tuple(raw.get("enum", ())),
+        enum=() if name in ANY_VALUE else tuple(raw.get("enum", ())),
         pattern=raw.get("pattern", ""),
-        min=raw.get("min"),
-        max=raw.get("max"),
+        min=None if name in ANY_LENGTH else raw.get("min"),
+        max=None if name in ANY_LENGTH else raw.get("max"),
     )
 
 

@@ -8,7 +8,13 @@ from tenet.tables.errors import ValidationException
 from tenet.tables.model import Index, KeyAttribute, KeySchema, MoreKeyAttributes, Table, Throughput
 from tenet.tables.rules.multi_attribute_keys import ATTRIBUTES_MAX, check_global_schema
 from tenet.tables.rules.stream_settings import check_created, created
-from tenet.tables.rules.table_settings import kept, on_demand_throughput, sse_description, warm_throughput
+from tenet.tables.rules.table_settings import (
+    check_table_class,
+    kept,
+    on_demand_throughput,
+    sse_description,
+    warm_throughput,
+)
 from tenet.tables.rules.tags import with_tags
 
 if TYPE_CHECKING:
@@ -32,6 +38,7 @@ def check_create(request: Mapping[str, Any]) -> None:
     Raises:
         ValidationException: with the service's text for the first rule that it breaks.
     """
+    check_table_class(request.get("TableClass"))
     _check_schema_lengths(request)
     _check_billing(request)
     definitions = definitions_of(request)
@@ -77,8 +84,10 @@ def table_from(
             index = index_from(given, types, billing, number=len(indexes) + 1, is_global=is_global)
             indexes.append(index)
     settings = kept(
-        OnDemandThroughput=on_demand_throughput(request.get("OnDemandThroughput"), {}, billing),
-        WarmThroughput=warm_throughput(request.get("WarmThroughput"), {}),
+        OnDemandThroughput=on_demand_throughput(request.get("OnDemandThroughput"), None, billing),
+        WarmThroughput=warm_throughput(
+            request.get("WarmThroughput"), None, _provisioned(request.get("ProvisionedThroughput"))
+        ),
         SSEDescription=sse_description(request.get("SSESpecification"), {}, account, region),
     )
     return Table(
@@ -131,6 +140,11 @@ def _throughput(given: Mapping[str, int] | None) -> Throughput:
     return Throughput() if given is None else Throughput(given["ReadCapacityUnits"], given["WriteCapacityUnits"])
 
 
+def _provisioned(given: Mapping[str, int] | None) -> Throughput | None:
+    """Returns provisioned capacity; None on demand."""
+    return None if given is None else _throughput(given)
+
+
 def index_from(
     given: Mapping[str, Any], types: Mapping[str, KeyType], billing: BillingMode, *, number: int, is_global: bool
 ) -> Index:
@@ -143,9 +157,9 @@ def index_from(
         number: unique in the table for its life.
         is_global: whether it is a global one.
     """
-    projection = given["Projection"]
+    name, projection = given["IndexName"], given["Projection"]
     return Index(
-        name=given["IndexName"],
+        name=name,
         number=number,
         is_global=is_global,
         keys=_keys(given["KeySchema"], types),
@@ -154,8 +168,10 @@ def index_from(
         status="CREATING",
         throughput=_throughput(given.get("ProvisionedThroughput")),
         settings=kept(
-            OnDemandThroughput=on_demand_throughput(given.get("OnDemandThroughput"), {}, billing),
-            WarmThroughput=warm_throughput(given.get("WarmThroughput"), {}),
+            OnDemandThroughput=on_demand_throughput(given.get("OnDemandThroughput"), None, billing, index=name),
+            WarmThroughput=warm_throughput(
+                given.get("WarmThroughput"), None, _provisioned(given.get("ProvisionedThroughput")), index=name
+            ),
         ),
     )
 

@@ -2,6 +2,8 @@
 
 What they do here: the maximums of on-demand tables throttle as in the service; warm throughput and server-side
 encryption are recorded and described, since capacity is the machine's and encryption at rest the operator's disk.
+
+The words of what is refused are those of captures of October 2026.
 """
 
 from __future__ import annotations
@@ -11,62 +13,120 @@ from typing import TYPE_CHECKING, Any, Final
 from tenet.tables.errors import ValidationException
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
-    from tenet.tables.model import BillingMode
+    from tenet.tables.model import BillingMode, Throughput
 
 _INVALID: Final = "One or more parameter values were invalid: "
 #: What every table can instantly carry (developer guide, "Warm throughput"), in units per second.
 WARM_READ_UNITS: Final = 12_000
 WARM_WRITE_UNITS: Final = 4_000
+TABLE_CLASSES: Final = ("STANDARD", "STANDARD_INFREQUENT_ACCESS")
+_MAXIMUMS: Final = ("MaxReadRequestUnits", "MaxWriteRequestUnits")
+#: Members of WarmThroughput, with the provisioned capacity that each is not less than.
+_WARM: Final = {"ReadUnitsPerSecond": "ReadCapacityUnits", "WriteUnitsPerSecond": "WriteCapacityUnits"}
+_DECREASED: Final = "current WarmThroughput, decreasing WarmThroughput is not supported"
+_INITIAL: Final = (
+    "https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/on-demand-capacity-mode.html"
+    "#on-demand-capacity-mode-initial"
+)
 
 
-def on_demand_throughput(given: Mapping[str, int] | None, before: Mapping[str, Any], billing: BillingMode) -> Any:
+def on_demand_throughput(
+    given: Mapping[str, int] | None, before: Mapping[str, Any] | None, billing: BillingMode, *, index: str = ""
+) -> Any:
     """Returns the maximums of an on-demand table or index after a request; None where it has none.
 
     Args:
         given: OnDemandThroughput of the request, or None. -1 removes a maximum.
-        before: the settings that it has.
+        before: the settings that it has; None while it is made, when there is nothing to remove.
         billing: how it is billed from then on.
+        index: its name; empty for the table.
 
     Raises:
         ValidationException: a maximum is not possible.
     """
+    kept_maximums: dict[str, int] = (before or {}).get("OnDemandThroughput") or {}
     if given is None:
-        return before.get("OnDemandThroughput") if billing == "PAY_PER_REQUEST" else None
-    if billing != "PAY_PER_REQUEST":
-        raise ValidationException(
-            _INVALID + "Neither MaxReadRequestUnits nor MaxWriteRequestUnits can be specified when BillingMode is "
-            "PROVISIONED"
-        )
-    maximums = {**before.get("OnDemandThroughput", {}), **given}
-    for name, units in maximums.items():
-        if units < 1 and units != -1:
-            raise ValidationException(f"Given value {units} for {name} is out of bounds")
-    return maximums if any(units > 0 for units in maximums.values()) else None
+        return (kept_maximums or None) if billing == "PAY_PER_REQUEST" else None
+    for name in _in_order(given, _MAXIMUMS):
+        of_index = f" for index : {index}" if index else ""
+        if billing != "PAY_PER_REQUEST":
+            raise ValidationException(
+                f"{_INVALID}{name} for OnDemandThroughput{of_index} cannot be specified when the table BillingMode is "
+                "PROVISIONED"
+            )
+        if given[name] < (1 if before is None or given[name] != -1 else -1):
+            raise ValidationException(
+                f"{_INVALID}Requested {name} for OnDemandThroughput{of_index or ' for table'} is outside of valid range"
+            )
+    maximums = {name: units for name, units in {**kept_maximums, **given}.items() if units > 0}
+    return maximums or None
 
 
-def warm_throughput(given: Mapping[str, int] | None, before: Mapping[str, Any]) -> Any:
+def warm_throughput(
+    given: Mapping[str, int] | None,
+    before: Mapping[str, Any] | None,
+    provisioned: Throughput | None,
+    *,
+    index: str = "",
+) -> Any:
     """Returns the warm throughput after a request; None where none was ever asked for.
 
     Args:
         given: WarmThroughput of the request, or None.
-        before: the settings that the table or index has.
+        before: the settings that the table or index has; None while it is made.
+        provisioned: its capacity; None on demand.
+        index: its name; empty for the table.
 
     Raises:
-        ValidationException: it would become less.
+        ValidationException: it would be less than it is, or than what everything has.
     """
-    now: dict[str, int] = before.get("WarmThroughput") or {}
-    if given is None:
+    now: dict[str, int] = (before or {}).get("WarmThroughput") or {}
+    if not given:
         return now or None
-    least = {"ReadUnitsPerSecond": WARM_READ_UNITS, "WriteUnitsPerSecond": WARM_WRITE_UNITS, **now}
-    for name, units in given.items():
-        if units < least[name]:
+    least = {**_least_warm(provisioned), **now}
+    of_what = f"index {index}" if index else "table"
+    for name in _in_order(given, _WARM):
+        if given[name] < least[name]:
             raise ValidationException(
-                _INVALID + f"Requested {name} for WarmThroughput for table is lower than current WarmThroughput, "
-                "decreasing WarmThroughput is not supported"
+                f"{_INVALID}Requested {name} for WarmThroughput for {of_what} is lower than "
+                + (_lower_than(name, provisioned) if before is None else _DECREASED)
             )
     return {**now, **given}
+
+
+def _least_warm(provisioned: Throughput | None) -> dict[str, int]:
+    """Returns what a table or an index can instantly carry without being asked to."""
+    reads, writes = (
+        (WARM_READ_UNITS, WARM_WRITE_UNITS) if provisioned is None else (provisioned.read, provisioned.write)
+    )
+    return {"ReadUnitsPerSecond": reads, "WriteUnitsPerSecond": writes}
+
+
+def _lower_than(name: str, provisioned: Throughput | None) -> str:
+    """Returns what the warm throughput of something new is compared with."""
+    if provisioned is None:
+        return f"initial throughput for OnDemand. See: {_INITIAL}"
+    return f"{_WARM[name]} of ProvisionedThroughput"
+
+
+def _in_order(given: Mapping[str, int], names: Iterable[str]) -> list[str]:
+    """Returns those names that are given, reads before writes."""
+    return [name for name in names if name in given]
+
+
+def check_table_class(given: str | None) -> None:
+    """Checks the class of a table.
+
+    Raises:
+        ValidationException: there is no such class.
+    """
+    if given is not None and given not in TABLE_CLASSES:
+        raise ValidationException(
+            "Invalid table-class parameter provided. Please try again with a valid table-class value: "
+            f"[{', '.join(TABLE_CLASSES)}]."
+        )
 
 
 def sse_description(given: Mapping[str, Any] | None, before: Mapping[str, Any], account: str, region: str) -> Any:
@@ -84,14 +144,16 @@ def sse_description(given: Mapping[str, Any] | None, before: Mapping[str, Any], 
     if given is None:
         return before.get("SSEDescription")
     key = given.get("KMSMasterKeyId")
+    kind = given.get("SSEType")
     if not given.get("Enabled"):
-        if key is not None or given.get("SSEType") is not None:
-            raise ValidationException(
-                _INVALID + "SSESpecification must be enabled when SSEType or KMSMasterKeyId is specified"
-            )
+        for name in ("SSEType", "KMSMasterKeyId"):
+            if given.get(name) is not None:
+                raise ValidationException(f"{_INVALID}{name} can not be specified if Enabled is false")
         return None
-    if given.get("SSEType", "KMS") != "KMS":
-        raise ValidationException(_INVALID + f"SSEType {given['SSEType']} is not supported")
+    if kind not in (None, "KMS"):
+        raise ValidationException(f"{_INVALID}SSEType {kind} is not supported")
+    if key is not None and kind is None:
+        raise ValidationException(f"{_INVALID}SSEType KMS is required if KMSMasterKeyId is specified")
     prefix = f"arn:aws:kms:{region}:{account}:"
     if key is None:
         arn = prefix + "alias/aws/dynamodb"

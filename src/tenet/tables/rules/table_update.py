@@ -12,7 +12,13 @@ from tenet.tables.model import CapacityHistory, Index, Pending, Table, Throughpu
 from tenet.tables.rules.index_changes import all_types, changed_indexes, check_index_changes, types_of
 from tenet.tables.rules.stream_settings import check_switched, switched
 from tenet.tables.rules.table_definition import check_capacity
-from tenet.tables.rules.table_settings import kept, on_demand_throughput, sse_description, warm_throughput
+from tenet.tables.rules.table_settings import (
+    check_table_class,
+    kept,
+    on_demand_throughput,
+    sse_description,
+    warm_throughput,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -46,6 +52,50 @@ _CHANGES: Final = frozenset(
     }
 )
 
+#: Parameters that stand alone, in the order in which they are told, by the words for them.
+_ALONE: Final = {
+    "SSESpecification": "Server-Side Encryption modification",
+    "TableClass": "TableClass modification",
+    "DeletionProtectionEnabled": "DeletionProtection modification",
+}
+#: Parameters that ask for nothing where they are empty.
+_OR_NONE: Final = frozenset({"OnDemandThroughput", "WarmThroughput"})
+#: What stands beside the names of parameters where an index is made, and where one is made or removed.
+_CREATION, _REMAKING = "Create", "Create or Delete"
+#: What cannot be changed together, unless something else is changed too, and the words for it.
+_NEVER_TOGETHER: Final[tuple[tuple[frozenset[str], str, str], ...]] = (
+    (
+        frozenset({"WarmThroughput", _CREATION}),
+        "",
+        "Create global secondary index cannot be specified when updating WarmThroughput",
+    ),
+    (
+        frozenset({"OnDemandThroughput", "StreamSpecification"}),
+        "",
+        "OnDemandThroughput can only be combined with BillingMode in an UpdateTable request",
+    ),
+    (
+        frozenset({"OnDemandThroughput", "WarmThroughput"}),
+        "",
+        "OnDemandThroughput can only be combined with BillingMode in an UpdateTable request",
+    ),
+    (
+        frozenset({"StreamSpecification", "ProvisionedThroughput"}),
+        "",
+        "You cannot modify stream status while updating table IOPS",
+    ),
+    (
+        frozenset({"StreamSpecification", _REMAKING}),
+        "",
+        "You cannot create or delete index while changing stream status",
+    ),
+    (
+        frozenset({"ProvisionedThroughput", _REMAKING}),
+        "BillingMode",
+        "You cannot create or delete index while updating table IOPS",
+    ),
+)
+
 
 def check_update(request: Mapping[str, Any]) -> None:
     """Checks an UpdateTable request by itself; its shape is right.
@@ -58,6 +108,7 @@ def check_update(request: Mapping[str, Any]) -> None:
             "At least one of ProvisionedThroughput, BillingMode, UpdateStreamEnabled, GlobalSecondaryIndexUpdates or "
             "SSESpecification or ReplicaUpdates is required"
         )
+    check_table_class(request.get("TableClass"))
     throughput = request.get("ProvisionedThroughput")
     if request.get("BillingMode") == "PROVISIONED" and throughput is None:
         raise ValidationException(_INVALID + "ProvisionedThroughput must be specified when BillingMode is PROVISIONED")
@@ -65,10 +116,44 @@ def check_update(request: Mapping[str, Any]) -> None:
         check_capacity(throughput)
     if "StreamSpecification" in request:
         check_switched(request["StreamSpecification"])
+    _check_together(request)
     check_index_changes(request)
     for update in request.get("GlobalSecondaryIndexUpdates") or ():
-        if "ProvisionedThroughput" in update.get("Update", ()):
-            check_capacity(update["Update"]["ProvisionedThroughput"])
+        change = update.get("Update", {})
+        if "ProvisionedThroughput" in change:
+            check_capacity(change["ProvisionedThroughput"])
+        if change.get("WarmThroughput") == {}:
+            raise ValidationException(
+                _INVALID + "WarmThroughput must have at least one of ReadUnitsPerSecond or WriteUnitsPerSecond "
+                f"specified for index: {change['IndexName']}"
+            )
+
+
+def _check_together(request: Mapping[str, Any]) -> None:
+    """Checks that an UpdateTable request changes nothing together that can only be changed one after the other.
+
+    An empty WarmThroughput or OnDemandThroughput counts as none, as captures of October 2026 have it.
+
+    Raises:
+        ValidationException: it does.
+    """
+    changes = {name for name in _CHANGES.intersection(request) if name not in _OR_NONE or request[name] != {}}
+    updates = request.get("GlobalSecondaryIndexUpdates") or ()
+    if any(update.get("Create") for update in updates):
+        changes |= {_CREATION, _REMAKING}
+    elif any(update.get("Delete") for update in updates):
+        changes.add(_REMAKING)
+    if changes <= {"GlobalSecondaryIndexUpdates", _CREATION, _REMAKING}:
+        return
+    if len(changes) > 1:
+        for name, words in _ALONE.items():
+            if name in changes:
+                raise ValidationException(f"{_INVALID}{words} must be the only operation in the request")
+    for together, without, words in _NEVER_TOGETHER:
+        if together <= changes and without not in changes:
+            raise ValidationException(_INVALID + words)
+    if "WarmThroughput" in changes and len(changes) > 1:
+        raise ValidationException(f"{_INVALID}WarmThroughput must be the only operation in the request")
 
 
 def check_is_active(table: Table) -> None:
@@ -110,7 +195,9 @@ def begin_update(table: Table, request: Mapping[str, Any], *, now_ms: int, until
         table_class=request.get("TableClass") or table.table_class,
         settings=kept(
             OnDemandThroughput=on_demand_throughput(request.get("OnDemandThroughput"), table.settings, billing),
-            WarmThroughput=warm_throughput(request.get("WarmThroughput"), table.settings),
+            WarmThroughput=warm_throughput(
+                request.get("WarmThroughput"), table.settings, None if billing == "PAY_PER_REQUEST" else throughput
+            ),
             SSEDescription=sse_description(
                 request.get("SSESpecification"), table.settings, table.account, table.region
             ),
@@ -305,8 +392,8 @@ def _updated_index(
     if given is not None:
         if billing == "PAY_PER_REQUEST":
             raise ValidationException(
-                _INVALID + f"ProvisionedThroughput should not be specified for index: {index.name} when BillingMode is "
-                "PAY_PER_REQUEST"
+                _INVALID + f"Neither ReadCapacityUnits nor WriteCapacityUnits can be specified for index: {index.name} "
+                "when BillingMode is PAY_PER_REQUEST"
             )
         throughput = Throughput(given["ReadCapacityUnits"], given["WriteCapacityUnits"])
         if throughput == index.throughput and table.billing == billing:
@@ -316,7 +403,14 @@ def _updated_index(
         throughput=throughput,
         history=_history(index.history, index.throughput, throughput, now_ms),
         settings=kept(
-            OnDemandThroughput=on_demand_throughput(change.get("OnDemandThroughput"), index.settings, billing),
-            WarmThroughput=warm_throughput(change.get("WarmThroughput"), index.settings),
+            OnDemandThroughput=on_demand_throughput(
+                change.get("OnDemandThroughput"), index.settings, billing, index=index.name
+            ),
+            WarmThroughput=warm_throughput(
+                change.get("WarmThroughput"),
+                index.settings,
+                None if billing == "PAY_PER_REQUEST" else throughput,
+                index=index.name,
+            ),
         ),
     )

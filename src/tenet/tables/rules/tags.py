@@ -2,6 +2,7 @@
 
 Source: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Tagging.html (50 per resource, keys of 1 to 128
 characters, values of 0 to 256, no keys that begin with ``aws:``; letters, numbers, white space, ``+ - = . _ : / @``).
+The words are those of captures of October 2026, which are the same in us-east-1 and us-west-2.
 """
 
 from __future__ import annotations
@@ -16,11 +17,15 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 TAGS_MAX: Final = 50
+KEY_CHARACTERS_MAX: Final = 128
+VALUE_CHARACTERS_MAX: Final = 256
 _SIGNS: Final = frozenset("+-=._:/@")
 #: Of Unicode's general categories: letters with their marks, numbers, separators.
 _CATEGORIES: Final = frozenset("LMNZ")
 
 _INVALID: Final = "One or more parameter values were invalid: "
+_INDEX_ARN: Final = re.compile(r"arn:aws[a-z-]*:dynamodb:[^:]+:[0-9]{12}:table/[a-zA-Z0-9_.-]{3,255}/index/.+")
+_DYNAMODB_ARN: Final = re.compile(r"arn:aws[a-z-]*:dynamodb:.*", re.DOTALL)
 _TABLE_ARN: Final = re.compile(r"arn:aws[a-z-]*:dynamodb:[^:]+:([0-9]{12}):table/([a-zA-Z0-9_.-]{3,255})")
 
 
@@ -40,7 +45,7 @@ def tagged_table(operation: str, account: str, arn: str | None) -> str:
         raise ValidationException("Invalid TableArn")
     match = _TABLE_ARN.fullmatch(arn)
     if match is None:
-        raise ValidationException(f"Invalid TableArn: Invalid ResourceArn provided as input {arn}")
+        raise ValidationException(_fault_of_arn(arn))
     if match[1] != account:
         raise AccessDeniedException(
             f"User: arn:aws:iam::{account}:root is not authorized to perform: dynamodb:{operation} on resource: {arn} "
@@ -49,40 +54,79 @@ def tagged_table(operation: str, account: str, arn: str | None) -> str:
     return match[2]
 
 
+def _fault_of_arn(arn: str) -> str:
+    """Returns what is wrong with an ARN that is no table's."""
+    if not arn.startswith("arn:"):
+        return f"{_INVALID}ARNs must start with 'arn:': {arn}"
+    if _DYNAMODB_ARN.fullmatch(arn) is None:
+        return f"{_INVALID}Provided Arn is not a DynamoDB resource arn: {arn}"
+    if _INDEX_ARN.fullmatch(arn) is not None:
+        return (
+            f"{_INVALID}Invalid resource arn provided, only table or stream is accepted. Provided resource arn: {arn}"
+        )
+    return f"Invalid TableArn: Invalid ResourceArn provided as input {arn}"
+
+
 def with_tags(tags: Mapping[str, str], given: Sequence[Mapping[str, str]]) -> dict[str, str]:
     """Returns a table's tags after some were set.
 
     Args:
         tags: those that it has.
-        given: as in a request, their shape already checked.
+        given: as in a request, their types already checked.
 
     Raises:
-        ValidationException: a key is reserved or stands there twice, a key or a value has a character that is not
-            allowed, or there would be too many.
+        ValidationException: a key is reserved or stands there twice, a key or a value is missing, too long or has a
+            character that is not allowed, or there would be too many.
     """
     new: dict[str, str] = {}
     for tag in given:
-        key = tag["Key"]
+        key, value = tag.get("Key"), tag.get("Value")
+        if key is None or not _is_key(key):
+            raise _invalid_key(key)
+        if value is None or len(value) > VALUE_CHARACTERS_MAX or not _has_allowed_characters(value):
+            raise ValidationException(f"The Tag Value provided is invalid, Value: {_printed(value)}")
         if key.lower().startswith("aws:"):
-            raise ValidationException(_INVALID + "aws: prefixed tag key names are not allowed for external use.")
-        _check_characters("key", key)
-        _check_characters("value", tag["Value"])
+            raise ValidationException(f"Tag Key cannot be prefixed with aws:, Key: {key}")
         if key in new:
-            raise ValidationException(_INVALID + f"Duplicate tag key: {key}")
-        new[key] = tag["Value"]
+            raise ValidationException(f"Duplicate Tag Keys provided as input: Duplicate Tag Key found {key}")
+        new[key] = value
     after = {**tags, **new}
     if len(after) > TAGS_MAX:
-        raise ValidationException(_INVALID + f"Too many tags: tag limit is {TAGS_MAX}")
+        raise _too_many()
     return after
 
 
-def _check_characters(part: str, text: str) -> None:
-    """Checks the characters of a tag; which of them is wrong is said in words of ours, the service's are not known."""
-    if not all(character in _SIGNS or unicodedata.category(character)[0] in _CATEGORIES for character in text):
-        raise ValidationException(
-            _INVALID + f"Tag {part} contains invalid characters: {text}. Allowed are letters, white space, numbers and "
-            "+ - = . _ : / @"
-        )
+def check_keys(keys: Sequence[str]) -> None:
+    """Checks the keys of tags that are to be removed, whether a table has them or not.
+
+    Raises:
+        ValidationException: one can be no tag's key, or there are more than a table can have.
+    """
+    for key in keys:
+        if not _is_key(key):
+            raise _invalid_key(key)
+    if len(keys) > TAGS_MAX:
+        raise _too_many()
+
+
+def _is_key(key: str) -> bool:
+    return 0 < len(key) <= KEY_CHARACTERS_MAX and _has_allowed_characters(key)
+
+
+def _invalid_key(key: str | None) -> ValidationException:
+    return ValidationException(f"The Tag Key provided is invalid, Key: {_printed(key)}")
+
+
+def _too_many() -> ValidationException:
+    return ValidationException("Number of Tags exceed the current limit for the provided ResourceArn")
+
+
+def _printed(text: str | None) -> str:
+    return "null" if text is None else text
+
+
+def _has_allowed_characters(text: str) -> bool:
+    return all(character in _SIGNS or unicodedata.category(character)[0] in _CATEGORIES for character in text)
 
 
 def required(name: str, given: Sequence[object] | None, what: str) -> None:
