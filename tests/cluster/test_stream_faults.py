@@ -116,7 +116,8 @@ class Follower:
             if record["eventName"] != ("MODIFY" if old else "INSERT"):
                 self.errors.append(f"{record['eventName']} behind {old}")
             self.seen[images["Keys"]["p"]["S"]].append((old, int(images["NewImage"]["n"]["N"])))
-        return page.get("NextShardIterator")
+        following = page.get("NextShardIterator")
+        return None if following is None else str(following)
 
 
 def add_one(client: Any, key: str) -> None:

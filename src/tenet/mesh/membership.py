@@ -101,6 +101,8 @@ class Membership:
         #: How many reads of the members have begun, and the number of the last one that was answered, from 1.
         self._reads_begun = 0
         self._last_read = 0
+        #: The number of the last read, if it failed, and how.
+        self._failed_read: tuple[int, StoreError] | None = None
         self._dialled: dict[NodeId, str] = {}
         self._beaten_s = -NEVER
         self._was_sure = True
@@ -187,14 +189,14 @@ class Membership:
 
     async def _write_up(self) -> bool:
         """Writes that this node is up, as an incarnation that has not been there before; returns whether it could."""
-        joined = self._joined + 1
+        # Whether it lands or not: an incarnation that others may have seen, and evicted, is never written again.
+        self._joined += 1
         me = replace(
-            self._me, incarnation=f"{self._channel.incarnation}.{joined}", state="up", evicted_by="", evicted_ms=0
+            self._me, incarnation=f"{self._channel.incarnation}.{self._joined}", state="up", evicted_by="", evicted_ms=0
         )
         if not await self._stored.put(me, self.view.versions.get(self.node), deadline=self._deadline()):
             return False
         self._me = replace(me, jobs=self._me.jobs, is_draining=self._me.is_draining)
-        self._joined = joined
         self.standing = Standing.UP
         await self._spread_change()
         # What was declared meanwhile is not in what was written.
@@ -280,17 +282,20 @@ class Membership:
         async with self._read:
             if self._last_read > called:
                 return
+            if self._failed_read is not None and self._failed_read[0] > called:
+                raise self._failed_read[1]
             self._reads_begun += 1
             asked_s = self._clock.monotonic_s()
             until_s = asked_s + self._patience_s
             try:
                 view = await self._stored.load(deadline=until_s)
-            except StoreError:
+            except StoreError as error:
+                self._failed_read = self._reads_begun, error
                 self._note_miss(until_s)
                 raise
             if self._clock.monotonic_s() - asked_s < self._timings.call_s:
                 self._patience_s = self._timings.call_s
-            self._last_read = self._reads_begun
+            self._last_read, self._failed_read = self._reads_begun, None
             self._observations.read(asked_s)
             self._adopt(view)
 

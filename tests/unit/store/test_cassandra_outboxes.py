@@ -222,6 +222,66 @@ def test_pointers_that_nobody_needs_are_taken_away_behind_the_call_and_some_at_a
     Stand().run(test)
 
 
+def test_pointers_that_come_back_stay_longer_each_time() -> None:
+    """What is written to every second or two pays for its pointer three times, and then no more."""
+    partitions = 3 * KEPT
+
+    async def test(stand: Stand) -> None:
+        writer, sequencer = await stand.process("writer"), await stand.process("sequencer")
+        await writer.engine.ensure_space("logged", LOGGED)
+        pointed = []
+        for _ in range(8):
+            before = writer.driver.sent["write"]
+            for number in range(partitions):
+                assert await writer.client.attempt_commit(log_commit(writer, Key("logged", b"%d" % number)))
+            pointed.append(writer.driver.sent["write"] - before)
+            for _ in range(10):
+                await asyncio.sleep(0.3)
+                await read(sequencer)
+        assert pointed[0] == partitions
+        # Each time of those that were beyond what is kept.
+        assert 0 < pointed[1] < partitions
+        assert 0 < pointed[2] < partitions
+        assert pointed[3:] == [0] * 5
+
+    Stand().run(test)
+
+
+def test_a_pointer_whose_commit_is_on_its_way_stays_however_many_there_are() -> None:
+    async def test(stand: Stand) -> None:
+        writer, sequencer = await stand.process("writer"), await stand.process("sequencer")
+        await writer.engine.ensure_space("logged", LOGGED)
+        held = writer.script.hold(statement("SET pe = ?"))
+        committing = asyncio.ensure_future(writer.client.attempt_commit(log_commit(writer, Key("logged", b"slow"))))
+        await held.reached.wait()
+        await read(sequencer)
+        for number in range(3 * KEPT):
+            assert await writer.client.attempt_commit(log_commit(writer, Key("logged", b"%d" % number)))
+        for _ in range(10):
+            await asyncio.sleep(0.5)
+            await read(sequencer)
+        sent = writer.driver.sent["conditional"]
+        held.go.set()
+        assert await committing
+        assert writer.driver.sent["conditional"] == sent, "it was not refused"
+        assert (b"slow", b"0") in places(await read(sequencer))
+
+    Stand().run(test)
+
+
+def test_a_process_that_is_new_takes_a_shard_with_many_pointers_that_lead_to_nothing() -> None:
+    async def test(stand: Stand) -> None:
+        writer, former, fresh = [await stand.process(name) for name in ("writer", "former", "fresh")]
+        await writer.engine.ensure_space("logged", LOGGED)
+        for number in range(40):
+            assert await writer.client.attempt_commit(log_commit(writer, Key("logged", b"%02d" % number)))
+        await read(former)
+        assert await writer.client.attempt_commit(log_commit(writer, Key("logged", b"~last")))
+        assert len(await read(fresh)) == 41
+
+    Stand().run(test)
+
+
 def test_what_it_costs_to_take_a_pointer_away_is_no_look_where_nothing_has_come() -> None:
     async def test(stand: Stand) -> None:
         writer, sequencer = await stand.process("writer"), await stand.process("sequencer")

@@ -166,7 +166,7 @@ class CassandraEngine:
             versions=versions,
             clock=clock,
         )
-        self._logs = Logs(self.driver, locks, clock)
+        self._logs = Logs(self.driver, locks, partitions, clock)
         self._supervision = Supervision(self.driver, clock)
         self._upkeep = Upkeep(self.driver, journal=journal, endings=self._endings, clock=clock)
         self._under_way: UnderWay[Outcome] = UnderWay()

@@ -8,7 +8,7 @@ nobody can still be about to rely on a pointer that is written with it or before
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from tenet.store.cassandra.behind import Behind
@@ -22,24 +22,27 @@ if TYPE_CHECKING:
     from tenet.store.cassandra.driver import Driver
     from tenet.store.cassandra.locks import Locks
     from tenet.store.cassandra.outboxes import Outboxes
+    from tenet.store.cassandra.partitions import Partitions
     from tenet.store.cassandra.sending import Shown
     from tenet.store.cassandra.spaces import Space
 
 #: A partition key of the table, and an epoch.
 Pointer: TypeAlias = tuple[bytes, int]
-#: Those that lead to nothing, with the hybrid time of the partition as of which everything was seen and moved that was
-#: in the outbox; None where that is not known.
+#: Those that lead to nothing, with the hybrid time of the partition as of which this process has seen, moved and taken
+#: out all that was in the outbox; None where it has moved nothing while the pointer stood.
 Empty: TypeAlias = Mapping[Pointer, int | None]
 
 _POINTERS_MAX: Final = 1_000
 #: How long an outbox is empty before its pointer is taken away, seconds.
 _IDLE_S: Final = 15.0
 #: How many pointers of a shard stay for as long. Each costs whoever brings the log up to date a look each time, many a
-#: second; to be taken away and written anew it costs about as much as ten. So where there are more, as in a table whose
-#: items are written to once each, those that have been idle for longest go after so many seconds and looks.
+#: second. So where there are more, as in a table whose items are written to once each, those go sooner behind which
+#: this process has moved what came: after so many looks in vain and so many seconds, and four times as long each time
+#: that one came back, since to be written anew costs a commit a round.
 _KEPT_MAX: Final = 8
-_SOON_S: Final = 0.5
 _LOOKS_MAX: Final = 2
+_SOON_S: Final = 0.5
+_LATER: Final = 4
 #: How many pointers are taken away behind one call, and how long that may take, seconds.
 _AWAY_MAX: Final = 256
 _AWAY_S: Final = 10.0
@@ -61,11 +64,13 @@ class Standing:
         now_s: the monotonic time, seconds.
     """
 
-    __slots__ = ("idle", "is_at_it", "taken_away", "traces_gone_s")
+    __slots__ = ("idle", "is_at_it", "taken_away", "traces_gone_s", "tried")
 
     def __init__(self, now_s: float) -> None:
         #: Of those that led to nothing lately, since when, and at how many looks.
         self.idle: dict[Pointer, tuple[float, int]] = {}
+        #: Those that were to be taken away and stand all the same: they have to wait for the whole time.
+        self.tried: set[Pointer] = set()
         self.is_at_it = False
         #: How many were taken away here since their traces went the last time, and when that was.
         self.taken_away = 0
@@ -79,11 +84,13 @@ class IdlePointers:
         driver: the cluster.
         locks: resolves what is met.
         outboxes: to which the pointers lead.
+        partitions: told how pointers stand.
         clock: time.
     """
 
-    def __init__(self, driver: Driver, locks: Locks, outboxes: Outboxes, clock: Clock) -> None:
+    def __init__(self, driver: Driver, locks: Locks, outboxes: Outboxes, partitions: Partitions, clock: Clock) -> None:
         self._driver = driver
+        self._partitions = partitions
         self._locks = locks
         self._outboxes = outboxes
         self._clock = clock
@@ -106,7 +113,9 @@ class IdlePointers:
         now = self._clock.monotonic_s()
         idle = {one: standing.idle.get(one, (now, 0)) for one in empty}
         standing.idle = {one: (since, looks + 1) for one, (since, looks) in idle.items()}
-        due = {one: empty[one] for one in _due(standing.idle, now)}
+        standing.tried.intersection_update(empty)
+        moved = {one for one, seen_at in empty.items() if seen_at is not None} - standing.tried
+        due = {one: empty[one] for one in _due(standing.idle, moved, now)}
         if due and not standing.is_at_it:
             standing.is_at_it = True
             self._behind.go(self._take_away(space, shard, standing, due))
@@ -123,6 +132,7 @@ class IdlePointers:
                     standing.taken_away += 1
                 # One that others had a use for is idle from now on, if it is.
                 standing.idle.pop(pointer, None)
+                standing.tried.add(pointer)
 
         try:
             await asyncio.gather(*map(take_away, due), return_exceptions=True)
@@ -140,6 +150,8 @@ class IdlePointers:
             # As long as that is the time, nothing has come, so that nobody has to look.
             refused = await self._raise_epoch(space, pointer, seen_at, encode_pointer(space.log_id, epoch), deadline)
             if refused is None:
+                # So that the next commit of this process writes one first, and is not refused for it.
+                self._partitions.learn((space.space_id, key), seen_at, encode_pointer(space.log_id, -(epoch + 1)))
                 return True
             if refused.get("h") != seen_at:
                 return False
@@ -206,14 +218,21 @@ class IdlePointers:
         await self._behind.cancel()
 
 
-def _due(idle: Mapping[Pointer, tuple[float, int]], now: float) -> Sequence[Pointer]:
-    """Returns the pointers that are to be taken away, those that have been idle for longest first."""
+def _due(idle: Mapping[Pointer, tuple[float, int]], moved: Collection[Pointer], now: float) -> Sequence[Pointer]:
+    """Returns the pointers that are to be taken away, those that have been idle for longest first.
+
+    Args:
+        idle: those that lead to nothing: since when, and at how many looks.
+        moved: those among them that may go soon.
+        now: the time, seconds.
+    """
     by_age = sorted(idle, key=lambda one: idle[one][0])
     beyond = len(by_age) - _KEPT_MAX
 
     def is_due(at: int, one: Pointer) -> bool:
         since, looks = idle[one]
         idle_s = now - since
-        return idle_s >= _IDLE_S or (at < beyond and idle_s >= _SOON_S and looks >= _LOOKS_MAX)
+        is_soon = at < beyond and looks >= _LOOKS_MAX and one in moved
+        return idle_s >= (min(_IDLE_S, _SOON_S * _LATER ** (one[1] - 1)) if is_soon else _IDLE_S)
 
     return [one for at, one in enumerate(by_age) if is_due(at, one)][:_AWAY_MAX]

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from tenet.base.clock import Clock
     from tenet.store.cassandra.driver import Driver
     from tenet.store.cassandra.locks import Locks
+    from tenet.store.cassandra.partitions import Partitions
     from tenet.store.cassandra.spaces import Space
 
 #: How many entries are read at first, of which nobody knows how large they are, and of how many bytes about from then
@@ -44,14 +45,15 @@ class Logs:
     Args:
         driver: the cluster.
         locks: resolves what is met.
+        partitions: told what is seen of partitions.
         clock: time.
     """
 
-    def __init__(self, driver: Driver, locks: Locks, clock: Clock) -> None:
+    def __init__(self, driver: Driver, locks: Locks, partitions: Partitions, clock: Clock) -> None:
         self._driver = driver
         self._clock = clock
         outboxes = Outboxes(driver, locks)
-        self._pointers = IdlePointers(driver, locks, outboxes, clock)
+        self._pointers = IdlePointers(driver, locks, outboxes, partitions, clock)
         self._sequencer = Sequencer(driver, outboxes, self._pointers, clock)
 
     async def sequence(self, space: Space, shard: int, deadline: float) -> int:
@@ -109,7 +111,7 @@ class Logs:
         """Returns entries of a shard as its log stands, and whether more is on its way; changes nothing in it.
 
         The outboxes are looked into first: what has left them by then is in the log that is read behind it. It costs a
-        read of the pointers, one or two of each partition that they lead to, and three of the log.
+        read of the pointers, two of each partition that they lead to, and three of the log.
         """
         oldest, firsts = await self._sequencer.arriving(space, shard, deadline)
         segment, trimmed, _ = await self._head(space, shard, deadline)

@@ -145,8 +145,12 @@ class Outboxes:
         return [Waiting(key, row[0], row[1], row[5]) for row in rows], is_more
 
     async def is_empty(self, space: Space, key: bytes, deadline: float) -> bool:
-        """Returns whether there is no entry, also none that is in the log already."""
-        return not await self._read(space, key, b"", 1, deadline)
+        """Returns whether there is no entry as of a time that was read by Paxos before, also none that is in the log.
+
+        By a quorum, which repairs what one replica alone has of a deletion; a read by Paxos passes that on as it is.
+        """
+        values = (key, space.log_id, space.log_id + _BEHIND, 1)
+        return not await self._driver.select(space.statements.get_outbox, values, deadline=deadline, is_serial=False)
 
     async def first_of(self, space: Space, key: bytes, deadline: float) -> tuple[list[Waiting], bool]:
         """Returns the first entries, whether they were seen before or not, and whether there may be more."""

@@ -180,7 +180,9 @@ class Sequencer:
             count, busy = await self._move(space, shard, state, keys, deadline)
             moved += count
             met.update(keys)
-            empty |= {(key, epoch): state.known[key].seen_at for key, epoch in pointers if key not in busy}
+            empty |= {
+                pointer: _cleared_at(state.known.get(pointer[0])) for pointer in pointers if pointer[0] not in busy
+            }
         state.known = {key: known for key, known in state.known.items() if key in met}
         self._pointers.notice(space, shard, state.standing, empty)
         return moved
@@ -345,6 +347,11 @@ class Sequencer:
         assert state.token is not None
         state.segment += 1
         state.next = await self._fence(space, shard, state.segment, state.token, deadline)
+
+
+def _cleared_at(known: Known | None) -> int | None:
+    """Returns as of when all of an outbox was moved by this process; None where it has moved nothing, or not all."""
+    return known.seen_at if known is not None and known.moved else None
 
 
 def _batch_of(waiting: Sequence[Waiting], most: int) -> Sequence[Waiting]:

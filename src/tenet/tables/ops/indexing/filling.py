@@ -16,7 +16,8 @@ harm, nor do two who fill at the same time.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Final
+import contextlib
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import msgspec
 import structlog
@@ -24,7 +25,7 @@ from msgspec import Struct
 
 from tenet.base.errors import TenetError
 from tenet.store.contract import Committed, Delete, IsVersion, Key, Put
-from tenet.store.errors import LogTrimmed, SpaceNotFound
+from tenet.store.errors import LogTrimmed, SpaceNotFound, StoreUnavailable
 from tenet.store.formats import decode_marked
 from tenet.store.landing import land
 from tenet.tables import keys
@@ -36,7 +37,7 @@ from tenet.tables.rules.index_log import LOG_SHARDS, presented
 from tenet.tables.rules.indexes import is_indexed
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
     from tenet.base.clock import Clock
     from tenet.base.ids import Ids
@@ -44,6 +45,8 @@ if TYPE_CHECKING:
     from tenet.tables.model import Index, Table
     from tenet.tables.ops.barrier import Barrier
     from tenet.tables.ops.catalog import Catalog
+
+T = TypeVar("T")
 
 #: How many items are read at a time, and their bytes: no more than holds requests up for a millisecond or two.
 PAGE_RECORDS: Final = 50
@@ -59,6 +62,8 @@ LOOK_S: Final = 10.0
 _WORK_S: Final = 0.004
 _REST: Final = 0.25
 _RETRY_S: Final = 1.0
+#: How often a read is tried on the way through a table: what was collected since the last note would be anew else.
+_READS_MAX: Final = 10
 _POLL_S: Final = 0.1
 _FORMAT: Final = b"\x01"
 
@@ -287,13 +292,15 @@ class Filling:
         within, more = keys.everything_of(None), True
         while more:
             begun_s = self._clock.monotonic_s()
-            page = await self._store.scan(
-                table.space,
-                within,
-                limit=PAGE_RECORDS,
-                limit_bytes=PAGE_BYTES,
-                after=course.read.after,
-                deadline=self._deadline(),
+            page = await _persistently(
+                lambda: self._store.scan(
+                    table.space,
+                    within,
+                    limit=PAGE_RECORDS,
+                    limit_bytes=PAGE_BYTES,
+                    after=course.read.after,
+                    deadline=self._deadline(),
+                )
             )
             more = page.more
             if page.records:
@@ -334,7 +341,7 @@ class Filling:
                 raise SpaceNotFound(place.space)
 
     async def _is_wanted(self, table: Table, index: Index) -> bool:
-        now = await self._catalog.find(table.account, table.name, deadline=self._deadline())
+        now = await _persistently(lambda: self._catalog.find(table.account, table.name, deadline=self._deadline()))
         found = None if now is None or now.id != table.id else now.index(index.name)
         return found is not None and found.number == index.number and found.is_filling
 
@@ -451,6 +458,15 @@ class Filling:
         except LogTrimmed:
             return True
         return bool(page.entries) or page.waiting is not None
+
+
+async def _persistently(read: Callable[[], Awaitable[T]]) -> T:
+    """Reads, and again after a while where the store could not serve."""
+    for _ in range(_READS_MAX - 1):
+        with contextlib.suppress(StoreUnavailable):
+            return await read()
+        await asyncio.sleep(_RETRY_S)
+    return await read()
 
 
 def _whole(table: Table, index: Index, now: Table | None) -> Table | None:
