@@ -53,8 +53,8 @@ def main(arguments: Sequence[str]) -> int:
     data.mkdir(parents=True, exist_ok=True)
     with (
         tempfile.TemporaryDirectory(dir=data) as folder,
-        servers.tenet(Path(folder) / "now") as now,
-        former(source, Path(folder) / "former", commit) as then,
+        servers.tenet(Path(folder)) as now,
+        former(source, Path(folder), commit) as then,
     ):
         for target in (now, then):
             generator.prepare(target)
@@ -96,7 +96,7 @@ def compiled(commit: str) -> Path:
 def former(source: Path, folder: Path, commit: str) -> Iterator[Target]:
     """A former version as it ships, in one process on the embedded engine."""
     environment = {"PYTHONPATH": str(source / "src"), "TENET_COMPILED": "1"}
-    with running(folder / "tenet", "--plaintext", environment=environment) as server:
+    with running(folder / "former", "--plaintext", environment=environment) as server:
         loaded = Path(f"/proc/{server.process.pid}/maps")
         if loaded.exists() and str(source) not in loaded.read_text(encoding="utf-8"):
             raise RuntimeError(f"the server does not run the source in {source}")
