@@ -367,7 +367,7 @@ def defined(**types: str) -> list[dict[str, str]]:
 
 
 def created(table: Table, definitions: list[dict[str, str]] | None, **more: Any) -> Table:
-    request = {"AttributeDefinitions": definitions} if definitions is not None else {}
+    request: dict[str, Any] = {"AttributeDefinitions": definitions} if definitions is not None else {}
     return updated(table, GlobalSecondaryIndexUpdates=[{"Create": {**NEW, **more}}], **request)
 
 
@@ -441,7 +441,7 @@ def test_what_was_warm_once_stays_warm() -> None:
         update(table, WarmThroughput={"ReadUnitsPerSecond": 8})
     table = updated(table, BillingMode="PAY_PER_REQUEST")
     assert warmth(table.settings, None) == {"ReadUnitsPerSecond": 12_000, "WriteUnitsPerSecond": 4_000}
-    back = {"BillingMode": "PROVISIONED", "ProvisionedThroughput": units(5_000, 5_000)}
+    back: dict[str, Any] = {"BillingMode": "PROVISIONED", "ProvisionedThroughput": units(5_000, 5_000)}
     table = updated(table, **back, **of_index(ProvisionedThroughput=units(1, 1)))
     assert warmth(table.settings, table.throughput) == {"ReadUnitsPerSecond": 12_000, "WriteUnitsPerSecond": 5_000}
     assert table.indexes[0].settings["WarmThroughput"] == {"ReadUnitsPerSecond": 12_000, "WriteUnitsPerSecond": 4_000}

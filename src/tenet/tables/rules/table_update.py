@@ -427,8 +427,8 @@ def _updated_index(
     if given is not None:
         if billing == "PAY_PER_REQUEST":
             raise ValidationException(
-                f"{_INVALID}The only Updates for index: {index.name} when TableThroughputMode is PAY_PER_REQUEST can be "
-                "to OnDemandThroughput, WarmThroughput"
+                f"{_INVALID}The only Updates for index: {index.name} when TableThroughputMode is PAY_PER_REQUEST can "
+                "be to OnDemandThroughput, WarmThroughput"
             )
         throughput = Throughput(given["ReadCapacityUnits"], given["WriteCapacityUnits"])
         if throughput == index.throughput and table.billing == billing:
