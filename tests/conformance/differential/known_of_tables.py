@@ -44,6 +44,7 @@ OF_TABLES = (
             "|^Cannot increase provisioned throughput|is not defined in AttributeDefinitions$|must have a projection"
             "|^No attributes should be specified|secondary indices (have|must have)|^Cannot have two attributes"
             "|^Projection type must be|^If Projection type INCLUDE"
+            "|^Only one global secondary index update per index"
         ),
     ),
     KnownDifference(
