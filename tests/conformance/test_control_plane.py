@@ -154,17 +154,35 @@ def test_transitions_take_their_time(on_engine: Run) -> None:
             )
             creating = "Attempt to change a resource which is still in use: Table is being created: abc"
             assert await client.refusal("DeleteTable", TableName="abc") == ("ResourceInUseException", creating)
+            assert await client.refusal("CreateTable", TableName="abc", **TABLE) == ("ResourceInUseException", creating)
+            expiring = {"AttributeName": "t", "Enabled": True}
+            assert await client.refusal("UpdateTimeToLive", TableName="abc", TimeToLiveSpecification=expiring) == (
+                "ResourceInUseException",
+                "Attempt to change a resource which is still in use: Table abc is being created",
+            )
+            assert await client.refusal("DescribeTimeToLive", TableName="abc") == (
+                "ValidationException",
+                "Cannot describe time to live while table is in CREATING state: Current table state is CREATING",
+            )
             await eventually(lambda: is_(client, "ACTIVE"))
             assert await client("GetItem", TableName="abc", Key={"p": {"S": "x"}}) == {}
-            await client("UpdateTable", TableName="abc", DeletionProtectionEnabled=True)
+            await client("UpdateTable", TableName="abc", TableClass="STANDARD_INFREQUENT_ACCESS")
             assert await client.status() == "UPDATING"
             assert await client("GetItem", TableName="abc", Key={"p": {"S": "x"}}) == {}
+            await client("UpdateTimeToLive", TableName="abc", TimeToLiveSpecification=expiring)
             await eventually(lambda: is_(client, "ACTIVE"))
+            table = (await client("DescribeTable", TableName="abc"))["Table"]
+            assert table["TableClassSummary"]["TableClass"] == "STANDARD_INFREQUENT_ACCESS"
+            await client("UpdateTable", TableName="abc", DeletionProtectionEnabled=True)
+            assert await client.status() == "ACTIVE"
             assert (await client.refusal("DeleteTable", TableName="abc"))[0] == "ValidationException"
             await client("UpdateTable", TableName="abc", DeletionProtectionEnabled=False)
-            await eventually(lambda: is_(client, "ACTIVE"))
             await client("DeleteTable", TableName="abc")
             assert await client.status() == "DELETING"
+            assert await client.refusal("DescribeTimeToLive", TableName="abc") == (
+                "ValidationException",
+                "Cannot describe time to live while table is in DELETING state: Current table state is DELETING",
+            )
             assert (await client.refusal("GetItem", TableName="abc", Key={"p": {"S": "x"}}))[0] == (
                 "ResourceNotFoundException"
             )
@@ -440,8 +458,14 @@ def test_tags_and_figures_of_the_account(on_engine: Run) -> None:
             assert await client("ListTagsOfResource", ResourceArn=ARN) == {"Tags": [{"Key": "a", "Value": ""}]}
             assert await client.refusal("TagResource", ResourceArn=ARN + "x", Tags=[{"Key": "a", "Value": "b"}]) == (
                 "ResourceNotFoundException",
-                f"Requested resource not found: ResourcArn: {ARN}x not found",
+                f"Requested resource not found: ResourceArn: {ARN}x not found",
             )
+            assert await client.refusal("UntagResource", ResourceArn=ARN + "x", TagKeys=["a"]) == (
+                "ResourceNotFoundException",
+                f"Requested resource not found: ResourceArn: {ARN}x not found",
+            )
+            listed = await client("ListTagsOfResource", ResourceArn=ARN, NextToken="nobody gave it")
+            assert listed == {"Tags": [{"Key": "a", "Value": ""}]}
             assert await client("DescribeTimeToLive", TableName="abc") == {
                 "TimeToLiveDescription": {"TimeToLiveStatus": "DISABLED"}
             }

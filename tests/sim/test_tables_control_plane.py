@@ -147,7 +147,7 @@ async def impatient_scene(sim: Simulation) -> None:
     tables = await Tables.open(node.store, clock=sim.clock, ids=sim.ids)
     for _ in range(10):
         made = orjson.loads(await tables.call("CreateTable", {"TableName": "abc", **TABLE}, Caller(ACCOUNT)))
-        await insist(tables, "UpdateTable", {"TableName": "abc", "DeletionProtectionEnabled": False})
+        await insist(tables, "UpdateTable", {"TableName": "abc", "TableClass": "STANDARD"})
         await insist(tables, "DeleteTable", {"TableName": "abc"})
         await asyncio.sleep(10)
         table_id = made["TableDescription"]["TableId"]

@@ -126,6 +126,9 @@ _DEFINED = ("TableName", "KeySchema", "IndexName", "Projection", "DeletionProtec
 def _described(part: Json) -> Json:
     """A table's or an index's description without what depends on time, place and progress."""
     form: Json = {name: part[name] for name in _DEFINED if part.get(name)}
+    if part.get("Projection", {}).get("NonKeyAttributes"):
+        # The service describes them in the order of their names, the peers in that of the request.
+        form["Projection"] = part["Projection"] | {"NonKeyAttributes": sorted(part["Projection"]["NonKeyAttributes"])}
     if "AttributeDefinitions" in part:
         form["AttributeDefinitions"] = in_order(part["AttributeDefinitions"])
     throughput = part.get("ProvisionedThroughput", {})

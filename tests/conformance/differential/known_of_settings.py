@@ -115,6 +115,16 @@ OF_SETTINGS = (
         theirs="^AccessDeniedException",
     ),
     KnownDifference(
+        name="arns-of-no-table",
+        witnesses=(DYNALITE, DYNOXIDE),
+        member="message",
+        reason="The ARN of no table is named by all operations on tags, and spelled as newer captures have it.",
+        source=CAPTURED,
+        operations=_ON_TAGS,
+        ours="^Requested resource not found: ResourceArn: ",
+        theirs="^Requested resource not found",
+    ),
+    KnownDifference(
         name="dynoxide-tables-with-too-many-tags",
         witnesses=(DYNOXIDE,),
         member="outcome",
@@ -128,10 +138,10 @@ OF_SETTINGS = (
         name="tokens-of-tags",
         witnesses=(DYNALITE, DYNOXIDE),
         member="outcome",
-        reason="All tags come on one page, so that nobody gave a token; the peers do not look at it.",
+        reason="All tags come on one page, so that nobody gave a token; the peers do not look at its JSON type.",
         source=DOCUMENTED,
         operations=("ListTagsOfResource",),
-        ours="Invalid NextToken|^SerializationException: NUMBER_VALUE cannot be converted to String$",
+        ours="^SerializationException: NUMBER_VALUE cannot be converted to String$",
         when=lambda difference: "NextToken" in difference.request,
     ),
     KnownDifference(
@@ -187,6 +197,33 @@ OF_SETTINGS = (
         theirs=NONE,
     ),
     KnownDifference(
+        name="local-forgets-maximums-of-indexes",
+        witnesses=(LOCAL,),
+        member=r"Table\.indexes\.OnDemandThroughput",
+        reason="The maximums of an index stay what they are when something else changes; DynamoDB Local forgets them.",
+        source=DOCUMENTED,
+        operations=("DescribeTable",),
+        when=lambda difference: all(of in difference.ours.items() for of in _without_lifted(difference.theirs).items()),
+    ),
+    KnownDifference(
+        name="dynalite-warm-throughput",
+        witnesses=(DYNALITE,),
+        member=r"Table\.(indexes\.)?WarmThroughput",
+        reason="What was warm by a higher capacity stays so; dynalite has no warm throughput.",
+        source=CAPTURED,
+        operations=("DescribeTable",),
+        theirs=NONE,
+    ),
+    KnownDifference(
+        name="dynoxide-encryption-by-type",
+        witnesses=(DYNOXIDE,),
+        member=r"Table(Description)?\.SSEDescription",
+        reason="A type of encryption without Enabled enables it; to dynoxide it does not.",
+        source=CAPTURED,
+        ours="'Status': 'ENABLED'",
+        theirs="'Status': 'DISABLED'",
+    ),
+    KnownDifference(
         name="local-updates-of-settings",
         witnesses=(LOCAL,),
         member="outcome",
@@ -228,7 +265,7 @@ OF_SETTINGS = (
         source=CAPTURED,
         operations=_ON_TABLES,
         ours=(
-            "Invalid table-class|[sS]SEType|KMSMasterKeyId can not|WarmThroughput must have at least"
+            "Invalid table-class|[sS]SEType|KMSMasterKeyId can not|WarmThroughput must have at least|already encrypted"
             "|(Requested )?(Max(Read|Write)RequestUnits for OnDemand|(Read|Write)UnitsPerSecond for Warm)Throughput"
         ),
     ),

@@ -43,7 +43,8 @@ OF_TABLES = (
             "|^Invalid global secondary index name|^Too many hash keys|^Cannot have more than 5 local"
             "|^Cannot increase provisioned throughput|is not defined in AttributeDefinitions$|must have a projection"
             "|^No attributes should be specified|secondary indices (have|must have)|^Cannot have two attributes"
-            "|^Projection type must be"
+            "|^Projection type must be|^If Projection type INCLUDE"
+            "|^Only one global secondary index update per index"
         ),
     ),
     KnownDifference(
@@ -156,7 +157,7 @@ OF_TABLES = (
         reason="Global indexes may have several attributes per key; dynalite does not know that.",
         source=DOCUMENTED,
         operations=("CreateTable", "UpdateTable"),
-        ours="^success|KeySchema",
+        ours="^success|KeySchema|Some index key attributes are not defined",
         theirs="keySchema.* Member must have length less than or equal to 2",
     ),
     KnownDifference(
@@ -181,12 +182,41 @@ OF_TABLES = (
     ),
     KnownDifference(
         name="updates-of-absent-indexes",
-        witnesses=(LOCAL, DYNALITE),
-        member="outcome",
-        reason="An update of an index that the table does not have is refused; the peers pass it by, or fail inside.",
+        witnesses=(LOCAL, DYNALITE, DYNOXIDE),
+        member="outcome|message",
+        reason="An index that the table does not have is named; the peers pass it by, fail inside, or do not name it.",
         source=CAPTURED,
         operations=("UpdateTable",),
-        ours="Action Blocked: IndexUpdate",
+        ours="Requested resource not found: Index ",
+    ),
+    KnownDifference(
+        name="words-of-no-change",
+        witnesses=(DYNALITE, DYNOXIDE),
+        member="message",
+        reason="What an update may change is listed with what was added since; the peers list what there was before.",
+        source=CAPTURED,
+        operations=("UpdateTable",),
+        ours="^At least one of ProvisionedThroughput",
+        theirs="^At least one of ProvisionedThroughput",
+    ),
+    KnownDifference(
+        name="updates-of-indexes-on-demand",
+        witnesses=(LOCAL, DYNOXIDE),
+        member="outcome|message",
+        reason="Which updates an index of a table on demand takes is told; the peers take others, or say it otherwise.",
+        source=CAPTURED,
+        operations=("UpdateTable",),
+        ours="The only Updates for index: .* when TableThroughputMode is PAY_PER_REQUEST",
+    ),
+    KnownDifference(
+        name="definitions-of-no-new-index",
+        witnesses=(LOCAL, DYNOXIDE),
+        member="outcome",
+        reason="Definitions in an update are passed by but for the keys of a new index.",
+        source=CAPTURED,
+        operations=("UpdateTable",),
+        ours="^success",
+        theirs="AttributeDefinitions are not used|Attribute Definitions",
     ),
     KnownDifference(
         name="lists-without-elements",
@@ -267,7 +297,7 @@ OF_TABLES = (
         source=CAPTURED,
         operations=("UpdateTable",),
         ours=r"not defined in AttributeDefinitions|^globalSecondaryIndexUpdates\.|^Invalid KeySchema"
-        "|NonKeyAttributes is|Only one of GlobalSecondaryIndexUpdate|ProvisionedThroughput must be specified",
+        "|NonKeyAttributes is|Only one global secondary index action|AttributeDefinitions is not specified for index",
         theirs="[Ii]ndex (which )?already exists",
     ),
     KnownDifference(
@@ -277,9 +307,21 @@ OF_TABLES = (
         reason="dynoxide checks the definition of a new index as CreateTable does, and in words of its own.",
         source=CAPTURED,
         operations=("UpdateTable",),
-        ours=r"not defined in AttributeDefinitions|^globalSecondaryIndexUpdates\.|^Invalid KeySchema",
+        ours=r"not defined in AttributeDefinitions|^globalSecondaryIndexUpdates\.|^Invalid KeySchema"
+        "|Only one global secondary index action|AttributeDefinitions is not specified for index"
+        "|^Attempting to create an index",
         theirs=r"not defined in AttributeDefinitions|attribute have no definition|^globalSecondaryIndexes\."
-        "|is not a HASH key type$|^keySchema: ",
+        "|is not a HASH key type$|^keySchema: |Index already exists|ProjectionType is (ALL|KEYS_ONLY), but",
+    ),
+    KnownDifference(
+        name="dynoxide-checks-of-new-indexes",
+        witnesses=(DYNOXIDE,),
+        member="outcome",
+        reason="A new index says which attributes it includes, and has its capacity; dynoxide makes it without.",
+        source=CAPTURED,
+        operations=("UpdateTable",),
+        ours="ProjectionType is INCLUDE, but|Both ReadCapacityUnits and WriteCapacityUnits must be specified for index",
+        theirs="^success",
     ),
     KnownDifference(
         name="several-actions-at-once",
@@ -288,8 +330,8 @@ OF_TABLES = (
         reason="An element of the updates of indexes has one action, and one index is made or removed at a time.",
         source=DOCUMENTED,
         operations=("UpdateTable",),
-        ours="Only one of GlobalSecondaryIndexUpdate|Only 1 online index",
-        theirs="^success|Only 1 online index",
+        ours="Only one global secondary index action|Only 1 online index",
+        theirs="^success|Only 1 online index|Index already exists",
     ),
     KnownDifference(
         name="attributes-of-new-indexes",
@@ -298,7 +340,7 @@ OF_TABLES = (
         reason="AttributeDefinitions includes the key of a new index, and is looked at before what the table is doing.",
         source=DOCUMENTED,
         operations=("UpdateTable",),
-        ours="Some index key attributes are not defined in AttributeDefinitions",
+        ours="Some index key attributes are not defined in AttributeDefinitions|AttributeDefinitions is not specified",
         theirs="^success|Only 1 online index",
     ),
     KnownDifference(

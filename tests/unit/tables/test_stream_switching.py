@@ -202,7 +202,7 @@ async def test_of_two_that_carry_one_transition_the_later_one_moves_nothing() ->
         await world.put("a", v="told")
         barrier.leave(phase)
         await world.active()
-        await world.call("UpdateTable", TableName="orders", DeletionProtectionEnabled=True)
+        await world.call("UpdateTable", TableName="orders", TableClass="STANDARD")
         await world.active()
         (record,) = await world.records(stream_arn(table, stream))
         assert record["dynamodb"]["NewImage"]["v"] == {"S": "told"}

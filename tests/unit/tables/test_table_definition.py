@@ -8,6 +8,7 @@ import pytest
 
 from tenet.tables.errors import ValidationException
 from tenet.tables.model import KeyAttribute, KeySchema, Table, Throughput
+from tenet.tables.rules.description import describe, describe_new
 from tenet.tables.rules.table_definition import check_create, table_from
 
 P = "One or more parameter values were invalid: "
@@ -101,7 +102,7 @@ PROVISIONED: dict[str, Any] = {
         ),
         (
             {"BillingMode": "PROVISIONED", "ProvisionedThroughput": UNITS},
-            P + "ProvisionedThroughput must be specified for index: gsi",
+            P + "ProvisionedThroughput is not specified for index: gsi",
         ),
         (
             {"GlobalSecondaryIndexes": [index("gsi", "c", ProvisionedThroughput=UNITS)]},
@@ -121,8 +122,17 @@ PROVISIONED: dict[str, Any] = {
         ),
         (
             PROVISIONED | {"OnDemandThroughput": {"MaxReadRequestUnits": 1}},
-            P + "MaxReadRequestUnits for OnDemandThroughput cannot be specified when the table BillingMode is "
-            "PROVISIONED",
+            P + "MaxReadRequestUnits for OnDemandThroughput cannot be specified when table BillingMode is PROVISIONED.",
+        ),
+        (
+            PROVISIONED
+            | {
+                "GlobalSecondaryIndexes": [
+                    index("gsi", "c", ProvisionedThroughput=UNITS, OnDemandThroughput={"MaxReadRequestUnits": 1})
+                ]
+            },
+            P + "MaxReadRequestUnits for OnDemandThroughput for index: gsi cannot be specified when table BillingMode "
+            "is PROVISIONED.",
         ),
         (
             {"WarmThroughput": {"WriteUnitsPerSecond": 1, "ReadUnitsPerSecond": 1}},
@@ -171,6 +181,39 @@ def test_an_empty_throughput_is_none() -> None:
     assert not create(request(OnDemandThroughput={}, WarmThroughput={})).settings
 
 
+def test_a_type_of_encryption_alone_enables_it() -> None:
+    assert create(request(SSESpecification={"SSEType": "KMS"})).settings["SSEDescription"]["SSEType"] == "KMS"
+    assert not create(request(SSESpecification={})).settings
+    assert not create(request(SSESpecification={"Enabled": False})).settings
+
+
+def test_it_is_described_in_the_order_of_names() -> None:
+    projection = {"ProjectionType": "INCLUDE", "NonKeyAttributes": ["z", "x"]}
+    table = create(
+        request(
+            AttributeDefinitions=definitions("c", "a", "b"),
+            GlobalSecondaryIndexes=[index("gsi", "c", projection=projection), index("again", "c")],
+        )
+    )
+    described = describe(table, {}, 7)
+    assert [one["AttributeName"] for one in described["AttributeDefinitions"]] == ["a", "b", "c"]
+    assert [one["IndexName"] for one in described["GlobalSecondaryIndexes"]] == ["gsi", "again"]
+    assert described["GlobalSecondaryIndexes"][0]["Projection"]["NonKeyAttributes"] == ["x", "z"]
+
+
+def test_a_new_table_tells_the_warm_throughput_that_it_was_given() -> None:
+    assert "WarmThroughput" in describe(create(request()), {}, 7)
+    described = describe_new(create(request()), 7)
+    assert "WarmThroughput" not in described
+    assert "WarmThroughput" not in described["GlobalSecondaryIndexes"][0]
+    described = describe_new(create(request(WarmThroughput={"ReadUnitsPerSecond": 13_000})), 7)
+    assert described["WarmThroughput"] == {
+        "ReadUnitsPerSecond": 13_000,
+        "WriteUnitsPerSecond": 4_000,
+        "Status": "UPDATING",
+    }
+
+
 SAME_NAME = "Both the Hash Key and the Range Key element in the KeySchema have the same name"
 
 
@@ -206,6 +249,14 @@ SAME_NAME = "Both the Hash Key and the Range Key element in the KeySchema have t
         ),
         (
             {"AttributeDefinitions": definitions("a", "b", "c", "d")},
+            P + "Some AttributeDefinitions are not used. AttributeDefinitions: [a, b, c, d], keys used: [a, b, c]",
+        ),
+        (
+            # It hides what else is wrong with an index.
+            {
+                "AttributeDefinitions": definitions("a", "b", "c", "d"),
+                "GlobalSecondaryIndexes": [index("gsi", "c", projection={"ProjectionType": "INCLUDE"})],
+            },
             P + "Some AttributeDefinitions are not used. AttributeDefinitions: [a, b, c, d], keys used: [a, b, c]",
         ),
         ({"AttributeDefinitions": definitions("a", "b", "b")}, "Attribute Name is duplicated: b"),
@@ -261,6 +312,14 @@ INCLUDE_MANY = {"ProjectionType": "INCLUDE", "NonKeyAttributes": [f"x{i}" for i 
         (
             {"GlobalSecondaryIndexes": [index("gsi", "c", projection={"ProjectionType": "INCLUDE"})]},
             P + "ProjectionType is INCLUDE, but NonKeyAttributes is not specified",
+        ),
+        (
+            {
+                "GlobalSecondaryIndexes": [
+                    index("gsi", "c", projection={"ProjectionType": "INCLUDE", "NonKeyAttributes": ["x", "y", "x"]})
+                ]
+            },
+            P + "Duplicate element in NonKeyAttributes: x",
         ),
         ({"GlobalSecondaryIndexes": [index("gsi", "c", "c")]}, SAME_NAME),
         (

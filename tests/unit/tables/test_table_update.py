@@ -7,8 +7,16 @@ from typing import Any
 import msgspec
 import pytest
 
-from tenet.tables.errors import LimitExceededException, ResourceInUseException, ValidationException
+from tenet.tables.errors import (
+    LimitExceededException,
+    ResourceInUseException,
+    ResourceNotFoundException,
+    TablesError,
+    ValidationException,
+)
 from tenet.tables.model import Index, KeyAttribute, KeySchema, Table, Throughput
+from tenet.tables.rules.description import describe
+from tenet.tables.rules.table_settings import warmth
 from tenet.tables.rules.table_update import begin_update, check_update, end_transition
 
 P = "One or more parameter values were invalid: "
@@ -139,7 +147,7 @@ def test_settings_are_kept() -> None:
     changes: tuple[tuple[str, Any], ...] = (
         ("TableClass", "STANDARD_INFREQUENT_ACCESS"),
         ("DeletionProtectionEnabled", True),
-        ("SSESpecification", {"Enabled": True}),
+        ("SSESpecification", {"SSEType": "KMS"}),
         ("WarmThroughput", {"ReadUnitsPerSecond": 20_000}),
     )
     for name, value in changes:
@@ -212,15 +220,22 @@ def test_what_is_empty_stands_beside_anything() -> None:
     check_update({"BillingMode": "PAY_PER_REQUEST"} | STREAM)
 
 
+NOTHING = (
+    "At least one of ProvisionedThroughput, BillingMode, UpdateStreamEnabled, GlobalSecondaryIndexUpdates, "
+    "SSESpecification, ReplicaUpdates, MultiAccountReplicaReady, ReplicaTransitRoleArn, MultiRegionConsistency, "
+    "DeletionProtectionEnabled, OnDemandThroughput, WarmThroughput or TableClass is required"
+)
+
+
 @pytest.mark.parametrize(
     ("request_", "message"),
     [
+        ({}, NOTHING),
+        ({"GlobalSecondaryIndexUpdates": []}, NOTHING),
+        ({"AttributeDefinitions": [{"AttributeName": "a", "AttributeType": "S"}]}, NOTHING),
         (
-            {},
-            (
-                "At least one of ProvisionedThroughput, BillingMode, UpdateStreamEnabled, GlobalSecondaryIndexUpdates "
-                "or SSESpecification or ReplicaUpdates is required"
-            ),
+            {"GlobalSecondaryIndexUpdates": [], "DeletionProtectionEnabled": True},
+            P + "List of GlobalSecondaryIndexUpdates is empty",
         ),
         (
             {"BillingMode": "PROVISIONED"},
@@ -269,12 +284,25 @@ def test_what_is_empty_stands_beside_anything() -> None:
             P + "Only one global secondary index update per index is allowed simultaneously. Index: gsi",
         ),
         (
-            {"GlobalSecondaryIndexUpdates": [{"Update": {"IndexName": "nosuch"}}]},
+            {"GlobalSecondaryIndexUpdates": [{"Update": {"IndexName": "gsi"}, "Delete": {"IndexName": "gsi"}}]},
+            P + "Only one global secondary index action is allowed per GlobalSecondaryIndexUpdate object",
+        ),
+        (
+            of_index(ProvisionedThroughput=units(7, 7)),
             (
-                "This operation cannot be performed with given input values. Please contact DynamoDB service team for "
-                "more info: Action Blocked: IndexUpdate"
+                "The provisioned throughput for the index gsi will not change. The requested value equals the current "
+                "value. Current ReadCapacityUnits provisioned for index gsi: 7. Requested ReadCapacityUnits: 7. "
+                "Current WriteCapacityUnits provisioned for index gsi: 7. Requested WriteCapacityUnits: 7. "
+                "Refer to the Amazon DynamoDB Developer Guide for current limits and how to request higher limits."
             ),
         ),
+        (
+            {"BillingMode": "PAY_PER_REQUEST", **of_index(ProvisionedThroughput=units(1, 1))},
+            P + "The only Updates for index: gsi when TableThroughputMode is PAY_PER_REQUEST can be to "
+            "OnDemandThroughput, WarmThroughput",
+        ),
+        ({"SSESpecification": {"Enabled": False}}, P + "Table is already encrypted by default"),
+        ({"SSESpecification": {}}, P + "Table is already encrypted by default"),
         ({"StreamSpecification": {"StreamEnabled": False}}, "Table has no stream to disable: TableName: abc"),
     ],
 )
@@ -291,6 +319,147 @@ def test_a_table_in_transition_is_left_alone(status: str, doing: str) -> None:
     with pytest.raises(ResourceInUseException) as caught:
         update(provisioned(status=status), DeletionProtectionEnabled=True)
     assert caught.value.message == (f"Attempt to change a resource which is still in use: Table is being {doing}: abc")
+
+
+@pytest.mark.parametrize(
+    ("update_", "kind", "message"),
+    [
+        (
+            {"Update": {"IndexName": "ghost", "ProvisionedThroughput": units(1, 1)}},
+            ResourceNotFoundException,
+            "Requested resource not found: Index ghost for table abc",
+        ),
+        (
+            {"Delete": {"IndexName": "ghost"}},
+            ResourceNotFoundException,
+            "Requested resource not found: Index ghost for table abc",
+        ),
+        (
+            {"Update": {"IndexName": "lsi", "ProvisionedThroughput": units(1, 1)}},
+            ValidationException,
+            "Cannot update an index that is not a GlobalSecondaryIndex: lsi",
+        ),
+        (
+            {"Delete": {"IndexName": "lsi"}},
+            ValidationException,
+            "Cannot delete an index that is not a GlobalSecondaryIndex: lsi",
+        ),
+    ],
+)
+def test_indexes_that_cannot_be_changed(update_: dict[str, Any], kind: type[TablesError], message: str) -> None:
+    table = provisioned()
+    local = Index("lsi", 2, is_global=False, keys=KEYS, projection="ALL")
+    table = msgspec.structs.replace(table, indexes=(*table.indexes, local))
+    with pytest.raises(kind) as caught:
+        update(table, GlobalSecondaryIndexUpdates=[update_])
+    assert caught.value.message == message
+
+
+NEW = {
+    "IndexName": "new",
+    "KeySchema": [{"AttributeName": "g", "KeyType": "HASH"}],
+    "Projection": {"ProjectionType": "ALL"},
+}
+
+
+def defined(**types: str) -> list[dict[str, str]]:
+    return [{"AttributeName": name, "AttributeType": kind} for name, kind in types.items()]
+
+
+def created(table: Table, definitions: list[dict[str, str]] | None, **more: Any) -> Table:
+    request: dict[str, Any] = {"AttributeDefinitions": definitions} if definitions is not None else {}
+    return updated(table, GlobalSecondaryIndexUpdates=[{"Create": {**NEW, **more}}], **request)
+
+
+@pytest.mark.parametrize(
+    ("definitions", "more", "message"),
+    [
+        (None, {}, P + "AttributeDefinitions is not specified for index: new"),
+        (
+            defined(g="S"),
+            {},
+            P + "Both ReadCapacityUnits and WriteCapacityUnits must be specified for index: new",
+        ),
+        (
+            defined(g="S"),
+            {"Projection": {"ProjectionType": "INCLUDE", "NonKeyAttributes": ["x", "y", "x"]}},
+            P + "Duplicate element in NonKeyAttributes: x",
+        ),
+    ],
+)
+def test_an_index_is_not_added(definitions: list[dict[str, str]] | None, more: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValidationException) as caught:
+        created(provisioned(), definitions, **more)
+    assert caught.value.message == message
+
+
+def test_an_index_of_a_table_on_demand_has_no_capacity() -> None:
+    table = updated(provisioned(), BillingMode="PAY_PER_REQUEST")
+    with pytest.raises(ValidationException) as caught:
+        created(table, defined(g="S"), ProvisionedThroughput=units(1, 1))
+    assert caught.value.message == (
+        P + "Neither ReadCapacityUnits nor WriteCapacityUnits can be specified for index: new when BillingMode is "
+        "PAY_PER_REQUEST"
+    )
+
+
+def test_definitions_count_for_new_indexes_alone() -> None:
+    wrong = defined(a="N", old="B")
+    table = updated(provisioned(), AttributeDefinitions=wrong, DeletionProtectionEnabled=True)
+    assert table.attribute_types == {"a": "S"}
+    table = created(table, [*wrong, *defined(g="N")], ProvisionedThroughput=units(1, 1))
+    assert table.attribute_types == {"a": "S", "g": "N"}
+    with pytest.raises(ValidationException, match="Attribute g is defined with type S, and is of type N in the table"):
+        created(msgspec.structs.replace(table, indexes=()), defined(g="S"), ProvisionedThroughput=units(1, 1))
+
+
+def test_a_key_is_not_set_again_by_its_arn() -> None:
+    arn = "arn:aws:kms:us-east-1:111111111111:key/some"
+    by_arn = {"Enabled": True, "SSEType": "KMS", "KMSMasterKeyId": arn}
+    table = updated(provisioned(), SSESpecification=by_arn)
+    with pytest.raises(ValidationException) as caught:
+        update(table, SSESpecification=by_arn)
+    assert caught.value.message == (
+        P + "Table is already encrypted with given KMSMasterKeyId. Use KMSMasterKeyId parameter if you want to change "
+        "Master Key"
+    )
+    # In any other way it is.
+    assert updated(table, SSESpecification=by_arn | {"KMSMasterKeyId": "some"}).settings == table.settings
+    managed = updated(table, SSESpecification={"Enabled": True})
+    alias = managed.settings["SSEDescription"]["KMSMasterKeyArn"]
+    assert updated(managed, SSESpecification=by_arn | {"KMSMasterKeyId": alias}).settings == managed.settings
+
+
+def test_what_was_warm_once_stays_warm() -> None:
+    table = updated(provisioned(), ProvisionedThroughput=units(9, 9), **of_index(ProvisionedThroughput=units(8, 7)))
+    assert not table.settings
+    table = updated(table, ProvisionedThroughput=units(5, 10), **of_index(ProvisionedThroughput=units(1, 7)))
+    described = describe(table, {}, NOW_MS)
+    assert described["WarmThroughput"] == {"ReadUnitsPerSecond": 9, "WriteUnitsPerSecond": 10, "Status": "ACTIVE"}
+    assert described["GlobalSecondaryIndexes"][0]["WarmThroughput"]["ReadUnitsPerSecond"] == 8
+    with pytest.raises(ValidationException, match="decreasing WarmThroughput is not supported"):
+        update(table, WarmThroughput={"ReadUnitsPerSecond": 8})
+    table = updated(table, BillingMode="PAY_PER_REQUEST")
+    assert warmth(table.settings, None) == {"ReadUnitsPerSecond": 12_000, "WriteUnitsPerSecond": 4_000}
+    back: dict[str, Any] = {"BillingMode": "PROVISIONED", "ProvisionedThroughput": units(5_000, 5_000)}
+    table = updated(table, **back, **of_index(ProvisionedThroughput=units(1, 1)))
+    assert warmth(table.settings, table.throughput) == {"ReadUnitsPerSecond": 12_000, "WriteUnitsPerSecond": 5_000}
+    assert table.indexes[0].settings["WarmThroughput"] == {"ReadUnitsPerSecond": 12_000, "WriteUnitsPerSecond": 4_000}
+
+
+def test_encryption_and_warm_throughput_leave_the_table_active() -> None:
+    assert update(provisioned(), SSESpecification={"Enabled": True}).status == "ACTIVE"
+    assert update(provisioned(), WarmThroughput={"ReadUnitsPerSecond": 20_000}).status == "ACTIVE"
+
+
+def test_protection_and_maximums_change_at_once() -> None:
+    protected = update(provisioned(), DeletionProtectionEnabled=True)
+    assert (protected.status, protected.deletion_protection, protected.pending) == ("ACTIVE", True, None)
+    on_demand = updated(provisioned(), BillingMode="PAY_PER_REQUEST")
+    limited = update(on_demand, OnDemandThroughput={"MaxReadRequestUnits": 5})
+    assert (limited.status, limited.settings) == ("ACTIVE", {"OnDemandThroughput": {"MaxReadRequestUnits": 5}})
+    both = update(on_demand, BillingMode="PAY_PER_REQUEST", OnDemandThroughput={"MaxReadRequestUnits": 5})
+    assert both.status == "UPDATING"
 
 
 def test_what_is_deleted_is_gone() -> None:

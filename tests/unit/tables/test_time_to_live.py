@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from msgspec.structs import replace
 
 from tenet.store.errors import StoreCorrupt
-from tenet.tables.errors import ValidationException
+from tenet.tables.errors import ResourceInUseException, ValidationException
 from tenet.tables.model import KeyAttribute, KeySchema, Table, TimeToLive
 from tenet.tables.ops.expiring import Figures, decode_position, encode_position, measures_of
 from tenet.tables.rules import stored
@@ -18,11 +18,16 @@ from tenet.tables.rules.time_to_live import (
     Sieve,
     attribute_of,
     changed,
+    check_changeable,
+    check_describable,
     describe,
     is_expired,
     status,
 )
 from tenet.wire.door import Measured
+
+if TYPE_CHECKING:
+    from tenet.tables.model import TableStatus
 
 NOW_MS = 1_800_000_000_000
 NOW_S = NOW_MS // 1000
@@ -34,7 +39,7 @@ def wanted(attribute: str, *, enabled: bool) -> dict[str, Any]:
     return {"AttributeName": attribute, "Enabled": enabled}
 
 
-def test_it_is_switched_on_and_an_hour_later_off_and_on_again_for_another_attribute() -> None:
+def test_it_is_switched_on_and_later_off_and_on_again_for_another_attribute() -> None:
     now = changed(None, wanted("t", enabled=True), now_ms=NOW_MS, until_ms=NOW_MS)
     assert now == TimeToLive("t", is_enabled=True, changed_ms=NOW_MS, until_ms=NOW_MS)
     later_ms = NOW_MS + CHANGE_MS_MIN
@@ -77,6 +82,30 @@ def test_what_is_refused(now: TimeToLive | None, specification: dict[str, Any], 
     with pytest.raises(ValidationException) as refused:
         changed(now, specification, now_ms=NOW_MS + after_ms, until_ms=0)
     assert refused.value.message == text
+
+
+TABLE = Table("0" * 12, "abc", "the-id", "x-1", 0, KeySchema(KeyAttribute("p", "S")), {"p": "S"}, status="ACTIVE")
+
+
+@pytest.mark.parametrize("status", ["ACTIVE", "UPDATING"])
+def test_it_is_described_and_changed_while_the_table_is_there(status: TableStatus) -> None:
+    check_changeable(replace(TABLE, status=status))
+    check_describable(replace(TABLE, status=status))
+
+
+@pytest.mark.parametrize(
+    ("status", "text"),
+    [("CREATING", "Table abc is being created"), ("DELETING", "Table is being deleted: abc")],
+)
+def test_a_table_that_comes_or_goes_has_none(status: TableStatus, text: str) -> None:
+    with pytest.raises(ResourceInUseException) as in_use:
+        check_changeable(replace(TABLE, status=status))
+    assert in_use.value.message == "Attempt to change a resource which is still in use: " + text
+    with pytest.raises(ValidationException) as refused:
+        check_describable(replace(TABLE, status=status))
+    assert refused.value.message == (
+        f"Cannot describe time to live while table is in {status} state: Current table state is {status}"
+    )
 
 
 @pytest.mark.parametrize(
@@ -153,8 +182,7 @@ def test_a_position_that_cannot_be_read_is_told() -> None:
 
 
 def test_measures_say_what_was_done_and_how_long_ago_a_look_began() -> None:
-    table = Table("0" * 12, "abc", "the-id", "x-1", 0, KeySchema(KeyAttribute("p", "S")), {"p": "S"}, status="ACTIVE")
-    begun, new = Figures(table), Figures(replace(table, name="new"))
+    begun, new = Figures(TABLE), Figures(replace(TABLE, name="new"))
     begun.removed, begun.failed, begun.looked_ms = 3, 2, NOW_MS - 1_500
     removed, failed, age = measures_of([begun, new], NOW_MS)
     assert isinstance(removed, Measured)

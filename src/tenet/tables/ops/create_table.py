@@ -10,8 +10,9 @@ import orjson
 from tenet.base.ids import uuid4_text
 from tenet.tables.errors import ResourceInUseException
 from tenet.tables.ops.catalog import table_name
-from tenet.tables.rules.description import describe
+from tenet.tables.rules.description import describe_new
 from tenet.tables.rules.table_definition import check_create, table_from
+from tenet.tables.rules.table_update import check_is_active
 
 if TYPE_CHECKING:
     from tenet.tables.context import Caller, Context
@@ -23,7 +24,7 @@ async def create_table(context: Context, caller: Caller, request: dict[str, Any]
 
     Raises:
         ValidationException: the definition breaks a rule.
-        ResourceInUseException: there is a table of that name.
+        ResourceInUseException: there is a table of that name, or one is being made.
         LimitExceededException: the tenant has as many tables as it may have.
     """
     check_create(request)
@@ -40,12 +41,14 @@ async def create_table(context: Context, caller: Caller, request: dict[str, Any]
 
     def decide(there: Table | None) -> Table:
         if there is not None:
+            if there.status == "CREATING":
+                check_is_active(there)
             raise ResourceInUseException(f"Table already exists: {wanted.name}")
         return wanted
 
     table = await context.catalog.change(caller.account, wanted.name, decide, deadline=caller.deadline)
     assert table is not None
     caller.notes["table"] = table.name
-    answer = orjson.dumps({"TableDescription": describe(table, {}, now_ms)})
+    answer = orjson.dumps({"TableDescription": describe_new(table, now_ms)})
     await context.lifecycle.begin(table)
     return answer

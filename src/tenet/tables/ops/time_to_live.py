@@ -13,7 +13,6 @@ import orjson
 
 from tenet.tables.ops.catalog import not_found, table_name
 from tenet.tables.rules import time_to_live
-from tenet.tables.rules.table_update import check_is_active
 
 if TYPE_CHECKING:
     from tenet.tables.context import Caller, Context
@@ -25,8 +24,8 @@ async def update_time_to_live(context: Context, caller: Caller, request: dict[st
 
     Raises:
         ResourceNotFoundException: there is no table of that name.
-        ResourceInUseException: it is being created, updated or deleted.
-        ValidationException: it is so already, is on for another attribute, or was changed within the last hour.
+        ResourceInUseException: it is being created or deleted.
+        ValidationException: it is so already, is on for another attribute, or was changed a short while ago.
     """
     name = table_name(caller.account, request["TableName"])
     wanted = request["TimeToLiveSpecification"]
@@ -35,7 +34,7 @@ async def update_time_to_live(context: Context, caller: Caller, request: dict[st
     def decide(table: Table | None) -> Table:
         if table is None:
             raise not_found(name)
-        check_is_active(table)
+        time_to_live.check_changeable(table)
         changed = time_to_live.changed(table.time_to_live, wanted, now_ms=now_ms, until_ms=context.lifecycle.until_ms())
         return msgspec.structs.replace(table, time_to_live=changed)
 
@@ -50,8 +49,10 @@ async def describe_time_to_live(context: Context, caller: Caller, request: dict[
 
     Raises:
         ResourceNotFoundException: there is no table of that name.
+        ValidationException: it is being created or deleted.
     """
     table = await context.catalog.describe(caller.account, request["TableName"], deadline=caller.deadline)
     caller.notes["table"] = table.name
+    time_to_live.check_describable(table)
     described = time_to_live.describe(table.time_to_live, context.clock.wall_ms())
     return orjson.dumps({"TimeToLiveDescription": described})

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from msgspec import Struct
 
 from tenet.tables.rules.stream_settings import described_stream
-from tenet.tables.rules.table_settings import WARM_READ_UNITS, WARM_WRITE_UNITS
+from tenet.tables.rules.table_settings import warmth
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -46,7 +46,7 @@ def describe(table: Table, counts: Mapping[str, Count], now_ms: int, *, lag_ms: 
     count = counts.get("", _NOTHING)
     answer: dict[str, Any] = {
         "AttributeDefinitions": [
-            {"AttributeName": name, "AttributeType": kind} for name, kind in table.attribute_types.items()
+            {"AttributeName": name, "AttributeType": kind} for name, kind in sorted(table.attribute_types.items())
         ],
         "TableName": table.name,
         "KeySchema": key_schema(table.keys),
@@ -75,6 +75,23 @@ def describe(table: Table, counts: Mapping[str, Count], now_ms: int, *, lag_ms: 
     indexes = (*table.global_indexes, *table.coming_indexes)
     if indexes:
         answer["GlobalSecondaryIndexes"] = [_global_index(table, index, counts, now_ms, lag_ms) for index in indexes]
+    return answer
+
+
+def describe_new(table: Table, now_ms: int) -> dict[str, Any]:
+    """Returns the TableDescription of a table in the answer to its CreateTable.
+
+    It says nothing of warm throughput but what was asked for, and of that of indexes nothing at all.
+
+    Args:
+        table: in status CREATING.
+        now_ms: the time, milliseconds since 1970.
+    """
+    answer = describe(table, {}, now_ms)
+    if "WarmThroughput" not in table.settings:
+        del answer["WarmThroughput"]
+    for index in answer.get("GlobalSecondaryIndexes", ()):
+        del index["WarmThroughput"]
     return answer
 
 
@@ -114,19 +131,15 @@ def _table_class(table: Table) -> dict[str, Any]:
 
 
 def _warm_throughput(table: Table, throughput: Throughput, settings: Mapping[str, Any]) -> dict[str, Any]:
-    if table.billing == "PAY_PER_REQUEST":
-        units = {"ReadUnitsPerSecond": WARM_READ_UNITS, "WriteUnitsPerSecond": WARM_WRITE_UNITS}
-    else:
-        units = {"ReadUnitsPerSecond": throughput.read, "WriteUnitsPerSecond": throughput.write}
-    units.update(settings.get("WarmThroughput", {}))
-    return {**units, "Status": "UPDATING" if table.status == "UPDATING" else "ACTIVE"}
+    units = warmth(settings, None if table.billing == "PAY_PER_REQUEST" else throughput)
+    return {**units, "Status": "UPDATING" if table.status in {"CREATING", "UPDATING"} else "ACTIVE"}
 
 
 def _index(table: Table, index: Index, counts: Mapping[str, Count]) -> dict[str, Any]:
     count = counts.get(index.name, _NOTHING)
     projection: dict[str, Any] = {"ProjectionType": index.projection}
     if index.included:
-        projection["NonKeyAttributes"] = list(index.included)
+        projection["NonKeyAttributes"] = sorted(index.included)
     return {
         "IndexName": index.name,
         "KeySchema": key_schema(index.keys),

@@ -45,8 +45,7 @@ def check_index_changes(request: Mapping[str, Any]) -> None:
             )
         if len(kinds) > 1:
             raise ValidationException(
-                _INVALID + "Only one of GlobalSecondaryIndexUpdate.Update, GlobalSecondaryIndexUpdate.Create, "
-                "GlobalSecondaryIndexUpdate.Delete must be specified"
+                _INVALID + "Only one global secondary index action is allowed per GlobalSecondaryIndexUpdate object"
             )
         name = update[kinds[0]]["IndexName"]
         if name in names:
@@ -56,7 +55,33 @@ def check_index_changes(request: Mapping[str, Any]) -> None:
         names.add(name)
     for update in updates:
         if update.get("Create") is not None:
+            if request.get("AttributeDefinitions") is None:
+                name = update["Create"]["IndexName"]
+                raise ValidationException(_INVALID + f"AttributeDefinitions is not specified for index: {name}")
             check_index_definition(update["Create"], definitions)
+
+
+def check_indexes_are_there(table: Table, updates: Sequence[Mapping[str, Any]]) -> None:
+    """Checks that a table has the global indexes that an update changes or removes.
+
+    Args:
+        table: as it is.
+        updates: GlobalSecondaryIndexUpdates of the request.
+
+    Raises:
+        ResourceNotFoundException: it does not have one.
+        ValidationException: one of them is a local one.
+    """
+    for update in updates:
+        for kind in ("Update", "Delete"):
+            if kind not in update:
+                continue
+            name = update[kind]["IndexName"]
+            index = table.index(name)
+            if index is None:
+                raise ResourceNotFoundException(f"Requested resource not found: Index {name} for table {table.name}")
+            if not index.is_global:
+                raise ValidationException(f"Cannot {kind.lower()} an index that is not a GlobalSecondaryIndex: {name}")
 
 
 def changed_indexes(
@@ -66,13 +91,12 @@ def changed_indexes(
 
     Args:
         table: as it is.
-        request: passed by `check_index_changes`.
+        request: passed by `check_index_changes` and `check_indexes_are_there`.
         indexes: the table's, as the rest of the request changes them.
         billing: how the table will be billed.
 
     Raises:
-        LimitExceededException: more than one index would be made or removed at a time.
-        ResourceNotFoundException: there is no index to remove.
+        LimitExceededException: several indexes would be made or removed at a time, or there would be too many.
         ValidationException: the new index contradicts the table.
     """
     updates: Sequence[Mapping[str, Any]] = request.get("GlobalSecondaryIndexUpdates") or ()
@@ -85,8 +109,6 @@ def changed_indexes(
         raise LimitExceededException(
             "Subscriber limit exceeded: Only 1 online index can be created or deleted simultaneously per table"
         )
-    if not removed <= {index.name for index in table.global_indexes}:
-        raise ResourceNotFoundException("Requested resource not found")
     left = tuple(index for index in indexes if not index.is_global or index.name not in removed)
     return (*left, *(_created(table, request, one, billing) for one in created))
 
@@ -95,17 +117,11 @@ def _created(table: Table, request: Mapping[str, Any], given: Mapping[str, Any],
     if table.index(given["IndexName"]) is not None:
         raise ValidationException("Attempting to create an index which already exists")
     types = all_types(table, request)
-    used = dict.fromkeys(name for keys in (table.keys, *(index.keys for index in table.indexes)) for name in keys.names)
-    used.update(dict.fromkeys(element["AttributeName"] for element in given["KeySchema"]))
-    if any(name not in used for name in types):
-        raise ValidationException(
-            _INVALID + f"Some AttributeDefinitions are not used. AttributeDefinitions: [{', '.join(types)}], "
-            f"keys used: [{', '.join(used)}]"
-        )
     check_index_definition(given, types, billing=billing)
     if len(table.global_indexes) >= GLOBAL_INDEXES_MAX:
-        raise ValidationException(
-            _INVALID + f"GlobalSecondaryIndex count exceeds the per-table limit of {GLOBAL_INDEXES_MAX}"
+        raise LimitExceededException(
+            f"Subscriber limit exceeded: Number of global secondary indexes exceeds per-table limit of "
+            f"{GLOBAL_INDEXES_MAX}"
         )
     included = given["Projection"].get("NonKeyAttributes") or ()
     if sum(len(index.included) for index in table.indexes) + len(included) > INCLUDED_MAX:
@@ -117,17 +133,23 @@ def _created(table: Table, request: Mapping[str, Any], given: Mapping[str, Any],
 
 
 def all_types(table: Table, request: Mapping[str, Any]) -> dict[str, KeyType]:
-    """Returns the types of a table's key attributes with those that a request defines.
+    """Returns the types of a table's key attributes with those of the indexes that a request adds.
+
+    What else the request defines is passed by, also where it contradicts the table, as in the service.
 
     Raises:
-        ValidationException: it defines one that the table has with another type.
+        ValidationException: a key of an index has another type than in the table.
     """
     types = dict(table.attribute_types)
-    for name, kind in definitions_of(request).items():
-        if types.setdefault(name, kind) != kind:
-            raise ValidationException(
-                _INVALID + f"Attribute {name} is defined with type {kind}, and is of type {types[name]} in the table"
-            )
+    definitions = definitions_of(request)
+    for update in request.get("GlobalSecondaryIndexUpdates") or ():
+        for element in update.get("Create", {}).get("KeySchema", ()):
+            name = element["AttributeName"]
+            kind = definitions[name]
+            if types.setdefault(name, kind) != kind:
+                raise ValidationException(
+                    f"{_INVALID}Attribute {name} is defined with type {kind}, and is of type {types[name]} in the table"
+                )
     return types
 
 

@@ -50,12 +50,12 @@ def check_create(request: Mapping[str, Any]) -> None:
             _INVALID + "Number of attributes in KeySchema does not exactly match number of attributes defined in "
             "AttributeDefinitions"
         )
+    _check_definitions_are_used(request, definitions)
     names: set[str] = set()
     if local is not None:
         _check_local_indexes(local, schema, definitions, names)
     if "GlobalSecondaryIndexes" in request:
         _check_global_indexes(request, definitions, names)
-    _check_definitions_are_used(request, definitions)
     _check_included(request)
     check_created(request.get("StreamSpecification"))
 
@@ -88,7 +88,7 @@ def table_from(
         WarmThroughput=warm_throughput(
             request.get("WarmThroughput"), None, _provisioned(request.get("ProvisionedThroughput"))
         ),
-        SSEDescription=sse_description(request.get("SSESpecification"), {}, account, region),
+        SSEDescription=sse_description(request.get("SSESpecification"), None, account, region),
     )
     return Table(
         account=account,
@@ -257,10 +257,14 @@ def _check_defined(schema: Sequence[Mapping[str, str]], definitions: Mapping[str
 
 
 def _check_definitions_are_used(request: Mapping[str, Any], definitions: Mapping[str, KeyType]) -> None:
-    """Checks that no attribute is defined that no key uses."""
-    schemas = [request["KeySchema"], *(index["KeySchema"] for index in _indexes(request))]
+    """Checks that no attribute is defined that no key uses, where the keys of indexes use none that is not defined.
+
+    It comes before all that is checked of indexes, and hides it, but for lists of them that are empty.
+    """
+    indexes = _indexes(request)
+    schemas = [request["KeySchema"], *(index["KeySchema"] for index in indexes)]
     used = dict.fromkeys(element["AttributeName"] for schema in schemas for element in schema)
-    if any(name not in used for name in definitions):
+    if indexes and used.keys() < definitions.keys():
         raise ValidationException(
             _INVALID + f"Some AttributeDefinitions are not used. AttributeDefinitions: [{', '.join(definitions)}], "
             f"keys used: [{', '.join(used)}]"
@@ -350,7 +354,7 @@ def check_index_definition(
     check_global_schema(index["KeySchema"])
     _check_projection(index)
     if billing is not None:
-        _check_index_billing(index, on_demand=billing == "PAY_PER_REQUEST")
+        _check_added_billing(index, on_demand=billing == "PAY_PER_REQUEST")
     elif "ProvisionedThroughput" in index:
         check_capacity(index["ProvisionedThroughput"])
 
@@ -364,9 +368,24 @@ def _check_index_billing(index: Mapping[str, Any], *, on_demand: bool) -> None:
             "PAY_PER_REQUEST"
         )
     if not on_demand and throughput is None:
-        raise ValidationException(_INVALID + f"ProvisionedThroughput must be specified for index: {name}")
+        raise ValidationException(_INVALID + f"ProvisionedThroughput is not specified for index: {name}")
     if throughput is not None:
         check_capacity(throughput)
+
+
+def _check_added_billing(index: Mapping[str, Any], *, on_demand: bool) -> None:
+    """Checks the capacity of an index that is added to a table; of those of a new one the words are others."""
+    throughput = index.get("ProvisionedThroughput")
+    name = index["IndexName"]
+    if on_demand and throughput is not None:
+        raise ValidationException(
+            _INVALID + f"Neither ReadCapacityUnits nor WriteCapacityUnits can be specified for index: {name} when "
+            "BillingMode is PAY_PER_REQUEST"
+        )
+    if not on_demand and throughput is None:
+        raise ValidationException(
+            _INVALID + f"Both ReadCapacityUnits and WriteCapacityUnits must be specified for index: {name}"
+        )
 
 
 def _check_projection(index: Mapping[str, Any]) -> None:
@@ -378,6 +397,11 @@ def _check_projection(index: Mapping[str, Any]) -> None:
         raise ValidationException(_INVALID + f"ProjectionType is {kind}, but NonKeyAttributes is specified")
     if projection.get("NonKeyAttributes") is None and kind == "INCLUDE":
         raise ValidationException(_INVALID + "ProjectionType is INCLUDE, but NonKeyAttributes is not specified")
+    names: set[str] = set()
+    for name in projection.get("NonKeyAttributes") or ():
+        if name in names:
+            raise ValidationException(_INVALID + f"Duplicate element in NonKeyAttributes: {name}")
+        names.add(name)
 
 
 def _check_name(name: str, names: set[str]) -> None:

@@ -9,7 +9,13 @@ import msgspec
 
 from tenet.tables.errors import LimitExceededException, ResourceInUseException, ValidationException
 from tenet.tables.model import CapacityHistory, Index, Pending, Table, Throughput
-from tenet.tables.rules.index_changes import all_types, changed_indexes, check_index_changes, types_of
+from tenet.tables.rules.index_changes import (
+    all_types,
+    changed_indexes,
+    check_index_changes,
+    check_indexes_are_there,
+    types_of,
+)
 from tenet.tables.rules.stream_settings import check_switched, switched
 from tenet.tables.rules.table_definition import check_capacity
 from tenet.tables.rules.table_settings import (
@@ -18,6 +24,7 @@ from tenet.tables.rules.table_settings import (
     on_demand_throughput,
     sse_description,
     warm_throughput,
+    warmth,
 )
 
 if TYPE_CHECKING:
@@ -37,12 +44,13 @@ ON_DEMAND_SWITCHES_MAX: Final = 4
 CLASS_CHANGES_MAX: Final = 2
 CLASS_DAYS: Final = 30
 
+_INDEX_UPDATES: Final = "GlobalSecondaryIndexUpdates"
 #: Parameters of which at least one must be there.
 _CHANGES: Final = frozenset(
     {
         "BillingMode",
         "DeletionProtectionEnabled",
-        "GlobalSecondaryIndexUpdates",
+        _INDEX_UPDATES,
         "OnDemandThroughput",
         "ProvisionedThroughput",
         "SSESpecification",
@@ -60,6 +68,8 @@ _ALONE: Final = {
 }
 #: Parameters that ask for nothing where they are empty.
 _OR_NONE: Final = frozenset({"OnDemandThroughput", "WarmThroughput"})
+#: Changes during which the table stays ACTIVE, where nothing else is changed with them.
+_AT_ONCE: Final = frozenset({"DeletionProtectionEnabled", "OnDemandThroughput", "SSESpecification", "WarmThroughput"})
 #: What stands beside the names of parameters where an index is made, and where one is made or removed.
 _CREATION, _REMAKING = "Create", "Create or Delete"
 #: What cannot be changed together, unless something else is changed too, and the words for it.
@@ -103,11 +113,7 @@ def check_update(request: Mapping[str, Any]) -> None:
     Raises:
         ValidationException: with the service's text for the first rule that it breaks.
     """
-    if _CHANGES.isdisjoint(request) or request.get("GlobalSecondaryIndexUpdates") == []:
-        raise ValidationException(
-            "At least one of ProvisionedThroughput, BillingMode, UpdateStreamEnabled, GlobalSecondaryIndexUpdates or "
-            "SSESpecification or ReplicaUpdates is required"
-        )
+    _check_changes_something(request)
     check_table_class(request.get("TableClass"))
     throughput = request.get("ProvisionedThroughput")
     if request.get("BillingMode") == "PROVISIONED" and throughput is None:
@@ -118,7 +124,7 @@ def check_update(request: Mapping[str, Any]) -> None:
         check_switched(request["StreamSpecification"])
     _check_together(request)
     check_index_changes(request)
-    for update in request.get("GlobalSecondaryIndexUpdates") or ():
+    for update in request.get(_INDEX_UPDATES) or ():
         change = update.get("Update", {})
         if "ProvisionedThroughput" in change:
             check_capacity(change["ProvisionedThroughput"])
@@ -127,6 +133,25 @@ def check_update(request: Mapping[str, Any]) -> None:
                 _INVALID + "WarmThroughput must have at least one of ReadUnitsPerSecond or WriteUnitsPerSecond "
                 f"specified for index: {change['IndexName']}"
             )
+
+
+def _check_changes_something(request: Mapping[str, Any]) -> None:
+    """Checks that an UpdateTable request asks for a change; an empty list of updates of indexes is none.
+
+    Raises:
+        ValidationException: it does not, or has such a list beside a change.
+    """
+    changes = _CHANGES.intersection(request)
+    is_empty = request.get(_INDEX_UPDATES) == []
+    if not changes or (is_empty and changes == {_INDEX_UPDATES}):
+        raise ValidationException(
+            "At least one of ProvisionedThroughput, BillingMode, UpdateStreamEnabled, GlobalSecondaryIndexUpdates, "
+            "SSESpecification, ReplicaUpdates, MultiAccountReplicaReady, ReplicaTransitRoleArn, "
+            "MultiRegionConsistency, DeletionProtectionEnabled, OnDemandThroughput, WarmThroughput or TableClass is "
+            "required"
+        )
+    if is_empty:
+        raise ValidationException(f"{_INVALID}List of GlobalSecondaryIndexUpdates is empty")
 
 
 def _check_together(request: Mapping[str, Any]) -> None:
@@ -138,12 +163,12 @@ def _check_together(request: Mapping[str, Any]) -> None:
         ValidationException: it does.
     """
     changes = {name for name in _CHANGES.intersection(request) if name not in _OR_NONE or request[name] != {}}
-    updates = request.get("GlobalSecondaryIndexUpdates") or ()
+    updates = request.get(_INDEX_UPDATES) or ()
     if any(update.get("Create") for update in updates):
         changes |= {_CREATION, _REMAKING}
     elif any(update.get("Delete") for update in updates):
         changes.add(_REMAKING)
-    if changes <= {"GlobalSecondaryIndexUpdates", _CREATION, _REMAKING}:
+    if changes <= {_INDEX_UPDATES, _CREATION, _REMAKING}:
         return
     if len(changes) > 1:
         for name, words in _ALONE.items():
@@ -170,7 +195,7 @@ def check_is_active(table: Table) -> None:
 
 
 def begin_update(table: Table, request: Mapping[str, Any], *, now_ms: int, until_ms: int) -> Table:
-    """Returns a table that is being updated, with what it is to become.
+    """Returns a table that is being updated, with what it is to become; what is changed at once is changed already.
 
     Args:
         table: as it is.
@@ -196,7 +221,10 @@ def begin_update(table: Table, request: Mapping[str, Any], *, now_ms: int, until
         settings=kept(
             OnDemandThroughput=on_demand_throughput(request.get("OnDemandThroughput"), table.settings, billing),
             WarmThroughput=warm_throughput(
-                request.get("WarmThroughput"), table.settings, None if billing == "PAY_PER_REQUEST" else throughput
+                request.get("WarmThroughput"),
+                table.settings,
+                None if billing == "PAY_PER_REQUEST" else throughput,
+                had=warmth(table.settings, None if table.billing == "PAY_PER_REQUEST" else table.throughput),
             ),
             SSEDescription=sse_description(
                 request.get("SSESpecification"), table.settings, table.account, table.region
@@ -204,7 +232,7 @@ def begin_update(table: Table, request: Mapping[str, Any], *, now_ms: int, until
         ),
         attribute_types=types_of(table, indexes, all_types(table, request)),
     )
-    return msgspec.structs.replace(
+    begun = msgspec.structs.replace(
         table,
         status="UPDATING",
         status_until_ms=until_ms,
@@ -216,6 +244,11 @@ def begin_update(table: Table, request: Mapping[str, Any], *, now_ms: int, until
         on_demand_ms=_switches(table, billing, now_ms),
         **_class_changes(table, pending.table_class, now_ms),
     )
+    if not _CHANGES.intersection(request) <= _AT_ONCE:
+        return begun
+    ended = end_transition(begun)
+    assert ended is not None
+    return ended
 
 
 def end_transition(table: Table) -> Table | None:
@@ -259,17 +292,24 @@ def _updated_throughput(table: Table, given: Mapping[str, int] | None, billing: 
         )
     wanted = Throughput(given["ReadCapacityUnits"], given["WriteCapacityUnits"])
     if wanted == table.throughput:
-        raise _unchanged("table", wanted)
+        raise _unchanged("the table", "the table", wanted)
     return wanted
 
 
-def _unchanged(what: str, throughput: Throughput) -> ValidationException:
+def _unchanged(what: str, of_what: str, throughput: Throughput) -> ValidationException:
+    """Returns the error of capacity that stays what it is.
+
+    Args:
+        what: has it, as the first sentence names it.
+        of_what: the same, as the others name it.
+        throughput: the capacity.
+    """
     units = "".join(
-        f"Current {name} provisioned for the {what}: {value}. Requested {name}: {value}. "
+        f"Current {name} provisioned for {of_what}: {value}. Requested {name}: {value}. "
         for name, value in (("ReadCapacityUnits", throughput.read), ("WriteCapacityUnits", throughput.write))
     )
     return ValidationException(
-        f"The provisioned throughput for the {what} will not change. The requested value equals the current value. "
+        f"The provisioned throughput for {what} will not change. The requested value equals the current value. "
         f"{units}Refer to the Amazon DynamoDB Developer Guide for current limits and how to request higher limits."
     )
 
@@ -349,14 +389,9 @@ def _updated_indexes(
     table: Table, request: Mapping[str, Any], billing: BillingMode, now_ms: int
 ) -> tuple[tuple[Index, ...], tuple[Index, ...]]:
     """Returns the table's indexes as they are to be, and as they are until then, with their status."""
-    updates = request.get("GlobalSecondaryIndexUpdates") or ()
+    updates = request.get(_INDEX_UPDATES) or ()
+    check_indexes_are_there(table, updates)
     changes = {given["Update"]["IndexName"]: given["Update"] for given in updates if "Update" in given}
-    known = {index.name for index in table.global_indexes}
-    if not known.issuperset(changes):
-        raise ValidationException(
-            "This operation cannot be performed with given input values. Please contact DynamoDB service team for more "
-            "info: Action Blocked: IndexUpdate"
-        )
     updated = tuple(
         _updated_index(table, index, changes.get(index.name), billing, now_ms) if index.is_global else index
         for index in table.indexes
@@ -392,12 +427,12 @@ def _updated_index(
     if given is not None:
         if billing == "PAY_PER_REQUEST":
             raise ValidationException(
-                _INVALID + f"Neither ReadCapacityUnits nor WriteCapacityUnits can be specified for index: {index.name} "
-                "when BillingMode is PAY_PER_REQUEST"
+                f"{_INVALID}The only Updates for index: {index.name} when TableThroughputMode is PAY_PER_REQUEST can "
+                "be to OnDemandThroughput, WarmThroughput"
             )
         throughput = Throughput(given["ReadCapacityUnits"], given["WriteCapacityUnits"])
         if throughput == index.throughput and table.billing == billing:
-            raise _unchanged(f"index {index.name}", throughput)
+            raise _unchanged(f"the index {index.name}", f"index {index.name}", throughput)
     return msgspec.structs.replace(
         index,
         throughput=throughput,
@@ -411,6 +446,7 @@ def _updated_index(
                 index.settings,
                 None if billing == "PAY_PER_REQUEST" else throughput,
                 index=index.name,
+                had=warmth(index.settings, None if table.billing == "PAY_PER_REQUEST" else index.throughput),
             ),
         ),
     )
