@@ -99,7 +99,7 @@ def test_a_session_that_is_used_goes_on(sessions: Any) -> None:
     wait_until_left(sessions, {"used"})
 
 
-def test_it_is_described_and_not_changed_again_soon(sessions: Any) -> None:
+def test_it_is_described_and_changed_once_an_hour(sessions: Any) -> None:
     client, name = sessions.meta.client, sessions.name
     described = client.describe_time_to_live(TableName=name)["TimeToLiveDescription"]
     assert described == {"TimeToLiveStatus": "ENABLED", "AttributeName": "expires"}

@@ -25,10 +25,10 @@ OF_TIME_TO_LIVE = (
         theirs="^UnknownOperationException",
     ),
     KnownDifference(
-        name="one-change-in-half-an-hour",
+        name="one-change-an-hour",
         witnesses=(LOCAL, DYNOXIDE),
         member="outcome",
-        reason="Time to live is changed once in 31 minutes at most; the peers let it be changed at any time.",
+        reason="Time to live is changed once an hour at most; the peers let it be changed at any time.",
         source=DOCUMENTED,
         operations=_OPERATIONS,
         ours="^ValidationException: Time to live has been modified multiple times",

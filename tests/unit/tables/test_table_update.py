@@ -216,6 +216,12 @@ def test_most_changes_stand_alone(request_: dict[str, Any], message: str) -> Non
 
 def test_what_is_empty_stands_beside_anything() -> None:
     check_update(PROTECTION | {"WarmThroughput": {}, "OnDemandThroughput": {}})
+    warmed = {"Update": {"IndexName": "by-g", **WARM}}
+    check_update(WARM | {"GlobalSecondaryIndexUpdates": [warmed]})
+    with pytest.raises(ValidationException, match="WarmThroughput must be the only operation in the request"):
+        check_update(WARM | STREAM | {"GlobalSecondaryIndexUpdates": [warmed]})
+    with pytest.raises(ValidationException, match="WarmThroughput must be the only operation in the request"):
+        check_update(WARM | {"GlobalSecondaryIndexUpdates": [{"Delete": {"IndexName": "by-g"}}]})
     check_update({"BillingMode": "PAY_PER_REQUEST"} | MAXIMUM)
     check_update({"BillingMode": "PAY_PER_REQUEST"} | STREAM)
 

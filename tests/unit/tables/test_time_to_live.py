@@ -39,7 +39,7 @@ def wanted(attribute: str, *, enabled: bool) -> dict[str, Any]:
     return {"AttributeName": attribute, "Enabled": enabled}
 
 
-def test_it_is_switched_on_and_later_off_and_on_again_for_another_attribute() -> None:
+def test_it_is_switched_on_and_an_hour_later_off_and_on_again_for_another_attribute() -> None:
     now = changed(None, wanted("t", enabled=True), now_ms=NOW_MS, until_ms=NOW_MS)
     assert now == TimeToLive("t", is_enabled=True, changed_ms=NOW_MS, until_ms=NOW_MS)
     later_ms = NOW_MS + CHANGE_MS_MIN

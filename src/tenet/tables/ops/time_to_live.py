@@ -25,7 +25,7 @@ async def update_time_to_live(context: Context, caller: Caller, request: dict[st
     Raises:
         ResourceNotFoundException: there is no table of that name.
         ResourceInUseException: it is being created or deleted.
-        ValidationException: it is so already, is on for another attribute, or was changed a short while ago.
+        ValidationException: it is so already, is on for another attribute, or was changed within the last hour.
     """
     name = table_name(caller.account, request["TableName"])
     wanted = request["TimeToLiveSpecification"]

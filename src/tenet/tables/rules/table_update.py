@@ -177,7 +177,9 @@ def _check_together(request: Mapping[str, Any]) -> None:
     for together, without, words in _NEVER_TOGETHER:
         if together <= changes and without not in changes:
             raise ValidationException(_INVALID + words)
-    if "WarmThroughput" in changes and len(changes) > 1:
+    # The developer guide warms a table and its indexes with one request.
+    beside_warmth = changes - ({"WarmThroughput"} if _REMAKING in changes else {"WarmThroughput", _INDEX_UPDATES})
+    if "WarmThroughput" in changes and beside_warmth:
         raise ValidationException(f"{_INVALID}WarmThroughput must be the only operation in the request")
 
 
