@@ -9,7 +9,6 @@ while the proxy, and with it the clients, still reach all of them.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -65,14 +64,13 @@ def machines(folder: Path) -> Iterator[Machines]:
     Args:
         folder: where the Tenets keep their data.
     """
-    net = 100 + os.getpid() % 100
     names = [str(number) for number in range(1, COUNT + 1)]
     with ExitStack() as stack:
-        network = Network(names, net=net)
+        network = Network(names)
         stack.callback(network.close)
         # What becomes a node in a namespace is the namespace's own command, with the number at its end.
         prefix = " ".join(network.prefix(names[0])).removesuffix("1") + "$number"
-        cluster = stack.enter_context(use(Spec(f"10.{net}.1", COUNT, prefix=prefix), is_fresh=True))
+        cluster = stack.enter_context(use(Spec(network.inside_prefix, COUNT, prefix=prefix), is_fresh=True))
         cluster.start_all()
         url = new_store_url(cluster)
         tenets: list[TenetNode] = []

@@ -5,22 +5,31 @@ partition cuts: nodes on one side hear nothing from the other, not even a refusa
 *outside* network proxy and clients, who live where the test lives, reach every node at any time, so that they can see
 what the minority says.
 
-    inside     10.77.1.n    a bridge for each side of a cut; the test has 10.77.1.254, on the side of the majority
-    outside    10.77.2.n    a bridge; the test has 10.77.2.254
+    inside     10.N.1.n    a bridge for each side of a cut; the test has 10.N.1.254, on the side of the majority
+    outside    10.N.2.n    a bridge; the test has 10.N.2.254
+
+N, 100 to 199, is a network's number, and its names begin with it. A network holds its number by the lock of a file,
+which ends with its process, however that ends: what a process that was killed has left behind is taken away by the
+next that takes the number, and nobody touches what another is using.
 
 It takes the right to make namespaces, which is root's, and ``ip`` of iproute2; ``why_not`` says what is missing.
 """
 
 from __future__ import annotations
 
+import fcntl
+import json
 import os
 import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
-#: One byte of addresses, so that two runs on a machine can be told to keep apart.
-_NET_DEFAULT = 77
+#: Second byte of addresses.
+_NUMBERS = range(100, 200)
+#: Where ``ip`` keeps the names of namespaces, which are the whole machine's as these locks are.
+_LOCKS = Path("/run/tenet-networks")
 _TIMEOUT_S = 30
 
 
@@ -50,19 +59,31 @@ class Network:
 
     Args:
         names: the nodes, at most 200.
-        net: second number of the addresses, 0 to 255; two networks at a time have different ones.
+
+    Raises:
+        NetworkFailed: it cannot be made, or all numbers are in use; nothing is left of it.
     """
 
-    def __init__(self, names: Sequence[str], *, net: int = _NET_DEFAULT) -> None:
+    def __init__(self, names: Sequence[str]) -> None:
         self._numbers = {name: number for number, name in enumerate(names, 1)}
-        self._net = net
-        self._tag = f"tn{net}"
+        self._net, self._lock = _take_a_number()
+        self._tag = f"tn{self._net}"
         self._is_cut: set[str] = set()
         try:
             self._build()
         except BaseException:
             self.close()
             raise
+
+    @property
+    def tag(self) -> str:
+        """What the names of all its namespaces and cables begin with."""
+        return self._tag
+
+    @property
+    def inside_prefix(self) -> str:
+        """The first three bytes of the addresses under which nodes reach each other."""
+        return f"10.{self._net}.1"
 
     def inside(self, name: str) -> str:
         """Address under which other nodes reach a node."""
@@ -90,13 +111,11 @@ class Network:
 
     def close(self) -> None:
         """Removes namespaces and bridges; safe to call twice, and where a part was never made."""
-        # A namespace goes some time after it was deleted, and what is in it with it; cables are gone at once, and the
-        # next network may have the same names.
-        cables = [f"{self._tag}x", *(f"{self._tag}o{number}" for number in self._numbers.values())]
-        for link in [*cables, f"{self._tag}out"]:
-            _try_ip("link", "delete", link)
-        for namespace in [*map(self._namespace, self._numbers), f"{self._tag}-switch"]:
-            _try_ip("netns", "delete", namespace)
+        if self._lock is None:
+            return
+        _take_away(self._tag)
+        os.close(self._lock)
+        self._lock = None
 
     def _namespace(self, name: str) -> str:
         return f"{self._tag}-{name}"
@@ -140,6 +159,38 @@ class Network:
     def _plug(self, name: str, bridge: str) -> None:
         port = f"{self._tag}i{self._numbers[name]}"
         _ip("-n", f"{self._tag}-switch", "link", "set", port, "master", bridge, "up")
+
+
+def _take_a_number() -> tuple[int, int | None]:
+    """A number that nobody holds, and the descriptor that holds it; what was left under it is taken away."""
+    _LOCKS.mkdir(parents=True, exist_ok=True)
+    for number in _NUMBERS:
+        lock = os.open(_LOCKS / str(number), os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(lock)
+            continue
+        _take_away(f"tn{number}")
+        return number, lock
+    raise NetworkFailed(f"all of the networks {_NUMBERS[0]} to {_NUMBERS[-1]} are in use: {_LOCKS}")
+
+
+def _take_away(tag: str) -> None:
+    """Deletes the namespaces and cables whose names begin with a network's tag."""
+    # A namespace goes some time after it was deleted, and what is in it with it; cables are gone at once, and the next
+    # network may have the same names.
+    for link in _names_of("link", "ifname", tag):
+        _try_ip("link", "delete", link)
+    for namespace in _names_of("netns", "name", f"{tag}-"):
+        _try_ip("netns", "delete", namespace)
+
+
+def _names_of(kind: str, member: str, start: str) -> list[str]:
+    listed = subprocess.run(
+        ["ip", "-json", kind, "list"], capture_output=True, text=True, check=False, timeout=_TIMEOUT_S
+    ).stdout
+    return [one[member] for one in json.loads(listed or "[]") if one[member].startswith(start)]
 
 
 def _ip(*arguments: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import time
@@ -15,8 +14,6 @@ import pytest
 from tests.faults.control import TenetNode
 from tests.faults.network import Network, NetworkFailed, why_not
 
-#: A net that no other run of this test has at the same time.
-NET = 100 + os.getpid() % 100
 PORT = 8_000
 SERVE = f"import http.server as h; h.HTTPServer(('', {PORT}), h.SimpleHTTPRequestHandler).serve_forever()"
 #: Prints how the attempt to reach an address ends.
@@ -28,6 +25,13 @@ except OSError as error:
     print(type(error).__name__)
 else:
     print("reached")
+"""
+#: Makes a network and says which.
+LEAVE = """
+import time
+from tests.faults.network import Network
+print(Network(["left"]).tag, flush=True)
+time.sleep(60)
 """
 
 is_possible = why_not() == ""
@@ -48,7 +52,7 @@ def comes_to_be_reached(address: str, prefix: tuple[str, ...] = ()) -> bool:
 
 @contextmanager
 def network() -> Iterator[Network]:
-    made = Network(["a", "b", "c"], net=NET)
+    made = Network(["a", "b", "c"])
     try:
         yield made
     finally:
@@ -63,7 +67,7 @@ def test_a_cut_separates_the_sides_and_nothing_else() -> None:
     if not is_possible:
         # Here the lack of the right is what can be tested.
         with pytest.raises((NetworkFailed, OSError)):
-            Network(["a"], net=NET)
+            Network(["a"])
         return
     with network() as made, ExitStack() as stack:
         for name in "abc":
@@ -83,7 +87,7 @@ def test_a_cut_separates_the_sides_and_nothing_else() -> None:
         made.heal()
         assert comes_to_be_reached(made.inside("c"), made.prefix("a"))
         assert comes_to_be_reached(made.inside("a"), made.prefix("c"))
-    assert f"tn{NET}" not in namespaces()
+    assert f"{made.tag}-" not in namespaces()
 
 
 def test_a_server_lives_in_a_namespace_and_comes_back_after_kill_9(tmp_path: Path) -> None:
@@ -114,3 +118,22 @@ def test_one_network_follows_another_at_once() -> None:
         with network():
             holder.kill()
             holder.wait()
+
+
+def test_what_a_process_that_was_killed_has_left_stands_in_nobodys_way() -> None:
+    if not is_possible:
+        assert why_not()
+        return
+    with network() as held:
+        with subprocess.Popen([sys.executable, "-c", LEAVE], stdout=subprocess.PIPE, text=True) as other:
+            assert other.stdout is not None
+            tag = other.stdout.readline().strip()
+            assert tag != held.tag
+            other.kill()
+        assert f"{tag}-left" in namespaces()
+        with ExitStack() as stack:
+            # One of the next has the number of the one that was killed; it is made, and goes with all its names.
+            made = {stack.enter_context(network()).tag for _ in range(2)}
+        assert held.tag not in made
+        assert f"{held.tag}-switch" in namespaces()
+    assert f"{tag}-left" not in namespaces()
