@@ -41,6 +41,29 @@ async def fill(engine: SqliteEngine, count: int, value: bytes = b"x") -> None:
         await engine.commit(commit_of(*(Put(one, value) for one in keys)))
 
 
+def test_a_statement_is_compiled_once_whatever_its_ends(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with opened(tmp_path) as engine:
+            await fill(engine, 100)
+            compiled: list[int] = []
+
+            def note(operation: int, *_: str | None) -> int:
+                compiled.append(operation)
+                return apsw.SQLITE_OK
+
+            # It is asked whenever a statement is compiled.
+            file_of(engine).pool._connection.authorizer = note
+            counts = []
+            for first in range(3):
+                page = await engine.query("things", b"p", Range(b"%06d" % first, b"%06d" % (first + 3)), limit=10)
+                assert len(page.records) == 3
+                counts.append(len(compiled))
+            assert counts[0] > 0
+            assert counts == [counts[0]] * 3
+
+    run(test())
+
+
 def test_a_query_is_the_same_on_the_loop_and_in_a_thread(tmp_path: Path) -> None:
     async def test() -> None:
         async with opened(tmp_path) as engine:

@@ -76,7 +76,7 @@ class Query:
             read_stamp = stamp(execute, self.stamped, self.stamp)
         partition = self.partition
         lower, upper = bounds(partition, self.within)
-        head = len(prefix_of(partition))
+        head = HEAD_BYTES + len(partition)
         records: list[Record] = []
         bytes_left = self.limit_bytes
         rows = execute(

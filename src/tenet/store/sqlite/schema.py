@@ -93,6 +93,9 @@ def connect(path: str, *, cache_bytes: int, create: bool = False) -> apsw.Connec
         # On macOS an fsync alone leaves the data in the disk's own memory; elsewhere this changes nothing.
         connection.execute("PRAGMA fullfsync = ON")
         connection.execute("PRAGMA wal_autocheckpoint = 0")
+        # Else a statement with a range is compiled anew for each pair of ends, as its plan might depend on them; here
+        # none does (https://www.sqlite.org/queryplanner-ng.html, section 4).
+        connection.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, 1)
     except apsw.Error as error:
         refused = translate(error, connection, directory)
         connection.close()

@@ -252,16 +252,20 @@ async def _from_table(
 
 
 def _answer(context: Context, view: View, page: PageOfItems, request: dict[str, Any]) -> bytes:
-    pieces = [b'{"Count":%d,"ScannedCount":%d' % (page.count, page.scanned)]
-    if not view.count_only:
-        pieces += (b',"Items":[', b",".join(page.pieces), b"]")
-    if page.last is not None:
-        pieces += (b',"LastEvaluatedKey":', orjson.dumps(last_position(view, page.last)))
+    begin = b'{"Count":%d,"ScannedCount":%d' % (page.count, page.scanned)
+    end = b"}"
     consumed = charged_page(context, view, page, request.get("ReturnConsumedCapacity", "NONE"))
     if consumed is not None:
-        pieces += (b',"ConsumedCapacity":', orjson.dumps(consumed))
-    pieces.append(b"}")
-    return b"".join(pieces)
+        end = b',"ConsumedCapacity":%b}' % orjson.dumps(consumed)
+    if page.last is not None:
+        end = b',"LastEvaluatedKey":%b%b' % (orjson.dumps(last_position(view, page.last)), end)
+    if view.count_only:
+        return begin + end
+    # Up to a MiB, copied once.
+    items = page.pieces or [b""]
+    items[0] = b'%b,"Items":[%b' % (begin, items[0])
+    items[-1] += b"]" + end
+    return b",".join(items)
 
 
 def charged_page(context: Context, view: View, page: PageOfItems, mode: str) -> dict[str, Any] | None:
