@@ -9,7 +9,7 @@ T = TypeVar("T")
 
 #: Whether the full rounds run (``make test-long``).
 LONG = os.environ.get("TENET_TEST_LONG") == "1"
-#: Whether the quick part runs (``make check``), with fewer random examples; every test has its part in it all the same.
+#: Whether the quick part runs (``make check``), with fewer random examples, and without tests that are thorough.
 BRIEF = os.environ.get("TENET_TEST_BRIEF") == "1"
 #: Examples of a test that does not say how many it takes.
 EXAMPLES, EXAMPLES_LONG = 100, 1_000

@@ -100,6 +100,7 @@ def counted(steps: Steps) -> Iterator[None]:
         yield
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("flags", "steps_min"), [(ALONE, 6), (NODE, 8)])
 def test_whoever_exchanges_it_may_end_at_every_step(tmp_path: Path, flags: dict[str, Any], steps_min: int) -> None:
     async def ends(path: Path, last: int) -> bool:

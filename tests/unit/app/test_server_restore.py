@@ -83,6 +83,7 @@ def test_services_that_do_not_open_after_a_restore_are_opened_in_time(
     asyncio.run(main())
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("opening", "beginning"), [(1, 0), (0, 1)])
 def test_a_start_begins_anew_where_the_store_was_too_slow(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, opening: int, beginning: int

@@ -99,6 +99,7 @@ def test_what_is_no_handshake_is_hung_up_on(tmp_path: Path, nonsense: bytes) -> 
     attack(tmp_path, attempt)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "sent",
     [

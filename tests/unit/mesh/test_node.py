@@ -545,6 +545,7 @@ def test_without_a_cluster_there_is_nothing_to_govern(tmp_path: Path) -> None:
 # ---- renewal ---------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.thorough
 def test_certificates_of_seconds_are_renewed_without_a_gap(tmp_path: Path) -> None:
     async def main() -> None:
         async with machines(tmp_path) as at:

@@ -137,6 +137,7 @@ def test_all_nodes_change_to_one_new_key_and_forget_the_former_one(tmp_path: Pat
     on_world(tmp_path, body)
 
 
+@pytest.mark.thorough
 def test_whoever_leads_may_end_at_every_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ended = 0
     write = master.write_private

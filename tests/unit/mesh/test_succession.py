@@ -115,6 +115,7 @@ async def stranger(at: Machines, authority: Authority, node: MeshNode) -> AsyncI
         await network.close()
 
 
+@pytest.mark.thorough
 def test_the_authority_is_exchanged_without_a_call_that_fails_and_the_former_one_is_worth_nothing(
     tmp_path: Path,
 ) -> None:
@@ -196,6 +197,7 @@ def test_a_node_that_is_off_meanwhile_is_named_and_comes_back_whenever_it_starts
     on_loop(main)
 
 
+@pytest.mark.thorough
 def test_the_former_authoritys_time_ends_by_itself(tmp_path: Path) -> None:
     async def main() -> None:
         async with machines(tmp_path) as at, three(at) as nodes:
@@ -216,6 +218,7 @@ def test_the_former_authoritys_time_ends_by_itself(tmp_path: Path) -> None:
     on_loop(main)
 
 
+@pytest.mark.thorough
 def test_whoever_leads_may_end_at_every_step(tmp_path: Path) -> None:
     async def ends(folder: Path, last: int) -> bool:
         steps = Steps(last)
@@ -300,6 +303,7 @@ async def held_up_before_the_switch(leading: Succession) -> AsyncIterator[asynci
         await task
 
 
+@pytest.mark.thorough
 def test_while_one_leads_another_exchange_is_refused_and_told_who_that_is(tmp_path: Path) -> None:
     async def main() -> None:
         async with machines(tmp_path) as at, three(at) as nodes:

@@ -169,6 +169,7 @@ def test_no_products_are_gone_through_in_vain(query: str) -> None:
     assert len(found) == (10 if "limit" in query else 0)
 
 
+@pytest.mark.thorough
 def test_a_tree_that_is_a_riddle_is_given_up() -> None:
     random = Random(1)
     rooms, amounts = [random.randint(50, 100) for _ in range(12)], [random.randint(20, 60) for _ in range(40)]
@@ -214,6 +215,7 @@ def test_the_groups_of_a_long_request_are_no_depth_of_the_stack() -> None:
     assert len(list(find(fleet, read(granular(2500))))) == 1
 
 
+@pytest.mark.thorough
 def test_trees_without_a_trait_that_is_required_are_not_searched_one_by_one() -> None:
     fleet = Fleet()
     for number in range(15_000):
@@ -257,6 +259,7 @@ def test_groups_that_compete_for_devices_find_all_ways_and_no_others(seed: int) 
     assert set(found) == candidates(tree, request)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "query",
     [

@@ -156,6 +156,7 @@ async def test_malformed_parameters_are_refused(query: str, words: str) -> None:
 # ---- pages -----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("limit", [1, 2, 3, 7, 100])
 @in_loop
 async def test_pages_skip_nothing_and_repeat_nothing(limit: int) -> None:
@@ -245,6 +246,7 @@ def keep(world: World, refused_max: int) -> None:
     world.opened.context.journal._refused_max = refused_max
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("kept", [0, 1, 10, 25])
 @in_loop
 async def test_of_refused_requests_the_newest_are_kept(kept: int) -> None:

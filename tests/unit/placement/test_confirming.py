@@ -187,6 +187,7 @@ async def test_another_claim_is_not_confirmed_by_a_retry_that_comes_late(world: 
         await claimed(world, claim_of(9, expires_in_seconds=seconds), status=BAD)
 
 
+@pytest.mark.thorough
 @on_both_engines
 async def test_many_that_expire_at_once_are_free_in_time(world: World) -> None:
     host = await world.provider(1, VCPU=1000)
@@ -253,6 +254,7 @@ async def test_a_confirmation_that_is_overtaken_by_the_expiry_says_so(world: Wor
     assert await world.used(host) == {"VCPU": 0}
 
 
+@pytest.mark.thorough
 @ENGINES
 @pytest.mark.parametrize("seed", range(4))
 def test_confirmations_race_with_expiry(seed: int, engine: type[MemoryEngine]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from random import Random
 
+import pytest
 from hypothesis import given, settings
 from msgspec.structs import replace
 
@@ -16,6 +17,7 @@ from tests.unit.placement.fleets import CLASSES, make_fleet, make_query
 from tests.unit.placement.test_candidates import SEEDS, fleet_of, host, read
 
 
+@pytest.mark.thorough
 @settings(max_examples=examples(300), deadline=None)
 @given(seed=SEEDS)
 def test_a_search_with_kept_decisions_finds_what_one_without_finds(seed: int) -> None:

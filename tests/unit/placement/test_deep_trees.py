@@ -99,6 +99,7 @@ async def test_no_loop_is_made_in_a_deep_tree() -> None:
         assert (await audit(world.store)).findings == []
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("depths", [(150, 150), (150, 3), (3, 150), (150, 1), (1, 150)])
 @in_loop
 async def test_two_moves_make_no_loop(depths: tuple[int, int]) -> None:
@@ -186,6 +187,7 @@ def seconds_to_move(depth: int) -> float:
     return best
 
 
+@pytest.mark.thorough
 def test_the_read_model_moves_a_chain_in_time_that_grows_as_it_does() -> None:
     """Eight times as deep takes about eight times as long; looking through all for each one takes 64 times."""
     assert seconds_to_move(8_000) < 24 * seconds_to_move(1_000)

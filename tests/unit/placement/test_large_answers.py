@@ -68,6 +68,7 @@ def longest_s(steps: Iterator[Any]) -> tuple[float, list[Any]]:
 # ---- the search ------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.thorough
 def test_a_search_in_one_riddle_lets_go_many_times() -> None:
     rooms, request = riddle()
     fleet = fleet_of(tree(1, rooms))
@@ -76,6 +77,7 @@ def test_a_search_in_one_riddle_lets_go_many_times() -> None:
     assert len(steps) >= FRUITLESS_MAX // 100
 
 
+@pytest.mark.thorough
 def test_many_riddles_are_given_up_together() -> None:
     """Each on its own took half a second: twenty of them ten."""
     rooms, request = riddle()
@@ -124,6 +126,7 @@ def test_a_search_that_lets_go_finds_what_one_that_does_not_finds() -> None:
             assert limit is None or len(stepwise) <= limit
 
 
+@pytest.mark.thorough
 def test_a_fleet_may_change_where_a_search_lets_go() -> None:
     rooms, request = riddle()
     fleet = fleet_of([provider for number in (1, 2) for provider in tree(number, rooms)])
@@ -156,6 +159,7 @@ async def many_devices(world: World, hosts: int = 1) -> None:
 EIGHT = "&".join(f"resources{number}=VGPU:1" for number in range(1, 9)) + "&group_policy=none"
 
 
+@pytest.mark.thorough
 @in_loop
 async def test_others_are_served_while_an_answer_has_no_end() -> None:
     """It leaves in pieces, and is cut off at its deadline."""
@@ -175,6 +179,7 @@ async def test_others_are_served_while_an_answer_has_no_end() -> None:
         assert len(limited["allocation_requests"]) == 5
 
 
+@pytest.mark.thorough
 @in_loop
 async def test_an_answer_without_an_end_takes_no_more_than_a_piece() -> None:
     async with World(memory()) as world:

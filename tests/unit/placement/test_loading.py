@@ -30,6 +30,7 @@ def test_a_server_starts_without_what_only_placement_needs() -> None:
     assert found.stdout.strip() == "[]"
 
 
+@pytest.mark.thorough
 def test_what_loads_a_shared_library_while_others_are_served_has_been_read_before() -> None:
     program = """
 import sys

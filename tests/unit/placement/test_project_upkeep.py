@@ -453,6 +453,7 @@ async def test_a_store_that_serves_nobody_is_not_asked_about_every_project(monke
         assert await upkeep(store).look() == 18
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("seed", range(4))
 @in_loop
 async def test_it_loses_no_claim_however_they_race(seed: int) -> None:

@@ -290,6 +290,7 @@ async def test_racing_claims_fill_a_quota_exactly(seed: int) -> None:
         assert (found.findings, found.remarks) == ([], [])
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("seed", range(3))
 @in_loop
 async def test_a_limit_that_is_changed_while_claims_race_is_never_passed(seed: int) -> None:

@@ -52,6 +52,7 @@ def slices_of(sizes: list[str]) -> dict[str, int]:
     return {kind: sum(A100.partitions[size][kind] for size in sizes) for kind in A100.slices}
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("seed", range(3))
 @in_loop
 async def test_partitions_never_take_more_than_their_device_has(seed: int) -> None:
@@ -101,6 +102,7 @@ async def test_partitions_never_take_more_than_their_device_has(seed: int) -> No
         assert (await audit(clean.store)).findings == []
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("seed", range(3))
 @in_loop
 async def test_nobody_is_granted_by_a_capability_that_was_gone(seed: int) -> None:

@@ -79,6 +79,7 @@ def test_messages_are_moved_in_parts_that_fit_into_commits() -> None:
     run(scene)
 
 
+@pytest.mark.thorough
 def test_messages_that_expired_do_not_stay_in_line() -> None:
     async def scene(stand: Stand) -> None:
         owner = stand.queue("orders", Settings(retention_s=60))

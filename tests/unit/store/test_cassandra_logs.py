@@ -71,6 +71,7 @@ def test_a_pointer_is_taken_away_after_a_while_and_written_again() -> None:
     Stand().run(test)
 
 
+@pytest.mark.thorough
 def test_no_entry_is_moved_twice_however_many_a_dead_sequencer_had_moved() -> None:
     async def test(stand: Stand) -> None:
         writer, first, second = [await stand.process(name) for name in ("writer", "first", "second")]

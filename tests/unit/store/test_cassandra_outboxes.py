@@ -144,6 +144,7 @@ def test_the_entries_of_a_commit_that_was_answered_are_read_though_it_is_carried
     Stand().run(test)
 
 
+@pytest.mark.thorough
 def test_what_a_process_remembers_of_an_outbox_hides_nothing_that_another_one_moved_or_left_there() -> None:
     async def test(stand: Stand) -> None:
         writer, first, second = [await stand.process(name) for name in ("writer", "first", "second")]
@@ -222,6 +223,7 @@ def test_pointers_that_nobody_needs_are_taken_away_behind_the_call_and_some_at_a
     Stand().run(test)
 
 
+@pytest.mark.thorough
 def test_pointers_that_come_back_stay_longer_each_time() -> None:
     """What is written to every second or two pays for its pointer three times, and then no more."""
     partitions = 3 * KEPT

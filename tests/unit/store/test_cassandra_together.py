@@ -46,6 +46,7 @@ async def read(process: Process) -> list[bytes]:
     return [record.value for record in found if isinstance(record, Record)]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("writers", [1, 3])
 def test_a_reader_is_not_starved_by_those_who_write(writers: int) -> None:
     async def test(stand: Stand) -> None:

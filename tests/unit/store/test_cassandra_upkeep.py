@@ -358,6 +358,7 @@ def test_a_node_that_does_not_know_a_table_yet_makes_nobody_undo_what_was_decide
     Stand().run(test)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "dies_at",
     ["CREATE TABLE", "IF id = null", "options = 'taken'", "IF options = ''"],
@@ -431,6 +432,7 @@ def test_a_space_whose_drop_was_not_finished_keeps_its_table() -> None:
     Stand().run(test)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("part", ["dropped_ms = ? WHERE part = ? AND name = ? IF", "DROP TABLE", "DELETE FROM"])
 @pytest.mark.parametrize("fate", [Fate.DIED, Fate.NEVER])
 def test_removal_goes_on_where_another_process_ended(part: str, fate: Fate) -> None:

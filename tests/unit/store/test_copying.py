@@ -53,6 +53,7 @@ def two(tmp_path: Path) -> Callable[[str, str], Two]:
     return two
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("source_engine", ENDS)
 @pytest.mark.parametrize("target_engine", ENDS)
 def test_a_copy_holds_what_the_store_holds(

@@ -105,6 +105,7 @@ class TestVersionsOfLongHistories:
         with pytest.raises(Anomaly):
             check(history[::-1])
 
+    @pytest.mark.thorough
     def test_a_long_history_is_checked_without_deep_recursion(self) -> None:
         history = [Transaction(str(at), 2 * at, 2 * at + 1, {A: at or None}, {A: at + 1}) for at in range(20_000)]
         check(history)

@@ -52,7 +52,7 @@ def test_a_statement_is_compiled_once_whatever_its_ends(tmp_path: Path) -> None:
                 return apsw.SQLITE_OK
 
             # It is asked whenever a statement is compiled.
-            file_of(engine).pool._connection.authorizer = note
+            file_of(engine).pool._connection.set_authorizer(note)
             counts = []
             for first in range(3):
                 page = await engine.query("things", b"p", Range(b"%06d" % first, b"%06d" % (first + 3)), limit=10)

@@ -41,6 +41,7 @@ def low_marks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(upkeep, "_ROUND_S", 0.01)
 
 
+@pytest.mark.thorough
 @pytest.mark.usefixtures("low_marks")
 def test_the_log_stays_short_under_constant_writing_and_reading(tmp_path: Path) -> None:
     async def test() -> None:

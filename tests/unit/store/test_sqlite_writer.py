@@ -216,6 +216,7 @@ def test_too_many_that_wait_are_refused(tmp_path: Path) -> None:
         run(test(disk))
 
 
+@pytest.mark.thorough
 def test_too_many_bytes_that_wait_are_refused(tmp_path: Path) -> None:
     async def test(disk: Disk) -> None:
         async with opened(tmp_path) as engine:

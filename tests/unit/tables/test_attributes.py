@@ -229,6 +229,7 @@ def test_expression_values_of_a_wrong_json_type_are_found_first() -> None:
 TOO_LARGE = "Item size has exceeded the maximum allowed size"
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "value_of",  # each is made when it is its turn, and not in every process that collects tests
     [

@@ -369,6 +369,7 @@ class Counted:
         monkeypatch.setattr(world.store, "query", counted)
 
 
+@pytest.mark.thorough
 @in_loop
 async def test_a_page_of_streams_reads_no_more_than_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
     async with streamed(memory) as world:

@@ -77,6 +77,7 @@ def filled(head: str, part: str, tail: str = "", separator: str = "") -> str:
     return head + separator.join([part] * count) + tail * count
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "text",
     [

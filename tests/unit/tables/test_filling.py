@@ -207,6 +207,7 @@ class Writer:
             await asyncio.sleep(0)
 
 
+@pytest.mark.thorough
 @kinds
 def test_an_index_that_is_added_while_the_table_is_written_to(kind: str, seed: int) -> None:
     async def work(service: Service) -> None:

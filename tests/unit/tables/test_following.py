@@ -55,6 +55,7 @@ async def test_large_items_are_told_whole(make: Make, *, is_indexed: bool) -> No
         assert second.item_bytes > 780_000
 
 
+@pytest.mark.thorough
 @STORES
 @in_loop
 async def test_a_transaction_without_room_tells_keys(make: Make) -> None:

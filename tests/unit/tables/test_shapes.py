@@ -389,6 +389,7 @@ def least_s(work: Callable[[], object]) -> float:
     return min(once() for _ in range(3))
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("operation", "request_of", "said"),
     [

@@ -8,6 +8,8 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tenet.base.clock import SystemClock
 from tenet.tables.rules.index_log import LOG_SHARDS
 from tests.cassandra_model.stand import Stand
@@ -69,6 +71,7 @@ def test_shards_split_on_the_embedded_engine(tmp_path: Path) -> None:
     asyncio.run(test())
 
 
+@pytest.mark.thorough
 def test_shards_split_over_cassandra() -> None:
     async def test(stand: Stand) -> None:
         async with AsyncExitStack() as stack:

@@ -143,6 +143,7 @@ async def test_an_expiry_is_the_services_own(make: Make) -> None:
         assert removed["userIdentity"] == {"Type": "Service", "PrincipalId": "dynamodb.amazonaws.com"}
 
 
+@pytest.mark.thorough
 @STORES
 @pytest.mark.parametrize("is_indexed", [True, False])
 @pytest.mark.parametrize(("view", "shows"), [("OLD_IMAGE", True), ("KEYS_ONLY", False), ("NEW_IMAGE", False)])
@@ -164,6 +165,7 @@ async def test_a_transaction_with_hardly_any_room_tells_what_the_stream_shows(
             assert one.get("OldImage") == (item(at, v=values[at], g="x") if shows else None)
 
 
+@pytest.mark.thorough
 @in_loop
 async def test_a_transaction_without_room_for_what_the_stream_shows_is_refused() -> None:
     async with streamed(memory) as world:

@@ -185,6 +185,7 @@ async def on_cluster(stand: Stand, stack: AsyncExitStack, name: str) -> Streamed
     return await stack.enter_async_context(Streamed(process.engine, process.clock, request_s_max=ONE_BY_ONE_S))
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("is_indexed", [True, False])
 def test_a_stream_over_cassandra(*, is_indexed: bool) -> None:
     async def test(stand: Stand) -> None:

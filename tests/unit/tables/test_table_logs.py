@@ -276,6 +276,7 @@ async def at_once(scene: Callable[[Processes, str, random.Random], Awaitable[Non
         await processes.close()
 
 
+@pytest.mark.thorough
 @in_loop
 async def test_a_follower_comes_while_a_stream_is_switched_on() -> None:
     async def scene(processes: Processes, name: str, chance: random.Random) -> None:
@@ -288,6 +289,7 @@ async def test_a_follower_comes_while_a_stream_is_switched_on() -> None:
     await at_once(scene, count=100)
 
 
+@pytest.mark.thorough
 @in_loop
 async def test_followers_come_and_go_while_a_stream_is_switched_on_and_off() -> None:
     async def scene(processes: Processes, name: str, chance: random.Random) -> None:
@@ -311,6 +313,7 @@ async def test_followers_come_and_go_while_a_stream_is_switched_on_and_off() -> 
     await at_once(scene, count=100)
 
 
+@pytest.mark.thorough
 @in_loop
 async def test_two_followers_come_at_two_processes() -> None:
     async def scene(processes: Processes, name: str, chance: random.Random) -> None:
@@ -323,6 +326,7 @@ async def test_two_followers_come_at_two_processes() -> None:
     await at_once(scene, count=100)
 
 
+@pytest.mark.thorough
 @in_loop
 async def test_a_stream_is_switched_on_while_another_process_finds_that_the_former_is_too_old() -> None:
     async def scene(processes: Processes, name: str, chance: random.Random) -> None:

@@ -396,6 +396,7 @@ def test_draining_cuts_off_what_takes_too_long() -> None:
     on_loop(main)
 
 
+@pytest.mark.thorough
 def test_nothing_is_kept_of_a_request_that_was_answered() -> None:
     size, count = 20_000, 200
 

@@ -185,6 +185,7 @@ def test_rotation_encrypts_every_secret_anew(tmp_path: Path) -> None:
     on_store(tmp_path, body)
 
 
+@pytest.mark.thorough
 def test_a_rotation_may_end_at_every_step_and_is_repeated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def ends(folder: Path, last: int) -> bool:
         clock = SystemClock()

@@ -400,6 +400,7 @@ def test_idle_connections_are_ended() -> None:
     on_connection(body, limits=SLOW)
 
 
+@pytest.mark.thorough
 def test_a_client_that_never_reads_is_ended() -> None:
     async def body(edge: Edge, client: Client, _echo: Echo) -> None:
         sending = asyncio.create_task(client.send(call("Repeat", bytes(100_000)) * 20))

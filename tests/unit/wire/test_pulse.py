@@ -166,6 +166,7 @@ class TestPulse:
         asyncio.run(main())
         assert len(told) == 1
 
+    @pytest.mark.thorough
     def test_what_the_system_says_of_a_process_that_works_and_of_one_that_waits(self) -> None:
         # Several processes share one processor: each works a part of the time, and waits for the rest of it.
         with multiprocessing.get_context("spawn").Pool(3, _share_a_processor) as pool:

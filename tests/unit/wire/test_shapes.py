@@ -191,6 +191,7 @@ def test_most_requests_are_read_by_shape() -> None:
     assert found == [found[0]] * 3
 
 
+@pytest.mark.thorough
 def test_strangers_cannot_have_many_expressions_made() -> None:
     shapes = Shapes()
 

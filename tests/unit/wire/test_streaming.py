@@ -161,6 +161,7 @@ def test_a_request_for_the_head_alone_makes_no_piece() -> None:
     on_loop(main)
 
 
+@pytest.mark.thorough
 def test_no_more_is_made_than_the_client_reads() -> None:
     async def main() -> None:
         service = Streaming()
