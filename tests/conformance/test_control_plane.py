@@ -195,6 +195,71 @@ def test_transitions_take_their_time(on_engine: Run) -> None:
     on_engine(test)
 
 
+IN_USE = "Attempt to change a resource which is still in use: "
+CAPACITY = {"ReadCapacityUnits": 2, "WriteCapacityUnits": 2}
+
+
+@pytest.mark.parametrize(
+    ("change", "deletion", "capacity"),
+    [
+        (
+            {"StreamSpecification": {"StreamEnabled": True, "StreamViewType": "NEW_IMAGE"}},
+            "Cannot delete table while stream is being enabled/disabled.",
+            "Table is being updated: abc",
+        ),
+        (
+            {"GlobalSecondaryIndexUpdates": [{"Delete": {"IndexName": "gsi"}}]},
+            "Cannot delete table while indexes are being created, updated, or deleted.",
+            "Table is being updated: abc",
+        ),
+        (
+            {"ProvisionedThroughput": {"ReadCapacityUnits": 9, "WriteCapacityUnits": 9}},
+            "Table: abc is in the process of being updated.",
+            "Table IOPS are currently being updated. Table: abc",
+        ),
+        (
+            {"TableClass": "STANDARD_INFREQUENT_ACCESS"},
+            "Table: abc is in the process of being updated.",
+            "Table is being updated: abc",
+        ),
+    ],
+)
+def test_what_can_be_done_while_a_table_is_updated(on_engine: Run, change: Json, deletion: str, capacity: str) -> None:
+    provisioned = {**TABLE, "BillingMode": "PROVISIONED", "ProvisionedThroughput": {**CAPACITY, "ReadCapacityUnits": 1}}
+    provisioned["GlobalSecondaryIndexes"] = [{**TABLE["GlobalSecondaryIndexes"][0], "ProvisionedThroughput": CAPACITY}]
+
+    async def test(engine: Engine) -> None:
+        clock = ManualClock(SystemClock().wall_ms())
+        async with opened(engine, clock=clock) as client:
+            await client("CreateTable", TableName="abc", **provisioned)
+        async with opened(engine, clock=clock, transition_ms=LONG_MS) as client:
+            await client("UpdateTable", TableName="abc", **change)
+            assert await client.status() == "UPDATING"
+            in_use = "ResourceInUseException"
+            assert await client.refusal("DeleteTable", TableName="abc") == (in_use, IN_USE + deletion)
+            again = await client.refusal("UpdateTable", TableName="abc", ProvisionedThroughput=CAPACITY)
+            assert again == (in_use, IN_USE + capacity)
+            # Protection can be changed meanwhile, and the change that is under way goes on.
+            answer = await client("UpdateTable", TableName="abc", DeletionProtectionEnabled=True)
+            assert answer["TableDescription"]["DeletionProtectionEnabled"]
+            assert await client.status() == "UPDATING"
+        clock.advance_ms(LONG_MS)
+        async with opened(engine, clock=clock, transition_ms=LONG_MS) as client:
+            await eventually(lambda: is_(client, "ACTIVE"))
+            table = (await client("DescribeTable", TableName="abc"))["Table"]
+            assert table["DeletionProtectionEnabled"]
+            is_done = {
+                "StreamSpecification": "StreamSpecification" in table,
+                "GlobalSecondaryIndexUpdates": "GlobalSecondaryIndexes" not in table,
+                "ProvisionedThroughput": table["ProvisionedThroughput"]["ReadCapacityUnits"] == 9,
+                "TableClass": "TableClassSummary" in table,
+            }
+            assert all(is_done[name] for name in change)
+            assert (await client.refusal("DeleteTable", TableName="abc"))[0] == "ValidationException"
+
+    on_engine(test)
+
+
 async def is_(client: Client, status: str | None) -> bool:
     return await client.status() == status
 

@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import orjson
 
-from tenet.tables.errors import ValidationException
 from tenet.tables.ops.catalog import not_found, table_name
 from tenet.tables.rules.description import describe
-from tenet.tables.rules.table_update import check_is_active
+from tenet.tables.rules.table_update import check_deletion
 
 if TYPE_CHECKING:
     from tenet.tables.context import Caller, Context
@@ -30,7 +29,7 @@ async def delete_table(context: Context, caller: Caller, request: dict[str, Any]
     def decide(table: Table | None) -> Table:
         if table is None:
             raise not_found(name)
-        _check(table)
+        check_deletion(table)
         return msgspec.structs.replace(table, status="DELETING", status_until_ms=context.lifecycle.until_ms())
 
     table = await context.catalog.change(caller.account, name, decide, deadline=caller.deadline)
@@ -39,12 +38,3 @@ async def delete_table(context: Context, caller: Caller, request: dict[str, Any]
     answer = orjson.dumps({"TableDescription": describe(table, {}, context.clock.wall_ms())})
     await context.lifecycle.begin(table)
     return answer
-
-
-def _check(table: Table) -> None:
-    check_is_active(table)
-    if table.deletion_protection:
-        raise ValidationException(
-            "Resource cannot be deleted as it is currently protected against deletion. "
-            "Disable deletion protection first."
-        )

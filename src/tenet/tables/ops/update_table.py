@@ -36,6 +36,10 @@ async def update_table(context: Context, caller: Caller, request: dict[str, Any]
     table = await context.catalog.change(caller.account, name, decide, deadline=caller.deadline)
     assert table is not None
     caller.notes["table"] = name
-    answer = orjson.dumps({"TableDescription": describe(table, {}, now_ms)})
+    description = describe(table, {}, now_ms)
+    if "SSESpecification" in request and "SSEDescription" in description:
+        # Here it is done by now; who waits for it asks on.
+        description["SSEDescription"] = {**description["SSEDescription"], "Status": "UPDATING"}
+    answer = orjson.dumps({"TableDescription": description})
     await context.lifecycle.begin(table)
     return answer

@@ -30,9 +30,10 @@ from tenet.tables.rules.table_settings import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from tenet.tables.model import BillingMode
+    from tenet.tables.model import BillingMode, Stream
 
 _INVALID: Final = "One or more parameter values were invalid: "
+_IN_USE: Final = "Attempt to change a resource which is still in use: "
 _HOUR_MS: Final = 3_600_000
 _DAY_MS: Final = 24 * _HOUR_MS
 #: How often a day capacity may fall without an hour's rest in between.
@@ -191,9 +192,34 @@ def check_is_active(table: Table) -> None:
     """
     if table.status != "ACTIVE":
         doing = {"CREATING": "created", "UPDATING": "updated", "DELETING": "deleted"}[table.status]
-        raise ResourceInUseException(
-            f"Attempt to change a resource which is still in use: Table is being {doing}: {table.name}"
+        raise ResourceInUseException(f"{_IN_USE}Table is being {doing}: {table.name}")
+
+
+def check_deletion(table: Table) -> None:
+    """Checks that a table may be deleted.
+
+    Raises:
+        ResourceInUseException: a transition runs; the message says which.
+        ValidationException: it is protected from deletion.
+    """
+    if table.status == "UPDATING":
+        if any(_is_being_switched(stream) for stream in table.streams):
+            raise ResourceInUseException(f"{_IN_USE}Cannot delete table while stream is being enabled/disabled.")
+        if table.pending is not None and table.pending.indexes != table.indexes:
+            raise ResourceInUseException(
+                f"{_IN_USE}Cannot delete table while indexes are being created, updated, or deleted."
+            )
+        raise ResourceInUseException(f"{_IN_USE}Table: {table.name} is in the process of being updated.")
+    check_is_active(table)
+    if table.deletion_protection:
+        raise ValidationException(
+            "Resource cannot be deleted as it is currently protected against deletion. "
+            "Disable deletion protection first."
         )
+
+
+def _is_being_switched(stream: Stream) -> bool:
+    return stream.status in {"ENABLING", "DISABLING"} or (stream.is_on and not stream.is_settled)
 
 
 def begin_update(table: Table, request: Mapping[str, Any], *, now_ms: int, until_ms: int) -> Table:
@@ -206,10 +232,18 @@ def begin_update(table: Table, request: Mapping[str, Any], *, now_ms: int, until
         until_ms: when the update is over.
 
     Raises:
-        ResourceInUseException: another transition runs.
+        ResourceInUseException: another transition runs, and more than protection from deletion is to be changed.
         ValidationException: the update contradicts the table.
         LimitExceededException: it comes too soon after another one.
     """
+    if table.status == "UPDATING" and table.pending is not None:
+        if _CHANGES.intersection(request) == {"DeletionProtectionEnabled"}:
+            # The one thing that can be changed meanwhile; the transition goes on.
+            given = request["DeletionProtectionEnabled"]
+            pending = msgspec.structs.replace(table.pending, deletion_protection=given)
+            return msgspec.structs.replace(table, deletion_protection=given, pending=pending)
+        if "ProvisionedThroughput" in request and table.pending.throughput != table.throughput:
+            raise ResourceInUseException(f"{_IN_USE}Table IOPS are currently being updated. Table: {table.name}")
     check_is_active(table)
     billing: BillingMode = request.get("BillingMode") or table.billing
     indexes, statuses = _updated_indexes(table, request, billing, now_ms)
