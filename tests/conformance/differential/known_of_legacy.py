@@ -245,6 +245,16 @@ OF_LEGACY = (
         ours="set  may not be empty|Binary sets should not be empty",
     ),
     KnownDifference(
+        name="legacy-empty-sets-of-another-type",
+        witnesses=(DYNOXIDE,),
+        member="message",
+        reason="That a set is empty is told before it is compared with what the item has.",
+        source=DOCUMENTED,
+        operations=("UpdateItem",),
+        ours="set  may not be empty|Binary sets should not be empty",
+        theirs="^Type mismatch for attribute to update",
+    ),
+    KnownDifference(
         name="legacy-filters-before-conditions-on-keys",
         witnesses=(LOCAL,),
         member="message",

@@ -203,7 +203,9 @@ OF_SETTINGS = (
         reason="The maximums of an index stay what they are when something else changes; DynamoDB Local forgets them.",
         source=DOCUMENTED,
         operations=("DescribeTable",),
-        when=lambda difference: all(of in difference.ours.items() for of in _without_lifted(difference.theirs).items()),
+        when=lambda difference: all(
+            of in (difference.ours or {}).items() for of in _without_lifted(difference.theirs).items()
+        ),
     ),
     KnownDifference(
         name="dynalite-warm-throughput",
