@@ -225,6 +225,11 @@ async def test_a_class_that_does_not_exist_is_refused() -> None:
         await world.refused("PUT", f"{path}/CUSTOM_NONE", one, status=NOT_FOUND)
         text = await world.refused("PUT", f"{path}/VGPU", one, status=BAD)
         assert "No inventory of class VGPU found." in text
+        absent = "No inventory of class {} found for delete: "
+        text = await world.refused("DELETE", f"{path}/CUSTOM_NONE", status=NOT_FOUND)
+        assert absent.format("CUSTOM_NONE") + "No such resource class CUSTOM_NONE." in text
+        text = await world.refused("DELETE", f"{path}/VGPU", status=NOT_FOUND)
+        assert absent.format("VGPU") + absent.format("VGPU").removesuffix(": ") in text
         claim = await world.claim(7, {host: {"CUSTOM_NONE": 1}})
         assert claim.status == BAD
         assert b"No such resource class CUSTOM_NONE." in claim.body

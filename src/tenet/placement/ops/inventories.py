@@ -140,21 +140,26 @@ async def delete_inventory(context: Context, asked: Asked) -> Answer:
     """Deletes one inventory: ``DELETE /resource_providers/{uuid}/inventories/{resource_class}``. Two round trips.
 
     Raises:
-        NotFound: there is no such provider, or it has no such inventory.
+        NotFound: there is no such provider or class, or it has no such inventory.
         Conflict: it is in use.
     """
     name = asked.path["resource_class"]
+    text = f"No inventory of class {name} found for delete"
+    absent = NotFound(f"{text}: {text}")
 
     def after(found: Snapshot) -> dict[str, Inventory]:
         if name not in found.inventories:
-            raise NotFound(
-                f"No inventory of class {name} found for delete: No inventory of class {name} found for delete"
-            )
+            raise absent
         kept = {other: inventory for other, inventory in found.inventories.items() if other != name}
         _refuse_use(found, kept, f"Unable to delete inventory of class {name}: ", CONCURRENT_UPDATE)
         return kept
 
-    await _replace(context, asked, after)
+    try:
+        await _replace(context, asked, after)
+    except NotFound as error:
+        if error is absent and await context.names.missing_classes([name], deadline=asked.deadline):
+            raise NotFound(f"{text}: No such resource class {name}.") from error
+        raise
     return Answer(_NO_CONTENT)
 
 
