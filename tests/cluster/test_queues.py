@@ -1,4 +1,4 @@
-"""Queues of three Tenet nodes over three real Cassandra nodes: the owner of queues is killed under load."""
+"""Queues of three Tenet nodes over three real Cassandra nodes, which are killed under load."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ import pytest
 from botocore.config import Config
 
 from tests.clusters import new_store_url
+from tests.rounds import LONG, rounds
 from tests.servers import Server, join, running
 from tools.cluster.cluster import Cluster
 
@@ -49,6 +50,9 @@ class Load:
         self.asked_s: dict[str, float] = {}
         self.sent: set[str] = set()
         self.received: list[tuple[str, str, float]] = []
+        #: When a deletion was answered; and what was received by a request that was sent behind that.
+        self.deleted_s: dict[str, float] = {}
+        self.came_back: list[str] = []
         self.errors: list[Exception] = []
         self.slowest_send_s = 0.0
         self._is_over = threading.Event()
@@ -99,13 +103,17 @@ class Load:
 
     def _consume(self, client: Any) -> None:
         while not self._is_drained.is_set():
+            begun_s = time.monotonic()
             found = client.receive_message(QueueUrl=self.url, MaxNumberOfMessages=10, WaitTimeSeconds=1)
             now_s = time.monotonic()
             for message in found.get("Messages", ()):
                 body = message["Body"]
                 if body in self.asked_s:
                     self.received.append((body.rpartition("/")[0], body, now_s))
+                if self.deleted_s.get(body, begun_s) < begun_s:
+                    self.came_back.append(body)
                 client.delete_message(QueueUrl=self.url, ReceiptHandle=message["ReceiptHandle"])
+                self.deleted_s[body] = time.monotonic()
 
     def check(self) -> None:
         assert not self.errors, self.errors
@@ -114,6 +122,7 @@ class Load:
         for _, body, now_s in self.received:
             first_s.setdefault(body, now_s)
         assert self.sent <= set(first_s), f"lost: {sorted(self.sent - set(first_s))}"
+        assert not self.came_back, f"received though their deletion had been answered: {self.came_back}"
         delays = {body: now_s - self.asked_s[body] for body, now_s in first_s.items()}
         slowest = max(delays, key=delays.__getitem__)
         print(
@@ -130,9 +139,9 @@ class Load:
 
 
 @pytest.fixture
-def nodes(cassandra_cluster: Cluster, tmp_path: Path) -> Iterator[list[Server]]:
+def nodes(cassandra_faults: Cluster, tmp_path: Path) -> Iterator[list[Server]]:
     """The first node, and two that join it: ``two`` and ``three``."""
-    store_url = new_store_url(cassandra_cluster)
+    store_url = new_store_url(cassandra_faults)
     with ExitStack() as stack:
         found = [stack.enter_context(running(tmp_path / "one", "--store", store_url))]
         for name in ("two", "three"):
@@ -175,6 +184,29 @@ def test_killing_the_owner_of_queues_delays_their_messages_by_two_seconds_and_lo
     time.sleep(BEFORE_S)
     killed.kill()
     time.sleep(AFTER_S)
+    for load in loads:
+        load.end()
+    for load in loads:
+        load.check()
+
+
+@pytest.mark.time_limit_s(600 if LONG else 300)
+def test_killing_nodes_of_cassandra_loses_no_message_and_brings_none_back(
+    nodes: list[Server], cassandra_faults: Cluster
+) -> None:
+    client = nodes[0].client("sqs")
+    names = {"plain": {}, "line.fifo": {"FifoQueue": "true"}}
+    urls = [client.create_queue(QueueName=name, Attributes=more)["QueueUrl"] for name, more in names.items()]
+    loads = [Load(nodes, url) for url in urls]
+    for load in loads:
+        load.start()
+    for number in range(1, 1 + rounds(1, 6)):
+        time.sleep(BEFORE_S)
+        killed = 1 + number % len(cassandra_faults.contact_points)
+        cassandra_faults.kill9(killed)
+        time.sleep(AFTER_S)
+        cassandra_faults.start(killed)
+        cassandra_faults.wait_whole()
     for load in loads:
         load.end()
     for load in loads:
