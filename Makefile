@@ -32,7 +32,7 @@ test: $(VENV)/.development $(VENV)/.bytecode ## Passes every test: lint, types, 
 check: $(VENV)/.development $(VENV)/.bytecode ## The quick part of the tests, with a part of their random examples
 	@exec $(BIN)/python -m tools.stages check $(ARGS)
 
-test-changed: $(VENV)/.development $(VENV)/.bytecode ## Passes the tests that the import graph says a change can touch (ARGS=main)
+test-changed: $(VENV)/.development $(VENV)/.bytecode ## Passes the tests that a change can touch, by the import graph, without clusters (ARGS=main)
 	@exec $(BIN)/python -m tools.changed_tests $(ARGS)
 
 test-long: $(VENV)/.development $(VENV)/.bytecode ## Passes the full rounds and writes docs/results/test-long.md

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import cache
 
 from botocore.model import OperationModel, ServiceModel
@@ -26,8 +27,14 @@ _IMAGES = (
 )
 #: Where Tenet answers otherwise than the service on purpose: by operation and parameter ("" for all of it), and why.
 DIFFERENCES = {
-    ("CreateTable", ""): "a table is ready as soon as it is made, unless the operator sets a time for transitions",
-    ("UpdateTable", ""): "a change is done at once, unless the operator sets a time for transitions",
+    ("CreateTable", ""): (
+        "a table is ready as soon as the store has made what it needs, unless the operator sets a time for transitions"
+    ),
+    ("UpdateTable", ""): (
+        "a change takes as long as it has work to do, mostly none, unless the operator sets a time for transitions; a "
+        "global index that is added is filled behind it, and over Cassandra an index or a stream first waits for all "
+        "requests that may not know of it, half a minute with the settings as they come"
+    ),
     ("DescribeEndpoints", ""): "answers the address that was called, since there is no other",
     ("DescribeLimits", ""): "answers the service's own default quotas; what holds here is set in `[limits]`",
     (
@@ -69,6 +76,87 @@ NOT_ANSWERED = {
 }
 
 
+@dataclass(frozen=True)
+class AtTheEdge:
+    """Where a request is answered otherwise before any operation sees it.
+
+    Args:
+        what: what the request has.
+        status: of Tenet's answer.
+        code: of Tenet's answer; "" where it is carried out.
+        here: what else is to say of it.
+        service: what the service does.
+    """
+
+    what: str
+    status: int
+    code: str
+    here: str
+    service: str
+
+
+_REFUSES_TOO = "refuses it as well"
+#: By a name for tests, which send each to an edge.
+EDGE = {
+    "region": AtTheEdge(
+        "a signature for any region",
+        200,
+        "",
+        "an account has the same tables in all of them; the ARN of a table names the region of who made it",
+        "takes the region of its endpoint alone, and each has tables of its own",
+    ),
+    "session token": AtTheEdge(
+        "a session token (`X-Amz-Security-Token`)",
+        400,
+        "UnrecognizedClientException",
+        "nobody gives any out; it is looked at behind the signature",
+        "takes those that STS gave out",
+    ),
+    "unsigned payload": AtTheEdge(
+        "`UNSIGNED-PAYLOAD` or `STREAMING-…` in the place of the body's hash",
+        400,
+        "InvalidSignatureException",
+        "the signature has to cover the body as it was sent",
+        _REFUSES_TOO,
+    ),
+    "unsigned header": AtTheEdge(
+        "an `x-amz-*` header that the signature leaves out",
+        400,
+        "InvalidSignatureException",
+        "but for `x-amz-user-agent`, which some SDKs add after signing",
+        "does not ask for all of them",
+    ),
+    "no JSON": AtTheEdge(
+        "a wrong signature, and a body that is no JSON",
+        400,
+        "InvalidSignatureException",
+        "the body is looked at behind the signature",
+        "says SerializationException: it reads the body first",
+    ),
+    "encoding": AtTheEdge(
+        "a `Content-Encoding` that is damaged or not known",
+        400,
+        "SerializationException",
+        "gzip and identity are known",
+        "says InternalServerError with 500, upon which SDKs try again",
+    ),
+    "expansion": AtTheEdge(
+        "a compressed body that grows beyond 16 MiB, or to more than 200 times its size",
+        413,
+        "RequestEntityTooLarge",
+        "the ratio is the setting `limits.decompressed_ratio_max`",
+        "documents no such ratio",
+    ),
+    "nesting": AtTheEdge(
+        "a body of more than 1,000 brackets within each other",
+        400,
+        "SerializationException",
+        "the setting `limits.nesting_max`",
+        "documents no such number; an item has at most 32 levels there and here",
+    ),
+}
+
+
 @cache
 def model(service: str) -> ServiceModel:
     """Returns botocore's model of a service."""
@@ -85,9 +173,9 @@ def state_of_operation(operation: str) -> tuple[str, str]:
     if operation in unavailable.OPERATIONS or operation not in {*ROUTES, *STREAM_ROUTES}:
         return NOT_DONE, ""
     lacking = len(unavailable.PARAMETERS.get(operation, ()))
+    why = DIFFERENCES.get((operation, ""), "")
     if lacking:
-        return IN_PART, f"{lacking} of its parameters are not done"
-    why = DIFFERENCES.get((operation, ""))
+        return IN_PART, "; ".join(filter(None, (f"{lacking} of its parameters are not done", why)))
     return (DIFFERS, why) if why else (DONE, "")
 
 
@@ -128,6 +216,15 @@ def _parameters_of(operation: str) -> str:
         return f"### {operation}\n\nIt has no parameters."
     rows = [[f"`{name}`", *state_of_parameter(operation, name)] for name in members]
     return f"### {operation}\n\n" + table(["parameter", "state", "what differs or lacks"], rows)
+
+
+def edge_section() -> str:
+    """Returns where requests are answered otherwise before any operation sees them."""
+    rows = [
+        [one.what, f"{one.status} {one.code}" if one.code else "carried out", one.here, one.service]
+        for one in EDGE.values()
+    ]
+    return table(["a request with", "here", "and", "the service"], rows)
 
 
 def answers_section() -> str:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 class MemoryHarness(EngineHarness):
     """The reference engine; what it holds outlives an engine, but not the harness."""
 
-    held_s = 1.0
+    held_s = rounds(1.0, 10.0)
 
     def __init__(self) -> None:
         self._states: dict[str, MemoryState] = {}
@@ -71,7 +71,7 @@ class FaultyHarness(MemoryHarness):
     """
 
     hints = False
-    held_s = 0.5
+    held_s = rounds(0.5, 10.0)
     spaces_many = 30
 
     def __init__(self, seed: int) -> None:
@@ -97,6 +97,9 @@ class FaultyHarness(MemoryHarness):
 class SqliteHarness(EngineHarness):
     """The embedded engine, each location a data directory. Crashes are tested with real processes, in tests/e2e.
 
+    No commit can be held up: one writer carries all of them out in the order in which they came, so that whatever comes
+    behind one that stands still waits as well, settling it included.
+
     Args:
         directory: where the data directories are made.
     """
@@ -116,7 +119,7 @@ class CassandraHarness(EngineHarness):
     """
 
     spaces_many = 4
-    held_s = 3.0
+    held_s = rounds(3.0, 10.0)
     pace = rounds(0.1, 0.2)
 
     def __init__(self, hosts: str) -> None:
@@ -138,7 +141,7 @@ class CassandraHarness(EngineHarness):
 class ModelledCassandraHarness(EngineHarness):
     """The distributed engine on a cluster in memory, each location a keyspace."""
 
-    held_s = 0.5
+    held_s = rounds(0.5, 10.0)
     spaces_many = 30
     pace = 0.1
 

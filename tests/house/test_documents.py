@@ -60,3 +60,17 @@ def test_every_page_is_reachable_from_the_readme() -> None:
     pages = {path.resolve() for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]}
     hidden = {path for path in pages - reached if not path.name.startswith("0000")}
     assert not hidden, f"no link leads to {sorted(path.name for path in hidden)}"
+
+
+def test_no_measured_section_is_empty() -> None:
+    section = re.compile(r"<!-- (\w+): begin -->(.*?)<!-- \1: end -->", re.DOTALL)
+    found = {
+        (path.name, name): text.strip()
+        for path in ROOT.glob("docs/**/*.md")
+        for name, text in section.findall(path.read_text(encoding="utf-8"))
+    }
+    assert found
+    assert not [place for place, text in found.items() if not text], "say by which command it is to be measured"
+    # What a run puts there begins with a table, and ends with its command.
+    words = [place for place, text in found.items() if not text.startswith("|") and "`" not in text]
+    assert not words, f"neither a table nor the command that makes one: {words}"

@@ -98,6 +98,14 @@ def test_states_follow_the_code() -> None:
     assert compatibility.state_of_parameter("CreateTable", "GlobalSecondaryIndexes") == (compatibility.DONE, "")
 
 
+@pytest.mark.parametrize(("operation", "parameter"), compatibility.DIFFERENCES)
+def test_every_difference_is_on_the_page(operation: str, parameter: str) -> None:
+    page = PAGE.read_text(encoding="utf-8")
+    section = page if not parameter else page.split(f"### {operation}\n")[1].split("###")[0]
+    (row,) = [line for line in section.splitlines() if line.startswith(f"| `{parameter or operation}`")][:1]
+    assert compatibility.DIFFERENCES[operation, parameter] in row
+
+
 def test_what_differs_exists() -> None:
     for operation, parameter in compatibility.DIFFERENCES:
         assert operation in {*ROUTES, *STREAM_ROUTES}

@@ -34,7 +34,7 @@ class EngineHarness(ABC):
         hints: whether a watch is told of a commit within this process within a second, when nothing is wrong. The
             contract allows every hint to be lost; an engine that says False is tested for nothing but that.
         trim_s_max: seconds within which a log is trimmed once its entries may go.
-        held_s: seconds for which a commit is held up while a reader tails the log.
+        held_s: seconds for which a commit is held up while a reader tails the log, where ``hold`` is offered.
         spaces_many: how many spaces the test of many spaces makes.
         takes_clock: whether versions and the window of ``settle`` follow the clock that ``open`` is given, so that
             tests can step it.
