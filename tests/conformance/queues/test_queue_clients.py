@@ -32,7 +32,7 @@ def run(command: list[str], server: Server, folder: Path, **environment: str) ->
     """Runs a program that knows what Tenet printed; returns what it prints."""
     done = subprocess.run(
         command,
-        env=clean_environment(AWS_PAGER="", HOME=str(folder), **dict(server.exports), **environment),
+        env=clean_environment(AWS_PAGER="", HOME=str(folder), **server.exports | environment),
         cwd=folder,
         capture_output=True,
         text=True,
@@ -52,11 +52,11 @@ def test_boto3_of_the_query_protocol(server: Server, tmp_path: Path, fresh_name:
     assert printed.splitlines()[-1] == "ok"
 
 
-@pytest.mark.parametrize(("program", "version"), [("Orders", "v1"), ("Parcels", "v2")])
-def test_java(program: str, version: str, plain_server: Server, tmp_path: Path, fresh_name: Names) -> None:
+@pytest.mark.parametrize(("program", "version"), [("Orders", "v1"), ("Parcels", "v2"), ("Crates", "v2")])
+def test_java(program: str, version: str, server: Server, tmp_path: Path, fresh_name: Names) -> None:
     jars = f"{QUEUE_CLIENTS.ensure() / version / 'lib'}/*"
     command = ["java", "-Xmx200m", "-cp", jars, str(JAVA / f"{program}.java"), fresh_name(program.lower())]
-    assert run(command, plain_server, tmp_path).splitlines()[-1] == "ok"
+    assert run(command, server, tmp_path, **server.variables("java")).splitlines()[-1] == "ok"
 
 
 def test_go(server: Server, tmp_path: Path, fresh_name: Names) -> None:
