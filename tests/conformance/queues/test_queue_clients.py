@@ -16,7 +16,7 @@ import pytest
 from aiobotocore.config import AioConfig
 from aiobotocore.session import get_session
 
-from tests.conformance.packages import AWS_CLI, CELERY, OLD_BOTO3, QUEUE_CLIENTS, Package
+from tests.conformance.packages import AWS_CLI, CELERY, OLD_AWS_CLI, OLD_BOTO3, QUEUE_CLIENTS, Package
 from tests.servers import Server, clean_environment
 
 pytestmark = pytest.mark.time_limit_s(400)
@@ -215,26 +215,68 @@ def test_celery(plain_server: Server, tmp_path: Path, fresh_name: Names) -> None
 # ---- the command line ------------------------------------------------------------------------------------------------
 
 
-def test_aws_cli(server: Server, tmp_path: Path, fresh_name: Names) -> None:
-    def aws(*arguments: str) -> Any:
+class CommandLine:
+    """The AWS command line, version 1.
+
+    Args:
+        package: a release of it.
+        server: the server that it is told of.
+        folder: where it runs.
+    """
+
+    def __init__(self, package: Package, server: Server, folder: Path) -> None:
+        self.package = package
+        self.server = server
+        self.folder = folder
+
+    def __call__(self, *arguments: str) -> Any:
+        """Runs a command for queues; returns what it prints, or None where that is nothing."""
         # Version 1 has addresses of its own for queues, which stand above the environment, and below this option.
-        command = [python_of(AWS_CLI), "-m", "awscli", "--endpoint-url", server.endpoint, "sqs", *arguments]
-        printed = run([*command, "--output", "json"], server, tmp_path)
+        command = [python_of(self.package), "-m", "awscli", "--endpoint-url", self.server.endpoint, "sqs", *arguments]
+        printed = run([*command, "--output", "json"], self.server, self.folder)
         return json.loads(printed) if printed.strip() else None
 
-    url = aws("create-queue", "--queue-name", fresh_name("cli"), "--attributes", "VisibilityTimeout=60")["QueueUrl"]
+    def receive(self, url: str) -> dict[str, Any]:
+        """Receives the one message that is to be there."""
+        wanted = ("--message-attribute-names", "All", "--attribute-names", "All")
+        [message] = self("receive-message", "--queue-url", url, "--wait-time-seconds", "5", *wanted)["Messages"]
+        return dict(message)
+
+
+@pytest.mark.parametrize(
+    ("package", "of_missing"),
+    [
+        pytest.param(AWS_CLI, r"The specified queue does not exist\.", id="json"),
+        pytest.param(OLD_AWS_CLI, r"The specified queue does not exist for this wsdl version\.", id="query"),
+    ],
+)
+def test_aws_cli(package: Package, of_missing: str, server: Server, tmp_path: Path, fresh_name: Names) -> None:
+    aws, name = CommandLine(package, server, tmp_path), fresh_name("cli")
+    url = aws("create-queue", "--queue-name", name, "--attributes", "VisibilityTimeout=60", "--tags", "team=cli")[
+        "QueueUrl"
+    ]
+    assert aws("list-queues", "--queue-name-prefix", name)["QueueUrls"] == [url]
     attributes = json.dumps({"color": {"DataType": "String", "StringValue": "blue"}})
     sent = aws("send-message", "--queue-url", url, "--message-body", "hello", "--message-attributes", attributes)
-    [message] = aws(
-        *("receive-message", "--queue-url", url, "--wait-time-seconds", "5"),
-        *("--message-attribute-names", "All", "--attribute-names", "All"),
-    )["Messages"]
+    message = aws.receive(url)
     assert (message["MessageId"], message["Body"]) == (sent["MessageId"], "hello")
     assert message["MessageAttributes"]["color"]["StringValue"] == "blue"
-    aws("delete-message", "--queue-url", url, "--receipt-handle", message["ReceiptHandle"])
+    handle = ("--receipt-handle", message["ReceiptHandle"])
+    aws("change-message-visibility", "--queue-url", url, *handle, "--visibility-timeout", "0")
+    again = aws.receive(url)
+    assert (again["MessageId"], again["Attributes"]["ApproximateReceiveCount"]) == (sent["MessageId"], "2")
+    aws("delete-message", "--queue-url", url, "--receipt-handle", again["ReceiptHandle"])
+    entries = json.dumps([{"Id": "near", "MessageBody": "1"}, {"Id": "far", "MessageBody": "2", "DelaySeconds": 901}])
+    both = aws("send-message-batch", "--queue-url", url, "--entries", entries)
+    assert ([one["Id"] for one in both["Successful"]], [one["Id"] for one in both["Failed"]]) == (["near"], ["far"])
+    aws("set-queue-attributes", "--queue-url", url, "--attributes", "DelaySeconds=7")
     told = aws("get-queue-attributes", "--queue-url", url, "--attribute-names", "All")["Attributes"]
-    assert (told["VisibilityTimeout"], told["ApproximateNumberOfMessages"]) == ("60", "0")
+    assert (told["VisibilityTimeout"], told["DelaySeconds"], told["ApproximateNumberOfMessages"]) == ("60", "7", "1")
+    assert aws("list-queue-tags", "--queue-url", url)["Tags"] == {"team": "cli"}
     aws("purge-queue", "--queue-url", url)
     with pytest.raises(AssertionError, match=r"PurgeQueueInProgress.*allowed every 60 seconds"):
         aws("purge-queue", "--queue-url", url)
     aws("delete-queue", "--queue-url", url)
+    # What the error is called, and its words, depend on the protocol.
+    with pytest.raises(AssertionError, match=rf"AWS\.SimpleQueueService\.NonExistentQueue.*{of_missing}"):
+        aws("get-queue-url", "--queue-name", name)
