@@ -192,11 +192,13 @@ def names_in(folder: Path) -> set[str]:
     return {path.name for path in folder.iterdir()}
 
 
-def test_celery(plain_server: Server, tmp_path: Path, fresh_name: Names) -> None:
+@pytest.mark.parametrize("transport", ["server", "plain_server"])
+def test_celery(transport: str, request: pytest.FixtureRequest, tmp_path: Path, fresh_name: Names) -> None:
+    server: Server = request.getfixturevalue(transport)
     results = tmp_path / "results"
     results.mkdir()
     more = {"QUEUE": fresh_name("tasks"), "RESULTS": str(results), "PYTHONDONTWRITEBYTECODE": "1"}
-    environment = clean_environment(HOME=str(tmp_path), **dict(plain_server.exports), **more)
+    environment = clean_environment(HOME=str(tmp_path), **server.exports, **more)
     subprocess.run(
         [python_of(CELERY), str(PROGRAMS / "celery_tasks.py")], env=environment, cwd=PROGRAMS, check=True, timeout=120
     )
