@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import select
+import shlex
 import signal
 import subprocess
 import sys
@@ -66,6 +67,12 @@ class Server:
     def command(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
         """Runs a command of ``tenet`` on this server's data directory."""
         return tenet(*arguments, "--data", str(self.data), **environment)
+
+    def variables(self, runtime: str) -> dict[str, str]:
+        """What ``tenet env --for RUNTIME`` makes a shell export."""
+        done = self.command("env", "--for", runtime)
+        assert done.returncode == 0, done.stderr
+        return {match[1]: shlex.split(match[2])[0] for match in map(_EXPORT.match, done.stdout.splitlines()) if match}
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
         """Asks it to stop, waits, and returns its exit code."""

@@ -388,8 +388,9 @@ AIODYNAMO = Package("aiodynamo", f"26.4-{_PYTHON}", {}, _fetch_aiodynamo)
 
 MOTO = _environment("moto", "5.2.5", "moto[dynamodb,server]==5.2.5")
 AWS_CLI = _environment("aws-cli", "1.46.2", "awscli==1.46.2")
-#: The last boto3 that speaks the Query protocol to queues.
+#: The last boto3, and the last release of the command line, that speak the Query protocol to queues.
 OLD_BOTO3 = _environment("old-boto3", "1.28.80-1.31.80", "boto3==1.28.80", "botocore==1.31.80")
+OLD_AWS_CLI = _environment("old-aws-cli", "1.29.80-1.31.80", "awscli==1.29.80", "botocore==1.31.80")
 PYNAMODB = _environment("pynamodb", "6.1.0-1.44.5", "pynamodb==6.1.0", "botocore==1.44.5")
 CELERY = _environment("celery", "5.7.0", "celery[sqs]==5.7.0")
 #: The service itself with its gabbi suite, the command for it with its functional tests, and what both run by.
@@ -471,9 +472,9 @@ DYNOXIDE = Package("dynoxide", "3.2.0", {"cargo": "the Rust toolchain"}, _fetch_
 PACKAGES = {
     package.name: package
     for package in (
-        *(DYNAMODB_LOCAL, DYNALITE, MOTO, DYNOXIDE, ELASTICMQ, AWS_CLI, PYNAMODB, OLD_BOTO3, CELERY, QUEUE_CLIENTS),
-        *(TABLE_CLIENTS, AIODYNAMO, NODE_PROGRAMS, CASSANDRA, RABBITMQ, OPENSTACK_PLACEMENT, NOVA, KEYSTONE),
-        *(MARIADB, PLACEMENT_SERVER),
+        *(DYNAMODB_LOCAL, DYNALITE, MOTO, DYNOXIDE, ELASTICMQ, AWS_CLI, PYNAMODB, OLD_BOTO3, OLD_AWS_CLI, CELERY),
+        *(QUEUE_CLIENTS, TABLE_CLIENTS, AIODYNAMO, NODE_PROGRAMS, CASSANDRA, RABBITMQ, OPENSTACK_PLACEMENT, NOVA),
+        *(KEYSTONE, MARIADB, PLACEMENT_SERVER),
     )
 } | {f"libraries-{tutorial}": libraries(*requirements) for tutorial, requirements in TUTORIALS.items()}
 

@@ -5,8 +5,6 @@ They run as their users run them, with what `tenet env --for java` prints and no
 
 from __future__ import annotations
 
-import re
-import shlex
 import subprocess
 import threading
 import time
@@ -42,18 +40,10 @@ def command(kind: str, folder: Path, program: str, *more: str) -> list[str]:
     return ["java", *SMALL, "-cp", f"{classes}:{lib}", *more, program]
 
 
-def environment(server: Server) -> dict[str, str]:
-    """What ``tenet env --for java`` makes a shell export."""
-    printed = server.command("env", "--for", "java").stdout
-    exports = re.findall(r"^export (\w+)=(.*)$", printed, re.MULTILINE)
-    assert "JAVA_TOOL_OPTIONS" in dict(exports)
-    return clean_environment(**{name: shlex.split(value)[0] for name, value in exports})
-
-
 def test_enhanced_client(server: Server, tmp_path: Path, fresh_name: Names) -> None:
     done = subprocess.run(
         [*command("enhanced", tmp_path, "Theatre"), fresh_name("theatre")],
-        env=environment(server),
+        env=clean_environment(**server.variables("java")),
         capture_output=True,
         text=True,
         timeout=120,
@@ -204,7 +194,7 @@ def test_a_consumer_of_the_kinesis_client_library(server: Server, tmp_path: Path
     stream = stock.make()
     start = [*command("kcl", tmp_path, "Ledger"), application, stream]
     with ExitStack() as stack:
-        workers = Workers(tmp_path, start, environment(server))
+        workers = Workers(tmp_path, start, clean_environment(**server.variables("java")))
         stack.callback(workers.end)
         with stock.busy():
             # One takes all leases and hands some over to the other one, which is there from then on.

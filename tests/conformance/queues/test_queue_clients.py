@@ -16,7 +16,7 @@ import pytest
 from aiobotocore.config import AioConfig
 from aiobotocore.session import get_session
 
-from tests.conformance.packages import AWS_CLI, CELERY, OLD_BOTO3, QUEUE_CLIENTS, Package
+from tests.conformance.packages import AWS_CLI, CELERY, OLD_AWS_CLI, OLD_BOTO3, QUEUE_CLIENTS, Package
 from tests.servers import Server, clean_environment
 
 pytestmark = pytest.mark.time_limit_s(400)
@@ -32,7 +32,7 @@ def run(command: list[str], server: Server, folder: Path, **environment: str) ->
     """Runs a program that knows what Tenet printed; returns what it prints."""
     done = subprocess.run(
         command,
-        env=clean_environment(AWS_PAGER="", HOME=str(folder), **dict(server.exports), **environment),
+        env=clean_environment(AWS_PAGER="", HOME=str(folder), **server.exports | environment),
         cwd=folder,
         capture_output=True,
         text=True,
@@ -52,11 +52,11 @@ def test_boto3_of_the_query_protocol(server: Server, tmp_path: Path, fresh_name:
     assert printed.splitlines()[-1] == "ok"
 
 
-@pytest.mark.parametrize(("program", "version"), [("Orders", "v1"), ("Parcels", "v2")])
-def test_java(program: str, version: str, plain_server: Server, tmp_path: Path, fresh_name: Names) -> None:
+@pytest.mark.parametrize(("program", "version"), [("Orders", "v1"), ("Parcels", "v2"), ("Crates", "v2")])
+def test_java(program: str, version: str, server: Server, tmp_path: Path, fresh_name: Names) -> None:
     jars = f"{QUEUE_CLIENTS.ensure() / version / 'lib'}/*"
     command = ["java", "-Xmx200m", "-cp", jars, str(JAVA / f"{program}.java"), fresh_name(program.lower())]
-    assert run(command, plain_server, tmp_path).splitlines()[-1] == "ok"
+    assert run(command, server, tmp_path, **server.variables("java")).splitlines()[-1] == "ok"
 
 
 def test_go(server: Server, tmp_path: Path, fresh_name: Names) -> None:
@@ -192,11 +192,13 @@ def names_in(folder: Path) -> set[str]:
     return {path.name for path in folder.iterdir()}
 
 
-def test_celery(plain_server: Server, tmp_path: Path, fresh_name: Names) -> None:
+@pytest.mark.parametrize("transport", ["server", "plain_server"])
+def test_celery(transport: str, request: pytest.FixtureRequest, tmp_path: Path, fresh_name: Names) -> None:
+    server: Server = request.getfixturevalue(transport)
     results = tmp_path / "results"
     results.mkdir()
     more = {"QUEUE": fresh_name("tasks"), "RESULTS": str(results), "PYTHONDONTWRITEBYTECODE": "1"}
-    environment = clean_environment(HOME=str(tmp_path), **dict(plain_server.exports), **more)
+    environment = clean_environment(HOME=str(tmp_path), **server.exports, **more)
     subprocess.run(
         [python_of(CELERY), str(PROGRAMS / "celery_tasks.py")], env=environment, cwd=PROGRAMS, check=True, timeout=120
     )
@@ -215,26 +217,68 @@ def test_celery(plain_server: Server, tmp_path: Path, fresh_name: Names) -> None
 # ---- the command line ------------------------------------------------------------------------------------------------
 
 
-def test_aws_cli(server: Server, tmp_path: Path, fresh_name: Names) -> None:
-    def aws(*arguments: str) -> Any:
+class CommandLine:
+    """The AWS command line, version 1.
+
+    Args:
+        package: a release of it.
+        server: the server that it is told of.
+        folder: where it runs.
+    """
+
+    def __init__(self, package: Package, server: Server, folder: Path) -> None:
+        self.package = package
+        self.server = server
+        self.folder = folder
+
+    def __call__(self, *arguments: str) -> Any:
+        """Runs a command for queues; returns what it prints, or None where that is nothing."""
         # Version 1 has addresses of its own for queues, which stand above the environment, and below this option.
-        command = [python_of(AWS_CLI), "-m", "awscli", "--endpoint-url", server.endpoint, "sqs", *arguments]
-        printed = run([*command, "--output", "json"], server, tmp_path)
+        command = [python_of(self.package), "-m", "awscli", "--endpoint-url", self.server.endpoint, "sqs", *arguments]
+        printed = run([*command, "--output", "json"], self.server, self.folder)
         return json.loads(printed) if printed.strip() else None
 
-    url = aws("create-queue", "--queue-name", fresh_name("cli"), "--attributes", "VisibilityTimeout=60")["QueueUrl"]
+    def receive(self, url: str) -> dict[str, Any]:
+        """Receives the one message that is to be there."""
+        wanted = ("--message-attribute-names", "All", "--attribute-names", "All")
+        [message] = self("receive-message", "--queue-url", url, "--wait-time-seconds", "5", *wanted)["Messages"]
+        return dict(message)
+
+
+@pytest.mark.parametrize(
+    ("package", "of_missing"),
+    [
+        pytest.param(AWS_CLI, r"The specified queue does not exist\.", id="json"),
+        pytest.param(OLD_AWS_CLI, r"The specified queue does not exist for this wsdl version\.", id="query"),
+    ],
+)
+def test_aws_cli(package: Package, of_missing: str, server: Server, tmp_path: Path, fresh_name: Names) -> None:
+    aws, name = CommandLine(package, server, tmp_path), fresh_name("cli")
+    url = aws("create-queue", "--queue-name", name, "--attributes", "VisibilityTimeout=60", "--tags", "team=cli")[
+        "QueueUrl"
+    ]
+    assert aws("list-queues", "--queue-name-prefix", name)["QueueUrls"] == [url]
     attributes = json.dumps({"color": {"DataType": "String", "StringValue": "blue"}})
     sent = aws("send-message", "--queue-url", url, "--message-body", "hello", "--message-attributes", attributes)
-    [message] = aws(
-        *("receive-message", "--queue-url", url, "--wait-time-seconds", "5"),
-        *("--message-attribute-names", "All", "--attribute-names", "All"),
-    )["Messages"]
+    message = aws.receive(url)
     assert (message["MessageId"], message["Body"]) == (sent["MessageId"], "hello")
     assert message["MessageAttributes"]["color"]["StringValue"] == "blue"
-    aws("delete-message", "--queue-url", url, "--receipt-handle", message["ReceiptHandle"])
+    handle = ("--receipt-handle", message["ReceiptHandle"])
+    aws("change-message-visibility", "--queue-url", url, *handle, "--visibility-timeout", "0")
+    again = aws.receive(url)
+    assert (again["MessageId"], again["Attributes"]["ApproximateReceiveCount"]) == (sent["MessageId"], "2")
+    aws("delete-message", "--queue-url", url, "--receipt-handle", again["ReceiptHandle"])
+    entries = json.dumps([{"Id": "near", "MessageBody": "1"}, {"Id": "far", "MessageBody": "2", "DelaySeconds": 901}])
+    both = aws("send-message-batch", "--queue-url", url, "--entries", entries)
+    assert ([one["Id"] for one in both["Successful"]], [one["Id"] for one in both["Failed"]]) == (["near"], ["far"])
+    aws("set-queue-attributes", "--queue-url", url, "--attributes", "DelaySeconds=7")
     told = aws("get-queue-attributes", "--queue-url", url, "--attribute-names", "All")["Attributes"]
-    assert (told["VisibilityTimeout"], told["ApproximateNumberOfMessages"]) == ("60", "0")
+    assert (told["VisibilityTimeout"], told["DelaySeconds"], told["ApproximateNumberOfMessages"]) == ("60", "7", "1")
+    assert aws("list-queue-tags", "--queue-url", url)["Tags"] == {"team": "cli"}
     aws("purge-queue", "--queue-url", url)
     with pytest.raises(AssertionError, match=r"PurgeQueueInProgress.*allowed every 60 seconds"):
         aws("purge-queue", "--queue-url", url)
     aws("delete-queue", "--queue-url", url)
+    # What the error is called, and its words, depend on the protocol.
+    with pytest.raises(AssertionError, match=rf"AWS\.SimpleQueueService\.NonExistentQueue.*{of_missing}"):
+        aws("get-queue-url", "--queue-name", name)

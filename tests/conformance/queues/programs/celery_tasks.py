@@ -4,16 +4,20 @@ import os
 import pathlib
 from urllib.parse import quote, urlsplit
 
+import kombu.asynchronous.aws.connection
 from celery import Celery, Task
 
 address = urlsplit(os.environ["AWS_ENDPOINT_URL"])
+if address.scheme == "https":
+    # Workers receive by a client of their own, which asks this function alone for authorities.
+    kombu.asynchronous.aws.connection.get_cert_path = lambda _verify: os.environ["AWS_CA_BUNDLE"]
 key, secret = (quote(os.environ[name], safe="") for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"))
 app = Celery("celery_tasks", broker=f"sqs://{key}:{secret}@{address.netloc}")
 app.conf.update(
     task_default_queue=os.environ["QUEUE"],
     broker_transport_options={
         "region": os.environ["AWS_DEFAULT_REGION"],
-        "is_secure": False,
+        "is_secure": address.scheme == "https",
         "queue_name_prefix": "celery-",
         "wait_time_seconds": 2,
         "polling_interval": 0.1,
