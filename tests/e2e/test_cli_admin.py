@@ -7,6 +7,7 @@ import itertools
 import json
 import re
 import shutil
+import subprocess
 import tarfile
 import threading
 from collections import deque
@@ -113,6 +114,16 @@ def test_keys_that_cannot_be(server: Server, arguments: list[str], status: int, 
     refused = server.command(*arguments)
     assert (refused.returncode, refused.stdout) == (status, "")
     assert says in refused.stderr
+
+
+@pytest.mark.parametrize("secret", ["abcdef$(id>pwned)", "it's-abcdef", "abcdef;id>pwned#", 'a"b`c\\d$HOME'])
+def test_a_shell_reads_the_lines_of_a_new_key_and_nothing_else(server: Server, tmp_path: Path, secret: str) -> None:
+    made = server.command("keys", "create", "--secret", secret)
+    assert made.returncode == 0, made.stderr
+    script = f"""{made.stdout}\nprintf '%s' "$AWS_SECRET_ACCESS_KEY" """
+    read = subprocess.run(["/bin/sh", "-euc", script], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert read.stdout == secret
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_last_root_key_stays(server: Server) -> None:

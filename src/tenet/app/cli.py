@@ -216,6 +216,7 @@ def keys() -> None:
 @_common
 def create_key(configuration: Configuration, access_key_id: str | None, secret: str | None, tenant: str) -> None:
     """Make an access key and print it with its secret, which is shown only now. It works at once."""
+    from tenet.app.exports import lines
     from tenet.app.messages import KeyWanted, mistakes_in
 
     wanted = KeyWanted(tenant=tenant, access_key_id=access_key_id, secret_access_key=secret)
@@ -223,8 +224,7 @@ def create_key(configuration: Configuration, access_key_id: str | None, secret: 
     if mistakes:
         raise click.UsageError("\n".join(mistakes))
     made = _administer(configuration, lambda administration: administration.create_key(wanted))
-    click.echo(f"export AWS_ACCESS_KEY_ID={made.access_key_id}")
-    click.echo(f"export AWS_SECRET_ACCESS_KEY={made.secret_access_key}")
+    click.echo(lines({"AWS_ACCESS_KEY_ID": made.access_key_id, "AWS_SECRET_ACCESS_KEY": made.secret_access_key}))
 
 
 @keys.command("list")
