@@ -471,6 +471,27 @@ def test_the_doctors_archive_says_what_happened_and_holds_no_secret(tmp_path: Pa
     assert json.loads(found["certificate.json"])["days_left"] > 30
 
 
+def test_what_the_doctor_shows_of_a_url_has_no_password(tmp_path: Path) -> None:
+    archive = tmp_path / "doctor.tar.gz"
+    secrets = ("S3CRETPW", "S3CRETQ")
+    collector = {"TENET_TRACES_OTLP_ENDPOINT": "http://user:S3CRETPW@127.0.0.1:9/v1/traces?api-key=S3CRETQ"}
+    store = {"TENET_STORE_URL": "cassandra://user:S3CRETPW@192.0.2.1/k?password=S3CRETQ&datacenter=dc1"}
+    for number, environment in enumerate((collector, store)):
+        output = archive.with_name(f"{number}.tar.gz")
+        done = tenet("doctor", "--data", str(tmp_path / "data"), "--output", str(output), **environment)
+        assert done.returncode == 0, done.stderr
+        checked = tenet("config", "check", **environment)
+        told = done.stdout + done.stderr + checked.stdout + checked.stderr + "".join(contents(output).values())
+        assert "***" in told
+        assert [secret for secret in secrets if secret in told] == []
+    checked = tenet("config", "check", **collector)
+    assert "traces.otlp_endpoint = 'http://***@127.0.0.1:9/v1/traces?***'" in checked.stdout
+    # The server says the same of itself.
+    with running(tmp_path / "data", environment=collector) as server:
+        assert server.command("doctor", "--output", str(archive)).returncode == 0
+    assert [secret for secret in secrets if secret in "".join(contents(archive).values())] == []
+
+
 def test_the_doctor_tells_what_the_server_runs_with_from_what_the_command_does(tmp_path: Path) -> None:
     archive = tmp_path / "doctor.tar.gz"
     with running(tmp_path / "data", environment={"TENET_COMPILED": "0"}) as server:

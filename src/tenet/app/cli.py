@@ -638,12 +638,14 @@ def check_config(file: Path | None) -> None:
 
     FILE is the settings file; without it, what `tenet up` would read here.
     """
+    from tenet.app.catalogue import shown
+
     given = file or (Path(os.environ["TENET_CONFIG"]) if os.environ.get("TENET_CONFIG") else None)
     found = _configuration(given, {}, starts=True)
     values = found.values()
     for name, origin in found.origins.items():
         if origin != "default":
-            click.echo(f"{name} = {values[name]!r}  ({origin})")
+            click.echo(f"{name} = {shown(name, values[name])!r}  ({origin})")
     click.echo("The settings are valid.")
 
 

@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from tenet.app.catalogue import shown
 from tenet.app.configuration import ConfigurationError, host_and_port, is_loopback
 from tenet.app.data_directory import DataDirectory
 from tenet.app.engines import is_missing, is_shared
@@ -111,7 +112,7 @@ def _at_store(error: NotAMember, directory: DataDirectory) -> NotAMember:
 def _store_shown(directory: DataDirectory) -> str:
     """Returns how the settings name the store, for a message."""
     url = directory.settings.store.url
-    return f"`store.url` is '{url}'{', the default' if url == StoreSettings().url else ''}"
+    return f"`store.url` is '{shown('store.url', url)}'{', the default' if url == StoreSettings().url else ''}"
 
 
 def mesh_listen(settings: Settings) -> str:

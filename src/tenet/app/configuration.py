@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from tenet.app.catalogue import ENVIRONMENT_PREFIX, Value, sections, settings
+from tenet.app.catalogue import ENVIRONMENT_PREFIX, Value, sections, settings, shown
 from tenet.app.settings import Settings
 from tenet.base.errors import TenetError
 
@@ -257,8 +257,9 @@ def _checked(given: Given, problems: list[str]) -> object:
     try:
         return msgspec.convert(value, setting.annotation, strict=not given.is_text)
     except msgspec.ValidationError:
-        shown = repr(given.value) if isinstance(given.value, str) else str(given.value)
-        problems.append(f"{given.origin}: `{given.name}` is {shown}; it has to be: {setting.expectation}.")
+        told = shown(given.name, given.value)
+        told = repr(told) if isinstance(told, str) else str(told)
+        problems.append(f"{given.origin}: `{given.name}` is {told}; it has to be: {setting.expectation}.")
         return None
 
 

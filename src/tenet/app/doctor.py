@@ -1,7 +1,7 @@
 """``tenet doctor``: one archive with what helps to find out what is wrong, and a summary in plain words.
 
-Nothing in it is a secret: settings name files and no setting holds one; requests are described, not kept; of files with
-keys it says their permissions, never their content.
+Nothing in it is a secret: settings name files, and what a URL may hold of secrets is left out; requests are described,
+not kept; of files with keys it says their permissions, never their content.
 """
 
 from __future__ import annotations
