@@ -48,8 +48,7 @@ _EVERY: Final = frozenset({"0.0.0.0", "::"})  # noqa: S104 (names them; nothing 
 
 def is_clustered(directory: DataDirectory) -> bool:
     """Tells whether a data directory is, or is to be, a node's."""
-    is_node = (directory.node / "node.json").exists()
-    return is_node or bool(directory.settings.mesh.listen) or is_shared(directory)
+    return directory.is_of_node or bool(directory.settings.mesh.listen) or is_shared(directory)
 
 
 def node_of(directory: DataDirectory) -> str:
@@ -59,9 +58,10 @@ def node_of(directory: DataDirectory) -> str:
         directory: the data directory.
 
     Raises:
+        ConfigurationError: whether it is one's cannot be seen.
         IdentityUnusable: it cannot be read.
     """
-    if not (directory.node / "node.json").exists():
+    if not directory.is_of_node:
         return ""
     from tenet.mesh.identity import Identity
 
