@@ -7,6 +7,7 @@ import itertools
 import json
 import re
 import shutil
+import subprocess
 import tarfile
 import threading
 from collections import deque
@@ -113,6 +114,16 @@ def test_keys_that_cannot_be(server: Server, arguments: list[str], status: int, 
     refused = server.command(*arguments)
     assert (refused.returncode, refused.stdout) == (status, "")
     assert says in refused.stderr
+
+
+@pytest.mark.parametrize("secret", ["abcdef$(id>pwned)", "it's-abcdef", "abcdef;id>pwned#", 'a"b`c\\d$HOME'])
+def test_a_shell_reads_the_lines_of_a_new_key_and_nothing_else(server: Server, tmp_path: Path, secret: str) -> None:
+    made = server.command("keys", "create", "--secret", secret)
+    assert made.returncode == 0, made.stderr
+    script = f"""{made.stdout}\nprintf '%s' "$AWS_SECRET_ACCESS_KEY" """
+    read = subprocess.run(["/bin/sh", "-euc", script], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert read.stdout == secret
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_last_root_key_stays(server: Server) -> None:
@@ -458,6 +469,27 @@ def test_the_doctors_archive_says_what_happened_and_holds_no_secret(tmp_path: Pa
     assert json.loads(found["settings.json"])["data"] == {"value": str(tmp_path / "data"), "origin": "command line"}
     assert json.loads(found["store.json"])["engine"] == "sqlite"
     assert json.loads(found["certificate.json"])["days_left"] > 30
+
+
+def test_what_the_doctor_shows_of_a_url_has_no_password(tmp_path: Path) -> None:
+    archive = tmp_path / "doctor.tar.gz"
+    secrets = ("S3CRETPW", "S3CRETQ")
+    collector = {"TENET_TRACES_OTLP_ENDPOINT": "http://user:S3CRETPW@127.0.0.1:9/v1/traces?api-key=S3CRETQ"}
+    store = {"TENET_STORE_URL": "cassandra://user:S3CRETPW@192.0.2.1/k?password=S3CRETQ&datacenter=dc1"}
+    for number, environment in enumerate((collector, store)):
+        output = archive.with_name(f"{number}.tar.gz")
+        done = tenet("doctor", "--data", str(tmp_path / "data"), "--output", str(output), **environment)
+        assert done.returncode == 0, done.stderr
+        checked = tenet("config", "check", **environment)
+        told = done.stdout + done.stderr + checked.stdout + checked.stderr + "".join(contents(output).values())
+        assert "***" in told
+        assert [secret for secret in secrets if secret in told] == []
+    checked = tenet("config", "check", **collector)
+    assert "traces.otlp_endpoint = 'http://***@127.0.0.1:9/v1/traces?***'" in checked.stdout
+    # The server says the same of itself.
+    with running(tmp_path / "data", environment=collector) as server:
+        assert server.command("doctor", "--output", str(archive)).returncode == 0
+    assert [secret for secret in secrets if secret in "".join(contents(archive).values())] == []
 
 
 def test_the_doctor_tells_what_the_server_runs_with_from_what_the_command_does(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -48,8 +49,10 @@ class Fetch {
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """One server for all runtimes."""
-    with running(tmp_path_factory.mktemp("env") / "data") as started:
+    """One server for all runtimes, whose data lies where every one of them has to be told with quotes."""
+    folder = tmp_path_factory.mktemp("env") / "it's here"
+    folder.mkdir()
+    with running(folder / "data") as started:
         yield started
 
 
@@ -57,7 +60,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 def test_a_program_trusts_the_server(server: Server, tmp_path: Path, runtime: str) -> None:
     name, command, source = PROGRAMS[runtime]
     (tmp_path / name).write_text(source.lstrip(), encoding="utf-8")
-    script = f"""eval "$(tenet env --for {runtime} --data '{server.data}')"; exec {" ".join(command)}"""
+    data = shlex.quote(str(server.data))
+    script = f"""eval "$(tenet env --for {runtime} --data {data})"; exec {" ".join(command)}"""
     environment = clean_environment(PATH=f"{TENET.parent}{os.pathsep}{os.environ['PATH']}")
     done = subprocess.run(
         ["/bin/sh", "-euc", script], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any, Final, TypeAlias, get_type_hints
@@ -9,12 +10,18 @@ from typing import Any, Final, TypeAlias, get_type_hints
 import msgspec
 from msgspec import Struct, inspect
 
-from tenet.app.settings import Settings
+from tenet.app.settings import STORE_URL_PARTS, Settings
 
 ENVIRONMENT_PREFIX: Final = "TENET_"
 
 #: Units that a mistaken value may have been given in another of, as they are called in words.
 _QUANTITIES: Final[Mapping[str, str]] = {"ms": "milliseconds", "s": "seconds", "bytes": "bytes"}
+
+#: Stands where a secret may have stood.
+HIDDEN: Final = "***"
+
+#: A URL of a place on a network, taken apart as far as it matters for what is hidden.
+_URL: Final = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+._-]*://)(?P<place>[^?#]*)(?P<more>([?#].*)?)", re.DOTALL)
 
 Value: TypeAlias = str | int | float | bool | tuple[str, ...] | dict[str, float]
 
@@ -67,6 +74,31 @@ def sections() -> Mapping[str, str]:
         if isinstance(field.type, type) and issubclass(field.type, Struct):
             found[field.name] = (field.type.__doc__ or "").strip()
     return found
+
+
+def shown(name: str, value: object) -> object:
+    """Returns a setting's value as it may be shown to others: of a URL, without what may be a secret.
+
+    Args:
+        name: the dotted name of the setting.
+        value: its value, which may be a wrong one.
+
+    Returns:
+        The same, with ``***`` for a user and password, and for what stands behind a ``?`` or ``#`` and is not known to
+        be none.
+    """
+    url = _URL.fullmatch(value) if isinstance(value, str) else None
+    if url is None:
+        return value
+    if "@" in url["more"]:
+        return url["scheme"] + HIDDEN  # a password with a ? or a # in it, or whatever it is
+    # Up to the last @, for a password that is not encoded as a URL asks may hold a slash.
+    place = re.sub(r"^.*@", f"{HIDDEN}@", url["place"], flags=re.DOTALL)
+    if not url["more"]:
+        return url["scheme"] + place
+    parts = url["more"][1:].split("&") if name == "store.url" else [""]
+    known = [part if part.partition("=")[0] in STORE_URL_PARTS else HIDDEN for part in parts]
+    return url["scheme"] + place + url["more"][0] + "&".join(known)
 
 
 def _walk(struct: type[Struct], prefix: str) -> Iterator[Setting]:

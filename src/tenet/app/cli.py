@@ -1,7 +1,6 @@
 """The command ``tenet``. Each command imports what it needs when it runs, so that the command itself starts at once.
 
-Exit codes: 0 done; 1 not done, the message says why; 2 wrong usage; 3 wrong settings; 4 the data directory or the
-address is taken by another process; 5 the server does not answer.
+What becomes of errors, and which exit codes there are, is in ``commands``.
 """
 
 from __future__ import annotations
@@ -10,7 +9,6 @@ import asyncio
 import functools
 import os
 import shlex
-import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -18,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import click
 
 from tenet.app import parameters
+from tenet.app.commands import EXIT_FAILED, Commands
 
 if TYPE_CHECKING:
     from tenet.app.catalogue import Value
@@ -26,24 +25,8 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 
-#: What Tenet writes is for its own user: data, keys, archives.
-PRIVATE: Final = 0o077
-
 #: How long ``tenet env --wait`` waits unless told otherwise.
 WAIT_S: Final = 30
-
-EXIT_FAILED: Final = 1
-EXIT_SETTINGS: Final = 3
-EXIT_TAKEN: Final = 4
-EXIT_NOT_REACHED: Final = 5
-
-#: Exit codes by the code of the error; all others are 1.
-EXIT_CODES: Final = {
-    "ConfigurationError": EXIT_SETTINGS,
-    "StoreLocked": EXIT_TAKEN,
-    "AddressTaken": EXIT_TAKEN,
-    "NotReached": EXIT_NOT_REACHED,
-}
 
 
 def _common(command: Callable[..., Result], *, starts: bool = False) -> Callable[..., Result]:
@@ -58,7 +41,7 @@ def _common(command: Callable[..., Result], *, starts: bool = False) -> Callable
     @click.option(
         "--config",
         "settings_file",
-        type=click.Path(exists=True, dir_okay=False, path_type=Path),
+        type=click.Path(path_type=Path),
         envvar="TENET_CONFIG",
         help="Settings file; ./tenet.toml where there is one.",
     )
@@ -67,7 +50,8 @@ def _common(command: Callable[..., Result], *, starts: bool = False) -> Callable
         flags: dict[str, Value] = {"data": data} if data is not None else {}
         for name, setting in {"listen": "server.listen", "plaintext": "tls.plaintext", "store": "store.url"}.items():
             given = options.pop(name, None)
-            if given:
+            # A flag that was not given is None, or False; an empty text was given, and is wrong.
+            if given not in {None, False}:
                 flags[setting] = given
         return command(_configuration(settings_file, flags, starts=starts), *arguments, **options)
 
@@ -95,26 +79,6 @@ def _administer(configuration: Configuration, work: Callable[[Administration], A
             return await work(administration)
 
     return asyncio.run(carry_out())
-
-
-class Commands(click.Group):
-    """A group whose errors are one clear message on standard error, and an exit code."""
-
-    def invoke(self, ctx: click.Context) -> Any:
-        """Runs the command that was named."""
-        from tenet.base.errors import TenetError
-
-        os.umask(PRIVATE)
-        try:
-            return super().invoke(ctx)
-        except TenetError as error:
-            for line in (error.message or error.code).splitlines():
-                click.echo(f"tenet: {line}", err=True)
-            ctx.exit(EXIT_CODES.get(error.code, EXIT_FAILED))
-        except BrokenPipeError:
-            # Whoever read our output has seen enough; nothing may be written at exit either.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            ctx.exit(EXIT_FAILED)
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -216,6 +180,7 @@ def keys() -> None:
 @_common
 def create_key(configuration: Configuration, access_key_id: str | None, secret: str | None, tenant: str) -> None:
     """Make an access key and print it with its secret, which is shown only now. It works at once."""
+    from tenet.app.exports import lines
     from tenet.app.messages import KeyWanted, mistakes_in
 
     wanted = KeyWanted(tenant=tenant, access_key_id=access_key_id, secret_access_key=secret)
@@ -223,8 +188,7 @@ def create_key(configuration: Configuration, access_key_id: str | None, secret: 
     if mistakes:
         raise click.UsageError("\n".join(mistakes))
     made = _administer(configuration, lambda administration: administration.create_key(wanted))
-    click.echo(f"export AWS_ACCESS_KEY_ID={made.access_key_id}")
-    click.echo(f"export AWS_SECRET_ACCESS_KEY={made.secret_access_key}")
+    click.echo(lines({"AWS_ACCESS_KEY_ID": made.access_key_id, "AWS_SECRET_ACCESS_KEY": made.secret_access_key}))
 
 
 @keys.command("list")
@@ -638,12 +602,14 @@ def check_config(file: Path | None) -> None:
 
     FILE is the settings file; without it, what `tenet up` would read here.
     """
+    from tenet.app.catalogue import shown
+
     given = file or (Path(os.environ["TENET_CONFIG"]) if os.environ.get("TENET_CONFIG") else None)
     found = _configuration(given, {}, starts=True)
     values = found.values()
     for name, origin in found.origins.items():
         if origin != "default":
-            click.echo(f"{name} = {values[name]!r}  ({origin})")
+            click.echo(f"{name} = {shown(name, values[name])!r}  ({origin})")
     click.echo("The settings are valid.")
 
 

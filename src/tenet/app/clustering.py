@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from tenet.app.catalogue import shown
 from tenet.app.configuration import ConfigurationError, host_and_port, is_loopback
 from tenet.app.data_directory import DataDirectory
 from tenet.app.engines import is_missing, is_shared
@@ -47,8 +48,7 @@ _EVERY: Final = frozenset({"0.0.0.0", "::"})  # noqa: S104 (names them; nothing 
 
 def is_clustered(directory: DataDirectory) -> bool:
     """Tells whether a data directory is, or is to be, a node's."""
-    is_node = (directory.node / "node.json").exists()
-    return is_node or bool(directory.settings.mesh.listen) or is_shared(directory)
+    return directory.is_of_node or bool(directory.settings.mesh.listen) or is_shared(directory)
 
 
 def node_of(directory: DataDirectory) -> str:
@@ -58,9 +58,10 @@ def node_of(directory: DataDirectory) -> str:
         directory: the data directory.
 
     Raises:
+        ConfigurationError: whether it is one's cannot be seen.
         IdentityUnusable: it cannot be read.
     """
-    if not (directory.node / "node.json").exists():
+    if not directory.is_of_node:
         return ""
     from tenet.mesh.identity import Identity
 
@@ -111,7 +112,7 @@ def _at_store(error: NotAMember, directory: DataDirectory) -> NotAMember:
 def _store_shown(directory: DataDirectory) -> str:
     """Returns how the settings name the store, for a message."""
     url = directory.settings.store.url
-    return f"`store.url` is '{url}'{', the default' if url == StoreSettings().url else ''}"
+    return f"`store.url` is '{shown('store.url', url)}'{', the default' if url == StoreSettings().url else ''}"
 
 
 def mesh_listen(settings: Settings) -> str:

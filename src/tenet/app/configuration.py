@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from tenet.app.catalogue import ENVIRONMENT_PREFIX, Value, sections, settings
+from tenet.app.catalogue import ENVIRONMENT_PREFIX, Value, sections, settings, shown
 from tenet.app.settings import Settings
 from tenet.base.errors import TenetError
 
@@ -212,6 +212,9 @@ def _from_file(file: Path, problems: list[str]) -> Iterator[Given]:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         problems.append(f"{file}: is not TOML: {error}.")
         return
+    except RecursionError:
+        problems.append(f"{file}: is no file of settings: it has more brackets within brackets than can be read.")
+        return
     if "version" not in document:
         problems.append(f"{file}: has to say which version of the format it has; write `version = 1` at its top.")
     tables = sections()
@@ -257,8 +260,9 @@ def _checked(given: Given, problems: list[str]) -> object:
     try:
         return msgspec.convert(value, setting.annotation, strict=not given.is_text)
     except msgspec.ValidationError:
-        shown = repr(given.value) if isinstance(given.value, str) else str(given.value)
-        problems.append(f"{given.origin}: `{given.name}` is {shown}; it has to be: {setting.expectation}.")
+        told = shown(given.name, given.value)
+        told = repr(told) if isinstance(told, str) else str(told)
+        problems.append(f"{given.origin}: `{given.name}` is {told}; it has to be: {setting.expectation}.")
         return None
 
 
@@ -275,7 +279,7 @@ def _from_text(text: str, kind: str) -> object:
 
 def _contradictions(found: Settings) -> Iterator[Mistake]:
     host, _ = host_and_port(found.server.listen)
-    yield from _ports_too_large(found)
+    yield from _wrong_addresses(found)
     if found.tls.plaintext and not is_loopback(host):
         yield Mistake(
             ("tls.plaintext", "server.listen"),
@@ -337,7 +341,7 @@ def _of_keystone(found: Settings) -> Iterator[Mistake]:
         )
 
 
-def _ports_too_large(found: Settings) -> Iterator[Mistake]:
+def _wrong_addresses(found: Settings) -> Iterator[Mistake]:
     addresses = {
         "server.listen": (found.server.listen,),
         "mesh.listen": (found.mesh.listen,),
@@ -346,9 +350,24 @@ def _ports_too_large(found: Settings) -> Iterator[Mistake]:
     }
     for name, named in addresses.items():
         for address in named:
-            port = address.rpartition(":")[2]
+            host, _, port = address.rpartition(":")
             if port.isdecimal() and int(port) > PORT_MAX:
                 yield Mistake((name,), f"`{name}` is '{address}'; a port is at most 65,535.")
+            yield from _wrong_host(name, host)
+    for host in found.tls.names:
+        yield from _wrong_host("tls.names", host)
+
+
+def _wrong_host(name: str, host: str) -> Iterator[Mistake]:
+    """Finds what neither the system's resolver nor a certificate can take for a host (RFC 1035, 2.3.4; RFC 5891)."""
+    try:
+        host.rstrip(".").encode("idna")
+    except UnicodeError:
+        yield Mistake(
+            (name,),
+            f"`{name}` names the host '{host}', which can be none: between its dots a name has parts of 1 to 63 "
+            "characters, all of which may stand in a name.",
+        )
 
 
 def _value_of(found: Settings, name: str) -> Value:

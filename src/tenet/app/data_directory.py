@@ -14,6 +14,8 @@ The master key lies outside, by default beside the directory.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 from typing import Final, TypeVar
@@ -107,6 +109,17 @@ class DataDirectory:
         return self.path / "node"
 
     @property
+    def is_of_node(self) -> bool:
+        """Whether it is the data directory of a node, or is being made one.
+
+        Raises:
+            ConfigurationError: that cannot be seen.
+        """
+        file = self.node / "node.json"
+        with _looked_at(file):
+            return file.exists()
+
+    @property
     def master_key_file(self) -> Path:
         """The key that the secrets of access keys are encrypted under."""
         named = self.settings.keys.master_key_file
@@ -180,13 +193,32 @@ class DataDirectory:
 
 def _read(path: Path, kind: type[Content], remedy: str) -> Content | None:
     try:
-        return msgspec.json.decode(path.read_bytes(), type=kind)
+        with _looked_at(path):
+            return msgspec.json.decode(path.read_bytes(), type=kind)
     except FileNotFoundError:
         return None
-    except PermissionError as error:
-        raise ConfigurationError([f"{path} belongs to another user; run this as the one who runs Tenet."]) from error
     except msgspec.DecodeError as error:
         raise ConfigurationError([f"{path} is damaged ({error}); {remedy}."]) from error
+
+
+@contextmanager
+def _looked_at(path: Path) -> Iterator[None]:
+    """Says of a file in the data directory why it cannot be looked at; that it is missing is for the caller.
+
+    Raises:
+        ConfigurationError: the message names the file, or what is in the way of its directory.
+    """
+    try:
+        yield
+    except FileNotFoundError:
+        raise
+    except PermissionError as error:
+        raise ConfigurationError([f"{path} belongs to another user; run this as the one who runs Tenet."]) from error
+    except NotADirectoryError as error:
+        problem = f"{path.parent} is no directory: a file is in its way. Name the data directory with --data."
+        raise ConfigurationError([problem]) from error
+    except OSError as error:
+        raise ConfigurationError([f"{path} cannot be read: {error.strerror}."]) from error
 
 
 def _write(path: Path, content: Struct) -> None:

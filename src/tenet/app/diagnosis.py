@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from tenet.app.catalogue import shown
 from tenet.app.messages import Diagnosis
 from tenet.app.unusable_keys import unusable_keys
 from tenet.app.versions import tenet_version
@@ -67,9 +68,13 @@ def process() -> dict[str, Any]:
 
 
 def settings_shown(configuration: Configuration) -> Mapping[str, Any]:
-    """Returns each setting's value with where it came from. No setting is a secret; files are named, not read."""
+    """Returns each setting's value with where it came from; of URLs, without what may be a secret.
+
+    No other setting can hold one: files are named, not read.
+    """
     return {
-        name: {"value": value, "origin": configuration.origins[name]} for name, value in configuration.values().items()
+        name: {"value": shown(name, value), "origin": configuration.origins[name]}
+        for name, value in configuration.values().items()
     }
 
 

@@ -1,7 +1,7 @@
 """``tenet doctor``: one archive with what helps to find out what is wrong, and a summary in plain words.
 
-Nothing in it is a secret: settings name files and no setting holds one; requests are described, not kept; of files with
-keys it says their permissions, never their content.
+Nothing in it is a secret: settings name files, and what a URL may hold of secrets is left out; requests are described,
+not kept; of files with keys it says their permissions, never their content.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from tenet.app.commands import told
 from tenet.app.configuration import Configuration
 from tenet.app.data_directory import DataDirectory
 from tenet.app.diagnosis import settings_shown
@@ -178,6 +179,8 @@ async def _collect(configuration: Configuration) -> Collected:
             return await _ask(administration)
     except TenetError as error:
         return Collected(_EMPTY, trouble=error)
+    except OSError as error:
+        return Collected(_EMPTY, trouble=TenetError(told(error)))
 
 
 async def _ask(administration: Administration) -> Collected:
@@ -211,22 +214,43 @@ def _facts(collected: Collected, disk: Mapping[str, int], modes: Mapping[str, in
 
 
 def _disk(path: Path) -> dict[str, int]:
-    existing = next(place for place in (path, *path.parents) if place.exists())
+    existing = next(place for place in (path, *path.parents) if _state_of(place) is not None)
     usage = shutil.disk_usage(existing)
-    files = [file.stat().st_size for file in path.rglob("*") if file.is_file()] if path.exists() else []
-    return {"free_bytes": usage.free, "total_bytes": usage.total, "data_bytes": sum(files), "data_files": len(files)}
+    states = [_state_of(Path(folder, name)) for folder, _, names in os.walk(path) for name in names]
+    sizes = [state.st_size for state in states if state is not None and stat.S_ISREG(state.st_mode)]
+    return {"free_bytes": usage.free, "total_bytes": usage.total, "data_bytes": sum(sizes), "data_files": len(sizes)}
 
 
 def _modes(directory: DataDirectory, password_file: str) -> dict[str, int]:
-    """Permission bits of every file that holds a secret."""
+    """Permission bits of every file that holds a secret, as far as this user may see them."""
     secrets = [
         directory.root_key_file,
         directory.master_key_file,
-        *directory.tls.glob("*key*"),
-        *directory.node.glob("*key*"),
+        *_keys_in(directory.tls),
+        *_keys_in(directory.node),
         *([Path(password_file)] if password_file else ()),
     ]
-    return {str(path): stat.S_IMODE(path.stat().st_mode) for path in secrets if path.exists()}
+    states = {str(path): _state_of(path) for path in secrets}
+    return {path: stat.S_IMODE(state.st_mode) for path, state in states.items() if state is not None}
+
+
+def _keys_in(folder: Path) -> list[Path]:
+    try:
+        return sorted(path for path in folder.iterdir() if "key" in path.name)
+    except OSError:
+        return []
+
+
+def _state_of(path: Path) -> os.stat_result | None:
+    """Returns what the system says of a file; None where there is none, or none that this user may see.
+
+    The doctor says what it can of a directory that belongs to another user, or is none; why it cannot say more it has
+    been told by the first file that it could not read.
+    """
+    try:
+        return path.stat()
+    except OSError:
+        return None
 
 
 def _platform() -> Mapping[str, Any]:

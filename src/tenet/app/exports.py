@@ -117,10 +117,14 @@ def variables(access: Access, runtime: str = "python") -> Mapping[str, str]:
     if access.ca_file is not None and runtime == "node":
         found["NODE_EXTRA_CA_CERTS"] = str(access.ca_file)
     if access.trust_store is not None and runtime == "java":
-        found["JAVA_TOOL_OPTIONS"] = (
-            f"-Djavax.net.ssl.trustStore={access.trust_store} -Djavax.net.ssl.trustStoreType=PKCS12 "
-            f"-Djavax.net.ssl.trustStorePassword={TRUST_STORE_PASSWORD}"
+        options = (
+            f"-Djavax.net.ssl.trustStore={access.trust_store}",
+            "-Djavax.net.ssl.trustStoreType=PKCS12",
+            f"-Djavax.net.ssl.trustStorePassword={TRUST_STORE_PASSWORD}",
         )
+        # The JVM splits the variable at white space, takes what stands in '' or "" as it is, and knows no other way to
+        # quote (JVM TI 17, "The JAVA_TOOL_OPTIONS Environment Variable"): `shlex.join` uses just these two.
+        found["JAVA_TOOL_OPTIONS"] = shlex.join(options)
     return found
 
 

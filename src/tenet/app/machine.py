@@ -1,11 +1,11 @@
-"""What settings ask of the machine that they are read on: an engine, and files that can be used."""
+"""What settings ask of the machine that they are read on: an engine, files that can be used, an extra."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from tenet.app import engines
+from tenet.app import engines, tracing
 
 if TYPE_CHECKING:
     from tenet.app.configuration import Mistake
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 def mistakes_in(settings: Settings) -> Iterator[Mistake]:
     """Finds what a server could not be started with on this machine, for ``configuration.load``."""
     yield from engines.mistakes_in(settings)
+    yield from tracing.mistakes_in(settings)
     if settings.tls.certificate_file or settings.tls.private_key_file:
         # What reads certificates takes long to load.
         from tenet.app import certificates

@@ -15,6 +15,12 @@ from tenet.wire.limits import EdgeLimits
 #: Marks a setting that a running server takes over on SIGHUP, or with `tenet config reload`.
 RUNNING = {"running": True}
 
+#: What may stand behind the `?` of a store's URL; none of it is a secret.
+STORE_URL_PARTS = (
+    *("datacenter", "rack", "replication", "user", "password_file", "ca_file", "certificate_file", "key_file"),
+    *("try_ms", "gc_grace_s"),
+)
+
 
 class Server(Struct, frozen=True, kw_only=True):
     """Where Tenet listens, and how it starts and stops."""
@@ -61,7 +67,8 @@ class StoreSettings(Struct, frozen=True, kw_only=True):
                 "nothing behind the colon it lies in the data directory. `cassandra://HOST[:PORT][,HOST]/KEYSPACE` is "
                 "a keyspace of an Apache Cassandra cluster, which many servers may share; behind a `?`, `name=value` "
                 "parts joined by `&` say more: `datacenter`, `rack`, `replication` (as in `dc1:3`), `user`, "
-                "`password_file`, `ca_file`, `certificate_file`, `key_file`, `try_ms`, `gc_grace_s`."
+                "`password_file`, `ca_file`, `certificate_file`, `key_file`, `try_ms`, `gc_grace_s`. A password stands "
+                "in its file, never in the URL."
             ),
             pattern=r"^[a-z][a-z0-9_]*:",
             extra={"bounds": "as in `sqlite:/var/lib/tenet/store`"},
@@ -540,7 +547,9 @@ class Traces(Struct, frozen=True, kw_only=True):
         Meta(
             description=(
                 "URL of a collector that spans are sent to by OTLP over HTTP; empty for none. Needs the extra `otlp`: "
-                "`pip install 'tenet-cloud[otlp]'`."
+                "`pip install 'tenet-cloud[otlp]'`. A user and a password in it, and what follows a `?`, are sent to "
+                "the collector, and `tenet doctor` and `tenet config check` show `***` for them. Headers come from the "
+                "environment variable `OTEL_EXPORTER_OTLP_HEADERS`, which they do not show at all."
             ),
             pattern="^(https?://.+)?$",
             extra={"bounds": "as in `http://127.0.0.1:4318/v1/traces`"},

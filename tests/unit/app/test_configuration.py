@@ -165,6 +165,36 @@ def test_ports_of_nodes_are_bounded_too(tmp_path: Path, name: str, value: str) -
     assert "a port is at most 65,535" in problem
 
 
+@pytest.mark.parametrize("host", ["a" * 64, "a..b", f"www.{'b' * 70}.org", "\u3002"])
+@pytest.mark.parametrize("name", ["tls.names", "server.listen", "mesh.listen", "mesh.advertise", "mesh.peers"])
+def test_a_host_that_can_be_none_is_named(name: str, host: str) -> None:
+    value = host if name == "tls.names" else f"{host}:7900"
+    with pytest.raises(ConfigurationError) as refused:
+        load(None, {f"TENET_{name.upper().replace('.', '_')}": value})
+    assert f"`{name}` names the host '{host}', which can be none: between its dots" in refused.value.message
+
+
+def test_every_host_that_can_be_one_is_taken() -> None:
+    names = (
+        "localhost",
+        "a" * 63,
+        "b\u00fccher.example",
+        "*.example.org",
+        "example.org.",
+        "10.0.0.1",
+        "::1",
+        "2001:db8::1",
+    )
+    assert load(None, {"TENET_TLS_NAMES": ",".join(names)}).settings.tls.names == names
+
+
+def test_brackets_without_end_are_a_mistake_like_others(tmp_path: Path) -> None:
+    found = problems_of(tmp_path, f"version = 1\ndata = {'[' * 5_000}{']' * 5_000}")
+    assert found == (
+        f"{tmp_path / 'tenet.toml'}: is no file of settings: it has more brackets within brackets than can be read.",
+    )
+
+
 @pytest.mark.parametrize("listen", ['"8000"', '"0.0.0.0:x"'])
 def test_a_wrong_value_is_not_told_to_contradict_another(tmp_path: Path, listen: str) -> None:
     (problem,) = problems_of(tmp_path, f"version = 1\n[server]\nlisten = {listen}\n[tls]\nplaintext = true\n")

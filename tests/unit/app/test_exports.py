@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from tenet.app.exports import (
     LEFT_OVER,
@@ -47,6 +48,11 @@ def test_every_runtime_gets_endpoint_credentials_and_region() -> None:
 def test_node_and_java_find_the_authority_in_their_own_ways() -> None:
     assert variables(ACCESS, "node")["NODE_EXTRA_CA_CERTS"] == "/data/tls/ca.pem"
     assert "-Djavax.net.ssl.trustStore=/data/tls/ca.p12 " in variables(ACCESS, "java")["JAVA_TOOL_OPTIONS"]
+
+
+def test_java_gets_a_path_that_it_does_not_take_apart() -> None:
+    found = variables(replace(ACCESS, trust_store=Path("/da ta/ca.p12")), "java")["JAVA_TOOL_OPTIONS"]
+    assert found.startswith("'-Djavax.net.ssl.trustStore=/da ta/ca.p12' -Djavax.net.ssl.trustStoreType=PKCS12 ")
 
 
 def test_plaintext_needs_no_authority() -> None:

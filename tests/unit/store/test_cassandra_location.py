@@ -51,6 +51,7 @@ def test_every_form(text: str, wanted: Location) -> None:
         ("//a/" + "k" * 49, "is not"),
         ("///k", "'' names no host"),
         ("//a,,b/k", "'a,,b' names no host"),
+        ("//user:pw@a/k", "no user and password before its hosts; name them behind a ?, by user= and password_file="),
         ("//:9042/k", "':9042' names no host"),
         ("//a:9042,b:9043/k", "the nodes of a cluster listen on one port; the cassandra URL names [9042, 9043]"),
         ("//a:9043,b/k", "the cassandra URL names [9042, 9043]"),

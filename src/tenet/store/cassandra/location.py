@@ -65,7 +65,7 @@ def parse_location(text: str) -> Location:
         pairs = parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query))
     except ValueError as error:
         raise InvalidRequest(
-            f"a cassandra URL is cassandra://HOST[,HOST…]/KEYSPACE[?name=value&…]; {text!r} is none: {error}"
+            f"a cassandra URL is cassandra://HOST[,HOST…]/KEYSPACE[?name=value&…]; this is none: {error}"
         ) from error
     hosts, port = _hosts(parts.netloc)
     keyspace = parts.path.removeprefix("/")
@@ -101,6 +101,12 @@ def check_location(text: str) -> Location:
 
 
 def _hosts(text: str) -> tuple[tuple[str, ...], int]:
+    if "@" in text:
+        # The message does not repeat it: what stands there is most often a password.
+        raise InvalidRequest(
+            "a cassandra URL has no user and password before its hosts; name them behind a ?, by user= and"
+            " password_file="
+        )
     hosts, ports = [], set()
     for part in text.split(","):
         host, _, port = part.rpartition(":") if re.search(r":\d+$", part) else (part, "", "")
