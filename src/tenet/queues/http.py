@@ -55,6 +55,7 @@ _MOUNT: Final = Mount(
 #: What the Query protocol does not take at the URL of a queue.
 _NOT_OF_A_QUEUE: Final = frozenset({"CreateQueue", "ListQueues"})
 _OF_QUERY: Final = "The specified queue does not exist for this wsdl version."
+_DENIED: Final = "Access to the resource is denied."
 _METHODS: Final = frozenset({"GET", "POST"})
 _NOTHING_HERE: Final = b"<UnknownOperationException/>\n"
 
@@ -187,8 +188,10 @@ def _translate(request: Request, error: TenetError) -> tuple[QueuesError, str]:
 def _of_edge(error: EdgeError) -> QueuesError:
     named = _EDGE.get(error.code)
     if named is not None:
-        told = AccessDenied(error.message or "Access to the resource is denied.")
+        told = AccessDenied(error.message)
         told.code, told.query_code, told.http_status = named
+        if not told.message and told.query_code == AccessDenied.query_code:
+            told.message = _DENIED
         return told
     if error.code == UnknownOperation.code:
         return UnknownOperation(error.message)

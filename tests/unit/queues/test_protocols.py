@@ -118,6 +118,44 @@ def test_lists_and_maps_may_be_written_as_old_clients_do() -> None:
     assert read_form("SetQueueAttributes", single)["Attributes"] == {"DelaySeconds": "5"}
 
 
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("MessageAttribute.0.Name", "^0 is not a valid index"),
+        ("MessageAttribute.x.Name", "^x is not a valid index"),
+        ("MessageAttribute.-1.Name", "^-1 is not a valid index"),
+        ("MessageAttribute.\u0661.Name", "is not a valid index"),
+        ("MessageAttribute.99999999999.Name", "^99999999999 is not a valid index"),
+        ("MessageAttributes.entry.1.Name", "^entry is not a valid index"),
+        ("MessageAttribute.Value.DataType", "^Value is not a valid index"),
+        ("MessageAttribute", "^MessageAttribute has to be numbered"),
+        ("MessageAttribute.1.Value.StringListValue.x", "^x is not a valid index"),
+        ("MessageAttribute..Name", r"^MessageAttribute\.\.Name is not a valid parameter"),
+        ("MessageAttribute.1.", "is not a valid parameter"),
+        ("MessageAttribute.1.2.3.4.5.6.7.8", "is not a valid parameter"),
+    ],
+)
+def test_what_is_numbered_wrongly_is_refused(name: str, words: str) -> None:
+    with pytest.raises(SerializationException, match=words):
+        read_form("SendMessage", urlencode({"MessageBody": "m", name: "a"}))
+
+
+def test_an_attribute_with_a_number_is_not_lost_behind_one_without() -> None:
+    with pytest.raises(SerializationException, match="Name is not a valid index"):
+        read_form("SendMessage", form(MessageAttribute__Name="a", MessageAttribute__1__Name="b"))
+    with pytest.raises(SerializationException, match="AttributeName has to be numbered"):
+        read_form("GetQueueAttributes", form(AttributeName="All", AttributeName__1="Policy"))
+    with pytest.raises(SerializationException, match="member is not a valid index"):
+        read_form("GetQueueAttributes", form(AttributeName__member__1="All", AttributeName__1="Policy"))
+
+
+def test_parameters_that_the_api_does_not_have_are_left_out() -> None:
+    assert read_form("SendMessage", "MessageBody=m&Other.x.Name=1&Other..y=2&MessageAttribute=") == {
+        "MessageBody": "m",
+        "MessageAttributes": {},
+    }
+
+
 @pytest.mark.parametrize("number", ["", "x", "1.5", " 1", "1_0", "\u0661", "9" * 5_000])
 def test_what_is_no_integer(number: str) -> None:
     with pytest.raises(InvalidParameterValue, match="Must be an integer"):

@@ -21,7 +21,11 @@ DLQ = f"arn:aws:sqs:us-east-1:{ACCOUNT}:dead"
 
 
 def settings(name: str = "a", **attributes: str) -> Settings:
-    return read_settings(Settings(), attributes, name, is_new=True)
+    return read_settings(queue_with(Settings(), name), attributes, is_new=True)
+
+
+def queue_with(settings: Settings, name: str = "a") -> Queue:
+    return Queue(b"", ACCOUNT, name, 0, 0, settings)
 
 
 @pytest.mark.parametrize(
@@ -75,7 +79,7 @@ def test_high_throughput_takes_both_of_its_attributes() -> None:
 
 def test_the_kind_of_a_queue_stays() -> None:
     with pytest.raises(InvalidAttributeValue, match="Reason: Modifying queue type is not supported"):
-        read_settings(Settings(), {"FifoQueue": "true"}, "a.fifo", is_new=False)
+        read_settings(queue_with(Settings(), "a.fifo"), {"FifoQueue": "true"}, is_new=False)
     assert asks_for_fifo({"FifoQueue": "true"})
     assert not asks_for_fifo({"FifoQueue": "false"})
     with pytest.raises(InvalidAttributeValue):
@@ -87,7 +91,7 @@ def test_one_encryption_at_a_time() -> None:
         settings(KmsMasterKeyId="key", SqsManagedSseEnabled="true")
     by_key = settings(KmsMasterKeyId="key")
     assert (by_key.kms_key_id, by_key.is_sse) == ("key", False)
-    again = read_settings(by_key, {"SqsManagedSseEnabled": "true"}, "a", is_new=False)
+    again = read_settings(queue_with(by_key), {"SqsManagedSseEnabled": "true"}, is_new=False)
     assert (again.kms_key_id, again.is_sse) == ("", True)
 
 
@@ -98,8 +102,17 @@ def test_a_key_has_a_name_of_bounded_length() -> None:
             settings(KmsMasterKeyId=text)
 
 
+def test_a_policy_that_is_kept_is_not_checked_again() -> None:
+    former = Settings(policy='{"Statement": {"Effect": "Allow", "Principal": "*", "Action": "sqs:Fly"}}')
+    changed = read_settings(queue_with(former), {"DelaySeconds": "5"}, is_new=False)
+    assert changed.policy == former.policy
+    assert read_settings(queue_with(former), {"Policy": ""}, is_new=False).policy == ""
+    with pytest.raises(InvalidAttributeValue, match="Policy"):
+        read_settings(queue_with(former), {"Policy": former.policy}, is_new=False)
+
+
 def test_a_queue_is_made_again_with_the_same_attributes_alone() -> None:
-    queue = Queue(b"", ACCOUNT, "a", 0, 0, settings(DelaySeconds="5", VisibilityTimeout="7"))
+    queue = queue_with(settings(DelaySeconds="5", VisibilityTimeout="7"))
     for attributes in ({}, {"DelaySeconds": "5"}, {"VisibilityTimeout": "7", "MessageRetentionPeriod": "345600"}):
         compare(queue, attributes, settings(**attributes))
     given = {"DelaySeconds": "5", "VisibilityTimeout": "8", "ReceiveMessageWaitTimeSeconds": "1"}

@@ -22,6 +22,7 @@ from tenet.queues.errors import (
     QueueDeletedRecently,
     QueueDoesNotExist,
     QueueNameExists,
+    SerializationException,
 )
 from tenet.queues.ops import remains
 from tenet.store.contract import Key
@@ -29,7 +30,14 @@ from tenet.store.errors import DiskFull, OutcomeUnknown, ReadOnlyStore, StoreFau
 from tenet.store.memory import MemoryEngine
 from tenet.store.memory_state import MemoryState
 from tenet.wire.door import Principal, Request
-from tenet.wire.errors import BodyTooLarge, InvalidSignature, MissingAuthenticationToken, Overloaded, Throttled
+from tenet.wire.errors import (
+    BodyTooLarge,
+    InvalidSignature,
+    MalformedBody,
+    MissingAuthenticationToken,
+    Overloaded,
+    Throttled,
+)
 
 OWNER, OTHER = "111111111111", "222222222222"
 BASE = "https://host:1"
@@ -499,6 +507,15 @@ def test_errors_look_as_each_protocol_has_them(
     assert root.findtext(f"{space}Error/{space}Type") == fault
     assert words in (root.findtext(f"{space}Error/{space}Message") or "")
     assert root.findtext(f"{space}RequestId") == "RID"
+
+
+@pytest.mark.parametrize("takes_json", [True, False])
+def test_what_is_nested_too_deeply_is_refused_as_what_cannot_be_parsed(*, takes_json: bool) -> None:
+    told = answered(MalformedBody(), takes_json=takes_json)
+    assert told.status == 400
+    assert b"denied" not in told.body
+    unparsed = answered(SerializationException(), takes_json=takes_json)
+    assert (told.status, told.body, told.headers) == (unparsed.status, unparsed.body, unparsed.headers)
 
 
 def test_an_operation_that_there_is_not() -> None:

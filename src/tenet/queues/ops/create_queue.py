@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from tenet.queues.errors import InvalidParameterValue
 from tenet.queues.model import Queue, Settings
 from tenet.queues.ops.redriving import check_redrive
@@ -24,11 +26,12 @@ async def create_queue(context: Context, caller: Caller, request: dict[str, Any]
         raise InvalidParameterValue("Queue name cannot be empty")
     attributes: dict[str, str] = request.get("Attributes") or {}
     check_name(name, is_fifo=asks_for_fifo(attributes))
-    settings = read_settings(Settings(), attributes, name, is_new=True)
-    tags: dict[str, str] = request.get("tags") or {}
-    check_tags(tags, name)
     now_ms = context.clock.wall_ms()
-    wanted = Queue(context.ids.draw(16), caller.account, name, now_ms, now_ms, settings, tags, caller.region)
+    tags: dict[str, str] = request.get("tags") or {}
+    wanted = Queue(context.ids.draw(16), caller.account, name, now_ms, now_ms, Settings(), tags, caller.region)
+    settings = read_settings(wanted, attributes, is_new=True)
+    check_tags(tags, name)
+    wanted = msgspec.structs.replace(wanted, settings=settings)
     if settings.redrive is not None:
         await check_redrive(context, caller, wanted, attributes["RedrivePolicy"])
     queue = await context.catalog.create(wanted, deadline=caller.deadline)

@@ -34,7 +34,7 @@ async def set_queue_attributes(context: Context, caller: Caller, request: dict[s
         raise MissingParameter.of("Attribute.Name")
 
     def changed(before: Queue) -> Queue:
-        settings = read_settings(before.settings, attributes, before.name, is_new=False)
+        settings = read_settings(before, attributes, is_new=False)
         return msgspec.structs.replace(before, settings=settings)
 
     wanted = changed(queue)

@@ -80,15 +80,25 @@ _NEGATED: Final[dict[str, _Test]] = {
     "NumericNotEquals": _TESTS["NumericEquals"],
     "DateNotEquals": _TESTS["DateEquals"],
 }
+#: All that there are, in small letters; that of binary values is known, and never holds.
+_OPERATORS: Final = frozenset(operator.lower() for operator in (*_TESTS, *_NEGATED, "BinaryEquals"))
 
 
 def is_condition(condition: Any) -> bool:
-    """Whether a condition is well formed: values by key by operator."""
+    """Whether a condition is well formed: values by key by operator, and there are such operators."""
     if not isinstance(condition, dict):
         return False
     return all(
-        isinstance(keys, dict) and all(_values(values) for values in keys.values()) for keys in condition.values()
+        _is_operator(operator) and isinstance(keys, dict) and all(_values(values) for values in keys.values())
+        for operator, keys in condition.items()
     )
+
+
+def _is_operator(name: str) -> bool:
+    named = name.lower()
+    for prefix in _SETS:
+        named = named.removeprefix(prefix.lower())
+    return named == _NULL.lower() or named.removesuffix(_IF_EXISTS.lower()) in _OPERATORS
 
 
 def holds(condition: dict[str, dict[str, Any]], facts: dict[str, str], *, otherwise: bool) -> bool:

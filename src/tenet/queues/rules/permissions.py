@@ -19,7 +19,10 @@ ACCOUNTS_MAX: Final = 50
 _LABEL: Final = re.compile(r"[A-Za-z0-9_-]{1,80}")
 _ACCOUNT: Final = re.compile(r"[0-9]{12}")
 _VERSION: Final = "2008-10-17"
-_SHARED: Final = frozenset(
+#: What is said of an action that there is not.
+NO_ACTION: Final = "Please refer to the appropriate WSDL for a list of valid actions. "
+#: What other accounts may be allowed to do, and what the queue's own account alone does.
+SHARED_ACTIONS: Final = frozenset(
     {
         "*",
         "ChangeMessageVisibility",
@@ -32,7 +35,7 @@ _SHARED: Final = frozenset(
         "SendMessage",
     }
 )
-_OWN: Final = frozenset(
+OWN_ACTIONS: Final = frozenset(
     {
         "AddPermission",
         "CancelMessageMoveTask",
@@ -88,10 +91,10 @@ def read_permission(request: dict[str, Any]) -> Permission:
     if len(actions) > ACTIONS_MAX:
         raise OverLimit(f"{len(actions)} Actions were found, maximum allowed is {ACTIONS_MAX}.")
     for action in actions:
-        if action in _OWN:
+        if action in OWN_ACTIONS:
             reason = "Only the queue owner is allowed to invoke this action."
-        elif action not in _SHARED:
-            reason = "Please refer to the appropriate WSDL for a list of valid actions. "
+        elif action not in SHARED_ACTIONS:
+            reason = NO_ACTION
         else:
             continue
         raise InvalidParameterValue.of("ActionName", f"SQS:{action}", reason)

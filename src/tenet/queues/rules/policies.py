@@ -1,4 +1,4 @@
-"""Access policies of queues: which are well formed, and whom they let do what.
+"""Access policies of queues: whom they let do what. Which are taken, ``policy_checks`` says.
 
 A queue's own account may do everything that no statement denies; every other account needs a statement that allows it.
 A policy whose statements use conditions that are not known here never allows by them, and always denies by them: what
@@ -17,13 +17,11 @@ from typing import Any, Final, Literal, TypeAlias
 import orjson
 from msgspec import Struct
 
-from tenet.queues.errors import InvalidAttributeValue, OverLimit
-from tenet.queues.rules.conditions import holds, is_condition
+from tenet.queues.rules.conditions import holds
 from tenet.queues.rules.patterns import matches
 
 POLICY_BYTES_MAX: Final = 8_192
 STATEMENTS_MAX: Final = 20
-_PREFIX: Final = "sqs:"
 _OF_ACCOUNT: Final = re.compile(r"arn:aws[a-z-]*:(?:iam|sts)::([0-9]{12}):(.*)")
 _FIELDS: Final = frozenset({"Version", "Id", "Statement"})
 
@@ -49,29 +47,11 @@ class Asked(Struct, frozen=True, gc=False):
     facts: dict[str, str] = {}
 
 
-def check_policy(text: str) -> None:
-    """Refuses what is no policy.
-
-    Raises:
-        InvalidAttributeValue: it is none, or longer than ``POLICY_BYTES_MAX``.
-        OverLimit: it has more than ``STATEMENTS_MAX`` statements.
-    """
-    statements = _statements(text)
-    if statements is None or len(text.encode()) > POLICY_BYTES_MAX:
-        raise InvalidAttributeValue.of("Policy")
-    if len(statements) > STATEMENTS_MAX:
-        raise OverLimit(
-            f"{len(statements)} statements were found in the submitted policy, max allowed is {STATEMENTS_MAX}"
-        )
-    if not all(_is_statement(statement) for statement in statements):
-        raise InvalidAttributeValue.of("Policy")
-
-
 def judge(text: str, asked: Asked) -> Verdict:
     """Returns what a policy says about a request; a denying statement outdoes all others.
 
     Args:
-        text: a policy that `check_policy` has taken; empty for none.
+        text: a policy that was taken once; empty for none.
         asked: the request.
     """
     verdict: Verdict = "nothing"
@@ -86,14 +66,22 @@ def judge(text: str, asked: Asked) -> Verdict:
 
 @lru_cache(maxsize=1_000)
 def _parsed(text: str) -> tuple[dict[str, Any], ...]:
-    return tuple(_statements(text) or ()) if text else ()
+    return tuple(_statements(text)) if text else ()
 
 
-def _statements(text: str) -> list[Any] | None:
+def _statements(text: str) -> list[Any]:
     try:
-        policy = orjson.loads(text)
+        return statements_in(orjson.loads(text)) or []
     except orjson.JSONDecodeError:
-        return None
+        return []
+
+
+def statements_in(policy: Any) -> list[Any] | None:
+    """Returns the statements of a policy, whatever they are; None where it is none.
+
+    Args:
+        policy: of any JSON type.
+    """
     if not isinstance(policy, dict) or not policy.keys() <= _FIELDS:
         return None
     statements = policy.get("Statement")
@@ -102,41 +90,7 @@ def _statements(text: str) -> list[Any] | None:
     return statements if isinstance(statements, list) and statements else None
 
 
-def _is_statement(statement: Any) -> bool:
-    if not isinstance(statement, dict) or statement.get("Effect") not in {"Allow", "Deny"}:
-        return False
-    for element in ("Principal", "Action"):
-        if (element in statement) == (f"Not{element}" in statement):
-            return False
-    if "NotPrincipal" in statement and statement["Effect"] == "Allow":
-        # It would let in everybody else, whoever that is.
-        return False
-    if not _are_resources(statement):
-        return False
-    condition = statement.get("Condition", {})
-    return _are_principals(statement) and _are_actions(statement) and is_condition(condition)
-
-
-def _are_principals(statement: dict[str, Any]) -> bool:
-    principals = statement.get("Principal", statement.get("NotPrincipal"))
-    if principals == "*":
-        return True
-    if not isinstance(principals, dict) or not principals:
-        return False
-    return all(_texts(named) for named in principals.values())
-
-
-def _are_resources(statement: dict[str, Any]) -> bool:
-    named = [statement[element] for element in ("Resource", "NotResource") if element in statement]
-    return len(named) <= 1 and all(_texts(resources) for resources in named)
-
-
-def _are_actions(statement: dict[str, Any]) -> bool:
-    actions = _texts(statement.get("Action", statement.get("NotAction")))
-    return bool(actions) and all(action == "*" or action.lower().startswith(_PREFIX) for action in actions)
-
-
-def _texts(value: Any) -> list[str]:
+def texts_in(value: Any) -> list[str]:
     """Returns a text or a list of them as a list; an empty one where it is neither."""
     if isinstance(value, str):
         return [value]
@@ -173,7 +127,7 @@ def _names(principals: Any, asked: Asked, *, of_account: bool) -> bool:
     """
     if principals == "*":
         return True
-    for named in _texts(principals.get("AWS", [])):
+    for named in texts_in(principals.get("AWS", [])):
         if named in {"*", asked.principal, asked.account}:
             return True
         found = _OF_ACCOUNT.fullmatch(named)
@@ -185,13 +139,13 @@ def _names(principals: Any, asked: Asked, *, of_account: bool) -> bool:
 def _is_action(statement: dict[str, Any], action: str) -> bool:
     named = action.lower()
     if "Action" in statement:
-        return any(matches(pattern.lower(), named) for pattern in _texts(statement["Action"]))
-    return not any(matches(pattern.lower(), named) for pattern in _texts(statement["NotAction"]))
+        return any(matches(pattern.lower(), named) for pattern in texts_in(statement["Action"]))
+    return not any(matches(pattern.lower(), named) for pattern in texts_in(statement["NotAction"]))
 
 
 def _is_resource(statement: dict[str, Any], resource: str) -> bool:
     if "Resource" in statement:
-        return any(matches(pattern, resource) for pattern in _texts(statement["Resource"]))
+        return any(matches(pattern, resource) for pattern in texts_in(statement["Resource"]))
     if "NotResource" in statement:
-        return not any(matches(pattern, resource) for pattern in _texts(statement["NotResource"]))
+        return not any(matches(pattern, resource) for pattern in texts_in(statement["NotResource"]))
     return True

@@ -1,9 +1,11 @@
 """The Query protocol: what a form asks, in the members of the JSON protocol.
 
 A form flattens lists, maps and structures into the names of its parameters: ``MessageAttribute.2.Value.StringValue``.
-Lists and maps are numbered from 1; gaps are closed. Parameters that the API does not have are left out.
+Lists and maps are numbered from 1; gaps are closed. Parameters that the API does not have are left out. What is
+numbered wrongly is refused, so that no part of a message gets lost.
 
-Source: AWS SDKs, the query protocol ("Query protocol serialization"); the service model's places (``shapes``).
+Source: AWS SDKs, the query protocol ("Query protocol serialization"); the service model's places (``shapes``);
+https://github.com/rusoto/rusoto/issues/324 for what the service says of a wrong number.
 """
 
 from __future__ import annotations
@@ -36,11 +38,12 @@ def read_form(operation: str, form: str) -> dict[str, Any]:
         form: ``application/x-www-form-urlencoded``, ASCII.
 
     Raises:
-        SerializationException: it is no form, or has more than ``PARAMETERS_MAX`` parameters.
+        SerializationException: it is no form, has more than ``PARAMETERS_MAX`` parameters, or a wrong number in one.
         InvalidParameterValue: a parameter has not the type that it should.
     """
     shape = REQUESTS[operation]
-    structure: dict[str, Any] = _structure(shape, _tree(_parameters(form)), "")
+    known = shape.members.keys() | {member.place for member in shape.members.values()}
+    structure: dict[str, Any] = _structure(shape, _tree(_parameters(form), known), "")
     return structure
 
 
@@ -53,11 +56,13 @@ def _parameters(form: str) -> list[tuple[str, str]]:
         raise SerializationException(f"The request has more than {PARAMETERS_MAX} parameters") from error
 
 
-def _tree(parameters: list[tuple[str, str]]) -> _Tree:
+def _tree(parameters: list[tuple[str, str]], known: set[str]) -> _Tree:
     tree: _Tree = {}
     for name, value in parameters:
         parts = name.split(".", _PARTS_MAX)
         if len(parts) > _PARTS_MAX or "" in parts:
+            if parts[0] in known:
+                raise SerializationException(f"{name} is not a valid parameter")
             continue
         branch = tree
         for part in parts:
@@ -90,24 +95,39 @@ def _structure(shape: Shape, branch: _Tree, name: str) -> dict[str, Any]:
     return found
 
 
-def _numbered(branch: _Tree) -> list[tuple[int, _Tree]]:
-    """Returns the elements of a list or a map, in the order of their numbers."""
-    branch = branch.get(_MEMBER, branch)
-    numbered = [(int(number), element) for number, element in branch.items() if _NUMBER.fullmatch(number)]
+def _numbered(branch: _Tree, name: str) -> list[tuple[int, _Tree]]:
+    """Returns the elements of a list or a map, in the order of their numbers.
+
+    Raises:
+        SerializationException: one has no number from 1 on.
+    """
+    if branch.keys() == {_MEMBER}:
+        branch = branch[_MEMBER]
+    numbered = []
+    for number, element in branch.items():
+        if not number:
+            # Clients write an empty list so.
+            if element:
+                raise SerializationException(f"{name} has to be numbered")
+            continue
+        if not _NUMBER.fullmatch(number) or not int(number):
+            raise SerializationException(f"{number} is not a valid index")
+        numbered.append((int(number), element))
     return sorted(numbered, key=itemgetter(0))
 
 
 def _list(shape: Shape, branch: _Tree, name: str) -> list[Any]:
     assert shape.of is not None
-    if "" in branch:
+    if branch.keys() == {""}:
         # The oldest clients do not number an only element.
         return [_value(shape.of, branch, name)]
-    return [_value(shape.of, element, f"{name}.{number}") for number, element in _numbered(branch)]
+    return [_value(shape.of, element, f"{name}.{number}") for number, element in _numbered(branch, name)]
 
 
 def _map(shape: Shape, branch: _Tree, name: str) -> dict[str, Any]:
     assert shape.of is not None
-    numbered = [(1, branch)] if shape.key in branch else _numbered(branch)
+    is_only = shape.key in branch and branch.keys() <= {shape.key, shape.value}
+    numbered = [(1, branch)] if is_only else _numbered(branch, name)
     return {
         entry.get(shape.key, {}).get("", ""): _value(
             shape.of, entry.get(shape.value, {}), f"{name}.{number}.{shape.value}"

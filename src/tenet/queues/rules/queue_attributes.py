@@ -12,8 +12,8 @@ from typing import Final, TypeAlias
 import msgspec
 
 from tenet.queues.errors import InvalidAttributeName, InvalidAttributeValue, QueueNameExists
-from tenet.queues.model import FIFO_SUFFIX, MESSAGE_BYTES_MAX, Figures, Queue, Settings
-from tenet.queues.rules.policies import check_policy
+from tenet.queues.model import MESSAGE_BYTES_MAX, Figures, Queue, Settings
+from tenet.queues.rules.policy_checks import check_policy
 from tenet.queues.rules.redrive import read_redrive, read_redrive_allow, redrive_text
 
 #: Reads the text of an attribute; raises InvalidAttributeValue or InvalidParameterValue.
@@ -61,12 +61,6 @@ def _key(name: str, text: str) -> str:
     return text
 
 
-def _policy(_: str, text: str) -> str:
-    if text:
-        check_policy(text)
-    return text
-
-
 #: Field of the settings and reader, by attribute.
 _SETTABLE: Final[Mapping[str, tuple[str, _Reader]]] = {
     "DelaySeconds": ("delay_s", _integer(0, 900)),
@@ -74,7 +68,7 @@ _SETTABLE: Final[Mapping[str, tuple[str, _Reader]]] = {
     "MessageRetentionPeriod": ("retention_s", _integer(60, 1_209_600)),
     "ReceiveMessageWaitTimeSeconds": ("wait_s", _integer(0, 20)),
     "VisibilityTimeout": ("visibility_s", _integer(0, 43_200)),
-    "Policy": ("policy", _policy),
+    "Policy": ("policy", lambda _, text: text),
     "RedrivePolicy": ("redrive", lambda _, text: read_redrive(text)),
     "RedriveAllowPolicy": ("redrive_allow", lambda _, text: read_redrive_allow(text)),
     "KmsMasterKeyId": ("kms_key_id", _key),
@@ -99,28 +93,28 @@ def asks_for_fifo(attributes: Mapping[str, str]) -> bool:
     return text is not None and _boolean(FIFO_QUEUE, text)
 
 
-def read_settings(before: Settings, attributes: Mapping[str, str], name: str, *, is_new: bool) -> Settings:
+def read_settings(before: Queue, attributes: Mapping[str, str], *, is_new: bool) -> Settings:
     """Returns the settings of a queue once attributes are set.
 
     Args:
-        before: as they are.
+        before: the queue as it is.
         attributes: texts by name, as in the request.
-        name: of the queue, which says whether it is a FIFO queue.
         is_new: whether the queue is being made.
 
     Raises:
         QueuesError: an attribute cannot be set, or not to this; those names come first that the API does not have.
     """
-    is_fifo = name.endswith(FIFO_SUFFIX)
     for attribute in attributes:
-        _check_settable(attribute, is_fifo=is_fifo, is_new=is_new)
+        _check_settable(attribute, is_fifo=before.is_fifo, is_new=is_new)
     changes: dict[str, object] = {}
     for attribute, text in attributes.items():
         if attribute == FIFO_QUEUE:
             continue
         field, read = _SETTABLE.get(attribute) or _SETTABLE_OF_FIFO[attribute]
         changes[field] = read(attribute, text)
-    settings = msgspec.structs.replace(before, **_encrypted(changes))
+        if attribute == "Policy" and text:
+            check_policy(text, before.arn)
+    settings = msgspec.structs.replace(before.settings, **_encrypted(changes))
     if settings.throughput_limit == _PER_GROUP and settings.deduplication_scope != _GROUP:
         raise InvalidAttributeValue(
             "The perMessageGroupId value is allowed only when the value for DeduplicationScope is messageGroup"
