@@ -30,7 +30,23 @@ def _is_first_page(difference: Difference) -> bool:
     return len(difference.theirs) == _MOTO_PAGE and all(tag in difference.ours for tag in difference.theirs)
 
 
+def _has_former_tags(difference: Difference) -> bool:
+    """Whether the witness has Tenet's tags, and some of their keys with another value as well."""
+    ours, theirs = difference.ours or [], difference.theirs or []
+    keys = {tag["Key"] for tag in ours}
+    return all(tag in theirs for tag in ours) and all(tag["Key"] in keys for tag in theirs)
+
+
 OF_MOTO = (
+    KnownDifference(
+        name="moto-former-tags",
+        witnesses=(MOTO,),
+        member="Tags",
+        reason="A tag whose key is there takes its place; moto keeps both.",
+        source=DOCUMENTED,
+        operations=("ListTagsOfResource",),
+        when=_has_former_tags,
+    ),
     KnownDifference(
         name="moto-settings",
         witnesses=(MOTO,),

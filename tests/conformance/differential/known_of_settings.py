@@ -43,6 +43,12 @@ def _has_settings(difference: Difference) -> bool:
     return any(f"'{name}'" in str(difference.request) for name in _SETTINGS)
 
 
+def _keeps_what_is_lifted(difference: Difference) -> bool:
+    """Whether the witness has maximums of indexes that Tenet has not, and those that it has."""
+    theirs = _without_lifted(difference.theirs)
+    return all(units.items() <= theirs.get(index, {}).items() for index, units in (difference.ours or {}).items())
+
+
 def _without_lifted(maximums: Any) -> Any:
     """The maximums of indexes without those that are none."""
     limited = {
@@ -206,6 +212,15 @@ OF_SETTINGS = (
         when=lambda difference: all(
             of in (difference.ours or {}).items() for of in _without_lifted(difference.theirs).items()
         ),
+    ),
+    KnownDifference(
+        name="local-keeps-maximums-of-indexes",
+        witnesses=(LOCAL,),
+        member=r"Table\.indexes\.OnDemandThroughput",
+        reason="A maximum of an index that is lifted by -1 is gone; DynamoDB Local keeps it.",
+        source=DOCUMENTED,
+        operations=("DescribeTable",),
+        when=_keeps_what_is_lifted,
     ),
     KnownDifference(
         name="dynalite-warm-throughput",
