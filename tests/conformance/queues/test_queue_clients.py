@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-import signal
 import subprocess
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,47 +13,28 @@ import pytest
 from aiobotocore.config import AioConfig
 from aiobotocore.session import get_session
 
-from tests.conformance.packages import AWS_CLI, CELERY, OLD_AWS_CLI, OLD_BOTO3, QUEUE_CLIENTS, Package
-from tests.servers import Server, clean_environment
+from tests.conformance.packages import AWS_CLI, OLD_AWS_CLI, Package
+from tests.conformance.queues.clients import python_of, run, run_celery, run_java, run_old_boto3
+from tests.servers import Server
 
 pytestmark = pytest.mark.time_limit_s(400)
 
-HERE = Path(__file__).parent
-PROGRAMS = HERE / "programs"
-JAVA = HERE.parent / "java"
-GO = HERE.parent / "go" / "queues"
+GO = Path(__file__).parents[1] / "go" / "queues"
 Names = Callable[[str], str]
 
 
-def run(command: list[str], server: Server, folder: Path, **environment: str) -> str:
-    """Runs a program that knows what Tenet printed; returns what it prints."""
-    done = subprocess.run(
-        command,
-        env=clean_environment(AWS_PAGER="", HOME=str(folder), **server.exports | environment),
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=180,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
-
-
-def python_of(package: Package) -> str:
-    return str(package.ensure() / "bin" / "python")
-
-
 def test_boto3_of_the_query_protocol(server: Server, tmp_path: Path, fresh_name: Names) -> None:
-    printed = run([python_of(OLD_BOTO3), str(PROGRAMS / "old_boto3.py"), fresh_name("boxes")], server, tmp_path)
-    assert printed.splitlines()[-1] == "ok"
+    run_old_boto3(server, tmp_path, fresh_name("boxes"))
 
 
 @pytest.mark.parametrize(("program", "version"), [("Orders", "v1"), ("Parcels", "v2"), ("Crates", "v2")])
 def test_java(program: str, version: str, server: Server, tmp_path: Path, fresh_name: Names) -> None:
-    jars = f"{QUEUE_CLIENTS.ensure() / version / 'lib'}/*"
-    command = ["java", "-Xmx200m", "-cp", jars, str(JAVA / f"{program}.java"), fresh_name(program.lower())]
-    assert run(command, server, tmp_path, **server.variables("java")).splitlines()[-1] == "ok"
+    run_java(program, version, server, tmp_path, fresh_name(program.lower()))
+
+
+@pytest.mark.parametrize("transport", ["server", "plain_server"])
+def test_celery(transport: str, request: pytest.FixtureRequest, tmp_path: Path, fresh_name: Names) -> None:
+    run_celery(request.getfixturevalue(transport), tmp_path, fresh_name("tasks"))
 
 
 def test_go(server: Server, tmp_path: Path, fresh_name: Names) -> None:
@@ -155,63 +133,6 @@ def test_aiobotocore(server: Server, fresh_name: Names) -> None:
 
     seen = asyncio.run(program())
     assert sorted(map(int, seen)) == list(range(count))
-
-
-# ---- Celery ----------------------------------------------------------------------------------------------------------
-
-
-@contextmanager
-def celery_worker(folder: Path, environment: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
-    """A worker that carries out tasks, for the length of a block."""
-    command = [
-        python_of(CELERY),
-        "-m",
-        "celery",
-        "-A",
-        "celery_tasks",
-        "worker",
-        "--pool",
-        "solo",
-        "--loglevel",
-        "info",
-    ]
-    with (folder / "worker.log").open("ab") as log:
-        process = subprocess.Popen(command, cwd=PROGRAMS, env=environment, stdout=log, stderr=subprocess.STDOUT)
-    try:
-        yield process
-    finally:
-        process.send_signal(signal.SIGTERM)
-        try:
-            process.wait(timeout=20)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-
-def names_in(folder: Path) -> set[str]:
-    return {path.name for path in folder.iterdir()}
-
-
-@pytest.mark.parametrize("transport", ["server", "plain_server"])
-def test_celery(transport: str, request: pytest.FixtureRequest, tmp_path: Path, fresh_name: Names) -> None:
-    server: Server = request.getfixturevalue(transport)
-    results = tmp_path / "results"
-    results.mkdir()
-    more = {"QUEUE": fresh_name("tasks"), "RESULTS": str(results), "PYTHONDONTWRITEBYTECODE": "1"}
-    environment = clean_environment(HOME=str(tmp_path), **server.exports, **more)
-    subprocess.run(
-        [python_of(CELERY), str(PROGRAMS / "celery_tasks.py")], env=environment, cwd=PROGRAMS, check=True, timeout=120
-    )
-    wanted = {*map(str, range(30)), "100"}
-    with celery_worker(tmp_path, environment):
-        until = time.monotonic() + 120
-        while {path.name for path in results.iterdir()} != wanted and time.monotonic() < until:
-            time.sleep(0.2)
-    assert {path.name for path in results.iterdir()} == wanted, (tmp_path / "worker.log").read_text(encoding="utf-8")[
-        -4_000:
-    ]
-    retries = {name: (results / name).read_text(encoding="utf-8").split() for name in wanted}
-    assert {name for name, lines in retries.items() if lines == ["1"]} == {"3", "10", "17", "24"}
 
 
 # ---- the command line ------------------------------------------------------------------------------------------------
