@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import resource
+import shutil
 import signal
 import ssl
 import subprocess
@@ -214,6 +215,28 @@ def test_a_store_that_cannot_be_opened_is_kept_aside_by_a_restore(tmp_path: Path
     assert (kept / "tenet.db").read_bytes() == damaged
     with running(tmp_path / "data") as again:
         assert again.client().get_item(TableName="things", Key={"id": {"S": "a"}})["Item"] == {"id": {"S": "a"}}
+
+
+def test_a_store_that_is_gone_is_missed_by_all_commands_and_brought_back_by_a_restore(tmp_path: Path) -> None:
+    file, store = tmp_path / "backup.tenet", tmp_path / "data" / "store"
+    with running(tmp_path / "data") as server:
+        make_table(server)
+        assert server.command("backup", str(file)).returncode == 0
+    shutil.rmtree(store)
+    store.mkdir()
+    (tmp_path / "text").write_bytes(b"no backup")
+    for command in (["up", "--listen", "127.0.0.1:0"], ["keys", "list"], ["backup", str(tmp_path / "another")]):
+        refused = server.command(*command)
+        assert refused.returncode == 3
+        assert f"there is no store in {store}: it may be on a volume that is not mounted" in refused.stderr
+    assert list(store.iterdir()) == []
+    # A backup that is none leaves no empty store that would be served.
+    assert server.command("restore", "--yes", str(tmp_path / "text")).returncode == 1
+    assert server.command("up", "--listen", "127.0.0.1:0").returncode == 3
+    restored = server.command("restore", "--yes", str(file))
+    assert (restored.returncode, restored.stderr) == (0, "")
+    with running(tmp_path / "data") as again:
+        assert again.client().list_tables()["TableNames"] == ["things"]
 
 
 def content_of(folder: Path) -> dict[str, bytes]:

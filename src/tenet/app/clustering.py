@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 from tenet.app.catalogue import shown
 from tenet.app.configuration import ConfigurationError, host_and_port, is_loopback
 from tenet.app.data_directory import DataDirectory
-from tenet.app.engines import is_missing, is_shared
+from tenet.app.engines import LOCK_FILE, is_gone, is_missing, is_shared
 from tenet.app.root_key import SHARED_NAME, new_root_key
 from tenet.app.settings import StoreSettings
 from tenet.app.versions import tenet_version
@@ -68,25 +68,40 @@ def node_of(directory: DataDirectory) -> str:
     return Identity(directory.node).node() or ""
 
 
-def check_store_of_node(directory: DataDirectory) -> None:
-    """Refuses to make a store for a node: it has joined the cluster of one, or has made one, which is there.
+class StoreGone(ConfigurationError):
+    """The installation is one that has been started before, and its settings name a store of which there is nothing."""
+
+
+def check_store(directory: DataDirectory) -> None:
+    """Refuses to make a store for an installation that had one, and for a node, whose cluster has one.
+
+    The root key is made when the store is open, so that a first start which was interrupted goes on.
 
     Args:
         directory: the data directory.
 
     Raises:
-        ConfigurationError: the directory is a node's, and the settings name a store of which there is nothing.
+        StoreGone: it was started before, or is a node's, and the settings name a store of which there is nothing.
+        ConfigurationError: it cannot be read.
         IdentityUnusable: it cannot be read whose it is.
     """
     node = node_of(directory)
-    if not node or not is_missing(directory):
-        return
-    problem = (
-        f"{directory.path} is of the node {node}, and the store that its settings name does not exist:"
-        f" {_store_shown(directory)}. Name the store of the node's cluster with --store or `store.url`; nothing was"
-        " made or changed."
-    )
-    raise ConfigurationError([problem])
+    if node and is_missing(directory):
+        problem = (
+            f"{directory.path} is of the node {node}, and the store that its settings name does not exist:"
+            f" {_store_shown(directory)}. Name the store of the node's cluster with --store or `store.url`; nothing was"
+            " made or changed."
+        )
+        raise StoreGone([problem])
+    if is_gone(directory) and directory.root_key() is not None:
+        location = Path(directory.engine_and_location[1])
+        problem = (
+            f"{directory.path} is of an installation that has been started before, and there is no store in {location}:"
+            " it may be on a volume that is not mounted. Mount that, or name the store with --store or `store.url`, or"
+            " bring a backup back with `tenet restore`; to begin with an empty store, make an empty file"
+            f" {location / LOCK_FILE}. Nothing was made or changed."
+        )
+        raise StoreGone([problem])
 
 
 def start_line(configuration: Configuration) -> tuple[str, bool]:

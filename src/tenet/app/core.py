@@ -7,7 +7,7 @@ import contextlib
 from typing import TYPE_CHECKING, Final
 
 from tenet.app.clustering import (
-    check_store_of_node,
+    check_store,
     cooperation_of,
     is_clustered,
     node_of,
@@ -101,10 +101,11 @@ class Core:
             MasterKeyUnusable: there are encrypted secrets, and the key that they are encrypted under is missing.
             NotAMember: the store is a cluster's that this is no node of.
             StoreMoved: it was moved to another store, is a copy that is not complete, or one that a server has to open.
-            ConfigurationError: a file or directory cannot be made or read, or a node's store does not exist.
+            StoreGone: a server opens it, which was started before, and there is no store.
+            ConfigurationError: a file or directory cannot be made or read.
         """
         if serves:
-            check_store_of_node(directory)
+            check_store(directory)
         directory.make()
         with needing_to_write(directory):
             store = await open_store(directory, clock=clock, ids=ids)

@@ -27,6 +27,10 @@ LOCATIONS_GROUP: Final = "tenet.locations"
 
 #: How the place of a store begins that is reached over the network, and so by several processes.
 _NETWORK: Final = "//"
+#: The engine whose store is files in a directory; its own, and the one that says whether a store was opened there.
+_IN_FILES: Final = "sqlite"
+STORE_FILE: Final = "tenet.db"
+LOCK_FILE: Final = "tenet.lock"
 #: Engines whose data one process has for itself, whatever their place looks like.
 _EMBEDDED: Final = frozenset({"memory", "sqlite"})
 
@@ -84,6 +88,24 @@ def is_missing(directory: DataDirectory) -> bool:
     return not location.startswith(_NETWORK) and not Path(location).exists()
 
 
+def is_gone(directory: DataDirectory) -> bool:
+    """Tells whether there is no store in the place of one in files, and nobody has said that one may begin empty.
+
+    That is said by an empty file of the lock: a process that has opened the store, or has tried to, writes into it.
+    """
+    name, location = directory.engine_and_location
+    lock = Path(location, LOCK_FILE)
+    if name != _IN_FILES or Path(location, STORE_FILE).exists():
+        return False
+    return not lock.exists() or lock.stat().st_size > 0
+
+
+def holds_something(directory: DataDirectory) -> bool:
+    """Tells whether anything but the lock lies in the place of a store in files, be it no more than a part of one."""
+    place = Path(directory.engine_and_location[1])
+    return place.is_dir() and any(path.is_file() and path.name != LOCK_FILE for path in place.iterdir())
+
+
 @cache
 def _installed() -> Mapping[str, metadata.EntryPoint]:
     """Returns the engines that are installed, by name."""
@@ -133,15 +155,16 @@ async def open_store(directory: DataDirectory, *, clock: Clock, ids: Ids) -> Eng
     return await open_engine(location, clock=clock, ids=ids)
 
 
-async def restore_damaged_store(directory: DataDirectory, path: str) -> Path | None:
-    """Puts a backup in the place of a store that is too damaged to be opened; the store is kept beside it.
+async def restore_closed_store(directory: DataDirectory, path: str, kept_in: Path | None) -> bool:
+    """Puts a backup in the place of a store that is gone, or too damaged to be opened.
 
     Args:
         directory: says which engine, and where.
         path: the backup.
+        kept_in: a free name, under which the damaged store is kept; None where there is none.
 
     Returns:
-        Where the damaged store is kept; None where the engine has no way to restore one, and nothing was done.
+        Whether it was done; False where the engine has no way to restore one.
 
     Raises:
         StoreError: it could not be restored; the damaged store is left as it was.
@@ -149,11 +172,10 @@ async def restore_damaged_store(directory: DataDirectory, path: str) -> Path | N
     name, location = directory.engine_and_location
     found = metadata.entry_points(group=RESTORES_GROUP, name=name)
     if not found:
-        return None
+        return False
     restore = cast(RestoreClosed, next(iter(found)).load())
-    kept = directory.place_for_damaged_store()
-    await asyncio.to_thread(restore, location, path, kept_in=str(kept))
-    return kept
+    await asyncio.to_thread(restore, location, path, kept_in=str(kept_in) if kept_in else None)
+    return True
 
 
 @contextmanager

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from tenet.app.access import NotStartedYet
 from tenet.app.administration import CoreAdministration
-from tenet.app.clustering import check_store_of_node, node_of
+from tenet.app.clustering import StoreGone, check_store, node_of
 from tenet.app.core import Core
 from tenet.app.data_directory import DataDirectory
 from tenet.app.diagnosis import diagnose_core
-from tenet.app.engines import is_missing, needing_to_write, open_store, restore_damaged_store
+from tenet.app.engines import holds_something, is_missing, needing_to_write, open_store, restore_closed_store
 from tenet.app.logs import set_up_for_command
 from tenet.app.messages import Figures, FileNamed
 from tenet.app.moving import Mover
@@ -38,15 +38,14 @@ _QUESTION_S_MIN: Final = 1.0
 
 
 @asynccontextmanager
-async def reach(configuration: Configuration, *, restores: bool = False) -> AsyncIterator[Administration]:
+async def reach(configuration: Configuration) -> AsyncIterator[Administration]:
     """Yields the administration of an installation.
 
     Args:
         configuration: says where it lies.
-        restores: whether a backup is to be brought back, which a node's store that is gone may be waiting for.
 
     Raises:
-        ConfigurationError: no server runs, and the directory is a node's whose store does not exist.
+        StoreGone: no server runs, and there is no store.
         NotStartedYet: nothing was ever started there.
         NotReached: a process holds the data directory and does not answer.
         StoreOfLaterVersion: a later version wrote the store.
@@ -60,8 +59,7 @@ async def reach(configuration: Configuration, *, restores: bool = False) -> Asyn
         return
     if directory.root_key() is None and directory.running() is None:
         raise NotStartedYet.in_directory(directory)
-    if not restores:
-        check_store_of_node(directory)
+    check_store(directory)
     async with _opened(directory, configuration, trouble) as administration:
         yield administration
 
@@ -129,7 +127,7 @@ async def reach_copies(configuration: Configuration) -> AsyncIterator[tuple[Copi
 
 
 async def restore(configuration: Configuration, named: FileNamed, kept: Callable[[Path], None]) -> Figures:
-    """Replaces everything in the store of an installation by what a backup holds, be it too damaged to be opened.
+    """Replaces everything in the store of an installation by what a backup holds, be it gone or too damaged to open.
 
     Args:
         configuration: says where the installation lies.
@@ -142,27 +140,28 @@ async def restore(configuration: Configuration, named: FileNamed, kept: Callable
     """
     async with AsyncExitStack() as stack:
         try:
-            administration = await stack.enter_async_context(reach(configuration, restores=True))
+            administration = await stack.enter_async_context(reach(configuration))
         except StoreOfLaterVersion:
             raise
-        except StoreCorrupt as error:
-            return await _restore_damaged(configuration, named, kept, error)
+        except (StoreCorrupt, StoreGone) as error:
+            return await _restore_closed(configuration, named, kept, error)
         return await administration.restore(named)
 
 
-async def _restore_damaged(
-    configuration: Configuration, named: FileNamed, kept: Callable[[Path], None], damage: StoreCorrupt
+async def _restore_closed(
+    configuration: Configuration, named: FileNamed, kept: Callable[[Path], None], trouble: StoreCorrupt | StoreGone
 ) -> Figures:
     directory, clock, ids = DataDirectory(configuration.settings), SystemClock(), SystemIds()
     began_s = clock.monotonic_s()
     set_up_for_command()
     # What else could keep the restored store from being opened is found out before anything is replaced.
     MasterKeys.open(directory.master_key_file, ids, may_create=directory.root_key() is None)
+    place = directory.place_for_damaged_store() if holds_something(directory) else None
     with needing_to_write(directory):
-        place = await restore_damaged_store(directory, named.path)
-    if place is None:
-        raise damage
-    kept(place)
+        if not await restore_closed_store(directory, named.path, place):
+            raise trouble
+    if place is not None:
+        kept(place)
     core = await Core.open(directory, clock=clock, ids=ids)
     warning = unusable_keys(core.ring.list())
     await core.close()

@@ -95,7 +95,8 @@ class LocalAuthority:
             Whether the server's certificate is a new one.
 
         Raises:
-            TlsUnusable: a file cannot be read or written, or is damaged; the message names it and says what to do.
+            TlsUnusable: a file cannot be read or written, is damaged, or is the only one of the authority's two that is
+                missing; the message names it and says what to do.
         """
         try:
             authority = self._authority()
@@ -110,7 +111,7 @@ class LocalAuthority:
         """Makes the authority where it is missing or too old.
 
         Raises:
-            TlsUnusable: a file cannot be read or written, or is damaged.
+            TlsUnusable: a file cannot be read or written, is damaged, or is the only one that is missing.
         """
         try:
             self._authority()
@@ -119,6 +120,7 @@ class LocalAuthority:
 
     def _authority(self) -> Authority:
         files = self.files
+        self._check_complete()
         found = read_pair(
             files.authority,
             files.authority_key,
@@ -131,6 +133,26 @@ class LocalAuthority:
         write_private(files.authority_key, pem_key(made.key))
         write_public(files.authority, pem_certificate(made.certificate))
         return made
+
+    def _check_complete(self) -> None:
+        """Refuses to make another authority in the place of one that has lost a file: no client would trust it.
+
+        The server's files are made after both of the authority's, so that a first start that was interrupted goes on.
+
+        Raises:
+            TlsUnusable: one of the two files is missing, and there was a certificate of this authority.
+        """
+        files = self.files
+        pair = (files.authority, files.authority_key)
+        lost = [file for file in pair if not file.exists()]
+        if len(lost) != 1 or not (files.certificate.exists() or files.private_key.exists()):
+            return
+        (kept,) = set(pair) - set(lost)
+        origin = "a client, each has one, or from a copy" if lost[0] == files.authority else "a copy"
+        raise TlsUnusable(
+            f"{lost[0]} is missing. Bring it back from {origin}, or remove {kept.name} too: the next start makes"
+            " another authority, which every client has to be made to trust"
+        )
 
     def _is_good(self, authority: Authority, names: Sequence[str]) -> bool:
         """Tells whether the server's certificate is of this authority, made out to these names, and lasts."""

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from pathlib import Path
 
 import msgspec
 import pytest
 
+from tenet.app import core as core_module
+from tenet.app.clustering import StoreGone
 from tenet.app.configuration import ConfigurationError
 from tenet.app.core import Core
 from tenet.app.data_directory import DataDirectory, RootKey
@@ -19,7 +22,10 @@ from tenet.base.errors import TenetError
 from tenet.base.ids import SeededIds
 from tenet.store.contract import Backups
 from tenet.store.errors import DiskFull, ReadOnlyStore, StoreLocked
+from tenet.store.sqlite.lock import DirectoryLock
 from tenet.wire.errors import MasterKeyUnusable
+from tenet.wire.keys import KeyRing
+from tenet.wire.master import MasterKeys
 
 
 def directory(path: Path) -> DataDirectory:
@@ -63,6 +69,77 @@ def test_a_start_that_ended_after_writing_the_file_goes_on_with_it(tmp_path: Pat
         core = await opened(tmp_path)
         assert secret_of(core, "AKIAWRITTENBEFORE") == "the-secret-of-then"
         await core.close()
+
+    asyncio.run(main())
+
+
+async def served(path: Path, seed: int = 1) -> Core:
+    """The same as a server opens it."""
+    return await Core.open(directory(path), clock=ManualClock(), ids=SeededIds(seed), serves=True)
+
+
+def names_below(folder: Path) -> list[Path]:
+    return sorted(folder.rglob("*"))
+
+
+@pytest.mark.parametrize("left", ["nothing", "a mount point", "an empty volume", "a lock"])
+def test_where_the_store_is_gone_no_empty_one_is_served_in_its_place(tmp_path: Path, left: str) -> None:
+    async def main() -> None:
+        core = await served(tmp_path)
+        await core.close()
+        store = tmp_path / "data" / "store"
+        lock = (store / "tenet.lock").read_bytes()
+        shutil.rmtree(store)
+        if left != "nothing":
+            store.mkdir()
+        if left == "an empty volume":
+            (store / "lost+found").mkdir()
+        if left == "a lock":
+            (store / "tenet.lock").write_bytes(lock)
+        before = names_below(tmp_path)
+        for _ in range(2):
+            with pytest.raises(StoreGone, match=f"there is no store in {store}: it may be on a volume that is not"):
+                await served(tmp_path)
+        assert names_below(tmp_path) == before
+        # What the message says of a store that is to be empty; the root key is the former one.
+        store.mkdir(exist_ok=True)
+        (store / "tenet.lock").write_bytes(b"")
+        again = await served(tmp_path, seed=2)
+        assert again.root_key == core.root_key
+        await again.close()
+        await (await served(tmp_path)).close()
+
+    asyncio.run(main())
+
+
+def test_no_first_start_is_refused_wherever_an_earlier_one_was_interrupted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Interrupted(Exception):
+        """The process ends here."""
+
+    def interrupt(*_: object, **__: object) -> None:
+        raise Interrupted
+
+    async def main() -> None:
+        # In the order in which they are come to: the store is there before the root key's file is.
+        steps: list[tuple[object, str]] = [
+            (DataDirectory, "make"),
+            (DirectoryLock, "note_opened"),
+            (core_module, "check_service"),
+            (MasterKeys, "open"),
+            (KeyRing, "open"),
+            (DataDirectory, "keep_root_key"),
+            (KeyRing, "create"),
+        ]
+        for number, (place, name) in enumerate(steps):
+            with monkeypatch.context() as patched:
+                patched.setattr(place, name, interrupt)
+                with pytest.raises(Interrupted):
+                    await served(tmp_path / str(number))
+            core = await served(tmp_path / str(number), seed=2)
+            assert secret_of(core, core.root_key.access_key_id) == core.root_key.secret_access_key
+            await core.close()
 
     asyncio.run(main())
 

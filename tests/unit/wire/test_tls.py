@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import socket
 import ssl
 import stat
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,7 @@ from cryptography.hazmat.primitives import serialization
 
 from tenet.base.clock import ManualClock, SystemClock
 from tenet.base.ids import SystemIds
+from tenet.wire import tls
 from tenet.wire.errors import PlaintextRefused, TlsUnusable
 from tenet.wire.issuing import AUTHORITY_DAYS
 from tenet.wire.limits import EdgeLimits
@@ -70,13 +73,61 @@ def test_a_certificate_is_renewed_before_its_end_and_for_other_names(tmp_path: P
     assert local.files.authority.read_bytes() != first_authority
 
 
+@pytest.mark.parametrize("lost", ["authority", "authority_key"])
+def test_an_authority_that_has_lost_a_file_is_not_replaced_unasked(tmp_path: Path, lost: str) -> None:
+    local = authority(tmp_path)
+    local.ensure(["localhost"])
+    file: Path = getattr(local.files, lost)
+    (kept,) = {local.files.authority, local.files.authority_key} - {file}
+    content, before = file.read_bytes(), kept.read_bytes()
+    file.unlink()
+    for ensure in (lambda: local.ensure(["localhost"]), local.ensure_authority):
+        with pytest.raises(TlsUnusable) as refused:
+            ensure()
+        assert refused.value.message.startswith(f"{file} is missing. Bring it back from a c")
+        assert f"or remove {kept.name} too: the next start makes another authority" in refused.value.message
+    assert not file.exists()
+    file.write_bytes(content)
+    assert not local.ensure(["localhost"])
+    assert kept.read_bytes() == before
+    file.unlink()
+    kept.unlink()
+    assert local.ensure(["localhost"])
+    handshake(local)
+
+
+@pytest.mark.parametrize("writes", range(4))
+def test_a_first_start_that_was_interrupted_between_two_files_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, writes: int
+) -> None:
+    local, left = authority(tmp_path), itertools.count(writes, -1)
+
+    def interrupted(write: Callable[[Path, bytes], None]) -> Callable[[Path, bytes], None]:
+        def write_unless_over(path: Path, content: bytes) -> None:
+            if next(left) == 0:
+                raise KeyboardInterrupt
+            write(path, content)
+
+        return write_unless_over
+
+    with monkeypatch.context() as patched:
+        for name in ("write_private", "write_public"):
+            patched.setattr(tls, name, interrupted(getattr(tls, name)))
+        with pytest.raises(KeyboardInterrupt):
+            local.ensure(["localhost"])
+    assert len(list(tmp_path.iterdir())) == writes
+    assert local.ensure(["localhost"])
+    handshake(local)
+
+
 @pytest.mark.parametrize("lost", ["authority", "authority_key", "certificate", "private_key"])
 def test_what_was_lost_half_way_is_made_again(tmp_path: Path, lost: str) -> None:
     local = authority(tmp_path)
     local.ensure(["localhost"])
-    getattr(local.files, lost).unlink()
-    assert local.ensure(["localhost"])
-    server_context(local.files.certificate, local.files.private_key)
+    if not lost.startswith("authority"):
+        getattr(local.files, lost).unlink()
+        assert local.ensure(["localhost"])
+        server_context(local.files.certificate, local.files.private_key)
     # Keys and certificates of two makings, as a crash between two files would leave them.
     other = authority(tmp_path / "other")
     (tmp_path / "other").mkdir()

@@ -81,7 +81,7 @@ def _check_there(directory: str, lock: DirectoryLock) -> None:
     if lock.had_store and not Path(directory, FILE_NAME).exists():
         raise StoreCorrupt(
             f"the store's file {FILE_NAME} is missing from {directory}, though there was one: put it back, or restore a"
-            f" backup; to begin with an empty store, remove {Path(directory, LOCK_FILE)}"
+            f" backup; to begin with an empty store, put an empty file in the place of {Path(directory, LOCK_FILE)}"
         )
 
 
