@@ -156,8 +156,8 @@ OF_STATEMENTS = (
         reason="Of several faults of a statement, DynamoDB Local names another one.",
         source=DOCUMENTED,
         operations=STATEMENTS,
-        ours="mandatory equality|Expected|Unsupported operator|Aliasing|Key attribute|Number of parameters|Incorrect|well formed|overlap"
-        "|Duplicate|provided key element|Type mismatch",
+        ours="mandatory equality|Expected|Unsupported operator|Aliasing|Key attribute|Number of parameters|Incorrect"
+        "|well formed|overlap|Duplicate|provided key element|Type mismatch",
     ),
     KnownDifference(
         name="local-reads-overlapping-keys",
