@@ -118,7 +118,7 @@ class Registers:
             fits: tells whether a value looks like what was found.
         """
         settled = [write.asked for write in self._of(name) if write.told < asked]
-        last = max(settled)
+        last = max(settled, default=self._start)
         if not any(fits(write.value) and not write.is_refused and write.told >= last for write in self._of(name)):
             known = [(write.value, write.asked, write.told, write.is_refused) for write in self._of(name)]
             raise AssertionError(f"{name} was read by who asked at {asked}, and cannot have been so: {known[-8:]}")
