@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Any, TypeAlias
 
 import orjson
 
 from tenet.base.dice import Dice
-from tenet.base.errors import TenetError
 from tenet.store.errors import OutcomeUnknown, StoreUnavailable
 from tenet.tables import keys
 from tenet.tables.api import Caller, Tables
@@ -21,7 +20,10 @@ from tenet.tables.model import Table
 from tenet.tables.rules.images import ABSENT, Image
 from tenet.tables.rules.indexes import changes
 from tests.sim.harness import Simulation, seeds, simulate
+from tests.sim.registers import DONE, REFUSED, Told, told
 from tests.sim.tables_processes import ACCOUNT
+
+Way: TypeAlias = Callable[[], Coroutine[Any, Any, None]]
 
 CALLER_S_MAX = 20.0
 ACCOUNTS = 6
@@ -58,7 +60,12 @@ GLOBAL_INDEXES: tuple[dict[str, Any], ...] = (
     | {"KeySchema": [{"AttributeName": name, "KeyType": "HASH" if name in "gl" else "RANGE"} for name in "glsp"]},
 )
 #: What a caller may be told, whatever happens; each says that nothing was written.
-REFUSALS = {"ConditionalCheckFailedException", "TransactionCanceledException", "TransactionInProgressException"}
+REFUSALS = {
+    "ConditionalCheckFailedException",
+    "DuplicateItemException",
+    "TransactionCanceledException",
+    "TransactionInProgressException",
+}
 
 
 def index_of(sim: Simulation) -> dict[str, Any]:
@@ -81,7 +88,21 @@ class Ledger:
     def __init__(self) -> None:
         self.counted: dict[str, int] = {}
         self.perhaps: dict[str, int] = {}
+        #: What may have been counted so far: what was sent and was not refused.
+        self.begun: dict[str, int] = {}
         self.tokens: dict[str, int] = {}
+
+    def begin(self, name: str) -> None:
+        """Notes that a counter is about to be counted up."""
+        self.begun[name] = self.begun.get(name, 0) + 1
+
+    def end(self, name: str, outcome: str) -> None:
+        """Notes what became of that."""
+        if outcome == REFUSED:
+            self.begun[name] -= 1
+            return
+        book = self.counted if outcome == DONE else self.perhaps
+        book[name] = book.get(name, 0) + 1
 
 
 class Program:
@@ -100,20 +121,15 @@ class Program:
         self._dice = dice
         self._ledger = ledger
 
+    async def ask(self, operation: str, request: dict[str, Any]) -> Told:
+        """Returns what it was told; the answer as it was parsed."""
+        caller = Caller(ACCOUNT, deadline=self._sim.clock.monotonic_s() + CALLER_S_MAX)
+        answer = await told(self._tables.call(operation, request, caller), REFUSALS)
+        return answer._replace(answer=orjson.loads(answer.answer or b"{}"))
+
     async def call(self, operation: str, request: dict[str, Any]) -> str:
         """Returns ``done``, ``refused`` or ``perhaps``."""
-        caller = Caller(ACCOUNT, deadline=self._sim.clock.monotonic_s() + CALLER_S_MAX)
-        try:
-            await self._tables.call(operation, request, caller)
-        except OutcomeUnknown:
-            return "perhaps"
-        except StoreUnavailable:
-            return "refused"
-        except TenetError as error:
-            if error.code not in REFUSALS:
-                raise
-            return "refused"
-        return "done"
+        return (await self.ask(operation, request)).outcome
 
     async def count(self) -> None:
         name = f"counter-{self._dice.below(2)}"
@@ -127,10 +143,8 @@ class Program:
                 ":l": {"S": self._dice.pick("abc")},
             },
         }
-        told = await self.call("UpdateItem", update)
-        book = {"done": self._ledger.counted, "perhaps": self._ledger.perhaps}.get(told)
-        if book is not None:
-            book[name] = book.get(name, 0) + 1
+        self._ledger.begin(name)
+        self._ledger.end(name, await self.call("UpdateItem", update))
 
     async def put(self) -> None:
         item = key(f"thing-{self._dice.below(3)}", self._dice.below(3))
@@ -178,10 +192,8 @@ class Program:
             "UpdateExpression": "ADD n :one",
             "ExpressionAttributeValues": {":one": {"N": "1"}},
         }
-        told = await self.call(
-            "TransactWriteItems", {"TransactItems": [{"Update": update}], "ClientRequestToken": token}
-        )
-        if told == "done":
+        request = {"TransactItems": [{"Update": update}], "ClientRequestToken": token}
+        if await self.call("TransactWriteItems", request) == DONE:
             self._ledger.tokens[token] = 1
 
     async def resend(self) -> None:
@@ -195,12 +207,13 @@ class Program:
         request = {"TransactItems": [{"Put": put}], "ClientRequestToken": token}
         caller = Caller(ACCOUNT, deadline=self._sim.clock.monotonic_s() + CALLER_S_MAX)
         tries = (self._tables.call("TransactWriteItems", dict(request), caller) for _ in range(2))
-        for told in await asyncio.gather(*tries, return_exceptions=True):
-            if isinstance(told, BaseException) and not isinstance(told, StoreUnavailable | OutcomeUnknown):
-                raise told
+        for answer in await asyncio.gather(*tries, return_exceptions=True):
+            if isinstance(answer, BaseException) and not isinstance(answer, StoreUnavailable | OutcomeUnknown):
+                raise answer
 
-    async def run(self, steps: int) -> None:
-        ways: list[Callable[[], Coroutine[Any, Any, None]]] = [
+    def ways(self) -> list[Way]:
+        """Returns what it does, the more often the more often it stands here."""
+        return [
             self.count,
             self.count,
             self.put,
@@ -212,6 +225,9 @@ class Program:
             self.use_token,
             self.resend,
         ]
+
+    async def run(self, steps: int) -> None:
+        ways = self.ways()
         for _ in range(steps):
             await self._dice.pick(ways)()
 

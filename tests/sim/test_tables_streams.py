@@ -91,6 +91,8 @@ async def everything(sim: Simulation) -> None:
         dice = Dice(sim.seed_of("reader"))
         while is_writing:
             await reader.read(1 + dice.below(20))
+            (listed,) = (await reader.ask("ListStreams", TableName="things"))["Streams"]
+            assert listed["StreamArn"] == arn
             await asyncio.sleep(0.05)
 
     async def write() -> None:

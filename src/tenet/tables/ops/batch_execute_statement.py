@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
+from tenet.store.errors import OutcomeUnknown, SpaceNotFound, StoreUnavailable
 from tenet.tables.errors import (
     ConditionalCheckFailedException,
     DuplicateItemException,
@@ -66,6 +67,7 @@ class _Part:
         self.selected: SelectedItem | None = None
         self.consumed: Consumed | None = None
         self.item = b""
+        self.failure: StoreUnavailable | OutcomeUnknown | None = None
         try:
             self.statement = Prepared(request)
         except ValidationException as error:
@@ -103,13 +105,31 @@ class _Part:
         self.selected = SelectedItem(self.key, projection)
 
     async def carry_out(self, context: Context, caller: Caller) -> None:
-        """Reads or writes, if nothing was wrong so far."""
+        """Reads or writes, if nothing was wrong so far. What the store could not do is kept: others may be done."""
+        if self.error is not None:
+            return
+        try:
+            try:
+                await self._carry_out(context, caller)
+            except SpaceNotFound:
+                # The table has gone, or one of its indexes, since it was looked up.
+                await self._once_more(context, caller)
+        except TablesError as error:
+            self.error = error
+        except (StoreUnavailable, OutcomeUnknown) as failure:
+            self.failure = failure
+
+    async def _once_more(self, context: Context, caller: Caller) -> None:
+        context.catalog.forget(caller.account)
+        self.table = None
+        await self.find(context, caller)
         if self.error is not None:
             return
         try:
             await self._carry_out(context, caller)
-        except TablesError as error:
-            self.error = error
+        except SpaceNotFound:
+            context.catalog.forget(caller.account)
+            raise ResourceNotFoundException("Requested resource not found") from None
 
     async def _carry_out(self, context: Context, caller: Caller) -> None:
         assert self.statement is not None
@@ -148,6 +168,8 @@ async def batch_execute_statement(context: Context, caller: Caller, request: dic
     Raises:
         ValidationException: reads and writes stand together, or an item stands twice. What is wrong with a statement
             stands in its part of the answer.
+        StoreUnavailable: nothing was written, or not all could be read.
+        OutcomeUnknown: nothing is known to be written, and something may be.
     """
     parts = [_Part(each) for each in request["Statements"]]
     kinds = {part.statement.is_read for part in parts if part.statement is not None}
@@ -158,12 +180,31 @@ async def batch_execute_statement(context: Context, caller: Caller, request: dic
     found = [part.key for part in parts if part.key is not None]
     if len(set(found)) < len(found):
         raise ValidationException("Provided list of item keys contains duplicates")
-    await asyncio.gather(*(part.carry_out(context, caller) for part in parts))
+    # None may still be under way when the request has its answer.
+    for outcome in await asyncio.gather(*(part.carry_out(context, caller) for part in parts), return_exceptions=True):
+        if outcome is not None:
+            raise outcome
+    _tell_failures(parts)
     answer = b'{"Responses":[' + b",".join(part.answer for part in parts) + b"]"
     mode = request.get("ReturnConsumedCapacity", "NONE")
     if mode != "NONE":
         answer += b',"ConsumedCapacity":' + orjson.dumps([of_table.answer(mode) for of_table in _by_table(parts)])
     return answer + b"}"
+
+
+def _tell_failures(parts: Sequence[_Part]) -> None:
+    """Tells what the store could not do: by the part that it befell, where another one has written.
+
+    Whoever is told that the request failed sends it again, and what was written would be written twice.
+    """
+    failures = [part.failure for part in parts if part.failure is not None]
+    if not failures:
+        return
+    if not any(part.write is not None and part.error is None and part.failure is None for part in parts):
+        raise next((failure for failure in failures if isinstance(failure, OutcomeUnknown)), failures[0])
+    for part in parts:
+        if part.failure is not None:
+            part.error = InternalServerError("Internal server error")
 
 
 def _by_table(parts: Sequence[_Part]) -> list[Consumed]:
