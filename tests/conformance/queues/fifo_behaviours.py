@@ -147,8 +147,16 @@ def the_same_attempt_gets_the_same_messages(world: World) -> None:
     expect(_bodies(again), _bodies(first), "messages")
     for one, other in zip(first, again, strict=True):
         expect(other["ReceiptHandle"], one["ReceiptHandle"], "handle")
+    _put(world, url, "b1", "b")
+    (changed,) = world.receive(url, 2, ReceiveRequestAttemptId="other")
+    world.ok("ChangeMessageVisibility", QueueUrl=url, ReceiptHandle=changed["ReceiptHandle"], VisibilityTimeout=1_000)
     world.delete(url, first[0])
-    expect(_bodies(world.receive(url, 2, wait_s=0, ReceiveRequestAttemptId="attempt")), [], "messages")
+    for attempt in ("attempt", "other"):
+        text = (
+            f"Value {attempt} for parameter ReceiveRequestAttemptId is invalid. Reason: The receiveRequestAttemptId is "
+            "not valid anymore since the receive call is not retryable."
+        )
+        world.refused("ReceiveMessage", {"QueueUrl": url, "ReceiveRequestAttemptId": attempt}, INVALID, text)
 
 
 @check("SendMessage", DOCUMENTED)

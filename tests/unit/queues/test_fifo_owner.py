@@ -10,6 +10,8 @@ from tenet.base.clock import NEVER
 from tenet.queues.errors import InvalidParameterValue
 from tenet.queues.model import NewMessage, Settings
 from tenet.queues.ops.owning import window
+from tenet.queues.ops.owning.owner import Owner
+from tenet.queues.ops.owning.receiving import Attempts
 from tests.unit.queues.owning import Stand, bodies, delete, receive, redrive, run, send, turns
 
 pytestmark = pytest.mark.interpreted
@@ -125,9 +127,109 @@ def test_an_attempt_is_repeated_with_the_same_messages() -> None:
         stand.clock.advance_ms(9_999)
         assert not await receive(again)
         assert not await receive(again, attempt_id="other")
-        await delete(again, first[:1])
         stand.clock.advance_ms(1)
-        assert bodies(await receive(again, attempt_id="try")) == ["a2"]
+        received = await receive(again, attempt_id="try")
+        assert [(one.body, one.receives) for one in received] == [("a1", 2), ("a2", 2)]
+
+    run(scene)
+
+
+NOT_RETRYABLE = (
+    r"^Value try for parameter ReceiveRequestAttemptId is invalid\. Reason: The receiveRequestAttemptId is not valid "
+    r"anymore since the receive call is not retryable\.$"
+)
+
+
+async def refused(owner: Owner, *, wait_s: float = 0) -> None:
+    """Asks again with an attempt that cannot be repeated."""
+    with pytest.raises(InvalidParameterValue, match=NOT_RETRYABLE):
+        await receive(owner, attempt_id="try", wait_s=wait_s)
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_an_attempt_of_which_a_message_was_deleted_is_not_repeated(count: int) -> None:
+    async def scene(stand: Stand) -> None:
+        owner = stand.queue("orders.fifo")
+        await send(owner, "a1", "a2", "a3", group="a")
+        await send(owner, "b1", group="b")
+        first = await receive(owner, 2, attempt_id="try", visibility_s=10)
+        await delete(owner, first[:count])
+        await refused(owner)
+        await refused(owner, wait_s=20)
+        assert not owner._waiters
+        again = (await stand.killed()).owners.local(owner.queue)
+        await refused(again)
+        stand.clock.advance_ms(10_000)
+        await refused(again)
+        assert "b1" in bodies(await receive(again, attempt_id="other"))
+        stand.clock.advance_ms(290_000)
+        assert await receive(again, attempt_id="try")
+
+    run(scene)
+
+
+@pytest.mark.parametrize("visibility_s", [5, 100])
+def test_an_attempt_of_which_a_message_changed_its_visibility_is_not_repeated(visibility_s: int) -> None:
+    async def scene(stand: Stand) -> None:
+        owner = stand.queue("orders.fifo")
+        await send(owner, "a1", "a2", group="a")
+        first = await receive(owner, attempt_id="try", visibility_s=10)
+        changes = [(first[1].receipt_handle, visibility_s)]
+        assert list(await owner.change_visibility(changes, deadline=NEVER)) == [None]
+        await refused(owner)
+        again = (await stand.killed()).owners.local(owner.queue)
+        await refused(again)
+        stand.clock.advance_ms(9_999)
+        await refused(again)
+
+    run(scene)
+
+
+def test_an_attempt_whose_messages_were_given_back_is_not_repeated() -> None:
+    async def scene(stand: Stand) -> None:
+        owner = stand.queue("orders.fifo")
+        await send(owner, "a1", group="a")
+        (first,) = await receive(owner, attempt_id="try", visibility_s=10)
+        assert list(await owner.change_visibility([(first.receipt_handle, 0)], deadline=NEVER)) == [None]
+        await refused(owner)
+        (second,) = await receive(owner, attempt_id="other")
+        assert (second.body, second.receives) == ("a1", 2)
+        await refused(owner)
+
+    run(scene)
+
+
+def test_an_attempt_whose_time_has_ended_is_as_good_as_a_new_receive() -> None:
+    async def scene(stand: Stand) -> None:
+        owner = stand.queue("orders.fifo")
+        await send(owner, "a1", group="a")
+        await receive(owner, attempt_id="try", visibility_s=10)
+        stand.clock.advance_ms(10_000)
+        (second,) = await receive(owner, attempt_id="other")
+        assert (second.body, second.receives) == ("a1", 2)
+        assert not await receive(owner, attempt_id="try")
+        await delete(owner, [second])
+        await refused(owner)
+
+    run(scene)
+
+
+def test_an_attempt_that_an_earlier_version_wrote_is_repeated() -> None:
+    async def scene(stand: Stand) -> None:
+        owner = stand.queue("orders.fifo")
+        await send(owner, "a1", group="a")
+        assert owner._held is not None
+        (item,) = owner._held.working.take(1, 0)
+        item.receives, item.received_ms, item.visible_ms = 1, 1_000, 11_000
+        attempts = Attempts()
+        attempts.note("try", 1_000, [(item.message.sequence, 1)], 0)
+        items = {item.message.sequence: item}
+        assert attempts.find("try", items, 10_999, read_to=0) == [item]
+        assert attempts.find("try", items, 11_000, read_to=0) == []
+        # It is not in memory yet, and so not known to be gone.
+        assert attempts.find("try", {}, 10_999, read_to=item.message.sequence) == []
+        with pytest.raises(InvalidParameterValue, match=NOT_RETRYABLE):
+            attempts.find("try", {}, 10_999, read_to=item.message.sequence + 1)
 
     run(scene)
 

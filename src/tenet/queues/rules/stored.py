@@ -120,11 +120,13 @@ class Attempt(Struct, array_like=True, gc=False):
         id: the ReceiveRequestAttemptId.
         at_ms: when it was carried out.
         sequences: which messages it returned.
+        visible_ms: when they become visible again, unless somebody changes that; 0: an earlier version wrote it.
     """
 
     id: str
     at_ms: int
     sequences: list[int]
+    visible_ms: int = 0
 
 
 class Receives(Struct, array_like=True):

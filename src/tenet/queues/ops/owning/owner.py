@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 import structlog
 
 from tenet.queues import keys
-from tenet.queues.errors import OverLimit, PurgeQueueInProgress, QueueDoesNotExist, QueuesError
+from tenet.queues.errors import InvalidParameterValue, OverLimit, PurgeQueueInProgress, QueueDoesNotExist, QueuesError
 from tenet.queues.model import Figures, NewMessage, Queue, Received, Sent
 from tenet.queues.ops.owning.flushing import COMMIT_MESSAGES_MAX, Flusher, QueueGivenUp, Work
 from tenet.queues.ops.owning.handles import Changes, find_changes, find_deletions, read_messages
@@ -147,6 +147,7 @@ class Owner:
             deadline: when to give up, in seconds on the monotonic clock.
 
         Raises:
+            InvalidParameterValue: the attempt was made before, and cannot be repeated any more.
             OverLimit: too many messages are in flight, and it does not wait.
             StoreUnavailable: nothing was received.
         """
@@ -410,7 +411,14 @@ class Owner:
         state = held.state
         items: list[Item] = []
         if waiter.attempt_id:
-            items = state.attempts.find(waiter.attempt_id, held.working.items, now_ms)
+            try:
+                items = state.attempts.find(
+                    waiter.attempt_id, held.working.items, now_ms, read_to=held.state.window.end
+                )
+            except InvalidParameterValue as error:
+                waiter.is_served = True
+                waiter.future.set_exception(error)
+                return
         is_repeated = bool(items)
         if not items:
             items = self._pick(held, waiter.most, now_ms)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
 
 from tenet.base.clock import NEVER
-from tenet.queues.errors import QueuesError
+from tenet.queues.errors import InvalidParameterValue, QueuesError
 from tenet.queues.model import Received
 from tenet.queues.ops.owning.flushing import Work
 from tenet.queues.ops.owning.items import GONE, IN_FLIGHT, Item
@@ -30,6 +30,8 @@ ATTEMPT_MS: Final = 5 * 60 * 1000
 NODE_ATTEMPT: Final = "\x00"
 NODE_ATTEMPT_MS: Final = 15_000
 _FORGOTTEN_AT_ONCE: Final = 10
+#: In the words of the service: https://github.com/awslabs/amazon-sqs-java-messaging-lib/issues/213.
+_NOT_RETRYABLE: Final = "The receiveRequestAttemptId is not valid anymore since the receive call is not retryable."
 
 
 def received(queue_id: bytes, item: Item, *, is_fifo: bool) -> Received:
@@ -75,6 +77,27 @@ def count_receive(items: Sequence[Item], now_ms: int) -> None:
             item.first_ms = now_ms
 
 
+class _Attempt(NamedTuple):
+    """A receive that can be repeated.
+
+    Args:
+        at_ms: when it was.
+        receives: the sequence number of each message and the number of its receive.
+        visible_ms: when the messages become visible; 0: that is not known.
+    """
+
+    at_ms: int
+    receives: list[tuple[int, int]]
+    visible_ms: int
+
+
+#: What has become of a message that an attempt returned: it is as it was; it was deleted, or its visibility changed;
+#: its visibility timeout has ended, or it was given back, so that it is to be received anew.
+_AS_IT_WAS: Final = 0
+_MODIFIED: Final = 1
+_ENDED: Final = 2
+
+
 class Attempts:
     """Receives of a FIFO queue that can be repeated by their ReceiveRequestAttemptId, for five minutes.
 
@@ -83,27 +106,28 @@ class Attempts:
     """
 
     def __init__(self) -> None:
-        self._attempts: dict[str, tuple[int, list[tuple[int, int]]]] = {}
+        self._attempts: dict[str, _Attempt] = {}
         #: Those of other nodes, which repeat a receive only until they have its answer.
-        self._of_nodes: dict[str, tuple[int, list[tuple[int, int]]]] = {}
+        self._of_nodes: dict[str, _Attempt] = {}
 
-    def note(self, attempt_id: str, now_ms: int, receives: list[tuple[int, int]]) -> None:
+    def note(self, attempt_id: str, now_ms: int, receives: list[tuple[int, int]], visible_ms: int) -> None:
         """Takes up a receive.
 
         Args:
             attempt_id: its ReceiveRequestAttemptId.
             now_ms: when it was.
-            receives: the sequence number of each message and the number of its receive.
+            receives: the sequence number of each message and the number of its receive; 0: the message is gone.
+            visible_ms: when the messages become visible; 0: that is not known.
         """
         attempts = self._of_nodes if attempt_id.startswith(NODE_ATTEMPT) else self._attempts
         attempts.pop(attempt_id, None)
-        attempts[attempt_id] = (now_ms, receives)
+        attempts[attempt_id] = _Attempt(now_ms, receives, visible_ms)
 
     def prune(self, now_ms: int) -> None:
         """Lets go of some that cannot be repeated any more: of more than come, so that few are left for long."""
         for attempts, valid_ms in ((self._attempts, ATTEMPT_MS), (self._of_nodes, NODE_ATTEMPT_MS)):
             # The oldest stand first.
-            past = [one for one in islice(attempts, _FORGOTTEN_AT_ONCE) if attempts[one][0] + valid_ms <= now_ms]
+            past = [one for one in islice(attempts, _FORGOTTEN_AT_ONCE) if attempts[one].at_ms + valid_ms <= now_ms]
             for one in past:
                 del attempts[one]
 
@@ -112,28 +136,64 @@ class Attempts:
         self._attempts.pop(attempt_id, None)
         self._of_nodes.pop(attempt_id, None)
 
-    def find(self, attempt_id: str, items: dict[int, Item], now_ms: int) -> list[Item]:
-        """Returns the messages of a receive, if all of them are still in flight by it; else none.
+    def find(self, attempt_id: str, items: dict[int, Item], now_ms: int, *, read_to: int) -> list[Item]:
+        """Returns the messages of a receive, if all of them are still in flight by it.
 
         Args:
             attempt_id: a ReceiveRequestAttemptId.
             items: messages in memory.
             now_ms: milliseconds since 1970-01-01 UTC.
+            read_to: messages of lower sequence numbers are in memory, or gone.
+
+        Returns:
+            Those; none where there was no such receive in the last five minutes, or its visibility timeout has
+            ended: the messages are visible again then, and the receive is as good as a new one.
+
+        Raises:
+            InvalidParameterValue: one of them was deleted, or had its visibility changed; a node is told of none
+                instead, since whoever asked it knows of no attempt.
         """
-        attempts = self._of_nodes if attempt_id.startswith(NODE_ATTEMPT) else self._attempts
-        at_ms, receives = attempts.get(attempt_id, (0, []))
-        if at_ms + ATTEMPT_MS <= now_ms:
+        is_of_node = attempt_id.startswith(NODE_ATTEMPT)
+        attempt = (self._of_nodes if is_of_node else self._attempts).get(attempt_id)
+        if attempt is None or attempt.at_ms + ATTEMPT_MS <= now_ms:
             return []
         found = []
-        for sequence, number in receives:
+        states = set()
+        for sequence, number in attempt.receives:
             item = items.get(sequence)
-            if item is None or item.state != IN_FLIGHT or item.receives != number or item.is_leaving or item.is_bare:
-                return []
-            if item.received_ms > at_ms:
-                # It was given back since, and is somebody else's by a receive of the same number.
-                return []
-            found.append(item)
-        return found if all(item.visible_ms > now_ms for item in found) else []
+            if item is not None:
+                found.append(item)
+                states.add(_state_of(item, number, attempt, now_ms))
+            else:
+                states.add(_MODIFIED if sequence < read_to else _ENDED)
+        if _MODIFIED in states and not is_of_node:
+            raise InvalidParameterValue.of("ReceiveRequestAttemptId", attempt_id, _NOT_RETRYABLE)
+        return found if states == {_AS_IT_WAS} else []
+
+
+def _state_of(item: Item, number: int, attempt: _Attempt, now_ms: int) -> int:
+    """Returns what has become of a message in memory that an attempt returned.
+
+    Args:
+        item: the message.
+        number: of the receive by the attempt.
+        attempt: the attempt.
+        now_ms: milliseconds since 1970-01-01 UTC.
+    """
+    if item.state == GONE or item.is_leaving:
+        return _MODIFIED
+    if item.receives < number or (item.receives == number and item.received_ms > attempt.at_ms):
+        # It was given back since, and may be somebody else's by a receive of the same number.
+        return _ENDED
+    is_received_by_it = item.state == IN_FLIGHT and item.receives == number
+    visible_ms = attempt.visible_ms or item.visible_ms
+    if is_received_by_it and item.visible_ms != visible_ms:
+        return _MODIFIED
+    if visible_ms <= now_ms or item.is_bare:
+        return _ENDED
+    if is_received_by_it:
+        return _AS_IT_WAS
+    return _MODIFIED if attempt.visible_ms else _ENDED
 
 
 class Hide(Work):
@@ -182,13 +242,14 @@ class Hide(Work):
             staged.received.append(item)
         if self._attempt_id and here:
             sequences = [item.message.sequence for item in here]
-            staged.attempts.append(Attempt(self._attempt_id, _attempted_ms(staged, here), sequences))
+            staged.attempts.append(Attempt(self._attempt_id, _attempted_ms(staged, here), sequences, until_ms))
 
     def take_effect(self, staged: Staged) -> None:
         """Gives the messages to who asked; if nobody waits any more they are given back."""
         state, working = self._state, self._state.working
         here = [item for item in self._items if item.state != GONE]
-        working.hide(here, staged.now_ms + self._visibility_ms)
+        until_ms = staged.now_ms + self._visibility_ms
+        working.hide(here, until_ms)
         self._let_on()
         if self.future is None or self.future.done():
             if not self._is_repeated:
@@ -196,7 +257,7 @@ class Hide(Work):
             return
         if self._attempt_id and here:
             numbers = [(item.message.sequence, item.receives) for item in here]
-            state.attempts.note(self._attempt_id, _attempted_ms(staged, here), numbers)
+            state.attempts.note(self._attempt_id, _attempted_ms(staged, here), numbers, until_ms)
         state.attempts.prune(staged.now_ms)
         if not self._is_repeated:
             working.received += len(here)

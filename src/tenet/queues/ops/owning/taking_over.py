@@ -96,12 +96,12 @@ async def _read_receives(store: Store, state: State, within: Range, deadline: fl
         if not held:
             working.obsolete.append(number)
         for attempt in found.attempts:
+            # Of messages before the first one nothing was taken up: they are gone.
             numbers = [
-                (sequence, working.found[sequence][0].receives)
+                (sequence, working.found[sequence][0].receives if sequence in working.found else 0)
                 for sequence in attempt.sequences
-                if sequence in working.found
             ]
-            state.attempts.note(attempt.id, attempt.at_ms, numbers)
+            state.attempts.note(attempt.id, attempt.at_ms, numbers, attempt.visible_ms)
 
 
 async def _read_deduplication(store: Store, state: State, within: Range, now_ms: int, deadline: float) -> None:
