@@ -364,6 +364,7 @@ def test_a_restore_has_to_be_confirmed(tmp_path: Path) -> None:
     asked = tenet("restore", str(tmp_path / "file"), "--data", str(tmp_path / "data"))
     assert asked.returncode == 1
     assert "Everything in" in asked.stderr
+    assert asked.stderr.endswith("\nError: that was not answered with yes; where nobody can answer, say --yes.\n")
 
 
 def test_what_is_no_backup_is_refused_and_changes_nothing(server: Server, tmp_path: Path) -> None:

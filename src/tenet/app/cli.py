@@ -41,6 +41,7 @@ def _common(command: Callable[..., Result], *, starts: bool = False) -> Callable
     @click.option(
         "--config",
         "settings_file",
+        metavar="FILE",
         type=click.Path(path_type=Path),
         envvar="TENET_CONFIG",
         help="Settings file; ./tenet.toml where there is one.",
@@ -205,7 +206,7 @@ def list_keys(configuration: Configuration) -> None:
 
 
 @keys.command("revoke")
-@click.argument("access_key_id", metavar="ID")
+@click.argument("access_key_id", metavar="ID", callback=parameters.filled)
 @_common
 def revoke_key(configuration: Configuration, access_key_id: str) -> None:
     """Remove an access key. Requests that it signs are refused at once."""
@@ -299,7 +300,7 @@ def list_invitations(configuration: Configuration, context: click.Context) -> No
 
 
 @list_invitations.command("withdraw")
-@click.argument("invitation_id", metavar="ID")
+@click.argument("invitation_id", metavar="ID", callback=parameters.filled)
 @_common
 def withdraw_invitation(configuration: Configuration, invitation_id: str) -> None:
     """Withdraw an invitation: no machine can join with it from now on.
@@ -396,7 +397,7 @@ def rotate_authority(configuration: Configuration, overlap_s: int, *, cuts_off: 
 
 
 @node.command("drain")
-@click.argument("name", metavar="NODE")
+@click.argument("name", metavar="NODE", callback=parameters.filled)
 @click.option("--over", "is_over", is_flag=True, help="Let it serve again.")
 @_common
 def drain_node(configuration: Configuration, name: str, *, is_over: bool) -> None:
@@ -409,7 +410,7 @@ def drain_node(configuration: Configuration, name: str, *, is_over: bool) -> Non
 
 
 @node.command("remove")
-@click.argument("name", metavar="NODE")
+@click.argument("name", metavar="NODE", callback=parameters.filled)
 @_common
 def remove_node(configuration: Configuration, name: str) -> None:
     """Remove a node for good: all others refuse its certificate within seconds, and it stops by itself.
@@ -456,9 +457,7 @@ def restore(configuration: Configuration, file: Path, *, yes: bool) -> None:
     from tenet.app.reach import restore as restore_wherever_it_is
 
     if not yes:
-        click.confirm(
-            f"Everything in {configuration.settings.data} is replaced by {file}. Go on?", abort=True, err=True
-        )
+        parameters.confirm(f"Everything in {configuration.settings.data} is replaced by {file}. Go on?")
     named = FileNamed(str(file.absolute()))
 
     def say(place: Path) -> None:
@@ -513,7 +512,7 @@ def tables() -> None:
 
 
 @tables.command("follow")
-@click.argument("table", metavar="TABLE")
+@click.argument("table", metavar="TABLE", callback=parameters.filled)
 @click.option(
     "--from",
     "since",
@@ -655,7 +654,7 @@ def doctor(configuration: Configuration, output: Path | None, *, fails: bool) ->
 
 @main.command()
 def version() -> None:
-    """Print the version of Tenet, Python and the embedded database."""
+    """Print the versions of Tenet, Python, the platform and the libraries that Tenet needs."""
     from tenet.app.versions import versions
 
     for name, number in versions().items():

@@ -22,6 +22,13 @@ def seconds(_context: click.Context, _parameter: click.Parameter, value: str) ->
     return int(number) * units[unit]
 
 
+def filled(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
+    """Returns a name as it was given, which may not be empty: as where a variable of a script has no value."""
+    if not value:
+        raise click.BadParameter("it is empty.")
+    return value
+
+
 def secret(_context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
     """Returns a secret as it was given, or, for ``-``, the first line of standard input.
 
@@ -35,6 +42,21 @@ def secret(_context: click.Context, parameter: click.Parameter, value: str | Non
     if not line:
         raise click.BadParameter("it is -, and standard input has no line.")
     return line
+
+
+def confirm(question: str) -> None:
+    """Asks before something that cannot be taken back; returns where the answer is yes.
+
+    Args:
+        question: what is about to happen.
+    """
+    try:
+        click.confirm(question, abort=True, err=True)
+    except click.Abort:
+        if sys.stdin.isatty():
+            raise
+        click.echo(err=True)
+        raise click.ClickException("that was not answered with yes; where nobody can answer, say --yes.") from None
 
 
 def time_shown(wall_ms: int) -> str:

@@ -230,7 +230,8 @@ def _read(path: Path) -> _File | None:
         return None
     except OSError as error:
         raise MasterKeyUnusable(f"the master key {path} cannot be read: {error.strerror}") from error
-    return _decoded(content, str(path))
+    remedy = ". Bring it back from a copy: without it the secrets of access keys cannot be read"
+    return _decoded(content, str(path), remedy)
 
 
 def _write(path: Path, file: _File) -> None:
@@ -251,13 +252,13 @@ def _explained(path: Path) -> Iterator[None]:
         ) from error
 
 
-def _decoded(content: bytes, named: str) -> _File:
+def _decoded(content: bytes, named: str, remedy: str = "") -> _File:
     try:
         file = msgspec.json.decode(content, type=_File)
     except msgspec.DecodeError as error:
-        raise MasterKeyUnusable(f"the master key {named} is damaged: {error}") from error
+        raise MasterKeyUnusable(f"the master key {named} is damaged: {error}{remedy}") from error
     if file.version != 1 or file.current not in file.keys or any(len(k) != _KEY_BYTES for k in file.keys.values()):
-        raise MasterKeyUnusable(f"the master key {named} is damaged, or of a later version than this one")
+        raise MasterKeyUnusable(f"the master key {named} is damaged, or of a later version than this one{remedy}")
     return file
 
 

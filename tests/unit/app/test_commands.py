@@ -136,3 +136,37 @@ def test_a_settings_file_that_is_not_there_is_a_wrong_setting_for_every_command(
         file = tmp_path / name
         done = run(*command, TENET_CONFIG=str(file))
         assert (done.exit_code, done.output) == (3, f"tenet: {file}: cannot be read: {why}.\n")
+
+
+@pytest.mark.parametrize(
+    ("command", "argument"),
+    [
+        (("keys", "revoke"), "ID"),
+        (("node", "remove"), "NODE"),
+        (("node", "drain"), "NODE"),
+        (("node", "invitations", "withdraw"), "ID"),
+        (("tables", "follow"), "TABLE"),
+    ],
+    ids=str,
+)
+def test_an_empty_name_is_a_wrong_one(command: tuple[str, ...], argument: str) -> None:
+    done = run(*command, "")
+    assert done.exit_code == 2
+    assert done.output.endswith(f"Error: Invalid value for '{argument}': it is empty.\n")
+
+
+def test_a_restore_that_nobody_confirms_says_how_it_is_confirmed(tmp_path: Path) -> None:
+    said = "\nError: that was not answered with yes; where nobody can answer, say --yes.\n"
+    for answer in ("", "n\n"):
+        done = CliRunner().invoke(main, ["restore", __file__, "--data", str(tmp_path)], input=answer)
+        assert done.exit_code == 1
+        assert done.output.endswith(said)
+    # Whoever has agreed gets further.
+    done = CliRunner().invoke(main, ["restore", __file__, "--data", str(tmp_path)], input="y\n")
+    assert "no server was ever started on" in done.output
+
+
+def test_the_help_of_version_promises_what_it_prints() -> None:
+    promised = run("version", "--help").output
+    assert "Tenet, Python, the platform and the libraries" in promised
+    assert {"tenet", "python", "platform", "apsw"} <= {line.split()[0] for line in run("version").output.splitlines()}
