@@ -243,18 +243,16 @@ def differences_section() -> str:
 
 
 def libraries_section() -> str:
-    """Returns the libraries whose own tests are run, and what of those fails."""
-    rows = [
-        [f"{one.name} {one.version}", f"{one.what} ({one.language})", str(one.tests), _failures_of(one)]
-        for one in LIBRARIES
-    ]
-    return table(["library", "what it is", "tests", "of these fail"], rows)
+    """Returns the libraries on DynamoDB whose own tests are run, and what of those fails."""
+    return table(["library", "what it is", "tests", "of these fail"], [row_of_library(one) for one in LIBRARIES])
 
 
-def _failures_of(library: Library) -> str:
-    """How many of a library's tests are known to fail, by reason."""
+def row_of_library(library: Library) -> list[str]:
+    """Returns a library with its version, what it is, how many tests are run, and how many of those fail by reason."""
     counted = Counter(library.known.values())
-    return "; ".join(f"{count}: {reason}" for reason, count in counted.items()) or "none"
+    failures = "; ".join(f"{count}: {reason}" for reason, count in counted.items()) or "none"
+    what = f"{library.what} ({library.language})"
+    return [f"{library.name} {library.version}", what, str(library.tests), failures]
 
 
 def comparison_section() -> str:

@@ -15,7 +15,8 @@ from tests.conformance.queues import results
 from tests.conformance.queues.catalog import CHECKS
 from tests.conformance.queues.wire import JSON, QUERY
 from tests.conformance.queues.world import DOCUMENTED, QUOTED, RECORDED
-from tools.compatibility import DIFFERS, DONE, NO_EFFECT, NOT_DONE, model, table
+from tests.conformance.suites.libraries import QUEUE_LIBRARIES
+from tools.compatibility import DIFFERS, DONE, NO_EFFECT, NOT_DONE, model, row_of_library, table
 
 #: Where Tenet answers otherwise than the service on purpose: by operation and parameter ("" for all of it), and why.
 DIFFERENCES = {
@@ -88,3 +89,9 @@ def _rows_of_peers() -> Iterator[list[str]]:
             counts = Counter(found.values())
             told = [str(counts[what]) for what in (results.EQUAL, results.OTHER_WORDS, results.OTHERWISE)]
             yield [f"{peer} {version}", PROTOCOLS[protocol], str(len(found)), *told]
+
+
+def queue_libraries_section() -> str:
+    """Returns the libraries on SQS whose own tests are run, what of those fails, and what is not run."""
+    rows = [[*row_of_library(one), "; ".join(dict.fromkeys(one.left_out.values()))] for one in QUEUE_LIBRARIES]
+    return table(["library", "what it is", "tests", "of these fail", "left out"], rows)

@@ -371,20 +371,39 @@ def _make_environment(folder: Path, *requirements: str) -> None:
         _run([str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", *requirements], folder)
 
 
-def _fetch_aiodynamo(folder: Path) -> None:
-    """Makes an environment with it, and unpacks what it was built from, where its tests are, into ``sdist``."""
-    version = AIODYNAMO.version.partition("-")[0]
-    runners = ("pytest==9.2.0", "pytest-asyncio==1.5.0", "pip==26.3", "hatchling==1.33.0")
-    _make_environment(folder, f"aiodynamo=={version}", "httpx==0.28.1", "aiohttp==3.14.5", *runners)
-    wanted = ["--no-deps", "--no-build-isolation", "--no-binary", "aiodynamo", f"aiodynamo=={version}"]
-    python = str(folder / "bin" / "python")
-    _run([python, "-m", "pip", "download", "--quiet", "--dest", str(folder / "sdist"), *wanted], folder)
-    for archive in (folder / "sdist").glob("*.tar.gz"):
-        shutil.unpack_archive(archive, folder / "sdist", filter="data")
+def _library(name: str, version: str, *requirements: str) -> Package:
+    """A library from the Python index with its own tests.
+
+    It is installed into an environment; what it was built from, where its tests are, is unpacked into ``sdist``.
+
+    Args:
+        name: as the index has it.
+        version: of the library.
+        requirements: what its tests need besides, with versions.
+    """
+
+    def fetch(folder: Path) -> None:
+        _make_environment(folder, f"{name}=={version}", "pip==26.3", "hatchling==1.33.0", *requirements)
+        wanted = ["--no-deps", "--no-build-isolation", "--no-binary", name, f"{name}=={version}"]
+        python = str(folder / "bin" / "python")
+        _run([python, "-m", "pip", "download", "--quiet", "--dest", str(folder / "sdist"), *wanted], folder)
+        for archive in (folder / "sdist").glob("*.tar.gz"):
+            shutil.unpack_archive(archive, folder / "sdist", filter="data")
+
+    return Package(name, f"{version}-{_PYTHON}", {}, fetch)
 
 
-AIODYNAMO = Package("aiodynamo", f"26.4-{_PYTHON}", {}, _fetch_aiodynamo)
-
+AIODYNAMO = _library("aiodynamo", "26.4", "httpx==0.28.1", "aiohttp==3.14.5", "pytest==9.2.0", "pytest-asyncio==1.5.0")
+#: Its tests are written for these releases of pytest and pytest-asyncio, as its pyproject.toml says.
+TASKIQ_AIO_SQS = _library(
+    "taskiq-aio-sqs",
+    "2.1.1",
+    "aiobotocore==3.10.0",
+    "taskiq==0.13.0",
+    "types-aiobotocore[s3,sqs]==3.10.0",
+    "pytest==8.3.5",
+    "pytest-asyncio==0.24.0",
+)
 
 MOTO = _environment("moto", "5.2.5", "moto[dynamodb,server]==5.2.5")
 AWS_CLI = _environment("aws-cli", "1.46.2", "awscli==1.46.2")
@@ -473,7 +492,8 @@ PACKAGES = {
     package.name: package
     for package in (
         *(DYNAMODB_LOCAL, DYNALITE, MOTO, DYNOXIDE, ELASTICMQ, AWS_CLI, PYNAMODB, OLD_BOTO3, OLD_AWS_CLI, CELERY),
-        *(QUEUE_CLIENTS, TABLE_CLIENTS, AIODYNAMO, NODE_PROGRAMS, CASSANDRA, RABBITMQ, OPENSTACK_PLACEMENT, NOVA),
+        *(QUEUE_CLIENTS, TABLE_CLIENTS, AIODYNAMO, TASKIQ_AIO_SQS, NODE_PROGRAMS, CASSANDRA, RABBITMQ),
+        *(OPENSTACK_PLACEMENT, NOVA),
         *(KEYSTONE, MARIADB, PLACEMENT_SERVER),
     )
 } | {f"libraries-{tutorial}": libraries(*requirements) for tutorial, requirements in TUTORIALS.items()}

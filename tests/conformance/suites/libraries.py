@@ -1,6 +1,7 @@
-"""Libraries on DynamoDB that are published with their own tests, and which of those fail against Tenet, and why.
+"""Libraries on DynamoDB and SQS that are published with their own tests, and which of those fail against Tenet.
 
-A failure may be here where the suite assumes what the service does not do. Everything else is a defect of Tenet.
+A failure may be here, with its reason, where the suite assumes what the service does not do. Everything else is a
+defect of Tenet.
 """
 
 from __future__ import annotations
@@ -8,9 +9,9 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from tests.conformance.packages import AIODYNAMO, GO_TABLES, NODE
+from tests.conformance.packages import AIODYNAMO, GO_TABLES, NODE, TASKIQ_AIO_SQS
 
 
 @dataclass(frozen=True)
@@ -22,8 +23,9 @@ class Library:
         version: the one that is tested.
         language: what it is written in.
         what: what it is.
-        tests: how many tests its suite has.
+        tests: how many tests its suite has, without those that are left out.
         known: those that fail, by name, with the reason.
+        left_out: those that would say nothing of Tenet, as pytest's ``--deselect`` names them, with the reason.
     """
 
     name: str
@@ -32,6 +34,7 @@ class Library:
     what: str
     tests: int
     known: Mapping[str, str]
+    left_out: Mapping[str, str] = field(default_factory=dict)
 
 
 def _of_go(module: str) -> str:
@@ -107,4 +110,24 @@ DYNOGELS = Library(
         )
     },
 )
+#: Those on DynamoDB.
 LIBRARIES = (DYNAMO, AIODYNAMO_LIBRARY, CONNECT_DYNAMODB, DYNOGELS)
+
+_FROM_THE_ANSWER = (
+    "measures a delay from the answer to the send on, and fails where the message comes to the millisecond: the delay "
+    "began some milliseconds before the answer"
+)
+TASKIQ = Library(
+    "taskiq-aio-sqs",
+    TASKIQ_AIO_SQS.version.partition("-")[0],
+    "Python",
+    "broker of taskiq, a queue of asynchronous tasks, on aiobotocore",
+    tests=127,
+    known={},
+    left_out={
+        f"tests/test_listen.py::test_listen_with_delay_seconds{end}": _FROM_THE_ANSWER for end in ("", "_as_label")
+    }
+    | {"tests/test_backend.py": "keeps results of tasks in S3, and asks no queue"},
+)
+#: Those on SQS.
+QUEUE_LIBRARIES = (TASKIQ,)

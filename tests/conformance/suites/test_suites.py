@@ -1,4 +1,4 @@
-"""Libraries on DynamoDB with their own tests, as they are published, against Tenet: over TLS, every request signed."""
+"""Libraries on DynamoDB and SQS with their own tests, as published, against Tenet: over TLS, every request signed."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.conformance.packages import AIODYNAMO, GO_TABLES, NODE_PROGRAMS
-from tests.conformance.suites.libraries import AIODYNAMO_LIBRARY, CONNECT_DYNAMODB, DYNAMO, DYNOGELS, Library
+from tests.conformance.packages import AIODYNAMO, GO_TABLES, NODE_PROGRAMS, TASKIQ_AIO_SQS
+from tests.conformance.peers import PEERS
+from tests.conformance.peers import running as running_peer
+from tests.conformance.suites.libraries import AIODYNAMO_LIBRARY, CONNECT_DYNAMODB, DYNAMO, DYNOGELS, TASKIQ, Library
 from tests.conformance.suites.outcomes import check, of_go, of_xml
 from tests.servers import Server, clean_environment, running
 
@@ -123,3 +125,23 @@ def test_mocha(library: Library, arguments: list[str], server: Server, tmp_path:
         NODE_EXTRA_CA_CERTS=server.exports["AWS_CA_BUNDLE"],
     )
     check_report(library, report, done)
+
+
+def test_taskiq_aio_sqs(tmp_path: Path) -> None:
+    """Its tests make queues of the same names again and again; large messages lie in S3, for which moto stands in."""
+    report, folder = tmp_path / "report.xml", TASKIQ_AIO_SQS.ensure()
+    command = [str(folder / "bin" / "python"), "-B", "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+    with (
+        running(tmp_path / "data", environment={"TENET_QUEUES_DELETED_S": "0"}) as server,
+        running_peer(PEERS["moto"], tmp_path) as moto,
+    ):
+        assert server.endpoint.startswith("https://")
+        left_out = [f"--deselect={name}" for name in TASKIQ.left_out]
+        done = carry_out(
+            [*command, "-p", "from_environment", f"--junitxml={report}", *left_out, "tests"],
+            folder / "sdist" / f"taskiq_aio_sqs-{TASKIQ.version}",
+            server,
+            PYTHONPATH=str(PROGRAMS),
+            AWS_ENDPOINT_URL_S3=moto.endpoint,
+        )
+    check_report(TASKIQ, report, done)

@@ -11,6 +11,7 @@ from tenet.queues.api import ROUTES
 from tests.conformance.queues import results
 from tests.conformance.queues.catalog import CHECKS, doubles, key_of
 from tests.conformance.queues.wire import form_of
+from tests.conformance.suites.libraries import QUEUE_LIBRARIES
 from tools import compatibility
 from tools import compatibility_of_queues as queues
 
@@ -63,3 +64,13 @@ def test_the_peers_were_asked_the_checks_of_today() -> None:
 def test_requests_are_written_as_forms(operation: str, request_: dict[str, object], form: str) -> None:
     fields = " ".join(f"{name}={value}" for name, value in form_of(operation, request_))
     assert fields.startswith(form)
+
+
+def test_every_library_is_on_the_page_with_what_fails_of_it_and_what_is_left_out() -> None:
+    rows = queues.queue_libraries_section().splitlines()[2:]
+    assert len(rows) == len(QUEUE_LIBRARIES)
+    for row, library in zip(rows, QUEUE_LIBRARIES, strict=True):
+        assert row.startswith(f"| {library.name} {library.version} | ")
+        assert f" | {library.tests} | " in row
+        assert all(reason in row for reason in [*library.known.values(), *library.left_out.values()])
+        assert row in PAGE.read_text(encoding="utf-8")
