@@ -104,8 +104,8 @@ ALONE = Stage("alone", ("tests",), workers=0, marks="alone", compiled=True)
 ALL = (UNIT, CONTRACT, SIM, COMPILED, DOCS, E2E, CONFORMANCE, FROM_SOURCE, FAULTS, ALONE, DISTRIBUTED, CLUSTER)
 PLANS: dict[str, tuple[Stage, ...]] = {
     # Both at once: what the tools take and what tests wait fill each other's gaps. Some tests wait more than they work,
-    # so that four processes share two processors well where nobody measures them.
-    "check": (Stage("house and unit", HOUSE.paths + UNIT.paths, workers=4, marks="not alone and not thorough"),),
+    # so that six processes share two processors well where nobody measures them.
+    "check": (Stage("house and unit", HOUSE.paths + UNIT.paths, workers=6, marks="not alone and not thorough"),),
     "test": (HOUSE, *ALL),
     # The differential test answers for both forms in the short rounds; in the full ones it takes the longest of all.
     "long": tuple(stage for stage in ALL if stage is not FROM_SOURCE),
